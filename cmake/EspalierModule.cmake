@@ -1,0 +1,42 @@
+# espalier_module(NAME SOURCES file... [DEPS module-or-library...])
+#
+# One static library per module, named espalier_NAME and aliased espalier::NAME. DEPS are public:
+# they are the module's row in the dependency table of docs/architecture.md.
+add_library(espalier_options INTERFACE)
+target_include_directories(espalier_options INTERFACE ${PROJECT_SOURCE_DIR}/include)
+target_compile_options(espalier_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror
+  # GCC 12 sees overlapping copies in std::string's operator+ that are not there.
+  -Wno-restrict
+  # One meaning for every float expression on every target: fused only where the source says so.
+  -ffp-contract=off)
+if(ESPALIER_SANITIZE)
+  target_compile_options(espalier_options INTERFACE
+    -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(espalier_options INTERFACE -fsanitize=address,undefined)
+endif()
+if(ESPALIER_SANITIZE_THREAD)
+  target_compile_options(espalier_options INTERFACE -fsanitize=thread)
+  target_link_options(espalier_options INTERFACE -fsanitize=thread)
+endif()
+
+function(espalier_module name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(espalier_${name} STATIC ${ARG_SOURCES})
+  add_library(espalier::${name} ALIAS espalier_${name})
+  target_link_libraries(espalier_${name} PUBLIC espalier_options ${ARG_DEPS})
+endfunction()
+
+# espalier_test(NAME SOURCES file... [DEPS ...] [LABELS ...])
+#
+# One test program per module; GoogleTest cases are registered one by one with ctest.
+function(espalier_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
+  add_executable(${name}_test ${ARG_SOURCES})
+  target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} espalier_testing GTest::gmock GTest::gtest_main)
+  set(properties "")
+  if(ARG_LABELS)
+    set(properties PROPERTIES LABELS "${ARG_LABELS}")
+  endif()
+  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 ${properties})
+endfunction()

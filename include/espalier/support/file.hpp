@@ -1,0 +1,30 @@
+// Reading whole files and writing them atomically.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "espalier/support/result.hpp"
+
+namespace espalier {
+
+/// Reads a whole file. Errors: kMissingInput when it cannot be opened, kBadInput when it is not a
+/// regular file or cannot be read.
+Result<std::string> read_file(const std::filesystem::path& path);
+
+/// Writes a whole file under a temporary name beside it and renames it, so that a reader sees the
+/// old content or the new one, never a part. Errors: kCannotWrite.
+Status write_file_atomic(const std::filesystem::path& path, std::string_view content);
+
+/// Fails with kCannotWrite when write_file_atomic(path, ...) is bound to fail; call it before long
+/// work whose result goes there.
+Status check_writable(const std::filesystem::path& path);
+
+/// Lower-case hexadecimal SHA-256 of the bytes.
+std::string sha256_hex(std::string_view content);
+
+}  // namespace espalier

@@ -1,0 +1,46 @@
+// JSON documents: parsing with diagnostics, typed field access, schema tags.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "espalier/support/result.hpp"
+
+namespace espalier {
+
+/// Keeps the order in which keys were written, so that documents are readable and stable.
+using Json = nlohmann::ordered_json;
+
+/// Parses text; a syntax error becomes kBadInput with line and column, prefixed by `where`.
+Result<Json> parse_json(std::string_view text, std::string_view where);
+
+/// Reads and parses a file and checks that its "schema" equals `schema`.
+Result<Json> read_json(const std::filesystem::path& path, std::string_view schema);
+
+/// Writes a document, two-space indented, with a final newline. `-` is standard output.
+Status write_json(const std::filesystem::path& path, const Json& document);
+
+/// The member `key` of `object` as a T. kBadInput names `where` and the key when it is missing, of
+/// another type, or a number that T cannot hold.
+template <typename T>
+Result<T> json_field(const Json& object, const char* key, std::string_view where);
+
+template <>
+Result<std::string> json_field(const Json& object, const char* key, std::string_view where);
+template <>
+Result<std::int64_t> json_field(const Json& object, const char* key, std::string_view where);
+template <>
+Result<int> json_field(const Json& object, const char* key, std::string_view where);
+template <>
+Result<double> json_field(const Json& object, const char* key, std::string_view where);
+template <>
+Result<bool> json_field(const Json& object, const char* key, std::string_view where);
+/// Any member, whatever its type.
+template <>
+Result<Json> json_field(const Json& object, const char* key, std::string_view where);
+
+}  // namespace espalier

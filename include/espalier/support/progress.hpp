@@ -1,0 +1,46 @@
+// A progress line on stderr: what, how far, time left. Silent when stderr is not a terminal.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+namespace espalier {
+
+/// How a command shows progress; filled from --quiet and --no-progress.
+struct ProgressOptions {
+  bool enabled = false;  ///< show the line; set by default_progress()
+};
+
+/// Enabled exactly when stderr is a terminal.
+ProgressOptions default_progress();
+
+/// One running task with a known total of work units. Thread-safe.
+class Progress {
+ public:
+  Progress(ProgressOptions options, std::string what, double total);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// Adds work done, in the unit of `total`.
+  void advance(double amount);
+  /// Replaces the short text behind the bar, such as the last loss.
+  void note(std::string text);
+
+ private:
+  void draw(bool final_line);
+
+  std::mutex mutex_;
+  ProgressOptions options_;
+  std::string what_;
+  std::string note_;
+  double total_;
+  double done_ = 0;
+  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point last_draw_;
+  bool drawn_ = false;
+};
+
+}  // namespace espalier

@@ -1,0 +1,39 @@
+#include "espalier/ir/graph.hpp"
+
+#include <array>
+
+namespace espalier::ir {
+namespace {
+
+struct Row {
+  std::string_view mnemonic;
+  int inputs;
+};
+
+constexpr std::array<Row, kOpCount> kRows{{
+#define ESPALIER_OP(type, mnemonic, inputs, description) Row{mnemonic, inputs},
+#include "espalier/ir/ops.def"
+#undef ESPALIER_OP
+}};
+
+}  // namespace
+
+std::string_view mnemonic(const OpParams& params) { return kRows[params.index()].mnemonic; }
+
+int input_count(const OpParams& params) { return kRows[params.index()].inputs; }
+
+std::vector<int> conv_ops(const Graph& graph) {
+  std::vector<int> positions;
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    if (std::holds_alternative<Conv2D>(graph.ops[i].params)) {
+      positions.push_back(static_cast<int>(i));
+    }
+  }
+  return positions;
+}
+
+const Conv2D& conv(const Graph& graph, int op_position) {
+  return std::get<Conv2D>(graph.ops[static_cast<std::size_t>(op_position)].params);
+}
+
+}  // namespace espalier::ir

@@ -1,0 +1,87 @@
+#include <fmt/format.h>
+
+#include "espalier/ir/graph.hpp"
+
+namespace espalier::ir {
+namespace {
+
+// Larger extents are damaged files, not networks for microcontrollers; the bound also keeps every
+// product of three extents within 64 bits.
+constexpr int kMaxExtent = 1 << 20;
+
+Error bad(std::string text) { return Error{ErrorKind::kBadInput, std::move(text)}; }
+
+Status check_window(const Window& w) {
+  const auto in_range = [](int value, int low) { return value >= low && value <= kMaxExtent; };
+  if (!in_range(w.kernel_h, 1) || !in_range(w.kernel_w, 1)) {
+    return bad(fmt::format("kernel {}x{} is out of range", w.kernel_h, w.kernel_w));
+  }
+  if (!in_range(w.stride_h, 1) || !in_range(w.stride_w, 1)) {
+    return bad(fmt::format("stride {}x{} is out of range", w.stride_h, w.stride_w));
+  }
+  if (w.pad_top < 0 || w.pad_bottom < 0 || w.pad_left < 0 || w.pad_right < 0 ||
+      w.pad_top >= w.kernel_h || w.pad_bottom >= w.kernel_h || w.pad_left >= w.kernel_w ||
+      w.pad_right >= w.kernel_w) {
+    return bad(fmt::format("padding {},{},{},{} must be at least 0 and smaller than the kernel",
+                           w.pad_top, w.pad_left, w.pad_bottom, w.pad_right));
+  }
+  return Ok{};
+}
+
+Result<Shape> slide(const Window& w, const Shape& in, int channels) {
+  ESPALIER_CHECK_OK(check_window(w));
+  const int rows = in.height + w.pad_top + w.pad_bottom - w.kernel_h;
+  const int columns = in.width + w.pad_left + w.pad_right - w.kernel_w;
+  if (rows < 0 || columns < 0) {
+    return bad(fmt::format("kernel {}x{} does not fit an input of {}x{}", w.kernel_h, w.kernel_w,
+                           in.height, in.width));
+  }
+  return Shape{rows / w.stride_h + 1, columns / w.stride_w + 1, channels};
+}
+
+Result<Shape> infer(const Conv2D& conv, std::span<const Shape> in) {
+  if (conv.groups < 1 || conv.in_channels < 1 || conv.out_channels < 1 ||
+      conv.in_channels % conv.groups != 0 || conv.out_channels % conv.groups != 0) {
+    return bad(fmt::format("{} groups do not divide {} input and {} output channels", conv.groups,
+                           conv.in_channels, conv.out_channels));
+  }
+  if (conv.in_channels != in[0].channels) {
+    return bad(fmt::format("weights expect {} input channels, the input has {}", conv.in_channels,
+                           in[0].channels));
+  }
+  return slide(conv.window, in[0], conv.out_channels);
+}
+
+Result<Shape> infer(const Add&, std::span<const Shape> in) {
+  if (in[0] != in[1]) {
+    return bad(fmt::format("inputs of {}x{}x{} and {}x{}x{} differ", in[0].height, in[0].width,
+                           in[0].channels, in[1].height, in[1].width, in[1].channels));
+  }
+  return in[0];
+}
+
+Result<Shape> infer(const AveragePool& pool, std::span<const Shape> in) {
+  return slide(pool.window, in[0], in[0].channels);
+}
+Result<Shape> infer(const MaxPool& pool, std::span<const Shape> in) {
+  return slide(pool.window, in[0], in[0].channels);
+}
+Result<Shape> infer(const Rescale&, std::span<const Shape> in) { return in[0]; }
+
+}  // namespace
+
+Result<Shape> infer_shape(const OpParams& params, std::span<const Shape> inputs) {
+  if (static_cast<int>(inputs.size()) != input_count(params)) {
+    return bad(fmt::format("has {} inputs, needs {}", inputs.size(), input_count(params)));
+  }
+  for (const Shape& shape : inputs) {
+    if (shape.height < 1 || shape.width < 1 || shape.channels < 1 || shape.height > kMaxExtent ||
+        shape.width > kMaxExtent || shape.channels > kMaxExtent) {
+      return bad(fmt::format("an input of {}x{}x{} is out of range", shape.height, shape.width,
+                             shape.channels));
+    }
+  }
+  return std::visit([&](const auto& p) { return infer(p, inputs); }, params);
+}
+
+}  // namespace espalier::ir
