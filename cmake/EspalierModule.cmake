@@ -8,6 +8,8 @@ target_compile_options(espalier_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror
   # GCC 12 sees overlapping copies in std::string's operator+ that are not there.
   -Wno-restrict
+  # Option structs are filled field by field; what is not named keeps its default.
+  -Wno-missing-field-initializers
   # One meaning for every float expression on every target: fused only where the source says so.
   -ffp-contract=off)
 if(ESPALIER_SANITIZE)

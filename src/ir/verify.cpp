@@ -89,7 +89,8 @@ class Verifier {
   void check(const Conv2D& conv, const Op& op, const std::string& where) {
     const auto out = static_cast<std::size_t>(conv.out_channels);
     const std::size_t weights =
-        out * static_cast<std::size_t>(conv.window.kernel_h * conv.window.kernel_w) *
+        out * static_cast<std::size_t>(conv.window.kernel_h) *
+        static_cast<std::size_t>(conv.window.kernel_w) *
         static_cast<std::size_t>(conv.in_per_group());
     if (conv.weights.size() != weights || conv.weight_scales.size() != out ||
         conv.bias.size() != out) {

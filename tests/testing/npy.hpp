@@ -48,8 +48,8 @@ std::vector<T> to_nhwc(const Array<T>& nchw) {
 
 }  // namespace espalier::testing
 
-/// Skips a test visibly when the shared data is not there; otherwise declares `path`.
-#define ESPALIER_SHARED_DATA_OR_SKIP(path)                                                     \
-  const auto path##_optional = ::espalier::testing::shared_data();                             \
-  if (!path##_optional) GTEST_SKIP() << "set ESPALIER_SHARED to the folder with the test data"; \
-  const std::filesystem::path& path = *path##_optional
+/// Skips a test visibly when the shared data is not there; otherwise declares `name`.
+#define ESPALIER_SHARED_DATA_OR_SKIP(name)                                                     \
+  const auto name##_optional = ::espalier::testing::shared_data();                             \
+  if (!name##_optional) GTEST_SKIP() << "set ESPALIER_SHARED to the folder with the test data"; \
+  const std::filesystem::path& name = *name##_optional

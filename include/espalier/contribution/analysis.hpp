@@ -1,0 +1,54 @@
+// Measures the contribution of every bias depth and of every conv's weights by training them
+// (design.md, "The method in one page"). Trials are independent: results do not depend on the
+// number of threads, and finished trials are kept in a journal from which a run resumes.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <vector>
+
+#include "espalier/contribution/profile.hpp"
+#include "espalier/data/samples.hpp"
+#include "espalier/plan/update_plan.hpp"
+#include "espalier/support/bytes.hpp"
+#include "espalier/support/progress.hpp"
+#include "espalier/support/result.hpp"
+#include "espalier/train/network.hpp"
+
+namespace espalier::contribution {
+
+struct AnalysisOptions {
+  train::Recipe recipe;                              ///< its seed is replaced by each of `seeds`
+  std::vector<double> ratios{0.125, 0.25, 0.5, 1.0};  ///< ascending, in (0, 1]
+  std::vector<int> layers;                           ///< conv indices to measure; empty = all
+  std::vector<std::uint64_t> seeds{0};               ///< one training of each update per seed
+  int jobs = 1;                                      ///< threads
+  Bytes cache_limit{std::int64_t{2} << 30};          ///< for cached prefixes; beyond: recompute
+  std::filesystem::path journal;                     ///< empty = none
+  ProgressOptions progress;
+};
+
+/// Every training the options ask for, without duplicates: a ratio that keeps no channel, or as
+/// many as a smaller ratio, is left out.
+std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions& options);
+
+/// The plan that a trial trains.
+plan::UpdatePlan trial_plan(const ir::Graph& graph, const TrialSpec& spec);
+
+struct AnalysisEstimate {
+  std::int64_t trials = 0;
+  double macs = 0;     ///< multiply-accumulates of all trainings
+  double seconds = 0;  ///< from a short measurement on this machine
+};
+
+/// What an analysis will take.
+AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t training_samples,
+                               std::int64_t validation_samples, const AnalysisOptions& options);
+
+/// Runs the analysis. kInterrupted when the user stops it; the journal then holds what is done.
+/// kUsage for options out of range.
+Result<Profile> analyze(const train::Network& network, const data::Samples& training,
+                        const data::Samples& validation, const AnalysisOptions& options);
+
+}  // namespace espalier::contribution

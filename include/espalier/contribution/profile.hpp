@@ -1,0 +1,88 @@
+// The contribution profile, `espalier.contributions/1`: what training each bias depth and each
+// conv's weights gains, measured, with everything needed to measure it again.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "espalier/ir/graph.hpp"
+#include "espalier/support/json.hpp"
+#include "espalier/support/result.hpp"
+#include "espalier/train/recipe.hpp"
+
+namespace espalier::contribution {
+
+inline constexpr std::string_view kProfileSchema = "espalier.contributions/1";
+
+/// What one training trains: the head alone (depth 0, conv -1), the head and the last `depth`
+/// biases (conv -1), or those and a share of one conv's weights.
+struct TrialSpec {
+  int depth = 0;
+  int conv = -1;
+  double ratio = 0;
+  std::uint64_t seed = 0;
+
+  bool operator==(const TrialSpec&) const = default;
+};
+
+/// What it reached on the validation set.
+struct Trial {
+  TrialSpec spec;
+  double accuracy = 0;  ///< in [0, 1]; meaningless when diverged
+  double loss = 0;
+  bool diverged = false;
+};
+
+/// Mean over seeds and its standard error, which one seed cannot tell.
+struct Estimate {
+  double mean = 0;
+  std::optional<double> standard_error;
+};
+
+/// Mean and standard error of values.
+Estimate estimate(const std::vector<double>& values);
+
+/// Gain of an update over what it is measured against, paired by seed. Without a value when any
+/// seed diverged or was not measured.
+struct Gain {
+  std::optional<Estimate> accuracy;  ///< accuracy gained, as a share (0.01 = one point)
+  std::optional<Estimate> loss;      ///< validation loss removed
+  int seeds = 0;                     ///< trials behind it
+  int diverged = 0;
+};
+
+struct Profile {
+  std::string model;
+  std::string model_sha256;
+  std::string tool_version;
+  Json data;                          ///< identities of training and validation sets
+  train::Recipe recipe;
+  std::vector<std::uint64_t> seeds;
+  std::vector<double> ratios;         ///< ascending
+  std::vector<Trial> trials;          ///< all measurements, in a canonical order
+
+  // Derived from trials by summarise().
+  Estimate baseline_accuracy;               ///< head only
+  Estimate baseline_loss;
+  std::vector<Gain> bias;                   ///< [0..conv count]: over head only; [0] is 0
+  std::vector<std::vector<Gain>> weight;    ///< [conv][ratio]: over biases down to the conv
+};
+
+/// One trial as an object; the journal of a running analysis holds one per line.
+Json trial_to_json(const Trial& trial);
+Result<Trial> trial_from_json(const Json& json, const ir::Graph& graph, std::string_view where);
+
+/// Computes the derived members from the trials.
+void summarise(Profile& profile, int conv_count);
+
+Json to_json(const Profile& profile);
+
+/// Reads a profile for a graph; derived members are computed anew from the trials. kBadInput when
+/// it is of another model or damaged.
+Result<Profile> profile_from_json(const Json& document, const ir::Graph& graph,
+                                  std::string_view where);
+
+}  // namespace espalier::contribution

@@ -1,0 +1,39 @@
+// ONNX files to graphs: int8 networks in QDQ form, opset 13 or newer.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "espalier/ir/graph.hpp"
+#include "espalier/support/result.hpp"
+
+namespace espalier {
+
+/// Larger files are refused unread: no microcontroller holds such a network, and the bound keeps
+/// the memory that a hostile file can claim in proportion.
+inline constexpr std::int64_t kMaxOnnxFileBytes = std::int64_t{64} << 20;
+
+/// Reads an ONNX file. See import_onnx_bytes for what is supported.
+/// Errors: kMissingInput when the file cannot be opened, otherwise kBadInput.
+Result<ir::Graph> import_onnx(const std::filesystem::path& path);
+
+/// Reads an ONNX model from memory. `where` starts every diagnostic; the graph's name is `name` and
+/// its sha256 that of `bytes`.
+///
+/// Supported are graphs whose activations run through QuantizeLinear/DequantizeLinear pairs, as
+/// ONNX Runtime's static quantiser writes them: Conv, Gemm, MatMul (with a following Add of a
+/// constant), Add, Relu, Clip, AveragePool, GlobalAveragePool, ReduceMean, MaxPool, GlobalMaxPool,
+/// and Flatten, Reshape, Squeeze, Identity and Dropout as changes of view. NCHW becomes NHWC.
+/// uint8 activations become int8 by moving the zero point by 128. Weights are int8 with zero point
+/// 0 or uint8 with zero point 128; a weight of -128 becomes -127, the end of the graph's symmetric
+/// range. The last Conv, Gemm or MatMul before the output becomes the float head; a Softmax behind
+/// it is dropped, and so is the quantisation of the logits.
+///
+/// Errors: kBadInput with every unsupported or damaged node, each named by index, name and type,
+/// with the reason and what to do next.
+Result<ir::Graph> import_onnx_bytes(std::string_view bytes, std::string_view where,
+                                    std::string_view name);
+
+}  // namespace espalier

@@ -1,0 +1,57 @@
+// Adds, rescalings and pools, forward and gradient, on channels-last maps with channel strides.
+// Gradients are with respect to int8 units; the mask is the one that forward produced.
+#pragma once
+
+#include <cstdint>
+
+#include "espalier/ir/fixed_point.hpp"
+#include "espalier/ir/graph.hpp"
+
+namespace espalier::kernels {
+
+/// Map geometry of an element-wise op or pool.
+struct MapGeometry {
+  ir::Shape in;
+  ir::Shape out;
+  int in_stride = 0;
+  int out_stride = 0;
+};
+
+/// Rescaling of one or two operands into one output.
+struct ElementwiseParams {
+  ir::FixedPointPair fixed;  ///< operand scales over the output scale
+  int zero_a = 0;
+  int zero_b = 0;
+  int zero_out = 0;
+  int low = -128;
+  int high = 127;
+  float factor_a = 1.0F;  ///< gradient factors
+  float factor_b = 1.0F;
+};
+
+/// For an Add or a Rescale op.
+ElementwiseParams make_elementwise(const ir::Graph& graph, const ir::Op& op);
+
+/// y = clamp(round((a - za) * sa/sy + (b - zb) * sb/sy) + zy); b may be null (Rescale).
+void add_forward(const ElementwiseParams& params, const MapGeometry& geometry, int samples,
+                 const std::int8_t* a, const std::int8_t* b, std::int8_t* y, std::uint8_t* mask);
+
+/// dx (+)= dy * mask * factor.
+void add_backward(float factor, const MapGeometry& geometry, int samples, const float* dy,
+                  const std::uint8_t* mask, float* dx, bool accumulate);
+
+void average_pool_forward(const ir::AveragePool& pool, const MapGeometry& geometry, int samples,
+                          const std::int8_t* x, std::int8_t* y);
+void average_pool_backward(const ir::AveragePool& pool, const MapGeometry& geometry, int samples,
+                           const float* dy, float* dx, bool accumulate);
+
+void max_pool_forward(const ir::MaxPool& pool, const MapGeometry& geometry, int samples,
+                      const std::int8_t* x, std::int8_t* y);
+/// The gradient goes to the first maximum in row order.
+void max_pool_backward(const ir::MaxPool& pool, const MapGeometry& geometry, int samples,
+                       const std::int8_t* x, const float* dy, float* dx, bool accumulate);
+
+/// The mean of `count` integers with sum `sum`, rounded.
+int rounded_mean(std::int32_t sum, std::int32_t count, ir::HalfRounding rounding);
+
+}  // namespace espalier::kernels

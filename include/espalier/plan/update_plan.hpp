@@ -1,0 +1,81 @@
+// The update plan: which biases, which weight tensors and which of their input channels may learn.
+// A plain value; validate() holds it against a graph. The head is always trained and not listed.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "espalier/ir/graph.hpp"
+#include "espalier/support/bytes.hpp"
+#include "espalier/support/result.hpp"
+
+namespace espalier::plan {
+
+/// The trained part of one convolution's weights.
+struct WeightUpdate {
+  int conv = -1;              ///< conv index, as in ir::conv_ops
+  double ratio = 1.0;         ///< fraction of the input channels, in (0, 1]
+  std::vector<int> channels;  ///< trained input channels, ascending; channel_count() of them
+
+  bool operator==(const WeightUpdate&) const = default;
+};
+
+/// What may learn, for one model. Fields behind `weights` say where the plan comes from; they are
+/// absent from plans that no search made.
+struct UpdatePlan {
+  std::string model;                     ///< name of the model, for messages
+  std::string model_sha256;              ///< of the model file: the model's identity
+  int bias_depth = 0;                    ///< k: the last k convs train their biases
+  std::vector<WeightUpdate> weights;     ///< ascending conv, each at least conv count - k
+  std::optional<double> predicted_gain;  ///< the search's objective
+  std::map<std::string, Bytes> memory;   ///< by memory model, such as "analytic"
+  std::optional<Bytes> budget;           ///< the search's limit
+  std::string solver;                    ///< such as "evolution"; empty when made by hand
+  std::optional<std::uint64_t> seed;     ///< of the solver
+  std::string tool_version;              ///< of the Espalier that wrote the plan
+
+  bool operator==(const UpdatePlan&) const = default;
+};
+
+/// int(in_channels * ratio), the number of input channels that a ratio trains: the double product,
+/// truncated, as in the published code. 0 <= ratio <= 1.
+int channel_count(int in_channels, double ratio);
+
+/// The channel_count() input channels with the largest L2 norm of their int8 weights over
+/// [out, kernel_h, kernel_w], ascending. Of equal norms the lower channel comes first. A channel of
+/// a grouped convolution owns the weights of its group's outputs; that of a depthwise one is the
+/// channel itself.
+std::vector<int> select_channels(const ir::Conv2D& conv, double ratio);
+
+/// The entry for one conv with select_channels() filled in.
+WeightUpdate make_weight_update(const ir::Graph& graph, int conv, double ratio);
+
+/// A plan that trains the head alone.
+UpdatePlan head_only(const ir::Graph& graph);
+/// Head and biases of the last `depth` convs; 0 <= depth <= conv count, else kUsage.
+Result<UpdatePlan> bias_only(const ir::Graph& graph, int depth);
+/// Head, biases and all weights of the last `depth` convs; 0 <= depth <= conv count, else kUsage.
+Result<UpdatePlan> last_k(const ir::Graph& graph, int depth);
+/// Everything.
+UpdatePlan full(const ir::Graph& graph);
+
+/// Holds a plan against a graph: identity of the model, ranges, order, duplicates, channel lists.
+/// kBadInput lists every violation, each prefixed by `where`.
+Status validate(const UpdatePlan& plan, const ir::Graph& graph, std::string_view where = "plan");
+
+/// The shallowest conv that trains anything, or the conv count when only the head is trained: no
+/// gradient is needed before its output.
+int first_trained_conv(const UpdatePlan& plan, const ir::Graph& graph);
+
+/// True when the bias of a conv is trained.
+bool trains_bias(const UpdatePlan& plan, const ir::Graph& graph, int conv);
+
+/// The trained input channels of a conv, or nullopt when its weights are frozen. Points into
+/// `plan`.
+std::optional<std::span<const int>> trained_channels(const UpdatePlan& plan, int conv);
+
+}  // namespace espalier::plan

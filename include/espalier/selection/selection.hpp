@@ -1,0 +1,70 @@
+// From measured contributions to an update plan: states the search problem for a model, a profile
+// and a budget, runs a solver on it, and turns its answer into a plan.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "espalier/contribution/profile.hpp"
+#include "espalier/ir/graph.hpp"
+#include "espalier/plan/update_plan.hpp"
+#include "espalier/search/evolution.hpp"
+#include "espalier/search/problem.hpp"
+#include "espalier/support/bytes.hpp"
+#include "espalier/support/result.hpp"
+
+namespace espalier::selection {
+
+/// Which measured gain the search adds up.
+enum class Metric {
+  kAccuracy,  ///< validation accuracy gained, as in the paper
+  kLoss,      ///< validation loss removed: less noisy when the validation set is small
+};
+
+enum class SolverKind { kEvolution, kExact };
+
+struct SelectionOptions {
+  Metric metric = Metric::kAccuracy;
+  std::optional<std::int64_t> max_step_macs;  ///< bound on MACs of a training step on one sample
+  SolverKind solver = SolverKind::kEvolution;
+  search::EvolutionOptions evolution;
+};
+
+/// Objective, memory and, when it could be proven, the optimum beside it.
+struct Selected {
+  plan::UpdatePlan plan;
+  Bytes budget;
+  double objective = 0;
+  std::optional<double> optimum;  ///< of the exact solver
+  Bytes memory;                   ///< of the plan, by the searched model
+  std::int64_t step_macs = 0;
+  std::int64_t evaluations = 0;  ///< of the evolution; 0 for the exact solver
+  double seconds = 0;            ///< of the chosen solver
+  double optimum_seconds = 0;    ///< of the exact solver
+};
+
+/// The problem of choosing under `budget`: gains that were not measured, or that diverged, cannot
+/// be chosen.
+search::Problem make_problem(const ir::Graph& graph, const contribution::Profile& profile,
+                             Bytes budget, const SelectionOptions& options);
+
+/// The plan a candidate stands for.
+plan::UpdatePlan make_plan(const ir::Graph& graph, const contribution::Profile& profile,
+                           const search::Candidate& candidate);
+
+/// The best plan under one budget. kInfeasible when not even the head fits.
+Result<Selected> select(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,
+                        const SelectionOptions& options);
+
+/// The best plans over budgets, ascending; budgets below head-only are left out, unless all are
+/// (kInfeasible). A larger budget never has a smaller objective.
+Result<std::vector<Selected>> select_front(const ir::Graph& graph,
+                                           const contribution::Profile& profile,
+                                           const std::vector<Bytes>& budgets,
+                                           const SelectionOptions& options);
+
+}  // namespace espalier::selection

@@ -1,0 +1,167 @@
+// One model in training: the parameters a plan lets move, and the forward and backward pass over
+// chunks of samples. The arithmetic is numerics.md's "simulation": fp32 master parameters, rounded
+// half to even where the forward pass uses them, never clamped to int8.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "espalier/ir/graph.hpp"
+#include "espalier/plan/update_plan.hpp"
+#include "espalier/support/result.hpp"
+#include "espalier/train/network.hpp"
+
+namespace espalier::train {
+
+/// Samples that run through the kernels together. Fixed, because partial gradients are summed chunk
+/// by chunk: results must not depend on the number of threads.
+inline constexpr int kChunk = 8;
+
+/// A master weight beyond this magnitude means divergence: 128 times the int8 range.
+inline constexpr float kDivergedWeight = 16384.0F;
+
+/// A fresh head: weights and bias uniform in +-1/sqrt(features), as PyTorch initialises a Linear.
+ir::Head fresh_head(int features, int classes, std::uint64_t seed);
+
+/// Sums of gradients over samples, in the layouts of the kernels.
+struct Gradients {
+  struct Conv {
+    kernels::AlignedVector<float> weights;  ///< WeightGradientLayout
+    kernels::AlignedVector<float> bias;     ///< [out_stride]
+  };
+  std::vector<Conv> convs;                      ///< by op position
+  kernels::AlignedVector<float> head_weights;  ///< [classes][padded features]
+  kernels::AlignedVector<float> head_bias;     ///< [padded classes]
+  double loss = 0;                             ///< sum over samples
+  std::int64_t correct = 0;                    ///< samples whose largest logit is the label's
+};
+
+/// Result of a forward pass over labelled samples.
+struct Score {
+  double loss = 0;  ///< sum of cross entropies
+  std::int64_t correct = 0;
+};
+
+class Session;
+
+/// The buffers of one thread: activations, masks and gradients of one chunk.
+class Workspace {
+ public:
+  explicit Workspace(const Session& session);
+
+  /// Activations of a tensor for the whole chunk, samples one after the other.
+  std::int8_t* activation(ir::TensorId tensor) {
+    return activations_[static_cast<std::size_t>(tensor)].data();
+  }
+  /// Masks of an op's outputs; empty for ops that no gradient passes.
+  std::uint8_t* mask(int op) { return masks_[static_cast<std::size_t>(op)].data(); }
+  /// dL/dy of a tensor: valid from the backward step of its last consumer to that of its producer,
+  /// which turns it into dL/dy * mask * factor in place.
+  float* gradient(ir::TensorId tensor);
+  [[nodiscard]] std::size_t bytes() const;
+
+ private:
+  friend class Session;
+  std::vector<kernels::AlignedVector<std::int8_t>> activations_;
+  std::vector<kernels::AlignedVector<std::uint8_t>> masks_;
+  std::vector<kernels::AlignedVector<float>> gradient_slots_;
+  std::vector<int> slot_of_tensor_;
+  kernels::AlignedVector<float> features_;
+  kernels::AlignedVector<float> logits_;
+  kernels::AlignedVector<float> feature_gradient_;
+  kernels::ConvScratch scratch_;
+};
+
+/// Called after the backward step of each op, with dL/dy * mask * factor of convolutions.
+class BackwardObserver {
+ public:
+  virtual ~BackwardObserver() = default;
+  virtual void after(int op, const float* gradient) = 0;
+};
+
+class Session {
+ public:
+  /// Trains what `plan` says, on top of `network`, starting from `head`. The plan must be valid for
+  /// the network's graph. `cut` is the op that forward passes start from, at most the first trained
+  /// one; -1 picks that one.
+  Session(const Network& network, const plan::UpdatePlan& plan, ir::Head head, int cut = -1);
+
+  [[nodiscard]] const Network& network() const { return *network_; }
+  [[nodiscard]] int cut() const { return cut_; }
+  [[nodiscard]] const ir::Head& head() const { return head_; }
+  /// Extent of one sample's row of features and of logits, padding included.
+  [[nodiscard]] int feature_stride() const;
+  [[nodiscard]] int logit_stride() const;
+
+  /// Runs ops [cut, end) for `samples` <= kChunk samples whose live tensors at the cut are already
+  /// in the workspace. With `masks`, also fills what backward() needs.
+  void forward_ops(Workspace& workspace, int samples, int end, bool masks) const;
+  /// Features and logits from the body's output in the workspace.
+  void forward_head(Workspace& workspace, int samples) const;
+  /// forward_ops() to the end of the body, then forward_head().
+  void forward(Workspace& workspace, int samples, bool masks) const;
+  /// Loss and hits of the last forward().
+  Score score(const Workspace& workspace, std::span<const int> labels) const;
+  /// Logits of the last forward(), rows of logit_stride().
+  [[nodiscard]] const float* logits(const Workspace& workspace) const {
+    return workspace.logits_.data();
+  }
+  /// Adds the gradient of sum(loss) / `batch` of the last forward(), and its score, to `gradients`.
+  void backward(Workspace& workspace, std::span<const int> labels, int batch, Gradients& gradients,
+                BackwardObserver* observer = nullptr) const;
+
+  [[nodiscard]] Gradients make_gradients() const;
+  static void clear(Gradients& gradients);
+  /// total += part.
+  static void add(Gradients& total, const Gradients& part);
+
+  /// One step of SGD: parameter -= learning_rate * gradient, with the gradients of weights divided
+  /// by s_w^2 and of biases by (s_x * s_w)^2 when `qas`. The head is not scaled.
+  /// False when a parameter left the representable range: training has diverged.
+  [[nodiscard]] bool update(const Gradients& gradients, float learning_rate, bool qas);
+
+  /// The graph with the trained parameters rounded and saturated to int8 and int32, and the trained
+  /// head. `saturated`, when given, receives the number of weights that had left -127..127.
+  [[nodiscard]] ir::Graph tuned_graph(std::int64_t* saturated = nullptr) const;
+
+  /// Trained gradient of a conv's weights, OHWI with zeros for frozen channels (tests, reports).
+  [[nodiscard]] std::vector<float> dense_weight_gradient(const Gradients& gradients, int op) const;
+
+ private:
+  friend class Workspace;
+
+  // What may move in one convolution, with its packed form.
+  struct Trained {
+    bool bias = false;
+    bool weights = false;
+    kernels::WeightGradientLayout layout;
+    std::vector<float> master_weights;  // OHWI
+    std::vector<float> master_bias;
+    kernels::PackedWeights packed;
+    kernels::Requantization requantization;
+  };
+
+  [[nodiscard]] const kernels::PackedWeights& weights(std::size_t op) const;
+  [[nodiscard]] const kernels::Requantization& requantization(std::size_t op) const;
+  void run_op(std::size_t op, Workspace& workspace, int samples, bool masks) const;
+  void differentiate_op(std::size_t op, Workspace& workspace, int samples, Gradients& gradients,
+                        BackwardObserver* observer) const;
+  void plan_gradient_slots();
+  void pack_head();
+  void refresh(std::size_t op);
+
+  const Network* network_;
+  ir::Head head_;
+  int cut_ = 0;
+  std::vector<std::unique_ptr<Trained>> trained_;  // by op, null when frozen
+  std::vector<bool> active_op_;                    // the gradient passes this op
+  std::vector<bool> active_tensor_;                // the gradient reaches this tensor
+  std::vector<int> slot_of_tensor_;                // -1 without gradient
+  std::vector<std::size_t> slot_size_;             // floats per sample
+  kernels::AlignedVector<float> head_weights_;     // [classes][padded features]
+  kernels::AlignedVector<float> head_forward_;     // panels of [features][classes]
+};
+
+}  // namespace espalier::train

@@ -1,0 +1,57 @@
+// Trains a plan by a recipe and says what it reached. A trial is a pure function of (model, data,
+// recipe, plan): the same arguments give the same bytes, whatever the number of threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "espalier/ir/graph.hpp"
+#include "espalier/plan/update_plan.hpp"
+#include "espalier/support/result.hpp"
+#include "espalier/train/network.hpp"
+#include "espalier/train/recipe.hpp"
+#include "espalier/train/sample_store.hpp"
+#include "espalier/train/session.hpp"
+
+namespace espalier::train {
+
+/// Mean cross entropy and share of hits over a set of samples.
+struct Evaluation {
+  double loss = 0;
+  double accuracy = 0;  ///< in [0, 1]
+};
+
+struct EpochResult {
+  Evaluation train;  ///< while training, before each step
+  std::optional<Evaluation> test;
+};
+
+struct TrainResult {
+  std::vector<EpochResult> epochs;  ///< those completed
+  Evaluation test;                  ///< after the last one; meaningless when diverged
+  bool diverged = false;            ///< a loss or a parameter stopped being a usable number
+  std::int64_t diverged_step = -1;
+  std::int64_t images = 0;  ///< training images processed
+  double seconds = 0;       ///< in training steps alone
+};
+
+struct TrainOptions {
+  int jobs = 1;
+  bool test_every_epoch = false;
+  /// Called after every step with the number of images it held; null for none.
+  std::function<void(std::int64_t)> on_images;
+  std::function<void(int, const EpochResult&)> on_epoch;
+};
+
+/// Trains `session` on `training` and evaluates it on `test`; both stores must be at
+/// session.cut(). kInterrupted when the user asks to stop.
+Result<TrainResult> train(Session& session, const SampleStore& training, const SampleStore& test,
+                          const Recipe& recipe, const TrainOptions& options);
+
+/// Evaluates a session on a store at its cut.
+Evaluation evaluate(const Session& session, const SampleStore& store, int jobs);
+
+}  // namespace espalier::train

@@ -1,0 +1,141 @@
+#include "command.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdio>
+#include <thread>
+
+#include "espalier/support/file.hpp"
+
+namespace espalier::cli {
+
+int CommonOptions::job_count() const {
+  if (jobs > 0) return jobs;
+  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+ProgressOptions CommonOptions::progress() const {
+  ProgressOptions options = default_progress();
+  options.enabled = options.enabled && !quiet && !no_progress;
+  return options;
+}
+
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& description,
+                      CommonOptions& common) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->add_option("--seed", common.seed, "Seed of every random choice")->capture_default_str();
+  command->add_option("--jobs", common.jobs, "Threads; 0 = one per processor. Results are the same")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_option("--json", common.json, "Write the report as JSON to PATH, or - for stdout")
+      ->type_name("PATH|-");
+  command->add_flag("--quiet", common.quiet, "Print errors only");
+  command->add_flag("-v,--verbose", common.verbose, "Print more");
+  command->add_flag("--no-progress", common.no_progress, "Never show a progress line");
+  command->set_config("--config", "", "Read options from a TOML or INI file");
+  command->add_flag("--print-config", common.print_config,
+                    "Print the options in effect as a configuration file and stop")
+      ->configurable(false);
+  return command;
+}
+
+void print(const CommonOptions& common, const std::string& text) {
+  if (!common.quiet && !common.json_on_stdout()) std::fputs(text.c_str(), stdout);
+}
+
+Status write_report(const CommonOptions& common, const Json& document) {
+  if (common.json.empty()) return Ok{};
+  return write_json(common.json, document);
+}
+
+Status check_outputs(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    if (!path.empty() && path != "-") ESPALIER_CHECK_OK(check_writable(path));
+  }
+  return Ok{};
+}
+
+void DataOptions::add_to(CLI::App* command) {
+  command
+      ->add_option("--preprocess", preprocess,
+                   "auto, or items such as resize=147,crop=128,lut=FILE,mean=..,std=..,identity")
+      ->capture_default_str();
+  command->add_option("--classes", classes,
+                      "Keep these labels only, in this order, as classes 0, 1, ...; e.g. 0,2-4");
+  command
+      ->add_option("--subset", subset,
+                   "How limits take samples: balanced over classes by the seed, or the first")
+      ->check(CLI::IsMember({"balanced", "first"}))
+      ->capture_default_str();
+}
+
+Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
+                                    const DataOptions& options, std::uint64_t seed) {
+  data::SubsetOptions subset;
+  if (!options.classes.empty()) {
+    ESPALIER_TRY(subset.classes, parse_int_list(options.classes, "--classes"));
+  }
+  subset.limit = limit;
+  subset.seed = seed;
+  subset.take = options.subset == "first" ? data::SubsetOptions::Take::kFirst
+                                          : data::SubsetOptions::Take::kBalanced;
+  ESPALIER_TRY(data::Dataset dataset, data::load_dataset(spec));
+  return data::subset(std::move(dataset), subset);
+}
+
+Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset,
+                                   const DataOptions& options) {
+  ESPALIER_TRY(const data::Preprocess preprocess, data::parse_preprocess(options.preprocess));
+  const ir::Tensor& input = graph.tensor(graph.input);
+  ESPALIER_TRY(data::InputPipeline pipeline,
+               data::make_pipeline(preprocess, input.shape.height, input.shape.width,
+                                   input.shape.channels, input.quantization.scale,
+                                   input.quantization.zero_point));
+  return data::Samples(std::move(dataset), std::move(pipeline));
+}
+
+Result<data::Samples> load_samples(const ir::Graph& graph, const std::string& spec,
+                                   std::int64_t limit, const DataOptions& options,
+                                   std::uint64_t seed) {
+  ESPALIER_TRY(data::Dataset dataset, load_selected(spec, limit, options, seed));
+  return bind_samples(graph, std::move(dataset), options);
+}
+
+void add_recipe_options(CLI::App* command, train::Recipe& recipe) {
+  command->add_option("--epochs", recipe.epochs, "Passes over the training set")
+      ->capture_default_str();
+  command->add_option("--batch", recipe.batch, "Samples per step")->capture_default_str();
+  command->add_option("--lr", recipe.learning_rate,
+                      "Peak learning rate for a batch of 256, scaled to the batch")
+      ->capture_default_str();
+  command->add_option("--warmup", recipe.warmup_epochs, "Epochs of linear rise before the cosine")
+      ->capture_default_str();
+  command->add_flag("!--no-qas", recipe.qas, "Train without quantisation-aware scaling");
+}
+
+Result<std::vector<int>> parse_int_list(const std::string& text, const std::string& what) {
+  const auto fail = [&] {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("{} '{}' is not a list of integers such as 1,2,5-8", what, text)};
+  };
+  std::vector<int> values;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (true) {
+    int first = 0;
+    auto parsed = std::from_chars(at, end, first);
+    if (parsed.ec != std::errc() || first < 0) return fail();
+    int last = first;
+    if (parsed.ptr != end && *parsed.ptr == '-') {
+      parsed = std::from_chars(parsed.ptr + 1, end, last);
+      if (parsed.ec != std::errc() || last < first || last - first > 100000) return fail();
+    }
+    for (int v = first; v <= last; ++v) values.push_back(v);
+    if (parsed.ptr == end) return values;
+    if (*parsed.ptr != ',') return fail();
+    at = parsed.ptr + 1;
+  }
+}
+
+}  // namespace espalier::cli

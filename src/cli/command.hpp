@@ -1,0 +1,89 @@
+// What every subcommand shares: common flags, where output goes, loading of models and data.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "espalier/data/samples.hpp"
+#include "espalier/data/subset.hpp"
+#include "espalier/ir/graph.hpp"
+#include "espalier/support/json.hpp"
+#include "espalier/support/progress.hpp"
+#include "espalier/support/result.hpp"
+#include "espalier/train/recipe.hpp"
+
+namespace espalier::cli {
+
+/// Flags that every subcommand has.
+struct CommonOptions {
+  std::uint64_t seed = 0;
+  int jobs = 0;      ///< 0 = one per processor
+  std::string json;  ///< empty = none, "-" = standard output
+  bool quiet = false;
+  bool verbose = false;
+  bool no_progress = false;
+  bool print_config = false;
+
+  [[nodiscard]] int job_count() const;
+  [[nodiscard]] ProgressOptions progress() const;
+  /// True when standard output is kept for a JSON document.
+  [[nodiscard]] bool json_on_stdout() const { return json == "-"; }
+};
+
+/// Adds a subcommand with the common flags.
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& description,
+                      CommonOptions& common);
+
+/// Prints text for people, unless --quiet or JSON takes standard output.
+void print(const CommonOptions& common, const std::string& text);
+
+/// Writes `document` where --json says, if anywhere.
+Status write_report(const CommonOptions& common, const Json& document);
+
+/// Fails early for output paths that cannot be written; empty ones and "-" pass.
+Status check_outputs(const std::vector<std::string>& paths);
+
+/// How samples are selected and preprocessed.
+struct DataOptions {
+  std::string preprocess = "auto";
+  std::string classes;            ///< comma separated labels; empty = all
+  std::string subset = "balanced";
+  void add_to(CLI::App* command);
+};
+
+/// Loads `spec`, keeps `limit` samples and binds them to the input of `graph`.
+Result<data::Samples> load_samples(const ir::Graph& graph, const std::string& spec,
+                                   std::int64_t limit, const DataOptions& options,
+                                   std::uint64_t seed);
+
+/// Binds an already selected dataset to the input of a graph.
+Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset,
+                                   const DataOptions& options);
+
+/// load_dataset() and the selection by class and number.
+Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
+                                    const DataOptions& options, std::uint64_t seed);
+
+/// --epochs, --batch, --lr, --warmup, --no-qas.
+void add_recipe_options(CLI::App* command, train::Recipe& recipe);
+
+/// Parses "1,2,5-8".
+Result<std::vector<int>> parse_int_list(const std::string& text, const std::string& what);
+
+/// The subcommands. Each adds itself to `app` and stores what to run.
+using Action = std::function<Status()>;
+struct Command {
+  CLI::App* app = nullptr;
+  Action run;
+  std::shared_ptr<CommonOptions> common;
+};
+Command add_inspect(CLI::App& app);
+Command add_analyze(CLI::App& app);
+Command add_search(CLI::App& app);
+Command add_plan(CLI::App& app);
+Command add_train(CLI::App& app);
+
+}  // namespace espalier::cli

@@ -1,0 +1,74 @@
+// The command line: parses, dispatches, and turns errors into diagnostics and exit codes.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <new>
+
+#include "command.hpp"
+#include "espalier/support/interrupt.hpp"
+#include "espalier/version.hpp"
+
+namespace {
+
+using espalier::Error;
+using espalier::ErrorKind;
+
+int report(const Error& error) {
+  for (const std::string& line : error.diagnostics) {
+    std::fprintf(stderr, "espalier: %s\n", line.c_str());
+  }
+  return static_cast<int>(error.kind);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Decides which parts of a pre-trained int8 network learn on a microcontroller"};
+  app.name("espalier");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string(espalier::kVersion));
+  const std::vector<espalier::cli::Command> commands{
+      espalier::cli::add_inspect(app), espalier::cli::add_analyze(app),
+      espalier::cli::add_search(app), espalier::cli::add_plan(app), espalier::cli::add_train(app)};
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);
+  } catch (const CLI::FileError& error) {
+    std::fprintf(stderr, "espalier: %s\n", error.what());
+    return static_cast<int>(ErrorKind::kMissingInput);
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "espalier: %s\nRun with --help for more information.\n", error.what());
+    return static_cast<int>(ErrorKind::kUsage);
+  }
+  for (const auto& command : commands) {
+    if (!command.app->parsed()) continue;
+    if (command.common->print_config) {
+      std::fputs(command.app->config_to_str(true).c_str(), stdout);
+      return 0;
+    }
+    spdlog::set_level(command.common->quiet     ? spdlog::level::err
+                      : command.common->verbose ? spdlog::level::debug
+                                                : spdlog::level::info);
+    const espalier::Status status = command.run();
+    return status.ok() ? 0 : report(status.error());
+  }
+  return static_cast<int>(ErrorKind::kInternal);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("espalier"));
+  spdlog::set_pattern("espalier: %v");
+  espalier::install_interrupt_handler();
+  try {
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return report({ErrorKind::kInternal, "out of memory; use fewer samples or --jobs 1"});
+  } catch (const std::exception& error) {
+    return report({ErrorKind::kInternal,
+                   std::string("internal error, please report it: ") + error.what()});
+  }
+}

@@ -1,0 +1,162 @@
+// espalier plan import|make|show: update plans by hand and for people.
+#include <fmt/format.h>
+
+#include "command.hpp"
+#include "espalier/cost/analytic_memory.hpp"
+#include "espalier/cost/training_macs.hpp"
+#include "espalier/import/importer.hpp"
+#include "espalier/plan/plan_json.hpp"
+#include "espalier/plan/published.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/version.hpp"
+
+namespace espalier::cli {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  std::string model;
+  std::string plan;
+  std::string published;
+  std::string out;
+  bool head_only = false;
+  bool full = false;
+  int bias = -1;
+  int last = -1;
+  bool as_published = false;
+};
+
+Status save(const Options& options, plan::UpdatePlan plan, const ir::Graph& graph) {
+  const Bytes memory = cost::analytic_memory(plan, graph).bytes();
+  plan.memory["analytic"] = memory;
+  plan.tool_version = kVersion;
+  ESPALIER_CHECK_OK(plan::save_plan(options.out, plan));
+  if (options.out != "-") {
+    print(options.common,
+          fmt::format("{}: biases of the last {} convs, weights of {}, {} extra memory (analytic)\n",
+                      options.out, plan.bias_depth, plan.weights.size(), format_bytes(memory)));
+  }
+  return write_report(options.common, plan::to_json(plan));
+}
+
+Status make(const Options& options) {
+  const int chosen = (options.head_only ? 1 : 0) + (options.full ? 1 : 0) +
+                     (options.bias >= 0 ? 1 : 0) + (options.last >= 0 ? 1 : 0);
+  if (chosen != 1) {
+    return Error{ErrorKind::kUsage, "give one of --head-only, --bias K, --last K, --full"};
+  }
+  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  plan::UpdatePlan plan = options.full ? plan::full(graph) : plan::head_only(graph);
+  if (options.bias >= 0) {
+    ESPALIER_TRY(plan, plan::bias_only(graph, options.bias));
+  } else if (options.last >= 0) {
+    ESPALIER_TRY(plan, plan::last_k(graph, options.last));
+  }
+  return save(options, std::move(plan), graph);
+}
+
+Status import_published(const Options& options) {
+  std::string text = options.published;
+  if (text.find('{') == std::string::npos) {
+    ESPALIER_TRY(text, read_file(options.published));
+  }
+  ESPALIER_TRY(const Json document, parse_json(text, "--published"));
+  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(plan::UpdatePlan plan, plan::from_published(graph, document, "--published"));
+  return save(options, std::move(plan), graph);
+}
+
+Json to_json(const cost::ConvMemory& m) {
+  return {{"conv", m.conv},
+          {"bias_bits", m.bias_bits},
+          {"weight_bits", m.weight_bits},
+          {"mask_bits", m.mask_bits},
+          {"input_bits", m.input_bits},
+          {"total_bits", m.total_bits()}};
+}
+
+Status show(const Options& options) {
+  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
+  if (options.as_published) return write_json("-", plan::to_published(plan));
+  const cost::AnalyticMemory memory = cost::analytic_memory(plan, graph);
+  const cost::TrainingMacs macs = cost::training_macs(plan, graph);
+  const std::vector<int> convs = ir::conv_ops(graph);
+  std::string table =
+      fmt::format("{}: biases of the last {} of {} convs, weights of {}\n\n{:>4}  {:>13}  {:>9} "
+                  "{:>9} {:>9} {:>9} {:>10}\n",
+                  graph.name, plan.bias_depth, convs.size(), plan.weights.size(), "conv", "channels",
+                  "bias B", "weight B", "mask B", "input B", "total B");
+  Json rows = Json::array();
+  for (const cost::ConvMemory& conv : memory.convs) {
+    const auto channels = plan::trained_channels(plan, conv.conv);
+    const int in_channels =
+        ir::conv(graph, convs[static_cast<std::size_t>(conv.conv)]).in_channels;
+    table += fmt::format(
+        "{:>4}  {:>13}  {:>9} {:>9} {:>9.2f} {:>9} {:>10.2f}\n", conv.conv,
+        channels ? fmt::format("{} of {}", channels->size(), in_channels) : "-", conv.bias_bits / 8,
+        conv.weight_bits / 8, static_cast<double>(conv.mask_bits) / 8, conv.input_bits / 8,
+        static_cast<double>(conv.total_bits()) / 8);
+    rows.push_back(to_json(conv));
+  }
+  table += fmt::format("{:>4}  {:>13}  {:>39}  {:>10}\n\n", "head", "", "", memory.head_bits / 8);
+  table += fmt::format("extra memory {} ({} bits) analytic; {:.2f} M MACs a training step\n",
+                       format_bytes(memory.bytes()), memory.total_bits,
+                       static_cast<double>(macs.total()) / 1e6);
+  print(options.common, table);
+  return write_report(options.common,
+                      {{"schema", "espalier.plan_memory/1"},
+                       {"plan", plan::to_json(plan)},
+                       {"analytic_bits",
+                        {{"total", memory.total_bits},
+                         {"head", memory.head_bits},
+                         {"convs", std::move(rows)}}},
+                       {"analytic_bytes", memory.bytes().count},
+                       {"step_macs",
+                        {{"forward", macs.forward},
+                         {"input_gradient", macs.input_gradient},
+                         {"weight_gradient", macs.weight_gradient},
+                         {"total", macs.total()}}}});
+}
+
+}  // namespace
+
+Command add_plan(CLI::App& app) {
+  // The three forms share one set of options and flags.
+  const auto o = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("plan", "Make, import and show update plans");
+  command->require_subcommand(1);
+
+  CLI::App* make_command = add_command(*command, "make", "Make a plan by rule", o->common);
+  make_command->add_option("model", o->model, "int8 model, ONNX")->required();
+  make_command->add_flag("--head-only", o->head_only, "Train the head alone");
+  make_command->add_option("--bias", o->bias, "Train the biases of the last K convs")
+      ->check(CLI::NonNegativeNumber);
+  make_command->add_option("--last", o->last, "Train biases and weights of the last K convs")
+      ->check(CLI::NonNegativeNumber);
+  make_command->add_flag("--full", o->full, "Train everything");
+  make_command->add_option("--out", o->out, "Where the plan goes, or -")->required();
+
+  CLI::App* import_command =
+      add_command(*command, "import", "Read a plan in the published notation", o->common);
+  import_command->add_option("model", o->model, "int8 model, ONNX")->required();
+  import_command
+      ->add_option("--published", o->published,
+                   "The notation as JSON text, or a file that holds it")
+      ->required();
+  import_command->add_option("--out", o->out, "Where the plan goes, or -")->required();
+
+  CLI::App* show_command =
+      add_command(*command, "show", "Show a plan and its memory, conv by conv", o->common);
+  show_command->add_option("plan", o->plan, "Update plan (espalier.plan/1)")->required();
+  show_command->add_option("--model", o->model, "The model the plan is for")->required();
+  show_command->add_flag("--published", o->as_published, "Print the plan in the published notation");
+
+  const auto run = [=] {
+    if (make_command->parsed()) return make(*o);
+    return import_command->parsed() ? import_published(*o) : show(*o);
+  };
+  return {command, run, std::shared_ptr<CommonOptions>(o, &o->common)};
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,123 @@
+// espalier search contributions.json: the best plan under a memory budget.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "command.hpp"
+#include "espalier/import/importer.hpp"
+#include "espalier/plan/plan_json.hpp"
+#include "espalier/selection/selection.hpp"
+#include "espalier/version.hpp"
+
+namespace espalier::cli {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  std::string profile;
+  std::string model;
+  std::string budget;
+  std::vector<std::string> budgets;
+  std::string out;
+  std::string solver = "evolution";
+  std::string metric = "accuracy";
+  std::int64_t max_macs = 0;
+};
+
+Json to_json(const selection::Selected& s) {
+  Json json{{"budget_bytes", s.budget.count},
+            {"objective", s.objective},
+            {"optimum", s.optimum ? Json(*s.optimum) : Json(nullptr)},
+            {"gap", s.optimum ? Json(*s.optimum - s.objective) : Json(nullptr)},
+            {"memory_bytes", s.memory.count},
+            {"step_macs", s.step_macs},
+            {"evaluations", s.evaluations},
+            {"seconds", s.seconds},
+            {"optimum_seconds", s.optimum_seconds}};
+  return json;
+}
+
+std::string line(const selection::Selected& s) {
+  return fmt::format("{:>11}  {:>11}  {:>9.4f}  {}  {:>5}  {:>7}  {:>8.2f} M  {:>7.3f} s\n",
+                     format_bytes(s.budget), format_bytes(s.memory), s.objective,
+                     s.optimum ? fmt::format("{:>9.4f}", *s.optimum) : "  unproven",
+                     s.plan.bias_depth, s.plan.weights.size(),
+                     static_cast<double>(s.step_macs) / 1e6, s.seconds);
+}
+
+Status run(const Options& options) {
+  if (options.budget.empty() == options.budgets.empty()) {
+    return Error{ErrorKind::kUsage, "give either --budget or --budgets"};
+  }
+  std::vector<Bytes> budgets;
+  for (const std::string& text :
+       options.budgets.empty() ? std::vector{options.budget} : options.budgets) {
+    ESPALIER_TRY(const Bytes budget, parse_bytes(text));
+    budgets.push_back(budget);
+  }
+  ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
+  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(const Json document, read_json(options.profile, contribution::kProfileSchema));
+  ESPALIER_TRY(const contribution::Profile profile,
+               contribution::profile_from_json(document, graph, options.profile));
+  selection::SelectionOptions selection;
+  selection.metric =
+      options.metric == "loss" ? selection::Metric::kLoss : selection::Metric::kAccuracy;
+  selection.solver = options.solver == "exact" ? selection::SolverKind::kExact
+                                               : selection::SolverKind::kEvolution;
+  if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
+  selection.evolution.seed = options.common.seed;
+  selection.evolution.jobs = options.common.job_count();
+  ESPALIER_TRY(const std::vector<selection::Selected> front,
+               selection::select_front(graph, profile, budgets, selection));
+
+  std::string table = fmt::format("{:>11}  {:>11}  {:>9}  {:>9}  {:>5}  {:>7}  {:>10}  {:>9}\n",
+                                  "budget", "memory", "objective", "optimum", "depth", "weights",
+                                  "step MACs", "time");
+  for (const selection::Selected& selected : front) table += line(selected);
+  print(options.common, table);
+  const selection::Selected& best = front.back();
+  if (!options.out.empty()) ESPALIER_CHECK_OK(plan::save_plan(options.out, best.plan));
+  Json report{{"schema", "espalier.search/1"},
+              {"tool_version", kVersion},
+              {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
+              {"solver", options.solver},
+              {"metric", options.metric},
+              {"seed", options.common.seed}};
+  report.update(to_json(best));
+  if (!options.budgets.empty()) {
+    Json points = Json::array();
+    for (const selection::Selected& selected : front) {
+      Json point = to_json(selected);
+      point["plan"] = plan::to_json(selected.plan);
+      points.push_back(std::move(point));
+    }
+    report["front"] = std::move(points);
+  }
+  return write_report(options.common, report);
+}
+
+}  // namespace
+
+Command add_search(CLI::App& app) {
+  const auto o = std::make_shared<Options>();
+  CLI::App* command = add_command(app, "search", "Find the best plan under a budget", o->common);
+  command->add_option("profile", o->profile, "Contribution profile (espalier.contributions/1)")
+      ->required();
+  command->add_option("--model", o->model, "The model the profile was measured on")->required();
+  command->add_option("--budget", o->budget, "Memory for training, such as 100KiB");
+  command->add_option("--budgets", o->budgets, "Several budgets: a Pareto front in one call")
+      ->delimiter(',');
+  command->add_option("--out", o->out, "Where the plan goes; of several, the largest budget's");
+  command->add_option("--solver", o->solver, "evolution, or exact (proven optimum)")
+      ->check(CLI::IsMember({"evolution", "exact"}))
+      ->capture_default_str();
+  command->add_option("--metric", o->metric, "Gains to add up: accuracy, or loss (less noisy)")
+      ->check(CLI::IsMember({"accuracy", "loss"}))
+      ->capture_default_str();
+  command->add_option("--max-macs", o->max_macs, "Bound on MACs of one training step; 0 = none")
+      ->check(CLI::NonNegativeNumber);
+  return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,176 @@
+// espalier train MODEL --plan plan.json: trains a plan and says what it reached.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "command.hpp"
+#include "espalier/cost/analytic_memory.hpp"
+#include "espalier/import/importer.hpp"
+#include "espalier/import/onnx_writer.hpp"
+#include "espalier/plan/plan_json.hpp"
+#include "espalier/train/sample_store.hpp"
+#include "espalier/train/trainer.hpp"
+#include "espalier/version.hpp"
+
+namespace espalier::cli {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  DataOptions data;
+  train::Recipe recipe;
+  std::string model;
+  std::string plan;
+  std::string training;
+  std::string test;
+  std::string exported;
+  std::string head = "fresh";
+  std::string cache_limit = "2GiB";
+  std::int64_t limit_train = 0;
+  std::int64_t limit_test = 0;
+  bool test_every_epoch = false;
+};
+
+Result<ir::Head> starting_head(const Options& options, const ir::Graph& graph, int classes) {
+  if (options.head == "fresh") {
+    return train::fresh_head(graph.head.features, classes, options.common.seed);
+  }
+  if (graph.head.classes != classes) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--head keep: the model has {} classes, the data {}; use --head fresh",
+                             graph.head.classes, classes)};
+  }
+  return graph.head;
+}
+
+Status run(const Options& options) {
+  train::Recipe recipe = options.recipe;
+  recipe.seed = options.common.seed;
+  ESPALIER_CHECK_OK(train::check(recipe));
+  ESPALIER_TRY(const Bytes cache_limit, parse_bytes(options.cache_limit));
+  ESPALIER_CHECK_OK(check_outputs({options.common.json, options.exported}));
+  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
+  ESPALIER_TRY(const data::Samples training, load_samples(graph, options.training, options.limit_train,
+                                                          options.data, options.common.seed));
+  ESPALIER_TRY(const data::Samples test, load_samples(graph, options.test, options.limit_test,
+                                                      options.data, options.common.seed));
+  if (training.classes() != test.classes()) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{} has {} classes, {} has {}; name sets of the same task",
+                             options.training, training.classes(), options.test, test.classes())};
+  }
+  ESPALIER_TRY(ir::Head head, starting_head(options, graph, training.classes()));
+
+  const int jobs = options.common.job_count();
+  const train::Network network(std::move(graph));
+  const int first = plan::first_trained_conv(plan, network.graph());
+  const int wanted_cut = first < static_cast<int>(network.convs().size())
+                             ? network.convs()[static_cast<std::size_t>(first)]
+                             : static_cast<int>(network.graph().ops.size());
+  const int cut = train::affordable_cut(network, wanted_cut, training.size() + test.size(),
+                                        cache_limit.count);
+  train::Session session(network, plan, std::move(head), cut);
+  spdlog::debug("caching {} ops of the frozen prefix", cut);
+  const auto prefix = [&](const data::Samples& samples)
+      -> Result<std::shared_ptr<const train::SampleStore>> {
+    ESPALIER_TRY(const auto store, train::SampleStore::from_samples(network, samples, jobs));
+    return store->advance(network, cut, jobs);
+  };
+  ESPALIER_TRY(const auto training_store, prefix(training));
+  ESPALIER_TRY(const auto test_store, prefix(test));
+
+  Progress progress(options.common.progress(), fmt::format("train {}", network.graph().name),
+                    static_cast<double>(training.size()) * recipe.epochs);
+  Json epochs = Json::array();
+  train::TrainOptions train_options;
+  train_options.jobs = jobs;
+  train_options.test_every_epoch = options.test_every_epoch;
+  train_options.on_images = [&](std::int64_t n) { progress.advance(static_cast<double>(n)); };
+  train_options.on_epoch = [&](int epoch, const train::EpochResult& e) {
+    Json row{{"epoch", epoch + 1},
+             {"train_loss", e.train.loss},
+             {"train_accuracy", e.train.accuracy}};
+    if (e.test) {
+      row["test_loss"] = e.test->loss;
+      row["test_accuracy"] = e.test->accuracy;
+    }
+    print(options.common,
+          fmt::format("epoch {:>3}  loss {:.4f}  accuracy {:5.2f} %{}\n", epoch + 1, e.train.loss,
+                      e.train.accuracy * 100,
+                      e.test ? fmt::format("  test {:.4f}  {:5.2f} %", e.test->loss,
+                                           e.test->accuracy * 100)
+                             : ""));
+    epochs.push_back(std::move(row));
+  };
+  ESPALIER_TRY(const train::TrainResult result,
+               train::train(session, *training_store, *test_store, recipe, train_options));
+
+  const Bytes memory = cost::analytic_memory(plan, network.graph()).bytes();
+  Json report{{"schema", "espalier.train/1"},
+              {"tool_version", kVersion},
+              {"model", {{"name", network.graph().name}, {"sha256", network.graph().sha256}}},
+              {"plan",
+               {{"bias_depth", plan.bias_depth},
+                {"weights", plan.weights.size()},
+                {"analytic_bytes", memory.count}}},
+              {"data", {{"train", training.identity_json()}, {"test", test.identity_json()}}},
+              {"recipe", train::to_json(recipe)},
+              {"head", options.head},
+              {"numerics", "simulation"},
+              {"diverged", result.diverged}};
+  report["test_accuracy"] = result.diverged ? Json(nullptr) : Json(result.test.accuracy);
+  report["test_loss"] = result.diverged ? Json(nullptr) : Json(result.test.loss);
+  report["epochs"] = std::move(epochs);
+  report["images_per_second"] =
+      result.seconds > 0 ? Json(static_cast<double>(result.images) / result.seconds) : Json(nullptr);
+  if (result.diverged) {
+    report["diverged_step"] = result.diverged_step;
+    ESPALIER_CHECK_OK(write_report(options.common, report));
+    return Error{ErrorKind::kUsage,
+                 fmt::format("training diverged at step {} of epoch {}: a loss or weight is no "
+                             "longer a usable number; lower --lr (now {}) or train fewer layers",
+                             result.diverged_step, result.epochs.size() + 1, recipe.learning_rate)};
+  }
+  print(options.common,
+        fmt::format("test accuracy {:.2f} %  loss {:.4f}  extra memory {} (analytic)\n",
+                    result.test.accuracy * 100, result.test.loss, format_bytes(memory)));
+  if (!options.exported.empty()) {
+    std::int64_t saturated = 0;
+    const ir::Graph tuned = session.tuned_graph(&saturated);
+    ESPALIER_CHECK_OK(export_onnx(tuned, options.exported));
+    report["export"] = {{"saturated_weights", saturated}};
+    if (saturated > 0) {
+      spdlog::info("{} weights had left -127..127 and were saturated in {}", saturated,
+                   options.exported);
+    }
+  }
+  return write_report(options.common, report);
+}
+
+}  // namespace
+
+Command add_train(CLI::App& app) {
+  const auto o = std::make_shared<Options>();
+  CLI::App* command = add_command(app, "train", "Train a plan and measure its accuracy", o->common);
+  command->add_option("model", o->model, "int8 model, ONNX")->required();
+  command->add_option("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
+  command->add_option("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
+      ->required();
+  command->add_option("--test", o->test, "Data to measure accuracy on")->required();
+  command->add_option("--limit-train", o->limit_train, "Training samples; 0 = all")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--limit-test", o->limit_test, "Test samples; 0 = all")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--head", o->head, "fresh, or keep the model's classifier")
+      ->check(CLI::IsMember({"fresh", "keep"}))
+      ->capture_default_str();
+  command->add_option("--export", o->exported, "Write the tuned model as ONNX");
+  command->add_option("--cache-limit", o->cache_limit, "Memory for the cached frozen prefix")
+      ->capture_default_str();
+  command->add_flag("--test-every-epoch", o->test_every_epoch, "Also test after each epoch");
+  add_recipe_options(command, o->recipe);
+  o->data.add_to(command);
+  return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,340 @@
+#include "espalier/contribution/analysis.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <system_error>
+
+#include "espalier/cost/training_macs.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/support/interrupt.hpp"
+#include "espalier/train/parallel.hpp"
+#include "espalier/train/session.hpp"
+#include "espalier/train/trainer.hpp"
+#include "espalier/version.hpp"
+
+namespace espalier::contribution {
+namespace {
+
+Status check(const ir::Graph& graph, const AnalysisOptions& options) {
+  std::vector<std::string> problems;
+  const auto conv_count = static_cast<int>(ir::conv_ops(graph).size());
+  if (options.ratios.empty() || options.seeds.empty()) {
+    problems.emplace_back("an analysis needs at least one ratio and one seed");
+  }
+  double previous = 0;
+  for (const double ratio : options.ratios) {
+    if (!(ratio > previous) || ratio > 1) {
+      problems.push_back(fmt::format("ratio {} must ascend within (0, 1]", ratio));
+    }
+    previous = ratio;
+  }
+  for (const int layer : options.layers) {
+    if (layer < 0 || layer >= conv_count) {
+      problems.push_back(fmt::format("layer {} must lie in 0..{}", layer, conv_count - 1));
+    }
+  }
+  if (std::set(options.seeds.begin(), options.seeds.end()).size() != options.seeds.size()) {
+    problems.emplace_back("a seed is listed twice");
+  }
+  if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
+  return train::check(options.recipe);
+}
+
+// Cached prefixes of both sample sets, made on demand for ascending cuts. Only the latest stays
+// here; sessions that still use an earlier one hold it alive.
+class StoreChain {
+ public:
+  struct Stores {
+    std::shared_ptr<const train::SampleStore> training;
+    std::shared_ptr<const train::SampleStore> validation;
+  };
+
+  StoreChain(const train::Network& network, Stores first, Bytes limit)
+      : network_(network), latest_(std::move(first)), limit_(limit) {}
+
+  /// Calls must ask for ascending cuts.
+  Stores at(int cut, int jobs) {
+    const std::int64_t samples = latest_.training->size() + latest_.validation->size();
+    const int affordable = train::affordable_cut(network_, cut, samples, limit_.count);
+    if (affordable > latest_.training->cut()) {
+      latest_ = {latest_.training->advance(network_, affordable, jobs),
+                 latest_.validation->advance(network_, affordable, jobs)};
+    }
+    return latest_;
+  }
+
+ private:
+  const train::Network& network_;
+  Stores latest_;
+  Bytes limit_;
+};
+
+// Finished trials, one JSON object a line behind a line that says what they belong to.
+class Journal {
+ public:
+  Journal(std::filesystem::path path, std::string header)
+      : path_(std::move(path)), header_(std::move(header)) {}
+
+  /// Trials of an earlier run of the same analysis. A last line cut short by a crash is dropped.
+  std::vector<Trial> load(const ir::Graph& graph) const {
+    std::vector<Trial> trials;
+    std::ifstream file(path_);
+    std::string line;
+    if (path_.empty() || !file || !std::getline(file, line)) return trials;
+    if (line != header_) {
+      spdlog::warn("{}: left by a different analysis; starting over", path_.string());
+      return trials;
+    }
+    while (std::getline(file, line)) {
+      const Result<Json> json = parse_json(line, path_.string());
+      if (!json.ok()) break;
+      const Result<Trial> trial = trial_from_json(*json, graph, path_.string());
+      if (!trial.ok()) break;
+      trials.push_back(*trial);
+    }
+    return trials;
+  }
+
+  /// Starts the file anew with the trials that are kept.
+  Status open(const std::vector<Trial>& kept) {
+    if (path_.empty()) return Ok{};
+    std::string content = header_ + "\n";
+    for (const Trial& trial : kept) content += trial_to_json(trial).dump() + "\n";
+    ESPALIER_CHECK_OK(write_file_atomic(path_, content));
+    file_.open(path_, std::ios::app);
+    return Ok{};
+  }
+
+  void append(const Trial& trial) {
+    if (file_.is_open()) file_ << trial_to_json(trial).dump() << std::endl;
+  }
+
+  void remove() {
+    file_.close();
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove(path_, ignored);
+  }
+
+ private:
+  std::filesystem::path path_;
+  std::string header_;
+  std::ofstream file_;
+};
+
+double trial_macs(const ir::Graph& graph, const TrialSpec& spec, std::int64_t training_samples,
+                  std::int64_t validation_samples, int epochs) {
+  const plan::UpdatePlan plan = trial_plan(graph, spec);
+  const cost::TrainingMacs macs = cost::training_macs(plan, graph);
+  // The frozen prefix is cached.
+  std::int64_t prefix = 0;
+  const auto convs = ir::conv_ops(graph);
+  const int first = plan::first_trained_conv(plan, graph);
+  const int cut = first < static_cast<int>(convs.size()) ? convs[static_cast<std::size_t>(first)]
+                                                         : static_cast<int>(graph.ops.size());
+  for (int op = 0; op < cut; ++op) {
+    prefix += ir::forward_macs(graph.ops[static_cast<std::size_t>(op)], graph);
+  }
+  const auto step = static_cast<double>(macs.total() - prefix);
+  const auto forward = static_cast<double>(macs.forward - prefix);
+  return step * static_cast<double>(training_samples) * epochs +
+         forward * static_cast<double>(validation_samples);
+}
+
+std::string journal_header(const Profile& profile) {
+  return Json{{"schema", "espalier.journal/1"},
+              {"tool_version", profile.tool_version},
+              {"model", profile.model_sha256},
+              {"data", profile.data},
+              {"recipe", train::to_json(profile.recipe)}}
+      .dump();
+}
+
+}  // namespace
+
+plan::UpdatePlan trial_plan(const ir::Graph& graph, const TrialSpec& spec) {
+  plan::UpdatePlan plan = *plan::bias_only(graph, spec.depth);
+  if (spec.conv >= 0) plan.weights.push_back(plan::make_weight_update(graph, spec.conv, spec.ratio));
+  return plan;
+}
+
+std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions& options) {
+  const std::vector<int> convs = ir::conv_ops(graph);
+  const auto conv_count = static_cast<int>(convs.size());
+  std::vector<TrialSpec> trials;
+  for (const std::uint64_t seed : options.seeds) trials.push_back({0, -1, 0, seed});
+  for (int conv = conv_count - 1; conv >= 0; --conv) {
+    if (!options.layers.empty() &&
+        std::find(options.layers.begin(), options.layers.end(), conv) == options.layers.end()) {
+      continue;
+    }
+    const int depth = conv_count - conv;
+    for (const std::uint64_t seed : options.seeds) trials.push_back({depth, -1, 0, seed});
+    int kept_before = 0;
+    for (const double ratio : options.ratios) {
+      const int kept = plan::channel_count(
+          ir::conv(graph, convs[static_cast<std::size_t>(conv)]).in_channels, ratio);
+      if (kept == kept_before) continue;
+      kept_before = kept;
+      for (const std::uint64_t seed : options.seeds) trials.push_back({depth, conv, ratio, seed});
+    }
+  }
+  return trials;
+}
+
+AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t training_samples,
+                               std::int64_t validation_samples, const AnalysisOptions& options) {
+  AnalysisEstimate result;
+  for (const TrialSpec& spec : list_trials(network.graph(), options)) {
+    ++result.trials;
+    result.macs += trial_macs(network.graph(), spec, training_samples, validation_samples,
+                              options.recipe.epochs);
+  }
+  // One chunk of full training, twice: the first pass warms the caches.
+  const plan::UpdatePlan plan = plan::full(network.graph());
+  const train::Session session(network, plan, network.graph().head, 0);
+  train::Workspace workspace(session);
+  train::Gradients gradients = session.make_gradients();
+  const std::vector<int> labels(train::kChunk, 0);
+  double seconds = 0;
+  for (int pass = 0; pass < 2; ++pass) {
+    const auto start = std::chrono::steady_clock::now();
+    session.forward(workspace, train::kChunk, true);
+    session.backward(workspace, labels, train::kChunk, gradients);
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  const double rate =
+      static_cast<double>(cost::training_macs(plan, network.graph()).total()) * train::kChunk /
+      seconds;
+  result.seconds = result.macs / rate / std::max(1, options.jobs);
+  return result;
+}
+
+Result<Profile> analyze(const train::Network& network, const data::Samples& training,
+                        const data::Samples& validation, const AnalysisOptions& options) {
+  const ir::Graph& graph = network.graph();
+  ESPALIER_CHECK_OK(check(graph, options));
+  Profile profile;
+  profile.model = graph.name;
+  profile.model_sha256 = graph.sha256;
+  profile.tool_version = kVersion;
+  profile.data = {{"train", training.identity_json()}, {"validation", validation.identity_json()}};
+  profile.recipe = options.recipe;
+  profile.recipe.seed = 0;
+  profile.seeds = options.seeds;
+  profile.ratios = options.ratios;
+
+  // Deepest training first: cuts ascend, so each cached prefix continues the one before it, and the
+  // longest trials start first.
+  std::vector<TrialSpec> wanted = list_trials(graph, options);
+  std::stable_sort(wanted.begin(), wanted.end(),
+                   [](const TrialSpec& a, const TrialSpec& b) { return a.depth > b.depth; });
+  std::vector<std::optional<Trial>> results(wanted.size());
+  Journal journal(options.journal, journal_header(profile));
+  std::vector<Trial> kept;
+  for (const Trial& trial : journal.load(graph)) {
+    const auto at = std::find(wanted.begin(), wanted.end(), trial.spec);
+    if (at == wanted.end()) continue;
+    auto& result = results[static_cast<std::size_t>(at - wanted.begin())];
+    if (!result) kept.push_back(trial);
+    result = trial;
+  }
+  ESPALIER_CHECK_OK(journal.open(kept));
+  if (!kept.empty()) spdlog::info("{} of {} trials resumed", kept.size(), wanted.size());
+  std::vector<std::size_t> open;
+  double total_macs = 0;
+  const auto macs_of = [&](std::size_t i) {
+    return trial_macs(graph, wanted[i], training.size(), validation.size(), options.recipe.epochs);
+  };
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (results[i]) continue;
+    open.push_back(i);
+    total_macs += macs_of(i);
+  }
+
+  if (!open.empty()) {
+    ESPALIER_TRY(auto training_store,
+                 train::SampleStore::from_samples(network, training, options.jobs));
+    ESPALIER_TRY(auto validation_store,
+                 train::SampleStore::from_samples(network, validation, options.jobs));
+    StoreChain chain(network, {std::move(training_store), std::move(validation_store)},
+                     options.cache_limit);
+    Progress progress(options.progress, fmt::format("analyze {}", graph.name), total_macs);
+    // With fewer trials than threads, the threads share each batch instead.
+    const bool over_trials = open.size() >= static_cast<std::size_t>(options.jobs);
+    const int jobs_inside = over_trials ? 1 : options.jobs;
+    std::mutex mutex;
+    std::size_t next = 0;
+    std::optional<Error> failure;
+    const int workers = over_trials ? options.jobs : 1;
+    train::parallel_for(workers, static_cast<std::size_t>(workers), [&](std::size_t) {
+      while (true) {
+        std::size_t index = 0;
+        StoreChain::Stores stores;
+        std::optional<train::Session> session;
+        {
+          const std::lock_guard lock(mutex);
+          if (failure || next == open.size()) return;
+          if (interrupted()) {
+            failure.emplace(ErrorKind::kInterrupted, "interrupted");
+            return;
+          }
+          index = open[next++];
+          const plan::UpdatePlan plan = trial_plan(graph, wanted[index]);
+          const int first = plan::first_trained_conv(plan, graph);
+          const int cut = first < static_cast<int>(network.convs().size())
+                              ? network.convs()[static_cast<std::size_t>(first)]
+                              : static_cast<int>(graph.ops.size());
+          stores = chain.at(cut, options.jobs);
+          session.emplace(network, plan,
+                          train::fresh_head(graph.head.features, training.classes(),
+                                            wanted[index].seed),
+                          stores.training->cut());
+        }
+        train::Recipe recipe = options.recipe;
+        recipe.seed = wanted[index].seed;
+        const Result<train::TrainResult> result =
+            train::train(*session, *stores.training, *stores.validation, recipe,
+                         {.jobs = jobs_inside});
+        const std::lock_guard lock(mutex);
+        if (!result.ok()) {
+          if (!failure) failure = result.error();
+          return;
+        }
+        Trial trial{wanted[index], result->test.accuracy, result->test.loss, result->diverged};
+        results[index] = trial;
+        journal.append(trial);
+        progress.advance(macs_of(index));
+      }
+    });
+    if (failure) {
+      if (failure->kind != ErrorKind::kInterrupted) return *failure;
+      const auto done = static_cast<std::int64_t>(
+          std::count_if(results.begin(), results.end(), [](const auto& r) { return r.has_value(); }));
+      return Error{ErrorKind::kInterrupted,
+                   fmt::format("interrupted after {} of {} trials{}", done, wanted.size(),
+                               options.journal.empty()
+                                   ? ""
+                                   : "; run the same command again to continue from " +
+                                         options.journal.string())};
+    }
+  }
+
+  // Canonical order: as listed.
+  for (const TrialSpec& spec : list_trials(graph, options)) {
+    const auto at = std::find(wanted.begin(), wanted.end(), spec) - wanted.begin();
+    profile.trials.push_back(*results[static_cast<std::size_t>(at)]);
+  }
+  summarise(profile, static_cast<int>(network.convs().size()));
+  journal.remove();
+  return profile;
+}
+
+}  // namespace espalier::contribution

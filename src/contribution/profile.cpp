@@ -1,0 +1,229 @@
+#include "espalier/contribution/profile.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+namespace espalier::contribution {
+namespace {
+
+Json to_json(const Estimate& e) {
+  Json json{{"mean", e.mean}};
+  if (e.standard_error) json["standard_error"] = *e.standard_error;
+  return json;
+}
+
+Json to_json(const Gain& gain) {
+  Json json;
+  json["accuracy_gain"] = gain.accuracy ? to_json(*gain.accuracy) : Json(nullptr);
+  json["loss_gain"] = gain.loss ? to_json(*gain.loss) : Json(nullptr);
+  json["seeds"] = gain.seeds;
+  if (gain.diverged > 0) json["diverged"] = gain.diverged;
+  return json;
+}
+
+// Trials of one update, by seed.
+using BySeed = std::map<std::uint64_t, const Trial*>;
+
+Gain paired_gain(const BySeed& with, const BySeed& without) {
+  Gain gain;
+  std::vector<double> accuracy;
+  std::vector<double> loss;
+  for (const auto& [seed, trial] : with) {
+    const auto base = without.find(seed);
+    if (base == without.end()) continue;
+    ++gain.seeds;
+    if (trial->diverged || base->second->diverged) {
+      ++gain.diverged;
+      continue;
+    }
+    accuracy.push_back(trial->accuracy - base->second->accuracy);
+    loss.push_back(base->second->loss - trial->loss);
+  }
+  if (gain.seeds > 0 && gain.diverged == 0) {
+    gain.accuracy = estimate(accuracy);
+    gain.loss = estimate(loss);
+  }
+  return gain;
+}
+
+Error bad(std::string_view where, std::string text) {
+  return Error{ErrorKind::kBadInput, fmt::format("{}: {}", where, text)};
+}
+
+Result<Trial> trial_from_json(const Json& json, int conv_count, const std::string& where) {
+  Trial trial;
+  ESPALIER_TRY(trial.spec.depth, json_field<int>(json, "depth", where));
+  ESPALIER_TRY(const std::int64_t seed, json_field<std::int64_t>(json, "seed", where));
+  trial.spec.seed = static_cast<std::uint64_t>(seed);
+  if (trial.spec.depth < 0 || trial.spec.depth > conv_count) {
+    return bad(where, fmt::format("depth {} must lie in 0..{}", trial.spec.depth, conv_count));
+  }
+  if (json.contains("conv")) {
+    ESPALIER_TRY(trial.spec.conv, json_field<int>(json, "conv", where));
+    ESPALIER_TRY(trial.spec.ratio, json_field<double>(json, "ratio", where));
+    if (trial.spec.conv != conv_count - trial.spec.depth) {
+      return bad(where, fmt::format("conv {} must be the shallowest of depth {}", trial.spec.conv,
+                                    trial.spec.depth));
+    }
+    if (!(trial.spec.ratio > 0) || trial.spec.ratio > 1) {
+      return bad(where, fmt::format("ratio {} must lie in (0, 1]", trial.spec.ratio));
+    }
+  }
+  if (json.contains("diverged")) {
+    ESPALIER_TRY(trial.diverged, json_field<bool>(json, "diverged", where));
+  }
+  if (!trial.diverged) {
+    ESPALIER_TRY(trial.accuracy, json_field<double>(json, "accuracy", where));
+    ESPALIER_TRY(trial.loss, json_field<double>(json, "loss", where));
+  }
+  return trial;
+}
+
+}  // namespace
+
+Estimate estimate(const std::vector<double>& values) {
+  Estimate result;
+  const auto n = static_cast<double>(values.size());
+  for (const double v : values) result.mean += v / n;
+  if (values.size() < 2) return result;
+  double squares = 0;
+  for (const double v : values) squares += (v - result.mean) * (v - result.mean);
+  result.standard_error = std::sqrt(squares / (n - 1) / n);
+  return result;
+}
+
+void summarise(Profile& profile, int conv_count) {
+  std::vector<BySeed> bias(static_cast<std::size_t>(conv_count) + 1);
+  std::vector<std::vector<BySeed>> weight(
+      static_cast<std::size_t>(conv_count), std::vector<BySeed>(profile.ratios.size()));
+  std::vector<double> accuracy;
+  std::vector<double> loss;
+  for (const Trial& trial : profile.trials) {
+    if (trial.spec.conv < 0) {
+      bias[static_cast<std::size_t>(trial.spec.depth)][trial.spec.seed] = &trial;
+      if (trial.spec.depth == 0 && !trial.diverged) {
+        accuracy.push_back(trial.accuracy);
+        loss.push_back(trial.loss);
+      }
+      continue;
+    }
+    const auto ratio = std::find(profile.ratios.begin(), profile.ratios.end(), trial.spec.ratio);
+    if (ratio == profile.ratios.end()) continue;
+    weight[static_cast<std::size_t>(trial.spec.conv)]
+          [static_cast<std::size_t>(ratio - profile.ratios.begin())][trial.spec.seed] = &trial;
+  }
+  profile.baseline_accuracy = estimate(accuracy);
+  profile.baseline_loss = estimate(loss);
+  profile.bias.clear();
+  for (const BySeed& trials : bias) profile.bias.push_back(paired_gain(trials, bias[0]));
+  profile.weight.clear();
+  for (std::size_t conv = 0; conv < weight.size(); ++conv) {
+    std::vector<Gain> row;
+    for (const BySeed& trials : weight[conv]) {
+      row.push_back(paired_gain(trials, bias[static_cast<std::size_t>(conv_count) - conv]));
+    }
+    profile.weight.push_back(std::move(row));
+  }
+}
+
+Json to_json(const Profile& profile) {
+  Json json;
+  json["schema"] = kProfileSchema;
+  json["tool_version"] = profile.tool_version;
+  json["model"] = {{"name", profile.model}, {"sha256", profile.model_sha256}};
+  json["data"] = profile.data;
+  json["recipe"] = train::to_json(profile.recipe);
+  json["seeds"] = profile.seeds;
+  json["ratios"] = profile.ratios;
+  json["baseline"] = {{"accuracy", to_json(profile.baseline_accuracy)},
+                      {"loss", to_json(profile.baseline_loss)}};
+  Json bias = Json::array();
+  for (std::size_t k = 0; k < profile.bias.size(); ++k) {
+    if (profile.bias[k].seeds == 0) continue;
+    Json row{{"depth", k}};
+    row.update(to_json(profile.bias[k]));
+    bias.push_back(std::move(row));
+  }
+  json["bias"] = std::move(bias);
+  Json weight = Json::array();
+  for (std::size_t conv = 0; conv < profile.weight.size(); ++conv) {
+    for (std::size_t r = 0; r < profile.ratios.size(); ++r) {
+      if (profile.weight[conv][r].seeds == 0) continue;
+      Json row{{"conv", conv}, {"ratio", profile.ratios[r]}};
+      row.update(to_json(profile.weight[conv][r]));
+      weight.push_back(std::move(row));
+    }
+  }
+  json["weight"] = std::move(weight);
+  Json trials = Json::array();
+  for (const Trial& trial : profile.trials) trials.push_back(trial_to_json(trial));
+  json["trials"] = std::move(trials);
+  return json;
+}
+
+Json trial_to_json(const Trial& trial) {
+  Json row{{"depth", trial.spec.depth}};
+  if (trial.spec.conv >= 0) {
+    row["conv"] = trial.spec.conv;
+    row["ratio"] = trial.spec.ratio;
+  }
+  row["seed"] = trial.spec.seed;
+  if (trial.diverged) {
+    row["diverged"] = true;
+  } else {
+    row["accuracy"] = trial.accuracy;
+    row["loss"] = trial.loss;
+  }
+  return row;
+}
+
+Result<Trial> trial_from_json(const Json& json, const ir::Graph& graph, std::string_view where) {
+  return trial_from_json(json, static_cast<int>(ir::conv_ops(graph).size()), std::string(where));
+}
+
+Result<Profile> profile_from_json(const Json& document, const ir::Graph& graph,
+                                  std::string_view where) {
+  Profile profile;
+  ESPALIER_TRY(const Json model, json_field<Json>(document, "model", where));
+  ESPALIER_TRY(profile.model, json_field<std::string>(model, "name", where));
+  ESPALIER_TRY(profile.model_sha256, json_field<std::string>(model, "sha256", where));
+  if (profile.model_sha256 != graph.sha256) {
+    return bad(where, fmt::format("measured on '{}' (SHA-256 {:.12}), not on '{}' ({:.12}); analyze "
+                                  "this model or name the other one",
+                                  profile.model, profile.model_sha256, graph.name, graph.sha256));
+  }
+  ESPALIER_TRY(profile.tool_version, json_field<std::string>(document, "tool_version", where));
+  ESPALIER_TRY(profile.data, json_field<Json>(document, "data", where));
+  ESPALIER_TRY(const Json recipe, json_field<Json>(document, "recipe", where));
+  ESPALIER_TRY(profile.recipe,
+               train::recipe_from_json(recipe, fmt::format("{}: recipe", where)));
+  for (const char* key : {"seeds", "ratios", "trials"}) {
+    ESPALIER_TRY(const Json list, json_field<Json>(document, key, where));
+    if (!list.is_array()) return bad(where, fmt::format("'{}' must be a list", key));
+  }
+  for (const Json& seed : document["seeds"]) {
+    if (!seed.is_number_unsigned()) return bad(where, "'seeds' must hold integers of at least 0");
+    profile.seeds.push_back(seed.get<std::uint64_t>());
+  }
+  for (const Json& ratio : document["ratios"]) {
+    if (!ratio.is_number() || !(ratio.get<double>() > 0) || ratio.get<double>() > 1 ||
+        (!profile.ratios.empty() && ratio.get<double>() <= profile.ratios.back())) {
+      return bad(where, "'ratios' must ascend within (0, 1]");
+    }
+    profile.ratios.push_back(ratio.get<double>());
+  }
+  const auto conv_count = static_cast<int>(ir::conv_ops(graph).size());
+  for (std::size_t i = 0; i < document["trials"].size(); ++i) {
+    ESPALIER_TRY(Trial trial, trial_from_json(document["trials"][i], conv_count,
+                                              fmt::format("{}: trial {}", where, i)));
+    profile.trials.push_back(trial);
+  }
+  summarise(profile, conv_count);
+  if (profile.bias[0].seeds == 0 || profile.bias[0].diverged > 0) {
+    return bad(where, "holds no usable head-only trial; analyze again with a lower --lr");
+  }
+  return profile;
+}
+
+}  // namespace espalier::contribution

@@ -1,0 +1,94 @@
+#include "espalier/cost/device_profile.hpp"
+
+#include <charconv>
+
+namespace espalier::cost {
+namespace {
+
+std::string hexadecimal(std::uint32_t address) { return fmt::format("{:#010x}", address); }
+
+class Reader {
+ public:
+  Reader(const Json& document, std::string_view where) : document_(document), where_(where) {}
+
+  Result<DeviceProfile> read() {
+    DeviceProfile device;
+    if (text("schema") != kDeviceSchema) {
+      problem("schema", fmt::format("must be \"{}\"", kDeviceSchema));
+    }
+    device.name = text("name");
+    if (document_.contains("description")) device.description = text("description");
+    device.isa = text("isa");
+    device.sram = Bytes{positive("sram_bytes")};
+    device.flash = Bytes{positive("flash_bytes")};
+    device.clock_hz = positive("clock_hz");
+    device.sram_base = address("sram_base");
+    device.flash_base = address("flash_base");
+    if (!problems_.empty()) return Error{ErrorKind::kBadInput, problems_};
+    return device;
+  }
+
+ private:
+  void problem(const char* key, std::string_view text) {
+    problems_.push_back(fmt::format("{}: '{}' {}", where_, key, text));
+  }
+
+  std::string text(const char* key) {
+    const Result<std::string> field = json_field<std::string>(document_, key, where_);
+    if (field.ok() && !field->empty()) return *field;
+    problem(key, "must be a text");
+    return {};
+  }
+
+  std::int64_t positive(const char* key) {
+    const Result<std::int64_t> field = json_field<std::int64_t>(document_, key, where_);
+    if (field.ok() && *field > 0) return *field;
+    problem(key, "must be an integer above 0");
+    return 0;
+  }
+
+  // JSON has no hexadecimal numbers, and addresses in decimal tell a reader nothing.
+  std::optional<std::uint32_t> address(const char* key) {
+    if (!document_.contains(key)) return std::nullopt;
+    const Result<std::string> field = json_field<std::string>(document_, key, where_);
+    if (field.ok() && field->starts_with("0x")) {
+      std::uint32_t value = 0;
+      const char* end = field->data() + field->size();
+      const auto [stop, error] = std::from_chars(field->data() + 2, end, value, 16);
+      if (error == std::errc() && stop == end) return value;
+    }
+    problem(key, "must be an address such as \"0x20000000\"");
+    return std::nullopt;
+  }
+
+  const Json& document_;
+  std::string where_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace
+
+Json to_json(const DeviceProfile& device) {
+  Json document;
+  document["schema"] = kDeviceSchema;
+  document["name"] = device.name;
+  if (!device.description.empty()) document["description"] = device.description;
+  document["isa"] = device.isa;
+  document["sram_bytes"] = device.sram.count;
+  document["flash_bytes"] = device.flash.count;
+  document["clock_hz"] = device.clock_hz;
+  if (device.sram_base) document["sram_base"] = hexadecimal(*device.sram_base);
+  if (device.flash_base) document["flash_base"] = hexadecimal(*device.flash_base);
+  return document;
+}
+
+Result<DeviceProfile> device_from_json(const Json& document, std::string_view where) {
+  return Reader(document, where).read();
+}
+
+Result<DeviceProfile> load_device(const std::filesystem::path& path) {
+  ESPALIER_TRY(const Json document, read_json(path, kDeviceSchema));
+  return device_from_json(document, path.string());
+}
+
+}  // namespace espalier::cost

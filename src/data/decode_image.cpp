@@ -1,0 +1,56 @@
+#include <fmt/format.h>
+// Keeps the declarations in step with stb_image.cpp.
+#define STBI_ONLY_PNG
+#define STBI_ONLY_JPEG
+#define STBI_NO_STDIO
+#include <stb/stb_image.h>
+
+#include <cstddef>
+#include <memory>
+
+#include "readers.hpp"
+
+namespace espalier::data {
+
+Result<Image> decode_image(std::string_view file) {
+  if (!file.starts_with("\x89PNG\r\n\x1a\n") && !file.starts_with("\xff\xd8\xff")) {
+    return Error{ErrorKind::kBadInput, "is neither PNG nor JPEG; convert or remove it"};
+  }
+  if (file.starts_with('\xff')) {
+    ESPALIER_TRY(file, complete_jpeg(file));
+  }
+  const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
+  const int size = static_cast<int>(file.size());
+  int width = 0;
+  int height = 0;
+  int channels = 0;
+  if (stbi_info_from_memory(bytes, size, &width, &height, &channels) == 0) {
+    return Error{ErrorKind::kBadInput,
+                 "has a header that is damaged or promises too many pixels; repair or remove it"};
+  }
+  if (width < 1 || height < 1 || width > kMaxImageSide || height > kMaxImageSide) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("is {}x{} pixels, and {} a side is the limit; shrink or remove it",
+                             width, height, kMaxImageSide)};
+  }
+  const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
+      stbi_load_from_memory(bytes, size, &width, &height, &channels, 0), &stbi_image_free);
+  if (!pixels) {
+    const char* reason = stbi_failure_reason();
+    return Error{ErrorKind::kBadInput, fmt::format("cannot be decoded ({}); repair or remove it",
+                                                   reason == nullptr ? "no reason" : reason)};
+  }
+
+  // Two and four channels have alpha last.
+  const int kept = channels < 3 ? 1 : 3;
+  Image image{height, width, kept, {}};
+  const std::size_t count = static_cast<std::size_t>(height) * width;
+  image.pixels.reserve(count * kept);
+  for (std::size_t i = 0; i < count; ++i) {
+    const stbi_uc* pixel = pixels.get() + i * channels;
+    image.pixels.insert(image.pixels.end(), pixel, pixel + kept);
+  }
+  return image;
+}
+
+}  // namespace espalier::data

@@ -1,0 +1,223 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <utility>
+
+#include "espalier/data/preprocess.hpp"
+#include "espalier/data/resize.hpp"
+
+namespace espalier::data {
+namespace {
+
+using Table = std::array<std::int8_t, 256>;
+
+struct Size {
+  std::int64_t height;
+  std::int64_t width;
+};
+
+// How much an image is enlarged before its centre is cut out: the published 147 for 128.
+std::int64_t before_crop(std::int64_t side) { return (side * 147 + 64) / 128; }
+
+// The smallest size with the image's proportions that covers both sides. The longer side is
+// rounded down, as torchvision does.
+Size cover(const Image& image, Size least) {
+  const Size from{image.height, image.width};
+  if (from.height * least.width <= from.width * least.height) {
+    return {least.height, from.width * least.height / from.height};
+  }
+  return {from.height * least.width / from.width, least.width};
+}
+
+template <typename Real>
+std::int8_t to_int8(Real value) {
+  return static_cast<std::int8_t>(std::clamp(value, Real{-128}, Real{127}));
+}
+
+Table identity_table() {
+  Table table{};
+  for (int p = 0; p < 256; ++p) table[static_cast<std::size_t>(p)] = to_int8(p - 128);
+  return table;
+}
+
+Table normalizing_table(float mean, float std, float scale, int zero_point) {
+  Table table{};
+  for (int p = 0; p < 256; ++p) {
+    const float x = (static_cast<float>(p) / 255.0F - mean) / std;
+    const float q = std::nearbyint(x / scale) + static_cast<float>(zero_point);
+    table[static_cast<std::size_t>(p)] = to_int8(q);
+  }
+  return table;
+}
+
+// The real values that pixels 0 and 255 stand for by one convention or another.
+struct PixelRange {
+  double low;
+  double high;
+};
+constexpr std::array<PixelRange, 4> kPixelRanges{{{-1, 1}, {0, 1}, {0, 255}, {-128, 127}}};
+
+Result<Table> automatic_table(double scale, int zero_point) {
+  const PixelRange covered{scale * (-128 - zero_point), scale * (127 - zero_point)};
+  for (const PixelRange& range : kPixelRanges) {
+    const double tolerance = 0.025 * (range.high - range.low);
+    if (std::abs(covered.low - range.low) > tolerance ||
+        std::abs(covered.high - range.high) > tolerance) {
+      continue;
+    }
+    Table table{};
+    for (int p = 0; p < 256; ++p) {
+      const double x = range.low + (range.high - range.low) * p / 255.0;
+      const double exact = x / scale + zero_point;
+      // A scale of 2/255 with zero point 0 or -1 puts every pixel value half way between two
+      // integers. Choosing p - 128 there keeps all of them apart, whatever the last bit of the
+      // scale, where rounding to even would merge them in pairs.
+      const bool shift = std::abs(exact - (p - 128)) <= 0.5 + 1e-3;
+      table[static_cast<std::size_t>(p)] = to_int8(shift ? p - 128.0 : std::nearbyint(exact));
+    }
+    return table;
+  }
+  return Error{ErrorKind::kUsage,
+               fmt::format("preprocess: the model's input covers {:.4g} to {:.4g}, from which no "
+                           "mapping of pixel values can be told; give mean= and std=, lut= or "
+                           "identity",
+                           covered.low, covered.high)};
+}
+
+// Why images brought to this geometry cannot be the model's input; empty if they can.
+std::string misfit(const Preprocess& p, int height, int width) {
+  if (p.crop > 0 && (p.crop != height || p.crop != width)) {
+    return fmt::format(
+        "crop={0} gives {0}x{0} pixels, and the model's input has {1}x{2}; leave "
+        "resize and crop out for an automatic size",
+        p.crop, height, width);
+  }
+  if (p.resize > 0 && p.crop == 0 && p.resize != std::min(height, width)) {
+    return fmt::format(
+        "resize={} without crop leaves a short side other than that of the model's "
+        "input, {}x{}; add crop or leave resize out for an automatic size",
+        p.resize, height, width);
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h, int target_w,
+                                    int target_c, float input_scale, int input_zero_point) {
+  const auto wrong = [](std::string why) {
+    return Error{ErrorKind::kUsage, "preprocess: " + std::move(why)};
+  };
+  ESPALIER_CHECK_OK(check(preprocess));
+  if (target_h < 1 || target_w < 1 || target_h > kMaxImageSide || target_w > kMaxImageSide ||
+      (target_c != 1 && target_c != 3)) {
+    return wrong(
+        fmt::format("the model's input is {}x{}x{}; images need sides of 1 to {} and 1 or "
+                    "3 channels",
+                    target_h, target_w, target_c, kMaxImageSide));
+  }
+  if (!std::isfinite(input_scale) || input_scale <= 0) {
+    return wrong(fmt::format("the model's input scale is {}; it must be above 0", input_scale));
+  }
+  if (std::string why = misfit(preprocess, target_h, target_w); !why.empty()) {
+    return wrong(std::move(why));
+  }
+
+  InputPipeline pipeline;
+  pipeline.preprocess_ = preprocess;
+  pipeline.height_ = target_h;
+  pipeline.width_ = target_w;
+  pipeline.channels_ = target_c;
+  const auto channels = static_cast<std::size_t>(target_c);
+  switch (preprocess.mapping()) {
+    case Preprocess::Mapping::kAuto: {
+      ESPALIER_TRY(const Table table, automatic_table(input_scale, input_zero_point));
+      pipeline.tables_.assign(channels, table);
+      break;
+    }
+    case Preprocess::Mapping::kIdentity:
+      pipeline.tables_.assign(channels, identity_table());
+      break;
+    case Preprocess::Mapping::kLut:
+      pipeline.tables_.assign(channels, *preprocess.lut);
+      break;
+    case Preprocess::Mapping::kNormalize: {
+      const std::size_t given = preprocess.mean.size();
+      if (given != 1 && given != channels) {
+        return wrong(
+            fmt::format("mean and std have {} values, and the model's input has {} channels; "
+                        "give one value each or one per channel",
+                        given, target_c));
+      }
+      for (std::size_t c = 0; c < channels; ++c) {
+        const std::size_t i = given == 1 ? 0 : c;
+        pipeline.tables_.push_back(normalizing_table(preprocess.mean[i], preprocess.std[i],
+                                                     input_scale, input_zero_point));
+      }
+      break;
+    }
+  }
+  return pipeline;
+}
+
+Result<Image> InputPipeline::to_pixels(const Image& image) const {
+  const auto wrong = [](std::string why) { return Error{ErrorKind::kBadInput, std::move(why)}; };
+  const bool sides_fit = image.height >= 1 && image.width >= 1 && image.height <= kMaxImageSide &&
+                         image.width <= kMaxImageSide;
+  if (!sides_fit || (image.channels != 1 && image.channels != 3) ||
+      image.pixels.size() !=
+          static_cast<std::size_t>(image.height) * image.width * image.channels) {
+    return wrong(fmt::format("an image of {}x{}x{} with {} bytes cannot be used", image.height,
+                             image.width, image.channels, image.pixels.size()));
+  }
+  const bool automatic = preprocess_.resize == 0 && preprocess_.crop == 0;
+  Size resized{image.height, image.width};
+  if (preprocess_.resize > 0) {
+    resized = cover(image, {preprocess_.resize, preprocess_.resize});
+  } else if (automatic && (image.height != height_ || image.width != width_)) {
+    resized = cover(image, {before_crop(height_), before_crop(width_)});
+  }
+  if (resized.height > kMaxImageSide || resized.width > kMaxImageSide) {
+    return wrong(
+        fmt::format("a picture of {}x{} pixels would be resized to {}x{}, and {} a side is "
+                    "the limit; crop the picture",
+                    image.height, image.width, resized.height, resized.width, kMaxImageSide));
+  }
+  const bool cropped = preprocess_.crop > 0 || automatic;
+  const bool covers = cropped ? resized.height >= height_ && resized.width >= width_
+                              : resized.height == height_ && resized.width == width_;
+  if (!covers) {
+    return wrong(
+        fmt::format("a picture of {}x{} pixels becomes {}x{} where the model needs {}x{}; "
+                    "change resize and crop or leave them out for an automatic size",
+                    image.height, image.width, resized.height, resized.width, height_, width_));
+  }
+  // Grey first: resampling three channels and mixing them later would round differently.
+  Image result = channels_ == 1 ? to_grey(image) : image;
+  result =
+      resize_bilinear(result, static_cast<int>(resized.height), static_cast<int>(resized.width));
+  return centre_crop(result, height_, width_);
+}
+
+Status InputPipeline::to_input(const Image& image, std::span<std::int8_t> out_hwc) const {
+  if (out_hwc.size() != elements()) {
+    return Error{ErrorKind::kInternal,
+                 fmt::format("a model input of {} values was requested, it has {}", out_hwc.size(),
+                             elements())};
+  }
+  ESPALIER_TRY(const Image pixels, to_pixels(image));
+  const std::size_t channels = tables_.size();
+  const auto step = static_cast<std::size_t>(pixels.channels);
+  const std::size_t count = elements() / channels;
+  for (std::size_t c = 0; c < channels; ++c) {
+    const std::uint8_t* pixel = pixels.pixels.data() + (step == 1 ? 0 : c);
+    for (std::size_t i = 0; i < count; ++i) {
+      out_hwc[i * channels + c] = tables_[c][pixel[i * step]];
+    }
+  }
+  return Ok{};
+}
+
+}  // namespace espalier::data

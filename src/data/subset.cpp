@@ -1,0 +1,179 @@
+#include "espalier/data/subset.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <numeric>
+#include <utility>
+
+#include "espalier/support/rng.hpp"
+
+namespace espalier::data {
+namespace {
+
+// Separate streams, so that a subset and a split with one seed are independent choices.
+constexpr std::uint64_t kSubsetStream = 1;
+constexpr std::uint64_t kSplitStream = 2;
+
+using Indices = std::vector<std::size_t>;
+
+std::vector<Indices> records_by_class(const Dataset& dataset) {
+  std::vector<Indices> records(static_cast<std::size_t>(dataset.classes));
+  for (std::size_t i = 0; i < dataset.labels.size(); ++i) {
+    records[static_cast<std::size_t>(dataset.labels[i])].push_back(i);
+  }
+  return records;
+}
+
+// Divides `total` as evenly as `available` allows; what cannot be divided goes to the classes that
+// come first in `order`. sum(available) must be at least total.
+Indices even_shares(const Indices& available, std::size_t total,
+                    const std::vector<std::uint32_t>& order) {
+  Indices shares(available.size(), 0);
+  while (total > 0) {
+    Indices open;
+    for (const std::uint32_t c : order) {
+      if (shares[c] < available[c]) open.push_back(c);
+    }
+    const std::size_t each = std::max<std::size_t>(1, total / open.size());
+    for (const std::size_t c : open) {
+      const std::size_t more = std::min({each, available[c] - shares[c], total});
+      shares[c] += more;
+      total -= more;
+    }
+  }
+  return shares;
+}
+
+// For every record whether it is among `total` chosen ones, at most available[c] of each class.
+std::vector<bool> choose_balanced(const std::vector<Indices>& records, const Indices& available,
+                                  std::size_t total, std::uint64_t seed, std::uint64_t stream) {
+  const Indices shares =
+      even_shares(available, total, Rng{seed, stream}.permutation(records.size()));
+  std::size_t size = 0;
+  for (const Indices& of_class : records) size += of_class.size();
+  std::vector<bool> chosen(size, false);
+  for (std::size_t c = 0; c < records.size(); ++c) {
+    const auto order = Rng{seed, stream, c}.permutation(records[c].size());
+    for (std::size_t i = 0; i < shares[c]; ++i) chosen[records[c][order[i]]] = true;
+  }
+  return chosen;
+}
+
+// The records with chosen[i] == wanted, in order; their images are moved out of `from`.
+Dataset extract(Dataset& from, const std::vector<bool>& chosen, bool wanted) {
+  Dataset part;
+  part.classes = from.classes;
+  part.class_names = from.class_names;
+  part.spec = from.spec;
+  part.sha256 = from.sha256;
+  part.selections = from.selections;
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    if (chosen[i] != wanted) continue;
+    part.images.push_back(std::move(from.images[i]));
+    part.labels.push_back(from.labels[i]);
+  }
+  return part;
+}
+
+Error usage(std::string diagnostic) { return Error{ErrorKind::kUsage, std::move(diagnostic)}; }
+
+Result<Dataset> keep_classes(Dataset dataset, const std::vector<int>& classes) {
+  const std::vector<Indices> records = records_by_class(dataset);
+  std::vector<int> new_label(static_cast<std::size_t>(dataset.classes), -1);
+  std::vector<std::string> names;
+  for (const int c : classes) {
+    if (c < 0 || c >= dataset.classes) {
+      return usage(fmt::format("{}: no class {}; classes are 0 to {}", dataset.spec, c,
+                               dataset.classes - 1));
+    }
+    const auto index = static_cast<std::size_t>(c);
+    if (new_label[index] >= 0) {
+      return usage(fmt::format("{}: class {} is named twice; name it once", dataset.spec, c));
+    }
+    if (records[index].empty()) {
+      return usage(fmt::format("{}: class {} has no record; leave it out", dataset.spec, c));
+    }
+    new_label[index] = static_cast<int>(names.size());
+    names.push_back(index < dataset.class_names.size() ? dataset.class_names[index]
+                                                       : fmt::format("{}", c));
+  }
+  std::vector<bool> chosen;
+  for (int& label : dataset.labels) {
+    label = new_label[static_cast<std::size_t>(label)];
+    chosen.push_back(label >= 0);
+  }
+  Dataset kept = extract(dataset, chosen, true);
+  kept.classes = static_cast<int>(classes.size());
+  kept.class_names = std::move(names);
+  return kept;
+}
+
+}  // namespace
+
+Result<Dataset> subset(Dataset dataset, const SubsetOptions& options) {
+  if (options.limit < 0) {
+    return usage(
+        fmt::format("{}: limit {} is negative; 0 keeps all records", dataset.spec, options.limit));
+  }
+  if (!options.classes.empty()) {
+    ESPALIER_TRY(dataset, keep_classes(std::move(dataset), options.classes));
+  }
+  if (options.limit > dataset.size()) {
+    return usage(fmt::format("{}: limit {}, but only {} records are there; lower the limit",
+                             dataset.spec, options.limit, dataset.size()));
+  }
+  const bool balanced = options.take == SubsetOptions::Take::kBalanced;
+  if (options.limit > 0) {
+    const auto limit = static_cast<std::size_t>(options.limit);
+    std::vector<bool> chosen(dataset.images.size(), false);
+    if (balanced) {
+      const std::vector<Indices> records = records_by_class(dataset);
+      Indices available;
+      for (const Indices& of_class : records) available.push_back(of_class.size());
+      chosen = choose_balanced(records, available, limit, options.seed, kSubsetStream);
+    } else {
+      std::fill_n(chosen.begin(), limit, true);
+    }
+    dataset = extract(dataset, chosen, true);
+  }
+  if (options.limit > 0 || !options.classes.empty()) {
+    dataset.selections.push_back({.kind = Selection::Kind::kSubset,
+                                  .classes = options.classes,
+                                  .count = options.limit,
+                                  .balanced = balanced,
+                                  .seed = options.seed});
+  }
+  return dataset;
+}
+
+Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_t seed) {
+  const std::vector<Indices> records = records_by_class(dataset);
+  Indices available;
+  for (const Indices& of_class : records) {
+    available.push_back(of_class.empty() ? 0 : of_class.size() - 1);
+  }
+  const auto most = static_cast<std::int64_t>(
+      std::accumulate(available.begin(), available.end(), std::size_t{0}));
+  if (validation_count < 1 || validation_count > most) {
+    return usage(
+        fmt::format("{}: {} of {} records cannot be set aside for validation; choose 1 to "
+                    "{}, so that every class keeps one for training",
+                    dataset.spec, validation_count, dataset.size(), most));
+  }
+  const std::vector<bool> chosen = choose_balanced(
+      records, available, static_cast<std::size_t>(validation_count), seed, kSplitStream);
+  Split parts{extract(dataset, chosen, false), extract(dataset, chosen, true)};
+  Selection selection{.kind = Selection::Kind::kTrain,
+                      .classes = {},
+                      .count = validation_count,
+                      .balanced = true,
+                      .seed = seed};
+  parts.train.selections.push_back(selection);
+  selection.kind = Selection::Kind::kValidation;
+  parts.validation.selections.push_back(selection);
+  return parts;
+}
+
+}  // namespace espalier::data

@@ -1,0 +1,66 @@
+#include "espalier/import/importer.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "espalier/support/file.hpp"
+
+namespace espalier {
+namespace {
+
+// One row per format: adding one is adding its reader and a row.
+struct Format {
+  std::string_view extension;
+  bool (*recognises)(std::string_view head);
+  Result<ir::Graph> (*import)(const std::filesystem::path& path);
+};
+
+constexpr std::size_t kHeadBytes = 8;
+
+// A flatbuffer carries its file identifier behind the offset of its root table.
+bool is_tflite(std::string_view head) { return head.size() >= 8 && head.substr(4, 4) == "TFL3"; }
+
+// A serialised ModelProto starts with field 1, the IR version, which is a small number.
+bool is_onnx(std::string_view head) {
+  constexpr char kNewestPlausibleVersion = 64;
+  return head.size() >= 2 && head[0] == 0x08 && head[1] > 0 && head[1] < kNewestPlausibleVersion;
+}
+
+Result<ir::Graph> refuse_tflite(const std::filesystem::path& path) {
+  return Error{ErrorKind::kBadInput,
+               fmt::format("{}: is a TFLite model, which this version does not read; convert it to "
+                           "an int8 QDQ ONNX model",
+                           path.string())};
+}
+
+constexpr std::array<Format, 2> kFormats{{
+    {".tflite", &is_tflite, &refuse_tflite},
+    {".onnx", &is_onnx, &import_onnx},
+}};
+
+}  // namespace
+
+Result<ir::Graph> import_model(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string head(kHeadBytes, '\0');
+  file.read(head.data(), static_cast<std::streamsize>(head.size()));
+  head.resize(static_cast<std::size_t>(file.gcount()));
+  for (const Format& format : kFormats) {
+    if (format.recognises(head)) return format.import(path);
+  }
+  for (const Format& format : kFormats) {
+    if (path.extension() == format.extension) return format.import(path);
+  }
+  // Says so when the file is missing or a folder.
+  ESPALIER_CHECK_OK(read_file(path));
+  return Error{ErrorKind::kBadInput,
+               fmt::format("{}: is not a model format that Espalier knows; give an int8 QDQ ONNX "
+                           "model (.onnx)",
+                           path.string())};
+}
+
+}  // namespace espalier

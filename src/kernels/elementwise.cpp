@@ -1,0 +1,162 @@
+#include "espalier/kernels/elementwise.hpp"
+
+#include <algorithm>
+
+namespace espalier::kernels {
+namespace {
+
+std::ptrdiff_t in_size(const MapGeometry& g) { return g.in.pixels() * g.in_stride; }
+std::ptrdiff_t out_size(const MapGeometry& g) { return g.out.pixels() * g.out_stride; }
+
+// The part of a pooling window that lies inside the input.
+struct Extent {
+  int y0, y1, x0, x1;
+  [[nodiscard]] int count() const { return (y1 - y0) * (x1 - x0); }
+};
+
+Extent extent(const ir::Window& w, const ir::Shape& in, int oy, int ox) {
+  const int y = oy * w.stride_h - w.pad_top;
+  const int x = ox * w.stride_w - w.pad_left;
+  return {std::max(0, y), std::min(in.height, y + w.kernel_h), std::max(0, x),
+          std::min(in.width, x + w.kernel_w)};
+}
+
+// Calls visit(sample, output offset, extent) for every output pixel.
+template <typename Visit>
+void for_each_window(const ir::Window& window, const MapGeometry& g, int samples, Visit visit) {
+  for (int s = 0; s < samples; ++s) {
+    std::ptrdiff_t at = s * out_size(g);
+    for (int oy = 0; oy < g.out.height; ++oy) {
+      for (int ox = 0; ox < g.out.width; ++ox, at += g.out_stride) {
+        visit(s, at, extent(window, g.in, oy, ox));
+      }
+    }
+  }
+}
+
+// Calls visit(input offset) for every pixel of an extent, in row order.
+template <typename Visit>
+void for_each_pixel(const MapGeometry& g, int sample, const Extent& e, Visit visit) {
+  for (int y = e.y0; y < e.y1; ++y) {
+    for (int x = e.x0; x < e.x1; ++x) {
+      visit(sample * in_size(g) + (std::ptrdiff_t{y} * g.in.width + x) * g.in_stride);
+    }
+  }
+}
+
+}  // namespace
+
+int rounded_mean(std::int32_t sum, std::int32_t count, ir::HalfRounding rounding) {
+  const std::int32_t magnitude = sum < 0 ? -sum : sum;
+  std::int32_t quotient = magnitude / count;
+  const std::int32_t twice = 2 * (magnitude % count);
+  const bool up = twice > count || (twice == count && (rounding == ir::HalfRounding::kAwayFromZero ||
+                                                       quotient % 2 != 0));
+  if (up) ++quotient;
+  return sum < 0 ? -quotient : quotient;
+}
+
+ElementwiseParams make_elementwise(const ir::Graph& graph, const ir::Op& op) {
+  const ir::Quantization a = graph.tensor(op.inputs[0]).quantization;
+  const ir::Quantization b =
+      op.inputs.size() > 1 ? graph.tensor(op.inputs[1]).quantization : ir::Quantization{0.0F, 0};
+  const ir::Quantization out = graph.tensor(op.output).quantization;
+  const double factor_a = static_cast<double>(a.scale) / out.scale;
+  const double factor_b = static_cast<double>(b.scale) / out.scale;
+  ElementwiseParams params;
+  params.fixed = ir::make_fixed_point_pair(factor_a, factor_b);
+  params.zero_a = a.zero_point;
+  params.zero_b = b.zero_point;
+  params.zero_out = out.zero_point;
+  params.low = op.clamp_low;
+  params.high = op.clamp_high;
+  params.factor_a = static_cast<float>(factor_a);
+  params.factor_b = static_cast<float>(factor_b);
+  return params;
+}
+
+void add_forward(const ElementwiseParams& params, const MapGeometry& g, int samples,
+                 const std::int8_t* a, const std::int8_t* b, std::int8_t* y, std::uint8_t* mask) {
+  const std::int64_t multiplier_a = params.fixed.multiplier_a;
+  const std::int64_t multiplier_b = params.fixed.multiplier_b;
+  const int shift = params.fixed.shift;
+  const std::int64_t half = std::int64_t{1} << (shift - 1);
+  const std::int64_t pixels = g.out.pixels() * samples;
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    const std::int8_t* pa = a + p * g.in_stride;
+    const std::int8_t* pb = b == nullptr ? nullptr : b + p * g.in_stride;
+    for (int c = 0; c < g.out.channels; ++c) {
+      std::int64_t sum = (pa[c] - params.zero_a) * multiplier_a;
+      if (pb != nullptr) sum += (pb[c] - params.zero_b) * multiplier_b;
+      const std::int64_t value = ((sum + half) >> shift) + params.zero_out;
+      const std::int64_t clamped = std::clamp<std::int64_t>(value, params.low, params.high);
+      y[p * g.out_stride + c] = static_cast<std::int8_t>(clamped);
+      if (mask != nullptr) mask[p * g.out_stride + c] = value == clamped ? 1 : 0;
+    }
+  }
+}
+
+void add_backward(float factor, const MapGeometry& g, int samples, const float* dy,
+                  const std::uint8_t* mask, float* dx, bool accumulate) {
+  const std::int64_t pixels = g.out.pixels() * samples;
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    for (int c = 0; c < g.out.channels; ++c) {
+      const std::ptrdiff_t at = p * g.out_stride + c;
+      const float masked = mask[at] != 0 ? dy[at] * factor : 0.0F;
+      float& out = dx[p * g.in_stride + c];
+      out = accumulate ? out + masked : masked;
+    }
+    if (!accumulate) {
+      std::fill(dx + p * g.in_stride + g.out.channels, dx + (p + 1) * g.in_stride, 0.0F);
+    }
+  }
+}
+
+void average_pool_forward(const ir::AveragePool& pool, const MapGeometry& g, int samples,
+                          const std::int8_t* x, std::int8_t* y) {
+  for_each_window(pool.window, g, samples, [&](int s, std::ptrdiff_t at, const Extent& e) {
+    for (int c = 0; c < g.out.channels; ++c) {
+      std::int32_t sum = 0;
+      for_each_pixel(g, s, e, [&](std::ptrdiff_t in) { sum += x[in + c]; });
+      y[at + c] = static_cast<std::int8_t>(rounded_mean(sum, e.count(), pool.rounding));
+    }
+  });
+}
+
+void average_pool_backward(const ir::AveragePool& pool, const MapGeometry& g, int samples,
+                           const float* dy, float* dx, bool accumulate) {
+  if (!accumulate) std::fill(dx, dx + samples * in_size(g), 0.0F);
+  for_each_window(pool.window, g, samples, [&](int s, std::ptrdiff_t at, const Extent& e) {
+    const auto count = static_cast<float>(e.count());
+    for_each_pixel(g, s, e, [&](std::ptrdiff_t in) {
+      for (int c = 0; c < g.out.channels; ++c) dx[in + c] += dy[at + c] / count;
+    });
+  });
+}
+
+void max_pool_forward(const ir::MaxPool& pool, const MapGeometry& g, int samples,
+                      const std::int8_t* x, std::int8_t* y) {
+  for_each_window(pool.window, g, samples, [&](int s, std::ptrdiff_t at, const Extent& e) {
+    for (int c = 0; c < g.out.channels; ++c) {
+      std::int8_t best = -128;
+      for_each_pixel(g, s, e, [&](std::ptrdiff_t in) { best = std::max(best, x[in + c]); });
+      y[at + c] = best;
+    }
+  });
+}
+
+void max_pool_backward(const ir::MaxPool& pool, const MapGeometry& g, int samples,
+                       const std::int8_t* x, const float* dy, float* dx, bool accumulate) {
+  if (!accumulate) std::fill(dx, dx + samples * in_size(g), 0.0F);
+  for_each_window(pool.window, g, samples, [&](int s, std::ptrdiff_t at, const Extent& e) {
+    for (int c = 0; c < g.out.channels; ++c) {
+      std::ptrdiff_t winner = -1;
+      for_each_pixel(g, s, e, [&](std::ptrdiff_t in) {
+        if (winner < 0 || x[in + c] > x[winner]) winner = in + c;
+      });
+      dx[winner] += dy[at + c];
+    }
+  });
+}
+
+}  // namespace espalier::kernels

@@ -1,0 +1,53 @@
+#include <atomic>
+#include <cstdlib>
+#include <string_view>
+
+#include "espalier/kernels/simd.hpp"
+
+namespace espalier::kernels {
+
+extern const KernelTable kPortableKernels;
+#if defined(__x86_64__)
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
+#endif
+
+KernelTables all_kernels() {
+  KernelTables all;
+  all.tables[all.count++] = &kPortableKernels;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    all.tables[all.count++] = &kAvx2Kernels;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+      all.tables[all.count++] = &kAvx512Kernels;
+    }
+  }
+#endif
+  return all;
+}
+
+namespace {
+
+const KernelTable* choose() {
+  const KernelTables all = all_kernels();
+  const char* wanted = std::getenv("ESPALIER_ISA");
+  for (int i = 0; wanted != nullptr && i < all.count; ++i) {
+    if (all.tables[i]->name == std::string_view(wanted)) return all.tables[i];
+  }
+  return all.tables[all.count - 1];
+}
+
+std::atomic<const KernelTable*>& chosen() {
+  static std::atomic<const KernelTable*> table = choose();
+  return table;
+}
+
+}  // namespace
+
+const KernelTable& kernels() { return *chosen().load(std::memory_order_relaxed); }
+
+void use_kernels(const KernelTable& table) { chosen() = &table; }
+
+}  // namespace espalier::kernels

@@ -1,0 +1,57 @@
+#include "espalier/train/recipe.hpp"
+
+#include <cmath>
+#include <numbers>
+
+namespace espalier::train {
+
+Status check(const Recipe& r) {
+  std::vector<std::string> problems;
+  const auto require = [&](bool holds, std::string text) {
+    if (!holds) problems.push_back(std::move(text));
+  };
+  require(r.epochs >= 1 && r.epochs <= 100000,
+          fmt::format("--epochs {} must lie in 1..100000", r.epochs));
+  require(r.batch >= 1 && r.batch <= 65536,
+          fmt::format("--batch {} must lie in 1..65536", r.batch));
+  require(std::isfinite(r.learning_rate) && r.learning_rate >= 0,
+          fmt::format("--lr {} must be a number of at least 0", r.learning_rate));
+  require(std::isfinite(r.warmup_epochs) && r.warmup_epochs >= 0 && r.warmup_epochs <= r.epochs,
+          fmt::format("--warmup {} must lie in 0..{}, the number of epochs", r.warmup_epochs,
+                      r.epochs));
+  if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
+  return Ok{};
+}
+
+Json to_json(const Recipe& r) {
+  return Json{{"epochs", r.epochs},
+              {"batch", r.batch},
+              {"learning_rate", r.learning_rate},
+              {"warmup_epochs", r.warmup_epochs},
+              {"qas", r.qas},
+              {"seed", r.seed}};
+}
+
+Result<Recipe> recipe_from_json(const Json& json, std::string_view where) {
+  Recipe r;
+  ESPALIER_TRY(r.epochs, json_field<int>(json, "epochs", where));
+  ESPALIER_TRY(r.batch, json_field<int>(json, "batch", where));
+  ESPALIER_TRY(r.learning_rate, json_field<double>(json, "learning_rate", where));
+  ESPALIER_TRY(r.warmup_epochs, json_field<double>(json, "warmup_epochs", where));
+  ESPALIER_TRY(r.qas, json_field<bool>(json, "qas", where));
+  ESPALIER_TRY(const std::int64_t seed, json_field<std::int64_t>(json, "seed", where));
+  r.seed = static_cast<std::uint64_t>(seed);
+  return r;
+}
+
+float learning_rate_at(const Recipe& recipe, std::int64_t step, std::int64_t steps,
+                       std::int64_t steps_per_epoch) {
+  const double peak = recipe.learning_rate * recipe.batch / 256.0;
+  const double warmup = recipe.warmup_epochs * static_cast<double>(steps_per_epoch);
+  const auto at = static_cast<double>(step);
+  if (at < warmup) return static_cast<float>(peak * std::min(1.0, (at + 1) / warmup));
+  const double share = (at - warmup) / std::max(1.0, static_cast<double>(steps) - warmup);
+  return static_cast<float>(peak * 0.5 * (1 + std::cos(std::numbers::pi * share)));
+}
+
+}  // namespace espalier::train

@@ -1,0 +1,553 @@
+#include "espalier/train/session.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "espalier/kernels/simd.hpp"
+#include "espalier/support/rng.hpp"
+
+namespace espalier::train {
+namespace {
+
+using kernels::kernels;
+using kernels::padded;
+
+// Half to even, for |x| < 2^22; the baseline instruction set has no faster instruction.
+float round_half_even(float x) {
+  constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23
+  return (x + kMagic) - kMagic;
+}
+
+std::int32_t round_to_int32(float x) {
+  const double rounded = std::nearbyint(static_cast<double>(x));
+  return static_cast<std::int32_t>(std::clamp(
+      rounded, static_cast<double>(std::numeric_limits<std::int32_t>::min()),
+      static_cast<double>(std::numeric_limits<std::int32_t>::max())));
+}
+
+// gradient / scale^2; dead channels have no gradient and a scale whose square may vanish.
+float quantization_aware(float gradient, float scale) {
+  return gradient == 0.0F ? 0.0F : gradient / (scale * scale);
+}
+
+}  // namespace
+
+ir::Head fresh_head(int features, int classes, std::uint64_t seed) {
+  Rng rng{seed, 0x48454144};  // "HEAD"
+  const double bound = 1.0 / std::sqrt(static_cast<double>(features));
+  ir::Head head;
+  head.features = features;
+  head.classes = classes;
+  head.weights.resize(static_cast<std::size_t>(features) * static_cast<std::size_t>(classes));
+  head.bias.resize(static_cast<std::size_t>(classes));
+  for (float& w : head.weights) w = static_cast<float>(rng.uniform(-bound, bound));
+  for (float& b : head.bias) b = static_cast<float>(rng.uniform(-bound, bound));
+  return head;
+}
+
+// ---- Workspace -------------------------------------------------------------------------------
+
+Workspace::Workspace(const Session& session) : slot_of_tensor_(session.slot_of_tensor_) {
+  const Network& network = session.network();
+  const ir::Graph& graph = network.graph();
+  activations_.resize(graph.tensors.size());
+  masks_.resize(graph.ops.size());
+  const auto allocate = [&](ir::TensorId id) {
+    activations_[static_cast<std::size_t>(id)].assign(network.elements(id) * kChunk, 0);
+  };
+  for (const ir::TensorId id : network.live_at(session.cut())) allocate(id);
+  for (std::size_t i = static_cast<std::size_t>(session.cut()); i < graph.ops.size(); ++i) {
+    allocate(graph.ops[i].output);
+    if (session.active_op_[i]) masks_[i].resize(network.elements(graph.ops[i].output) * kChunk);
+  }
+  for (const std::size_t size : session.slot_size_) {
+    gradient_slots_.emplace_back(size * kChunk, 0.0F);
+  }
+  features_.assign(static_cast<std::size_t>(session.feature_stride()) * kChunk, 0.0F);
+  feature_gradient_.assign(features_.size(), 0.0F);
+  logits_.assign(static_cast<std::size_t>(session.logit_stride()) * kChunk, 0.0F);
+}
+
+float* Workspace::gradient(ir::TensorId tensor) {
+  return gradient_slots_[static_cast<std::size_t>(slot_of_tensor_[static_cast<std::size_t>(tensor)])]
+      .data();
+}
+
+std::size_t Workspace::bytes() const {
+  std::size_t total = scratch_.bytes();
+  for (const auto& buffer : activations_) total += buffer.size();
+  for (const auto& buffer : masks_) total += buffer.size();
+  for (const auto& buffer : gradient_slots_) total += buffer.size() * sizeof(float);
+  return total + (features_.size() + feature_gradient_.size() + logits_.size()) * sizeof(float);
+}
+
+// ---- Session: construction -------------------------------------------------------------------
+
+Session::Session(const Network& network, const plan::UpdatePlan& plan, ir::Head head, int cut)
+    : network_(&network), head_(std::move(head)) {
+  const ir::Graph& graph = network.graph();
+  trained_.resize(graph.ops.size());
+  int first_trained = static_cast<int>(graph.ops.size());
+  for (std::size_t index = 0; index < network.convs().size(); ++index) {
+    const auto conv_index = static_cast<int>(index);
+    const auto op = static_cast<std::size_t>(network.convs()[index]);
+    const auto channels = plan::trained_channels(plan, conv_index);
+    const bool bias = plan::trains_bias(plan, graph, conv_index);
+    if (!bias && !channels) continue;
+    first_trained = std::min(first_trained, static_cast<int>(op));
+    const auto& conv = std::get<ir::Conv2D>(graph.ops[op].params);
+    auto trained = std::make_unique<Trained>();
+    trained->bias = bias;
+    trained->weights = channels.has_value() && !channels->empty();
+    trained->requantization = network.ops()[op].requantization;
+    if (bias) trained->master_bias.assign(conv.bias.begin(), conv.bias.end());
+    if (trained->weights) {
+      trained->master_weights.assign(conv.weights.begin(), conv.weights.end());
+      trained->layout = kernels::WeightGradientLayout(network.ops()[op].geometry, *channels);
+      trained->packed = network.ops()[op].weights;
+    }
+    trained_[op] = std::move(trained);
+  }
+  cut_ = cut < 0 ? first_trained : std::min(cut, first_trained);
+
+  active_op_.assign(graph.ops.size(), false);
+  active_tensor_.assign(graph.tensors.size(), false);
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    bool active = trained_[i] != nullptr;
+    for (const ir::TensorId id : graph.ops[i].inputs) {
+      active = active || active_tensor_[static_cast<std::size_t>(id)];
+    }
+    active_op_[i] = active;
+    active_tensor_[static_cast<std::size_t>(graph.ops[i].output)] = active;
+  }
+  plan_gradient_slots();
+  pack_head();
+}
+
+// Gradients live from their last consumer's backward step to their producer's: first fit over
+// reusable slots, in backward order.
+void Session::plan_gradient_slots() {
+  const ir::Graph& graph = network_->graph();
+  slot_of_tensor_.assign(graph.tensors.size(), -1);
+  std::vector<int> free_slots;
+  const auto acquire = [&](ir::TensorId id) {
+    int& slot = slot_of_tensor_[static_cast<std::size_t>(id)];
+    if (slot >= 0 || !active_tensor_[static_cast<std::size_t>(id)]) return;
+    if (free_slots.empty()) {
+      free_slots.push_back(static_cast<int>(slot_size_.size()));
+      slot_size_.push_back(0);
+    }
+    slot = free_slots.back();
+    free_slots.pop_back();
+    std::size_t& size = slot_size_[static_cast<std::size_t>(slot)];
+    size = std::max(size, network_->elements(id));
+  };
+  acquire(graph.features);
+  for (std::size_t i = graph.ops.size(); i-- > 0;) {
+    if (!active_op_[i]) continue;
+    acquire(graph.ops[i].output);  // also for outputs that nobody reads
+    for (const ir::TensorId id : graph.ops[i].inputs) acquire(id);
+    free_slots.push_back(slot_of_tensor_[static_cast<std::size_t>(graph.ops[i].output)]);
+  }
+}
+
+int Session::feature_stride() const { return padded(head_.features); }
+int Session::logit_stride() const { return padded(head_.classes); }
+
+void Session::pack_head() {
+  const auto features = static_cast<std::size_t>(head_.features);
+  const auto stride = static_cast<std::size_t>(feature_stride());
+  const auto classes = static_cast<std::size_t>(head_.classes);
+  const std::size_t panel_count =
+      (static_cast<std::size_t>(logit_stride()) + kernels::kPanel - 1) / kernels::kPanel;
+  if (head_weights_.empty()) {
+    head_weights_.assign(classes * stride, 0.0F);
+    head_forward_.assign(panel_count * kernels::kPanel * features, 0.0F);
+  }
+  for (std::size_t c = 0; c < classes; ++c) {
+    float* column = head_forward_.data() + c / kernels::kPanel * kernels::kPanel * features +
+                    c % kernels::kPanel;
+    for (std::size_t f = 0; f < features; ++f) {
+      const float w = head_.weights[c * features + f];
+      head_weights_[c * stride + f] = w;
+      column[f * kernels::kPanel] = w;
+    }
+  }
+}
+
+const kernels::PackedWeights& Session::weights(std::size_t op) const {
+  return trained_[op] != nullptr && trained_[op]->weights ? trained_[op]->packed
+                                                          : network_->ops()[op].weights;
+}
+
+const kernels::Requantization& Session::requantization(std::size_t op) const {
+  return trained_[op] != nullptr ? trained_[op]->requantization
+                                 : network_->ops()[op].requantization;
+}
+
+// ---- Session: forward ------------------------------------------------------------------------
+
+void Session::run_op(std::size_t op, Workspace& workspace, int samples, bool masks) const {
+  const ir::Graph& graph = network_->graph();
+  const ir::Op& node = graph.ops[op];
+  const PreparedOp& prepared = network_->ops()[op];
+  const std::int8_t* x = workspace.activation(node.inputs[0]);
+  std::int8_t* y = workspace.activation(node.output);
+  std::uint8_t* mask = masks && active_op_[op] ? workspace.mask(static_cast<int>(op)) : nullptr;
+  struct Visitor {
+    const Session& session;
+    std::size_t op;
+    const ir::Op& node;
+    const PreparedOp& prepared;
+    Workspace& workspace;
+    int samples;
+    const std::int8_t* x;
+    std::int8_t* y;
+    std::uint8_t* mask;
+
+    void operator()(const ir::Conv2D&) const {
+      const int zero = session.network_->graph().tensor(node.inputs[0]).quantization.zero_point;
+      kernels::conv_forward(prepared.geometry, samples, x, zero, session.weights(op),
+                            session.requantization(op), y, mask, workspace.scratch_);
+    }
+    void operator()(const ir::Add&) const {
+      kernels::add_forward(prepared.elementwise, prepared.map, samples, x,
+                           workspace.activation(node.inputs[1]), y, mask);
+    }
+    void operator()(const ir::Rescale&) const {
+      kernels::add_forward(prepared.elementwise, prepared.map, samples, x, nullptr, y, mask);
+    }
+    void operator()(const ir::AveragePool& pool) const {
+      kernels::average_pool_forward(pool, prepared.map, samples, x, y);
+    }
+    void operator()(const ir::MaxPool& pool) const {
+      kernels::max_pool_forward(pool, prepared.map, samples, x, y);
+    }
+  };
+  std::visit(Visitor{*this, op, node, prepared, workspace, samples, x, y, mask}, node.params);
+}
+
+void Session::forward_ops(Workspace& workspace, int samples, int end, bool masks) const {
+  for (auto op = static_cast<std::size_t>(cut_); op < static_cast<std::size_t>(end); ++op) {
+    run_op(op, workspace, samples, masks);
+  }
+}
+
+void Session::forward(Workspace& workspace, int samples, bool masks) const {
+  forward_ops(workspace, samples, static_cast<int>(network_->graph().ops.size()), masks);
+  forward_head(workspace, samples);
+}
+
+void Session::forward_head(Workspace& workspace, int samples) const {
+  const ir::Graph& graph = network_->graph();
+  const ir::Tensor& features = graph.tensor(graph.features);
+  const int stride = network_->stride(graph.features);
+  const int channels = features.shape.channels;
+  const std::int8_t* q = workspace.activation(graph.features);
+  for (int s = 0; s < samples; ++s) {
+    float* row = workspace.features_.data() + std::ptrdiff_t{s} * feature_stride();
+    for (std::int64_t p = 0; p < features.shape.pixels(); ++p, q += stride) {
+      for (int c = 0; c < channels; ++c) {
+        row[p * channels + c] = static_cast<float>(q[c] - features.quantization.zero_point) *
+                                features.quantization.scale;
+      }
+    }
+  }
+  kernels::GemmArgs gemm;
+  gemm.m = samples;
+  gemm.n = logit_stride();
+  gemm.k = head_.features;
+  gemm.a = workspace.features_.data();
+  gemm.a_row = feature_stride();
+  gemm.b = head_forward_.data();
+  gemm.b_panel = std::ptrdiff_t{head_.features} * kernels::kPanel;
+  gemm.c = workspace.logits_.data();
+  gemm.c_row = logit_stride();
+  kernels().gemm(gemm, false);
+  for (int s = 0; s < samples; ++s) {
+    float* row = workspace.logits_.data() + std::ptrdiff_t{s} * logit_stride();
+    for (int c = 0; c < head_.classes; ++c) row[c] += head_.bias[static_cast<std::size_t>(c)];
+  }
+}
+
+Score Session::score(const Workspace& workspace, std::span<const int> labels) const {
+  Score total;
+  for (std::size_t s = 0; s < labels.size(); ++s) {
+    const float* row = workspace.logits_.data() + s * static_cast<std::size_t>(logit_stride());
+    const float* best = std::max_element(row, row + head_.classes);
+    double sum = 0;
+    for (int c = 0; c < head_.classes; ++c) {
+      sum += std::exp(static_cast<double>(row[c]) - static_cast<double>(*best));
+    }
+    total.loss += std::log(sum) + static_cast<double>(*best) - static_cast<double>(row[labels[s]]);
+    if (best - row == labels[s]) ++total.correct;
+  }
+  return total;
+}
+
+// ---- Session: backward -----------------------------------------------------------------------
+
+void Session::differentiate_op(std::size_t op, Workspace& workspace, int samples,
+                               Gradients& gradients, BackwardObserver* observer) const {
+  const ir::Graph& graph = network_->graph();
+  const ir::Op& node = graph.ops[op];
+  const PreparedOp& prepared = network_->ops()[op];
+  float* dy = workspace.gradient(node.output);
+  const std::uint8_t* mask = workspace.mask(static_cast<int>(op));
+  // An input whose gradient a later consumer has already written is added to.
+  const auto accumulate = [&](ir::TensorId id) {
+    if (id == graph.features) return true;
+    for (std::size_t later = op + 1; later < graph.ops.size(); ++later) {
+      if (!active_op_[later]) continue;
+      for (const ir::TensorId other : graph.ops[later].inputs) {
+        if (other == id) return true;
+      }
+    }
+    return false;
+  };
+  const auto wanted = [&](ir::TensorId id) { return active_tensor_[static_cast<std::size_t>(id)]; };
+  const ir::TensorId x = node.inputs[0];
+
+  if (const auto* conv = std::get_if<ir::Conv2D>(&node.params)) {
+    const Trained* trained = trained_[op].get();
+    Gradients::Conv& sums = gradients.convs[op];
+    kernels().mask_scale(dy, mask, prepared.requantization.factor.data(),
+                         static_cast<int>(prepared.geometry.out.pixels()) * samples,
+                         prepared.geometry.out_stride,
+                         trained != nullptr && trained->bias ? sums.bias.data() : nullptr);
+    if (observer != nullptr) observer->after(static_cast<int>(op), dy);
+    if (trained != nullptr && trained->weights) {
+      kernels::conv_backward_weights(prepared.geometry, trained->layout, samples,
+                                     workspace.activation(x),
+                                     graph.tensor(x).quantization.zero_point, dy,
+                                     sums.weights.data(), workspace.scratch_);
+    }
+    if (wanted(x)) {
+      kernels::conv_backward_input(prepared.geometry, samples, dy, weights(op),
+                                   workspace.gradient(x), accumulate(x), workspace.scratch_);
+    }
+    static_cast<void>(conv);
+    return;
+  }
+  if (std::holds_alternative<ir::Add>(node.params) ||
+      std::holds_alternative<ir::Rescale>(node.params)) {
+    const float factors[] = {prepared.elementwise.factor_a, prepared.elementwise.factor_b};
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      const ir::TensorId id = node.inputs[i];
+      if (!wanted(id)) continue;
+      const bool second_use = i == 1 && node.inputs[0] == id;
+      kernels::add_backward(factors[i], prepared.map, samples, dy, mask, workspace.gradient(id),
+                            second_use || accumulate(id));
+    }
+    return;
+  }
+  if (!wanted(x)) return;
+  if (const auto* pool = std::get_if<ir::AveragePool>(&node.params)) {
+    kernels::average_pool_backward(*pool, prepared.map, samples, dy, workspace.gradient(x),
+                                   accumulate(x));
+  } else if (const auto* max = std::get_if<ir::MaxPool>(&node.params)) {
+    kernels::max_pool_backward(*max, prepared.map, samples, workspace.activation(x), dy,
+                               workspace.gradient(x), accumulate(x));
+  }
+}
+
+void Session::backward(Workspace& workspace, std::span<const int> labels, int batch,
+                       Gradients& gradients, BackwardObserver* observer) const {
+  const ir::Graph& graph = network_->graph();
+  const auto samples = static_cast<int>(labels.size());
+  const Score chunk = score(workspace, labels);
+  gradients.loss += chunk.loss;
+  gradients.correct += chunk.correct;
+
+  // Logits become dL/dlogits in place.
+  for (int s = 0; s < samples; ++s) {
+    float* row = workspace.logits_.data() + std::ptrdiff_t{s} * logit_stride();
+    const double top = static_cast<double>(*std::max_element(row, row + head_.classes));
+    double sum = 0;
+    for (int c = 0; c < head_.classes; ++c) sum += std::exp(static_cast<double>(row[c]) - top);
+    for (int c = 0; c < head_.classes; ++c) {
+      const double p = std::exp(static_cast<double>(row[c]) - top) / sum;
+      const double target = c == labels[static_cast<std::size_t>(s)] ? 1.0 : 0.0;
+      row[c] = static_cast<float>((p - target) / batch);
+      gradients.head_bias[static_cast<std::size_t>(c)] += row[c];
+    }
+  }
+  kernels::GemmArgs weight;
+  weight.m = head_.classes;
+  weight.n = feature_stride();
+  weight.k = samples;
+  weight.a = workspace.logits_.data();
+  weight.a_row = 1;
+  weight.a_column = logit_stride();
+  weight.b = workspace.features_.data();
+  weight.b_row = feature_stride();
+  weight.c = gradients.head_weights.data();
+  weight.c_row = feature_stride();
+  kernels().gemm(weight, true);
+
+  if (!active_tensor_[static_cast<std::size_t>(graph.features)]) return;
+  kernels::GemmArgs input;
+  input.m = samples;
+  input.n = feature_stride();
+  input.k = head_.classes;
+  input.a = workspace.logits_.data();
+  input.a_row = logit_stride();
+  input.b = head_weights_.data();
+  input.b_row = feature_stride();
+  input.c = workspace.feature_gradient_.data();
+  input.c_row = feature_stride();
+  kernels().gemm(input, false);
+  const ir::Tensor& features = graph.tensor(graph.features);
+  const int stride = network_->stride(graph.features);
+  float* dq = workspace.gradient(graph.features);
+  for (int s = 0; s < samples; ++s) {
+    const float* row = workspace.feature_gradient_.data() + std::ptrdiff_t{s} * feature_stride();
+    for (std::int64_t p = 0; p < features.shape.pixels(); ++p, dq += stride) {
+      for (int c = 0; c < stride; ++c) {
+        dq[c] = c < features.shape.channels
+                    ? row[p * features.shape.channels + c] * features.quantization.scale
+                    : 0.0F;
+      }
+    }
+  }
+  for (std::size_t op = graph.ops.size(); op-- > static_cast<std::size_t>(cut_);) {
+    if (active_op_[op]) differentiate_op(op, workspace, samples, gradients, observer);
+  }
+}
+
+// ---- Session: gradients and update -----------------------------------------------------------
+
+Gradients Session::make_gradients() const {
+  Gradients gradients;
+  gradients.convs.resize(trained_.size());
+  for (std::size_t op = 0; op < trained_.size(); ++op) {
+    if (trained_[op] == nullptr) continue;
+    gradients.convs[op].weights.assign(trained_[op]->layout.size(), 0.0F);
+    gradients.convs[op].bias.assign(trained_[op]->requantization.bias.size(), 0.0F);
+  }
+  gradients.head_weights.assign(head_weights_.size(), 0.0F);
+  gradients.head_bias.assign(static_cast<std::size_t>(logit_stride()), 0.0F);
+  return gradients;
+}
+
+void Session::clear(Gradients& gradients) {
+  for (Gradients::Conv& conv : gradients.convs) {
+    std::fill(conv.weights.begin(), conv.weights.end(), 0.0F);
+    std::fill(conv.bias.begin(), conv.bias.end(), 0.0F);
+  }
+  std::fill(gradients.head_weights.begin(), gradients.head_weights.end(), 0.0F);
+  std::fill(gradients.head_bias.begin(), gradients.head_bias.end(), 0.0F);
+  gradients.loss = 0;
+  gradients.correct = 0;
+}
+
+void Session::add(Gradients& total, const Gradients& part) {
+  const auto sum = [](kernels::AlignedVector<float>& a, const kernels::AlignedVector<float>& b) {
+    for (std::size_t i = 0; i < a.size(); ++i) a[i] += b[i];
+  };
+  for (std::size_t op = 0; op < total.convs.size(); ++op) {
+    sum(total.convs[op].weights, part.convs[op].weights);
+    sum(total.convs[op].bias, part.convs[op].bias);
+  }
+  sum(total.head_weights, part.head_weights);
+  sum(total.head_bias, part.head_bias);
+  total.loss += part.loss;
+  total.correct += part.correct;
+}
+
+bool Session::update(const Gradients& gradients, float learning_rate, bool qas) {
+  bool finite = true;
+  const auto within = [&](float value, float limit) {
+    finite = finite && std::abs(value) <= limit;  // false for NaN as well
+  };
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  for (std::size_t op = 0; op < trained_.size(); ++op) {
+    Trained* trained = trained_[op].get();
+    if (trained == nullptr) continue;
+    const ir::Op& node = network_->graph().ops[op];
+    const auto& conv = std::get<ir::Conv2D>(node.params);
+    const float input_scale = network_->graph().tensor(node.inputs[0]).quantization.scale;
+    const Gradients::Conv& sums = gradients.convs[op];
+    if (trained->weights) {
+      for (const auto& entry : trained->layout.entries()) {
+        const float g = sums.weights[entry.gradient];
+        const float step = qas ? quantization_aware(g, conv.weight_scales[entry.out_channel]) : g;
+        float& w = trained->master_weights[entry.weight];
+        w -= learning_rate * step;
+        within(w, kDivergedWeight);
+      }
+    }
+    if (trained->bias) {
+      for (std::size_t c = 0; c < trained->master_bias.size(); ++c) {
+        const float g = sums.bias[c];
+        const float step = qas ? quantization_aware(g, input_scale * conv.weight_scales[c]) : g;
+        trained->master_bias[c] -= learning_rate * step;
+        within(trained->master_bias[c], kLargest);
+      }
+    }
+    if (!finite) return false;
+    refresh(op);
+  }
+  const auto stride = static_cast<std::size_t>(feature_stride());
+  const auto features = static_cast<std::size_t>(head_.features);
+  for (std::size_t c = 0; c < head_.bias.size(); ++c) {
+    for (std::size_t f = 0; f < features; ++f) {
+      head_.weights[c * features + f] -= learning_rate * gradients.head_weights[c * stride + f];
+      within(head_.weights[c * features + f], kLargest);
+    }
+    head_.bias[c] -= learning_rate * gradients.head_bias[c];
+    within(head_.bias[c], kLargest);
+  }
+  pack_head();
+  return finite;
+}
+
+void Session::refresh(std::size_t op) {
+  Trained& trained = *trained_[op];
+  if (trained.weights) {
+    std::vector<float> rounded(trained.master_weights.size());
+    std::transform(trained.master_weights.begin(), trained.master_weights.end(), rounded.begin(),
+                   round_half_even);
+    trained.packed.pack(network_->ops()[op].geometry, rounded, true);
+  }
+  for (std::size_t c = 0; c < trained.master_bias.size(); ++c) {
+    trained.requantization.bias[c] = round_to_int32(trained.master_bias[c]);
+  }
+}
+
+ir::Graph Session::tuned_graph(std::int64_t* saturated) const {
+  ir::Graph graph = network_->graph();
+  std::int64_t outside = 0;
+  for (std::size_t op = 0; op < trained_.size(); ++op) {
+    const Trained* trained = trained_[op].get();
+    if (trained == nullptr) continue;
+    auto& conv = std::get<ir::Conv2D>(graph.ops[op].params);
+    for (std::size_t i = 0; i < trained->master_weights.size(); ++i) {
+      const float rounded = round_half_even(trained->master_weights[i]);
+      const float clamped = std::clamp(rounded, -127.0F, 127.0F);
+      if (clamped != rounded) ++outside;
+      conv.weights[i] = static_cast<std::int8_t>(clamped);
+    }
+    for (std::size_t i = 0; i < trained->master_bias.size(); ++i) {
+      conv.bias[i] = round_to_int32(trained->master_bias[i]);
+    }
+  }
+  graph.head = head_;
+  if (saturated != nullptr) *saturated = outside;
+  return graph;
+}
+
+std::vector<float> Session::dense_weight_gradient(const Gradients& gradients, int op) const {
+  const auto position = static_cast<std::size_t>(op);
+  std::vector<float> dense(
+      std::get<ir::Conv2D>(network_->graph().ops[position].params).weights.size(), 0.0F);
+  if (trained_[position] == nullptr) return dense;
+  for (const auto& entry : trained_[position]->layout.entries()) {
+    dense[entry.weight] = gradients.convs[position].weights[entry.gradient];
+  }
+  return dense;
+}
+
+}  // namespace espalier::train

@@ -1,0 +1,156 @@
+#include "espalier/train/trainer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+#include <span>
+
+#include "espalier/support/interrupt.hpp"
+#include "espalier/support/rng.hpp"
+#include "espalier/train/parallel.hpp"
+
+namespace espalier::train {
+namespace {
+
+std::size_t chunk_count(std::size_t samples) { return (samples + kChunk - 1) / kChunk; }
+
+std::span<const std::uint32_t> chunk_of(std::span<const std::uint32_t> indices, std::size_t chunk) {
+  const std::size_t first = chunk * kChunk;
+  return indices.subspan(first, std::min<std::size_t>(kChunk, indices.size() - first));
+}
+
+std::vector<int> labels_of(const SampleStore& store, std::span<const std::uint32_t> indices) {
+  std::vector<int> labels;
+  for (const std::uint32_t i : indices) labels.push_back(store.label(i));
+  return labels;
+}
+
+// Gradients of one batch: partial sums chunk by chunk, added in the order of the chunks.
+class BatchGradients {
+ public:
+  BatchGradients(const Session& session, std::size_t max_chunks, int jobs)
+      : session_(session), jobs_(jobs), total_(session.make_gradients()) {
+    const std::size_t partials = jobs > 1 ? max_chunks : 1;
+    for (std::size_t i = 0; i < partials; ++i) partials_.push_back(session.make_gradients());
+  }
+
+  const Gradients& run(const SampleStore& store, std::span<const std::uint32_t> batch,
+                       Pool<Workspace>& pool) {
+    Session::clear(total_);
+    const std::size_t chunks = chunk_count(batch.size());
+    const auto one = [&](std::size_t chunk, Gradients& sums) {
+      const auto workspace = pool.borrow();
+      const std::span<const std::uint32_t> indices = chunk_of(batch, chunk);
+      store.load(indices, *workspace);
+      session_.forward(*workspace, static_cast<int>(indices.size()), true);
+      Session::clear(sums);
+      session_.backward(*workspace, labels_of(store, indices), static_cast<int>(batch.size()),
+                        sums);
+    };
+    if (partials_.size() == 1) {
+      for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+        one(chunk, partials_[0]);
+        Session::add(total_, partials_[0]);
+      }
+      return total_;
+    }
+    parallel_for(jobs_, chunks, [&](std::size_t chunk) { one(chunk, partials_[chunk]); });
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk) Session::add(total_, partials_[chunk]);
+    return total_;
+  }
+
+ private:
+  const Session& session_;
+  int jobs_;
+  Gradients total_;
+  std::vector<Gradients> partials_;
+};
+
+Evaluation mean(double loss, std::int64_t correct, std::int64_t samples) {
+  const auto n = static_cast<double>(std::max<std::int64_t>(1, samples));
+  return {loss / n, static_cast<double>(correct) / n};
+}
+
+Evaluation evaluate_with(const Session& session, const SampleStore& store, int jobs,
+                         Pool<Workspace>& pool) {
+  std::vector<std::uint32_t> order(static_cast<std::size_t>(store.size()));
+  std::iota(order.begin(), order.end(), 0U);
+  std::vector<Score> scores(chunk_count(order.size()));
+  parallel_for(jobs, scores.size(), [&](std::size_t chunk) {
+    const auto workspace = pool.borrow();
+    const std::span<const std::uint32_t> indices = chunk_of(order, chunk);
+    store.load(indices, *workspace);
+    session.forward(*workspace, static_cast<int>(indices.size()), false);
+    scores[chunk] = session.score(*workspace, labels_of(store, indices));
+  });
+  Score total;
+  for (const Score& score : scores) {
+    total.loss += score.loss;
+    total.correct += score.correct;
+  }
+  return mean(total.loss, total.correct, store.size());
+}
+
+}  // namespace
+
+Evaluation evaluate(const Session& session, const SampleStore& store, int jobs) {
+  Pool<Workspace> pool([&] { return std::make_unique<Workspace>(session); });
+  return evaluate_with(session, store, jobs, pool);
+}
+
+Result<TrainResult> train(Session& session, const SampleStore& training, const SampleStore& test,
+                          const Recipe& recipe, const TrainOptions& options) {
+  ESPALIER_CHECK_OK(check(recipe));
+  const auto samples = static_cast<std::size_t>(training.size());
+  const auto batch = static_cast<std::size_t>(recipe.batch);
+  const std::size_t steps_per_epoch = (samples + batch - 1) / batch;
+  const auto steps = static_cast<std::int64_t>(steps_per_epoch) * recipe.epochs;
+
+  Pool<Workspace> pool([&] { return std::make_unique<Workspace>(session); });
+  BatchGradients gradients(session, chunk_count(std::min(batch, samples)), options.jobs);
+  TrainResult result;
+  std::int64_t step = 0;
+  for (int epoch = 0; epoch < recipe.epochs && !result.diverged; ++epoch) {
+    Rng rng{recipe.seed, 0x45504F4348, static_cast<std::uint64_t>(epoch)};  // "EPOCH"
+    const std::vector<std::uint32_t> order = rng.permutation(samples);
+    double loss = 0;
+    std::int64_t correct = 0;
+    for (std::size_t first = 0; first < samples; first += batch, ++step) {
+      if (interrupted()) return Error{ErrorKind::kInterrupted, "interrupted"};
+      const auto start = std::chrono::steady_clock::now();
+      const std::span<const std::uint32_t> indices =
+          std::span(order).subspan(first, std::min(batch, samples - first));
+      const Gradients& sums = gradients.run(training, indices, pool);
+      const float rate =
+          learning_rate_at(recipe, step, steps, static_cast<std::int64_t>(steps_per_epoch));
+      if (!std::isfinite(sums.loss) || !session.update(sums, rate, recipe.qas)) {
+        result.diverged = true;
+        result.diverged_step = step;
+        break;
+      }
+      loss += sums.loss;
+      correct += sums.correct;
+      result.images += static_cast<std::int64_t>(indices.size());
+      result.seconds +=
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      if (options.on_images) options.on_images(static_cast<std::int64_t>(indices.size()));
+    }
+    if (result.diverged) break;
+    EpochResult done{mean(loss, correct, static_cast<std::int64_t>(samples)), std::nullopt};
+    const bool last = epoch + 1 == recipe.epochs;
+    if (last || options.test_every_epoch) {
+      result.test = evaluate_with(session, test, options.jobs, pool);
+      if (!std::isfinite(result.test.loss)) {
+        result.diverged = true;
+        result.diverged_step = step;
+      }
+      if (options.test_every_epoch) done.test = result.test;
+    }
+    result.epochs.push_back(done);
+    if (options.on_epoch) options.on_epoch(epoch, result.epochs.back());
+  }
+  return result;
+}
+
+}  // namespace espalier::train

@@ -1,0 +1,227 @@
+#include "espalier/data/subset.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "data/data_files.hpp"
+
+namespace espalier::data {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::Ge;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::labelled;
+using ::testing::Le;
+
+using Take = SubsetOptions::Take;
+
+// Which records of labelled() a part of it holds.
+std::vector<int> origin(const Dataset& part) {
+  std::vector<int> records;
+  for (const Image& image : part.images) records.push_back(image.pixels[0]);
+  return records;
+}
+
+std::vector<int> per_class(const Dataset& dataset) {
+  std::vector<int> counts(static_cast<std::size_t>(dataset.classes), 0);
+  for (const int label : dataset.labels) ++counts[static_cast<std::size_t>(label)];
+  return counts;
+}
+
+// Class 0 has 50 records, class 1 has 3, class 2 has 60, class 3 has 40; mixed up.
+Dataset uneven() {
+  std::vector<int> labels;
+  const std::vector<int> sizes{50, 3, 60, 40};
+  std::vector<int> left = sizes;
+  for (int i = 0; labels.size() < 153; ++i) {
+    const auto c = static_cast<std::size_t>(i * 7 % 4);
+    if (left[c]-- > 0) labels.push_back(static_cast<int>(c));
+  }
+  return labelled(labels, 4);
+}
+
+TEST(Subset, WithoutOptionsKeepsEverything) {
+  const Dataset all = uneven();
+  const Result<Dataset> same = subset(all, {});
+  ASSERT_TRUE(same.ok());
+  EXPECT_EQ(same->images, all.images);
+  EXPECT_EQ(same->labels, all.labels);
+  EXPECT_THAT(same->selections, IsEmpty());
+}
+
+TEST(Subset, TakesTheFirstRecords) {
+  const Result<Dataset> part =
+      subset(labelled({2, 0, 1, 1, 0}, 3), {.classes = {}, .limit = 3, .take = Take::kFirst});
+  ASSERT_TRUE(part.ok());
+  EXPECT_THAT(origin(*part), ElementsAre(0, 1, 2));
+  EXPECT_THAT(part->labels, ElementsAre(2, 0, 1));
+  EXPECT_EQ(part->classes, 3);
+}
+
+TEST(Subset, KeepsClassesInTheGivenOrder) {
+  const Result<Dataset> part = subset(labelled({2, 0, 1, 1, 0, 3}, 4), {.classes = {3, 1}});
+  ASSERT_TRUE(part.ok());
+  EXPECT_THAT(origin(*part), ElementsAre(2, 3, 5));
+  EXPECT_THAT(part->labels, ElementsAre(1, 1, 0));
+  EXPECT_EQ(part->classes, 2);
+  EXPECT_THAT(part->class_names, ElementsAre("class 3", "class 1"));
+}
+
+TEST(Subset, AppliesTheLimitAfterTheClasses) {
+  const Result<Dataset> part =
+      subset(labelled({0, 1, 2, 1, 0, 1}, 3), {.classes = {1}, .limit = 2, .take = Take::kFirst});
+  ASSERT_TRUE(part.ok());
+  EXPECT_THAT(origin(*part), ElementsAre(1, 3));
+}
+
+TEST(Subset, BalancesClassesWhileTheyLast) {
+  const Dataset all = uneven();
+  for (std::int64_t limit = 1; limit <= all.size(); ++limit) {
+    for (const std::uint64_t seed : {0U, 5U}) {
+      const Result<Dataset> part = subset(all, {.classes = {}, .limit = limit, .seed = seed});
+      ASSERT_TRUE(part.ok());
+      EXPECT_EQ(part->size(), limit);
+      const std::vector<int> available = per_class(all);
+      const std::vector<int> taken = per_class(*part);
+      const int most = *std::max_element(taken.begin(), taken.end());
+      for (std::size_t c = 0; c < 4; ++c) {
+        EXPECT_THAT(taken[c], AllOf(Ge(std::min(available[c], most - 1)), Le(available[c])));
+      }
+      const std::vector<int> records = origin(*part);
+      EXPECT_TRUE(std::is_sorted(records.begin(), records.end())) << "file order";
+      for (std::size_t i = 0; i < records.size(); ++i) {
+        ASSERT_EQ(part->labels[i], all.labels[static_cast<std::size_t>(records[i])]);
+      }
+    }
+  }
+}
+
+TEST(Subset, IsDecidedByTheSeed) {
+  const auto take = [](std::uint64_t seed) {
+    return origin(*subset(uneven(), {.classes = {}, .limit = 20, .seed = seed}));
+  };
+  EXPECT_EQ(take(1), take(1));
+  EXPECT_NE(take(1), take(2));
+}
+
+TEST(Subset, GrowsWithTheLimit) {
+  std::vector<int> smaller;
+  for (std::int64_t limit = 1; limit <= 153; ++limit) {
+    const std::vector<int> larger = origin(*subset(uneven(), {.classes = {}, .limit = limit}));
+    EXPECT_TRUE(std::includes(larger.begin(), larger.end(), smaller.begin(), smaller.end()));
+    smaller = larger;
+  }
+}
+
+TEST(Subset, SpreadsARemainderOverAllClasses) {
+  std::vector<int> labels;
+  for (int i = 0; i < 200; ++i) labels.push_back(i % 20);
+  std::set<int> seen;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    seen.insert(subset(labelled(labels, 20), {.classes = {}, .limit = 1, .seed = seed})->labels[0]);
+  }
+  EXPECT_EQ(seen.size(), 20U);
+}
+
+TEST(Subset, RefusesWhatCannotBe) {
+  const auto expect = [](const SubsetOptions& options, const char* text) {
+    const Result<Dataset> part = subset(labelled({0, 0, 1}, 3), options);
+    ASSERT_FALSE(part.ok()) << text;
+    EXPECT_EQ(part.error().kind, ErrorKind::kUsage);
+    EXPECT_THAT(part.error().message(), HasSubstr(text));
+  };
+  expect({.classes = {}, .limit = 4}, "limit 4, but only 3 records");
+  expect({.classes = {0}, .limit = 3}, "limit 3, but only 2 records");
+  expect({.classes = {}, .limit = -1}, "limit -1 is negative");
+  expect({.classes = {3}}, "no class 3; classes are 0 to 2");
+  expect({.classes = {-1}}, "no class -1");
+  expect({.classes = {0, 1, 0}}, "class 0 is named twice");
+  expect({.classes = {0, 2}}, "class 2 has no record");
+}
+
+TEST(Subset, LeavesItsTraceInTheIdentity) {
+  Dataset part = *subset(uneven(), {.classes = {2, 0}, .limit = 30, .seed = 9});
+  part = *subset(std::move(part), {.classes = {}, .limit = 10, .take = Take::kFirst});
+  const Json expected = {
+      {"spec", "cifar10:made.bin"},
+      {"sha256", "0123"},
+      {"count", 10},
+      {"classes", 2},
+      {"selections",
+       {{{"step", "subset"}, {"classes", {2, 0}}, {"limit", 30}, {"take", "balanced"}, {"seed", 9}},
+        {{"step", "subset"}, {"limit", 10}, {"take", "first"}}}}};
+  EXPECT_EQ(identity_json(part), expected);
+}
+
+TEST(Split, IsDisjointCompleteAndBalanced) {
+  std::vector<int> labels;
+  for (int i = 0; i < 200; ++i) labels.push_back(i * 3 % 10);
+  const Dataset all = labelled(labels, 10);
+  for (const std::int64_t count : {1, 7, 50, 120, 190}) {
+    const Result<Split> parts = split(all, count, 3);
+    ASSERT_TRUE(parts.ok()) << parts.error().message();
+    EXPECT_EQ(parts->validation.size(), count);
+    EXPECT_EQ(parts->train.size(), 200 - count);
+    const std::vector<int> taken = per_class(parts->validation);
+    EXPECT_THAT(taken, Each(AllOf(Ge(count / 10), Le((count + 9) / 10))));
+    std::vector<int> train = origin(parts->train);
+    const std::vector<int> validation = origin(parts->validation);
+    EXPECT_TRUE(std::is_sorted(train.begin(), train.end()));
+    EXPECT_TRUE(std::is_sorted(validation.begin(), validation.end()));
+    train.insert(train.end(), validation.begin(), validation.end());
+    std::sort(train.begin(), train.end());
+    EXPECT_EQ(train, origin(all));
+    EXPECT_EQ(parts->train.classes, 10);
+    EXPECT_EQ(parts->validation.class_names, all.class_names);
+  }
+}
+
+TEST(Split, IsDecidedByTheSeed) {
+  const auto validation = [](std::uint64_t seed) {
+    return origin(split(uneven(), 40, seed)->validation);
+  };
+  EXPECT_EQ(validation(1), validation(1));
+  EXPECT_NE(validation(1), validation(2));
+}
+
+TEST(Split, IsIndependentOfASubsetWithTheSameSeed) {
+  EXPECT_NE(origin(split(uneven(), 40, 1)->validation),
+            origin(*subset(uneven(), {.classes = {}, .limit = 40, .seed = 1})));
+}
+
+TEST(Split, LeavesEveryClassOneForTraining) {
+  const Result<Split> parts = split(uneven(), 149, 0);
+  ASSERT_TRUE(parts.ok());
+  EXPECT_THAT(per_class(parts->train), ElementsAre(1, 1, 1, 1));
+}
+
+TEST(Split, RefusesCountsItCannotServe) {
+  for (const std::int64_t count : {std::int64_t{0}, std::int64_t{-5}, std::int64_t{150}}) {
+    const Result<Split> parts = split(uneven(), count, 0);
+    ASSERT_FALSE(parts.ok()) << count;
+    EXPECT_EQ(parts.error().kind, ErrorKind::kUsage);
+    EXPECT_THAT(parts.error().message(), HasSubstr("choose 1 to 149"));
+  }
+}
+
+TEST(Split, LeavesItsTraceInTheIdentity) {
+  const Split parts = *split(uneven(), 40, 6);
+  const Json train = identity_json(parts.train)["selections"];
+  const Json expected = {{{"step", "split"}, {"part", "train"}, {"validation", 40}, {"seed", 6}}};
+  EXPECT_EQ(train, expected);
+  EXPECT_EQ(identity_json(parts.validation)["selections"][0]["part"], "validation");
+  EXPECT_NE(identity_json(parts.train), identity_json(parts.validation));
+}
+
+}  // namespace
+}  // namespace espalier::data

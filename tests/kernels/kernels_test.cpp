@@ -1,0 +1,335 @@
+// Every fast kernel against the scalar reference, for every instruction set this machine runs, on
+// one list of shapes.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "espalier/kernels/conv.hpp"
+#include "espalier/kernels/elementwise.hpp"
+#include "espalier/kernels/reference.hpp"
+#include "espalier/kernels/simd.hpp"
+#include "testing/random_graph.hpp"
+
+namespace espalier::kernels {
+namespace {
+
+using testing::GraphBuilder;
+using testing::window;
+
+struct Shape {
+  const char* name;
+  ir::Shape in;
+  int out_channels;
+  ir::Window window;
+  int groups;
+};
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.name; }
+
+const std::vector<Shape> kConvShapes = {
+    {"pointwise", {6, 5, 32}, 48, window(1, 1, 0), 1},
+    {"pointwise_odd_channels", {7, 3, 24}, 40, window(1, 1, 0), 1},
+    {"pointwise_deep", {4, 4, 300}, 19, window(1, 1, 0), 1},
+    {"pointwise_wide", {2, 2, 17}, 130, window(1, 1, 0), 1},
+    {"pointwise_strided", {6, 6, 16}, 16, window(1, 2, 0), 1},
+    {"stem", {9, 9, 3}, 16, window(3, 2, 1), 1},
+    {"full_3x3", {6, 7, 10}, 12, window(3, 1, 1), 1},
+    {"full_asymmetric", {8, 8, 4}, 6, {3, 3, 2, 2, 0, 0, 1, 1}, 1},
+    {"fully_connected", {4, 3, 8}, 10, {4, 3, 1, 1, 0, 0, 0, 0}, 1},
+    {"depthwise_3x3", {8, 9, 24}, 24, window(3, 1, 1), 24},
+    {"depthwise_5x5_stride2", {9, 8, 16}, 16, window(5, 2, 2), 16},
+    {"depthwise_7x7", {8, 8, 40}, 40, window(7, 1, 3), 40},
+    {"depthwise_9x9", {10, 10, 16}, 16, window(9, 1, 4), 16},
+    {"depthwise_same_tflite", {8, 8, 8}, 8, {3, 3, 2, 2, 0, 0, 1, 1}, 8},
+    {"depthwise_multiplier", {5, 5, 6}, 12, window(3, 1, 1), 6},
+    {"grouped", {6, 6, 12}, 18, window(3, 1, 1), 3},
+};
+
+// Dense maps of samples <-> maps with a channel stride.
+template <typename T>
+AlignedVector<T> widen_stride(const std::vector<std::vector<T>>& dense, int channels, int stride) {
+  AlignedVector<T> out;
+  for (const std::vector<T>& map : dense) {
+    for (std::size_t p = 0; p < map.size() / static_cast<std::size_t>(channels); ++p) {
+      for (int c = 0; c < stride; ++c) {
+        out.push_back(c < channels ? map[p * static_cast<std::size_t>(channels) +
+                                         static_cast<std::size_t>(c)]
+                                   : T{});
+      }
+    }
+  }
+  return out;
+}
+
+class ConvKernels : public ::testing::TestWithParam<std::tuple<std::string_view, Shape>> {
+ protected:
+  void SetUp() override {
+    previous_ = &kernels();
+    const KernelTables all = all_kernels();
+    for (int i = 0; i < all.count; ++i) {
+      if (all.tables[i]->name == std::get<0>(GetParam())) {
+        use_kernels(*all.tables[i]);
+        return;
+      }
+    }
+    GTEST_SKIP() << "this machine does not run " << std::get<0>(GetParam());
+  }
+  void TearDown() override { use_kernels(*previous_); }
+
+ private:
+  const KernelTable* previous_ = nullptr;
+};
+
+constexpr int kSamples = 3;
+
+TEST_P(ConvKernels, AgreeWithReference) {
+  const Shape& shape = std::get<1>(GetParam());
+  GraphBuilder builder(7, shape.in);
+  const ir::TensorId y =
+      builder.conv(builder.input(), shape.out_channels, shape.window, shape.groups);
+  ir::Graph graph = builder.finish(y, 2);
+  ir::Op& op = graph.ops[0];
+  auto& conv = std::get<ir::Conv2D>(op.params);
+  // A dead channel as real files have them.
+  conv.bias[0] = INT32_MAX;
+  conv.weight_scales[0] = 1e-9F;
+  const ir::Shape out = graph.tensor(y).shape;
+  // The network input is dense, everything else padded: test both where both are possible.
+  for (const int in_stride : {shape.in.channels, padded(shape.in.channels)}) {
+    const ConvGeometry geometry{shape.in,     out,          in_stride, padded(out.channels),
+                                shape.window, shape.groups};
+    Rng rng{11, static_cast<std::uint64_t>(in_stride)};
+    std::vector<std::vector<std::int8_t>> x;
+    std::vector<reference::Forward> expected;
+    for (int s = 0; s < kSamples; ++s) {
+      x.push_back(testing::random_int8(rng, static_cast<std::size_t>(shape.in.elements())));
+      expected.push_back(reference::forward(graph, op, std::span(&x.back(), 1)));
+    }
+    const auto wide_x = widen_stride(x, shape.in.channels, in_stride);
+    PackedWeights packed;
+    packed.pack(geometry, std::vector<float>(conv.weights.begin(), conv.weights.end()), true);
+    const Requantization requantization = make_requantization(graph, op);
+    const auto out_size =
+        static_cast<std::size_t>(out.pixels()) * static_cast<std::size_t>(geometry.out_stride);
+    AlignedVector<std::int8_t> y_fast(out_size * kSamples);
+    AlignedVector<std::uint8_t> mask(out_size * kSamples);
+    ConvScratch scratch;
+    const int zero = graph.tensor(op.inputs[0]).quantization.zero_point;
+    conv_forward(geometry, kSamples, wide_x.data(), zero, packed, requantization, y_fast.data(),
+                 mask.data(), scratch);
+    for (int s = 0; s < kSamples; ++s) {
+      for (std::int64_t p = 0; p < out.pixels(); ++p) {
+        for (int c = 0; c < out.channels; ++c) {
+          const std::size_t dense = static_cast<std::size_t>(p * out.channels + c);
+          const std::size_t wide = static_cast<std::size_t>(s) * out_size +
+                                   static_cast<std::size_t>(p * geometry.out_stride + c);
+          ASSERT_EQ(y_fast[wide], expected[static_cast<std::size_t>(s)].output[dense]);
+          ASSERT_EQ(mask[wide], expected[static_cast<std::size_t>(s)].mask[dense]);
+        }
+      }
+    }
+
+    // Gradients, from a random dL/dy.
+    std::vector<std::vector<float>> dy;
+    std::vector<double> dw(conv.weights.size(), 0.0);
+    std::vector<double> db(conv.bias.size(), 0.0);
+    std::vector<std::vector<double>> dx;
+    for (int s = 0; s < kSamples; ++s) {
+      std::vector<float> values(static_cast<std::size_t>(out.elements()));
+      for (float& v : values) v = static_cast<float>(rng.uniform(-1, 1));
+      const std::vector<double> precise(values.begin(), values.end());
+      const reference::Backward back =
+          reference::backward(graph, op, std::span(&x[static_cast<std::size_t>(s)], 1),
+                              expected[static_cast<std::size_t>(s)].mask, precise);
+      for (std::size_t i = 0; i < dw.size(); ++i) dw[i] += back.weights[i];
+      for (std::size_t i = 0; i < db.size(); ++i) db[i] += back.bias[i];
+      dx.push_back(back.inputs[0]);
+      dy.push_back(std::move(values));
+    }
+    AlignedVector<float> g = widen_stride(dy, out.channels, geometry.out_stride);
+    AlignedVector<float> bias_sum(static_cast<std::size_t>(geometry.out_stride), 0.0F);
+    kernels().mask_scale(g.data(), mask.data(), requantization.factor.data(),
+                         static_cast<int>(out.pixels()) * kSamples, geometry.out_stride,
+                         bias_sum.data());
+    const auto largest = [](const std::vector<double>& values) {
+      double most = 1e-30;
+      for (const double v : values) most = std::max(most, std::abs(v));
+      return most;
+    };
+    for (std::size_t c = 0; c < db.size(); ++c) {
+      ASSERT_NEAR(bias_sum[c], db[c], 1e-5 * largest(db)) << "bias " << c;
+    }
+    std::vector<int> every_other;
+    std::vector<int> all_channels;
+    for (int c = 0; c < shape.in.channels; ++c) {
+      all_channels.push_back(c);
+      if (c % 2 == 1) every_other.push_back(c);
+    }
+    for (const std::vector<int>& channels : {all_channels, every_other}) {
+      const WeightGradientLayout layout(geometry, channels);
+      AlignedVector<float> sums(layout.size(), 0.0F);
+      conv_backward_weights(geometry, layout, kSamples, wide_x.data(), zero, g.data(), sums.data(),
+                            scratch);
+      std::size_t expected_entries = 0;
+      for (const int c : channels) {
+        expected_entries += static_cast<std::size_t>(conv.weights_per_input_channel());
+        static_cast<void>(c);
+      }
+      ASSERT_EQ(layout.entries().size(), expected_entries);
+      for (const auto& entry : layout.entries()) {
+        ASSERT_NEAR(sums[entry.gradient], dw[entry.weight], 1e-5 * largest(dw));
+        ASSERT_EQ(entry.out_channel, entry.weight / static_cast<std::uint32_t>(geometry.fan_in()));
+      }
+    }
+    if (in_stride != padded(shape.in.channels)) continue;  // the network input has no gradient
+    AlignedVector<float> dx_fast(static_cast<std::size_t>(shape.in.pixels()) *
+                                     static_cast<std::size_t>(in_stride) * kSamples,
+                                 1.0F);
+    for (const bool accumulate : {false, true}) {
+      const AlignedVector<float> before = dx_fast;
+      conv_backward_input(geometry, kSamples, g.data(), packed, dx_fast.data(), accumulate,
+                          scratch);
+      for (std::size_t s = 0; s < kSamples; ++s) {
+        for (std::size_t i = 0; i < dx[s].size(); ++i) {
+          const auto channels = static_cast<std::size_t>(shape.in.channels);
+          const std::size_t wide =
+              (s * static_cast<std::size_t>(shape.in.pixels()) + i / channels) *
+                  static_cast<std::size_t>(in_stride) +
+              i % channels;
+          const double base = accumulate ? static_cast<double>(before[wide]) : 0.0;
+          ASSERT_NEAR(dx_fast[wide], base + dx[s][i], 2e-5 * largest(dx[s]));
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, ConvKernels,
+    ::testing::Combine(::testing::Values("portable", "avx2", "avx512"),
+                       ::testing::ValuesIn(kConvShapes)),
+    [](const auto& case_info) {
+      return std::string(std::get<0>(case_info.param)) + "_" + std::get<1>(case_info.param).name;
+    });
+
+// All variants give the same bits, also where sums do not fit a float exactly.
+TEST(Kernels, VariantsAgreeToTheBit) {
+  const KernelTables all = all_kernels();
+  Rng rng{5};
+  for (const int m : {1, 7, 8, 21}) {
+    for (const int n : {16, 32, 48, 80}) {
+      for (const int k : {1, 127, 128, 300}) {
+        const std::size_t panels = static_cast<std::size_t>((n + kPanel - 1) / kPanel);
+        AlignedVector<float> a(static_cast<std::size_t>(m * k));
+        AlignedVector<float> b(panels * static_cast<std::size_t>(k * kPanel));
+        AlignedVector<float> start(static_cast<std::size_t>(m * n));
+        for (float& v : a) v = static_cast<float>(rng.uniform(-1, 1));
+        for (float& v : b) v = static_cast<float>(rng.uniform(-1, 1));
+        for (float& v : start) v = static_cast<float>(rng.uniform(-1, 1));
+        std::vector<AlignedVector<float>> results;
+        for (int i = 0; i < all.count; ++i) {
+          AlignedVector<float> c = start;
+          GemmArgs args;
+          args.m = m;
+          args.n = n;
+          args.k = k;
+          args.a = a.data();
+          args.a_row = k;
+          args.b = b.data();
+          args.b_panel = std::ptrdiff_t{k} * kPanel;
+          args.c = c.data();
+          args.c_row = n;
+          all.tables[i]->gemm(args, true);
+          results.push_back(std::move(c));
+        }
+        for (const auto& result : results) ASSERT_EQ(result, results[0]) << m << 'x' << n << 'x' << k;
+      }
+    }
+  }
+}
+
+TEST(Elementwise, AgreeWithReference) {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    GraphBuilder b(seed, {5, 6, 20});
+    const ir::TensorId left = b.rescale(b.input());
+    const ir::TensorId right = b.rescale(b.input(), -100, 90);
+    const ir::TensorId sum = b.add(left, right);
+    const ir::TensorId mean =
+        b.average_pool(sum, {3, 2, 2, 2, 1, 0, 1, 1},
+                       seed % 2 == 0 ? ir::HalfRounding::kToEven : ir::HalfRounding::kAwayFromZero);
+    const ir::TensorId most = b.max_pool(mean, window(3, 1, 1));
+    const ir::Graph graph = b.finish(most, 2);
+    Rng rng{seed, 3};
+    std::vector<std::vector<std::int8_t>> dense(graph.tensors.size());
+    dense[0] = testing::random_int8(rng, 600);
+    const int stride = padded(20);
+    std::vector<AlignedVector<std::int8_t>> wide(graph.tensors.size());
+    wide[0] = widen_stride(std::vector<std::vector<std::int8_t>>{dense[0]}, 20, stride);
+    for (const ir::Op& op : graph.ops) {
+      std::vector<std::vector<std::int8_t>> inputs;
+      for (const ir::TensorId id : op.inputs) inputs.push_back(dense[static_cast<std::size_t>(id)]);
+      const reference::Forward expected = reference::forward(graph, op, inputs);
+      const auto y = static_cast<std::size_t>(op.output);
+      dense[y] = expected.output;
+      const ir::Shape in = graph.tensor(op.inputs[0]).shape;
+      const ir::Shape out = graph.tensor(op.output).shape;
+      const MapGeometry map{in, out, stride, stride};
+      wide[y].resize(static_cast<std::size_t>(out.pixels() * stride));
+      AlignedVector<std::uint8_t> mask(wide[y].size(), 1);
+      const std::int8_t* x = wide[static_cast<std::size_t>(op.inputs[0])].data();
+      std::vector<double> dy(expected.output.size());
+      std::vector<float> dy_float(dy.size());
+      for (std::size_t i = 0; i < dy.size(); ++i) {
+        dy_float[i] = static_cast<float>(rng.uniform(-1, 1));
+        dy[i] = static_cast<double>(dy_float[i]);
+      }
+      const auto g = widen_stride(std::vector<std::vector<float>>{dy_float}, out.channels, stride);
+      AlignedVector<float> dx(static_cast<std::size_t>(in.pixels() * stride), 0.5F);
+      const reference::Backward back = reference::backward(graph, op, inputs, expected.mask, dy);
+      std::size_t checked_input = 0;
+      if (std::holds_alternative<ir::Add>(op.params) ||
+          std::holds_alternative<ir::Rescale>(op.params)) {
+        const ElementwiseParams params = make_elementwise(graph, op);
+        const bool two = op.inputs.size() == 2;
+        add_forward(params, map, 1, x,
+                    two ? wide[static_cast<std::size_t>(op.inputs[1])].data() : nullptr,
+                    wide[y].data(), mask.data());
+        checked_input = two ? 1 : 0;
+        add_backward(two ? params.factor_b : params.factor_a, map, 1, g.data(), mask.data(),
+                     dx.data(), false);
+      } else if (const auto* pool = std::get_if<ir::AveragePool>(&op.params)) {
+        average_pool_forward(*pool, map, 1, x, wide[y].data());
+        average_pool_backward(*pool, map, 1, g.data(), dx.data(), false);
+      } else {
+        const auto& max = std::get<ir::MaxPool>(op.params);
+        max_pool_forward(max, map, 1, x, wide[y].data());
+        max_pool_backward(max, map, 1, x, g.data(), dx.data(), false);
+      }
+      for (std::size_t i = 0; i < expected.output.size(); ++i) {
+        const std::size_t at = i / 20 * static_cast<std::size_t>(stride) + i % 20;
+        ASSERT_EQ(wide[y][at], expected.output[i]) << op.name;
+        ASSERT_EQ(mask[at], expected.mask[i]) << op.name;
+      }
+      for (std::size_t i = 0; i < back.inputs[checked_input].size(); ++i) {
+        const std::size_t at = i / 20 * static_cast<std::size_t>(stride) + i % 20;
+        ASSERT_NEAR(dx[at], back.inputs[checked_input][i], 1e-5) << op.name;
+      }
+    }
+  }
+}
+
+TEST(Elementwise, MeanRoundsHalves) {
+  using ir::HalfRounding;
+  EXPECT_EQ(rounded_mean(5, 2, HalfRounding::kToEven), 2);
+  EXPECT_EQ(rounded_mean(7, 2, HalfRounding::kToEven), 4);
+  EXPECT_EQ(rounded_mean(-5, 2, HalfRounding::kToEven), -2);
+  EXPECT_EQ(rounded_mean(5, 2, HalfRounding::kAwayFromZero), 3);
+  EXPECT_EQ(rounded_mean(-5, 2, HalfRounding::kAwayFromZero), -3);
+  EXPECT_EQ(rounded_mean(-7, 3, HalfRounding::kToEven), -2);
+}
+
+}  // namespace
+}  // namespace espalier::kernels

@@ -1,0 +1,145 @@
+#include "espalier/support/file.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <iterator>
+#include <string>
+
+#include "support/temp_folder.hpp"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::TempFolder;
+
+std::ptrdiff_t entries_in(const fs::path& folder) {
+  return std::distance(fs::directory_iterator(folder), fs::directory_iterator());
+}
+
+TEST(ReadFile, ReturnsEveryByte) {
+  const TempFolder folder;
+  std::string content;
+  for (int i = 0; i < 200000; ++i) content += static_cast<char>(i % 251);
+  const Result<std::string> read = read_file(folder.write("a.bin", content));
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(*read, content);
+  EXPECT_EQ(*read_file(folder.write("empty", "")), "");
+}
+
+TEST(ReadFile, ReportsMissingFilesAndFolders) {
+  const TempFolder folder;
+  const Result<std::string> missing = read_file(folder.path() / "none.json");
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error().kind, ErrorKind::kMissingInput);
+  EXPECT_THAT(missing.error().message(), HasSubstr("none.json"));
+  EXPECT_THAT(missing.error().message(), HasSubstr("No such file"));
+
+  const Result<std::string> not_a_file = read_file(folder.path());
+  ASSERT_FALSE(not_a_file.ok());
+  EXPECT_EQ(not_a_file.error().kind, ErrorKind::kBadInput);
+}
+
+TEST(WriteFileAtomic, WritesAndReplaces) {
+  const TempFolder folder;
+  const fs::path path = folder.path() / "out.json";
+  ASSERT_TRUE(write_file_atomic(path, "first").ok());
+  EXPECT_EQ(*read_file(path), "first");
+  ASSERT_TRUE(write_file_atomic(path, std::string(1 << 20, 'x')).ok());
+  EXPECT_EQ(read_file(path)->size(), std::size_t{1} << 20);
+  EXPECT_EQ(entries_in(folder.path()), 1) << "a temporary file was left behind";
+}
+
+TEST(WriteFileAtomic, FailsInAMissingFolder) {
+  const TempFolder folder;
+  const fs::path path = folder.path() / "none" / "out.json";
+  for (const Status& status : {write_file_atomic(path, "x"), check_writable(path)}) {
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().kind, ErrorKind::kCannotWrite);
+    EXPECT_THAT(status.error().message(), HasSubstr("out.json"));
+  }
+}
+
+// The superuser may write everywhere, so that one becomes nobody for a while.
+class OrdinaryUser {
+ public:
+  OrdinaryUser() : changed_(::geteuid() == 0 && ::seteuid(65534) == 0) {}
+  ~OrdinaryUser() {
+    if (changed_ && ::seteuid(0) != 0) std::abort();
+  }
+  OrdinaryUser(const OrdinaryUser&) = delete;
+  OrdinaryUser& operator=(const OrdinaryUser&) = delete;
+
+ private:
+  bool changed_;
+};
+
+TEST(WriteFileAtomic, KeepsTheOldContentWhenTheFolderIsReadOnly) {
+  const TempFolder folder;
+  const fs::path path = folder.write("sub/out.json", "old");
+  constexpr fs::perms kReadOnly = fs::perms::owner_read | fs::perms::owner_exec |
+                                  fs::perms::others_read | fs::perms::others_exec;
+  fs::permissions(folder.path(), kReadOnly | fs::perms::owner_write);
+  fs::permissions(path.parent_path(), kReadOnly);
+  {
+    const OrdinaryUser user;
+    if (::geteuid() == 0) GTEST_SKIP() << "the superuser may write everywhere";
+    for (const Status& status : {write_file_atomic(path, "new"), check_writable(path)}) {
+      ASSERT_FALSE(status.ok());
+      EXPECT_EQ(status.error().kind, ErrorKind::kCannotWrite);
+      EXPECT_THAT(status.error().message(), HasSubstr("Permission denied"));
+    }
+  }
+  fs::permissions(path.parent_path(), fs::perms::owner_all);
+  EXPECT_EQ(*read_file(path), "old");
+}
+
+TEST(WriteFileAtomic, KeepsTheOldContentWhenItCannotFinish) {
+  // The temporary name is taken by a folder, which even the superuser cannot open for writing.
+  const TempFolder folder;
+  const fs::path path = folder.write("out.json", "old");
+  fs::create_directory(path.string() + ".tmp" + std::to_string(::getpid()));
+  const Status written = write_file_atomic(path, "new");
+  ASSERT_FALSE(written.ok());
+  EXPECT_EQ(written.error().kind, ErrorKind::kCannotWrite);
+  EXPECT_EQ(*read_file(path), "old");
+}
+
+TEST(WriteFileAtomic, DoesNotReplaceAFolder) {
+  const TempFolder folder;
+  const fs::path path = folder.path() / "taken";
+  fs::create_directory(path);
+  const Status written = write_file_atomic(path, "x");
+  ASSERT_FALSE(written.ok());
+  EXPECT_EQ(written.error().kind, ErrorKind::kCannotWrite);
+  EXPECT_TRUE(fs::is_directory(path));
+  EXPECT_EQ(entries_in(folder.path()), 1) << "a temporary file was left behind";
+  EXPECT_FALSE(check_writable(path).ok());
+}
+
+TEST(CheckWritable, LeavesNothingBehind) {
+  const TempFolder folder;
+  EXPECT_TRUE(check_writable(folder.path() / "new.json").ok());
+  EXPECT_EQ(entries_in(folder.path()), 0);
+  const fs::path existing = folder.write("old.json", "old");
+  EXPECT_TRUE(check_writable(existing).ok());
+  EXPECT_EQ(*read_file(existing), "old");
+}
+
+TEST(Sha256, MatchesPublishedVectors) {
+  // FIPS 180-2, appendix B, and the empty message.
+  EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256_hex("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  EXPECT_EQ(sha256_hex(std::string(1000000, 'a')),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+}  // namespace
+}  // namespace espalier

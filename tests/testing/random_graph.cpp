@@ -1,0 +1,123 @@
+#include "testing/random_graph.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <utility>
+
+namespace espalier::testing {
+
+GraphBuilder::GraphBuilder(std::uint64_t seed, ir::Shape input) : rng_{seed, 0x47} {
+  graph_.name = "random";
+  graph_.sha256 = "random-" + std::to_string(seed);
+  graph_.tensors.push_back({"input", input, {0.0078125F, static_cast<int>(rng_.below(41)) - 20}});
+  graph_.input = 0;
+}
+
+ir::TensorId GraphBuilder::push(ir::OpParams params, std::vector<ir::TensorId> inputs,
+                                ir::Quantization quantization) {
+  ir::Op op;
+  op.params = std::move(params);
+  op.inputs = std::move(inputs);
+  op.name = "op" + std::to_string(graph_.ops.size());
+  op.output = static_cast<ir::TensorId>(graph_.tensors.size());
+  std::vector<ir::Shape> shapes;
+  for (const ir::TensorId id : op.inputs) shapes.push_back(graph_.tensor(id).shape);
+  const Result<ir::Shape> shape = ir::infer_shape(op.params, shapes);
+  if (!shape.ok()) throw std::runtime_error(shape.error().message());
+  graph_.tensors.push_back({"t" + std::to_string(op.output), *shape, quantization});
+  graph_.ops.push_back(std::move(op));
+  return graph_.ops.back().output;
+}
+
+ir::TensorId GraphBuilder::conv(ir::TensorId in, int out_channels, ir::Window window, int groups) {
+  ir::Conv2D conv;
+  conv.window = window;
+  conv.in_channels = shape(in).channels;
+  conv.out_channels = out_channels;
+  conv.groups = groups;
+  const int fan_in = window.kernel_h * window.kernel_w * conv.in_per_group();
+  for (int i = 0; i < out_channels * fan_in; ++i) {
+    conv.weights.push_back(static_cast<std::int8_t>(static_cast<int>(rng_.below(255)) - 127));
+  }
+  // Accumulators spread by about 74 * 74 * sqrt(fan_in); map that to about a third of the range.
+  const double spread = 5400.0 * std::sqrt(static_cast<double>(fan_in));
+  const float in_scale = graph_.tensor(in).quantization.scale;
+  const float out_scale = static_cast<float>(rng_.uniform(0.01, 0.05));
+  for (int c = 0; c < out_channels; ++c) {
+    const double factor = rng_.uniform(40.0, 120.0) / spread;
+    conv.weight_scales.push_back(static_cast<float>(factor * out_scale / in_scale));
+    conv.bias.push_back(static_cast<std::int32_t>(rng_.uniform(-0.5, 0.5) * spread));
+  }
+  const int zero = rng_.chance(0.5) ? -128 : static_cast<int>(rng_.below(61)) - 30;
+  return push(std::move(conv), {in}, {out_scale, zero});
+}
+
+ir::TensorId GraphBuilder::add(ir::TensorId a, ir::TensorId b) {
+  const float scale =
+      std::max(graph_.tensor(a).quantization.scale, graph_.tensor(b).quantization.scale) *
+      static_cast<float>(rng_.uniform(0.6, 1.5));
+  return push(ir::Add{}, {a, b}, {scale, static_cast<int>(rng_.below(41)) - 20});
+}
+
+ir::TensorId GraphBuilder::rescale(ir::TensorId in, int clamp_low, int clamp_high) {
+  const float scale =
+      graph_.tensor(in).quantization.scale * static_cast<float>(rng_.uniform(0.5, 2.0));
+  const ir::TensorId out = push(ir::Rescale{}, {in}, {scale, static_cast<int>(rng_.below(41)) - 20});
+  graph_.ops.back().clamp_low = clamp_low;
+  graph_.ops.back().clamp_high = clamp_high;
+  return out;
+}
+
+ir::TensorId GraphBuilder::average_pool(ir::TensorId in, ir::Window window,
+                                        ir::HalfRounding rounding) {
+  return push(ir::AveragePool{window, rounding}, {in}, graph_.tensor(in).quantization);
+}
+
+ir::TensorId GraphBuilder::max_pool(ir::TensorId in, ir::Window window) {
+  return push(ir::MaxPool{window}, {in}, graph_.tensor(in).quantization);
+}
+
+ir::TensorId GraphBuilder::global_pool(ir::TensorId in) {
+  ir::Window window;
+  window.kernel_h = shape(in).height;
+  window.kernel_w = shape(in).width;
+  return average_pool(in, window);
+}
+
+ir::Graph GraphBuilder::finish(ir::TensorId features, int classes) {
+  graph_.features = features;
+  graph_.head.features = static_cast<int>(shape(features).elements());
+  graph_.head.classes = classes;
+  graph_.head.weights.resize(static_cast<std::size_t>(graph_.head.features * classes));
+  for (float& w : graph_.head.weights) w = static_cast<float>(rng_.uniform(-0.2, 0.2));
+  graph_.head.bias.assign(static_cast<std::size_t>(classes), 0.0F);
+  const Status status = ir::verify(graph_);
+  if (!status.ok()) throw std::runtime_error(status.error().message());
+  return graph_;
+}
+
+ir::Window window(int kernel, int stride, int pad) {
+  return {kernel, kernel, stride, stride, pad, pad, pad, pad};
+}
+
+std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count) {
+  std::vector<std::int8_t> values(count);
+  for (std::int8_t& v : values) v = static_cast<std::int8_t>(static_cast<int>(rng.below(256)) - 128);
+  return values;
+}
+
+ir::Graph small_network(std::uint64_t seed, int classes) {
+  GraphBuilder b(seed, {8, 8, 3});
+  const ir::TensorId stem = b.conv(b.input(), 8, window(3, 1, 1));
+  ir::TensorId x = b.conv(stem, 24, window(1, 1, 0));
+  x = b.conv(x, 24, window(3, 1, 1), 24);
+  x = b.conv(x, 8, window(1, 1, 0));
+  const ir::TensorId sum = b.add(stem, x);
+  x = b.conv(sum, 20, window(1, 1, 0));
+  x = b.conv(x, 20, window(5, 2, 2), 20);
+  x = b.conv(x, 40, window(1, 1, 0));
+  return b.finish(b.global_pool(x), classes);
+}
+
+}  // namespace espalier::testing

@@ -1,0 +1,50 @@
+// Random small graphs and data for tests of kernels and training.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "espalier/ir/graph.hpp"
+#include "espalier/support/rng.hpp"
+
+namespace espalier::testing {
+
+/// Builds int8 graphs op by op, with plausible random quantisation, and ends with a head.
+class GraphBuilder {
+ public:
+  GraphBuilder(std::uint64_t seed, ir::Shape input);
+
+  [[nodiscard]] ir::TensorId input() const { return graph_.input; }
+  [[nodiscard]] const ir::Shape& shape(ir::TensorId id) const { return graph_.tensor(id).shape; }
+
+  /// A convolution whose accumulators about fill the int8 range, so that some outputs clip.
+  ir::TensorId conv(ir::TensorId in, int out_channels, ir::Window window, int groups = 1);
+  ir::TensorId add(ir::TensorId a, ir::TensorId b);
+  ir::TensorId rescale(ir::TensorId in, int clamp_low = -128, int clamp_high = 127);
+  ir::TensorId average_pool(ir::TensorId in, ir::Window window,
+                            ir::HalfRounding rounding = ir::HalfRounding::kToEven);
+  ir::TensorId max_pool(ir::TensorId in, ir::Window window);
+  ir::TensorId global_pool(ir::TensorId in);
+
+  /// Ends the body at `features` and verifies; throws on an invalid graph.
+  ir::Graph finish(ir::TensorId features, int classes);
+
+ private:
+  ir::TensorId push(ir::OpParams params, std::vector<ir::TensorId> inputs,
+                    ir::Quantization quantization);
+
+  Rng rng_;
+  ir::Graph graph_;
+};
+
+/// A window with symmetric padding.
+ir::Window window(int kernel, int stride, int pad);
+
+/// Uniform int8 values.
+std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count);
+
+/// A MobileNetV2-like network of a few convs with a residual add, for training tests.
+ir::Graph small_network(std::uint64_t seed, int classes = 4);
+
+}  // namespace espalier::testing

@@ -1,0 +1,42 @@
+#include "espalier/train/recipe.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace espalier::train {
+namespace {
+
+TEST(Recipe, LearningRateRisesThenFollowsACosine) {
+  const Recipe recipe{.epochs = 5, .batch = 64, .learning_rate = 0.1, .warmup_epochs = 1};
+  const auto at = [&](std::int64_t step) { return learning_rate_at(recipe, step, 50, 10); };
+  EXPECT_FLOAT_EQ(at(0), 0.0025F);
+  EXPECT_FLOAT_EQ(at(9), 0.025F);
+  EXPECT_FLOAT_EQ(at(10), 0.025F);
+  EXPECT_NEAR(at(30), 0.0125F, 1e-6);
+  EXPECT_GT(at(49), 0.0F);
+  EXPECT_LT(at(49), 0.0001F);
+}
+
+TEST(Recipe, SurvivesJson) {
+  const Recipe recipe{.epochs = 3, .batch = 8, .learning_rate = 0.05, .warmup_epochs = 0.5,
+                      .qas = false, .seed = 9};
+  const Result<Recipe> read = recipe_from_json(to_json(recipe), "recipe");
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(*read, recipe);
+  Json broken = to_json(recipe);
+  broken["epochs"] = "many";
+  EXPECT_EQ(recipe_from_json(broken, "recipe").error().kind, ErrorKind::kBadInput);
+}
+
+TEST(Recipe, RejectsNonsenseAllAtOnce) {
+  const Status status =
+      check({.epochs = 0, .batch = 0, .learning_rate = std::numeric_limits<double>::quiet_NaN(),
+             .warmup_epochs = -1});
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().kind, ErrorKind::kUsage);
+  EXPECT_EQ(status.error().diagnostics.size(), 4U);
+}
+
+}  // namespace
+}  // namespace espalier::train
