@@ -42,6 +42,7 @@ Status check_options(const Problem& problem, const EvolutionOptions& options) {
   require(options.depth_share > 0 && options.depth_share <= 1,
           "depth_share must be more than 0, at most 1");
   require(is_rate(options.local_search), "local_search must be 0 to 1");
+  require(is_rate(options.depth_search), "depth_search must be 0 to 1");
   require(options.confirmations >= 0, "confirmations must be at least 0");
   require(options.max_evaluations >= 0, "max_evaluations must be at least 0");
   require(options.jobs >= 1, "jobs must be at least 1");
@@ -151,8 +152,13 @@ class Evolution {
     const std::vector<int>& depths = estimates_.depths();
     const int depth = depths[rng.below(depths.size())];
     Solution individual = local_search_.greedy(depth, rng, kGreedyNoise);
-    if (rng.chance(options_.local_search)) local_search_.improve(individual);
+    improve(individual, rng);
     return individual;
+  }
+
+  void improve(Solution& individual, Rng& rng) const {
+    if (!rng.chance(options_.local_search)) return;
+    local_search_.improve(individual, rng.chance(options_.depth_search));
   }
 
   void begin() {
@@ -239,7 +245,7 @@ class Evolution {
 
   Solution finish(Candidate candidate, Rng& rng) const {
     Solution individual = local_search_.repair(std::move(candidate), rng, kRepairNoise);
-    if (rng.chance(options_.local_search)) local_search_.improve(individual);
+    improve(individual, rng);
     return individual;
   }
 

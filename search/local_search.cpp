@@ -49,14 +49,15 @@ struct Exchange {
 // All moves from one candidate, best gain first, with their estimated changes of cost.
 class LocalSearch::Neighbourhood {
  public:
-  Neighbourhood(const Solution& solution, const Problem& problem, const CostEstimates& estimates)
+  Neighbourhood(const Solution& solution, bool move_depth, const Problem& problem,
+                const CostEstimates& estimates)
       : problem_(problem), estimates_(estimates), candidate_(solution.candidate) {
     for (std::size_t c = 0; c < problem.constraints.size(); ++c) {
       slack_.push_back(problem.constraints[c].limit - solution.costs[c]);
     }
-    const int deepest = estimates.depths().back();
+    const int deepest = move_depth ? estimates.depths().back() : candidate_.depth;
     for (int layer = problem.layers - deepest; layer < problem.layers; ++layer) add_options(layer);
-    add_depths();
+    if (move_depth) add_depths();
     std::sort(moves_.begin(), moves_.end(), [](const Move& a, const Move& b) {
       if (a.gain != b.gain) return a.gain > b.gain;
       return a.layer != b.layer ? a.layer < b.layer : a.target < b.target;
@@ -271,15 +272,15 @@ Solution LocalSearch::greedy(int depth, Rng& rng, double noise) const {
   return repair(std::move(candidate), rng, noise);
 }
 
-void LocalSearch::improve(Solution& solution) const {
+void LocalSearch::improve(Solution& solution, bool move_depth) const {
   int confirmations = confirmations_;
-  while (improve_once(solution, confirmations)) {
+  while (improve_once(solution, move_depth, confirmations)) {
   }
   solution = evaluator_.evaluate(std::move(solution.candidate));
 }
 
-bool LocalSearch::improve_once(Solution& solution, int& confirmations) const {
-  const Neighbourhood neighbourhood(solution, problem_, estimates_);
+bool LocalSearch::improve_once(Solution& solution, bool move_depth, int& confirmations) const {
+  const Neighbourhood neighbourhood(solution, move_depth, problem_, estimates_);
   std::vector<Exchange> rejected;
   for (;;) {
     const Exchange exchange = neighbourhood.best(tolerance_, rejected);

@@ -22,8 +22,9 @@ class LocalSearch {
   /// A feasible candidate of this depth, filled in order of gain per cost, disturbed by `noise`.
   Solution greedy(int depth, Rng& rng, double noise) const;
 
-  /// Applies the best change, or pair of changes, of options and depth until none helps.
-  void improve(Solution& solution) const;
+  /// Applies the best change, or pair of changes, of options until none helps; `move_depth` lets
+  /// changes of the depth take part.
+  void improve(Solution& solution, bool move_depth) const;
 
  private:
   class Neighbourhood;
@@ -31,7 +32,7 @@ class LocalSearch {
   [[nodiscard]] std::vector<std::int64_t> costs_of(const Candidate& candidate) const;
   void cheapen(Candidate& candidate, const std::vector<std::int64_t>& costs, Rng& rng,
                double noise) const;
-  bool improve_once(Solution& solution, int& confirmations) const;
+  bool improve_once(Solution& solution, bool move_depth, int& confirmations) const;
 
   Evaluator& evaluator_;
   const CostEstimates& estimates_;

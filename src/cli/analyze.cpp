@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <optional>
+#include <system_error>
 
 #include "command.hpp"
 #include "espalier/contribution/analysis.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/support/bytes.hpp"
+#include "espalier/version.hpp"
 
 namespace espalier::cli {
 namespace {
@@ -25,8 +29,8 @@ struct Options {
   std::string cache_limit = "2GiB";
   std::vector<double> ratios{0.125, 0.25, 0.5, 1.0};
   int seeds = 1;
-  std::int64_t limit_train = 2000;
-  std::int64_t limit_val = 1000;
+  std::optional<std::int64_t> limit_train;
+  std::optional<std::int64_t> limit_val;
   bool estimate_only = false;
 };
 
@@ -35,35 +39,67 @@ struct Sets {
   data::Samples validation;
 };
 
+// What is taken when no limit is given, if there is as much.
+constexpr std::int64_t kUsualTraining = 2000;
+constexpr std::int64_t kUsualValidation = 1000;
+
+// Samples of a dataset: as many as were asked for, otherwise up to the usual number.
+Result<data::Samples> limited(const Options& options, const ir::Graph& graph, data::Dataset all,
+                              std::optional<std::int64_t> asked, std::int64_t usual) {
+  const std::int64_t limit = asked.value_or(all.size() > usual ? usual : 0);
+  ESPALIER_TRY(data::Dataset kept,
+               data::subset(std::move(all), options.data.subset_of(limit, options.common.seed)));
+  return bind_samples(graph, std::move(kept), options.data);
+}
+
+// How many of `size` samples a single source sets aside. A third is enough; training comes first.
+std::int64_t validation_share(const Options& options, std::int64_t size) {
+  if (options.limit_val.value_or(0) > 0) return *options.limit_val;
+  std::int64_t share = size / 3;
+  if (!options.limit_val) share = std::min(share, kUsualValidation);
+  return std::max<std::int64_t>(1, std::min(share, size - options.limit_train.value_or(0)));
+}
+
 // Training and validation samples: from two sources, or disjoint parts of one.
 Result<Sets> load_sets(const Options& options, const ir::Graph& graph) {
   const std::uint64_t seed = options.common.seed;
+  ESPALIER_TRY(data::Dataset all, load_selected(options.training, 0, options.data, seed));
   if (!options.validation.empty()) {
-    ESPALIER_TRY(data::Samples training, load_samples(graph, options.training, options.limit_train,
-                                                      options.data, seed));
-    ESPALIER_TRY(data::Samples validation, load_samples(graph, options.validation,
-                                                        options.limit_val, options.data, seed));
+    ESPALIER_TRY(data::Dataset other, load_selected(options.validation, 0, options.data, seed));
+    ESPALIER_TRY(data::Samples training,
+                 limited(options, graph, std::move(all), options.limit_train, kUsualTraining));
+    ESPALIER_TRY(data::Samples validation,
+                 limited(options, graph, std::move(other), options.limit_val, kUsualValidation));
     return Sets{std::move(training), std::move(validation)};
   }
-  ESPALIER_TRY(data::Dataset all, load_selected(options.training, 0, options.data, seed));
-  std::int64_t validation_count = options.limit_val;
-  std::int64_t training_count = options.limit_train;
-  if (validation_count == 0 || validation_count + training_count > all.size()) {
-    // Too few samples for the limits: a third is set aside.
-    validation_count = std::max<std::int64_t>(1, all.size() / 3);
-    training_count = 0;
-    spdlog::info("{} samples: {} for validation, the others for training", all.size(),
-                 validation_count);
-  }
-  ESPALIER_TRY(data::Split parts, data::split(std::move(all), validation_count, seed));
-  data::SubsetOptions subset;
-  subset.limit = training_count;
-  subset.seed = seed;
-  ESPALIER_TRY(data::Dataset kept, data::subset(std::move(parts.train), subset));
-  ESPALIER_TRY(data::Samples training, bind_samples(graph, std::move(kept), options.data));
+  const std::int64_t share = validation_share(options, all.size());
+  ESPALIER_TRY(data::Split parts, data::split(std::move(all), share, seed));
+  ESPALIER_TRY(data::Samples training, limited(options, graph, std::move(parts.train),
+                                               options.limit_train, kUsualTraining));
   ESPALIER_TRY(data::Samples validation,
                bind_samples(graph, std::move(parts.validation), options.data));
   return Sets{std::move(training), std::move(validation)};
+}
+
+// What the options ask of a model and can be told before any data is read.
+Status check_choice(const Options& options, const std::vector<int>& layers,
+                    const ir::Graph& graph) {
+  std::vector<std::string> problems;
+  const auto convs = static_cast<int>(ir::conv_ops(graph).size());
+  for (const int layer : layers) {
+    if (layer < convs) continue;
+    problems.push_back(fmt::format("--layers: conv {} does not exist; '{}' has convs 0 to {}",
+                                   layer, graph.name, convs - 1));
+  }
+  for (const double ratio : options.ratios) {
+    // The negated form also catches NaN.
+    if (!(ratio > 0 && ratio <= 1)) {
+      problems.push_back(
+          fmt::format("--ratios: {} is out of range; give more than 0, at most 1", ratio));
+    }
+  }
+  if (!problems.empty()) return Error{ErrorKind::kUsage, std::move(problems)};
+  return Ok{};
 }
 
 std::string gain_text(const contribution::Gain& gain) {
@@ -75,8 +111,9 @@ std::string gain_text(const contribution::Gain& gain) {
 std::string table(const contribution::Profile& profile) {
   std::string text = fmt::format("head only: {:.2f} %, loss {:.4f}\n\n",
                                  profile.baseline_accuracy.mean * 100, profile.baseline_loss.mean);
-  text += "gain in accuracy, points        bias   weights on top, by ratio\n conv  depth  "
-          "                       ";
+  text +=
+      "gain in accuracy, points        bias   weights on top, by ratio\n conv  depth  "
+      "                       ";
   for (const double ratio : profile.ratios) text += fmt::format("{:>8.3g}", ratio);
   text += '\n';
   const std::size_t convs = profile.weight.size();
@@ -109,16 +146,17 @@ Status run(const Options& options) {
     ESPALIER_TRY(analysis.layers, parse_int_list(options.layers, "--layers"));
   }
   analysis.jobs = options.common.job_count();
-  ESPALIER_TRY(analysis.cache_limit, parse_bytes(options.cache_limit));
+  ESPALIER_TRY(analysis.cache_limit, parse_size(options.cache_limit, "--cache-limit"));
   ESPALIER_CHECK_OK(train::check(options.recipe));
   if (!options.estimate_only) {
     if (options.out.empty()) return Error{ErrorKind::kUsage, "--out is required"};
-    analysis.journal = options.out + ".partial.jsonl";
+    if (options.out != "-") analysis.journal = options.out + ".partial.jsonl";
     ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
   }
   analysis.progress = options.common.progress();
 
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
+  ESPALIER_CHECK_OK(check_choice(options, analysis.layers, graph));
   ESPALIER_TRY(const Sets sets, load_sets(options, graph));
   if (sets.training.classes() != sets.validation.classes()) {
     return Error{ErrorKind::kBadInput,
@@ -127,21 +165,30 @@ Status run(const Options& options) {
                              sets.training.classes(), sets.validation.classes())};
   }
   const train::Network network(std::move(graph));
-  const contribution::AnalysisEstimate cost = contribution::estimate_cost(
-      network, sets.training.size(), sets.validation.size(), analysis);
+  const contribution::AnalysisEstimate cost =
+      contribution::estimate_cost(network, sets.training.size(), sets.validation.size(), analysis);
   spdlog::info("{} trainings of {} images, {} epochs: about {} on {} threads", cost.trials,
                sets.training.size(), options.recipe.epochs, duration(cost.seconds), analysis.jobs);
   if (options.estimate_only) {
     return write_report(options.common, {{"schema", "espalier.estimate/1"},
+                                         {"tool_version", kVersion},
                                          {"trials", cost.trials},
                                          {"macs", cost.macs},
                                          {"seconds", cost.seconds}});
   }
   ESPALIER_TRY(const contribution::Profile profile,
                contribution::analyze(network, sets.training, sets.validation, analysis));
+  if (profile.bias.front().diverged > 0) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("training the head alone diverged, so there is nothing to measure "
+                             "gains against; lower --lr (now {})",
+                             options.recipe.learning_rate)};
+  }
   const Json document = contribution::to_json(profile);
   ESPALIER_CHECK_OK(write_json(options.out, document));
-  print(options.common, table(profile));
+  std::error_code ignored;
+  std::filesystem::remove(analysis.journal, ignored);
+  if (options.out != "-") print(options.common, table(profile));
   return write_report(options.common, document);
 }
 
@@ -157,12 +204,16 @@ Command add_analyze(CLI::App& app) {
   command->add_option("--val", o->validation,
                       "Validation data; without it, a part of --train is set aside");
   command->add_option("--out", o->out, "Where the contribution profile goes");
-  command->add_option("--limit-train", o->limit_train, "Training samples; 0 = all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  command->add_option("--limit-val", o->limit_val, "Validation samples; 0 = all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  command
+      ->add_option("--limit-train", o->limit_train,
+                   fmt::format("Training samples; 0 = all [up to {}]", kUsualTraining))
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--limit-val", o->limit_val,
+                   fmt::format("Validation samples; 0 = all, or a third of --train without --val "
+                               "[up to {}]",
+                               kUsualValidation))
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--seeds", o->seeds, "Trainings of each update, seeds --seed, --seed+1, ...")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

@@ -10,6 +10,7 @@
 #include "espalier/data/samples.hpp"
 #include "espalier/data/subset.hpp"
 #include "espalier/ir/graph.hpp"
+#include "espalier/support/bytes.hpp"
 #include "espalier/support/json.hpp"
 #include "espalier/support/progress.hpp"
 #include "espalier/support/result.hpp"
@@ -37,21 +38,27 @@ struct CommonOptions {
 CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& description,
                       CommonOptions& common);
 
+/// The options in effect, as a file that --config reads.
+std::string config_text(const CLI::App* command);
+
 /// Prints text for people, unless --quiet or JSON takes standard output.
 void print(const CommonOptions& common, const std::string& text);
 
 /// Writes `document` where --json says, if anywhere.
 Status write_report(const CommonOptions& common, const Json& document);
 
-/// Fails early for output paths that cannot be written; empty ones and "-" pass.
+/// Fails early for output paths that cannot be written or are named twice. Empty ones stand for no
+/// output, "-" for standard output.
 Status check_outputs(const std::vector<std::string>& paths);
 
 /// How samples are selected and preprocessed.
 struct DataOptions {
   std::string preprocess = "auto";
-  std::string classes;            ///< comma separated labels; empty = all
+  std::string classes;  ///< comma separated labels; empty = all
   std::string subset = "balanced";
   void add_to(CLI::App* command);
+  /// Takes `limit` samples (0 = all), as --subset says.
+  [[nodiscard]] data::SubsetOptions subset_of(std::int64_t limit, std::uint64_t seed) const;
 };
 
 /// Loads `spec`, keeps `limit` samples and binds them to the input of `graph`.
@@ -69,6 +76,9 @@ Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
 
 /// --epochs, --batch, --lr, --warmup, --no-qas.
 void add_recipe_options(CLI::App* command, train::Recipe& recipe);
+
+/// Parses a size such as "100KiB" given to the option `what`.
+Result<Bytes> parse_size(const std::string& text, const std::string& what);
 
 /// Parses "1,2,5-8".
 Result<std::vector<int>> parse_int_list(const std::string& text, const std::string& what);

@@ -6,6 +6,7 @@
 #include "espalier/cost/training_macs.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/update_plan.hpp"
+#include "espalier/version.hpp"
 
 namespace espalier::cli {
 namespace {
@@ -28,11 +29,8 @@ struct Extreme {
 };
 
 Status inspect(const Options& options) {
+  ESPALIER_CHECK_OK(check_outputs({options.common.json}));
   ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
-  if (options.ir) {
-    print(options.common, ir::to_text(graph));
-    return Ok{};
-  }
   const ir::Tensor& input = graph.tensor(graph.input);
   Json convs = Json::array();
   std::string table = fmt::format(
@@ -80,15 +78,17 @@ Status inspect(const Options& options) {
   for (const Extreme& extreme : extremes) {
     const Bytes memory = cost::analytic_memory(extreme.plan, graph).bytes();
     const std::int64_t macs = cost::training_macs(extreme.plan, graph).total();
-    table += fmt::format("training {:<11} {:>12} extra memory (analytic), {:>8.2f} M MACs a sample\n",
-                         extreme.name, format_bytes(memory), static_cast<double>(macs) / 1e6);
+    table +=
+        fmt::format("training {:<11} {:>12} extra memory (analytic), {:>8.2f} M MACs a sample\n",
+                    extreme.name, format_bytes(memory), static_cast<double>(macs) / 1e6);
     training.push_back(
         {{"update", extreme.name}, {"analytic_bytes", memory.count}, {"step_macs", macs}});
   }
-  print(options.common, table);
+  print(options.common, options.ir ? ir::to_text(graph) : table);
   return write_report(
       options.common,
       {{"schema", "espalier.inspect/1"},
+       {"tool_version", kVersion},
        {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
        {"input",
         {{"shape", {input.shape.height, input.shape.width, input.shape.channels}},

@@ -23,6 +23,25 @@ int report(const Error& error) {
   return static_cast<int>(error.kind);
 }
 
+// The exit code. What was printed counts only once it has arrived.
+int finish(const espalier::Status& status) {
+  if (!status.ok()) return report(status.error());
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+  return report({ErrorKind::kCannotWrite, "standard output: cannot be written"});
+}
+
+// The subcommand that was chosen, at the deepest level.
+const CLI::App* chosen(const CLI::App& app) {
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  return command;
+}
+
+std::string full_name(const CLI::App* command) {
+  if (command->get_parent() == nullptr) return command->get_name();
+  return full_name(command->get_parent()) + " " + command->get_name();
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Decides which parts of a pre-trained int8 network learn on a microcontroller"};
   app.name("espalier");
@@ -39,20 +58,20 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "espalier: %s\n", error.what());
     return static_cast<int>(ErrorKind::kMissingInput);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "espalier: %s\nRun with --help for more information.\n", error.what());
+    std::fprintf(stderr, "espalier: %s; see %s --help\n", error.what(),
+                 full_name(chosen(app)).c_str());
     return static_cast<int>(ErrorKind::kUsage);
   }
   for (const auto& command : commands) {
     if (!command.app->parsed()) continue;
     if (command.common->print_config) {
-      std::fputs(command.app->config_to_str(true).c_str(), stdout);
-      return 0;
+      std::fputs(espalier::cli::config_text(chosen(app)).c_str(), stdout);
+      return finish(espalier::Ok{});
     }
     spdlog::set_level(command.common->quiet     ? spdlog::level::err
                       : command.common->verbose ? spdlog::level::debug
                                                 : spdlog::level::info);
-    const espalier::Status status = command.run();
-    return status.ok() ? 0 : report(status.error());
+    return finish(command.run());
   }
   return static_cast<int>(ErrorKind::kInternal);
 }
@@ -68,7 +87,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return report({ErrorKind::kInternal, "out of memory; use fewer samples or --jobs 1"});
   } catch (const std::exception& error) {
-    return report({ErrorKind::kInternal,
-                   std::string("internal error, please report it: ") + error.what()});
+    return report(
+        {ErrorKind::kInternal, std::string("internal error, please report it: ") + error.what()});
   }
 }

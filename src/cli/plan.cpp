@@ -32,9 +32,10 @@ Status save(const Options& options, plan::UpdatePlan plan, const ir::Graph& grap
   plan.tool_version = kVersion;
   ESPALIER_CHECK_OK(plan::save_plan(options.out, plan));
   if (options.out != "-") {
-    print(options.common,
-          fmt::format("{}: biases of the last {} convs, weights of {}, {} extra memory (analytic)\n",
-                      options.out, plan.bias_depth, plan.weights.size(), format_bytes(memory)));
+    print(
+        options.common,
+        fmt::format("{}: biases of the last {} convs, weights of {}, {} extra memory (analytic)\n",
+                    options.out, plan.bias_depth, plan.weights.size(), format_bytes(memory)));
   }
   return write_report(options.common, plan::to_json(plan));
 }
@@ -45,6 +46,7 @@ Status make(const Options& options) {
   if (chosen != 1) {
     return Error{ErrorKind::kUsage, "give one of --head-only, --bias K, --last K, --full"};
   }
+  ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
   ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
   plan::UpdatePlan plan = options.full ? plan::full(graph) : plan::head_only(graph);
   if (options.bias >= 0) {
@@ -56,6 +58,7 @@ Status make(const Options& options) {
 }
 
 Status import_published(const Options& options) {
+  ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
   std::string text = options.published;
   if (text.find('{') == std::string::npos) {
     ESPALIER_TRY(text, read_file(options.published));
@@ -67,36 +70,36 @@ Status import_published(const Options& options) {
 }
 
 Json to_json(const cost::ConvMemory& m) {
-  return {{"conv", m.conv},
-          {"bias_bits", m.bias_bits},
-          {"weight_bits", m.weight_bits},
-          {"mask_bits", m.mask_bits},
-          {"input_bits", m.input_bits},
-          {"total_bits", m.total_bits()}};
+  return {{"conv", m.conv},           {"bias_bits", m.bias_bits},   {"weight_bits", m.weight_bits},
+          {"mask_bits", m.mask_bits}, {"input_bits", m.input_bits}, {"total_bits", m.total_bits()},
+          {"total_bytes", static_cast<double>(m.total_bits()) / 8}};
 }
 
 Status show(const Options& options) {
+  ESPALIER_CHECK_OK(check_outputs({options.common.json}));
   ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
-  if (options.as_published) return write_json("-", plan::to_published(plan));
+  if (options.as_published) {
+    return write_json(options.common.json.empty() ? "-" : options.common.json,
+                      plan::to_published(plan));
+  }
   const cost::AnalyticMemory memory = cost::analytic_memory(plan, graph);
   const cost::TrainingMacs macs = cost::training_macs(plan, graph);
   const std::vector<int> convs = ir::conv_ops(graph);
-  std::string table =
-      fmt::format("{}: biases of the last {} of {} convs, weights of {}\n\n{:>4}  {:>13}  {:>9} "
-                  "{:>9} {:>9} {:>9} {:>10}\n",
-                  graph.name, plan.bias_depth, convs.size(), plan.weights.size(), "conv", "channels",
-                  "bias B", "weight B", "mask B", "input B", "total B");
+  std::string table = fmt::format(
+      "{}: biases of the last {} of {} convs, weights of {}\n\n{:>4}  {:>13}  {:>9} "
+      "{:>9} {:>9} {:>9} {:>10}\n",
+      graph.name, plan.bias_depth, convs.size(), plan.weights.size(), "conv", "channels", "bias B",
+      "weight B", "mask B", "input B", "total B");
   Json rows = Json::array();
   for (const cost::ConvMemory& conv : memory.convs) {
     const auto channels = plan::trained_channels(plan, conv.conv);
-    const int in_channels =
-        ir::conv(graph, convs[static_cast<std::size_t>(conv.conv)]).in_channels;
-    table += fmt::format(
-        "{:>4}  {:>13}  {:>9} {:>9} {:>9.2f} {:>9} {:>10.2f}\n", conv.conv,
-        channels ? fmt::format("{} of {}", channels->size(), in_channels) : "-", conv.bias_bits / 8,
-        conv.weight_bits / 8, static_cast<double>(conv.mask_bits) / 8, conv.input_bits / 8,
-        static_cast<double>(conv.total_bits()) / 8);
+    const int in_channels = ir::conv(graph, convs[static_cast<std::size_t>(conv.conv)]).in_channels;
+    table += fmt::format("{:>4}  {:>13}  {:>9} {:>9} {:>9.2f} {:>9} {:>10.2f}\n", conv.conv,
+                         channels ? fmt::format("{} of {}", channels->size(), in_channels) : "-",
+                         conv.bias_bits / 8, conv.weight_bits / 8,
+                         static_cast<double>(conv.mask_bits) / 8, conv.input_bits / 8,
+                         static_cast<double>(conv.total_bits()) / 8);
     rows.push_back(to_json(conv));
   }
   table += fmt::format("{:>4}  {:>13}  {:>39}  {:>10}\n\n", "head", "", "", memory.head_bits / 8);
@@ -104,19 +107,19 @@ Status show(const Options& options) {
                        format_bytes(memory.bytes()), memory.total_bits,
                        static_cast<double>(macs.total()) / 1e6);
   print(options.common, table);
-  return write_report(options.common,
-                      {{"schema", "espalier.plan_memory/1"},
-                       {"plan", plan::to_json(plan)},
-                       {"analytic_bits",
-                        {{"total", memory.total_bits},
-                         {"head", memory.head_bits},
-                         {"convs", std::move(rows)}}},
-                       {"analytic_bytes", memory.bytes().count},
-                       {"step_macs",
-                        {{"forward", macs.forward},
-                         {"input_gradient", macs.input_gradient},
-                         {"weight_gradient", macs.weight_gradient},
-                         {"total", macs.total()}}}});
+  return write_report(
+      options.common,
+      {{"schema", "espalier.plan_memory/1"},
+       {"tool_version", kVersion},
+       {"plan", plan::to_json(plan)},
+       {"analytic_bits",
+        {{"total", memory.total_bits}, {"head", memory.head_bits}, {"convs", std::move(rows)}}},
+       {"analytic_bytes", memory.bytes().count},
+       {"step_macs",
+        {{"forward", macs.forward},
+         {"input_gradient", macs.input_gradient},
+         {"weight_gradient", macs.weight_gradient},
+         {"total", macs.total()}}}});
 }
 
 }  // namespace
@@ -150,7 +153,8 @@ Command add_plan(CLI::App& app) {
       add_command(*command, "show", "Show a plan and its memory, conv by conv", o->common);
   show_command->add_option("plan", o->plan, "Update plan (espalier.plan/1)")->required();
   show_command->add_option("--model", o->model, "The model the plan is for")->required();
-  show_command->add_flag("--published", o->as_published, "Print the plan in the published notation");
+  show_command->add_flag("--published", o->as_published,
+                         "Print the plan in the published notation");
 
   const auto run = [=] {
     if (make_command->parsed()) return make(*o);

@@ -1,5 +1,6 @@
 // espalier search contributions.json: the best plan under a memory budget.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
@@ -52,7 +53,8 @@ Status run(const Options& options) {
   std::vector<Bytes> budgets;
   for (const std::string& text :
        options.budgets.empty() ? std::vector{options.budget} : options.budgets) {
-    ESPALIER_TRY(const Bytes budget, parse_bytes(text));
+    ESPALIER_TRY(const Bytes budget,
+                 parse_size(text, options.budgets.empty() ? "--budget" : "--budgets"));
     budgets.push_back(budget);
   }
   ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
@@ -63,19 +65,26 @@ Status run(const Options& options) {
   selection::SelectionOptions selection;
   selection.metric =
       options.metric == "loss" ? selection::Metric::kLoss : selection::Metric::kAccuracy;
-  selection.solver = options.solver == "exact" ? selection::SolverKind::kExact
-                                               : selection::SolverKind::kEvolution;
+  selection.solver =
+      options.solver == "exact" ? selection::SolverKind::kExact : selection::SolverKind::kEvolution;
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
   selection.evolution.seed = options.common.seed;
   selection.evolution.jobs = options.common.job_count();
   ESPALIER_TRY(const std::vector<selection::Selected> front,
                selection::select_front(graph, profile, budgets, selection));
 
-  std::string table = fmt::format("{:>11}  {:>11}  {:>9}  {:>9}  {:>5}  {:>7}  {:>10}  {:>9}\n",
-                                  "budget", "memory", "objective", "optimum", "depth", "weights",
-                                  "step MACs", "time");
+  for (const Bytes budget : budgets) {
+    if (std::none_of(front.begin(), front.end(),
+                     [&](const selection::Selected& s) { return s.budget == budget; })) {
+      spdlog::warn("budget {}: not even the head fits; left out", format_bytes(budget));
+    }
+  }
+
+  std::string table =
+      fmt::format("{:>11}  {:>11}  {:>9}  {:>9}  {:>5}  {:>7}  {:>10}  {:>9}\n", "budget", "memory",
+                  "objective", "optimum", "depth", "weights", "step MACs", "time");
   for (const selection::Selected& selected : front) table += line(selected);
-  print(options.common, table);
+  if (options.out != "-") print(options.common, table);
   const selection::Selected& best = front.back();
   if (!options.out.empty()) ESPALIER_CHECK_OK(plan::save_plan(options.out, best.plan));
   Json report{{"schema", "espalier.search/1"},
@@ -83,6 +92,7 @@ Status run(const Options& options) {
               {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
               {"solver", options.solver},
               {"metric", options.metric},
+              {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
               {"seed", options.common.seed}};
   report.update(to_json(best));
   if (!options.budgets.empty()) {

@@ -46,12 +46,13 @@ Status run(const Options& options) {
   train::Recipe recipe = options.recipe;
   recipe.seed = options.common.seed;
   ESPALIER_CHECK_OK(train::check(recipe));
-  ESPALIER_TRY(const Bytes cache_limit, parse_bytes(options.cache_limit));
+  ESPALIER_TRY(const Bytes cache_limit, parse_size(options.cache_limit, "--cache-limit"));
   ESPALIER_CHECK_OK(check_outputs({options.common.json, options.exported}));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
-  ESPALIER_TRY(const data::Samples training, load_samples(graph, options.training, options.limit_train,
-                                                          options.data, options.common.seed));
+  ESPALIER_TRY(const data::Samples training,
+               load_samples(graph, options.training, options.limit_train, options.data,
+                            options.common.seed));
   ESPALIER_TRY(const data::Samples test, load_samples(graph, options.test, options.limit_test,
                                                       options.data, options.common.seed));
   if (training.classes() != test.classes()) {
@@ -67,12 +68,12 @@ Status run(const Options& options) {
   const int wanted_cut = first < static_cast<int>(network.convs().size())
                              ? network.convs()[static_cast<std::size_t>(first)]
                              : static_cast<int>(network.graph().ops.size());
-  const int cut = train::affordable_cut(network, wanted_cut, training.size() + test.size(),
-                                        cache_limit.count);
+  const int cut =
+      train::affordable_cut(network, wanted_cut, training.size() + test.size(), cache_limit.count);
   train::Session session(network, plan, std::move(head), cut);
   spdlog::debug("caching {} ops of the frozen prefix", cut);
-  const auto prefix = [&](const data::Samples& samples)
-      -> Result<std::shared_ptr<const train::SampleStore>> {
+  const auto prefix =
+      [&](const data::Samples& samples) -> Result<std::shared_ptr<const train::SampleStore>> {
     ESPALIER_TRY(const auto store, train::SampleStore::from_samples(network, samples, jobs));
     return store->advance(network, cut, jobs);
   };
@@ -87,19 +88,17 @@ Status run(const Options& options) {
   train_options.test_every_epoch = options.test_every_epoch;
   train_options.on_images = [&](std::int64_t n) { progress.advance(static_cast<double>(n)); };
   train_options.on_epoch = [&](int epoch, const train::EpochResult& e) {
-    Json row{{"epoch", epoch + 1},
-             {"train_loss", e.train.loss},
-             {"train_accuracy", e.train.accuracy}};
+    Json row{
+        {"epoch", epoch + 1}, {"train_loss", e.train.loss}, {"train_accuracy", e.train.accuracy}};
     if (e.test) {
       row["test_loss"] = e.test->loss;
       row["test_accuracy"] = e.test->accuracy;
     }
-    print(options.common,
-          fmt::format("epoch {:>3}  loss {:.4f}  accuracy {:5.2f} %{}\n", epoch + 1, e.train.loss,
-                      e.train.accuracy * 100,
-                      e.test ? fmt::format("  test {:.4f}  {:5.2f} %", e.test->loss,
-                                           e.test->accuracy * 100)
-                             : ""));
+    print(options.common, fmt::format("epoch {:>3}  loss {:.4f}  accuracy {:5.2f} %{}\n", epoch + 1,
+                                      e.train.loss, e.train.accuracy * 100,
+                                      e.test ? fmt::format("  test {:.4f}  {:5.2f} %", e.test->loss,
+                                                           e.test->accuracy * 100)
+                                             : ""));
     epochs.push_back(std::move(row));
   };
   ESPALIER_TRY(const train::TrainResult result,
@@ -121,15 +120,16 @@ Status run(const Options& options) {
   report["test_accuracy"] = result.diverged ? Json(nullptr) : Json(result.test.accuracy);
   report["test_loss"] = result.diverged ? Json(nullptr) : Json(result.test.loss);
   report["epochs"] = std::move(epochs);
-  report["images_per_second"] =
-      result.seconds > 0 ? Json(static_cast<double>(result.images) / result.seconds) : Json(nullptr);
+  report["images_per_second"] = result.seconds > 0
+                                    ? Json(static_cast<double>(result.images) / result.seconds)
+                                    : Json(nullptr);
   if (result.diverged) {
     report["diverged_step"] = result.diverged_step;
     ESPALIER_CHECK_OK(write_report(options.common, report));
     return Error{ErrorKind::kUsage,
-                 fmt::format("training diverged at step {} of epoch {}: a loss or weight is no "
-                             "longer a usable number; lower --lr (now {}) or train fewer layers",
-                             result.diverged_step, result.epochs.size() + 1, recipe.learning_rate)};
+                 fmt::format("training diverged at step {}: a loss or weight is no longer a "
+                             "usable number; lower --lr (now {}) or train fewer layers",
+                             result.diverged_step, recipe.learning_rate)};
   }
   print(options.common,
         fmt::format("test accuracy {:.2f} %  loss {:.4f}  extra memory {} (analytic)\n",

@@ -10,7 +10,6 @@
 #include <optional>
 #include <set>
 #include <sstream>
-#include <system_error>
 
 #include "espalier/cost/training_macs.hpp"
 #include "espalier/support/file.hpp"
@@ -117,12 +116,6 @@ class Journal {
     if (file_.is_open()) file_ << trial_to_json(trial).dump() << std::endl;
   }
 
-  void remove() {
-    file_.close();
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove(path_, ignored);
-  }
-
  private:
   std::filesystem::path path_;
   std::string header_;
@@ -225,7 +218,9 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
   profile.model = graph.name;
   profile.model_sha256 = graph.sha256;
   profile.tool_version = kVersion;
-  profile.data = {{"train", training.identity_json()}, {"validation", validation.identity_json()}};
+  profile.data = {{"train", training.identity_json()},
+                  {"validation", validation.identity_json()},
+                  {"preprocess", data::to_json(training.pipeline().preprocess())}};
   profile.recipe = options.recipe;
   profile.recipe.seed = 0;
   profile.seeds = options.seeds;
@@ -333,7 +328,6 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
     profile.trials.push_back(*results[static_cast<std::size_t>(at)]);
   }
   summarise(profile, static_cast<int>(network.convs().size()));
-  journal.remove();
   return profile;
 }
 

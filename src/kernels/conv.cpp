@@ -125,7 +125,7 @@ bool ConvGeometry::direct_gemm() const {
 
 bool ConvGeometry::direct_depthwise() const {
   return groups > 1 && groups == in.channels && groups == out.channels &&
-         in_stride == padded(in.channels) && taps() * 255 * 127 < (1 << 24);
+         in_stride == padded(in.channels) && taps() <= kGemmDepth;
 }
 
 std::size_t ConvScratch::bytes() const {

@@ -26,6 +26,7 @@ class Reader {
     take(document_, "bias_depth", where_, plan.bias_depth);
     read_weights(plan);
     take_optional("predicted_gain", plan.predicted_gain);
+    if (document_.contains("gain_metric")) take(document_, "gain_metric", where_, plan.gain_metric);
     read_memory(plan);
     std::optional<std::int64_t> budget;
     take_optional("budget_bytes", budget);
@@ -142,6 +143,7 @@ Json to_json(const UpdatePlan& plan) {
     document["weights"].push_back(std::move(entry));
   }
   if (plan.predicted_gain) document["predicted_gain"] = *plan.predicted_gain;
+  if (!plan.gain_metric.empty()) document["gain_metric"] = plan.gain_metric;
   if (!plan.memory.empty()) {
     Json memory = Json::object();
     for (const auto& [model, size] : plan.memory) memory[model] = size.count;

@@ -10,6 +10,7 @@
 #include "espalier/search/exact.hpp"
 #include "espalier/search/pareto.hpp"
 #include "espalier/search/validate.hpp"
+#include "espalier/support/interrupt.hpp"
 #include "espalier/version.hpp"
 
 namespace espalier::selection {
@@ -30,6 +31,7 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
   Selected selected;
   selected.plan = make_plan(graph, profile, solution.candidate);
   selected.plan.predicted_gain = solution.objective;
+  selected.plan.gain_metric = options.metric == Metric::kAccuracy ? "accuracy" : "loss";
   selected.plan.budget = budget;
   selected.plan.solver = options.solver == SolverKind::kExact ? "exact" : "evolution";
   if (options.solver == SolverKind::kEvolution) selected.plan.seed = options.evolution.seed;
@@ -51,12 +53,14 @@ Result<search::Solution> solve(const search::Problem& problem, const SelectionOp
     figures.seconds = result.seconds;
   } else {
     search::EvolutionOptions evolution = options.evolution;
+    evolution.stop = [] { return interrupted(); };
     if (warm_start != nullptr) evolution.initial.push_back(*warm_start);
     ESPALIER_TRY(search::EvolutionResult result, search::solve_evolution(problem, evolution));
     solution = std::move(result.best);
     figures.seconds = result.seconds;
     figures.evaluations = result.evaluations;
   }
+  if (interrupted()) return Error{ErrorKind::kInterrupted, "search: interrupted"};
   ESPALIER_CHECK_OK(search::validate(problem, solution));
   return solution;
 }

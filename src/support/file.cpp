@@ -1,7 +1,7 @@
 #include "espalier/support/file.hpp"
 
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
@@ -16,6 +16,14 @@ namespace espalier {
 namespace {
 
 std::string reason(int error_number) { return std::generic_category().message(error_number); }
+
+// Devices, pipes and links to them: a rename would replace what was meant to be written to.
+bool written_in_place(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status) &&
+         !std::filesystem::is_directory(status);
+}
 
 std::filesystem::path temporary_beside(const std::filesystem::path& path) {
   std::filesystem::path temporary = path;
@@ -51,30 +59,34 @@ Result<std::string> read_file(const std::filesystem::path& path) {
 
 Status check_writable(const std::filesystem::path& path) {
   const std::filesystem::path temporary = temporary_beside(path);
-  std::error_code ignored;
-  const bool is_directory = std::filesystem::is_directory(path, ignored);
-  const int descriptor =
-      is_directory ? -1 : ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor < 0) {
-    return Error{ErrorKind::kCannotWrite,
-                 fmt::format("{}: cannot be written: {}; choose another output path", path.string(),
-                             is_directory ? "is a directory" : reason(errno))};
+  const auto fail = [&](const std::string& why) {
+    return Error{
+        ErrorKind::kCannotWrite,
+        fmt::format("{}: cannot be written: {}; choose another output path", path.string(), why)};
+  };
+  if (written_in_place(path)) {
+    if (::access(path.c_str(), W_OK) != 0) return fail(reason(errno));
+    return Ok{};
   }
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return fail("is a directory");
+  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor < 0) return fail(reason(errno));
   ::close(descriptor);
   ::unlink(temporary.c_str());
   return Ok{};
 }
 
 Status write_file_atomic(const std::filesystem::path& path, std::string_view content) {
-  const std::filesystem::path temporary = temporary_beside(path);
+  const bool in_place = written_in_place(path);
+  const std::filesystem::path temporary = in_place ? path : temporary_beside(path);
   const auto fail = [&](int error_number) {
-    ::unlink(temporary.c_str());
+    if (!in_place) ::unlink(temporary.c_str());
     return Error{ErrorKind::kCannotWrite,
                  fmt::format("{}: cannot be written: {}; choose another output path", path.string(),
                              reason(error_number))};
   };
-  const int descriptor =
-      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (descriptor < 0) return fail(errno);
   std::size_t written = 0;
   while (written < content.size()) {
@@ -88,7 +100,7 @@ Status write_file_atomic(const std::filesystem::path& path, std::string_view con
     written += static_cast<std::size_t>(n);
   }
   if (::close(descriptor) != 0) return fail(errno);
-  if (std::rename(temporary.c_str(), path.c_str()) != 0) return fail(errno);
+  if (!in_place && std::rename(temporary.c_str(), path.c_str()) != 0) return fail(errno);
   return Ok{};
 }
 

@@ -1,5 +1,6 @@
 #include "espalier/train/session.hpp"
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -112,9 +113,17 @@ Session::Session(const Network& network, const plan::UpdatePlan& plan, ir::Head 
   }
   cut_ = cut < 0 ? first_trained : std::min(cut, first_trained);
 
+  // Gradients pass an op that trains, or follows one that does, and that the head depends on.
+  std::vector<bool> used(graph.tensors.size(), false);
+  used[static_cast<std::size_t>(graph.features)] = true;
+  for (std::size_t i = graph.ops.size(); i-- > 0;) {
+    if (!used[static_cast<std::size_t>(graph.ops[i].output)]) continue;
+    for (const ir::TensorId id : graph.ops[i].inputs) used[static_cast<std::size_t>(id)] = true;
+  }
   active_op_.assign(graph.ops.size(), false);
   active_tensor_.assign(graph.tensors.size(), false);
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    if (!used[static_cast<std::size_t>(graph.ops[i].output)]) continue;
     bool active = trained_[i] != nullptr;
     for (const ir::TensorId id : graph.ops[i].inputs) {
       active = active || active_tensor_[static_cast<std::size_t>(id)];
@@ -147,7 +156,6 @@ void Session::plan_gradient_slots() {
   acquire(graph.features);
   for (std::size_t i = graph.ops.size(); i-- > 0;) {
     if (!active_op_[i]) continue;
-    acquire(graph.ops[i].output);  // also for outputs that nobody reads
     for (const ir::TensorId id : graph.ops[i].inputs) acquire(id);
     free_slots.push_back(slot_of_tensor_[static_cast<std::size_t>(graph.ops[i].output)]);
   }
@@ -189,49 +197,44 @@ const kernels::Requantization& Session::requantization(std::size_t op) const {
 
 // ---- Session: forward ------------------------------------------------------------------------
 
-void Session::run_op(std::size_t op, Workspace& workspace, int samples, bool masks) const {
-  const ir::Graph& graph = network_->graph();
-  const ir::Op& node = graph.ops[op];
-  const PreparedOp& prepared = network_->ops()[op];
+// One op forward; an overload per row of the op table.
+struct Session::ForwardStep {
+  const Session& session;
+  std::size_t op;
+  Workspace& workspace;
+  int samples;
+  bool masks;
+  const ir::Op& node = session.network_->graph().ops[op];
+  const PreparedOp& prepared = session.network_->ops()[op];
   const std::int8_t* x = workspace.activation(node.inputs[0]);
   std::int8_t* y = workspace.activation(node.output);
-  std::uint8_t* mask = masks && active_op_[op] ? workspace.mask(static_cast<int>(op)) : nullptr;
-  struct Visitor {
-    const Session& session;
-    std::size_t op;
-    const ir::Op& node;
-    const PreparedOp& prepared;
-    Workspace& workspace;
-    int samples;
-    const std::int8_t* x;
-    std::int8_t* y;
-    std::uint8_t* mask;
+  std::uint8_t* mask =
+      masks && session.active_op_[op] ? workspace.mask(static_cast<int>(op)) : nullptr;
 
-    void operator()(const ir::Conv2D&) const {
-      const int zero = session.network_->graph().tensor(node.inputs[0]).quantization.zero_point;
-      kernels::conv_forward(prepared.geometry, samples, x, zero, session.weights(op),
-                            session.requantization(op), y, mask, workspace.scratch_);
-    }
-    void operator()(const ir::Add&) const {
-      kernels::add_forward(prepared.elementwise, prepared.map, samples, x,
-                           workspace.activation(node.inputs[1]), y, mask);
-    }
-    void operator()(const ir::Rescale&) const {
-      kernels::add_forward(prepared.elementwise, prepared.map, samples, x, nullptr, y, mask);
-    }
-    void operator()(const ir::AveragePool& pool) const {
-      kernels::average_pool_forward(pool, prepared.map, samples, x, y);
-    }
-    void operator()(const ir::MaxPool& pool) const {
-      kernels::max_pool_forward(pool, prepared.map, samples, x, y);
-    }
-  };
-  std::visit(Visitor{*this, op, node, prepared, workspace, samples, x, y, mask}, node.params);
-}
+  void operator()(const ir::Conv2D&) const {
+    const int zero = session.network_->graph().tensor(node.inputs[0]).quantization.zero_point;
+    kernels::conv_forward(prepared.geometry, samples, x, zero, session.weights(op),
+                          session.requantization(op), y, mask, workspace.scratch_);
+  }
+  void operator()(const ir::Add&) const {
+    kernels::add_forward(prepared.elementwise, prepared.map, samples, x,
+                         workspace.activation(node.inputs[1]), y, mask);
+  }
+  void operator()(const ir::Rescale&) const {
+    kernels::add_forward(prepared.elementwise, prepared.map, samples, x, nullptr, y, mask);
+  }
+  void operator()(const ir::AveragePool& pool) const {
+    kernels::average_pool_forward(pool, prepared.map, samples, x, y);
+  }
+  void operator()(const ir::MaxPool& pool) const {
+    kernels::max_pool_forward(pool, prepared.map, samples, x, y);
+  }
+};
 
 void Session::forward_ops(Workspace& workspace, int samples, int end, bool masks) const {
   for (auto op = static_cast<std::size_t>(cut_); op < static_cast<std::size_t>(end); ++op) {
-    run_op(op, workspace, samples, masks);
+    std::visit(ForwardStep{*this, op, workspace, samples, masks},
+               network_->graph().ops[op].params);
   }
 }
 
@@ -289,29 +292,38 @@ Score Session::score(const Workspace& workspace, std::span<const int> labels) co
 
 // ---- Session: backward -----------------------------------------------------------------------
 
-void Session::differentiate_op(std::size_t op, Workspace& workspace, int samples,
-                               Gradients& gradients, BackwardObserver* observer) const {
-  const ir::Graph& graph = network_->graph();
+// One op's gradient; an overload per row of the op table.
+struct Session::BackwardStep {
+  const Session& session;
+  std::size_t op;
+  Workspace& workspace;
+  int samples;
+  Gradients& gradients;
+  BackwardObserver* observer;
+  const ir::Graph& graph = session.network_->graph();
   const ir::Op& node = graph.ops[op];
-  const PreparedOp& prepared = network_->ops()[op];
+  const PreparedOp& prepared = session.network_->ops()[op];
+  ir::TensorId x = node.inputs[0];
   float* dy = workspace.gradient(node.output);
   const std::uint8_t* mask = workspace.mask(static_cast<int>(op));
-  // An input whose gradient a later consumer has already written is added to.
-  const auto accumulate = [&](ir::TensorId id) {
+
+  [[nodiscard]] bool wanted(ir::TensorId id) const {
+    return session.active_tensor_[static_cast<std::size_t>(id)];
+  }
+  // An input whose gradient the head or a later consumer has already written is added to.
+  [[nodiscard]] bool accumulate(ir::TensorId id) const {
     if (id == graph.features) return true;
     for (std::size_t later = op + 1; later < graph.ops.size(); ++later) {
-      if (!active_op_[later]) continue;
-      for (const ir::TensorId other : graph.ops[later].inputs) {
-        if (other == id) return true;
+      const auto& inputs = graph.ops[later].inputs;
+      if (session.active_op_[later] && std::find(inputs.begin(), inputs.end(), id) != inputs.end()) {
+        return true;
       }
     }
     return false;
-  };
-  const auto wanted = [&](ir::TensorId id) { return active_tensor_[static_cast<std::size_t>(id)]; };
-  const ir::TensorId x = node.inputs[0];
+  }
 
-  if (const auto* conv = std::get_if<ir::Conv2D>(&node.params)) {
-    const Trained* trained = trained_[op].get();
+  void operator()(const ir::Conv2D&) const {
+    const Trained* trained = session.trained_[op].get();
     Gradients::Conv& sums = gradients.convs[op];
     kernels().mask_scale(dy, mask, prepared.requantization.factor.data(),
                          static_cast<int>(prepared.geometry.out.pixels()) * samples,
@@ -325,14 +337,11 @@ void Session::differentiate_op(std::size_t op, Workspace& workspace, int samples
                                      sums.weights.data(), workspace.scratch_);
     }
     if (wanted(x)) {
-      kernels::conv_backward_input(prepared.geometry, samples, dy, weights(op),
+      kernels::conv_backward_input(prepared.geometry, samples, dy, session.weights(op),
                                    workspace.gradient(x), accumulate(x), workspace.scratch_);
     }
-    static_cast<void>(conv);
-    return;
   }
-  if (std::holds_alternative<ir::Add>(node.params) ||
-      std::holds_alternative<ir::Rescale>(node.params)) {
+  void rescaling() const {
     const float factors[] = {prepared.elementwise.factor_a, prepared.elementwise.factor_b};
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const ir::TensorId id = node.inputs[i];
@@ -341,17 +350,20 @@ void Session::differentiate_op(std::size_t op, Workspace& workspace, int samples
       kernels::add_backward(factors[i], prepared.map, samples, dy, mask, workspace.gradient(id),
                             second_use || accumulate(id));
     }
-    return;
   }
-  if (!wanted(x)) return;
-  if (const auto* pool = std::get_if<ir::AveragePool>(&node.params)) {
-    kernels::average_pool_backward(*pool, prepared.map, samples, dy, workspace.gradient(x),
+  void operator()(const ir::Add&) const { rescaling(); }
+  void operator()(const ir::Rescale&) const { rescaling(); }
+  void operator()(const ir::AveragePool& pool) const {
+    if (!wanted(x)) return;
+    kernels::average_pool_backward(pool, prepared.map, samples, dy, workspace.gradient(x),
                                    accumulate(x));
-  } else if (const auto* max = std::get_if<ir::MaxPool>(&node.params)) {
-    kernels::max_pool_backward(*max, prepared.map, samples, workspace.activation(x), dy,
+  }
+  void operator()(const ir::MaxPool& pool) const {
+    if (!wanted(x)) return;
+    kernels::max_pool_backward(pool, prepared.map, samples, workspace.activation(x), dy,
                                workspace.gradient(x), accumulate(x));
   }
-}
+};
 
 void Session::backward(Workspace& workspace, std::span<const int> labels, int batch,
                        Gradients& gradients, BackwardObserver* observer) const {
@@ -413,7 +425,9 @@ void Session::backward(Workspace& workspace, std::span<const int> labels, int ba
     }
   }
   for (std::size_t op = graph.ops.size(); op-- > static_cast<std::size_t>(cut_);) {
-    if (active_op_[op]) differentiate_op(op, workspace, samples, gradients, observer);
+    if (!active_op_[op]) continue;
+    std::visit(BackwardStep{*this, op, workspace, samples, gradients, observer},
+               graph.ops[op].params);
   }
 }
 
@@ -445,7 +459,8 @@ void Session::clear(Gradients& gradients) {
 
 void Session::add(Gradients& total, const Gradients& part) {
   const auto sum = [](kernels::AlignedVector<float>& a, const kernels::AlignedVector<float>& b) {
-    for (std::size_t i = 0; i < a.size(); ++i) a[i] += b[i];
+    const auto size = static_cast<Eigen::Index>(a.size());
+    Eigen::Map<Eigen::ArrayXf>(a.data(), size) += Eigen::Map<const Eigen::ArrayXf>(b.data(), size);
   };
   for (std::size_t op = 0; op < total.convs.size(); ++op) {
     sum(total.convs[op].weights, part.convs[op].weights);

@@ -342,7 +342,7 @@ TEST(Folder, ReportsEveryBadImageAtOnce) {
   (void)folder.write("a/notes.txt", "hello");
   const std::string jpeg = jpeg_file(noise_image(40, 40, 3), 90);
   (void)folder.write("b/cut.jpg", std::string_view(jpeg).substr(0, jpeg.size() / 2));
-  (void)folder.write("b/head.jpg", "\xff\xd8\xff\xe0\xff\xd9");
+  (void)folder.write("b/head.jpg", "\xff\xd8\xff\xd9");
   (void)folder.write("c/nested/x.png", png);
   std::filesystem::create_directory(folder.path() / "d");
   const Result<Dataset> dataset = load_dataset("folder:" + folder.path().string());

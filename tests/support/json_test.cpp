@@ -64,9 +64,9 @@ TEST(JsonField, NamesPlaceAndKeyOfWhatIsMissingOrOfAnotherType) {
 }
 
 TEST(JsonField, RefusesIntegersThatDoNotFit) {
-  const Json json = *parse_json(
-      R"({"max":9223372036854775807,"above":9223372036854775808,"int":2147483648,"min":-2147483648})",
-      "x");
+  const Json json = *parse_json(R"({"max":9223372036854775807,"above":9223372036854775808,)"
+                                R"("int":2147483648,"min":-2147483648})",
+                                "x");
   EXPECT_EQ(*json_field<std::int64_t>(json, "max", "x"), std::numeric_limits<std::int64_t>::max());
   EXPECT_FALSE(json_field<std::int64_t>(json, "above", "x").ok());
   EXPECT_FALSE(json_field<int>(json, "int", "x").ok());

@@ -4,40 +4,16 @@
 
 #include <cstring>
 
+#include "espalier/kernels/simd.hpp"
 #include "espalier/support/interrupt.hpp"
 #include "testing/random_graph.hpp"
+#include "testing/toy_data.hpp"
 
 namespace espalier::train {
 namespace {
 
 using espalier::testing::small_network;
-
-// Images whose class shows in their brightness per channel, plus noise.
-data::Samples toy_samples(const ir::Graph& graph, std::int64_t count, std::uint64_t seed) {
-  const ir::Tensor& input = graph.tensor(graph.input);
-  Rng rng{seed, 21};
-  data::Dataset dataset;
-  dataset.classes = 4;
-  dataset.spec = "toy";
-  dataset.sha256 = "toy";
-  dataset.class_names = {"0", "1", "2", "3"};
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto label = static_cast<int>(i % 4);
-    data::Image image{input.shape.height, input.shape.width, input.shape.channels, {}};
-    for (std::int64_t p = 0; p < input.shape.elements(); ++p) {
-      const int base = p % 3 == label % 3 ? 170 + label * 12 : 70;
-      image.pixels.push_back(static_cast<std::uint8_t>(base + static_cast<int>(rng.below(60)) - 30));
-    }
-    dataset.images.push_back(std::move(image));
-    dataset.labels.push_back(label);
-  }
-  data::Preprocess preprocess;
-  preprocess.identity = true;
-  return {std::move(dataset),
-          *data::make_pipeline(preprocess, input.shape.height, input.shape.width,
-                               input.shape.channels, input.quantization.scale,
-                               input.quantization.zero_point)};
-}
+using espalier::testing::toy_samples;
 
 struct Task {
   explicit Task(std::uint64_t seed = 2)
@@ -97,6 +73,25 @@ TEST(Trainer, SameBytesForAnyNumberOfJobs) {
     for (std::size_t e = 0; e < a.epochs.size(); ++e) {
       EXPECT_EQ(a.epochs[e].train.loss, b.epochs[e].train.loss);
     }
+  }
+}
+
+TEST(Trainer, SameBytesForAnyInstructionSet) {
+  const Task task;
+  const kernels::KernelTable& usual = kernels::kernels();
+  const kernels::KernelTables all = kernels::all_kernels();
+  std::vector<double> losses;
+  std::vector<std::string> texts;
+  for (int i = 0; i < all.count; ++i) {
+    kernels::use_kernels(*all.tables[i]);
+    ir::Graph tuned;
+    losses.push_back(task.run(plan::full(task.graph), kRecipe, 1, -1, &tuned).test.loss);
+    texts.push_back(ir::to_text(tuned));
+  }
+  kernels::use_kernels(usual);
+  for (int i = 1; i < all.count; ++i) {
+    EXPECT_EQ(losses[static_cast<std::size_t>(i)], losses[0]) << all.tables[i]->name;
+    EXPECT_EQ(texts[static_cast<std::size_t>(i)], texts[0]) << all.tables[i]->name;
   }
 }
 

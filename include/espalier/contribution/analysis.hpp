@@ -25,7 +25,7 @@ struct AnalysisOptions {
   std::vector<std::uint64_t> seeds{0};               ///< one training of each update per seed
   int jobs = 1;                                      ///< threads
   Bytes cache_limit{std::int64_t{2} << 30};          ///< for cached prefixes; beyond: recompute
-  std::filesystem::path journal;                     ///< empty = none
+  std::filesystem::path journal;                     ///< of finished trials; empty = none
   ProgressOptions progress;
 };
 
@@ -47,7 +47,8 @@ AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t train
                                std::int64_t validation_samples, const AnalysisOptions& options);
 
 /// Runs the analysis. kInterrupted when the user stops it; the journal then holds what is done.
-/// kUsage for options out of range.
+/// kUsage for options out of range. The journal stays until the caller, who knows when the profile
+/// is safely stored, removes it.
 Result<Profile> analyze(const train::Network& network, const data::Samples& training,
                         const data::Samples& validation, const AnalysisOptions& options);
 

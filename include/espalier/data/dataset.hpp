@@ -66,8 +66,9 @@ struct Dataset {
 ///                             are in byte order of their names
 ///
 /// An idx dataset has as many classes as its largest label says. Alpha channels are dropped and
-/// 16-bit samples keep their upper byte. Names that start with a dot are passed over in folders.
-/// File names must not contain a comma.
+/// 16-bit samples keep their upper byte; JPEG pixels may differ from another decoder's by a few
+/// units. In folders every file of a class must be an image, except names that start with a dot.
+/// File names in cifar10 and idx specs must not contain a comma.
 ///
 /// `sha256` covers the files as they are stored, one after the other (`cat FILE... | sha256sum`);
 /// for a folder, where names decide labels, it covers the listing `sha256sum */*` prints.

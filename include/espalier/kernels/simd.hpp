@@ -1,8 +1,9 @@
 // The vector kernels and their run-time dispatch.
 //
-// Every variant computes the same bits. Integer results are exact; a float result is defined as
-// fused multiply-add chains in increasing k over blocks of kGemmDepth, the block sums added in
-// order. Vector lanes only ever run over independent outputs, so their width does not matter.
+// Every variant computes the same bits. Integer results are exact. Float results have a fixed order:
+// in a GEMM fused multiply-add chains in increasing k over blocks of kGemmDepth, the block sums added
+// in order; in depthwise gradients one chain over taps or over pixels. Vector lanes only ever run
+// over independent outputs, so their width does not matter.
 #pragma once
 
 #include <cstddef>

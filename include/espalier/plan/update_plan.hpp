@@ -32,6 +32,7 @@ struct UpdatePlan {
   int bias_depth = 0;                    ///< k: the last k convs train their biases
   std::vector<WeightUpdate> weights;     ///< ascending conv, each at least conv count - k
   std::optional<double> predicted_gain;  ///< the search's objective
+  std::string gain_metric;               ///< its unit: "accuracy" or "loss"; empty without it
   std::map<std::string, Bytes> memory;   ///< by memory model, such as "analytic"
   std::optional<Bytes> budget;           ///< the search's limit
   std::string solver;                    ///< such as "evolution"; empty when made by hand

@@ -33,6 +33,7 @@ struct EvolutionOptions {
   int max_depth_step = 3;        ///< farthest such move
   double depth_share = 0.25;     ///< largest share of survivors with one depth
   double local_search = 1.0;     ///< chance that a child is improved by exchanges
+  double depth_search = 0.3;     ///< chance that such exchanges may also move the depth
   int confirmations = 24;        ///< rejected proposals per local search under function constraints
   std::int64_t max_evaluations = 0;  ///< candidates costed before the search ends; 0: no limit
   int jobs = 1;                      ///< threads; the result does not depend on it

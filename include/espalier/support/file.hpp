@@ -17,7 +17,8 @@ namespace espalier {
 Result<std::string> read_file(const std::filesystem::path& path);
 
 /// Writes a whole file under a temporary name beside it and renames it, so that a reader sees the
-/// old content or the new one, never a part. Errors: kCannotWrite.
+/// old content or the new one, never a part. Devices and pipes are written in place. Errors:
+/// kCannotWrite.
 Status write_file_atomic(const std::filesystem::path& path, std::string_view content);
 
 /// Fails with kCannotWrite when write_file_atomic(path, ...) is bound to fail; call it before long

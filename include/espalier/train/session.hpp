@@ -19,7 +19,8 @@ namespace espalier::train {
 /// by chunk: results must not depend on the number of threads.
 inline constexpr int kChunk = 8;
 
-/// A master weight beyond this magnitude means divergence: 128 times the int8 range.
+/// A master weight beyond this magnitude means divergence: 128 times the int8 range. Products of
+/// larger ones could leave the 32 bits of an accumulator.
 inline constexpr float kDivergedWeight = 16384.0F;
 
 /// A fresh head: weights and bias uniform in +-1/sqrt(features), as PyTorch initialises a Linear.
@@ -145,9 +146,9 @@ class Session {
 
   [[nodiscard]] const kernels::PackedWeights& weights(std::size_t op) const;
   [[nodiscard]] const kernels::Requantization& requantization(std::size_t op) const;
-  void run_op(std::size_t op, Workspace& workspace, int samples, bool masks) const;
-  void differentiate_op(std::size_t op, Workspace& workspace, int samples, Gradients& gradients,
-                        BackwardObserver* observer) const;
+  struct ForwardStep;
+  struct BackwardStep;
+
   void plan_gradient_slots();
   void pack_head();
   void refresh(std::size_t op);

@@ -17,6 +17,10 @@ inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 inline Vec broadcast(float x) { return _mm512_set1_ps(x); }
 inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+inline Vec masked_mul(Vec a, Vec b, const std::uint8_t* mask) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(mask));
+  return _mm512_maskz_mul_ps(_mm_test_epi8_mask(bytes, bytes), a, b);
+}
 inline void store_integer(std::int32_t* p, Vec v) {
   _mm512_storeu_si512(p, _mm512_cvttps_epi32(v));
 }

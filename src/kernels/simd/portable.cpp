@@ -38,6 +38,11 @@ inline Vec fma(const Vec& a, const Vec& b, const Vec& c) {
   for (int i = 0; i < kWidth; ++i) v.lane[i] = __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]);
   return v;
 }
+inline Vec masked_mul(const Vec& a, const Vec& b, const std::uint8_t* mask) {
+  Vec v;
+  for (int i = 0; i < kWidth; ++i) v.lane[i] = mask[i] != 0 ? a.lane[i] * b.lane[i] : 0.0F;
+  return v;
+}
 inline void store_integer(std::int32_t* p, const Vec& v) {
   for (int i = 0; i < kWidth; ++i) p[i] = static_cast<std::int32_t>(v.lane[i]);
 }

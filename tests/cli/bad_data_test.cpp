@@ -1,0 +1,113 @@
+// Datasets that are missing, damaged, empty, mislabelled or of another task than asked for.
+#include <filesystem>
+#include <string>
+
+#include "data/data_files.hpp"
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+constexpr int kUsage = 2;
+constexpr int kBadData = 65;
+constexpr int kMissing = 66;
+
+class BadDataTest : public Workspace {
+ protected:
+  BadDataTest() {
+    make_model();
+    make_idx("train", 20);
+    make_plan("plan.json", {"--head-only"});
+  }
+
+  /// Reading `spec` fails, as training and as test data, in train and in analyze.
+  void refused(int code, const std::string& spec, const std::string& text) const {
+    const std::string good = "idx:train-images,train-labels";
+    const Arguments train{"train", "model.onnx", "--plan", "plan.json", "--json", "out.json"};
+    fail(code, train + Arguments{"--train", spec, "--test", good}, {text});
+    fail(code, train + Arguments{"--train", good, "--test", spec}, {text});
+    fail(code, {"analyze", "model.onnx", "--out", "out.json", "--train", spec}, {text});
+  }
+};
+
+TEST_F(BadDataTest, Specs) {
+  refused(kUsage, "tfds:mnist", "dataset 'tfds:mnist': unknown format");
+  refused(kUsage, "train-images", "names no format");
+  refused(kUsage, "idx:train-images", "two files are needed");
+  refused(kUsage, "cifar10:", "a file name is missing");
+}
+
+TEST_F(BadDataTest, MissingFiles) {
+  refused(kMissing, "cifar10:nowhere.bin", "nowhere.bin: cannot be opened");
+  refused(kMissing, "idx:train-images,nowhere", "nowhere: cannot be opened");
+  refused(kMissing, "idx:nowhere,train-labels", "nowhere: cannot be opened");
+  refused(kMissing, "folder:nowhere", "nowhere: cannot be listed");
+  refused(kBadData, "folder:train-images", "train-images: is not a folder");
+}
+
+TEST_F(BadDataTest, Cifar10Files) {
+  write("empty.bin", "");
+  refused(kBadData, "cifar10:empty.bin", "empty.bin: holds no record");
+  write("short.bin", cifar_record(3) + cifar_record(4).substr(0, 100));
+  refused(kBadData, "cifar10:short.bin", "short.bin: record 1 is cut short");
+  write("labels.bin", cifar_record(3) + cifar_record(17));
+  refused(kBadData, "cifar10:labels.bin", "labels.bin: record 1: label 17");
+}
+
+TEST_F(BadDataTest, IdxFiles) {
+  refused(kBadData, "idx:train-labels,train-images", "train-labels: is a file of labels");
+  write("empty", "");
+  refused(kBadData, "idx:empty,train-labels", "empty: not an IDX file");
+  const std::string images = read("train-images");
+  write("short", images.substr(0, images.size() - 1));
+  refused(kBadData, "idx:short,train-labels", "short: image 19 of 20 is cut short");
+  make_idx("other", 19);
+  refused(kBadData, "idx:train-images,other-labels",
+          "other-labels: 19 labels for the 20 images of train-images");
+}
+
+TEST_F(BadDataTest, Folders) {
+  std::filesystem::create_directory(path("empty"));
+  refused(kBadData, "folder:empty", "empty: has no class");
+  make_folder("pictures", 2);
+  write("pictures/class1/torn.png", read("pictures/class1/0.png").substr(0, 60));
+  refused(kBadData, "folder:pictures", "pictures/class1/torn.png: ");
+  std::filesystem::remove(path("pictures/class1/torn.png"));
+  std::filesystem::create_directory(path("pictures/class9"));
+  refused(kBadData, "folder:pictures", "pictures/class9: class 3 'class9' has no image");
+}
+
+TEST_F(BadDataTest, SetsThatDoNotBelongTogether) {
+  make_idx("three", 18, 3);
+  fail(kBadData,
+       {"train", "model.onnx", "--plan", "plan.json", "--train", "idx:train-images,train-labels",
+        "--test", "idx:three-images,three-labels"},
+       {"idx:train-images,train-labels has 4 classes, idx:three-images,three-labels has 3"});
+  fail(kBadData,
+       {"analyze", "model.onnx", "--out", "out.json", "--train", "idx:train-images,train-labels",
+        "--val", "idx:three-images,three-labels"},
+       {"training data has 4 classes, validation data 3"});
+  fail(kUsage,
+       {"train", "model.onnx", "--plan", "plan.json", "--head", "keep", "--train",
+        "idx:three-images,three-labels", "--test", "idx:three-images,three-labels"},
+       {"--head keep: the model has 4 classes, the data 3"});
+}
+
+TEST_F(BadDataTest, MoreSamplesThanThereAre) {
+  const Arguments train{"train",   "model.onnx",
+                        "--plan",  "plan.json",
+                        "--train", "idx:train-images,train-labels",
+                        "--test",  "idx:train-images,train-labels"};
+  const std::string text = "idx:train-images,train-labels: limit 21, but only 20 records are there";
+  fail(kUsage, train + Arguments{"--limit-train", "21"}, {text});
+  fail(kUsage, train + Arguments{"--limit-test", "21"}, {text});
+  const Arguments analyze{"analyze", "model.onnx",
+                          "--out",   "out.json",
+                          "--train", "idx:train-images,train-labels",
+                          "--val",   "idx:train-images,train-labels"};
+  fail(kUsage, analyze + Arguments{"--limit-train", "21"}, {text});
+  fail(kUsage, analyze + Arguments{"--limit-val", "21"}, {text});
+}
+
+}  // namespace
+}  // namespace espalier::testing

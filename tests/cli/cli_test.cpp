@@ -1,0 +1,378 @@
+// The program from end to end on tiny data: every command, and each one's output as the next one's
+// input.
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "testing/npy.hpp"
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class CliTest : public Workspace {
+ protected:
+  CliTest() {
+    make_model();
+    make_idx("train", 60);
+    make_idx("test", 20);
+  }
+
+  /// `train` of a plan on the IDX data.
+  [[nodiscard]] static Arguments train_with(const std::string& plan) {
+    return {"train",    "model.onnx",
+            "--plan",   plan,
+            "--train",  "idx:train-images,train-labels",
+            "--test",   "idx:test-images,test-labels",
+            "--epochs", "2",
+            "--batch",  "16"};
+  }
+};
+
+TEST_F(CliTest, InspectShowsEveryConv) {
+  const Finished text = succeed({"inspect", "model.onnx"});
+  EXPECT_THAT(text.out, HasSubstr("model  input 8x8x3"));
+  EXPECT_THAT(text.out, HasSubstr("7 convs"));
+  EXPECT_THAT(text.out, HasSubstr("head 40 -> 4"));
+  EXPECT_EQ(text.err, "");
+
+  const Json report = this->report({"inspect", "model.onnx"});
+  EXPECT_EQ(report["schema"], "espalier.inspect/1");
+  EXPECT_EQ(report["model"]["name"], "model");
+  EXPECT_EQ(report["convs"].size(), kConvs);
+  EXPECT_EQ(report["convs"][2]["kind"], "depthwise");
+  EXPECT_EQ(report["head"], Json({{"features", 40}, {"classes", 4}}));
+  EXPECT_EQ(report["training"][0]["analytic_bytes"], kHeadBytes);
+
+  EXPECT_THAT(succeed({"inspect", "model.onnx", "--ir"}).out, HasSubstr("conv"));
+  EXPECT_EQ(succeed({"inspect", "model.onnx", "--quiet"}).out, "");
+}
+
+TEST_F(CliTest, ReportsGoToAFileToo) {
+  const Finished finished = succeed({"inspect", "model.onnx", "--json", "report.json"});
+  EXPECT_THAT(finished.out, HasSubstr("7 convs"));
+  EXPECT_EQ(read_json("report.json"), report({"inspect", "model.onnx"}));
+}
+
+TEST_F(CliTest, HelpAndVersion) {
+  EXPECT_THAT(succeed({"--help"}).out, HasSubstr("analyze"));
+  EXPECT_THAT(succeed({"--version"}).out, HasSubstr("0."));
+  for (const char* command : {"inspect", "analyze", "search", "train"}) {
+    const std::string help = succeed({command, "--help"}).out;
+    for (const char* flag :
+         {"--seed", "--jobs", "--json", "--quiet", "--no-progress", "--config", "--print-config"}) {
+      EXPECT_THAT(help, HasSubstr(flag)) << command;
+    }
+  }
+}
+
+TEST_F(CliTest, PlansMadeByRule) {
+  struct Rule {
+    Arguments arguments;
+    int depth;
+    std::size_t weights;
+  };
+  for (const Rule& rule : {Rule{{"--head-only"}, 0, 0}, Rule{{"--bias", "3"}, 3, 0},
+                           Rule{{"--last", "2"}, 2, 2}, Rule{{"--full"}, kConvs, kConvs}}) {
+    const Finished finished =
+        succeed(Arguments{"plan", "make", "model.onnx", "--out", "plan.json"} + rule.arguments);
+    EXPECT_THAT(finished.out, HasSubstr("plan.json: biases of the last"));
+    const Json plan = read_json("plan.json");
+    EXPECT_EQ(plan["schema"], "espalier.plan/1");
+    EXPECT_EQ(plan["model"], "model");
+    EXPECT_EQ(plan["bias_depth"], rule.depth);
+    EXPECT_EQ(plan["weights"].size(), rule.weights);
+
+    const Json shown = report({"plan", "show", "plan.json", "--model", "model.onnx"});
+    EXPECT_EQ(shown["schema"], "espalier.plan_memory/1");
+    EXPECT_EQ(shown["plan"], plan);
+    std::int64_t bits = shown["analytic_bits"]["head"].get<std::int64_t>();
+    for (const Json& conv : shown["analytic_bits"]["convs"]) {
+      bits += conv["total_bits"].get<std::int64_t>();
+    }
+    EXPECT_EQ(shown["analytic_bits"]["total"], bits);
+    EXPECT_EQ(shown["analytic_bytes"], plan["memory_bytes"]["analytic"]);
+  }
+  EXPECT_EQ(succeed({"plan", "make", "model.onnx", "--full", "--out", "-"}).out, read("plan.json"));
+  EXPECT_EQ(report({"plan", "make", "model.onnx", "--full", "--out", "same.json"}),
+            read_json("plan.json"));
+}
+
+TEST_F(CliTest, PlansInThePublishedNotation) {
+  const std::string notation =
+      R"({"n_bias_update":4,"manual_weight_idx":[4,6],"weight_update_ratio":[1.0,0.25]})";
+  succeed({"plan", "import", "model.onnx", "--published", notation, "--out", "plan.json"});
+  const Json plan = read_json("plan.json");
+  EXPECT_EQ(plan["bias_depth"], 4);
+  EXPECT_EQ(plan["weights"][0]["channels"].size(), 8U);
+  EXPECT_EQ(plan["weights"][1]["channels"].size(), 5U);
+
+  write("notation.json", notation);
+  succeed({"plan", "import", "model.onnx", "--published", "notation.json", "--out", "same.json"});
+  EXPECT_EQ(read("same.json"), read("plan.json"));
+
+  const Arguments show{"plan", "show", "plan.json", "--model", "model.onnx", "--published"};
+  EXPECT_EQ(report(show), Json::parse(notation));
+  EXPECT_EQ(Json::parse(succeed(show).out), Json::parse(notation));
+  EXPECT_THAT(succeed({"plan", "show", "plan.json", "--model", "model.onnx"}).out,
+              HasSubstr("5 of 20"));
+}
+
+TEST_F(CliTest, AnalysisMeasuresWhatWasAskedFor) {
+  const Finished finished =
+      succeed(Arguments{"analyze", "model.onnx", "--out", "profile.json", "--seeds", "2",
+                        "--limit-train", "24", "--limit-val", "12", "--seed", "5"} +
+              kAnalyzeTiny);
+  EXPECT_THAT(finished.out, HasSubstr("head only:"));
+  const Json profile = read_json("profile.json");
+  EXPECT_EQ(profile["schema"], "espalier.contributions/1");
+  EXPECT_EQ(profile["seeds"], Json({5, 6}));
+  EXPECT_EQ(profile["ratios"], Json({0.5, 1.0}));
+  EXPECT_EQ(profile["recipe"]["epochs"], 1);
+  EXPECT_EQ(profile["data"]["train"]["count"], 24);
+  EXPECT_EQ(profile["data"]["validation"]["count"], 12);
+  // Twice: the head, and for each of two convs its biases and two ratios of its weights.
+  EXPECT_EQ(profile["trials"].size(), 2U * (1 + 2 * 3));
+  ASSERT_EQ(profile["bias"].size(), 3U);
+  ASSERT_EQ(profile["weight"].size(), 4U);
+  for (const Json& row : profile["weight"]) {
+    EXPECT_EQ(row["seeds"], 2);
+    EXPECT_TRUE(row["accuracy_gain"]["standard_error"].is_number());
+    EXPECT_TRUE(row["loss_gain"]["mean"].is_number());
+  }
+  EXPECT_THAT(files(), Not(::testing::Contains("profile.json.partial.jsonl")));
+}
+
+TEST_F(CliTest, AnalysisOfTwoSources) {
+  const Json profile = report(Arguments{"analyze", "model.onnx", "--out", "profile.json", "--val",
+                                        "idx:test-images,test-labels"} +
+                              kAnalyzeTiny);
+  EXPECT_EQ(profile, read_json("profile.json"));
+  EXPECT_EQ(profile["data"]["train"]["count"], 60);
+  EXPECT_EQ(profile["data"]["validation"]["count"], 20);
+  EXPECT_EQ(Json::parse(succeed(Arguments{"analyze", "model.onnx", "--out", "-", "--val",
+                                          "idx:test-images,test-labels"} +
+                                kAnalyzeTiny)
+                            .out),
+            profile);
+  EXPECT_THAT(files(), Not(::testing::Contains("-.partial.jsonl")));
+}
+
+TEST_F(CliTest, AnEstimateTrainsNothing) {
+  const Json estimate = report(Arguments{"analyze", "model.onnx", "--estimate"} + kAnalyzeTiny);
+  EXPECT_EQ(estimate["schema"], "espalier.estimate/1");
+  EXPECT_EQ(estimate["trials"], 7);
+  EXPECT_GT(estimate["seconds"], 0.0);
+}
+
+TEST_F(CliTest, AnalysisDoesNotDependOnThreads) {
+  const auto with_jobs = [&](const std::string& jobs, const std::string& out) {
+    succeed(Arguments{"analyze", "model.onnx", "--out", out, "--jobs", jobs, "--seeds", "2"} +
+            kAnalyzeTiny);
+    return read(out);
+  };
+  EXPECT_EQ(with_jobs("1", "one.json"), with_jobs("2", "two.json"));
+}
+
+TEST_F(CliTest, AnInterruptedAnalysisGoesOn) {
+  const Arguments analyze{"analyze",  "model.onnx", "--train", "idx:train-images,train-labels",
+                          "--epochs", "6",          "--batch", "8",
+                          "--ratios", "0.25,0.5,1"};
+  const std::string journal = "profile.json.partial.jsonl";
+  RunOptions options;
+  options.interrupt_when = [&] {
+    // One line says what the journal is of; two trials are done.
+    if (!std::filesystem::exists(path(journal))) return false;
+    const std::string text = read(journal);
+    return std::count(text.begin(), text.end(), '\n') >= 3;
+  };
+  const Arguments to_profile = analyze + Arguments{"--out", "profile.json"};
+  const Finished stopped = run(to_profile + Arguments{"--jobs", "1"}, options);
+  EXPECT_EQ(stopped.exit_code, 130) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("run the same command again to continue from " + journal));
+  EXPECT_EQ(stopped.out, "");
+  EXPECT_FALSE(std::filesystem::exists(path("profile.json")));
+  ASSERT_TRUE(std::filesystem::exists(path(journal)));
+
+  const Finished resumed = succeed(to_profile + Arguments{"--jobs", "2"});
+  EXPECT_THAT(resumed.err, HasSubstr("trials resumed"));
+  EXPECT_FALSE(std::filesystem::exists(path(journal)));
+  succeed(analyze + Arguments{"--out", "whole.json"});
+  EXPECT_EQ(read("profile.json"), read("whole.json"));
+}
+
+TEST_F(CliTest, SearchKeepsTheBudget) {
+  make_profile();
+  for (const std::string solver : {"evolution", "exact"}) {
+    const Json found = report({"search", "profile.json", "--model", "model.onnx", "--budget",
+                               "1.5KiB", "--out", "plan.json", "--solver", solver});
+    EXPECT_EQ(found["schema"], "espalier.search/1");
+    EXPECT_EQ(found["solver"], solver);
+    EXPECT_GE(found["objective"], 0.0);
+    // Two convs with two ratios each leave nothing to miss.
+    EXPECT_NEAR(found["objective"].get<double>(), found["optimum"].get<double>(), 1e-12);
+    EXPECT_NEAR(found["gap"].get<double>(), 0, 1e-12);
+    EXPECT_LE(found["memory_bytes"], 1536);
+    EXPECT_EQ(found["evaluations"] > 0, solver == "evolution");
+    EXPECT_GE(found["seconds"], 0.0);
+
+    const Json plan = read_json("plan.json");
+    EXPECT_EQ(plan["solver"], solver);
+    EXPECT_EQ(plan["budget_bytes"], 1536);
+    EXPECT_EQ(plan["predicted_gain"], found["objective"]);
+    const Json shown = report({"plan", "show", "plan.json", "--model", "model.onnx"});
+    EXPECT_EQ(shown["analytic_bytes"], found["memory_bytes"]);
+    EXPECT_EQ(shown["step_macs"]["total"], found["step_macs"]);
+  }
+  const Arguments search{"search", "profile.json", "--model", "model.onnx", "--budget", "1536"};
+  EXPECT_THAT(succeed(search).out, HasSubstr("1.50 KiB"));
+  EXPECT_EQ(Json::parse(succeed(search + Arguments{"--out", "-", "--solver", "exact"}).out),
+            read_json("plan.json"));
+  const Json by_loss = report(search + Arguments{"--metric", "loss", "--max-macs", "200000"});
+  EXPECT_EQ(by_loss["metric"], "loss");
+  EXPECT_LE(by_loss["step_macs"], 200000);
+}
+
+TEST_F(CliTest, ALargerBudgetIsNeverWorse) {
+  make_profile();
+  const Arguments search{"search",     "profile.json", "--model",
+                         "model.onnx", "--budgets",    "1MB,500,40,1KiB,2KiB,39",
+                         "--out",      "plan.json"};
+  const Json found = report(search);
+  ASSERT_EQ(found["front"].size(), 5U);
+  EXPECT_EQ(found["front"][0]["memory_bytes"], kHeadBytes);
+  EXPECT_EQ(found["front"][0]["objective"], 0.0);
+  for (std::size_t i = 0; i < found["front"].size(); ++i) {
+    const Json& point = found["front"][i];
+    EXPECT_LE(point["memory_bytes"], point["budget_bytes"]);
+    if (i == 0) continue;
+    EXPECT_GT(point["budget_bytes"], found["front"][i - 1]["budget_bytes"]);
+    EXPECT_GE(point["objective"], found["front"][i - 1]["objective"]);
+  }
+  EXPECT_EQ(found["front"][4]["plan"], read_json("plan.json"));
+  EXPECT_EQ(found["objective"], found["front"][4]["objective"]);
+  const Finished text = succeed(search);
+  EXPECT_THAT(text.err, HasSubstr("espalier: budget 39 B: not even the head fits"));
+}
+
+TEST_F(CliTest, TrainReportsWhatItReached) {
+  make_plan("plan.json", {"--last", "2"});
+  const Json result =
+      report(train_with("plan.json") + Arguments{"--export", "tuned.onnx", "--test-every-epoch",
+                                                 "--limit-train", "32", "--limit-test", "12"});
+  EXPECT_EQ(result["schema"], "espalier.train/1");
+  EXPECT_FALSE(result["diverged"]);
+  EXPECT_GE(result["test_accuracy"], 0.0);
+  EXPECT_LE(result["test_accuracy"], 1.0);
+  EXPECT_GT(result["test_loss"], 0.0);
+  EXPECT_GT(result["images_per_second"], 0.0);
+  EXPECT_EQ(result["data"]["train"]["count"], 32);
+  EXPECT_EQ(result["data"]["test"]["count"], 12);
+  ASSERT_EQ(result["epochs"].size(), 2U);
+  EXPECT_EQ(result["epochs"][0]["epoch"], 1);
+  EXPECT_EQ(result["epochs"][1]["test_loss"], result["test_loss"]);
+  EXPECT_EQ(result["epochs"][1]["test_accuracy"], result["test_accuracy"]);
+
+  const Json tuned = report({"inspect", "tuned.onnx"});
+  EXPECT_EQ(tuned["convs"].size(), kConvs);
+  EXPECT_NE(tuned["model"]["sha256"], result["model"]["sha256"]);
+}
+
+TEST_F(CliTest, TrainedOnceMoreFromItsOwnHead) {
+  make_plan("plan.json", {"--bias", "2"});
+  succeed(train_with("plan.json") + Arguments{"--export", "tuned.onnx"});
+  succeed({"plan", "make", "tuned.onnx", "--head-only", "--out", "more.json"});
+  Arguments again = train_with("more.json") + Arguments{"--head", "keep", "--lr", "0"};
+  again[1] = "tuned.onnx";
+  const Json kept = report(again);
+  EXPECT_EQ(kept["head"], "keep");
+  EXPECT_EQ(kept["epochs"][0]["train_loss"], kept["epochs"][1]["train_loss"]);
+}
+
+TEST_F(CliTest, TrainDoesNotDependOnThreads) {
+  make_plan("plan.json", {"--full"});
+  const auto with_jobs = [&](const std::string& jobs) {
+    Json result =
+        report(train_with("plan.json") + Arguments{"--jobs", jobs, "--export", jobs + ".onnx"});
+    result.erase("images_per_second");
+    return result;
+  };
+  EXPECT_EQ(with_jobs("1"), with_jobs("2"));
+  EXPECT_EQ(read("1.onnx"), read("2.onnx"));
+}
+
+TEST_F(CliTest, EveryDataFormatTrains) {
+  make_cifar("first.bin", 20);
+  make_cifar("second.bin", 10);
+  make_folder("pictures", 4);
+  make_plan("plan.json", {"--head-only"});
+  struct Source {
+    std::string spec;
+    int count;
+    int classes;
+  };
+  for (const Source& source :
+       {Source{"cifar10:first.bin,second.bin", 30, 10}, Source{"folder:pictures", 12, 3},
+        Source{"idx:train-images,train-labels", 60, 4}}) {
+    const Json result = report({"train", "model.onnx", "--plan", "plan.json", "--train",
+                                source.spec, "--test", source.spec, "--epochs", "1"});
+    EXPECT_EQ(result["data"]["train"]["count"], source.count);
+    EXPECT_EQ(result["data"]["train"]["classes"], source.classes);
+    EXPECT_EQ(result["data"]["train"]["spec"], source.spec);
+  }
+  const Json chosen = report({"train", "model.onnx", "--plan", "plan.json", "--train",
+                              "cifar10:first.bin", "--test", "cifar10:second.bin", "--classes",
+                              "2,4-5", "--epochs", "1", "--preprocess", "resize=9,crop=8"});
+  EXPECT_EQ(chosen["data"]["train"]["classes"], 3);
+  EXPECT_EQ(chosen["data"]["test"]["count"], 3);
+}
+
+TEST_F(CliTest, QuietPrintsNothing) {
+  make_plan("plan.json", {"--head-only"});
+  for (const Arguments& command :
+       {train_with("plan.json"),
+        Arguments{"analyze", "model.onnx", "--out", "profile.json"} + kAnalyzeTiny,
+        Arguments{"search", "profile.json", "--model", "model.onnx", "--budget", "1KiB"}}) {
+    const Finished finished = succeed(command + Arguments{"--quiet"});
+    EXPECT_EQ(finished.out, "");
+    EXPECT_EQ(finished.err, "");
+  }
+}
+
+TEST_F(CliTest, ADeviceAsOutputStaysADevice) {
+  std::filesystem::create_symlink("/dev/null", path("sink"));
+  succeed({"inspect", "model.onnx", "--json", "sink"});
+  succeed({"plan", "make", "model.onnx", "--full", "--out", "sink"});
+  EXPECT_TRUE(std::filesystem::is_character_file(path("sink")));
+}
+
+TEST_F(CliTest, AFullStandardOutputIsNoticed) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full";
+  RunOptions options;
+  options.stdout_path = "/dev/full";
+  for (const Arguments& arguments :
+       {Arguments{"inspect", "model.onnx"}, Arguments{"inspect", "model.onnx", "--json", "-"}}) {
+    const Finished finished = run(arguments, options);
+    EXPECT_EQ(finished.exit_code, 73);
+    EXPECT_THAT(finished.err, HasSubstr("espalier: standard output: cannot be written"));
+  }
+}
+
+TEST_F(CliTest, PublishedPlanOfMcunet) {
+  ESPALIER_SHARED_DATA_OR_SKIP(shared);
+  const std::string model = (shared / "models/mcunet-5fps.onnx").string();
+  succeed({"plan", "import", model, "--published",
+           R"({"n_bias_update":22,"manual_weight_idx":[21,24,27,30,36,39],)"
+           R"("weight_update_ratio":[1,1,1,1,0.125,0.25]})",
+           "--out", "plan.json"});
+  const Json shown = report({"plan", "show", "plan.json", "--model", model});
+  EXPECT_EQ(shown["analytic_bits"]["total"], 817920);  // 99.84375 KiB, memory_reference.json
+  EXPECT_EQ(report({"inspect", model})["convs"].size(), 42U);
+}
+
+}  // namespace
+}  // namespace espalier::testing

@@ -1,0 +1,105 @@
+// Options from files: what --print-config prints, --config reads.
+#include <string>
+
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+class ConfigTest : public Workspace {
+ protected:
+  ConfigTest() {
+    make_model();
+    make_idx("train", 60);
+  }
+
+  /// The options in effect, stored as config.toml.
+  std::string print_config(const Arguments& arguments) const {
+    const std::string text = succeed(arguments + Arguments{"--print-config"}).out;
+    write("config.toml", text);
+    return text;
+  }
+};
+
+TEST_F(ConfigTest, RepeatsAnAnalysis) {
+  const Arguments analyze =
+      Arguments{"analyze",  "model.onnx", "--out", "profile.json",  "--seed", "3",
+                "--no-qas", "--lr",       "0.05",  "--limit-train", "32",     "--quiet"} +
+      kAnalyzeTiny;
+  const std::string config = print_config(analyze);
+  EXPECT_EQ(files(), (std::vector<std::string>{"config.toml", "model.onnx", "train-images",
+                                               "train-labels"}));
+  EXPECT_EQ(print_config({"analyze", "--config", "config.toml"}), config);
+
+  succeed(analyze);
+  // What the command line says goes before the file.
+  succeed({"analyze", "--config", "config.toml", "--out", "again.json"});
+  EXPECT_EQ(read("again.json"), read("profile.json"));
+  const Json profile = read_json("profile.json");
+  EXPECT_FALSE(profile["recipe"]["qas"]);
+  EXPECT_EQ(profile["seeds"], Json({3}));
+}
+
+TEST_F(ConfigTest, DefaultsMeanTheSameWhenWrittenDown) {
+  print_config({"analyze", "model.onnx", "--train", "idx:train-images,train-labels", "--layers",
+                "6", "--out", "a.json"});
+  succeed({"analyze", "--config", "config.toml"});
+  const Json profile = read_json("a.json");
+  EXPECT_TRUE(profile["recipe"]["qas"]);
+  EXPECT_EQ(profile["recipe"]["epochs"], 5);
+  EXPECT_EQ(profile["ratios"], Json({0.125, 0.25, 0.5, 1.0}));
+}
+
+TEST_F(ConfigTest, RepeatsEveryPlan) {
+  for (const Arguments& arguments :
+       {Arguments{"plan", "make", "model.onnx", "--last", "3", "--out", "plan.json"},
+        Arguments{"plan", "make", "model.onnx", "--full", "--out", "plan.json"},
+        Arguments{"plan", "import", "model.onnx", "--out", "plan.json", "--published",
+                  R"({"n_bias_update": 3, "manual_weight_idx": [4, 6]})"}}) {
+    const std::string config = print_config(arguments);
+    succeed(arguments);
+    const std::string plan = read("plan.json");
+    succeed({"plan", arguments[1], "--config", "config.toml"});
+    EXPECT_EQ(read("plan.json"), plan) << config;
+  }
+}
+
+TEST_F(ConfigTest, RepeatsTrainingAndSearch) {
+  make_profile();
+  make_plan("plan.json", {"--bias", "2"});
+  const Arguments train{"train",    "model.onnx",
+                        "--plan",   "plan.json",
+                        "--epochs", "1",
+                        "--train",  "idx:train-images,train-labels",
+                        "--test",   "idx:train-images,train-labels",
+                        "--json",   "result.json",
+                        "--quiet"};
+  print_config(train);
+  succeed(train);
+  succeed({"train", "--config", "config.toml", "--json", "again.json"});
+  EXPECT_EQ(read_json("again.json")["test_loss"], read_json("result.json")["test_loss"]);
+
+  print_config({"search", "profile.json", "--model", "model.onnx", "--budgets", "1KiB,2KiB",
+                "--solver", "exact", "--json", "-"});
+  const Json found = Json::parse(succeed({"search", "--config", "config.toml"}).out);
+  EXPECT_EQ(found["solver"], "exact");
+  EXPECT_EQ(found["front"].size(), 2U);
+}
+
+TEST_F(ConfigTest, WrongFilesAreRefused) {
+  const Arguments inspect{"inspect", "model.onnx", "--config", "config.toml"};
+  fail(66, inspect, {"config.toml: cannot be opened"});
+  write("config.toml", "seed=1\nlerning-rate=2\n");
+  fail(2, inspect, {"config.toml: 'lerning-rate' is not an option of this command"});
+  write("config.toml", "[inspect]\nseed=1\n");
+  fail(2, inspect, {"config.toml: '[inspect]' is not an option of this command"});
+  write("config.toml", "jobs=many\n");
+  fail(2, inspect, {"--jobs"});
+  write("config.toml", "print-config=true\n");
+  fail(2, inspect, {"'print-config' is not an option"});
+  write("config.toml", "# only a comment\n");
+  EXPECT_EQ(succeed(inspect + Arguments{"--quiet"}).err, "");
+}
+
+}  // namespace
+}  // namespace espalier::testing

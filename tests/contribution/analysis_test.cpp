@@ -1,0 +1,178 @@
+#include "espalier/contribution/analysis.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "espalier/support/file.hpp"
+#include "espalier/support/interrupt.hpp"
+#include "espalier/train/trainer.hpp"
+#include "testing/random_graph.hpp"
+#include "testing/toy_data.hpp"
+
+namespace espalier::contribution {
+namespace {
+
+using espalier::testing::small_network;
+using espalier::testing::toy_samples;
+
+class Analysis : public ::testing::Test {
+ protected:
+  Analysis() : network_(small_network(2)) {
+    options_.recipe = {.epochs = 1, .batch = 16, .learning_rate = 0.5, .warmup_epochs = 0};
+    options_.ratios = {0.125, 0.5, 1.0};
+    options_.seeds = {3, 4};
+    folder_ = std::filesystem::temp_directory_path() /
+              ("espalier_analysis_" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder_);
+  }
+  ~Analysis() override {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+
+  [[nodiscard]] Result<Profile> run() const {
+    return analyze(network_, toy_samples(network_.graph(), 40, 1),
+                   toy_samples(network_.graph(), 24, 2), options_);
+  }
+
+  train::Network network_;
+  AnalysisOptions options_;
+  std::filesystem::path folder_;
+};
+
+TEST_F(Analysis, ListsEveryUpdateOnce) {
+  const std::vector<TrialSpec> trials = list_trials(network_.graph(), options_);
+  // 7 convs: stem with 3 input channels (1/8 keeps none, 1/2 one, 1 three), the others all ratios.
+  EXPECT_EQ(trials.size(), 2U * (1 + 7 + 2 + 6 * 3));
+  for (std::size_t i = 0; i < trials.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) EXPECT_FALSE(trials[i] == trials[j]);
+  }
+  AnalysisOptions some = options_;
+  some.layers = {4, 6};
+  EXPECT_EQ(list_trials(network_.graph(), some).size(), 2U * (1 + 2 + 6));
+}
+
+TEST_F(Analysis, TrialPlansAreWhatTheDesignSays) {
+  const plan::UpdatePlan plan = trial_plan(network_.graph(), {3, 4, 0.5, 0});
+  EXPECT_EQ(plan.bias_depth, 3);
+  ASSERT_EQ(plan.weights.size(), 1U);
+  EXPECT_EQ(plan.weights[0].conv, 4);
+  EXPECT_EQ(plan.weights[0].channels.size(), 4U);
+  EXPECT_TRUE(plan::validate(plan, network_.graph()).ok());
+}
+
+TEST_F(Analysis, MeasuresWhatSingleTrainingsMeasure) {
+  options_.layers = {4};
+  options_.seeds = {3};
+  options_.ratios = {0.5};
+  const Result<Profile> profile = run();
+  ASSERT_TRUE(profile.ok()) << profile.error().message();
+  ASSERT_EQ(profile->trials.size(), 3U);
+  // Each trial again, alone, from uncached inputs.
+  const auto training = *train::SampleStore::from_samples(
+      network_, toy_samples(network_.graph(), 40, 1), 1);
+  const auto validation = *train::SampleStore::from_samples(
+      network_, toy_samples(network_.graph(), 24, 2), 1);
+  for (const Trial& trial : profile->trials) {
+    train::Session session(network_, trial_plan(network_.graph(), trial.spec),
+                           train::fresh_head(network_.graph().head.features, 4, 3), 0);
+    train::Recipe recipe = options_.recipe;
+    recipe.seed = 3;
+    const auto alone = train::train(session, *training, *validation, recipe, {});
+    ASSERT_TRUE(alone.ok());
+    EXPECT_EQ(trial.loss, alone->test.loss);
+    EXPECT_EQ(trial.accuracy, alone->test.accuracy);
+  }
+}
+
+TEST_F(Analysis, SameBytesForAnyJobsAndCacheLimit) {
+  const Result<Profile> one = run();
+  ASSERT_TRUE(one.ok());
+  options_.jobs = 4;
+  const Result<Profile> four = run();
+  ASSERT_TRUE(four.ok());
+  EXPECT_EQ(to_json(*one).dump(), to_json(*four).dump());
+  options_.cache_limit = Bytes{0};
+  const Result<Profile> uncached = run();
+  ASSERT_TRUE(uncached.ok());
+  EXPECT_EQ(to_json(*one).dump(), to_json(*uncached).dump());
+}
+
+TEST_F(Analysis, ResumesFromItsJournal) {
+  const Result<Profile> whole = run();
+  ASSERT_TRUE(whole.ok());
+  options_.journal = folder_ / "journal";
+
+  set_interrupted(true);
+  const Result<Profile> stopped = run();
+  set_interrupted(false);
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().kind, ErrorKind::kInterrupted);
+  ASSERT_TRUE(std::filesystem::exists(options_.journal));
+
+  // As if the first trials had been done: true results, then one that shows whether it is used,
+  // then a line cut short.
+  {
+    std::ofstream journal(options_.journal, std::ios::app);
+    journal << trial_to_json(whole->trials[4]).dump() << '\n';
+    Trial marked = whole->trials[9];
+    marked.accuracy = 0.123;
+    journal << trial_to_json(marked).dump() << '\n' << "{\"depth\": 1";
+  }
+  const Result<Profile> resumed = run();
+  ASSERT_TRUE(resumed.ok()) << resumed.error().message();
+  EXPECT_EQ(resumed->trials[9].accuracy, 0.123);
+  for (std::size_t i = 0; i < whole->trials.size(); ++i) {
+    if (i == 9) continue;
+    EXPECT_EQ(resumed->trials[i].loss, whole->trials[i].loss);
+  }
+}
+
+TEST_F(Analysis, IgnoresTheJournalOfAnotherAnalysis) {
+  options_.journal = folder_ / "journal";
+  ASSERT_TRUE(write_file_atomic(options_.journal, "{\"schema\": \"other\"}\n").ok());
+  const Result<Profile> profile = run();
+  ASSERT_TRUE(profile.ok());
+  options_.journal.clear();
+  EXPECT_EQ(to_json(*profile), to_json(*run()));
+}
+
+TEST_F(Analysis, RecordsDivergenceInsteadOfNumbers) {
+  options_.recipe.learning_rate = 1e9;
+  const Result<Profile> profile = run();
+  ASSERT_TRUE(profile.ok());
+  const Gain& all = profile->weight[0].back();
+  EXPECT_EQ(all.seeds, 2);
+  EXPECT_GT(all.diverged, 0);
+  EXPECT_FALSE(all.accuracy.has_value());
+}
+
+TEST_F(Analysis, RefusesNonsense) {
+  const auto kind = [&] { return run().error().kind; };
+  options_.layers = {7};
+  EXPECT_EQ(kind(), ErrorKind::kUsage);
+  options_.layers.clear();
+  options_.ratios = {0.5, 0.25};
+  EXPECT_EQ(kind(), ErrorKind::kUsage);
+  options_.ratios = {1.5};
+  EXPECT_EQ(kind(), ErrorKind::kUsage);
+  options_.ratios = {1.0};
+  options_.seeds = {1, 1};
+  EXPECT_EQ(kind(), ErrorKind::kUsage);
+}
+
+TEST_F(Analysis, EstimatesGrowWithTheWork) {
+  const AnalysisEstimate small = estimate_cost(network_, 100, 50, options_);
+  options_.recipe.epochs = 4;
+  const AnalysisEstimate large = estimate_cost(network_, 100, 50, options_);
+  EXPECT_EQ(small.trials, large.trials);
+  EXPECT_GT(large.macs, 3 * small.macs);
+  EXPECT_GT(small.seconds, 0);
+}
+
+}  // namespace
+}  // namespace espalier::contribution

@@ -1,0 +1,89 @@
+#include "espalier/cost/device_profile.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+
+namespace espalier::cost {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::filesystem::path kDevices = std::filesystem::path(ESPALIER_PROFILES) / "devices";
+
+TEST(DeviceProfile, ShippedProfilesLoadUnderTheirOwnNames) {
+  int profiles = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kDevices)) {
+    if (entry.path().extension() != ".json") continue;
+    const Result<DeviceProfile> device = load_device(entry.path());
+    ASSERT_TRUE(device.ok()) << device.error().message();
+    EXPECT_EQ(device->name, entry.path().stem().string());
+    EXPECT_FALSE(device->description.empty());
+    EXPECT_EQ(device_from_json(to_json(*device)).value(), *device);
+    ++profiles;
+  }
+  EXPECT_GE(profiles, 3);
+}
+
+TEST(DeviceProfile, FiguresOfTheShippedParts) {
+  const DeviceProfile stm32 = load_device(kDevices / "stm32f746.json").value();
+  EXPECT_EQ(stm32.sram, Bytes{320 * 1024});
+  EXPECT_EQ(stm32.flash, Bytes{1024 * 1024});
+  EXPECT_EQ(stm32.clock_hz, 216'000'000);
+  const DeviceProfile esp32 = load_device(kDevices / "esp32-c3.json").value();
+  EXPECT_EQ(esp32.isa, "rv32imc");
+  EXPECT_EQ(esp32.sram, Bytes{400 * 1024});
+  EXPECT_EQ(esp32.sram_base, std::nullopt);
+  const DeviceProfile core = load_device(kDevices / "espalier-core.json").value();
+  EXPECT_EQ(core.sram, Bytes{256 * 1024});
+  EXPECT_EQ(core.sram_base, 0x20000000U);
+  EXPECT_EQ(core.flash_base, 0x08000000U);
+}
+
+struct Damage {
+  std::string name;
+  std::function<void(Json&)> apply;
+  std::string complaint;
+};
+
+class DamagedProfile : public ::testing::TestWithParam<Damage> {};
+
+TEST_P(DamagedProfile, IsRejected) {
+  Json document = to_json(load_device(kDevices / "espalier-core.json").value());
+  GetParam().apply(document);
+  const Result<DeviceProfile> device = device_from_json(document, "d.json");
+  ASSERT_FALSE(device.ok());
+  EXPECT_EQ(device.error().kind, ErrorKind::kBadInput);
+  EXPECT_THAT(device.error().message(), HasSubstr("d.json: " + GetParam().complaint));
+}
+
+const Damage kDamages[] = {
+    {"NotAnObject", [](Json& j) { j = 3; }, "'name' must be"},
+    {"Schema", [](Json& j) { j["schema"] = "x"; }, "'schema' must be"},
+    {"NoName", [](Json& j) { j.erase("name"); }, "'name' must be"},
+    {"EmptyName", [](Json& j) { j["name"] = ""; }, "'name' must be"},
+    {"IsaNumber", [](Json& j) { j["isa"] = 32; }, "'isa' must be"},
+    {"NoSram", [](Json& j) { j.erase("sram_bytes"); }, "'sram_bytes' must be"},
+    {"SramZero", [](Json& j) { j["sram_bytes"] = 0; }, "'sram_bytes' must be"},
+    {"FlashNegative", [](Json& j) { j["flash_bytes"] = -1; }, "'flash_bytes' must be"},
+    {"FlashText", [](Json& j) { j["flash_bytes"] = "1 MiB"; }, "'flash_bytes' must be"},
+    {"ClockFraction", [](Json& j) { j["clock_hz"] = 1.5; }, "'clock_hz' must be"},
+    {"BaseNumber", [](Json& j) { j["sram_base"] = 536870912; }, "'sram_base' must be"},
+    {"BaseDecimal", [](Json& j) { j["sram_base"] = "536870912"; }, "'sram_base' must be"},
+    {"BaseEmpty", [](Json& j) { j["sram_base"] = "0x"; }, "'sram_base' must be"},
+    {"BaseTooLarge", [](Json& j) { j["flash_base"] = "0x100000000"; }, "'flash_base' must be"},
+};
+
+INSTANTIATE_TEST_SUITE_P(EachDamage, DamagedProfile, ::testing::ValuesIn(kDamages),
+                         [](const auto& param) { return param.param.name; });
+
+TEST(DeviceProfile, ReportsEverythingInOneRun) {
+  const Result<DeviceProfile> device = device_from_json(Json::object());
+  ASSERT_FALSE(device.ok());
+  EXPECT_EQ(device.error().diagnostics.size(), 6U);
+}
+
+}  // namespace
+}  // namespace espalier::cost

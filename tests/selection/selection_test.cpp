@@ -1,0 +1,113 @@
+#include "espalier/selection/selection.hpp"
+
+#include <gtest/gtest.h>
+
+#include "espalier/cost/analytic_memory.hpp"
+#include "espalier/cost/training_macs.hpp"
+#include "espalier/support/rng.hpp"
+#include "testing/random_graph.hpp"
+
+namespace espalier::selection {
+namespace {
+
+// Plausible gains for every update of small_network; conv 1 at full ratio diverged and depth 6 was
+// not measured.
+contribution::Profile random_profile(const ir::Graph& graph, std::uint64_t seed) {
+  Rng rng{seed, 5};
+  contribution::Profile p;
+  p.model = graph.name;
+  p.model_sha256 = graph.sha256;
+  p.seeds = {0};
+  p.ratios = {0.25, 0.5, 1.0};
+  const int convs = 7;
+  p.trials.push_back({{0, -1, 0, 0}, 0.5, 1.5});
+  for (int conv = 0; conv < convs; ++conv) {
+    const int depth = convs - conv;
+    if (depth == 6) continue;
+    p.trials.push_back({{depth, -1, 0, 0}, 0.5 + 0.01 * depth, 1.5 - 0.02 * depth});
+    for (const double ratio : p.ratios) {
+      const double gain = ratio * rng.uniform(-0.01, 0.08);
+      p.trials.push_back({{depth, conv, ratio, 0}, 0.5 + 0.01 * depth + gain, 1.4 - gain,
+                          conv == 2 && ratio == 1.0});
+    }
+  }
+  contribution::summarise(p, convs);
+  return p;
+}
+
+TEST(Selection, PlansFitTheirBudgetAndReachTheOptimum) {
+  const ir::Graph graph = espalier::testing::small_network(1);
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    const contribution::Profile profile = random_profile(graph, seed);
+    for (const std::int64_t budget : {60, 400, 1500, 4000, 100000}) {
+      const Result<Selected> found = select(graph, profile, Bytes{budget}, {});
+      ASSERT_TRUE(found.ok()) << found.error().message();
+      EXPECT_TRUE(plan::validate(found->plan, graph).ok());
+      EXPECT_LE(cost::analytic_memory(found->plan, graph).total_bits, budget * 8);
+      EXPECT_EQ(found->memory, cost::analytic_memory(found->plan, graph).bytes());
+      ASSERT_TRUE(found->optimum.has_value());
+      EXPECT_NEAR(found->objective, *found->optimum, 1e-12);
+      // The objective is the sum of the profile's gains.
+      double sum = found->plan.bias_depth == 0
+                       ? 0.0
+                       : profile.bias[static_cast<std::size_t>(found->plan.bias_depth)].accuracy->mean;
+      for (const plan::WeightUpdate& w : found->plan.weights) {
+        const auto r = std::find(profile.ratios.begin(), profile.ratios.end(), w.ratio);
+        sum += profile.weight[static_cast<std::size_t>(w.conv)]
+                             [static_cast<std::size_t>(r - profile.ratios.begin())]
+                                 .accuracy->mean;
+        EXPECT_FALSE(w.conv == 2 && w.ratio == 1.0) << "diverged updates cannot be chosen";
+      }
+      EXPECT_NEAR(found->objective, sum, 1e-12);
+      EXPECT_NE(found->plan.bias_depth, 6) << "depths that were not measured cannot be chosen";
+    }
+  }
+}
+
+TEST(Selection, BoundsTheStep) {
+  const ir::Graph graph = espalier::testing::small_network(1);
+  const contribution::Profile profile = random_profile(graph, 3);
+  const std::int64_t least = cost::training_macs(plan::head_only(graph), graph).total();
+  SelectionOptions options;
+  options.max_step_macs = least + 20000;
+  const Result<Selected> found = select(graph, profile, Bytes{100000}, options);
+  ASSERT_TRUE(found.ok());
+  EXPECT_LE(found->step_macs, least + 20000);
+  EXPECT_EQ(found->step_macs, cost::training_macs(found->plan, graph).total());
+  const Result<Selected> free = select(graph, profile, Bytes{100000}, {});
+  EXPECT_GT(free->step_macs, least + 20000);
+}
+
+TEST(Selection, BudgetBelowTheHeadIsInfeasible) {
+  const ir::Graph graph = espalier::testing::small_network(1);
+  const Result<Selected> found = select(graph, random_profile(graph, 1), Bytes{10}, {});
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().kind, ErrorKind::kInfeasible);
+}
+
+TEST(Selection, FrontNeverFalls) {
+  const ir::Graph graph = espalier::testing::small_network(1);
+  const auto front = select_front(graph, random_profile(graph, 2),
+                                  {Bytes{5000}, Bytes{10}, Bytes{500}, Bytes{1000}}, {});
+  ASSERT_TRUE(front.ok());
+  ASSERT_EQ(front->size(), 3U);
+  for (std::size_t i = 1; i < front->size(); ++i) {
+    EXPECT_GE((*front)[i].objective, (*front)[i - 1].objective);
+    EXPECT_GT((*front)[i].budget, (*front)[i - 1].budget);
+  }
+}
+
+TEST(Selection, ExactSolverAgrees) {
+  const ir::Graph graph = espalier::testing::small_network(1);
+  SelectionOptions exact;
+  exact.solver = SolverKind::kExact;
+  const contribution::Profile profile = random_profile(graph, 4);
+  const auto a = select(graph, profile, Bytes{2000}, exact);
+  const auto b = select(graph, profile, Bytes{2000}, {});
+  ASSERT_TRUE(a.ok() && b.ok());
+  EXPECT_NEAR(a->objective, b->objective, 1e-12);
+  EXPECT_EQ(a->plan.solver, "exact");
+}
+
+}  // namespace
+}  // namespace espalier::selection

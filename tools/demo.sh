@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Sets up, builds, and runs Espalier's main job on its embedded default: a network pre-trained on
+# five Fashion-MNIST classes learns the other five within a memory budget.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools/setup.sh
+tools/build.sh release
+
+espalier=build/release/espalier
+model=profiles/models/fmnist-mbv2/model.onnx
+data=/usr/share/datasets/fashion-mnist
+train="idx:$data/train-images-idx3-ubyte.gz,$data/train-labels-idx1-ubyte.gz"
+test="idx:$data/t10k-images-idx3-ubyte.gz,$data/t10k-labels-idx1-ubyte.gz"
+task=(--classes 0,2,3,4,6)  # T-shirt, pullover, dress, coat, shirt
+budget="${1:-24KiB}"
+out=build/demo
+mkdir -p "$out"
+
+say() { printf '\n== %s\n' "$*"; }
+
+say "inspect: the model and what training it would cost"
+"$espalier" inspect "$model"
+
+say "analyze: what each part contributes (reduced: 1,000 images, 3 epochs, 2 ratios)"
+"$espalier" analyze "$model" --train "$train" "${task[@]}" --limit-train 1000 --limit-val 1000 \
+  --epochs 3 --batch 16 --ratios 0.25,1 --out "$out/contributions.json"
+
+say "search: the best plan within $budget"
+"$espalier" search "$out/contributions.json" --model "$model" --metric loss --budget "$budget" \
+  --out "$out/sparse.json"
+/usr/bin/python3 tools/plot_profile.py "$out/contributions.json" --plan "$out/sparse.json" \
+  --metric loss --out "$out/why.svg"
+
+say "train: head only, biases, last layers and the plan found, by one recipe"
+"$espalier" plan make "$model" --head-only --out "$out/head-only.json"
+"$espalier" plan make "$model" --bias 9 --out "$out/bias-only.json"
+"$espalier" plan make "$model" --last 3 --out "$out/last-3.json"
+for plan in head-only bias-only last-3 sparse; do
+  "$espalier" train "$model" --plan "$out/$plan.json" --train "$train" --test "$test" "${task[@]}" \
+    --limit-train 2000 --epochs 8 --batch 16 --quiet --json "$out/$plan.result.json"
+done
+
+say "result"
+/usr/bin/python3 - "$out" <<'PYTHON'
+import json, sys
+
+print(f"{'update':<12}{'test accuracy':>15}{'extra memory':>15}")
+for name in ["head-only", "bias-only", "last-3", "sparse"]:
+    with open(f"{sys.argv[1]}/{name}.result.json", encoding="utf-8") as file:
+        result = json.load(file)
+    memory = result["plan"]["analytic_bytes"] / 1024
+    print(f"{name:<12}{result['test_accuracy'] * 100:>13.2f} %{memory:>11.2f} KiB")
+PYTHON
+printf '\nThe picture that shows why: %s\n' "$out/why.svg"

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Reproduces the figures of README.md on the published mcunet-5fps and CIFAR-10 (minutes to an hour):
+#   tools/reproduce_mcunet.sh [--analyze] [OUT]
+# Needs ESPALIER_SHARED, the folder with data/models and data/cifar10. Without --analyze, the
+# contribution profile in profiles/models/mcunet-5fps is used instead of measuring it again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+measure=no
+if [[ "${1:-}" == --analyze ]]; then
+  measure=yes
+  shift
+fi
+out="${1:-build/reproduce}"
+: "${ESPALIER_SHARED:?set it to the folder with data/models and data/cifar10}"
+data="$ESPALIER_SHARED/data"
+espalier=build/release/espalier
+model="$data/models/mcunet-5fps.onnx"
+recipe=(--train "cifar10:$data/cifar10/train_10k.bin" --preprocess "lut=profiles/models/mcunetv3_input_lut.txt")
+mkdir -p "$out"
+tools/build.sh release
+
+profile=profiles/models/mcunet-5fps/contributions.json
+if [[ $measure == yes ]]; then
+  profile="$out/contributions.json"
+  "$espalier" analyze "$model" "${recipe[@]}" --limit-train 2000 --limit-val 2000 --epochs 5 \
+    --out "$profile"
+fi
+
+"$espalier" plan make "$model" --head-only --out "$out/head-only.json"
+"$espalier" plan import "$model" --out "$out/published.json" --published \
+  '{"n_bias_update":22,"manual_weight_idx":[21,24,27,30,36,39],"weight_update_ratio":[1,1,1,1,0.125,0.25]}'
+"$espalier" search "$profile" --model "$model" --metric loss --budget 100KiB --out "$out/found.json" \
+  --json "$out/search.json"
+/usr/bin/python3 tools/plot_profile.py "$profile" --plan "$out/found.json" --metric loss \
+  --out "$out/why.svg"
+
+for seed in 0 1 2; do
+  for plan in head-only published found; do
+    "$espalier" train "$model" --plan "$out/$plan.json" "${recipe[@]}" \
+      --test "cifar10:$data/cifar10/test_2k.bin" --subset first --limit-train 5000 --epochs 10 \
+      --batch 64 --lr 0.1 --warmup 1 --seed "$seed" --quiet --json "$out/$plan.$seed.json"
+  done
+done
+
+/usr/bin/python3 - "$out" <<'PYTHON'
+import json, statistics, sys
+
+print(f"{'update':<11}{'test accuracy over 3 seeds':>30}{'extra memory':>15}")
+for name in ["head-only", "published", "found"]:
+    results = []
+    for seed in range(3):
+        with open(f"{sys.argv[1]}/{name}.{seed}.json", encoding="utf-8") as file:
+            results.append(json.load(file))
+    accuracy = [r["test_accuracy"] * 100 for r in results]
+    error = statistics.stdev(accuracy) / len(accuracy) ** 0.5
+    memory = results[0]["plan"]["analytic_bytes"] / 1024
+    each = ", ".join(f"{a:.2f}" for a in accuracy)
+    print(f"{name:<11}{statistics.mean(accuracy):>10.2f} +- {error:.2f} ({each}){memory:>11.2f} KiB")
+PYTHON

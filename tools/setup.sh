@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs what Espalier is built and tested with, by Debian package name. Safe to run again.
+#   tools/setup.sh          what building, testing and the demo need
+#   tools/setup.sh --train  also what the offline scripts in tools/ need (PyTorch)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(
+  g++ cmake ninja-build ccache git ca-certificates
+  libeigen3-dev libtbb-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
+  libprotobuf-dev protobuf-compiler libonnx-dev libssl-dev zlib1g-dev libstb-dev
+  libgtest-dev libgmock-dev
+  python3 dataset-fashion-mnist
+)
+if [[ "${1:-}" == --train ]]; then
+  packages+=(python3-torch python3-onnx python3-numpy)
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' ||
+    missing+=("$package")
+done
+if ((${#missing[@]} > 0)); then
+  as_root=()
+  if ((EUID != 0)); then as_root=(sudo); fi
+  export DEBIAN_FRONTEND=noninteractive
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+echo "setup: ${#packages[@]} packages present, ${#missing[@]} of them installed now"
+
+# ONNX Runtime is an oracle of the tests, not a dependency: without it they skip what needs it.
+if [[ ! -d node_modules/onnxruntime-node ]] && command -v npm >/dev/null; then
+  npm install --prefix . --no-save --ignore-scripts --no-audit --no-fund --silent \
+    onnxruntime-node@1.22.0 >/dev/null ||
+    echo "setup: ONNX Runtime is not available; its tests will be skipped" >&2
+fi
