@@ -7,11 +7,12 @@ tools/setup.sh
 tools/build.sh release
 
 espalier=build/release/espalier
-model=profiles/models/fmnist-mbv2/model.onnx
+model=profiles/models/fmnist-mbv2/fmnist-mbv2.onnx
 data=/usr/share/datasets/fashion-mnist
 train="idx:$data/train-images-idx3-ubyte.gz,$data/train-labels-idx1-ubyte.gz"
 test="idx:$data/t10k-images-idx3-ubyte.gz,$data/t10k-labels-idx1-ubyte.gz"
 task=(--classes 0,2,3,4,6)  # T-shirt, pullover, dress, coat, shirt
+recipe=(--batch 16 --lr 1)
 budget="${1:-24KiB}"
 out=build/demo
 mkdir -p "$out"
@@ -23,10 +24,10 @@ say "inspect: the model and what training it would cost"
 
 say "analyze: what each part contributes (reduced: 1,000 images, 3 epochs, 2 ratios)"
 "$espalier" analyze "$model" --train "$train" "${task[@]}" --limit-train 1000 --limit-val 1000 \
-  --epochs 3 --batch 16 --ratios 0.25,1 --out "$out/contributions.json"
+  --epochs 3 "${recipe[@]}" --ratios 0.25,1 --out "$out/contributions.json"
 
 say "search: the best plan within $budget"
-"$espalier" search "$out/contributions.json" --model "$model" --metric loss --budget "$budget" \
+"$espalier" search "$out/contributions.json" --model "$model" --budget "$budget" \
   --out "$out/sparse.json"
 /usr/bin/python3 tools/plot_profile.py "$out/contributions.json" --plan "$out/sparse.json" \
   --metric loss --out "$out/why.svg"
@@ -37,7 +38,7 @@ say "train: head only, biases, last layers and the plan found, by one recipe"
 "$espalier" plan make "$model" --last 3 --out "$out/last-3.json"
 for plan in head-only bias-only last-3 sparse; do
   "$espalier" train "$model" --plan "$out/$plan.json" --train "$train" --test "$test" "${task[@]}" \
-    --limit-train 2000 --epochs 8 --batch 16 --quiet --json "$out/$plan.result.json"
+    --limit-train 2000 --epochs 8 "${recipe[@]}" --quiet --json "$out/$plan.result.json"
 done
 
 say "result"

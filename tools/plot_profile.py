@@ -97,7 +97,7 @@ def draw(profile, plan, metric):
 
     # Gain of the weights.
     measured = [v for v in weight.values() if v is not None]
-    largest = max([abs(v) for v in measured] + [1e-9])
+    largest = max([*measured, 1e-9])
     for r, ratio in enumerate(reversed(ratios)):
         y = grid_top + r * CELL
         out.append(f'<text x="{LEFT - 6}" y="{y + 14}" text-anchor="end">ratio {ratio:g}</text>')

@@ -12,7 +12,7 @@ Steps, all deterministic for one seed (one thread, fixed seeds):
  2. fold batch normalisation into the convolutions;
  3. quantise to int8 after training: ranges from training images, weights
     symmetric per output channel, ReLU6 as the saturation of its output;
- 4. write <out>/model.onnx: a QDQ graph, opset 13;
+ 4. write <out>/fmnist-mbv2.onnx: a QDQ graph, opset 13;
  5. read that file back, run it with a small numpy evaluator of the ONNX
     operators it uses, and measure its accuracy;
  6. measure the room for adaptation to the other classes, in float;
@@ -554,7 +554,7 @@ A small MobileNetV2-style CNN for 28x28 grey images, int8, as an ONNX QDQ graph
 (opset 13) of {file_bytes} bytes. It is pre-trained on {class_count} classes of Fashion-MNIST and
 made to be adapted to the others.
 
-This file and `model.onnx` are written by
+This file and `fmnist-mbv2.onnx` are written by
 
     {command}
 
@@ -592,7 +592,7 @@ Top-1 on the {test_count} test images of the same classes:
 | | % |
 |---|---|
 | float | {float_accuracy:.2f} |
-| int8, `model.onnx` as read back | {int8_accuracy:.2f} |
+| int8, `fmnist-mbv2.onnx` as read back | {int8_accuracy:.2f} |
 
 ## Room for adaptation
 
@@ -674,7 +674,7 @@ def main():
                  for conv, name in zip(network.convs, input_names)]
     model = build_onnx(specs, int_convs, quantisations, classes)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    model_path = arguments.out / "model.onnx"
+    model_path = arguments.out / "fmnist-mbv2.onnx"
     model_path.write_bytes(model.SerializeToString(deterministic=True))
 
     file_bytes = model_path.stat().st_size

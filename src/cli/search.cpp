@@ -21,7 +21,7 @@ struct Options {
   std::vector<std::string> budgets;
   std::string out;
   std::string solver = "evolution";
-  std::string metric = "accuracy";
+  std::string metric = "loss";
   std::int64_t max_macs = 0;
 };
 

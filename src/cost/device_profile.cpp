@@ -13,7 +13,8 @@ class Reader {
 
   Result<DeviceProfile> read() {
     DeviceProfile device;
-    if (text("schema") != kDeviceSchema) {
+    const Result<std::string> schema = json_field<std::string>(document_, "schema", where_);
+    if (!schema.ok() || *schema != kDeviceSchema) {
       problem("schema", fmt::format("must be \"{}\"", kDeviceSchema));
     }
     device.name = text("name");

@@ -40,7 +40,7 @@ class Reader {
     check_unsupported();
     const int depth = read_depth();
     const std::vector<int> convs = read_convs(depth);
-    const std::vector<double> ratios = read_ratios(convs.size());
+    const std::vector<double> ratios = read_ratios();
     if (!problems_.empty()) return Error{ErrorKind::kBadInput, problems_};
     return make(depth, convs, ratios);
   }
@@ -73,7 +73,8 @@ class Reader {
     const Result<int> number = json_field<int>(document_, key, where_);
     if (number.ok() && *number >= 0 && *number <= all) return *number;
     problem(fmt::format("'{}' must be \"all\" or an integer from 0 to {}", key, all));
-    return 0;
+    // The choice that makes the other members draw no complaints of their own.
+    return all;
   }
 
   int read_depth() {
@@ -91,6 +92,7 @@ class Reader {
       const int last =
           member("n_weight_update") == nullptr ? 0 : read_count("n_weight_update", depth);
       for (int conv = convs_ - last; conv < convs_; ++conv) convs.push_back(conv);
+      listed_convs_ = convs.size();
       return convs;
     }
     const std::optional<std::vector<double>> numbers = numbers_of(*list, false);
@@ -99,6 +101,7 @@ class Reader {
       return convs;
     }
     for (const double number : *numbers) check_conv(number, depth, convs);
+    listed_convs_ = numbers->size();
     return convs;
   }
 
@@ -124,9 +127,9 @@ class Reader {
     convs.push_back(conv);
   }
 
-  std::vector<double> read_ratios(std::size_t convs) {
+  std::vector<double> read_ratios() {
     const Json* list = member("weight_update_ratio");
-    if (list == nullptr) return std::vector<double>(convs, 1.0);
+    if (list == nullptr) return std::vector<double>(listed_convs_, 1.0);
     std::optional<std::vector<double>> ratios = numbers_of(*list, true);
     if (!ratios) {
       problem(
@@ -139,12 +142,12 @@ class Reader {
         problem(fmt::format("'weight_update_ratio': {} is out of range; give 0 to 1", ratio));
       }
     }
-    if (list->is_number()) return std::vector<double>(convs, ratios->front());
-    if (ratios->size() != convs) {
+    if (list->is_number()) return std::vector<double>(listed_convs_, ratios->front());
+    if (ratios->size() != listed_convs_) {
       problem(
           fmt::format("'weight_update_ratio' has {} entries, 'manual_weight_idx' has {}; give "
                       "one ratio for each conv",
-                      ratios->size(), convs));
+                      ratios->size(), listed_convs_));
     }
     return *ratios;
   }
@@ -175,6 +178,7 @@ class Reader {
   const Json& document_;
   std::string where_;
   int convs_ = 0;
+  std::size_t listed_convs_ = 0;  ///< entries of manual_weight_idx, sound or not
   std::vector<std::string> problems_;
 };
 

@@ -35,9 +35,13 @@ std::filesystem::path temporary_beside(const std::filesystem::path& path) {
 
 Result<std::string> read_file(const std::filesystem::path& path) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) {
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status) &&
+      !std::filesystem::is_fifo(status)) {
+    // A directory cannot be read and a device may never end.
     return Error{ErrorKind::kBadInput,
-                 fmt::format("{}: is a directory; name a file", path.string())};
+                 fmt::format("{}: is not a file but a {}; name a file", path.string(),
+                             std::filesystem::is_directory(status) ? "directory" : "device")};
   }
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              &std::fclose);

@@ -18,6 +18,7 @@ UpdatePlan rich_plan(const ir::Graph& graph) {
   plan.weights.push_back(make_weight_update(graph, 1, 0.3));
   plan.weights.push_back(make_weight_update(graph, 3, 1.0));
   plan.predicted_gain = 0.1234567890123456;
+  plan.gain_metric = "accuracy";
   plan.memory = {{"analytic", Bytes{1234}}, {"planned", Bytes{5678}}};
   plan.budget = Bytes{102400};
   plan.solver = "evolution";
@@ -58,7 +59,7 @@ TEST(PlanJson, WritesTheContractInAStableOrder) {
                 std::string(64, 'a') +
                 R"(","bias_depth":3,"weights":[{"conv":1,"ratio":0.3,"channels":)" +
                 Json(plan.weights[0].channels).dump() +
-                R"(}],"predicted_gain":0.1234567890123456,)"
+                R"(}],"predicted_gain":0.1234567890123456,"gain_metric":"accuracy",)"
                 R"("memory_bytes":{"analytic":1234,"planned":5678},"budget_bytes":102400,)"
                 R"("solver":"evolution","seed":18446744073709551615,"tool_version":"0.1.0"})");
 }
@@ -137,6 +138,7 @@ const Damage kDamages[] = {
      "channel 0.5 must be an integer"},
     {"ChannelHuge", [](Json& j) { j["weights"][0]["channels"][0] = UINT64_MAX; }, "channel"},
     {"GainText", [](Json& j) { j["predicted_gain"] = "much"; }, "'predicted_gain' must be"},
+    {"MetricNumber", [](Json& j) { j["gain_metric"] = 1; }, "'gain_metric' must be"},
     {"MemoryArray", [](Json& j) { j["memory_bytes"] = Json::array(); }, "'memory_bytes' must be"},
     {"MemoryText", [](Json& j) { j["memory_bytes"]["analytic"] = "1 KiB"; },
      "memory_bytes: 'analytic' must be"},

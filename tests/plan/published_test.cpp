@@ -137,7 +137,7 @@ TEST(Published, ReportsEverythingInOneRun) {
   const Result<UpdatePlan> plan =
       read(R"({"n_bias_update": 9, "manual_weight_idx": [7, 8], "weight_update_ratio": [2]})");
   ASSERT_FALSE(plan.ok());
-  EXPECT_EQ(plan.error().diagnostics.size(), 4U);
+  EXPECT_EQ(plan.error().diagnostics.size(), 5U);
 }
 
 TEST(Published, RoundTrips) {

@@ -40,7 +40,7 @@ TEST(Selection, PlansFitTheirBudgetAndReachTheOptimum) {
   for (std::uint64_t seed = 0; seed < 10; ++seed) {
     const contribution::Profile profile = random_profile(graph, seed);
     for (const std::int64_t budget : {60, 400, 1500, 4000, 100000}) {
-      const Result<Selected> found = select(graph, profile, Bytes{budget}, {});
+      const Result<Selected> found = select(graph, profile, Bytes{budget}, {.metric = Metric::kAccuracy});
       ASSERT_TRUE(found.ok()) << found.error().message();
       EXPECT_TRUE(plan::validate(found->plan, graph).ok());
       EXPECT_LE(cost::analytic_memory(found->plan, graph).total_bits, budget * 8);
