@@ -101,15 +101,15 @@ class Evolution {
     int restarts = 0;
     int generation = 0;
     while (generation < options_.max_generations && !must_stop()) {
-      ++generation;
       const double before = best_.objective;
-      if (since_better >= options_.stagnation) {
-        if (restarts == options_.restarts) break;
+      if (since_better < options_.stagnation) {
+        breed(++generation);
+      } else if (restarts < options_.restarts) {
         ++restarts;
         since_better = 0;
-        restart(generation);
+        restart(++generation);
       } else {
-        breed(generation);
+        break;
       }
       record(generation);
       if (best_.objective > before) {

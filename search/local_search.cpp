@@ -205,17 +205,20 @@ void LocalSearch::cheapen(Candidate& candidate, const std::vector<std::int64_t>&
     if (current == 0) continue;
     for (int option = 0; option <= problem_.options; ++option) {
       if (option == current || !is_available(problem_, layer, option)) continue;
-      // The share of each excess that the exchange removes.
+      // The share of each excess that the exchange removes. One that costs more by any constraint
+      // could be undone by the next, and repair would never end.
       double saved = 0;
+      bool cheaper = true;
       for (std::size_t c = 0; c < costs.size(); ++c) {
-        const std::int64_t excess = costs[c] - problem_.constraints[c].limit;
-        if (excess <= 0) continue;
         const std::int64_t less =
             estimates_.of_option(c, layer, current) - estimates_.of_option(c, layer, option);
+        cheaper &= less >= 0;
+        const std::int64_t excess = costs[c] - problem_.constraints[c].limit;
+        if (excess <= 0) continue;
         saved += static_cast<double>(std::min(less, excess)) / static_cast<double>(excess);
       }
       // Dropping an option altogether must stay possible where estimates see no saving.
-      if (saved <= 0 && option != 0) continue;
+      if (option != 0 && (!cheaper || saved <= 0)) continue;
       const std::vector<double>& gains = problem_.weight_gain[index(layer)];
       const double lost = gains[index(current)] - gains[index(option)];
       const double loss = lost / std::max(saved, 1e-9) * (1.0 + noise * rng.uniform());

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/setup.sh
-tools/build.sh release
+tools/build.sh release espalier
 
 espalier=build/release/espalier
 model=profiles/models/fmnist-mbv2/fmnist-mbv2.onnx

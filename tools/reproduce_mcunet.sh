@@ -11,19 +11,19 @@ if [[ "${1:-}" == --analyze ]]; then
   shift
 fi
 out="${1:-build/reproduce}"
-: "${ESPALIER_SHARED:?set it to the folder with data/models and data/cifar10}"
+: "${ESPALIER_SHARED:?must name the folder with data/models and data/cifar10}"
 data="$ESPALIER_SHARED/data"
 espalier=build/release/espalier
 model="$data/models/mcunet-5fps.onnx"
-recipe=(--train "cifar10:$data/cifar10/train_10k.bin" --preprocess "lut=profiles/models/mcunetv3_input_lut.txt")
+training=(--train "cifar10:$data/cifar10/train_10k.bin")
 mkdir -p "$out"
-tools/build.sh release
+tools/build.sh release espalier
 
 profile=profiles/models/mcunet-5fps/contributions.json
 if [[ $measure == yes ]]; then
   profile="$out/contributions.json"
-  "$espalier" analyze "$model" "${recipe[@]}" --limit-train 2000 --limit-val 2000 --epochs 5 \
-    --out "$profile"
+  "$espalier" analyze "$model" "${training[@]}" --limit-train 2000 --limit-val 2000 --epochs 5 \
+    --preprocess lut=profiles/models/mcunetv3_input_lut.txt --out "$profile"
 fi
 
 "$espalier" plan make "$model" --head-only --out "$out/head-only.json"
@@ -37,9 +37,9 @@ fi
 
 for seed in 0 1 2; do
   for plan in head-only published found by-accuracy; do
-    "$espalier" train "$model" --plan "$out/$plan.json" "${recipe[@]}" \
-      --test "cifar10:$data/cifar10/test_2k.bin" --subset first --limit-train 5000 --epochs 10 \
-      --batch 64 --lr 0.1 --warmup 1 --seed "$seed" --quiet --json "$out/$plan.$seed.json"
+    "$espalier" train "$model" --plan "$out/$plan.json" "${training[@]}" \
+      --test "cifar10:$data/cifar10/test_2k.bin" --config configs/published-recipe.toml \
+      --seed "$seed" --quiet --json "$out/$plan.$seed.json"
   done
 done
 

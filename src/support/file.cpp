@@ -40,7 +40,7 @@ Result<std::string> read_file(const std::filesystem::path& path) {
       !std::filesystem::is_fifo(status)) {
     // A directory cannot be read and a device may never end.
     return Error{ErrorKind::kBadInput,
-                 fmt::format("{}: is not a file but a {}; name a file", path.string(),
+                 fmt::format("{}: is a {}; name a file", path.string(),
                              std::filesystem::is_directory(status) ? "directory" : "device")};
   }
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),

@@ -26,37 +26,35 @@ std::vector<int> labels_of(const SampleStore& store, std::span<const std::uint32
   return labels;
 }
 
-// Gradients of one batch: partial sums chunk by chunk, added in the order of the chunks.
+// Gradients of one batch: partial sums chunk by chunk, added in the order of the chunks. Threads work
+// on a wave of chunks at a time, which bounds the memory of partial sums whatever the batch.
 class BatchGradients {
  public:
   BatchGradients(const Session& session, std::size_t max_chunks, int jobs)
       : session_(session), jobs_(jobs), total_(session.make_gradients()) {
-    const std::size_t partials = jobs > 1 ? max_chunks : 1;
-    for (std::size_t i = 0; i < partials; ++i) partials_.push_back(session.make_gradients());
+    constexpr std::size_t kChunksPerJob = 4;
+    const std::size_t wave =
+        jobs > 1 ? std::min(max_chunks, kChunksPerJob * static_cast<std::size_t>(jobs)) : 1;
+    for (std::size_t i = 0; i < wave; ++i) partials_.push_back(session.make_gradients());
   }
 
   const Gradients& run(const SampleStore& store, std::span<const std::uint32_t> batch,
                        Pool<Workspace>& pool) {
     Session::clear(total_);
     const std::size_t chunks = chunk_count(batch.size());
-    const auto one = [&](std::size_t chunk, Gradients& sums) {
-      const auto workspace = pool.borrow();
-      const std::span<const std::uint32_t> indices = chunk_of(batch, chunk);
-      store.load(indices, *workspace);
-      session_.forward(*workspace, static_cast<int>(indices.size()), true);
-      Session::clear(sums);
-      session_.backward(*workspace, labels_of(store, indices), static_cast<int>(batch.size()),
-                        sums);
-    };
-    if (partials_.size() == 1) {
-      for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-        one(chunk, partials_[0]);
-        Session::add(total_, partials_[0]);
-      }
-      return total_;
+    for (std::size_t first = 0; first < chunks; first += partials_.size()) {
+      const std::size_t wave = std::min(partials_.size(), chunks - first);
+      parallel_for(jobs_, wave, [&](std::size_t i) {
+        const auto workspace = pool.borrow();
+        const std::span<const std::uint32_t> indices = chunk_of(batch, first + i);
+        store.load(indices, *workspace);
+        session_.forward(*workspace, static_cast<int>(indices.size()), true);
+        Session::clear(partials_[i]);
+        session_.backward(*workspace, labels_of(store, indices), static_cast<int>(batch.size()),
+                          partials_[i]);
+      });
+      for (std::size_t i = 0; i < wave; ++i) Session::add(total_, partials_[i]);
     }
-    parallel_for(jobs_, chunks, [&](std::size_t chunk) { one(chunk, partials_[chunk]); });
-    for (std::size_t chunk = 0; chunk < chunks; ++chunk) Session::add(total_, partials_[chunk]);
     return total_;
   }
 

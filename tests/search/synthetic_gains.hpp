@@ -25,7 +25,8 @@ struct GainShape {
 inline constexpr double kRatios[] = {0.125, 0.25, 0.5, 1.0};
 
 inline double normal(Rng& rng) {
-  return std::sqrt(-2.0 * std::log(1.0 - rng.uniform())) * std::cos(6.283185307179586 * rng.uniform());
+  return std::sqrt(-2.0 * std::log(1.0 - rng.uniform())) *
+         std::cos(6.283185307179586 * rng.uniform());
 }
 
 /// A problem over the graph's analytic terms, without constraints, gains by shape and seed.
@@ -60,8 +61,11 @@ inline search::Problem synthetic_problem(const cost::AdditiveTerms& memory,
 }
 
 inline search::Constraint memory_limit(const cost::AdditiveTerms& terms, std::int64_t kib) {
-  return {"analytic memory", kib * 8192,
-          search::AdditiveCost{terms.base, terms.by_depth, terms.by_ratio}, "bits", {}};
+  return {"analytic memory",
+          kib * 8192,
+          search::AdditiveCost{terms.base, terms.by_depth, terms.by_ratio},
+          "bits",
+          {}};
 }
 
 }  // namespace espalier::testing

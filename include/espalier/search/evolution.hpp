@@ -24,7 +24,7 @@ struct EvolutionOptions {
   int population = 48;           ///< individuals; at least 2
   int max_generations = 400;     ///< at most so many generations in all
   int stagnation = 12;           ///< generations without a better best before a restart
-  int restarts = 4;              ///< times the population is drawn anew; then the search ends
+  int restarts = 4;              ///< restarts in a row without a better best that end the search
   int elite = 4;                 ///< best individuals that survive whatever their depth
   int tournament = 3;            ///< individuals drawn for each parent
   double crossover_rate = 0.8;   ///< chance that a child has two parents
