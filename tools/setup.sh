@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Espalier is built and tested with, by Debian package name. Safe to run again.
 #   tools/setup.sh          what building, testing and the demo need
+#   tools/setup.sh --slow   also ONNX Runtime (npm), the oracle of some slow tests
 #   tools/setup.sh --train  also what the offline scripts in tools/ need (PyTorch)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +15,8 @@ packages=(
 )
 if [[ "${1:-}" == --train ]]; then
   packages+=(python3-torch python3-onnx python3-numpy)
+elif [[ "${1:-}" == --slow ]] && ! command -v npm >/dev/null; then
+  packages+=(nodejs npm)
 fi
 
 missing=()
@@ -30,8 +33,7 @@ if ((${#missing[@]} > 0)); then
 fi
 echo "setup: ${#packages[@]} packages present, ${#missing[@]} of them installed now"
 
-# ONNX Runtime is an oracle of the tests, not a dependency: without it they skip what needs it.
-if [[ ! -d node_modules/onnxruntime-node ]] && command -v npm >/dev/null; then
+if [[ "${1:-}" == --slow && ! -d node_modules/onnxruntime-node ]]; then
   npm install --prefix . --no-save --ignore-scripts --no-audit --no-fund --silent \
     onnxruntime-node@1.22.0 >/dev/null ||
     echo "setup: ONNX Runtime is not available; its tests will be skipped" >&2

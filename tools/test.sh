@@ -7,9 +7,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=release
 selection=(--label-exclude slow)
+setup=()
 for argument in "$@"; do
   case "$argument" in
-    --slow) selection=() ;;
+    --slow)
+      selection=()
+      setup=(--slow)
+      ;;
     --sanitize) preset=asan-ubsan ;;
     *) echo "usage: tools/test.sh [--slow] [--sanitize]" >&2; exit 2 ;;
   esac
@@ -26,7 +30,7 @@ else
   echo "test: ESPALIER_SHARED names no folder; tests on the published models will be skipped" >&2
 fi
 
-tools/setup.sh
+tools/setup.sh "${setup[@]}"
 /usr/bin/python3 tools/check_layers.py
 tools/build.sh "$preset"
 ctest --test-dir "build/$preset" --output-on-failure --parallel "$(nproc)" "${selection[@]}"

@@ -58,9 +58,11 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "espalier: %s\n", error.what());
     return static_cast<int>(ErrorKind::kMissingInput);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "espalier: %s; see %s --help\n", error.what(),
-                 full_name(chosen(app)).c_str());
-    return static_cast<int>(ErrorKind::kUsage);
+    // What a missing argument was misspelt as says more than that it is missing.
+    const CLI::App* command = chosen(app);
+    const std::vector<std::string> unknown = command->remaining();
+    const std::string what = unknown.empty() ? error.what() : "unexpected '" + unknown[0] + "'";
+    return report({ErrorKind::kUsage, what + "; see " + full_name(command) + " --help"});
   }
   for (const auto& command : commands) {
     if (!command.app->parsed()) continue;

@@ -6,6 +6,8 @@
 namespace espalier::testing {
 namespace {
 
+using ::testing::HasSubstr;
+
 class ConfigTest : public Workspace {
  protected:
   ConfigTest() {
@@ -84,6 +86,15 @@ TEST_F(ConfigTest, RepeatsTrainingAndSearch) {
   const Json found = Json::parse(succeed({"search", "--config", "config.toml"}).out);
   EXPECT_EQ(found["solver"], "exact");
   EXPECT_EQ(found["front"].size(), 2U);
+}
+
+TEST_F(ConfigTest, ThePublishedRecipeIsRead) {
+  const std::string recipe = std::string(ESPALIER_CONFIGS) + "/published-recipe.toml";
+  const std::string config = print_config({"train", "model.onnx", "--plan", "p", "--train", "a",
+                                           "--test", "b", "--config", recipe, "--epochs", "2"});
+  EXPECT_THAT(config, HasSubstr("limit-train=5000\n"));
+  EXPECT_THAT(config, HasSubstr("subset=\"first\"\n"));
+  EXPECT_THAT(config, HasSubstr("epochs=2\n"));
 }
 
 TEST_F(ConfigTest, WrongFilesAreRefused) {
