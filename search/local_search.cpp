@@ -49,19 +49,31 @@ struct Exchange {
 // All moves from one candidate, best gain first, with their estimated changes of cost.
 class LocalSearch::Neighbourhood {
  public:
-  Neighbourhood(const Solution& solution, bool move_depth, const Problem& problem,
+  /// `prune`: whether the estimates are exact, so that a move that another of the same layer
+  /// dominates, or that gains and saves nothing, can be left out.
+  Neighbourhood(const Solution& solution, bool move_depth, bool prune, const Problem& problem,
                 const CostEstimates& estimates)
       : problem_(problem), estimates_(estimates), candidate_(solution.candidate) {
     for (std::size_t c = 0; c < problem.constraints.size(); ++c) {
       slack_.push_back(problem.constraints[c].limit - solution.costs[c]);
     }
     const int deepest = move_depth ? estimates.depths().back() : candidate_.depth;
-    for (int layer = problem.layers - deepest; layer < problem.layers; ++layer) add_options(layer);
+    for (int layer = problem.layers - deepest; layer < problem.layers; ++layer) {
+      const std::size_t first = moves_.size();
+      add_options(layer);
+      if (prune) remove_dominated(first);
+    }
     if (move_depth) add_depths();
     std::sort(moves_.begin(), moves_.end(), [](const Move& a, const Move& b) {
       if (a.gain != b.gain) return a.gain > b.gain;
       return a.layer != b.layer ? a.layer < b.layer : a.target < b.target;
     });
+    most_saved_.assign(slack_.size(), 0);
+    for (const Move& move : moves_) {
+      for (std::size_t c = 0; c < slack_.size(); ++c) {
+        most_saved_[c] = std::min(most_saved_[c], costs_[move.costs + c]);
+      }
+    }
   }
 
   // The most gain above `least` that the slack allows; first is -1 when there is none.
@@ -74,6 +86,7 @@ class LocalSearch::Neighbourhood {
       if (move(i).gain > best.gain && allowed_alone(move(i)) && fits(move(i), nullptr)) {
         offer({i, -1, move(i).gain});
       }
+      if (!some_partner_may_fit(move(i))) continue;
       for (int j = i + 1; j < size(); ++j) {
         const double gain = move(i).gain + move(j).gain;
         if (gain <= best.gain) break;
@@ -107,6 +120,36 @@ class LocalSearch::Neighbourhood {
                          estimates_.of_option(c, layer, current));
       }
     }
+  }
+
+  // Whether `a` gains and saves at least as much as `b`; staying as it is counts as a move.
+  [[nodiscard]] bool dominates(const Move* a, const Move& b) const {
+    if ((a == nullptr ? 0.0 : a->gain) < b.gain) return false;
+    for (std::size_t c = 0; c < slack_.size(); ++c) {
+      if ((a == nullptr ? 0 : costs_[a->costs + c]) > costs_[b.costs + c]) return false;
+    }
+    return true;
+  }
+
+  // Of equal moves the first stays.
+  void remove_dominated(std::size_t first) {
+    std::size_t kept = first;
+    for (std::size_t i = first; i < moves_.size(); ++i) {
+      bool useless = dominates(nullptr, moves_[i]);
+      for (std::size_t j = first; j < kept; ++j) useless |= dominates(&moves_[j], moves_[i]);
+      for (std::size_t j = i + 1; j < moves_.size(); ++j) {
+        useless |= dominates(&moves_[j], moves_[i]) && !dominates(&moves_[i], moves_[j]);
+      }
+      if (!useless) moves_[kept++] = moves_[i];
+    }
+    moves_.resize(kept);
+  }
+
+  [[nodiscard]] bool some_partner_may_fit(const Move& move) const {
+    for (std::size_t c = 0; c < slack_.size(); ++c) {
+      if (costs_[move.costs + c] + most_saved_[c] > slack_[c]) return false;
+    }
+    return true;
   }
 
   void add_depths() {
@@ -162,6 +205,7 @@ class LocalSearch::Neighbourhood {
   const CostEstimates& estimates_;
   const Candidate& candidate_;
   std::vector<std::int64_t> slack_;
+  std::vector<std::int64_t> most_saved_;  ///< by any one move, as a negative cost
   std::vector<Move> moves_;
   std::vector<std::int64_t> costs_;  ///< [move][constraint]
 };
@@ -283,7 +327,8 @@ void LocalSearch::improve(Solution& solution, bool move_depth) const {
 }
 
 bool LocalSearch::improve_once(Solution& solution, bool move_depth, int& confirmations) const {
-  const Neighbourhood neighbourhood(solution, move_depth, problem_, estimates_);
+  const Neighbourhood neighbourhood(solution, move_depth, !evaluator_.has_functions(), problem_,
+                                    estimates_);
   std::vector<Exchange> rejected;
   for (;;) {
     const Exchange exchange = neighbourhood.best(tolerance_, rejected);

@@ -178,7 +178,10 @@ Status run(const Options& options) {
   }
   ESPALIER_TRY(const contribution::Profile profile,
                contribution::analyze(network, sets.training, sets.validation, analysis));
+  std::error_code ignored;
   if (profile.bias.front().diverged > 0) {
+    // Another --lr makes another analysis, which these trials are no part of.
+    std::filesystem::remove(analysis.journal, ignored);
     return Error{ErrorKind::kUsage,
                  fmt::format("training the head alone diverged, so there is nothing to measure "
                              "gains against; lower --lr (now {})",
@@ -186,7 +189,6 @@ Status run(const Options& options) {
   }
   const Json document = contribution::to_json(profile);
   ESPALIER_CHECK_OK(write_json(options.out, document));
-  std::error_code ignored;
   std::filesystem::remove(analysis.journal, ignored);
   if (options.out != "-") print(options.common, table(profile));
   return write_report(options.common, document);

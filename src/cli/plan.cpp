@@ -70,8 +70,12 @@ Status import_published(const Options& options) {
 }
 
 Json to_json(const cost::ConvMemory& m) {
-  return {{"conv", m.conv},           {"bias_bits", m.bias_bits},   {"weight_bits", m.weight_bits},
-          {"mask_bits", m.mask_bits}, {"input_bits", m.input_bits}, {"total_bits", m.total_bits()},
+  return {{"conv", m.conv},
+          {"bias_bits", m.bias_bits},
+          {"weight_bits", m.weight_bits},
+          {"mask_bits", m.mask_bits},
+          {"input_bits", m.input_bits},
+          {"total_bits", m.total_bits()},
           {"total_bytes", static_cast<double>(m.total_bits()) / 8}};
 }
 

@@ -154,7 +154,8 @@ std::string journal_header(const Profile& profile) {
 
 plan::UpdatePlan trial_plan(const ir::Graph& graph, const TrialSpec& spec) {
   plan::UpdatePlan plan = *plan::bias_only(graph, spec.depth);
-  if (spec.conv >= 0) plan.weights.push_back(plan::make_weight_update(graph, spec.conv, spec.ratio));
+  if (spec.conv >= 0)
+    plan.weights.push_back(plan::make_weight_update(graph, spec.conv, spec.ratio));
   return plan;
 }
 
@@ -203,9 +204,8 @@ AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t train
     session.backward(workspace, labels, train::kChunk, gradients);
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
-  const double rate =
-      static_cast<double>(cost::training_macs(plan, network.graph()).total()) * train::kChunk /
-      seconds;
+  const double rate = static_cast<double>(cost::training_macs(plan, network.graph()).total()) *
+                      train::kChunk / seconds;
   result.seconds = result.macs / rate / std::max(1, options.jobs);
   return result;
 }
@@ -288,16 +288,15 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
                               ? network.convs()[static_cast<std::size_t>(first)]
                               : static_cast<int>(graph.ops.size());
           stores = chain.at(cut, options.jobs);
-          session.emplace(network, plan,
-                          train::fresh_head(graph.head.features, training.classes(),
-                                            wanted[index].seed),
-                          stores.training->cut());
+          session.emplace(
+              network, plan,
+              train::fresh_head(graph.head.features, training.classes(), wanted[index].seed),
+              stores.training->cut());
         }
         train::Recipe recipe = options.recipe;
         recipe.seed = wanted[index].seed;
-        const Result<train::TrainResult> result =
-            train::train(*session, *stores.training, *stores.validation, recipe,
-                         {.jobs = jobs_inside});
+        const Result<train::TrainResult> result = train::train(
+            *session, *stores.training, *stores.validation, recipe, {.jobs = jobs_inside});
         const std::lock_guard lock(mutex);
         if (!result.ok()) {
           if (!failure) failure = result.error();
@@ -311,14 +310,14 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
     });
     if (failure) {
       if (failure->kind != ErrorKind::kInterrupted) return *failure;
-      const auto done = static_cast<std::int64_t>(
-          std::count_if(results.begin(), results.end(), [](const auto& r) { return r.has_value(); }));
-      return Error{ErrorKind::kInterrupted,
-                   fmt::format("interrupted after {} of {} trials{}", done, wanted.size(),
-                               options.journal.empty()
-                                   ? ""
-                                   : "; run the same command again to continue from " +
-                                         options.journal.string())};
+      const auto done = static_cast<std::int64_t>(std::count_if(
+          results.begin(), results.end(), [](const auto& r) { return r.has_value(); }));
+      return Error{
+          ErrorKind::kInterrupted,
+          fmt::format("interrupted after {} of {} trials{}", done, wanted.size(),
+                      options.journal.empty() ? ""
+                                              : "; run the same command again to continue from " +
+                                                    options.journal.string())};
     }
   }
 

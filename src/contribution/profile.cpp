@@ -95,8 +95,8 @@ Estimate estimate(const std::vector<double>& values) {
 
 void summarise(Profile& profile, int conv_count) {
   std::vector<BySeed> bias(static_cast<std::size_t>(conv_count) + 1);
-  std::vector<std::vector<BySeed>> weight(
-      static_cast<std::size_t>(conv_count), std::vector<BySeed>(profile.ratios.size()));
+  std::vector<std::vector<BySeed>> weight(static_cast<std::size_t>(conv_count),
+                                          std::vector<BySeed>(profile.ratios.size()));
   std::vector<double> accuracy;
   std::vector<double> loss;
   for (const Trial& trial : profile.trials) {
@@ -189,15 +189,15 @@ Result<Profile> profile_from_json(const Json& document, const ir::Graph& graph,
   ESPALIER_TRY(profile.model, json_field<std::string>(model, "name", where));
   ESPALIER_TRY(profile.model_sha256, json_field<std::string>(model, "sha256", where));
   if (profile.model_sha256 != graph.sha256) {
-    return bad(where, fmt::format("measured on '{}' (SHA-256 {:.12}), not on '{}' ({:.12}); analyze "
-                                  "this model or name the other one",
-                                  profile.model, profile.model_sha256, graph.name, graph.sha256));
+    return bad(where,
+               fmt::format("measured on '{}' (SHA-256 {:.12}), not on '{}' ({:.12}); analyze "
+                           "this model or name the other one",
+                           profile.model, profile.model_sha256, graph.name, graph.sha256));
   }
   ESPALIER_TRY(profile.tool_version, json_field<std::string>(document, "tool_version", where));
   ESPALIER_TRY(profile.data, json_field<Json>(document, "data", where));
   ESPALIER_TRY(const Json recipe, json_field<Json>(document, "recipe", where));
-  ESPALIER_TRY(profile.recipe,
-               train::recipe_from_json(recipe, fmt::format("{}: recipe", where)));
+  ESPALIER_TRY(profile.recipe, train::recipe_from_json(recipe, fmt::format("{}: recipe", where)));
   for (const char* key : {"seeds", "ratios", "trials"}) {
     ESPALIER_TRY(const Json list, json_field<Json>(document, key, where));
     if (!list.is_array()) return bad(where, fmt::format("'{}' must be a list", key));

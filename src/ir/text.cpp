@@ -7,8 +7,8 @@ namespace espalier::ir {
 namespace {
 
 std::string window_text(const Window& w) {
-  return fmt::format("kernel={}x{} stride={}x{} pad={},{},{},{}", w.kernel_h, w.kernel_w, w.stride_h,
-                     w.stride_w, w.pad_top, w.pad_left, w.pad_bottom, w.pad_right);
+  return fmt::format("kernel={}x{} stride={}x{} pad={},{},{},{}", w.kernel_h, w.kernel_w,
+                     w.stride_h, w.stride_w, w.pad_top, w.pad_left, w.pad_bottom, w.pad_right);
 }
 
 template <typename T>
@@ -19,8 +19,8 @@ std::string digest(const std::vector<T>& values) {
 }
 
 std::string params_text(const Conv2D& conv) {
-  return fmt::format(" {} groups={} weights={}#{} bias={}#{}", window_text(conv.window), conv.groups,
-                     conv.weights.size(), digest(conv.weights), conv.bias.size(),
+  return fmt::format(" {} groups={} weights={}#{} bias={}#{}", window_text(conv.window),
+                     conv.groups, conv.weights.size(), digest(conv.weights), conv.bias.size(),
                      digest(conv.bias));
 }
 std::string params_text(const Add&) { return ""; }
@@ -39,8 +39,8 @@ std::string tensor_text(const Tensor& t) {
 }  // namespace
 
 std::string to_text(const Graph& graph) {
-  std::string text = fmt::format("graph {}\ninput {}\n", graph.name,
-                                 tensor_text(graph.tensor(graph.input)));
+  std::string text =
+      fmt::format("graph {}\ninput {}\n", graph.name, tensor_text(graph.tensor(graph.input)));
   int conv_index = 0;
   for (const Op& op : graph.ops) {
     std::string operands;

@@ -71,8 +71,8 @@ class Verifier {
       }
       if (!(*shape == graph_.tensor(op.output).shape)) problem(where + ": output shape is wrong");
       if (op.clamp_low < -128 || op.clamp_high > 127 || op.clamp_low > op.clamp_high) {
-        problem(fmt::format("{}: clamp {}..{} is not within int8", where, op.clamp_low,
-                            op.clamp_high));
+        problem(
+            fmt::format("{}: clamp {}..{} is not within int8", where, op.clamp_low, op.clamp_high));
       }
       std::visit([&](const auto& params) { check(params, op, where); }, op.params);
       defined[static_cast<std::size_t>(op.output)] = true;
@@ -88,10 +88,9 @@ class Verifier {
 
   void check(const Conv2D& conv, const Op& op, const std::string& where) {
     const auto out = static_cast<std::size_t>(conv.out_channels);
-    const std::size_t weights =
-        out * static_cast<std::size_t>(conv.window.kernel_h) *
-        static_cast<std::size_t>(conv.window.kernel_w) *
-        static_cast<std::size_t>(conv.in_per_group());
+    const std::size_t weights = out * static_cast<std::size_t>(conv.window.kernel_h) *
+                                static_cast<std::size_t>(conv.window.kernel_w) *
+                                static_cast<std::size_t>(conv.in_per_group());
     if (conv.weights.size() != weights || conv.weight_scales.size() != out ||
         conv.bias.size() != out) {
       problem(where + ": weights, scales or bias have the wrong size");

@@ -35,7 +35,9 @@ struct ChannelRange {
   int count = 0;
   std::span<const int> listed;  // instead of first..first+count-1, when not empty
 
-  [[nodiscard]] int size() const { return listed.empty() ? count : static_cast<int>(listed.size()); }
+  [[nodiscard]] int size() const {
+    return listed.empty() ? count : static_cast<int>(listed.size());
+  }
 };
 
 // Rows [first, first + rows) of the patch matrix of one sample: row = output pixel, column =
@@ -65,8 +67,8 @@ void patches(const ConvGeometry& g, const std::int8_t* x, int zero_point, Channe
           }
         } else {
           for (int c = 0; c < channels; ++c) {
-            row[c] = static_cast<float>(pixel[range.listed[static_cast<std::size_t>(c)]] -
-                                        zero_point);
+            row[c] =
+                static_cast<float>(pixel[range.listed[static_cast<std::size_t>(c)]] - zero_point);
           }
         }
       }
@@ -308,8 +310,8 @@ void conv_backward_input(const ConvGeometry& g, int samples, const float* gradie
   // Patch gradients, scattered back in the order of output pixels.
   if (!accumulate) std::fill(dx, dx + samples * in_size, 0.0F);
   const int stride = padded(fan_in);
-  float* columns =
-      at_least(scratch.columns, static_cast<std::size_t>(kTileRows) * static_cast<std::size_t>(stride));
+  float* columns = at_least(scratch.columns,
+                            static_cast<std::size_t>(kTileRows) * static_cast<std::size_t>(stride));
   gemm.c = columns;
   gemm.c_row = stride;
   const int channels = g.in_per_group();
@@ -395,8 +397,8 @@ void conv_backward_weights(const ConvGeometry& g, const WeightGradientLayout& la
     DepthwiseArgs args = depthwise_args(g);
     args.channels = layout.stride();
     args.dw = dw;
-    float* wide = at_least(scratch.patches,
-                           static_cast<std::size_t>(in_pixels) * static_cast<std::size_t>(args.channels));
+    float* wide = at_least(scratch.patches, static_cast<std::size_t>(in_pixels) *
+                                                static_cast<std::size_t>(args.channels));
     args.x = wide;
     for (int s = 0; s < samples; ++s) {
       if (listed.empty()) {

@@ -50,8 +50,9 @@ int rounded_mean(std::int32_t sum, std::int32_t count, ir::HalfRounding rounding
   const std::int32_t magnitude = sum < 0 ? -sum : sum;
   std::int32_t quotient = magnitude / count;
   const std::int32_t twice = 2 * (magnitude % count);
-  const bool up = twice > count || (twice == count && (rounding == ir::HalfRounding::kAwayFromZero ||
-                                                       quotient % 2 != 0));
+  const bool up =
+      twice > count ||
+      (twice == count && (rounding == ir::HalfRounding::kAwayFromZero || quotient % 2 != 0));
   if (up) ++quotient;
   return sum < 0 ? -quotient : quotient;
 }

@@ -96,8 +96,7 @@ void run(const ir::Conv2D& conv, const Context& k, Maps inputs, Forward& result)
 
 void run_rescaling(const Context& k, Maps inputs, Forward& result) {
   const bool two = inputs.size() > 1;
-  const ir::FixedPointPair fixed =
-      ir::make_fixed_point_pair(k.factor(0), two ? k.factor(1) : 0.0);
+  const ir::FixedPointPair fixed = ir::make_fixed_point_pair(k.factor(0), two ? k.factor(1) : 0.0);
   for (std::size_t i = 0; i < result.output.size(); ++i) {
     std::int64_t sum =
         std::int64_t{inputs[0][i] - k.in_quantization(0).zero_point} * fixed.multiplier_a;

@@ -136,13 +136,11 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
     figures.emplace_back();
     return solve(at, options, warm_start, figures.back());
   };
-  ESPALIER_TRY(const search::ParetoFront front,
-               search::pareto_front(problem, 0, limits, solver));
+  ESPALIER_TRY(const search::ParetoFront front, search::pareto_front(problem, 0, limits, solver));
   std::vector<Selected> result;
   for (std::size_t i = 0; i < front.points.size(); ++i) {
     const search::ParetoPoint& point = front.points[i];
-    Selected selected =
-        describe(graph, profile, Bytes{point.limit / 8}, point.solution, options);
+    Selected selected = describe(graph, profile, Bytes{point.limit / 8}, point.solution, options);
     selected.seconds = figures[i].seconds;
     selected.evaluations = figures[i].evaluations;
     search::Problem proven = problem;

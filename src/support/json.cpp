@@ -41,8 +41,8 @@ Result<Json> read_json(const std::filesystem::path& path, std::string_view schem
   ESPALIER_TRY(Json document, parse_json(text, path.string()));
   ESPALIER_TRY(const std::string found, json_field<std::string>(document, "schema", path.string()));
   if (found != schema) {
-    return Error{ErrorKind::kBadInput, fmt::format("{}: schema is '{}', expected '{}'",
-                                                   path.string(), found, schema)};
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: schema is '{}', expected '{}'", path.string(), found, schema)};
   }
   return document;
 }

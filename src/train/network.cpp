@@ -15,7 +15,7 @@ Network::Network(ir::Graph graph) : graph_(std::move(graph)), convs_(ir::conv_op
     const ir::Shape out = graph_.tensor(op.output).shape;
     if (const auto* conv = std::get_if<ir::Conv2D>(&op.params)) {
       prepared.conv = conv_index++;
-      prepared.geometry = {in,         out,          stride(op.inputs[0]), stride(op.output),
+      prepared.geometry = {in,           out,         stride(op.inputs[0]), stride(op.output),
                            conv->window, conv->groups};
       const std::vector<float> weights(conv->weights.begin(), conv->weights.end());
       prepared.weights.pack(prepared.geometry, weights, true);

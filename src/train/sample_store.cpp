@@ -56,7 +56,8 @@ std::shared_ptr<const SampleStore> SampleStore::advance(const Network& network, 
   const std::size_t chunks = (labels_.size() + kChunk - 1) / kChunk;
   parallel_for(jobs, chunks, [&](std::size_t chunk) {
     const auto workspace = pool.borrow();
-    std::vector<std::uint32_t> indices(std::min<std::size_t>(kChunk, labels_.size() - chunk * kChunk));
+    std::vector<std::uint32_t> indices(
+        std::min<std::size_t>(kChunk, labels_.size() - chunk * kChunk));
     std::iota(indices.begin(), indices.end(), static_cast<std::uint32_t>(chunk * kChunk));
     load(indices, *workspace);
     session.forward_ops(*workspace, static_cast<int>(indices.size()), cut, false);

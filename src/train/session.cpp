@@ -23,9 +23,9 @@ float round_half_even(float x) {
 
 std::int32_t round_to_int32(float x) {
   const double rounded = std::nearbyint(static_cast<double>(x));
-  return static_cast<std::int32_t>(std::clamp(
-      rounded, static_cast<double>(std::numeric_limits<std::int32_t>::min()),
-      static_cast<double>(std::numeric_limits<std::int32_t>::max())));
+  return static_cast<std::int32_t>(
+      std::clamp(rounded, static_cast<double>(std::numeric_limits<std::int32_t>::min()),
+                 static_cast<double>(std::numeric_limits<std::int32_t>::max())));
 }
 
 // gradient / scale^2; dead channels have no gradient and a scale whose square may vanish.
@@ -72,7 +72,8 @@ Workspace::Workspace(const Session& session) : slot_of_tensor_(session.slot_of_t
 }
 
 float* Workspace::gradient(ir::TensorId tensor) {
-  return gradient_slots_[static_cast<std::size_t>(slot_of_tensor_[static_cast<std::size_t>(tensor)])]
+  return gradient_slots_[static_cast<std::size_t>(
+                             slot_of_tensor_[static_cast<std::size_t>(tensor)])]
       .data();
 }
 
@@ -233,8 +234,7 @@ struct Session::ForwardStep {
 
 void Session::forward_ops(Workspace& workspace, int samples, int end, bool masks) const {
   for (auto op = static_cast<std::size_t>(cut_); op < static_cast<std::size_t>(end); ++op) {
-    std::visit(ForwardStep{*this, op, workspace, samples, masks},
-               network_->graph().ops[op].params);
+    std::visit(ForwardStep{*this, op, workspace, samples, masks}, network_->graph().ops[op].params);
   }
 }
 
@@ -315,7 +315,8 @@ struct Session::BackwardStep {
     if (id == graph.features) return true;
     for (std::size_t later = op + 1; later < graph.ops.size(); ++later) {
       const auto& inputs = graph.ops[later].inputs;
-      if (session.active_op_[later] && std::find(inputs.begin(), inputs.end(), id) != inputs.end()) {
+      if (session.active_op_[later] &&
+          std::find(inputs.begin(), inputs.end(), id) != inputs.end()) {
         return true;
       }
     }
@@ -331,10 +332,9 @@ struct Session::BackwardStep {
                          trained != nullptr && trained->bias ? sums.bias.data() : nullptr);
     if (observer != nullptr) observer->after(static_cast<int>(op), dy);
     if (trained != nullptr && trained->weights) {
-      kernels::conv_backward_weights(prepared.geometry, trained->layout, samples,
-                                     workspace.activation(x),
-                                     graph.tensor(x).quantization.zero_point, dy,
-                                     sums.weights.data(), workspace.scratch_);
+      kernels::conv_backward_weights(
+          prepared.geometry, trained->layout, samples, workspace.activation(x),
+          graph.tensor(x).quantization.zero_point, dy, sums.weights.data(), workspace.scratch_);
     }
     if (wanted(x)) {
       kernels::conv_backward_input(prepared.geometry, samples, dy, session.weights(op),

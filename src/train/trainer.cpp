@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <numeric>
 #include <span>
 
@@ -12,6 +11,12 @@
 
 namespace espalier::train {
 namespace {
+
+// A mean loss that no working network has: logits of this size mean that training has blown up.
+constexpr double kDivergedLoss = 1e4;
+
+// False for NaN as well.
+bool usable(double loss) { return loss <= kDivergedLoss; }
 
 std::size_t chunk_count(std::size_t samples) { return (samples + kChunk - 1) / kChunk; }
 
@@ -26,8 +31,8 @@ std::vector<int> labels_of(const SampleStore& store, std::span<const std::uint32
   return labels;
 }
 
-// Gradients of one batch: partial sums chunk by chunk, added in the order of the chunks. Threads work
-// on a wave of chunks at a time, which bounds the memory of partial sums whatever the batch.
+// Gradients of one batch: partial sums chunk by chunk, added in the order of the chunks. Threads
+// work on a wave of chunks at a time, which bounds the memory of partial sums whatever the batch.
 class BatchGradients {
  public:
   BatchGradients(const Session& session, std::size_t max_chunks, int jobs)
@@ -122,7 +127,8 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
       const Gradients& sums = gradients.run(training, indices, pool);
       const float rate =
           learning_rate_at(recipe, step, steps, static_cast<std::int64_t>(steps_per_epoch));
-      if (!std::isfinite(sums.loss) || !session.update(sums, rate, recipe.qas)) {
+      if (!usable(sums.loss / static_cast<double>(indices.size())) ||
+          !session.update(sums, rate, recipe.qas)) {
         result.diverged = true;
         result.diverged_step = step;
         break;
@@ -139,7 +145,7 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
     const bool last = epoch + 1 == recipe.epochs;
     if (last || options.test_every_epoch) {
       result.test = evaluate_with(session, test, options.jobs, pool);
-      if (!std::isfinite(result.test.loss)) {
+      if (!usable(result.test.loss)) {
         result.diverged = true;
         result.diverged_step = step;
       }

@@ -67,7 +67,7 @@ TEST_F(BadInputTest, Models) {
   write("empty.onnx", "");
   inspect_fails("empty.onnx", {"empty.onnx: the file is empty"});
   std::filesystem::create_directory(path("folder.onnx"));
-  inspect_fails("folder.onnx", {"folder.onnx: is not a file"});
+  inspect_fails("folder.onnx", {"folder.onnx: is a directory"});
   fail(kMissing, {"inspect", "nowhere.onnx"}, {"nowhere.onnx: cannot be opened"});
 }
 

@@ -362,6 +362,18 @@ TEST_F(CliTest, AFullStandardOutputIsNoticed) {
   }
 }
 
+TEST_F(CliTest, AFullDiskCostsNoTrial) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full";
+  std::filesystem::create_symlink("/dev/full", path("profile.json"));
+  const Arguments analyze =
+      Arguments{"analyze", "model.onnx", "--out", "profile.json"} + kAnalyzeTiny;
+  const Finished full = run(analyze);
+  EXPECT_EQ(full.exit_code, 73);
+  EXPECT_THAT(full.err, HasSubstr("espalier: profile.json: cannot be written"));
+  std::filesystem::remove(path("profile.json"));
+  EXPECT_THAT(succeed(analyze).err, HasSubstr("7 of 7 trials resumed"));
+}
+
 TEST_F(CliTest, PublishedPlanOfMcunet) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   const std::string model = (shared / "models/mcunet-5fps.onnx").string();

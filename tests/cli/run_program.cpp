@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <stdexcept>
 #include <system_error>
 #include <thread>
 

@@ -73,10 +73,10 @@ TEST_F(Analysis, MeasuresWhatSingleTrainingsMeasure) {
   ASSERT_TRUE(profile.ok()) << profile.error().message();
   ASSERT_EQ(profile->trials.size(), 3U);
   // Each trial again, alone, from uncached inputs.
-  const auto training = *train::SampleStore::from_samples(
-      network_, toy_samples(network_.graph(), 40, 1), 1);
-  const auto validation = *train::SampleStore::from_samples(
-      network_, toy_samples(network_.graph(), 24, 2), 1);
+  const auto training =
+      *train::SampleStore::from_samples(network_, toy_samples(network_.graph(), 40, 1), 1);
+  const auto validation =
+      *train::SampleStore::from_samples(network_, toy_samples(network_.graph(), 24, 2), 1);
   for (const Trial& trial : profile->trials) {
     train::Session session(network_, trial_plan(network_.graph(), trial.spec),
                            train::fresh_head(network_.graph().head.features, 4, 3), 0);

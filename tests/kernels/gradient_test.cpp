@@ -42,7 +42,8 @@ double smooth_output(const ir::Graph& graph, const ir::Op& op, const Point& at, 
         const int x = ox * conv->window.stride_w + kx - conv->window.pad_left;
         if (y < 0 || x < 0 || y >= in.height || x >= in.width) continue;
         for (int c = 0; c < per_group; ++c) {
-          const int w = ((oc * conv->window.kernel_h + ky) * conv->window.kernel_w + kx) * per_group + c;
+          const int w =
+              ((oc * conv->window.kernel_h + ky) * conv->window.kernel_w + kx) * per_group + c;
           acc += (value(0, y, x, group * per_group + c) - qx.zero_point) *
                  at.weights[static_cast<std::size_t>(w)];
         }
@@ -53,7 +54,8 @@ double smooth_output(const ir::Graph& graph, const ir::Op& op, const Point& at, 
                static_cast<double>(qy.scale) +
            qy.zero_point;
   }
-  if (std::holds_alternative<ir::Add>(op.params) || std::holds_alternative<ir::Rescale>(op.params)) {
+  if (std::holds_alternative<ir::Add>(op.params) ||
+      std::holds_alternative<ir::Rescale>(op.params)) {
     double real = 0;
     for (std::size_t i = 0; i < op.inputs.size(); ++i) {
       const ir::Quantization q = graph.tensor(op.inputs[i]).quantization;
@@ -62,8 +64,8 @@ double smooth_output(const ir::Graph& graph, const ir::Op& op, const Point& at, 
     return real / static_cast<double>(qy.scale) + qy.zero_point;
   }
   const bool mean = std::holds_alternative<ir::AveragePool>(op.params);
-  const ir::Window w = mean ? std::get<ir::AveragePool>(op.params).window
-                            : std::get<ir::MaxPool>(op.params).window;
+  const ir::Window w =
+      mean ? std::get<ir::AveragePool>(op.params).window : std::get<ir::MaxPool>(op.params).window;
   double sum = 0;
   double most = -1e9;
   int count = 0;
@@ -149,7 +151,8 @@ TEST_P(Gradient, OfEveryOpEqualsCentralDifferences) {
   const int channels = 2 * pick(1, 4);
   GraphBuilder b(seed, {pick(4, 7), pick(4, 7), channels});
   const int kernel = 1 + 2 * pick(0, 1);
-  const ir::TensorId x = b.conv(b.input(), channels, window(kernel, pick(1, 2), pick(0, kernel / 2)));
+  const ir::TensorId x =
+      b.conv(b.input(), channels, window(kernel, pick(1, 2), pick(0, kernel / 2)));
   const ir::TensorId depthwise = b.conv(x, channels, window(3, 1, 1), channels);
   const ir::TensorId grouped = b.conv(x, 2 * pick(1, 3), window(1, 1, 0), 2);
   const ir::TensorId sum = b.add(x, depthwise);

@@ -56,9 +56,9 @@ AlignedVector<T> widen_stride(const std::vector<std::vector<T>>& dense, int chan
   for (const std::vector<T>& map : dense) {
     for (std::size_t p = 0; p < map.size() / static_cast<std::size_t>(channels); ++p) {
       for (int c = 0; c < stride; ++c) {
-        out.push_back(c < channels ? map[p * static_cast<std::size_t>(channels) +
-                                         static_cast<std::size_t>(c)]
-                                   : T{});
+        out.push_back(
+            c < channels ? map[p * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c)]
+                         : T{});
       }
     }
   }
@@ -100,7 +100,7 @@ TEST_P(ConvKernels, AgreeWithReference) {
   const ir::Shape out = graph.tensor(y).shape;
   // The network input is dense, everything else padded: test both where both are possible.
   for (const int in_stride : {shape.in.channels, padded(shape.in.channels)}) {
-    const ConvGeometry geometry{shape.in,     out,          in_stride, padded(out.channels),
+    const ConvGeometry geometry{shape.in,     out,         in_stride, padded(out.channels),
                                 shape.window, shape.groups};
     Rng rng{11, static_cast<std::uint64_t>(in_stride)};
     std::vector<std::vector<std::int8_t>> x;
@@ -206,13 +206,13 @@ TEST_P(ConvKernels, AgreeWithReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, ConvKernels,
-    ::testing::Combine(::testing::Values("portable", "avx2", "avx512"),
-                       ::testing::ValuesIn(kConvShapes)),
-    [](const auto& case_info) {
-      return std::string(std::get<0>(case_info.param)) + "_" + std::get<1>(case_info.param).name;
-    });
+INSTANTIATE_TEST_SUITE_P(Shapes, ConvKernels,
+                         ::testing::Combine(::testing::Values("portable", "avx2", "avx512"),
+                                            ::testing::ValuesIn(kConvShapes)),
+                         [](const auto& case_info) {
+                           return std::string(std::get<0>(case_info.param)) + "_" +
+                                  std::get<1>(case_info.param).name;
+                         });
 
 // All variants give the same bits, also where sums do not fit a float exactly, and those bits are
 // close to a product in double by Eigen.
@@ -245,7 +245,8 @@ TEST(Kernels, VariantsAgreeToTheBit) {
           all.tables[i]->gemm(args, true);
           results.push_back(std::move(c));
         }
-        for (const auto& result : results) ASSERT_EQ(result, results[0]) << m << 'x' << n << 'x' << k;
+        for (const auto& result : results)
+          ASSERT_EQ(result, results[0]) << m << 'x' << n << 'x' << k;
         Eigen::MatrixXd left(m, k);
         Eigen::MatrixXd right(k, n);
         for (int r = 0; r < m; ++r) {

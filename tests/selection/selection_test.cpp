@@ -27,7 +27,9 @@ contribution::Profile random_profile(const ir::Graph& graph, std::uint64_t seed)
     p.trials.push_back({{depth, -1, 0, 0}, 0.5 + 0.01 * depth, 1.5 - 0.02 * depth});
     for (const double ratio : p.ratios) {
       const double gain = ratio * rng.uniform(-0.01, 0.08);
-      p.trials.push_back({{depth, conv, ratio, 0}, 0.5 + 0.01 * depth + gain, 1.4 - gain,
+      p.trials.push_back({{depth, conv, ratio, 0},
+                          0.5 + 0.01 * depth + gain,
+                          1.4 - gain,
                           conv == 2 && ratio == 1.0});
     }
   }
@@ -40,7 +42,8 @@ TEST(Selection, PlansFitTheirBudgetAndReachTheOptimum) {
   for (std::uint64_t seed = 0; seed < 10; ++seed) {
     const contribution::Profile profile = random_profile(graph, seed);
     for (const std::int64_t budget : {60, 400, 1500, 4000, 100000}) {
-      const Result<Selected> found = select(graph, profile, Bytes{budget}, {.metric = Metric::kAccuracy});
+      const Result<Selected> found =
+          select(graph, profile, Bytes{budget}, {.metric = Metric::kAccuracy});
       ASSERT_TRUE(found.ok()) << found.error().message();
       EXPECT_TRUE(plan::validate(found->plan, graph).ok());
       EXPECT_LE(cost::analytic_memory(found->plan, graph).total_bits, budget * 8);
@@ -48,14 +51,16 @@ TEST(Selection, PlansFitTheirBudgetAndReachTheOptimum) {
       ASSERT_TRUE(found->optimum.has_value());
       EXPECT_NEAR(found->objective, *found->optimum, 1e-12);
       // The objective is the sum of the profile's gains.
-      double sum = found->plan.bias_depth == 0
-                       ? 0.0
-                       : profile.bias[static_cast<std::size_t>(found->plan.bias_depth)].accuracy->mean;
+      double sum =
+          found->plan.bias_depth == 0
+              ? 0.0
+              : profile.bias[static_cast<std::size_t>(found->plan.bias_depth)].accuracy->mean;
       for (const plan::WeightUpdate& w : found->plan.weights) {
         const auto r = std::find(profile.ratios.begin(), profile.ratios.end(), w.ratio);
-        sum += profile.weight[static_cast<std::size_t>(w.conv)]
-                             [static_cast<std::size_t>(r - profile.ratios.begin())]
-                                 .accuracy->mean;
+        sum += profile
+                   .weight[static_cast<std::size_t>(w.conv)]
+                          [static_cast<std::size_t>(r - profile.ratios.begin())]
+                   .accuracy->mean;
         EXPECT_FALSE(w.conv == 2 && w.ratio == 1.0) << "diverged updates cannot be chosen";
       }
       EXPECT_NEAR(found->objective, sum, 1e-12);

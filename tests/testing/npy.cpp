@@ -37,8 +37,8 @@ Array<T> read_npy(const std::filesystem::path& path) {
   if (bytes.size() < 10 || bytes.compare(1, 5, "NUMPY") != 0) {
     throw std::runtime_error("not a .npy file: " + path.string());
   }
-  const std::size_t header_size = static_cast<unsigned char>(bytes[8]) +
-                                  256U * static_cast<unsigned char>(bytes[9]);
+  const std::size_t header_size =
+      static_cast<unsigned char>(bytes[8]) + 256U * static_cast<unsigned char>(bytes[9]);
   const std::string header = bytes.substr(10, header_size);
   const std::size_t data = 10 + header_size;
 

@@ -49,7 +49,7 @@ std::vector<T> to_nhwc(const Array<T>& nchw) {
 }  // namespace espalier::testing
 
 /// Skips a test visibly when the shared data is not there; otherwise declares `name`.
-#define ESPALIER_SHARED_DATA_OR_SKIP(name)                                                     \
-  const auto name##_optional = ::espalier::testing::shared_data();                             \
+#define ESPALIER_SHARED_DATA_OR_SKIP(name)                                                      \
+  const auto name##_optional = ::espalier::testing::shared_data();                              \
   if (!name##_optional) GTEST_SKIP() << "set ESPALIER_SHARED to the folder with the test data"; \
   const std::filesystem::path& name = *name##_optional

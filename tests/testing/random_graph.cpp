@@ -63,7 +63,8 @@ ir::TensorId GraphBuilder::add(ir::TensorId a, ir::TensorId b) {
 ir::TensorId GraphBuilder::rescale(ir::TensorId in, int clamp_low, int clamp_high) {
   const float scale =
       graph_.tensor(in).quantization.scale * static_cast<float>(rng_.uniform(0.5, 2.0));
-  const ir::TensorId out = push(ir::Rescale{}, {in}, {scale, static_cast<int>(rng_.below(41)) - 20});
+  const ir::TensorId out =
+      push(ir::Rescale{}, {in}, {scale, static_cast<int>(rng_.below(41)) - 20});
   graph_.ops.back().clamp_low = clamp_low;
   graph_.ops.back().clamp_high = clamp_high;
   return out;
@@ -103,7 +104,8 @@ ir::Window window(int kernel, int stride, int pad) {
 
 std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count) {
   std::vector<std::int8_t> values(count);
-  for (std::int8_t& v : values) v = static_cast<std::int8_t>(static_cast<int>(rng.below(256)) - 128);
+  for (std::int8_t& v : values)
+    v = static_cast<std::int8_t>(static_cast<int>(rng.below(256)) - 128);
   return values;
 }
 

@@ -22,17 +22,18 @@ inline data::Samples toy_samples(const ir::Graph& graph, std::int64_t count, std
     data::Image image{input.shape.height, input.shape.width, input.shape.channels, {}};
     for (std::int64_t p = 0; p < input.shape.elements(); ++p) {
       const int base = p % 3 == label % 3 ? 170 + label * 12 : 70;
-      image.pixels.push_back(static_cast<std::uint8_t>(base + static_cast<int>(rng.below(60)) - 30));
+      image.pixels.push_back(
+          static_cast<std::uint8_t>(base + static_cast<int>(rng.below(60)) - 30));
     }
     dataset.images.push_back(std::move(image));
     dataset.labels.push_back(label);
   }
   data::Preprocess preprocess;
   preprocess.identity = true;
-  return {std::move(dataset),
-          *data::make_pipeline(preprocess, input.shape.height, input.shape.width,
-                               input.shape.channels, input.quantization.scale,
-                               input.quantization.zero_point)};
+  return {
+      std::move(dataset),
+      *data::make_pipeline(preprocess, input.shape.height, input.shape.width, input.shape.channels,
+                           input.quantization.scale, input.quantization.zero_point)};
 }
 
 }  // namespace espalier::testing

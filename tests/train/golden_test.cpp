@@ -9,9 +9,9 @@
 
 #include "espalier/import/importer.hpp"
 #include "espalier/kernels/reference.hpp"
-#include "espalier/support/json.hpp"
-#include "espalier/support/file.hpp"
 #include "espalier/plan/published.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/support/json.hpp"
 #include "espalier/train/session.hpp"
 #include "testing/npy.hpp"
 
@@ -76,8 +76,8 @@ void put(const Network& network, ir::TensorId id, const std::vector<T>& dense, U
   const int stride = network.stride(id);
   for (std::size_t p = 0; p < dense.size() / static_cast<std::size_t>(channels); ++p) {
     for (int c = 0; c < channels; ++c) {
-      out[p * static_cast<std::size_t>(stride) + static_cast<std::size_t>(c)] = dense
-          [p * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c)];
+      out[p * static_cast<std::size_t>(stride) + static_cast<std::size_t>(c)] =
+          dense[p * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c)];
     }
   }
 }
@@ -139,15 +139,17 @@ TEST(GoldenForward, FastPathEqualsReferenceEndToEnd) {
     for (std::size_t o = 0; o < golden.graph.ops.size(); ++o) {
       const ir::Op& op = golden.graph.ops[o];
       std::vector<std::vector<std::int8_t>> inputs;
-      for (const ir::TensorId id : op.inputs) inputs.push_back(tensors[static_cast<std::size_t>(id)]);
+      for (const ir::TensorId id : op.inputs)
+        inputs.push_back(tensors[static_cast<std::size_t>(id)]);
       const kernels::reference::Forward expected =
           kernels::reference::forward(golden.graph, op, inputs);
       const ir::Shape shape = golden.graph.tensor(op.output).shape;
       const std::size_t base = network.elements(op.output) * static_cast<std::size_t>(i);
       for (std::size_t k = 0; k < expected.output.size(); ++k) {
         const std::size_t channels = static_cast<std::size_t>(shape.channels);
-        const std::size_t at =
-            base + k / channels * static_cast<std::size_t>(network.stride(op.output)) + k % channels;
+        const std::size_t at = base +
+                               k / channels * static_cast<std::size_t>(network.stride(op.output)) +
+                               k % channels;
         ASSERT_EQ(workspace.activation(op.output)[at], expected.output[k]) << op.name;
         if (std::holds_alternative<ir::Conv2D>(op.params) ||
             std::holds_alternative<ir::Add>(op.params)) {

@@ -19,8 +19,12 @@ TEST(Recipe, LearningRateRisesThenFollowsACosine) {
 }
 
 TEST(Recipe, SurvivesJson) {
-  const Recipe recipe{.epochs = 3, .batch = 8, .learning_rate = 0.05, .warmup_epochs = 0.5,
-                      .qas = false, .seed = 9};
+  const Recipe recipe{.epochs = 3,
+                      .batch = 8,
+                      .learning_rate = 0.05,
+                      .warmup_epochs = 0.5,
+                      .qas = false,
+                      .seed = 9};
   const Result<Recipe> read = recipe_from_json(to_json(recipe), "recipe");
   ASSERT_TRUE(read.ok());
   EXPECT_EQ(*read, recipe);
@@ -30,9 +34,10 @@ TEST(Recipe, SurvivesJson) {
 }
 
 TEST(Recipe, RejectsNonsenseAllAtOnce) {
-  const Status status =
-      check({.epochs = 0, .batch = 0, .learning_rate = std::numeric_limits<double>::quiet_NaN(),
-             .warmup_epochs = -1});
+  const Status status = check({.epochs = 0,
+                               .batch = 0,
+                               .learning_rate = std::numeric_limits<double>::quiet_NaN(),
+                               .warmup_epochs = -1});
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().kind, ErrorKind::kUsage);
   EXPECT_EQ(status.error().diagnostics.size(), 4U);

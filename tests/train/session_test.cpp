@@ -96,9 +96,10 @@ TEST_P(SessionGradients, EqualTheReferenceThroughTheWholeNetwork) {
       const double p = std::exp(static_cast<double>(row[c])) / total;
       const double d = (p - (c == labels[static_cast<std::size_t>(s)] ? 1 : 0)) / kSamples;
       for (std::size_t f = 0; f < df.size(); ++f) {
-        df[f] += d * static_cast<double>(
-                         graph.head.weights[static_cast<std::size_t>(c) * df.size() + f]) *
-                 static_cast<double>(graph.tensor(graph.features).quantization.scale);
+        df[f] +=
+            d *
+            static_cast<double>(graph.head.weights[static_cast<std::size_t>(c) * df.size() + f]) *
+            static_cast<double>(graph.tensor(graph.features).quantization.scale);
       }
     }
     feature_gradients.push_back(std::move(df));
@@ -145,7 +146,8 @@ TEST(Session, PartialPlansHaveTheGradientsOfTheFullOne) {
     Gradients gradients = session.make_gradients();
     session.backward(workspace, labels, 4, gradients);
     std::vector<std::vector<float>> dense;
-    for (const int op : network.convs()) dense.push_back(session.dense_weight_gradient(gradients, op));
+    for (const int op : network.convs())
+      dense.push_back(session.dense_weight_gradient(gradients, op));
     return std::pair(std::move(gradients), std::move(dense));
   };
   const auto [full, full_dense] = run(plan::full(graph));

@@ -51,9 +51,9 @@ plan::UpdatePlan sparse_plan(const ir::Graph& graph) {
 
 TEST(Trainer, LearnsAToyTask) {
   const Task task;
-  const TrainResult result = task.run(
-      sparse_plan(task.graph),
-      {.epochs = 12, .batch = 20, .learning_rate = 1.0, .warmup_epochs = 1, .seed = 1}, 1);
+  const TrainResult result =
+      task.run(sparse_plan(task.graph),
+               {.epochs = 12, .batch = 20, .learning_rate = 1.0, .warmup_epochs = 1, .seed = 1}, 1);
   EXPECT_FALSE(result.diverged);
   EXPECT_GT(result.test.accuracy, 0.7);
   EXPECT_LT(result.epochs.back().train.loss, result.epochs.front().train.loss);
@@ -133,6 +133,13 @@ TEST(Trainer, WildLearningRateIsReportedAsDivergence) {
   const TrainResult result = task.run(plan::full(task.graph), wild, 1);
   EXPECT_TRUE(result.diverged);
   EXPECT_GE(result.diverged_step, 0);
+}
+
+TEST(Trainer, FiniteButAbsurdLossIsDivergence) {
+  const Task task;
+  Recipe wild = kRecipe;
+  wild.learning_rate = 1e10;
+  EXPECT_TRUE(task.run(plan::head_only(task.graph), wild, 1).diverged);
 }
 
 TEST(Trainer, StopsWhenAsked) {

@@ -19,13 +19,13 @@
 namespace espalier::contribution {
 
 struct AnalysisOptions {
-  train::Recipe recipe;                              ///< its seed is replaced by each of `seeds`
+  train::Recipe recipe;                               ///< its seed is replaced by each of `seeds`
   std::vector<double> ratios{0.125, 0.25, 0.5, 1.0};  ///< ascending, in (0, 1]
-  std::vector<int> layers;                           ///< conv indices to measure; empty = all
-  std::vector<std::uint64_t> seeds{0};               ///< one training of each update per seed
-  int jobs = 1;                                      ///< threads
-  Bytes cache_limit{std::int64_t{2} << 30};          ///< for cached prefixes; beyond: recompute
-  std::filesystem::path journal;                     ///< of finished trials; empty = none
+  std::vector<int> layers;                            ///< conv indices to measure; empty = all
+  std::vector<std::uint64_t> seeds{0};                ///< one training of each update per seed
+  int jobs = 1;                                       ///< threads
+  Bytes cache_limit{std::int64_t{2} << 30};           ///< for cached prefixes; beyond: recompute
+  std::filesystem::path journal;                      ///< of finished trials; empty = none
   ProgressOptions progress;
 };
 

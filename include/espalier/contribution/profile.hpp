@@ -58,17 +58,17 @@ struct Profile {
   std::string model;
   std::string model_sha256;
   std::string tool_version;
-  Json data;                          ///< identities of training and validation sets
+  Json data;  ///< identities of training and validation sets
   train::Recipe recipe;
   std::vector<std::uint64_t> seeds;
-  std::vector<double> ratios;         ///< ascending
-  std::vector<Trial> trials;          ///< all measurements, in a canonical order
+  std::vector<double> ratios;  ///< ascending
+  std::vector<Trial> trials;   ///< all measurements, in a canonical order
 
   // Derived from trials by summarise().
-  Estimate baseline_accuracy;               ///< head only
+  Estimate baseline_accuracy;  ///< head only
   Estimate baseline_loss;
-  std::vector<Gain> bias;                   ///< [0..conv count]: over head only; [0] is 0
-  std::vector<std::vector<Gain>> weight;    ///< [conv][ratio]: over biases down to the conv
+  std::vector<Gain> bias;                 ///< [0..conv count]: over head only; [0] is 0
+  std::vector<std::vector<Gain>> weight;  ///< [conv][ratio]: over biases down to the conv
 };
 
 /// One trial as an object; the journal of a running analysis holds one per line.

@@ -32,8 +32,7 @@ FixedPointPair make_fixed_point_pair(double factor_a, double factor_b);
 /// acc + bias, saturated to int32: dead channels carry biases at the ends of the range.
 inline std::int32_t saturating_add(std::int32_t a, std::int32_t b) {
   const std::int64_t sum = std::int64_t{a} + b;
-  return static_cast<std::int32_t>(
-      std::clamp<std::int64_t>(sum, INT32_MIN, INT32_MAX));
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(sum, INT32_MIN, INT32_MAX));
 }
 
 /// round(product / 2^shift), ties towards plus infinity.

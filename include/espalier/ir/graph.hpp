@@ -60,9 +60,9 @@ struct Conv2D {
   int in_channels = 1;
   int out_channels = 1;
   int groups = 1;
-  std::vector<std::int8_t> weights;   ///< [out][kernel_h][kernel_w][in / groups]
-  std::vector<float> weight_scales;   ///< [out]
-  std::vector<std::int32_t> bias;     ///< [out]
+  std::vector<std::int8_t> weights;  ///< [out][kernel_h][kernel_w][in / groups]
+  std::vector<float> weight_scales;  ///< [out]
+  std::vector<std::int32_t> bias;    ///< [out]
 
   [[nodiscard]] bool depthwise() const { return groups == in_channels && groups > 1; }
   [[nodiscard]] bool pointwise() const {

@@ -1,9 +1,9 @@
 // The vector kernels and their run-time dispatch.
 //
-// Every variant computes the same bits. Integer results are exact. Float results have a fixed order:
-// in a GEMM fused multiply-add chains in increasing k over blocks of kGemmDepth, the block sums added
-// in order; in depthwise gradients one chain over taps or over pixels. Vector lanes only ever run
-// over independent outputs, so their width does not matter.
+// Every variant computes the same bits. Integer results are exact. Float results have a fixed
+// order: in a GEMM fused multiply-add chains in increasing k over blocks of kGemmDepth, the block
+// sums added in order; in depthwise gradients one chain over taps or over pixels. Vector lanes only
+// ever run over independent outputs, so their width does not matter.
 #pragma once
 
 #include <cstddef>
@@ -61,14 +61,14 @@ struct RequantizeArgs {
 struct DepthwiseArgs {
   int in_height = 0, in_width = 0, out_height = 0, out_width = 0;
   int kernel_h = 0, kernel_w = 0, stride_h = 1, stride_w = 1, pad_top = 0, pad_left = 0;
-  int channels = 0;               ///< multiple of kLanes
-  const float* x = nullptr;       ///< [in_height][in_width][channels], zero point subtracted
-  const float* g = nullptr;       ///< [out_height][out_width][channels]
-  const float* weights = nullptr; ///< [kernel_h][kernel_w][channels]
-  std::int32_t* acc = nullptr;    ///< forward: [out_height][out_width][channels], overwritten
-  float* dx = nullptr;            ///< input gradient
-  bool accumulate = false;        ///< add to dx instead of overwriting it
-  float* dw = nullptr;            ///< weight gradient [kernel_h][kernel_w][channels], added to
+  int channels = 0;                ///< multiple of kLanes
+  const float* x = nullptr;        ///< [in_height][in_width][channels], zero point subtracted
+  const float* g = nullptr;        ///< [out_height][out_width][channels]
+  const float* weights = nullptr;  ///< [kernel_h][kernel_w][channels]
+  std::int32_t* acc = nullptr;     ///< forward: [out_height][out_width][channels], overwritten
+  float* dx = nullptr;             ///< input gradient
+  bool accumulate = false;         ///< add to dx instead of overwriting it
+  float* dw = nullptr;             ///< weight gradient [kernel_h][kernel_w][channels], added to
 };
 
 /// One implementation of every vector kernel.

@@ -28,7 +28,7 @@ enum class Metric {
 enum class SolverKind { kEvolution, kExact };
 
 struct SelectionOptions {
-  Metric metric = Metric::kLoss;  ///< decisions/0006
+  Metric metric = Metric::kLoss;              ///< decisions/0006
   std::optional<std::int64_t> max_step_macs;  ///< bound on MACs of a training step on one sample
   SolverKind solver = SolverKind::kEvolution;
   search::EvolutionOptions evolution;

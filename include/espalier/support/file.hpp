@@ -12,8 +12,8 @@
 
 namespace espalier {
 
-/// Reads a whole file or pipe. Errors: kMissingInput when it cannot be opened, kBadInput when it is a
-/// directory or device, or cannot be read.
+/// Reads a whole file or pipe. Errors: kMissingInput when it cannot be opened, kBadInput when it is
+/// a directory or device, or cannot be read.
 Result<std::string> read_file(const std::filesystem::path& path);
 
 /// Writes a whole file under a temporary name beside it and renames it, so that a reader sees the

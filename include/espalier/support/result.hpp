@@ -84,8 +84,8 @@ using Status = Result<Ok>;
   lhs = std::move(tmp).value()
 
 /// `ESPALIER_CHECK_OK(f());` returns the error of a Status from the caller.
-#define ESPALIER_CHECK_OK(expr) \
-  do {                          \
-    auto status_ = (expr);      \
+#define ESPALIER_CHECK_OK(expr)                \
+  do {                                         \
+    auto status_ = (expr);                     \
     if (!status_.ok()) return status_.error(); \
   } while (false)

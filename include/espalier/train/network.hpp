@@ -15,11 +15,11 @@ namespace espalier::train {
 /// One op with everything its kernels need. `conv` is its conv index, or -1.
 struct PreparedOp {
   int conv = -1;
-  kernels::ConvGeometry geometry;           ///< convolutions
-  kernels::PackedWeights weights;           ///< convolutions, as pre-trained
-  kernels::Requantization requantization;   ///< convolutions, as pre-trained
-  kernels::MapGeometry map;                 ///< everything else
-  kernels::ElementwiseParams elementwise;   ///< Add, Rescale
+  kernels::ConvGeometry geometry;          ///< convolutions
+  kernels::PackedWeights weights;          ///< convolutions, as pre-trained
+  kernels::Requantization requantization;  ///< convolutions, as pre-trained
+  kernels::MapGeometry map;                ///< everything else
+  kernels::ElementwiseParams elementwise;  ///< Add, Rescale
 };
 
 class Network {

@@ -23,9 +23,7 @@ void parallel_for(int jobs, std::size_t count, const Body& body) {
     return;
   }
   tbb::task_arena arena(std::min(jobs, tbb::this_task_arena::max_concurrency()));
-  arena.execute([&] {
-    tbb::parallel_for(std::size_t{0}, count, body, tbb::simple_partitioner{});
-  });
+  arena.execute([&] { tbb::parallel_for(std::size_t{0}, count, body, tbb::simple_partitioner{}); });
 }
 
 /// Objects of which each borrower has one to itself.

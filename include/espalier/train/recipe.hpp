@@ -11,11 +11,11 @@ namespace espalier::train {
 
 struct Recipe {
   int epochs = 10;
-  int batch = 64;               ///< samples per step
-  double learning_rate = 0.1;   ///< for a batch of 256; scaled by batch / 256
-  double warmup_epochs = 1;     ///< linear rise, then cosine to 0
-  bool qas = true;              ///< quantisation-aware scaling
-  std::uint64_t seed = 0;       ///< of the head's start and of the order of samples
+  int batch = 64;              ///< samples per step
+  double learning_rate = 0.1;  ///< for a batch of 256; scaled by batch / 256
+  double warmup_epochs = 1;    ///< linear rise, then cosine to 0
+  bool qas = true;             ///< quantisation-aware scaling
+  std::uint64_t seed = 0;      ///< of the head's start and of the order of samples
 
   bool operator==(const Recipe&) const = default;
 };

@@ -17,8 +17,9 @@ namespace espalier::train {
 class SampleStore {
  public:
   /// Preprocesses all samples: the store at cut 0. Runs on `jobs` threads.
-  static Result<std::shared_ptr<const SampleStore>> from_samples(
-      const Network& network, const data::Samples& samples, int jobs);
+  static Result<std::shared_ptr<const SampleStore>> from_samples(const Network& network,
+                                                                 const data::Samples& samples,
+                                                                 int jobs);
 
   /// The same samples at a later cut, by running ops [this->cut(), cut) with the pre-trained
   /// parameters.

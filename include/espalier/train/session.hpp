@@ -32,7 +32,7 @@ struct Gradients {
     kernels::AlignedVector<float> weights;  ///< WeightGradientLayout
     kernels::AlignedVector<float> bias;     ///< [out_stride]
   };
-  std::vector<Conv> convs;                      ///< by op position
+  std::vector<Conv> convs;                     ///< by op position
   kernels::AlignedVector<float> head_weights;  ///< [classes][padded features]
   kernels::AlignedVector<float> head_bias;     ///< [padded classes]
   double loss = 0;                             ///< sum over samples

@@ -32,7 +32,7 @@ struct EpochResult {
 struct TrainResult {
   std::vector<EpochResult> epochs;  ///< those completed
   Evaluation test;                  ///< after the last one; meaningless when diverged
-  bool diverged = false;            ///< a loss or a parameter stopped being a usable number
+  bool diverged = false;            ///< a mean loss beyond 10^4, or a parameter out of range
   std::int64_t diverged_step = -1;
   std::int64_t images = 0;  ///< training images processed
   double seconds = 0;       ///< in training steps alone

@@ -18,7 +18,8 @@ inline Vec broadcast(float x) { return _mm256_set1_ps(x); }
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vec masked_mul(Vec a, Vec b, const std::uint8_t* mask) {
-  const __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(mask)));
+  const __m256i wide =
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(mask)));
   const __m256i off = _mm256_cmpeq_epi32(wide, _mm256_setzero_si256());
   return _mm256_andnot_ps(_mm256_castsi256_ps(off), _mm256_mul_ps(a, b));
 }

@@ -56,8 +56,8 @@ void requantize(const RequantizeArgs& r) {
       const __m512i acc = _mm512_loadu_si512(r.acc + row * r.acc_row + c);
       const __m512i wrapped = _mm512_add_epi32(acc, bias);
       // Overflow where both operands have the sign the sum has not.
-      const __mmask16 overflow = _mm512_movepi32_mask(_mm512_andnot_si512(
-          _mm512_xor_si512(acc, bias), _mm512_xor_si512(acc, wrapped)));
+      const __mmask16 overflow = _mm512_movepi32_mask(
+          _mm512_andnot_si512(_mm512_xor_si512(acc, bias), _mm512_xor_si512(acc, wrapped)));
       const __m512i saturated =
           _mm512_xor_si512(_mm512_srai_epi32(acc, 31), _mm512_set1_epi32(INT32_MAX));
       const __m512i sum = _mm512_mask_mov_epi32(wrapped, overflow, saturated);

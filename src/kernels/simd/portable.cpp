@@ -48,8 +48,9 @@ inline void store_integer(std::int32_t* p, const Vec& v) {
 }
 inline void add_integer(std::int32_t* p, const Vec& v) {
   for (int i = 0; i < kWidth; ++i) {
-    p[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(p[i]) +
-                                     static_cast<std::uint32_t>(static_cast<std::int32_t>(v.lane[i])));
+    p[i] =
+        static_cast<std::int32_t>(static_cast<std::uint32_t>(p[i]) +
+                                  static_cast<std::uint32_t>(static_cast<std::int32_t>(v.lane[i])));
   }
 }
 
