@@ -1,0 +1,78 @@
+// Normalises, rounds and packs a result. Combinational; tininess is detected after rounding.
+//
+// `sum_i` is below 2^62 and its bit 59 weighs 2^(exponent_i - 127); bit 0 may be a sticky bit.
+module esp_fpu_round (
+  input  logic             valid_i,
+  input  esp_pkg::rm_e     rm_i,
+  input  logic             special_i,
+  input  esp_pkg::fflags_t special_flags_i,
+  input  logic [31:0]      special_result_i,
+  input  logic             sign_i,
+  input  logic [9:0]       exponent_i,
+  input  logic [63:0]      sum_i,
+  output logic [31:0]      result_o,
+  output esp_pkg::fflags_t flags_o
+);
+
+  always_comb begin
+    result_o = '0;
+    flags_o = '0;
+    if (valid_i) begin
+      if (special_i) begin
+        result_o = special_result_i;
+        flags_o = special_flags_i;
+      end else if (sum_i == '0) begin
+        result_o = {sign_i, 31'b0};
+      end else begin
+        automatic logic [5:0]  zeros;
+        automatic logic [9:0]  normal_exponent;
+        automatic logic [63:0] norm;
+        automatic logic        tiny;
+        automatic logic        up;
+        automatic logic        inexact;
+        automatic logic [23:0] kept;
+        automatic logic [8:0]  biased;
+        automatic logic [31:0] rounded;
+
+        // The leading one goes to bit 62; two leading zeros mean no change of weight at bit 59 + 2.
+        zeros = esp_pkg::leading_zeros64(sum_i);
+        normal_exponent = exponent_i + 10'd4 - {4'b0, zeros};
+        tiny = $signed(normal_exponent) < 10'sd1;
+        if (!tiny) begin
+          norm = sum_i << (zeros - 6'd1);
+          biased = normal_exponent[8:0];
+        end else begin
+          // Bit 62 is to weigh what the hidden bit of a subnormal would: exponent 1.
+          automatic logic [9:0] left;
+          left = exponent_i + 10'd2;
+          norm = left[9] ? esp_pkg::shift_right_sticky(sum_i, -left) : sum_i << left[5:0];
+          biased = '0;
+        end
+
+        kept = norm[62:39];
+        inexact = norm[38:0] != '0;
+        up = esp_pkg::round_up(rm_i, sign_i, norm[39], norm[38], norm[37:0] != '0);
+        // The hidden bit adds one to the exponent field, and so does a carry out of the fraction.
+        rounded = {(tiny ? biased : biased - 9'd1), 23'b0} + {8'b0, kept} + {31'b0, up};
+
+        result_o = {sign_i, rounded[30:0]};
+        flags_o.nx = inexact;
+        if (rounded[31:23] >= 9'd255) begin
+          automatic logic to_inf;
+          to_inf = rm_i == esp_pkg::RmRne || rm_i == esp_pkg::RmRmm ||
+                   (rm_i == esp_pkg::RmRup && !sign_i) || (rm_i == esp_pkg::RmRdn && sign_i);
+          result_o = {sign_i, to_inf ? 31'h7F80_0000 : 31'h7F7F_FFFF};
+          flags_o.of = 1'b1;
+          flags_o.nx = 1'b1;
+        end else if (tiny && inexact) begin
+          // Just below the smallest normal number, rounding to 24 bits may still reach it.
+          automatic logic reaches_normal;
+          reaches_normal = normal_exponent == '0 && norm[61:38] == '1 &&
+                           esp_pkg::round_up(rm_i, sign_i, 1'b1, norm[37], norm[36:0] != '0);
+          flags_o.uf = ~reaches_normal;
+        end
+      end
+    end
+  end
+
+endmodule

@@ -1,0 +1,37 @@
+// Integer registers: three read ports, one write port. Register 0 reads as zero.
+//
+// The third read port serves the accumulator of pm4adda.b.
+module esp_regfile (
+  input  logic        clk_i,
+  input  logic        rst_ni,
+  input  logic [4:0]  raddr_a_i,
+  output logic [31:0] rdata_a_o,
+  input  logic [4:0]  raddr_b_i,
+  output logic [31:0] rdata_b_o,
+  input  logic [4:0]  raddr_c_i,
+  output logic [31:0] rdata_c_o,
+  input  logic        we_i,
+  input  logic [4:0]  waddr_i,
+  input  logic [31:0] wdata_i
+);
+
+  logic [31:0] regs_q[32];
+
+  assign rdata_a_o = regs_q[raddr_a_i];
+  assign rdata_b_o = regs_q[raddr_b_i];
+  assign rdata_c_o = regs_q[raddr_c_i];
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      for (int unsigned i = 0; i < 32; i++) regs_q[i] <= '0;
+    end else if (we_i) begin
+      // The core never asks to write register 0.
+      regs_q[waddr_i] <= wdata_i;
+    end
+  end
+
+`ifdef ESP_ASSERT
+  always_ff @(posedge clk_i) assert (!(rst_ni && we_i && waddr_i == '0));
+`endif
+
+endmodule

@@ -1,0 +1,173 @@
+// The simulated system: core, address decoder, flash, SRAM and memory-mapped registers.
+//
+// Bases and sizes are straps, taken over while in reset. Flash can be read and executed, SRAM read,
+// written and executed; anything else is an access fault. Bases are multiples of four and regions
+// do not wrap around the end of the address space.
+module esp_soc #(
+  parameter bit Float = 1'b1,
+  parameter bit Dot   = 1'b1
+) (
+  input  logic        clk_i,
+  input  logic        rst_ni,
+
+  input  logic [31:0] boot_addr_i,
+  input  logic [31:0] flash_base_i,
+  input  logic [31:0] flash_size_i,
+  input  logic [31:0] sram_base_i,
+  input  logic [31:0] sram_size_i,
+  // Names this system to the C++ test bench.
+  input  logic [63:0] handle_i
+
+`ifdef ESP_RETIRE
+  ,
+  output logic        ret_valid_o,
+  output logic        ret_trap_o,
+  output logic [3:0]  ret_cause_o,
+  output logic [31:0] ret_pc_o,
+  output logic [31:0] ret_instr_o,
+  output logic        ret_rd_we_o,
+  output logic        ret_frd_we_o,
+  output logic        ret_late_o,
+  output logic [4:0]  ret_rd_o,
+  output logic [31:0] ret_wdata_o,
+  output logic [31:0] ret_mem_addr_o,
+  output logic [3:0]  ret_mem_we_o,
+  output logic [31:0] ret_mem_wdata_o,
+  output logic [31:0] ret_mtvec_o,
+  output logic        late_valid_o,
+  output logic [4:0]  late_rd_o,
+  output logic [31:0] late_wdata_o
+`endif
+);
+
+  logic [31:0] flash_base_q;
+  logic [31:0] flash_size_q;
+  logic [31:0] sram_base_q;
+  logic [31:0] sram_size_q;
+  logic [63:0] handle_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      flash_base_q <= flash_base_i;
+      flash_size_q <= flash_size_i;
+      sram_base_q <= sram_base_i;
+      sram_size_q <= sram_size_i;
+      handle_q <= handle_i;
+    end
+  end
+
+  logic        instr_req;
+  logic [31:0] instr_addr;
+  logic [31:0] instr_rdata;
+  logic        instr_err_q;
+  logic        data_req;
+  logic        data_we;
+  logic [3:0]  data_be;
+  logic [31:0] data_addr;
+  logic [31:0] data_wdata;
+  logic        data_err;
+  logic [31:0] data_memory_rdata;
+  logic [31:0] data_rdata;
+
+  esp_core #(
+    .Float(Float),
+    .Dot(Dot)
+  ) u_core (
+    .clk_i,
+    .rst_ni,
+    .boot_addr_i,
+    .instr_req_o(instr_req),
+    .instr_addr_o(instr_addr),
+    .instr_rdata_i(instr_rdata),
+    .instr_err_i(instr_err_q),
+    .data_req_o(data_req),
+    .data_we_o(data_we),
+    .data_be_o(data_be),
+    .data_addr_o(data_addr),
+    .data_wdata_o(data_wdata),
+    .data_err_i(data_err),
+    .data_rdata_i(data_rdata)
+`ifdef ESP_RETIRE
+    ,
+    .ret_valid_o,
+    .ret_trap_o,
+    .ret_cause_o,
+    .ret_pc_o,
+    .ret_instr_o,
+    .ret_rd_we_o,
+    .ret_frd_we_o,
+    .ret_late_o,
+    .ret_rd_o,
+    .ret_wdata_o,
+    .ret_mem_addr_o,
+    .ret_mem_we_o,
+    .ret_mem_wdata_o,
+    .ret_mtvec_o,
+    .late_valid_o,
+    .late_rd_o,
+    .late_wdata_o
+`endif
+  );
+
+  // Address decoding. An access is aligned, so its first byte decides.
+  logic [31:0] instr_flash_offset;
+  logic [31:0] instr_sram_offset;
+  logic        instr_in_flash;
+  logic        instr_in_sram;
+  logic [31:0] data_flash_offset;
+  logic [31:0] data_sram_offset;
+  logic        data_in_flash;
+  logic        data_in_sram;
+  logic        data_in_mmio;
+  logic        mmio_valid;
+  logic        mmio_read_q;
+
+  assign instr_flash_offset = instr_addr - flash_base_q;
+  assign instr_sram_offset = instr_addr - sram_base_q;
+  assign instr_in_flash = instr_flash_offset < flash_size_q;
+  assign instr_in_sram = instr_sram_offset < sram_size_q;
+  assign data_flash_offset = data_addr - flash_base_q;
+  assign data_sram_offset = data_addr - sram_base_q;
+  assign data_in_flash = data_flash_offset < flash_size_q;
+  assign data_in_sram = data_sram_offset < sram_size_q;
+  assign data_in_mmio = data_addr[31:5] == esp_pkg::MmioBase[31:5] && mmio_valid;
+  assign data_err = ~(data_in_sram | (data_in_flash & ~data_we) | data_in_mmio);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      instr_err_q <= 1'b0;
+      mmio_read_q <= 1'b0;
+    end else begin
+      if (instr_req) instr_err_q <= ~(instr_in_flash | instr_in_sram);
+      if (data_req) mmio_read_q <= data_in_mmio;
+    end
+  end
+
+  esp_memory u_memory (
+    .clk_i,
+    .handle_i(handle_q),
+    .instr_req_i(rst_ni & instr_req & (instr_in_flash | instr_in_sram)),
+    .instr_region_i(instr_in_sram),
+    .instr_offset_i(instr_in_sram ? instr_sram_offset : instr_flash_offset),
+    .instr_rdata_o(instr_rdata),
+    .data_req_i(rst_ni & data_req & ~data_err & ~data_in_mmio),
+    .data_we_i(data_we),
+    .data_be_i(data_be),
+    .data_region_i(data_in_sram),
+    .data_offset_i(data_in_sram ? data_sram_offset : data_flash_offset),
+    .data_wdata_i(data_wdata),
+    .data_rdata_o(data_memory_rdata)
+  );
+
+  esp_mmio u_mmio (
+    .clk_i,
+    .handle_i(handle_q),
+    .write_i(rst_ni & data_req & data_we & data_in_mmio),
+    .offset_i(data_addr[4:0]),
+    .wdata_i(data_wdata),
+    .valid_o(mmio_valid)
+  );
+
+  assign data_rdata = mmio_read_q ? '0 : data_memory_rdata;
+
+endmodule

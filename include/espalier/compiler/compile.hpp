@@ -1,0 +1,61 @@
+// From a model and an update plan to a program: a training graph in which every byte has its place.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "espalier/compiler/liveness.hpp"
+#include "espalier/compiler/memory_planner.hpp"
+#include "espalier/compiler/passes.hpp"
+#include "espalier/compiler/state_layout.hpp"
+#include "espalier/compiler/training_graph.hpp"
+#include "espalier/plan/update_plan.hpp"
+#include "espalier/support/bytes.hpp"
+
+namespace espalier::compiler {
+
+struct CompileOptions {
+  PassSet passes = kAllPasses;
+  int accumulate = 1;  ///< samples whose gradients are added up before an update
+  /// Sees the graph as differentiation left it (with an empty pass name) and after each pass.
+  std::function<void(const PassReport&, const TrainingGraph&)> observer;
+};
+
+/// A compiled training step. SRAM is the arena and the state, nothing else but the stack.
+struct Program {
+  TrainingGraph graph;
+  ArenaProblem arena;
+  MemoryPlan placement;
+  StateLayout state;
+
+  /// Offset of a value in the arena.
+  [[nodiscard]] std::int64_t offset(ValueId id) const {
+    return placement.offsets[static_cast<std::size_t>(
+        arena.buffer_of_value[static_cast<std::size_t>(id)])];
+  }
+  [[nodiscard]] Bytes arena_bytes() const { return Bytes{placement.peak}; }
+  [[nodiscard]] Bytes sram_bytes() const { return Bytes{placement.peak + state.bytes}; }
+};
+
+/// Differentiates, runs the passes, plans memory and has the placement checked by the validator.
+/// `graph` must outlive the program. Errors as differentiate(); kUsage when an extent does not fit
+/// the 16 bits that descriptors give it; kInternal when a check fails.
+Result<Program> compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                        const CompileOptions& options = {});
+
+/// SRAM of a plan by the planned memory model: compile() without its checks and reports, the same
+/// to the byte. Errors as differentiate().
+struct PlannedMemory {
+  Bytes arena;
+  Bytes state;
+  [[nodiscard]] Bytes total() const { return Bytes{arena.count + state.count}; }
+};
+Result<PlannedMemory> planned_memory(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                                     int accumulate = 1);
+
+/// A table of what is alive at the step of highest load, largest first: `bytes  name` lines.
+std::vector<std::string> alive_at_peak(const Program& program);
+
+}  // namespace espalier::compiler

@@ -1,0 +1,47 @@
+// What a trained network keeps in SRAM across steps, item by item, in the order in which the
+// emitted C declares it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "espalier/compiler/training_graph.hpp"
+
+namespace espalier::compiler {
+
+enum class StateRole : std::uint8_t {
+  kLogits,         ///< float [classes]
+  kHeadWeights,    ///< float [classes][features]
+  kHeadBias,       ///< float [classes]
+  kHeadWeightSum,  ///< float; gradients added up over samples
+  kHeadBiasSum,    ///< float
+  kBias,           ///< int32 [out]
+  kBiasSum,        ///< float [out]
+  kWeightSum,      ///< float, as kWeights
+  kWeights,        ///< int8 [out][tap][trained in] when sliced, otherwise all; depthwise by channel
+};
+
+struct StateItem {
+  StateRole role{};
+  int op = -1;                 ///< position in the forward graph; -1: head
+  std::int64_t elements = 0;
+  std::int64_t offset = 0;     ///< from the start of the items, a multiple of 4
+  [[nodiscard]] std::int64_t bytes() const {
+    return role == StateRole::kWeights ? elements : elements * 4;
+  }
+};
+
+/// Learning rate, seed, count of steps, samples waiting, loss: in front of the items.
+inline constexpr std::int64_t kControlBytes = 20;
+
+struct StateLayout {
+  std::vector<StateItem> items;
+  std::int64_t bytes = 0;  ///< control and items
+  /// Null when there is no such item.
+  [[nodiscard]] const StateItem* find(StateRole role, int op) const;
+};
+
+StateLayout state_layout(const TrainingGraph& graph);
+
+}  // namespace espalier::compiler

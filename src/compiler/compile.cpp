@@ -1,0 +1,99 @@
+#include "espalier/compiler/compile.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "espalier/compiler/differentiate.hpp"
+#include "espalier/compiler/memory_validator.hpp"
+
+namespace espalier::compiler {
+namespace {
+
+// Kernels keep extents in int16 and element counts in int32.
+Status check_extents(const ir::Graph& graph) {
+  std::vector<std::string> problems;
+  for (const ir::Tensor& tensor : graph.tensors) {
+    const ir::Shape& s = tensor.shape;
+    if (std::max({s.height, s.width, s.channels}) > INT16_MAX || s.elements() > INT32_MAX / 4) {
+      problems.push_back(fmt::format(
+          "{}: tensor '{}' of {}x{}x{} is too large for the device: extents end at 32767",
+          graph.name, tensor.name, s.height, s.width, s.channels));
+    }
+  }
+  if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
+  return Ok{};
+}
+
+Result<Program> build(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                      const CompileOptions& options) {
+  Program program;
+  ESPALIER_TRY(program.graph, differentiate(graph, plan, options.accumulate));
+  if (options.observer) {
+    ESPALIER_CHECK_OK(verify(program.graph));
+    options.observer({"", 0, program.graph.nodes.size()}, program.graph);
+  }
+  ESPALIER_CHECK_OK(run_passes(program.graph, options.passes, options.observer));
+  assign_scratch(program.graph);
+  program.arena = arena_problem(program.graph);
+  program.placement = plan_memory(program.arena.problem);
+  program.state = state_layout(program.graph);
+  return program;
+}
+
+}  // namespace
+
+Result<Program> compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                        const CompileOptions& options) {
+  ESPALIER_CHECK_OK(check_extents(graph));
+  if (options.accumulate < 1) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("accumulate {} must be at least 1", options.accumulate)};
+  }
+  CompileOptions checked = options;
+  if (!checked.observer) checked.observer = [](const PassReport&, const TrainingGraph&) {};
+  ESPALIER_TRY(Program program, build(graph, plan, checked));
+  const Status placed = validate(program.arena.problem, program.placement);
+  if (!placed.ok()) return Error{ErrorKind::kInternal, placed.error().diagnostics};
+  return program;
+}
+
+Result<PlannedMemory> planned_memory(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                                     int accumulate) {
+  CompileOptions options;
+  options.accumulate = accumulate;
+  ESPALIER_TRY(const Program program, build(graph, plan, options));
+  return PlannedMemory{program.arena_bytes(), Bytes{program.state.bytes}};
+}
+
+std::vector<std::string> alive_at_peak(const Program& program) {
+  const std::vector<BufferLifetime>& buffers = program.arena.problem.buffers;
+  std::int64_t most = -1;
+  int peak_step = 0;
+  for (int step = 0; step < program.arena.problem.steps; ++step) {
+    std::int64_t load = 0;
+    for (const BufferLifetime& b : buffers) {
+      if (b.first <= step && step <= b.last) load += b.bytes;
+    }
+    if (load > most) {
+      most = load;
+      peak_step = step;
+    }
+  }
+  std::vector<std::pair<std::int64_t, std::string>> alive;
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i].first > peak_step || peak_step > buffers[i].last) continue;
+    alive.emplace_back(buffers[i].bytes,
+                       value_name(program.graph, program.arena.value_of_buffer[i]));
+  }
+  std::stable_sort(alive.begin(), alive.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<std::string> lines{fmt::format(
+      "at step {} of {}, {}:", peak_step, program.arena.problem.steps,
+      node_name(program.graph, program.graph.nodes[static_cast<std::size_t>(peak_step)]))};
+  for (const auto& [bytes, name] : alive) lines.push_back(fmt::format("{:>9}  {}", bytes, name));
+  return lines;
+}
+
+}  // namespace espalier::compiler

@@ -1,0 +1,287 @@
+#include "espalier/compiler/differentiate.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace espalier::compiler {
+namespace {
+
+class Differentiator {
+ public:
+  Differentiator(const ir::Graph& graph, const plan::UpdatePlan& plan, int accumulate)
+      : forward_(graph), plan_(plan) {
+    result_.forward = &graph;
+    result_.accumulate = accumulate;
+    activation_.assign(graph.tensors.size(), -1);
+    mask_.assign(graph.ops.size(), -1);
+    gradient_.assign(graph.tensors.size(), -1);
+    parts_.assign(graph.tensors.size(), 0);
+    result_.values.reserve(8 * graph.ops.size() + 8);
+    result_.nodes.reserve(7 * graph.ops.size() + 8);
+  }
+
+  Result<TrainingGraph> run() {
+    list_trained();
+    ESPALIER_CHECK_OK(check_gradients());
+    trace();
+    result_.backward_begin = static_cast<int>(result_.nodes.size());
+    differentiate_head();
+    for (std::size_t op = forward_.ops.size(); op-- > 0;) differentiate_op(static_cast<int>(op));
+    apply();
+    return std::move(result_);
+  }
+
+ private:
+  ValueId make(Role role, Element element, int index, std::int64_t elements, int part = 0) {
+    result_.values.push_back({role, element, index, part, elements, -1});
+    return static_cast<ValueId>(result_.values.size()) - 1;
+  }
+  Node& push(NodeKind kind, int op, std::array<ValueId, 3> inputs,
+             std::array<ValueId, 3> outputs = {-1, -1, -1}) {
+    Node node;
+    node.kind = kind;
+    node.op = op;
+    node.inputs = inputs;
+    node.outputs = outputs;
+    result_.nodes.push_back(node);
+    return result_.nodes.back();
+  }
+  [[nodiscard]] const ir::Op& op_at(int op) const {
+    return forward_.ops[static_cast<std::size_t>(op)];
+  }
+  [[nodiscard]] ValueId& gradient(ir::TensorId id) {
+    return gradient_[static_cast<std::size_t>(id)];
+  }
+  [[nodiscard]] ValueId activation(ir::TensorId id) const {
+    return activation_[static_cast<std::size_t>(id)];
+  }
+
+  void list_trained() {
+    result_.trained_of_op.assign(forward_.ops.size(), -1);
+    int conv = 0;
+    for (std::size_t op = 0; op < forward_.ops.size(); ++op) {
+      if (conv_of(forward_, static_cast<int>(op)) == nullptr) continue;
+      const auto channels = plan::trained_channels(plan_, conv);
+      TrainedConv trained;
+      trained.op = static_cast<int>(op);
+      trained.conv = conv;
+      trained.bias = conv >= conv_count() - plan_.bias_depth;
+      trained.weights = channels.has_value() && !channels->empty();
+      if (trained.weights &&
+          static_cast<int>(channels->size()) < conv_of(forward_, trained.op)->in_channels) {
+        trained.channels.assign(channels->begin(), channels->end());
+      }
+      ++conv;
+      if (!trained.bias && !trained.weights) continue;
+      result_.trained_of_op[op] = static_cast<int>(result_.trained.size());
+      result_.trained.push_back(std::move(trained));
+    }
+  }
+
+  [[nodiscard]] int conv_count() {
+    if (conv_count_ < 0) {
+      conv_count_ = 0;
+      for (std::size_t op = 0; op < forward_.ops.size(); ++op) {
+        conv_count_ += conv_of(forward_, static_cast<int>(op)) != nullptr ? 1 : 0;
+      }
+    }
+    return conv_count_;
+  }
+
+  static bool has_gradient(const ir::Op& op) {
+    return !std::holds_alternative<ir::MaxPool>(op.params);
+  }
+
+  // The ops that a gradient has to pass on its way to something trained must have one.
+  Status check_gradients() {
+    std::vector<bool> needs(forward_.tensors.size(), false);  // depends on something trained
+    std::vector<std::string> problems;
+    int conv = 0;
+    for (std::size_t i = 0; i < forward_.ops.size(); ++i) {
+      const ir::Op& op = forward_.ops[i];
+      const bool passes = std::any_of(op.inputs.begin(), op.inputs.end(), [&](ir::TensorId id) {
+        return needs[static_cast<std::size_t>(id)];
+      });
+      if (passes && !has_gradient(op)) {
+        problems.push_back(fmt::format(
+            "{}: op {} '{}': no gradient for {} on the device; train nothing before it: lower "
+            "the bias depth to {} or less",
+            forward_.name, i, op.name, ir::mnemonic(op.params), conv_count() - conv));
+      }
+      needs[static_cast<std::size_t>(op.output)] = passes || result_.trained_of_op[i] >= 0;
+      conv += conv_of(forward_, static_cast<int>(i)) != nullptr ? 1 : 0;
+    }
+    if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
+    return Ok{};
+  }
+
+  void trace() {
+    for (std::size_t id = 0; id < forward_.tensors.size(); ++id) {
+      const auto tensor = static_cast<ir::TensorId>(id);
+      activation_[id] =
+          make(Role::kActivation, Element::kInt8, tensor, forward_.tensors[id].shape.elements());
+    }
+    result_.input = activation(forward_.input);
+    for (std::size_t i = 0; i < forward_.ops.size(); ++i) {
+      const ir::Op& op = forward_.ops[i];
+      const int position = static_cast<int>(i);
+      const bool two = op.inputs.size() > 1;
+      struct Kind {
+        NodeKind operator()(const ir::Conv2D&) const { return NodeKind::kConvForward; }
+        NodeKind operator()(const ir::Add&) const { return NodeKind::kAddForward; }
+        NodeKind operator()(const ir::Rescale&) const { return NodeKind::kRescaleForward; }
+        NodeKind operator()(const ir::AveragePool&) const { return NodeKind::kAveragePoolForward; }
+        NodeKind operator()(const ir::MaxPool&) const { return NodeKind::kMaxPoolForward; }
+      };
+      const NodeKind kind = std::visit(Kind{}, op.params);
+      if (kind == NodeKind::kConvForward || kind == NodeKind::kAddForward ||
+          kind == NodeKind::kRescaleForward) {
+        mask_[i] = make(Role::kMask, Element::kByteMask, position,
+                        forward_.tensor(op.output).shape.elements());
+      }
+      push(kind, position, {activation(op.inputs[0]), two ? activation(op.inputs[1]) : -1, -1},
+           {activation(op.output), mask_[i], -1});
+    }
+    push(NodeKind::kHeadForward, -1, {activation(forward_.features), -1, -1});
+  }
+
+  void differentiate_head() {
+    const ir::Head& head = forward_.head;
+    const ValueId logits = make(Role::kLogitGradient, Element::kFloat32, -1, head.classes);
+    push(NodeKind::kLossGradient, -1, {-1, -1, -1}, {logits, -1, -1});
+    gradient(forward_.features) =
+        make(Role::kGradient, Element::kFloat32, forward_.features, head.features);
+    parts_[static_cast<std::size_t>(forward_.features)] = 1;
+    push(NodeKind::kHeadInputGradient, -1, {logits, -1, -1},
+         {gradient(forward_.features), -1, -1});
+    const std::array<ValueId, 3> inputs{logits, activation(forward_.features), -1};
+    if (result_.accumulate > 1) {
+      push(NodeKind::kHeadGradient, -1, inputs).sink = Sink::kAdd;
+      return;
+    }
+    head_weights_ = make(Role::kHeadWeightGradient, Element::kFloat32, -1,
+                         std::int64_t{head.features} * head.classes);
+    head_bias_ = make(Role::kHeadBiasGradient, Element::kFloat32, -1, head.classes);
+    push(NodeKind::kHeadGradient, -1, inputs, {head_weights_, head_bias_, -1});
+  }
+
+  // One more contribution to dL/d(tensor), made by a node that push_node(output) appends.
+  template <typename PushNode>
+  void contribute(ir::TensorId tensor, PushNode push_node) {
+    const auto next = [&] {
+      return make(Role::kGradient, Element::kFloat32, tensor,
+                  forward_.tensor(tensor).shape.elements(),
+                  parts_[static_cast<std::size_t>(tensor)]++);
+    };
+    const ValueId part = next();
+    push_node(part);
+    if (gradient(tensor) < 0) {
+      gradient(tensor) = part;
+      return;
+    }
+    const ValueId sum = next();
+    push(NodeKind::kGradientSum, -1, {part, gradient(tensor), -1}, {sum, -1, -1});
+    gradient(tensor) = sum;
+  }
+
+  void differentiate_op(int position) {
+    const ir::Op& op = op_at(position);
+    const ValueId dy = gradient(op.output);
+    if (dy < 0 || !has_gradient(op)) return;  // nothing needs it: see check_gradients
+    if (std::holds_alternative<ir::AveragePool>(op.params)) {
+      if (op.inputs[0] == forward_.input) return;
+      contribute(op.inputs[0], [&](ValueId dx) {
+        push(NodeKind::kPoolGradient, position, {dy, -1, -1}, {dx, -1, -1});
+      });
+      return;
+    }
+    const ValueId mask = mask_[static_cast<std::size_t>(position)];
+    if (const ir::Conv2D* conv = conv_of(forward_, position)) {
+      differentiate_conv(position, *conv, dy, mask);
+      return;
+    }
+    for (std::size_t i = 0; i < op.inputs.size(); ++i) {
+      if (op.inputs[i] == forward_.input) continue;
+      contribute(op.inputs[i], [&](ValueId dx) {
+        push(NodeKind::kMaskScale, position, {dy, mask, -1}, {dx, -1, -1}).operand =
+            static_cast<int>(i);
+      });
+    }
+  }
+
+  void differentiate_conv(int position, const ir::Conv2D& conv, ValueId dy, ValueId mask) {
+    const ir::Op& op = op_at(position);
+    const TrainedConv* trained = result_.trained_conv(position);
+    const ValueId g = make(Role::kScaledGradient, Element::kFloat32, position,
+                           forward_.tensor(op.output).shape.elements());
+    push(NodeKind::kMaskScale, position, {dy, mask, -1}, {g, -1, -1});
+    const bool sum_up = result_.accumulate > 1;
+    if (trained != nullptr && trained->bias && sum_up) {
+      push(NodeKind::kBiasGradient, position, {g, -1, -1}).sink = Sink::kAdd;
+    } else {
+      const ValueId db =
+          make(Role::kBiasGradient, Element::kFloat32, position, conv.out_channels);
+      push(NodeKind::kBiasGradient, position, {g, -1, -1}, {db, -1, -1});
+      if (trained != nullptr && trained->bias) bias_gradients_.push_back({position, db});
+    }
+    const std::array<ValueId, 3> inputs{g, activation(op.inputs[0]), -1};
+    if (trained != nullptr && trained->weights && sum_up) {
+      push(NodeKind::kWeightGradient, position, inputs).sink = Sink::kAdd;
+    } else {
+      const ValueId dw = make(Role::kWeightGradient, Element::kFloat32, position,
+                              static_cast<std::int64_t>(conv.weights.size()));
+      push(NodeKind::kWeightGradient, position, inputs, {dw, -1, -1});
+      if (trained != nullptr && trained->weights) weight_gradients_.push_back({position, dw});
+    }
+    if (op.inputs[0] == forward_.input) return;
+    contribute(op.inputs[0], [&](ValueId dx) {
+      push(NodeKind::kInputGradient, position, {g, -1, -1}, {dx, -1, -1});
+    });
+  }
+
+  void apply() {
+    if (result_.accumulate == 1) {
+      for (const auto& [op, db] : bias_gradients_) push(NodeKind::kApplyBias, op, {db, -1, -1});
+      for (const auto& [op, dw] : weight_gradients_) {
+        push(NodeKind::kApplyWeights, op, {dw, -1, -1});
+      }
+      push(NodeKind::kApplyHead, -1, {head_weights_, head_bias_, -1});
+      return;
+    }
+    const auto update = [&](NodeKind kind, int op) {
+      Node node;
+      node.kind = kind;
+      node.op = op;
+      result_.update.push_back(node);
+    };
+    for (const TrainedConv& t : result_.trained) {
+      if (t.bias) update(NodeKind::kApplyBias, t.op);
+      if (t.weights) update(NodeKind::kApplyWeights, t.op);
+    }
+    update(NodeKind::kApplyHead, -1);
+  }
+
+  const ir::Graph& forward_;
+  const plan::UpdatePlan& plan_;
+  TrainingGraph result_;
+  int conv_count_ = -1;
+  std::vector<ValueId> activation_;  // by tensor
+  std::vector<ValueId> mask_;        // by op
+  std::vector<ValueId> gradient_;    // by tensor: the sum so far
+  std::vector<int> parts_;           // by tensor: contributions made
+  std::vector<std::pair<int, ValueId>> bias_gradients_;
+  std::vector<std::pair<int, ValueId>> weight_gradients_;
+  ValueId head_weights_ = -1;
+  ValueId head_bias_ = -1;
+};
+
+}  // namespace
+
+Result<TrainingGraph> differentiate(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                                    int accumulate) {
+  return Differentiator(graph, plan, accumulate).run();
+}
+
+}  // namespace espalier::compiler

@@ -1,0 +1,45 @@
+#include "espalier/compiler/state_layout.hpp"
+
+#include <algorithm>
+
+namespace espalier::compiler {
+
+const StateItem* StateLayout::find(StateRole role, int op) const {
+  const auto found = std::find_if(items.begin(), items.end(), [&](const StateItem& item) {
+    return item.role == role && item.op == op;
+  });
+  return found == items.end() ? nullptr : &*found;
+}
+
+StateLayout state_layout(const TrainingGraph& graph) {
+  StateLayout layout;
+  std::int64_t at = 0;
+  layout.items.reserve(9 + 4 * graph.trained.size());
+  const auto put = [&](StateRole role, int op, std::int64_t elements) {
+    layout.items.push_back({role, op, elements, at});
+    at += (layout.items.back().bytes() + 3) / 4 * 4;
+  };
+  const ir::Head& head = graph.forward->head;
+  const std::int64_t head_weights = std::int64_t{head.features} * head.classes;
+  const bool sums = graph.accumulate > 1;
+  put(StateRole::kLogits, -1, head.classes);
+  put(StateRole::kHeadWeights, -1, head_weights);
+  put(StateRole::kHeadBias, -1, head.classes);
+  if (sums) {
+    put(StateRole::kHeadWeightSum, -1, head_weights);
+    put(StateRole::kHeadBiasSum, -1, head.classes);
+  }
+  for (const TrainedConv& t : graph.trained) {
+    const std::int64_t outputs = conv_of(*graph.forward, t.op)->out_channels;
+    if (t.bias) put(StateRole::kBias, t.op, outputs);
+    if (t.bias && sums) put(StateRole::kBiasSum, t.op, outputs);
+    if (t.weights && sums) put(StateRole::kWeightSum, t.op, resident_weights(graph, t));
+  }
+  for (const TrainedConv& t : graph.trained) {
+    if (t.weights) put(StateRole::kWeights, t.op, resident_weights(graph, t));
+  }
+  layout.bytes = kControlBytes + at;
+  return layout;
+}
+
+}  // namespace espalier::compiler
