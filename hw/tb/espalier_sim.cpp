@@ -44,7 +44,7 @@ class Tracer : public espalier::hw::Observer {
     std::fprintf(file_, "%10llu %08x %08x", static_cast<unsigned long long>(r.cycle), r.pc,
                  r.instruction);
     if (r.trapped) {
-      std::fprintf(file_, " trap %s, value %08x", std::string(cause_name(r.cause)).c_str(),
+      std::fprintf(file_, " trap %s, value %08x", std::string(espalier::hw::cause_name(r.cause)).c_str(),
                    r.value);
     }
     if (r.writes_register) std::fprintf(file_, " x%d=%08x", r.rd, r.value);

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "espalier/support/file.hpp"
+#include "espalier/train/session.hpp"
 
 namespace espalier::cli {
 namespace {
@@ -207,6 +208,28 @@ Result<std::vector<int>> parse_int_list(const std::string& text, const std::stri
     if (*parsed.ptr != ',') return fail();
     at = parsed.ptr + 1;
   }
+}
+
+void HeadOptions::add_to(CLI::App* command) {
+  command->add_option("--classes", classes, "Classes of the classifier; 0 = the model's own")
+      ->check(CLI::Range(0, 32767));
+  command->add_option("--head", start, "Start of the classifier: fresh, keep, or auto")
+      ->check(CLI::IsMember({"fresh", "keep", "auto"}))
+      ->capture_default_str();
+}
+
+Result<ir::Head> HeadOptions::make(const ir::Graph& graph, std::uint64_t seed) const {
+  const int wanted = classes == 0 ? graph.head.classes : classes;
+  if (start == "keep" && wanted != graph.head.classes) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--head keep: the model has {} classes, --classes says {}; use --head "
+                             "fresh",
+                             graph.head.classes, wanted)};
+  }
+  if (start == "fresh" || wanted != graph.head.classes) {
+    return train::fresh_head(graph.head.features, wanted, seed);
+  }
+  return graph.head;
 }
 
 }  // namespace espalier::cli

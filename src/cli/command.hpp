@@ -74,6 +74,15 @@ Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset
 Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
                                     const DataOptions& options, std::uint64_t seed);
 
+/// The classifier that training starts from.
+struct HeadOptions {
+  int classes = 0;             ///< 0 = the model's own
+  std::string start = "auto";  ///< fresh, keep, or auto: keep when the number of classes allows it
+  void add_to(CLI::App* command);
+  /// kUsage when a classifier is to be kept whose classes are not those asked for.
+  [[nodiscard]] Result<ir::Head> make(const ir::Graph& graph, std::uint64_t seed) const;
+};
+
 /// --epochs, --batch, --lr, --warmup, --no-qas.
 void add_recipe_options(CLI::App* command, train::Recipe& recipe);
 
@@ -95,5 +104,6 @@ Command add_analyze(CLI::App& app);
 Command add_search(CLI::App& app);
 Command add_plan(CLI::App& app);
 Command add_train(CLI::App& app);
+Command add_compile(CLI::App& app);
 
 }  // namespace espalier::cli

@@ -1,16 +1,18 @@
 #include "espalier/compiler/memory_planner.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <tuple>
+#include <utility>
 
 #include "espalier/support/rng.hpp"
 
 namespace espalier::compiler {
 namespace {
 
-constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
+constexpr std::int64_t kUnbounded = std::numeric_limits<std::int64_t>::max() / 2;
 
 struct Item {
   std::int64_t bytes = 0;  ///< rounded up to the alignment
@@ -18,62 +20,121 @@ struct Item {
   int last = 0;
 };
 
+/// Indices of all buffers.
 using Order = std::vector<int>;
 
-// Buffers placed so far, a prefix of an order, sorted by offset.
-class Arena {
+// Places buffers one after another, each in the lowest gap between those alive with it.
+class FirstFit {
  public:
-  explicit Arena(const std::vector<Item>& items) : items_(items) { placed_.reserve(items.size()); }
+  explicit FirstFit(const std::vector<Item>& items) : items_(items) {
+    placed_.reserve(items.size());
+  }
 
   struct Placed {
     std::int64_t offset = 0;
     std::int64_t end = 0;
     int first = 0;
     int last = 0;
-    int item = 0;
-    int position = 0;  ///< in the order
+    int id = 0;
   };
 
-  // Places order[from], order[from + 1], ... until all are or one would end above `limit`; returns
-  // the position of that one, or kNone. Expects exactly the positions before `from` to be placed.
-  std::size_t place(const Order& order, std::size_t from, std::int64_t limit) {
-    for (std::size_t position = from; position < order.size(); ++position) {
-      const int id = order[position];
+  // False as soon as a buffer would end above `limit`.
+  bool place(const Order& order, std::int64_t limit) {
+    placed_.clear();
+    for (const int id : order) {
       const Item& item = items_[static_cast<std::size_t>(id)];
       std::int64_t offset = 0;
       std::size_t at = 0;
+      // Few branches: whether two lifetimes meet is hard to predict.
       for (; at < placed_.size(); ++at) {
         const Placed& other = placed_[at];
         const bool together = (other.first <= item.last) & (item.first <= other.last);
         if (together & (other.offset - offset >= item.bytes)) break;
         offset = together ? std::max(offset, other.end) : offset;
       }
-      work_ += static_cast<std::int64_t>(at) + kWorkPerBuffer;
-      if (offset > limit - item.bytes) return position;
+      if (offset > limit - item.bytes) return false;
+      // The scan went past buffers that never meet this one and start above it.
       while (at > 0 && placed_[at - 1].offset > offset) --at;
       placed_.insert(placed_.begin() + static_cast<std::ptrdiff_t>(at),
-                     {offset, offset + item.bytes, item.first, item.last, id,
-                      static_cast<int>(position)});
+                     {offset, offset + item.bytes, item.first, item.last, id});
     }
-    return kNone;
+    return true;
   }
 
-  // Takes out everything placed at `position` or later.
-  void keep_before(std::size_t position) {
-    const int bound = static_cast<int>(position);
-    std::erase_if(placed_, [&](const Placed& placed) { return placed.position >= bound; });
-    work_ += static_cast<std::int64_t>(placed_.size());
-  }
-
+  /// By ascending offset.
   [[nodiscard]] const std::vector<Placed>& placed() const { return placed_; }
-  // Comparisons made: a measure of time that is the same on every machine.
-  [[nodiscard]] std::int64_t work() const { return work_; }
-
-  static constexpr std::int64_t kWorkPerBuffer = 16;
 
  private:
   const std::vector<Item>& items_;
   std::vector<Placed> placed_;
+};
+
+// Fills the arena from the bottom: takes next the buffer that can start lowest on top of those
+// placed, the higher ranked one of several.
+class LowestFirst {
+ public:
+  explicit LowestFirst(const std::vector<Item>& items) : items_(items) {
+    waiting_.reserve(items.size());
+    order_.reserve(items.size());
+  }
+
+  static constexpr std::size_t kFits = std::numeric_limits<std::size_t>::max();
+
+  // Returns kFits, or else the position in `rank` of a buffer that would end above `limit`.
+  std::size_t run(const Order& rank, std::int64_t limit) {
+    order_.clear();
+    waiting_.clear();
+    for (std::size_t position = 0; position < rank.size(); ++position) {
+      const Item& item = items_[static_cast<std::size_t>(rank[position])];
+      waiting_.push_back({0, item.bytes, item.first, item.last, static_cast<int>(position)});
+    }
+    std::int64_t lowest = 0;
+    while (!waiting_.empty()) {
+      const auto at = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& waiting) {
+        return waiting.offset == lowest;
+      });
+      const Waiting next = *at;
+      waiting_.erase(at);
+      order_.push_back(rank[static_cast<std::size_t>(next.position)]);
+      work_ += static_cast<std::int64_t>(waiting_.size());
+      const std::int64_t end = next.offset + next.bytes;
+      lowest = kUnbounded;
+      std::int64_t highest_end = 0;
+      // Without branches: whether two lifetimes meet is hard to predict.
+      for (Waiting& waiting : waiting_) {
+        const bool together = (waiting.first <= next.last) & (next.first <= waiting.last);
+        const std::int64_t lifted = std::max(waiting.offset, end);
+        waiting.offset = together ? lifted : waiting.offset;
+        lowest = std::min(lowest, waiting.offset);
+        highest_end = std::max(highest_end, waiting.offset + waiting.bytes);
+      }
+      if (highest_end <= limit) continue;
+      for (const Waiting& waiting : waiting_) {
+        if (waiting.offset + waiting.bytes > limit) {
+          return static_cast<std::size_t>(waiting.position);
+        }
+      }
+    }
+    return kFits;
+  }
+
+  /// The order of placement, by ascending offset.
+  [[nodiscard]] const Order& order() const { return order_; }
+  /// Buffers looked at: a measure of time that is the same on every machine.
+  [[nodiscard]] std::int64_t work() const { return work_; }
+
+ private:
+  struct Waiting {
+    std::int64_t offset = 0;  ///< the lowest possible one
+    std::int64_t bytes = 0;
+    int first = 0;
+    int last = 0;
+    int position = 0;  ///< in the rank
+  };
+
+  const std::vector<Item>& items_;
+  std::vector<Waiting> waiting_;  ///< by rank
+  Order order_;
   std::int64_t work_ = 0;
 };
 
@@ -83,15 +144,16 @@ class Planner {
       : alignment_(problem.alignment),
         in_use_(bytes_in_use(problem)),
         items_(aligned_items(problem)),
-        arena_(items_) {
+        first_fit_(items_),
+        lowest_first_(items_) {
     plan_.offsets.assign(items_.size(), 0);
     plan_.lower_bound = in_use_.empty() ? 0 : *std::max_element(in_use_.begin(), in_use_.end());
-    plan_.peak = items_.empty() ? 0 : std::numeric_limits<std::int64_t>::max() / 2;
+    plan_.peak = items_.empty() ? 0 : kUnbounded;
   }
 
   MemoryPlan run() {
     if (!optimal()) try_greedy_orders();
-    if (!optimal()) search();
+    if (!optimal()) improve();
     return std::move(plan_);
   }
 
@@ -105,115 +167,109 @@ class Planner {
     return items;
   }
 
-  [[nodiscard]] bool optimal() const { return plan_.peak <= plan_.lower_bound; }
+  [[nodiscard]] bool optimal() const { return plan_.peak == plan_.lower_bound; }
   // The largest peak that would be an improvement.
   [[nodiscard]] std::int64_t limit() const { return plan_.peak - alignment_; }
   [[nodiscard]] const Item& item(int id) const { return items_[static_cast<std::size_t>(id)]; }
-
-  // Takes over what the arena holds, all buffers, as the best plan.
-  void record(const Order& order) {
-    plan_.peak = 0;
-    for (const Arena::Placed& placed : arena_.placed()) {
-      plan_.offsets[static_cast<std::size_t>(placed.item)] = placed.offset;
-      plan_.peak = std::max(plan_.peak, placed.end);
-    }
-    best_order_ = order;
+  [[nodiscard]] std::int64_t lifetime(int id) const {
+    return std::int64_t{item(id).last} - item(id).first + 1;
   }
 
-  // The order by descending key; ties go to the larger, then the earlier, then the lower index.
+  // All buffers by descending key; ties go to the larger, then the earlier, then the lower index.
   template <typename Key>
-  Order sorted_by(const Key& key) const {
-    Order order(items_.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](int a, int b) {
-      return std::tuple(key(b), item(b).bytes, item(a).first, a) <
-             std::tuple(key(a), item(a).bytes, item(b).first, b);
-    });
+  [[nodiscard]] Order sorted_by(const Key& key) const {
+    using Sortable = std::tuple<decltype(key(0)), std::int64_t, int, int>;
+    std::vector<Sortable> keys;
+    keys.reserve(items_.size());
+    for (int id = 0; id < static_cast<int>(items_.size()); ++id) {
+      keys.emplace_back(key(id), item(id).bytes, -item(id).first, -id);
+    }
+    std::sort(keys.begin(), keys.end(), std::greater<>());
+    Order order;
+    order.reserve(items_.size());
+    for (const Sortable& sorted : keys) order.push_back(-std::get<3>(sorted));
     return order;
   }
 
-  // By item: the most bytes in use in any step of its lifetime. It suffices to look at steps in
+  // By buffer: the most bytes in use in any step of its lifetime. It suffices to look at steps in
   // which a buffer starts.
   [[nodiscard]] std::vector<std::int64_t> breadths() const {
     const Order by_first = sorted_by([&](int id) { return -item(id).first; });
-    std::vector<std::int64_t> breadth(items_.size());
+    std::vector<std::int64_t> breadths(items_.size());
     for (std::size_t i = 0; i < by_first.size(); ++i) {
-      std::int64_t& most = breadth[static_cast<std::size_t>(by_first[i])];
+      std::int64_t most = 0;
       for (std::size_t k = i; k < by_first.size(); ++k) {
         const int step = item(by_first[k]).first;
         if (step > item(by_first[i]).last) break;
         most = std::max(most, in_use_[static_cast<std::size_t>(step)]);
       }
+      breadths[static_cast<std::size_t>(by_first[i])] = most;
     }
-    return breadth;
+    return breadths;
   }
 
+  // First fit in this order, kept if it improves on the best plan. Whether that is optimal now.
   bool try_order(const Order& order) {
-    arena_.keep_before(0);
-    if (arena_.place(order, 0, limit()) == kNone) record(order);
+    if (!first_fit_.place(order, limit())) return false;
+    plan_.peak = 0;
+    for (const FirstFit::Placed& placed : first_fit_.placed()) {
+      plan_.offsets[static_cast<std::size_t>(placed.id)] = placed.offset;
+      plan_.peak = std::max(plan_.peak, placed.end);
+    }
     return optimal();
   }
 
-  void try_greedy_orders() {
-    const auto length = [&](int id) { return std::int64_t{item(id).last} - item(id).first + 1; };
-    if (try_order(sorted_by([&](int id) { return item(id).bytes; }))) return;
-    if (try_order(sorted_by(length))) return;
-    if (try_order(sorted_by([&](int id) {
-          return static_cast<double>(item(id).bytes) * static_cast<double>(length(id));
-        }))) {
-      return;
-    }
-    const std::vector<std::int64_t> breadth = breadths();
-    const auto breadth_of = [&](int id) { return breadth[static_cast<std::size_t>(id)]; };
-    if (try_order(sorted_by(breadth_of))) return;
-    if (try_order(sorted_by([&](int id) { return std::pair(breadth_of(id), length(id)); }))) return;
-    if (try_order(sorted_by([&](int id) { return -item(id).first; }))) return;
-    try_order(sorted_by([&](int id) { return item(id).last; }));
+  // First fit never places a buffer higher than the filling did that found the order.
+  bool try_rank(const Order& rank) {
+    lowest_first_.run(rank, kUnbounded);
+    return try_order(lowest_first_.order());
   }
 
-  void search() {
-    const std::int64_t n = static_cast<std::int64_t>(items_.size());
-    const std::int64_t budget = arena_.work() + BUDGET_SCALE * (8 * n * (n + 4 * Arena::kWorkPerBuffer) + 20000);
+  void try_greedy_orders() {
+    if (try_order(sorted_by([&](int id) { return item(id).bytes; }))) return;
+    const std::vector<std::int64_t> breadth = breadths();
+    rank_ = sorted_by(
+        [&](int id) { return std::pair(breadth[static_cast<std::size_t>(id)], lifetime(id)); });
+    if (try_order(rank_) || try_rank(rank_)) return;
+    try_rank(sorted_by([&](int id) { return lifetime(id); }));
+  }
+
+  // Squeaky wheel optimization (Joslin and Clements, JAIR 10, 1999): whoever does not fit goes to
+  // the front of the rank.
+  void improve() {
+    const auto n = static_cast<std::int64_t>(items_.size());
+    const std::int64_t end = lowest_first_.work() + kPasses * n * n + kLeastWork;
     Rng rng{static_cast<std::uint64_t>(n)};
-    Order order = best_order_;
-    arena_.keep_before(0);
-    std::size_t from = 0;
-    std::vector<std::size_t> candidates;
-    while (arena_.work() < budget) {
-      std::size_t failed = arena_.place(order, from, limit());
-      if (failed == kNone) {
-        record(order);
-        if (optimal()) return;
-        failed = order.size();
-        for (const Arena::Placed& placed : arena_.placed()) {
-          if (placed.end > limit()) {
-            failed = std::min(failed, static_cast<std::size_t>(placed.position));
-          }
+    Order rank = rank_;
+    while (lowest_first_.work() < end) {
+      const std::size_t failed = lowest_first_.run(rank, limit());
+      if (failed == LowestFirst::kFits) {
+        if (try_order(lowest_first_.order())) return;
+      } else if (failed > 0) {
+        const auto begin = rank.begin();
+        const auto at = begin + static_cast<std::ptrdiff_t>(failed);
+        std::rotate(begin, at, at + 1);
+      } else {
+        // The front was of no use; without a push the same ranks would come again.
+        for (int swaps = 0; swaps < 3; ++swaps) {
+          std::swap(rank[rng.below(rank.size())], rank[rng.below(rank.size())]);
         }
       }
-      const Item& culprit = item(order[failed]);
-      candidates.clear();
-      for (const Arena::Placed& placed : arena_.placed()) {
-        if (placed.first <= culprit.last && culprit.first <= placed.last &&
-            static_cast<std::size_t>(placed.position) < failed) {
-          candidates.push_back(static_cast<std::size_t>(placed.position));
-        }
-      }
-      const std::size_t target = candidates[rng.below(candidates.size())];
-      std::rotate(order.begin() + static_cast<std::ptrdiff_t>(target),
-                  order.begin() + static_cast<std::ptrdiff_t>(failed),
-                  order.begin() + static_cast<std::ptrdiff_t>(failed) + 1);
-      arena_.keep_before(target);
-      from = target;
     }
   }
+
+  /// Effort of improve(), in work() per square of the number of buffers; a run takes at most 1/2.
+  static constexpr std::int64_t kPasses = 6;
+  /// For problems so small that a pass is no time.
+  static constexpr std::int64_t kLeastWork = 20'000;
 
   int alignment_;
-  std::vector<std::int64_t> in_use_;
+  std::vector<std::int64_t> in_use_;  ///< bytes, by step
   std::vector<Item> items_;
-  Arena arena_;
+  FirstFit first_fit_;
+  LowestFirst lowest_first_;
   MemoryPlan plan_;
-  Order best_order_;
+  Order rank_;
 };
 
 }  // namespace

@@ -328,7 +328,7 @@ void stream(TrainingGraph& graph) {
     const ValueId between = first.outputs[0];
     if (second.inputs[0] != between || uses.count[static_cast<std::size_t>(between)] != 1 ||
         graph.value(between).in_place_of >= 0 ||
-        !conv_of(*graph.forward, first.op)->pointwise() ||
+        !is_pointwise(*graph.forward, first.op) ||
         !is_plain_depthwise(*conv_of(*graph.forward, second.op))) {
       return -1;
     }

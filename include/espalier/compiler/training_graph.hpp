@@ -125,6 +125,14 @@ inline const ir::Conv2D* conv_of(const ir::Graph& graph, int op) {
   return op < 0 ? nullptr : std::get_if<ir::Conv2D>(&graph.ops[static_cast<std::size_t>(op)].params);
 }
 
+/// A 1x1 convolution of stride 1 without padding: one matrix product.
+inline bool is_pointwise(const ir::Graph& graph, int op) {
+  const ir::Conv2D* conv = conv_of(graph, op);
+  if (conv == nullptr || !conv->pointwise()) return false;
+  const ir::Op& node = graph.ops[static_cast<std::size_t>(op)];
+  return graph.tensor(node.inputs[0]).shape.pixels() == graph.tensor(node.output).shape.pixels();
+}
+
 /// True when the trained channels of a convolution can be kept apart from the others.
 inline bool can_slice(const ir::Conv2D& conv) {
   return conv.groups == 1 || is_plain_depthwise(conv);

@@ -1,0 +1,16 @@
+# espalier_embed_runtime(OUTPUT file...): a C++ source that holds text files as string literals, so
+# that the code generator can emit them from any working directory.
+function(espalier_embed_runtime output)
+  set(body "// Generated from the files it names; do not edit.\n")
+  string(APPEND body "#include \"runtime_sources.hpp\"\n\nnamespace espalier::codegen {\n\n")
+  string(APPEND body "const std::map<std::string_view, std::string_view>& runtime_sources() {\n")
+  string(APPEND body "  static const std::map<std::string_view, std::string_view> sources{\n")
+  foreach(file ${ARGN})
+    get_filename_component(name ${file} NAME)
+    file(READ ${file} text)
+    string(APPEND body "      {\"${name}\", R\"ESPALIER(${text})ESPALIER\"},\n")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  endforeach()
+  string(APPEND body "  };\n  return sources;\n}\n\n}  // namespace espalier::codegen\n")
+  file(GENERATE OUTPUT ${output} CONTENT "${body}")
+endfunction()

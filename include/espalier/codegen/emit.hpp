@@ -1,0 +1,49 @@
+// A compiled program as a folder of C99 that an engineer can drop into a firmware tree.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "espalier/codegen/flash_layout.hpp"
+#include "espalier/compiler/compile.hpp"
+#include "espalier/plan/update_plan.hpp"
+#include "espalier/support/json.hpp"
+#include "espalier/support/result.hpp"
+
+namespace espalier::codegen {
+
+inline constexpr const char* kProgramSchema = "espalier.program/1";
+
+enum class Target : std::uint8_t {
+  kHost,
+  kRv32imf,
+};
+
+struct EmitOptions {
+  Target target = Target::kHost;
+  float learning_rate = 0.1F;  ///< for a batch of 256; the device steps by 1/256 of it a sample
+  bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
+  std::uint32_t seed = 0;      ///< of stochastic rounding, after reset
+};
+
+/// A C identifier from a model's name: `mcunet-5fps` gives `mcunet_5fps`.
+std::string identifier(std::string_view name);
+
+/// Name of an item in the emitted structs, such as `conv21_weights`.
+std::string item_name(const ir::Graph& graph, FlashRole role, int op);
+std::string item_name(const ir::Graph& graph, compiler::StateRole role, int op);
+
+/// Files by name, deterministic: header, sources, kernels, README, Makefile, plan.json and
+/// program.json (espalier.program/1: sizes and what was compiled).
+std::map<std::string, std::string> emit(const compiler::Program& program,
+                                        const plan::UpdatePlan& plan, const EmitOptions& options);
+
+/// Writes emit()'s files. A folder that exists and is not empty is refused (kUsage) unless `force`;
+/// then files of the same names are replaced and nothing else is touched. The folder is complete or
+/// absent: it is written under a temporary name and renamed where it did not exist. kCannotWrite.
+Status write_folder(const std::filesystem::path& folder,
+                    const std::map<std::string, std::string>& files, bool force);
+
+}  // namespace espalier::codegen

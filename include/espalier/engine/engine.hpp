@@ -1,0 +1,78 @@
+// Runs a compiled program on the host in device numerics: the emitted C's kernels, on the same
+// arena, in the same order. What it computes is what the emitted C computes, bit for bit.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "espalier/codegen/flash_layout.hpp"
+#include "espalier/compiler/compile.hpp"
+#include "espalier/ir/graph.hpp"
+
+namespace espalier::engine {
+
+struct EngineOptions {
+  bool stochastic = false;  ///< rounding of int8 and int32 steps; otherwise to nearest
+  std::uint32_t seed = 0;   ///< of stochastic rounding
+};
+
+class Engine {
+ public:
+  /// `program` must outlive the engine. Starts where the emitted reset() does.
+  Engine(const compiler::Program& program, const EngineOptions& options);
+
+  /// Rate for a batch of 256: a sample's gradient is stepped by 1/256 of it.
+  void set_learning_rate(float rate) { rate_ = rate / 256.0F; }
+
+  /// Where a value lies in the arena, to be filled before run_forward().
+  std::int8_t* activation(compiler::ValueId id) {
+    return reinterpret_cast<std::int8_t*>(arena_.data()) + program_.offset(id);
+  }
+  std::int8_t* input() { return activation(program_.graph.input); }
+
+  /// Runs the forward nodes from `first` on; what they read must be in the arena.
+  void run_forward(int first = 0);
+  /// Loss, backward and update after run_forward(). Returns the loss.
+  float run_backward(int label);
+  /// The two together, on an input that is in the arena. Returns the loss before the update.
+  float train_step(int label, int first = 0) {
+    run_forward(first);
+    return run_backward(label);
+  }
+
+  [[nodiscard]] std::span<const float> logits() const;
+  [[nodiscard]] float loss() const { return loss_; }
+  /// The content of one state item, in the emitted C's layout; empty when there is no such item.
+  [[nodiscard]] std::span<const std::byte> state(compiler::StateRole role, int op) const;
+
+  /// The forward graph with the parameters as they are now.
+  [[nodiscard]] ir::Graph tuned_graph() const;
+
+ private:
+  void run(const compiler::Node& node, int label);
+  template <typename T>
+  T* state_at(compiler::StateRole role, int op);
+  template <typename T>
+  const T* flash_at(codegen::FlashRole role, int op) const;
+  template <typename T>
+  T* value(compiler::ValueId id);
+  void reset();
+
+  const compiler::Program& program_;
+  EngineOptions options_;
+  codegen::FlashLayout flash_layout_;
+  std::vector<std::byte> flash_;
+  std::vector<float> arena_;
+  std::vector<float> state_;  // the items, in words
+  float rate_ = 0;
+  std::uint32_t step_ = 0;
+  int waiting_ = 0;
+  float loss_ = 0;
+  // Positions of items by role and op.
+  std::vector<std::vector<std::int64_t>> state_offset_;
+  std::vector<std::vector<std::int64_t>> flash_offset_;
+};
+
+}  // namespace espalier::engine

@@ -1,0 +1,223 @@
+// espalier compile MODEL --plan plan.json --out DIR: a self-contained folder of C99.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+
+#include "command.hpp"
+#include "espalier/codegen/emit.hpp"
+#include "espalier/compiler/chrome_trace.hpp"
+#include "espalier/compiler/compile.hpp"
+#include "espalier/cost/device_profile.hpp"
+#include "espalier/import/importer.hpp"
+#include "espalier/plan/plan_json.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/train/session.hpp"
+#include "espalier/version.hpp"
+
+namespace espalier::cli {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  HeadOptions head;
+  std::string model;
+  std::string plan;
+  std::string out;
+  std::string target = "host";
+  std::string device;
+  std::string stack = "4KiB";
+  std::string rounding = "nearest";
+  std::string emit_ir;
+  std::string dump_passes;
+  std::string trace;
+  std::string problem;
+  std::vector<std::string> disabled;
+  int accumulate = 1;
+  double learning_rate = 0.1;
+  bool force = false;
+};
+
+// What a device has, held against what the program needs.
+Status check_device(const Options& options, const compiler::Program& program, Bytes parameters) {
+  ESPALIER_TRY(const Bytes stack, parse_size(options.stack, "--stack"));
+  ESPALIER_TRY(const cost::DeviceProfile device, cost::load_device(options.device));
+  std::vector<std::string> problems;
+  const std::int64_t sram = program.sram_bytes().count + stack.count;
+  if (sram > device.sram.count) {
+    problems.push_back(fmt::format(
+        "{}: {} bytes of SRAM are {} too few: {} arena, {} state, {} stack (--stack); search with "
+        "a smaller budget",
+        device.name, device.sram.count, sram - device.sram.count, program.arena_bytes().count,
+        program.state.bytes, stack.count));
+    problems.push_back(fmt::format("{}: the arena's peak is {}", device.name,
+                                   compiler::alive_at_peak(program).front()));
+    const std::vector<std::string> alive = compiler::alive_at_peak(program);
+    for (std::size_t i = 1; i < alive.size(); ++i) problems.push_back("  " + alive[i]);
+  }
+  if (parameters.count > device.flash.count) {
+    problems.push_back(fmt::format(
+        "{}: {} bytes of flash are {} too few for {} bytes of constants, code not counted",
+        device.name, device.flash.count, parameters.count - device.flash.count,
+        parameters.count));
+  }
+  if (!problems.empty()) return Error{ErrorKind::kInfeasible, problems};
+  return Ok{};
+}
+
+std::vector<std::string> buffer_names(const compiler::Program& program) {
+  std::vector<std::string> names;
+  for (const compiler::ValueId id : program.arena.value_of_buffer) {
+    names.push_back(compiler::value_name(program.graph, id));
+  }
+  return names;
+}
+
+std::vector<std::string> step_names(const compiler::Program& program) {
+  std::vector<std::string> names;
+  for (const compiler::Node& node : program.graph.nodes) {
+    names.push_back(compiler::node_name(program.graph, node));
+  }
+  return names;
+}
+
+Status write_text(const std::string& path, const std::string& text) {
+  if (path == "-") {
+    std::fputs(text.c_str(), stdout);
+    return Ok{};
+  }
+  return write_file_atomic(path, text);
+}
+
+Status run(const Options& options) {
+  if (options.out.empty() && options.emit_ir.empty() && options.trace.empty() &&
+      options.problem.empty() && options.common.json.empty()) {
+    return Error{ErrorKind::kUsage,
+                 "nothing to write: give --out DIR, --emit-ir, --trace, --problem or --json"};
+  }
+  ESPALIER_CHECK_OK(
+      check_outputs({options.common.json, options.emit_ir, options.trace, options.problem}));
+  compiler::CompileOptions compile;
+  compile.accumulate = options.accumulate;
+  for (const std::string& name : options.disabled) {
+    ESPALIER_TRY(compile.passes, compiler::without(compile.passes, name));
+  }
+  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
+  ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed));
+
+  Json passes = Json::array();
+  Status dumped = Ok{};
+  compile.observer = [&](const compiler::PassReport& report,
+                         const compiler::TrainingGraph& training) {
+    const std::string name(report.name.empty() ? "differentiate" : report.name);
+    const compiler::MemoryProblem problem = compiler::arena_problem(training).problem;
+    const std::int64_t load = compiler::lower_bound(problem);
+    spdlog::debug("{:<14} {:>5} nodes, {:>9} bytes at the peak, {:.0f} us", name, report.nodes,
+                  load, report.seconds * 1e6);
+    passes.push_back({{"pass", name},
+                      {"nodes", report.nodes},
+                      {"peak_load_bytes", load},
+                      {"seconds", report.seconds}});
+    if (options.dump_passes.empty() || !dumped.ok()) return;
+    const std::filesystem::path path =
+        std::filesystem::path(options.dump_passes) /
+        fmt::format("{:02}-{}.txt", passes.size() - 1, name);
+    dumped = write_file_atomic(path, compiler::to_text(training));
+  };
+  if (!options.dump_passes.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(options.dump_passes, error);
+    if (error) {
+      return Error{ErrorKind::kCannotWrite,
+                   fmt::format("{}: {}", options.dump_passes, error.message())};
+    }
+  }
+  ESPALIER_TRY(const compiler::Program program, compiler::compile(graph, plan, compile));
+  ESPALIER_CHECK_OK(dumped);
+  const Bytes parameters{codegen::flash_layout(program).bytes};
+  if (!options.device.empty()) ESPALIER_CHECK_OK(check_device(options, program, parameters));
+
+  if (!options.emit_ir.empty()) {
+    ESPALIER_CHECK_OK(write_text(options.emit_ir, compiler::to_text(program.graph)));
+  }
+  if (!options.trace.empty()) {
+    ESPALIER_CHECK_OK(write_text(
+        options.trace, compiler::chrome_trace(program.arena.problem, program.placement,
+                                              buffer_names(program), step_names(program))));
+  }
+  if (!options.problem.empty()) {
+    ESPALIER_CHECK_OK(
+        write_text(options.problem, compiler::to_csv(program.arena.problem, buffer_names(program),
+                                                     &program.placement)));
+  }
+  if (!options.out.empty()) {
+    codegen::EmitOptions emit;
+    emit.target =
+        options.target == "host" ? codegen::Target::kHost : codegen::Target::kRv32imf;
+    emit.learning_rate = static_cast<float>(options.learning_rate);
+    emit.stochastic = options.rounding == "stochastic";
+    emit.seed = static_cast<std::uint32_t>(options.common.seed);
+    ESPALIER_CHECK_OK(codegen::write_folder(
+        options.out, codegen::emit(program, plan, emit), options.force));
+  }
+  const double ratio = static_cast<double>(program.placement.peak) /
+                       static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
+  if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
+    print(options.common,
+          fmt::format("{}SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
+                      "constants {} of flash\n",
+                      options.out.empty() ? "" : options.out + ": ", program.sram_bytes().count,
+                      program.arena_bytes().count, program.state.bytes, ratio, parameters.count));
+  }
+  return write_report(options.common, {{"schema", "espalier.compile/1"},
+                                       {"tool_version", kVersion},
+                                       {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
+                                       {"target", options.target},
+                                       {"accumulate", options.accumulate},
+                                       {"classes", graph.head.classes},
+                                       {"sram_bytes", program.sram_bytes().count},
+                                       {"arena_bytes", program.arena_bytes().count},
+                                       {"arena_lower_bound", program.placement.lower_bound},
+                                       {"state_bytes", program.state.bytes},
+                                       {"parameter_bytes", parameters.count},
+                                       {"passes", std::move(passes)}});
+}
+
+}  // namespace
+
+Command add_compile(CLI::App& app) {
+  const auto o = std::make_shared<Options>();
+  CLI::App* command = add_command(app, "compile", "Compile a plan to C that trains on the device",
+                                  o->common);
+  command->add_option("model", o->model, "int8 model, ONNX")->required();
+  command->add_option("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
+  command->add_option("--out", o->out, "Folder for the C sources");
+  command->add_flag("--force", o->force, "Replace files in a folder that is not empty");
+  command->add_option("--target", o->target, "host or rv32imf")
+      ->check(CLI::IsMember({"host", "rv32imf"}))
+      ->capture_default_str();
+  command->add_option("--device", o->device, "Device profile whose SRAM and flash must suffice");
+  command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
+      ->capture_default_str();
+  o->head.add_to(command);
+  command->add_option("--accumulate", o->accumulate, "Samples whose gradients make one update")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  command->add_option("--lr", o->learning_rate, "Learning rate after reset, for a batch of 256")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--rounding", o->rounding, "Of int8 and int32 steps: nearest or stochastic")
+      ->check(CLI::IsMember({"nearest", "stochastic"}))
+      ->capture_default_str();
+  command->add_option("--emit-ir", o->emit_ir, "Write the training graph as text, or -");
+  command->add_option("--dump-passes", o->dump_passes,
+                      "Folder for the training graph after each pass");
+  command->add_option("--disable-pass", o->disabled, "Leave out a pass; may be repeated");
+  command->add_option("--trace", o->trace, "Write arena occupancy as a Chrome trace, or -");
+  command->add_option("--problem", o->problem,
+                      "Write the memory planning problem and its solution as CSV, or -");
+  return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
+}
+
+}  // namespace espalier::cli

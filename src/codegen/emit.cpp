@@ -1,0 +1,934 @@
+#include "espalier/codegen/emit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include "espalier/plan/plan_json.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/version.hpp"
+#include "kernel_choice.hpp"
+#include "runtime_sources.hpp"
+
+namespace espalier::codegen {
+namespace {
+
+using compiler::Node;
+using compiler::NodeKind;
+using compiler::Program;
+using compiler::Sink;
+using compiler::StateItem;
+using compiler::StateRole;
+using compiler::ValueId;
+
+std::string upper(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return text;
+}
+
+std::string op_identifier(const ir::Graph& graph, int op) {
+  if (op < 0) return "head";
+  return compiler::conv_of(graph, op) != nullptr ? compiler::op_name(graph, op)
+                                                 : fmt::format("op{}", op);
+}
+
+// A float literal that reads back as the same float.
+std::string float_literal(float value) {
+  std::string text = fmt::format("{:.9g}", value);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text + "f";
+}
+
+template <typename T>
+T read_at(const std::vector<std::byte>& image, std::int64_t offset) {
+  T value;
+  std::memcpy(&value, image.data() + offset, sizeof value);
+  return value;
+}
+
+class Emitter {
+ public:
+  Emitter(const Program& program, const plan::UpdatePlan& plan, const EmitOptions& options)
+      : program_(program),
+        graph_(*program.graph.forward),
+        options_(options),
+        name_(identifier(graph_.name)),
+        macro_(upper(name_)),
+        layout_(flash_layout(program)),
+        image_(flash_image(program, layout_)),
+        plan_text_(plan::to_json(plan).dump(2) + "\n") {}
+
+  std::map<std::string, std::string> run() {
+    std::map<std::string, std::string> files;
+    const std::string body = source();  // collects the kernels in use
+    files[name_ + ".c"] = body;
+    files[name_ + ".h"] = header();
+    files[name_ + "_params.h"] = parameter_header();
+    files[name_ + "_params.c"] = parameters();
+    files[name_ + "_kernels.h"] = kernels();
+    files["Makefile"] = makefile();
+    files["README.md"] = readme();
+    files["plan.json"] = plan_text_;
+    files["program.json"] = program_json();
+    return files;
+  }
+
+ private:
+  // ---- names ---------------------------------------------------------------------------------
+
+  [[nodiscard]] std::string flash(FlashRole role, int op) const {
+    return fmt::format("FLASH.{}", item_name(graph_, role, op));
+  }
+  [[nodiscard]] std::string state(StateRole role, int op) const {
+    return fmt::format("sram.{}", item_name(graph_, role, op));
+  }
+  [[nodiscard]] std::string flash_if(FlashRole role, int op) const {
+    return layout_.find(role, op) == nullptr ? "0" : flash(role, op);
+  }
+  [[nodiscard]] std::string banner(std::string_view what) const {
+    return fmt::format(
+        "/* {} - {}\n * Plan {}\n * Made by Espalier {}; do not edit. */\n", name_, what,
+        sha256_hex(plan_text_).substr(0, 16), kVersion);
+  }
+  [[nodiscard]] std::int64_t classes() const { return graph_.head.classes; }
+  [[nodiscard]] const ir::Shape& input_shape() const {
+    return graph_.tensor(graph_.input).shape;
+  }
+
+  // ---- <name>.h ------------------------------------------------------------------------------
+
+  [[nodiscard]] std::string header() const {
+    const ir::Tensor& input = graph_.tensor(graph_.input);
+    std::string text = banner("inference and training of one sample at a time");
+    text += fmt::format("#ifndef {0}_H\n#define {0}_H\n\n#include <stdint.h>\n\n", macro_);
+    text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
+    const auto define = [&](std::string_view key, std::int64_t value, std::string_view comment) {
+      text += fmt::format("#define {:<36} {:<8} /* {} */\n", fmt::format("{}_{}", macro_, key),
+                          value, comment);
+    };
+    define("SRAM_BYTES", program_.sram_bytes().count, "everything but the stack");
+    define("ARENA_BYTES", program_.arena_bytes().count, "of these, for values of one step");
+    define("STATE_BYTES", program_.state.bytes, "of these, kept across steps");
+    define("PARAMETER_BYTES", layout_.bytes, "constants in flash; code comes on top");
+    define("INPUT_HEIGHT", input.shape.height, "rows");
+    define("INPUT_WIDTH", input.shape.width, "columns");
+    define("INPUT_CHANNELS", input.shape.channels, "innermost");
+    define("INPUT_BYTES", input.shape.elements(), "int8, in the arena");
+    define("CLASSES", classes(), "logits");
+    define("CONVS", static_cast<std::int64_t>(ir::conv_ops(graph_).size()), "convolutions");
+    define("ACCUMULATE", program_.graph.accumulate, "samples an update");
+    text += fmt::format("\n/* One input element stands for {} * (q - {}). */\n",
+                        float_literal(input.quantization.scale), input.quantization.zero_point);
+    text += fmt::format("#define {}_INPUT_SCALE {}\n#define {}_INPUT_ZERO_POINT ({})\n", macro_,
+                        float_literal(input.quantization.scale), macro_,
+                        input.quantization.zero_point);
+    text += fmt::format(R"(
+/* Puts all parameters back to where training starts. Call it before anything else. */
+void {0}_reset(void);
+
+/* Learning rate for a batch of 256; a sample's gradient is stepped by 1/256 of it. Reset sets
+ * {1}. */
+void {0}_set_learning_rate(float rate);
+
+/* Where the next input may be written instead of passing it: {2}_INPUT_BYTES bytes, rows of
+ * pixels of channels. Overwritten by every call of forward and train_step. */
+int8_t* {0}_input(void);
+
+/* Runs the network and returns the most probable class. `input` is copied unless it is
+ * {0}_input(). */
+int32_t {0}_forward(const int8_t* input);
+
+/* One step of training on one sample: forward, loss, backward, update (every
+ * {2}_ACCUMULATE samples). Returns the loss before the update. 0 <= label < {2}_CLASSES. */
+float {0}_train_step(const int8_t* input, int32_t label);
+
+/* Of the last train_step and of the last forward. */
+float {0}_loss(void);
+const float* {0}_logits(void);
+
+/* Parameters of a convolution by conv index, in SRAM when they are trained, otherwise 0; `count`
+ * receives the number of elements. Weights are [out][tap][trained input channel]; of a depthwise
+ * convolution [trained channel][tap]. */
+int8_t* {0}_weights(int32_t conv, int32_t* count);
+int32_t* {0}_bias(int32_t conv, int32_t* count);
+/* The classifier: [class][feature] and [class]. */
+float* {0}_head_weights(void);
+float* {0}_head_bias(void);
+)",
+                        name_, float_literal(options_.learning_rate), macro_);
+    if (program_.graph.accumulate > 1) {
+      text += fmt::format(R"(
+/* Gradients added up since the last update, before scaling; 0 when not trained. */
+float* {0}_weight_sums(int32_t conv, int32_t* count);
+float* {0}_bias_sums(int32_t conv, int32_t* count);
+)",
+                          name_);
+    }
+    text += "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
+    return text;
+  }
+
+  // ---- <name>_params -------------------------------------------------------------------------
+
+  static std::string_view c_type(FlashRole role) {
+    switch (flash_type(role)) {
+      case FlashType::kFloat: return "float";
+      case FlashType::kInt32: return "int32_t";
+      case FlashType::kInt16: return "int16_t";
+      case FlashType::kUint8: return "uint8_t";
+      case FlashType::kInt8: return "int8_t";
+      case FlashType::kStruct: break;
+    }
+    switch (role) {
+      case FlashRole::kConv: return "esp_conv";
+      case FlashRole::kAdd: return "esp_add";
+      case FlashRole::kPool: return "esp_pool";
+      default: return "esp_head";
+    }
+  }
+
+  // Elements with the padding to a multiple of four bytes.
+  static std::int64_t padded_elements(const FlashItem& item) {
+    switch (flash_type(item.role)) {
+      case FlashType::kInt16: return item.bytes / 2;
+      case FlashType::kUint8:
+      case FlashType::kInt8: return item.bytes;
+      default: return item.bytes / 4;
+    }
+  }
+
+  [[nodiscard]] std::string parameter_header() const {
+    std::string text = banner("constants");
+    text += fmt::format(
+        "#ifndef {0}_PARAMS_H\n#define {0}_PARAMS_H\n\n#include \"{1}_kernels.h\"\n\n", macro_,
+        name_);
+    text += fmt::format("struct {}_params {{\n", name_);
+    for (const FlashItem& item : layout_.items) {
+      const bool one = flash_type(item.role) == FlashType::kStruct;
+      text += fmt::format("  {} {}{};\n", c_type(item.role), item_name(graph_, item.role, item.op),
+                          one ? "" : fmt::format("[{}]", padded_elements(item)));
+    }
+    text += fmt::format("}};\n\nextern const struct {0}_params {0}_params;\n\n#endif\n", name_);
+    return text;
+  }
+
+  [[nodiscard]] std::string parameters() const {
+    std::string text = banner("constants");
+    // The kernels themselves belong to the other source.
+    text += fmt::format("#define ESP_TYPES_ONLY\n#include \"{0}_params.h\"\n\n", name_);
+    text += fmt::format("const struct {0}_params {0}_params = {{\n", name_);
+    for (const FlashItem& item : layout_.items) {
+      text += fmt::format("  /* {} */\n  {{", item_name(graph_, item.role, item.op));
+      std::string line;
+      const auto flush = [&](bool last) {
+        text += line;
+        line.clear();
+        if (!last) text += "\n   ";
+      };
+      const auto put = [&](std::string value, bool last) {
+        line += value;
+        if (!last) line += ',';
+        if (line.size() > 88 && !last) flush(false);
+      };
+      std::vector<std::string> values = literals(item);
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        put(std::move(values[i]), i + 1 == values.size());
+      }
+      flush(true);
+      text += "},\n";
+    }
+    text += "};\n";
+    return text;
+  }
+
+  [[nodiscard]] std::vector<std::string> literals(const FlashItem& item) const {
+    std::vector<std::string> values;
+    const auto integers = [&](auto zero, std::int64_t count) {
+      using T = decltype(zero);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const auto v = static_cast<std::int64_t>(
+            read_at<T>(image_, item.offset + i * static_cast<std::int64_t>(sizeof(T))));
+        // -2147483648 is no int literal in C.
+        values.push_back(v == INT32_MIN ? "(-2147483647 - 1)" : fmt::format("{}", v));
+      }
+    };
+    switch (flash_type(item.role)) {
+      case FlashType::kFloat:
+        for (std::int64_t i = 0; i < item.elements; ++i) {
+          values.push_back(float_literal(read_at<float>(image_, item.offset + 4 * i)));
+        }
+        break;
+      case FlashType::kInt32: integers(std::int32_t{}, item.elements); break;
+      case FlashType::kInt16: integers(std::int16_t{}, item.elements); break;
+      case FlashType::kUint8: integers(std::uint8_t{}, item.elements); break;
+      case FlashType::kInt8: integers(std::int8_t{}, item.elements); break;
+      case FlashType::kStruct: {
+        if (item.role == FlashRole::kConv || item.role == FlashRole::kPool) {
+          integers(std::int16_t{}, item.bytes / 2);
+        } else if (item.role == FlashRole::kAdd) {
+          const auto d = read_at<esp_add>(image_, item.offset);
+          for (const std::int64_t v :
+               {std::int64_t{d.elements}, std::int64_t{d.a_multiplier},
+                std::int64_t{d.b_multiplier}, std::int64_t{d.shift}, std::int64_t{d.a_zero},
+                std::int64_t{d.b_zero}, std::int64_t{d.out_zero}, std::int64_t{d.low},
+                std::int64_t{d.high}, std::int64_t{d.mask_bits}}) {
+            values.push_back(fmt::format("{}", v));
+          }
+        } else {
+          const auto d = read_at<esp_head>(image_, item.offset);
+          values = {fmt::format("{}", d.features), fmt::format("{}", d.classes),
+                    fmt::format("{}", d.zero), float_literal(d.scale)};
+        }
+        break;
+      }
+    }
+    return values;
+  }
+
+  // ---- <name>_kernels.h ----------------------------------------------------------------------
+
+  [[nodiscard]] std::string kernels() const {
+    const auto& sources = runtime_sources();
+    std::string text = banner("the kernels in use");
+    std::string types(sources.at("espalier_runtime.h"));
+    // One include guard around all.
+    text += types.substr(0, types.rfind("#endif"));
+    text += "#ifndef ESP_TYPES_ONLY\n";
+    for (const std::string& kernel : kernels_) {
+      std::string body(sources.at(kernel + ".c"));
+      const std::string include = "#include \"espalier_runtime.h\"\n";
+      body.erase(body.find(include), include.size());
+      text += body;
+    }
+    text += "\n#endif\n\n#endif\n";
+    return text;
+  }
+
+  // ---- <name>.c ------------------------------------------------------------------------------
+
+  [[nodiscard]] std::string source() {
+    std::string text = banner("the training step");
+    text += "#ifndef ESP_KERNEL\n#define ESP_KERNEL static\n#endif\n";
+    text += fmt::format("#include \"{0}.h\"\n\n#include \"{0}_params.h\"\n\n", name_);
+    text += fmt::format("#define FLASH {}_params\n\n", name_);
+    text += "/* All SRAM but the stack. The arena is of floats so that they may be accessed as such;\n"
+            " * int8 and bytes may alias anything. */\nstatic struct {\n";
+    text += fmt::format("  float arena[{}];\n", program_.arena_bytes().count / 4);
+    text += "  float rate;       /* learning rate per sample */\n";
+    text += "  uint32_t seed;    /* of stochastic rounding */\n";
+    text += "  uint32_t step;    /* updates so far */\n";
+    text += "  int32_t waiting;  /* samples since the last update */\n";
+    text += "  float loss;\n";
+    for (const StateItem& item : program_.state.items) {
+      const std::string_view type = item.role == StateRole::kWeights ? "int8_t"
+                                    : item.role == StateRole::kBias  ? "int32_t"
+                                                                     : "float";
+      text += fmt::format("  {} {}[{}];\n", type, item_name(graph_, item.role, item.op),
+                          item.role == StateRole::kWeights ? (item.elements + 3) / 4 * 4
+                                                           : item.elements);
+    }
+    text += "} sram;\n\n";
+    text += "#define I8(offset) ((int8_t*)sram.arena + (offset))\n";
+    text += "#define U8(offset) ((uint8_t*)sram.arena + (offset))\n";
+    text += "#define F32(offset) (sram.arena + (offset) / 4)\n\n";
+
+    std::string forward = "static void run_forward(void) {\n";
+    std::string backward = "static void run_backward(int32_t label, const esp_sgd* sgd) {\n";
+    for (std::size_t i = 0; i < program_.graph.nodes.size(); ++i) {
+      (static_cast<int>(i) < program_.graph.backward_begin ? forward : backward) +=
+          statement(program_.graph.nodes[i]);
+    }
+    text += forward + "}\n\n";
+    if (backward.find("sgd", backward.find('\n')) == std::string::npos) backward += "  (void)sgd;\n";
+    text += backward + "}\n\n";
+    if (!program_.graph.update.empty()) {
+      text += "static void run_update(const esp_sgd* sgd) {\n";
+      for (const Node& node : program_.graph.update) text += statement(node);
+      for (const StateItem& item : program_.state.items) {
+        if (item.role == StateRole::kHeadWeightSum || item.role == StateRole::kHeadBiasSum ||
+            item.role == StateRole::kBiasSum || item.role == StateRole::kWeightSum) {
+          const std::string array = state(item.role, item.op);
+          text += fmt::format("  memset({0}, 0, sizeof {0});\n", array);
+        }
+      }
+      text += "}\n\n";
+    }
+    text += api();
+    return text;
+  }
+
+  [[nodiscard]] std::string weights(int op) const {
+    const compiler::TrainedConv* trained = program_.graph.trained_conv(op);
+    if (trained == nullptr || !trained->weights) {
+      return fmt::format("&(const esp_weights){{{}, 0, 0, 0}}", flash(FlashRole::kWeights, op));
+    }
+    if (!trained->sliced) {
+      return fmt::format("&(const esp_weights){{{}, 0, 0, 0}}", state(StateRole::kWeights, op));
+    }
+    return fmt::format("&(const esp_weights){{{}, {}, {}, {}}}", flash(FlashRole::kWeights, op),
+                       state(StateRole::kWeights, op), flash(FlashRole::kChannels, op),
+                       trained->channels.size());
+  }
+
+  [[nodiscard]] std::string requantization(int op) const {
+    const compiler::TrainedConv* trained = program_.graph.trained_conv(op);
+    const std::string bias = trained != nullptr && trained->bias ? state(StateRole::kBias, op)
+                                                                 : flash(FlashRole::kBias, op);
+    return fmt::format("&(const esp_requantization){{{}, {}, {}}}", bias,
+                       flash(FlashRole::kMultiplier, op), flash(FlashRole::kShift, op));
+  }
+
+  [[nodiscard]] std::string pointer(std::string_view type, ValueId id) const {
+    return id < 0 ? "0" : fmt::format("{}({})", type, program_.offset(id));
+  }
+  [[nodiscard]] std::string i8(ValueId id) const { return pointer("I8", id); }
+  [[nodiscard]] std::string u8(ValueId id) const { return pointer("U8", id); }
+  [[nodiscard]] std::string f32(ValueId id) const { return pointer("F32", id); }
+
+  // Channels and their count as arguments of a weight gradient kernel.
+  [[nodiscard]] std::string channel_arguments(int op) const {
+    const compiler::TrainedConv* trained = program_.graph.trained_conv(op);
+    if (trained == nullptr || !trained->sliced) return "0, 0";
+    return fmt::format("{}, {}", flash(FlashRole::kChannels, op), trained->channels.size());
+  }
+
+  [[nodiscard]] std::string weight_sink(const Node& node, ValueId gradient) const {
+    switch (node.sink) {
+      case Sink::kStore:
+        return fmt::format("&(const esp_weight_sink){{{}, 0, 0, 0, 0, 0}}", f32(gradient));
+      case Sink::kAdd:
+        return fmt::format("&(const esp_weight_sink){{{}, 1, 0, 0, 0, 0}}",
+                           state(StateRole::kWeightSum, node.op));
+      case Sink::kApply: break;
+    }
+    return fmt::format("&(const esp_weight_sink){{0, 0, {}, {}, sgd, {}}}",
+                       state(StateRole::kWeights, node.op),
+                       flash(FlashRole::kWeightScale, node.op), weight_key(node.op));
+  }
+
+  [[nodiscard]] std::string bias_sink(const Node& node) const {
+    switch (node.sink) {
+      case Sink::kStore:
+        return fmt::format("&(const esp_bias_sink){{{}, 0, 0, 0, 0, 0}}", f32(node.outputs[0]));
+      case Sink::kAdd:
+        return fmt::format("&(const esp_bias_sink){{{}, 1, 0, 0, 0, 0}}",
+                           state(StateRole::kBiasSum, node.op));
+      case Sink::kApply: break;
+    }
+    return fmt::format("&(const esp_bias_sink){{0, 0, {}, {}, sgd, {}}}",
+                       state(StateRole::kBias, node.op), flash(FlashRole::kBiasScale, node.op),
+                       bias_key(node.op));
+  }
+
+  std::string call(const std::string& kernel, std::initializer_list<std::string> arguments) {
+    kernels_.insert(kernel);
+    // Arguments are packed into lines of at most 100 columns.
+    std::string text = fmt::format("  {}(", kernel);
+    const std::string indent(text.size(), ' ');
+    std::size_t column = text.size();
+    bool first = true;
+    for (const std::string& argument : arguments) {
+      if (!first) {
+        text += ',';
+        if (column + argument.size() + 4 > 100) {
+          text += "\n" + indent;
+          column = indent.size();
+        } else {
+          text += ' ';
+          column += 2;
+        }
+      }
+      text += argument;
+      column += argument.size();
+      first = false;
+    }
+    return text + ");\n";
+  }
+
+  [[nodiscard]] std::string comment(const Node& node) const {
+    std::string what = compiler::node_name(program_.graph, node);
+    if (node.kind == NodeKind::kStreamForward) {
+      what += " + " + compiler::op_name(graph_, node.operand);
+    }
+    for (const int op : {node.op, node.kind == NodeKind::kStreamForward ? node.operand : -1}) {
+      const ir::Conv2D* conv = compiler::conv_of(graph_, op);
+      if (conv == nullptr) continue;
+      const ir::Shape& out =
+          graph_.tensor(graph_.ops[static_cast<std::size_t>(op)].output).shape;
+      what += fmt::format(", {}x{}{} {} -> {} on {}x{}", conv->window.kernel_h,
+                          conv->window.kernel_w,
+                          conv->window.stride_h > 1 ? fmt::format("/{}", conv->window.stride_h)
+                                                    : "",
+                          conv->in_channels, conv->out_channels, out.height, out.width);
+    }
+    return fmt::format("  /* {} */\n", what);
+  }
+
+  std::string statement(const Node& node) {
+    const auto desc = [&](FlashRole role) { return "&" + flash(role, node.op); };
+    const std::string head = "&" + flash(FlashRole::kHead, -1);
+    const bool has_second = node.inputs[1] >= 0;
+    const KernelChoice kernel = choose_kernel(program_, node);
+    const auto number = [](std::int64_t n) { return fmt::format("{}", n); };
+    std::string text = comment(node);
+    switch (node.kind) {
+      case NodeKind::kConvForward:
+        if (kernel.form == ConvForm::kDepthwise) {
+          return text + call("esp_depthwise_forward",
+                             {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
+                              requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1]),
+                              i8(node.scratch)});
+        }
+        return text + call(kernel.form == ConvForm::kPointwise ? "esp_pointwise_forward"
+                                                               : "esp_conv_forward",
+                           {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
+                            requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1])});
+      case NodeKind::kStreamForward:
+        return text + call("esp_stream_forward",
+                           {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
+                            requantization(node.op), u8(node.outputs[2]),
+                            "&" + flash(FlashRole::kConv, node.operand), weights(node.operand),
+                            requantization(node.operand), i8(node.outputs[0]),
+                            u8(node.outputs[1]), i8(node.scratch)});
+      case NodeKind::kAddForward:
+      case NodeKind::kRescaleForward:
+        return text + call("esp_add_forward",
+                           {desc(FlashRole::kAdd), i8(node.inputs[0]), i8(node.inputs[1]),
+                            i8(node.outputs[0]), u8(node.outputs[1])});
+      case NodeKind::kAveragePoolForward:
+        return text + call("esp_average_pool_forward",
+                           {desc(FlashRole::kPool), i8(node.inputs[0]), i8(node.outputs[0])});
+      case NodeKind::kMaxPoolForward:
+        return text + call("esp_max_pool_forward",
+                           {desc(FlashRole::kPool), i8(node.inputs[0]), i8(node.outputs[0])});
+      case NodeKind::kSaveChannels:
+        return text + call("esp_save_channels",
+                           {i8(node.inputs[0]), number(kernel.pixels_in),
+                            number(kernel.channels_in), channel_arguments(node.op),
+                            i8(node.outputs[0])});
+      case NodeKind::kHeadForward:
+        return text + call("esp_head_forward",
+                           {head, i8(node.inputs[0]), state(StateRole::kHeadWeights, -1),
+                            state(StateRole::kHeadBias, -1), state(StateRole::kLogits, -1)});
+      case NodeKind::kLossGradient:
+        return text + call("esp_loss_gradient",
+                           {number(classes()), state(StateRole::kLogits, -1), "label",
+                            f32(node.outputs[0]), "&sram.loss"});
+      case NodeKind::kHeadInputGradient:
+        return text + call("esp_head_input_gradient",
+                           {head, f32(node.inputs[0]), state(StateRole::kHeadWeights, -1),
+                            f32(node.outputs[0])});
+      case NodeKind::kHeadGradient:
+        if (node.sink == Sink::kApply) {
+          return text + call("esp_head_update",
+                             {head, f32(node.inputs[0]), i8(node.inputs[1]),
+                              state(StateRole::kHeadWeights, -1), state(StateRole::kHeadBias, -1),
+                              "sgd"});
+        }
+        if (node.sink == Sink::kAdd) {
+          return text + call("esp_head_gradient",
+                             {head, f32(node.inputs[0]), i8(node.inputs[1]),
+                              state(StateRole::kHeadWeightSum, -1),
+                              state(StateRole::kHeadBiasSum, -1), "1"});
+        }
+        return text + call("esp_head_gradient",
+                           {head, f32(node.inputs[0]), i8(node.inputs[1]), f32(node.outputs[0]),
+                            f32(node.outputs[1]), "0"});
+      case NodeKind::kMaskScale:
+        if (compiler::conv_of(graph_, node.op) != nullptr) {
+          return text + call("esp_mask_scale_channels",
+                             {number(kernel.pixels_out), number(kernel.channels_out),
+                              f32(node.inputs[0]), u8(node.inputs[1]), number(kernel.mask_bits),
+                              flash(FlashRole::kFactor, node.op), f32(node.outputs[0])});
+        }
+        return text + call("esp_mask_scale",
+                           {number(kernel.pixels_out * kernel.channels_out), f32(node.inputs[0]),
+                            u8(node.inputs[1]), number(kernel.mask_bits),
+                            float_literal(kernel.factor), f32(node.outputs[0]),
+                            node.inputs[2] >= 0 ? "1" : "0"});
+      case NodeKind::kBiasGradient:
+        return text + call("esp_bias_gradient",
+                           {number(kernel.pixels_out), number(kernel.channels_out),
+                            f32(node.inputs[0]), bias_sink(node)});
+      case NodeKind::kWeightGradient:
+        return text + call(kernel.form == ConvForm::kDepthwise ? "esp_depthwise_weight_gradient"
+                                                               : "esp_weight_gradient",
+                           {desc(FlashRole::kConv), f32(node.inputs[0]), i8(node.inputs[1]),
+                            channel_arguments(node.op), weight_sink(node, node.outputs[0])});
+      case NodeKind::kInputGradient: {
+        const char* const names[] = {"esp_input_gradient", "esp_pointwise_input_gradient",
+                                     "esp_depthwise_input_gradient"};
+        return text + call(names[static_cast<int>(kernel.form)],
+                           {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
+                            f32(node.outputs[0]), has_second ? "1" : "0"});
+      }
+      case NodeKind::kDepthwiseBackward:
+        return text + call("esp_depthwise_backward",
+                           {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
+                            i8(node.inputs[1]), has_second ? channel_arguments(node.op) : "0, 0",
+                            has_second ? weight_sink(node, -1) : "0", f32(node.scratch)});
+      case NodeKind::kPoolGradient:
+        return text + call("esp_pool_gradient", {desc(FlashRole::kPool), f32(node.inputs[0]),
+                                                 f32(node.outputs[0])});
+      case NodeKind::kGradientSum:
+        return text + call("esp_gradient_sum",
+                           {number(program_.graph.value(node.outputs[0]).elements),
+                            f32(node.inputs[0]), f32(node.inputs[1]), f32(node.outputs[0])});
+      case NodeKind::kApplyWeights: {
+        const compiler::TrainedConv& trained = *program_.graph.trained_conv(node.op);
+        return text +
+               call("esp_apply_weights",
+                    {desc(FlashRole::kConv), flash_if(FlashRole::kChannels, node.op),
+                     number(static_cast<std::int64_t>(trained.channels.size())),
+                     trained.sliced ? "1" : "0",
+                     node.inputs[0] >= 0 ? f32(node.inputs[0])
+                                         : state(StateRole::kWeightSum, node.op),
+                     state(StateRole::kWeights, node.op), flash(FlashRole::kWeightScale, node.op),
+                     "sgd", number(weight_key(node.op))});
+      }
+      case NodeKind::kApplyBias:
+        return text + call("esp_apply_bias",
+                           {number(kernel.channels_out),
+                            node.inputs[0] >= 0 ? f32(node.inputs[0])
+                                                : state(StateRole::kBiasSum, node.op),
+                            state(StateRole::kBias, node.op),
+                            flash(FlashRole::kBiasScale, node.op), "sgd",
+                            number(bias_key(node.op))});
+      case NodeKind::kApplyHead: {
+        const std::int64_t count = std::int64_t{graph_.head.features} * classes();
+        return text +
+               call("esp_apply_floats",
+                    {number(count),
+                     node.inputs[0] >= 0 ? f32(node.inputs[0])
+                                         : state(StateRole::kHeadWeightSum, -1),
+                     state(StateRole::kHeadWeights, -1), "sgd"}) +
+               call("esp_apply_floats",
+                    {number(classes()),
+                     node.inputs[1] >= 0 ? f32(node.inputs[1])
+                                         : state(StateRole::kHeadBiasSum, -1),
+                     state(StateRole::kHeadBias, -1), "sgd"});
+      }
+    }
+    return text;
+  }
+
+  [[nodiscard]] std::string api() const {
+    std::string text = fmt::format("void {}_reset(void) {{\n  memset(&sram, 0, sizeof sram);\n",
+                                   name_);
+    text += fmt::format("  {}_set_learning_rate({});\n", name_,
+                        float_literal(options_.learning_rate));
+    text += fmt::format("  sram.seed = {}u;\n", options_.seed);
+    const auto copy = [&](const std::string& to, const std::string& from) {
+      text += fmt::format("  memcpy({0}, {1}, sizeof {0});\n", to, from);
+    };
+    copy(state(StateRole::kHeadWeights, -1), flash(FlashRole::kHeadWeights, -1));
+    copy(state(StateRole::kHeadBias, -1), flash(FlashRole::kHeadBias, -1));
+    for (const compiler::TrainedConv& t : program_.graph.trained) {
+      if (t.bias) copy(state(StateRole::kBias, t.op), flash(FlashRole::kBias, t.op));
+      if (t.weights) {
+        copy(state(StateRole::kWeights, t.op),
+             flash(t.sliced ? FlashRole::kTrainedWeights : FlashRole::kWeights, t.op));
+      }
+    }
+    text += "}\n\n";
+    text += fmt::format("void {}_set_learning_rate(float rate) {{ sram.rate = rate / 256.0f; }}\n\n",
+                        name_);
+    const std::string input = i8(program_.graph.input);
+    text += fmt::format("int8_t* {}_input(void) {{ return {}; }}\n\n", name_, input);
+    text += fmt::format(
+        "static void take_input(const int8_t* input) {{\n  if (input != {0}) memcpy({0}, input, "
+        "{1});\n}}\n\n",
+        input, input_shape().elements());
+    text += fmt::format(R"(int32_t {0}_forward(const int8_t* input) {{
+  int32_t best = 0, k;
+  take_input(input);
+  run_forward();
+  for (k = 1; k < {1}; ++k) {{
+    if (sram.logits[k] > sram.logits[best]) best = k;
+  }}
+  return best;
+}}
+
+float {0}_train_step(const int8_t* input, int32_t label) {{
+  const esp_sgd sgd = {{sram.rate, esp_mix(sram.seed + sram.step * 0x9E3779B9u), {2}}};
+  take_input(input);
+  run_forward();
+  run_backward(label, &sgd);
+)",
+                        name_, classes(), options_.stochastic ? 1 : 0);
+    if (program_.graph.accumulate > 1) {
+      text += fmt::format(R"(  if (++sram.waiting == {}) {{
+    run_update(&sgd);
+    sram.waiting = 0;
+    ++sram.step;
+  }}
+)",
+                          program_.graph.accumulate);
+    } else {
+      text += "  ++sram.step;\n";
+    }
+    text += "  return sram.loss;\n}\n\n";
+    text += fmt::format("float {}_loss(void) {{ return sram.loss; }}\n\n", name_);
+    text += fmt::format("const float* {}_logits(void) {{ return sram.logits; }}\n\n", name_);
+    text += accessor("int8_t", "weights", StateRole::kWeights);
+    text += accessor("int32_t", "bias", StateRole::kBias);
+    if (program_.graph.accumulate > 1) {
+      text += accessor("float", "weight_sums", StateRole::kWeightSum);
+      text += accessor("float", "bias_sums", StateRole::kBiasSum);
+    }
+    text += fmt::format("float* {}_head_weights(void) {{ return sram.head_weights; }}\n\n", name_);
+    text += fmt::format("float* {}_head_bias(void) {{ return sram.head_bias; }}\n", name_);
+    return text;
+  }
+
+  [[nodiscard]] std::string accessor(std::string_view type, std::string_view what,
+                                     StateRole role) const {
+    std::string text = fmt::format("{}* {}_{}(int32_t conv, int32_t* count) {{\n", type, name_, what);
+    std::string cases;
+    for (const compiler::TrainedConv& t : program_.graph.trained) {
+      const StateItem* item = program_.state.find(role, t.op);
+      if (item == nullptr) continue;
+      cases += fmt::format("    case {}: *count = {}; return {};\n", t.conv, item->elements,
+                           state(role, t.op));
+    }
+    if (cases.empty()) return text + "  (void)conv;\n  *count = 0;\n  return 0;\n}\n\n";
+    return text + "  switch (conv) {\n" + cases + "    default: *count = 0; return 0;\n  }\n}\n\n";
+  }
+
+  // ---- the rest ------------------------------------------------------------------------------
+
+  [[nodiscard]] std::string makefile() const {
+    const bool riscv = options_.target == Target::kRv32imf;
+    return fmt::format(R"(# Builds lib{0}.a. For another compiler: make CC=arm-none-eabi-gcc AR=arm-none-eabi-ar TARGET_FLAGS=...
+CC = {1}gcc
+AR = {1}ar
+TARGET_FLAGS = {2}
+CFLAGS = -std=c99 -O2 -Wall -Wextra -Werror
+# Without this a compiler may fuse products and sums, and the device no longer computes what the
+# host measured.
+override CFLAGS += -ffp-contract=off $(TARGET_FLAGS)
+
+lib{0}.a: {0}.o {0}_params.o
+	$(AR) rcs $@ $^
+
+{0}.o: {0}.c {0}.h {0}_params.h {0}_kernels.h
+{0}_params.o: {0}_params.c {0}_params.h {0}_kernels.h
+
+.PHONY: clean
+clean:
+	rm -f lib{0}.a {0}.o {0}_params.o
+)",
+                       name_, riscv ? "riscv64-unknown-elf-" : "",
+                       riscv ? "-march=rv32imf -mabi=ilp32f --specs=picolibc.specs" : "");
+  }
+
+  [[nodiscard]] std::string readme() const {
+    const ir::Tensor& input = graph_.tensor(graph_.input);
+    std::string trained;
+    for (const compiler::TrainedConv& t : program_.graph.trained) {
+      trained += fmt::format(
+          "| {} | {} | {} |\n", t.conv, t.bias ? "yes" : "no",
+          !t.weights ? "-"
+                     : fmt::format("{} of {} input channels",
+                                   compiler::trained_channel_count(program_.graph, t),
+                                   compiler::conv_of(graph_, t.op)->in_channels));
+    }
+    return fmt::format(R"(# {0}
+
+Inference and on-device training of `{1}` in plain C99, made by Espalier {2} from the plan in
+`plan.json`. No heap, no recursion, no library but `string.h` and `stdint.h`.
+
+| | bytes |
+|---|---|
+| SRAM, all but the stack | {3} |
+| - arena: values of one step | {4} |
+| - state: trained parameters, classifier, logits | {5} |
+| Flash, constants; code comes on top | {6} |
+
+## Use
+
+Add `{0}.c` and `{0}_params.c` to the firmware, or `make` (for the target's compiler see the top of
+the `Makefile`). Keep `-ffp-contract=off`: with it the device computes what the host measured, to the
+last bit.
+
+```c
+#include "{0}.h"
+
+{0}_reset();
+memcpy({0}_input(), image, {9}_INPUT_BYTES);  /* {7} int8, q = real / {10} + ({11}) */
+int32_t guess = {0}_forward({0}_input());
+float loss = {0}_train_step(image, label);
+```
+
+`train_step` updates the parameters in place, every {8} sample{12}. Nothing is kept in flash:
+what was learned is lost with the power unless the firmware saves the arrays that the accessors in
+`{0}.h` return.
+
+## What learns
+
+The classifier, and
+
+| conv | bias | weights |
+|---|---|---|
+{13})",
+                       name_, graph_.name, kVersion, program_.sram_bytes().count,
+                       program_.arena_bytes().count, program_.state.bytes, layout_.bytes,
+                       fmt::format("{}x{}x{}", input.shape.height, input.shape.width,
+                                   input.shape.channels),
+                       program_.graph.accumulate, macro_, input.quantization.scale,
+                       input.quantization.zero_point, program_.graph.accumulate > 1 ? "s" : "",
+                       trained.empty() ? "| - | - | - |\n" : trained);
+  }
+
+  [[nodiscard]] std::string program_json() const {
+    Json convs = Json::array();
+    for (const compiler::TrainedConv& t : program_.graph.trained) {
+      convs.push_back({{"conv", t.conv},
+                       {"bias", t.bias},
+                       {"weight_channels", compiler::trained_channel_count(program_.graph, t)}});
+    }
+    const Json document{
+        {"schema", kProgramSchema},
+        {"tool_version", kVersion},
+        {"name", name_},
+        {"model", {{"name", graph_.name}, {"sha256", graph_.sha256}}},
+        {"plan_sha256", sha256_hex(plan_text_)},
+        {"target", options_.target == Target::kRv32imf ? "rv32imf" : "host"},
+        {"sram_bytes", program_.sram_bytes().count},
+        {"arena_bytes", program_.arena_bytes().count},
+        {"arena_lower_bound", program_.placement.lower_bound},
+        {"state_bytes", program_.state.bytes},
+        {"parameter_bytes", layout_.bytes},
+        {"input_bytes", input_shape().elements()},
+        {"classes", classes()},
+        {"accumulate", program_.graph.accumulate},
+        {"learning_rate", options_.learning_rate},
+        {"rounding", options_.stochastic ? "stochastic" : "nearest"},
+        {"seed", options_.seed},
+        {"trained", std::move(convs)}};
+    return document.dump(2) + "\n";
+  }
+
+  const Program& program_;
+  const ir::Graph& graph_;
+  const EmitOptions& options_;
+  std::string name_;
+  std::string macro_;
+  FlashLayout layout_;
+  std::vector<std::byte> image_;
+  std::string plan_text_;
+  std::set<std::string> kernels_;
+};
+
+}  // namespace
+
+std::string identifier(std::string_view name) {
+  std::string text;
+  for (const char c : name) {
+    const auto u = static_cast<unsigned char>(c);
+    text += std::isalnum(u) != 0 && u < 128 ? static_cast<char>(std::tolower(u)) : '_';
+  }
+  if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) != 0) text = "net_" + text;
+  return text;
+}
+
+std::string item_name(const ir::Graph& graph, FlashRole role, int op) {
+  const std::string prefix = op_identifier(graph, op);
+  switch (role) {
+    case FlashRole::kConv:
+    case FlashRole::kAdd:
+    case FlashRole::kPool:
+    case FlashRole::kHead: return prefix;
+    case FlashRole::kMultiplier: return prefix + "_multiplier";
+    case FlashRole::kBias: return prefix + "_bias";
+    case FlashRole::kFactor: return prefix + "_factor";
+    case FlashRole::kWeightScale: return prefix + "_weight_scale";
+    case FlashRole::kBiasScale: return prefix + "_bias_scale";
+    case FlashRole::kHeadWeights: return "head_weights";
+    case FlashRole::kHeadBias: return "head_bias";
+    case FlashRole::kChannels: return prefix + "_channels";
+    case FlashRole::kShift: return prefix + "_shift";
+    case FlashRole::kWeights: return prefix + "_weights";
+    case FlashRole::kTrainedWeights: return prefix + "_trained";
+  }
+  return prefix;
+}
+
+std::string item_name(const ir::Graph& graph, StateRole role, int op) {
+  const std::string prefix = op_identifier(graph, op);
+  switch (role) {
+    case StateRole::kLogits: return "logits";
+    case StateRole::kHeadWeights: return "head_weights";
+    case StateRole::kHeadBias: return "head_bias";
+    case StateRole::kHeadWeightSum: return "head_weight_sum";
+    case StateRole::kHeadBiasSum: return "head_bias_sum";
+    case StateRole::kBias: return prefix + "_bias";
+    case StateRole::kBiasSum: return prefix + "_bias_sum";
+    case StateRole::kWeightSum: return prefix + "_weight_sum";
+    case StateRole::kWeights: return prefix + "_weights";
+  }
+  return prefix;
+}
+
+std::map<std::string, std::string> emit(const Program& program, const plan::UpdatePlan& plan,
+                                        const EmitOptions& options) {
+  return Emitter(program, plan, options).run();
+}
+
+Status write_folder(const std::filesystem::path& folder,
+                    const std::map<std::string, std::string>& files, bool force) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const auto failed = [&](const fs::path& path) {
+    return Error{ErrorKind::kCannotWrite,
+                 fmt::format("{}: {}; name a folder that can be written", path.string(),
+                             error.message())};
+  };
+  const fs::file_status status = fs::status(folder, error);
+  if (fs::exists(status) && !fs::is_directory(status)) {
+    return Error{ErrorKind::kCannotWrite,
+                 fmt::format("{}: is not a folder; name another one", folder.string())};
+  }
+  if (fs::is_directory(status)) {
+    const bool empty = fs::is_empty(folder, error);
+    if (error) return failed(folder);
+    if (!empty && !force) {
+      return Error{ErrorKind::kUsage,
+                   fmt::format("{}: is not empty; name another folder, or --force to replace the "
+                               "files in it",
+                               folder.string())};
+    }
+    for (const auto& [name, text] : files) {
+      ESPALIER_CHECK_OK(write_file_atomic(folder / name, text));
+    }
+    return Ok{};
+  }
+  fs::path target = folder;
+  if (!target.has_filename()) target = target.parent_path();
+  fs::path temporary = target;
+  temporary += ".partial";
+  fs::remove_all(temporary, error);
+  fs::create_directories(temporary, error);
+  if (error) return failed(temporary);
+  for (const auto& [name, text] : files) {
+    const Status written = write_file_atomic(temporary / name, text);
+    if (!written.ok()) {
+      fs::remove_all(temporary, error);
+      return written.error();
+    }
+  }
+  fs::rename(temporary, target, error);
+  if (error) {
+    const Error failure = failed(target);
+    fs::remove_all(temporary, error);
+    return failure;
+  }
+  return Ok{};
+}
+
+}  // namespace espalier::codegen

@@ -1,0 +1,315 @@
+#include "espalier/codegen/flash_layout.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include "espalier/ir/fixed_point.hpp"
+#include "runtime/espalier_runtime.h"
+
+namespace espalier::codegen {
+namespace {
+
+using compiler::NodeKind;
+using compiler::Program;
+
+std::int64_t struct_bytes(FlashRole role) {
+  switch (role) {
+    case FlashRole::kConv: return sizeof(esp_conv);
+    case FlashRole::kAdd: return sizeof(esp_add);
+    case FlashRole::kPool: return sizeof(esp_pool);
+    default: return sizeof(esp_head);
+  }
+}
+
+std::int64_t element_bytes(FlashRole role) {
+  switch (flash_type(role)) {
+    case FlashType::kStruct: return struct_bytes(role);
+    case FlashType::kFloat:
+    case FlashType::kInt32: return 4;
+    case FlashType::kInt16: return 2;
+    default: return 1;
+  }
+}
+
+std::int16_t half(std::int64_t value) { return static_cast<std::int16_t>(value); }
+
+// 1 / scale^2 in single precision; where that is not a number the gradient is 0, and 0 * 0 stays 0.
+float inverse_square(double scale) {
+  const auto value = static_cast<float>(1.0 / (scale * scale));
+  return std::isfinite(value) ? value : 0.0F;
+}
+
+class Image {
+ public:
+  Image(const Program& program, const FlashLayout& layout)
+      : program_(program), graph_(*program.graph.forward), layout_(layout) {
+    bytes_.resize(static_cast<std::size_t>(layout.bytes));
+  }
+
+  std::vector<std::byte> run() {
+    for (const FlashItem& item : layout_.items) fill(item);
+    return std::move(bytes_);
+  }
+
+ private:
+  template <typename T>
+  void put(const FlashItem& item, std::int64_t i, T value) {
+    std::memcpy(bytes_.data() + item.offset + i * static_cast<std::int64_t>(sizeof(T)), &value,
+                sizeof(T));
+  }
+  [[nodiscard]] const ir::Op& op(int position) const {
+    return graph_.ops[static_cast<std::size_t>(position)];
+  }
+  [[nodiscard]] const ir::Tensor& input(int position, std::size_t i = 0) const {
+    return graph_.tensor(op(position).inputs[i]);
+  }
+  [[nodiscard]] const ir::Tensor& output(int position) const {
+    return graph_.tensor(op(position).output);
+  }
+  [[nodiscard]] std::int16_t mask_bits() const { return mask_bits_; }
+
+  void fill(const FlashItem& item) {
+    const ir::Conv2D* conv = compiler::conv_of(graph_, item.op);
+    const auto channel = [](std::int64_t i) { return static_cast<std::size_t>(i); };
+    for (std::int64_t i = 0; i < item.elements; ++i) {
+      switch (item.role) {
+        case FlashRole::kConv: put(item, i, describe(item.op, *conv)); break;
+        case FlashRole::kAdd: put(item, i, describe_add(item.op)); break;
+        case FlashRole::kPool: put(item, i, describe_pool(item.op)); break;
+        case FlashRole::kHead: put(item, i, describe_head()); break;
+        case FlashRole::kMultiplier: put(item, i, fixed(item.op, *conv, i).multiplier); break;
+        case FlashRole::kShift:
+          put(item, i, static_cast<std::uint8_t>(fixed(item.op, *conv, i).shift));
+          break;
+        case FlashRole::kBias: put(item, i, conv->bias[channel(i)]); break;
+        case FlashRole::kFactor:
+          put(item, i,
+              static_cast<float>(static_cast<double>(input(item.op).quantization.scale) *
+                                 conv->weight_scales[channel(i)] /
+                                 static_cast<double>(output(item.op).quantization.scale)));
+          break;
+        case FlashRole::kWeightScale:
+          put(item, i, inverse_square(conv->weight_scales[channel(i)]));
+          break;
+        case FlashRole::kBiasScale:
+          put(item, i,
+              inverse_square(static_cast<double>(input(item.op).quantization.scale) *
+                             conv->weight_scales[channel(i)]));
+          break;
+        case FlashRole::kHeadWeights: put(item, i, graph_.head.weights[channel(i)]); break;
+        case FlashRole::kHeadBias: put(item, i, graph_.head.bias[channel(i)]); break;
+        case FlashRole::kChannels:
+          put(item, i, half(program_.graph.trained_conv(item.op)->channels[channel(i)]));
+          break;
+        case FlashRole::kWeights:
+        case FlashRole::kTrainedWeights: break;
+      }
+    }
+    if (item.role == FlashRole::kWeights) fill_weights(item, *conv);
+  }
+
+  // The whole tensor; what is sliced moves to the item of trained weights and leaves zeros.
+  void fill_weights(const FlashItem& item, const ir::Conv2D& conv) {
+    const std::int64_t taps = std::int64_t{conv.window.kernel_h} * conv.window.kernel_w;
+    for (std::int64_t i = 0; i < item.elements; ++i) {
+      put(item, i, conv.weights[static_cast<std::size_t>(i)]);
+    }
+    const FlashItem* trained = layout_.find(FlashRole::kTrainedWeights, item.op);
+    if (trained == nullptr) return;
+    const std::vector<int>& channels = program_.graph.trained_conv(item.op)->channels;
+    std::int64_t at = 0;
+    const auto move = [&](std::int64_t from) {
+      put(*trained, at++, conv.weights[static_cast<std::size_t>(from)]);
+      put(item, from, std::int8_t{0});
+    };
+    if (compiler::is_plain_depthwise(conv)) {
+      for (const int c : channels) {
+        for (std::int64_t t = 0; t < taps; ++t) move(c * taps + t);
+      }
+      return;
+    }
+    for (std::int64_t row = 0; row < conv.out_channels * taps; ++row) {
+      for (const int c : channels) move(row * conv.in_channels + c);
+    }
+  }
+
+  [[nodiscard]] ir::FixedPoint fixed(int position, const ir::Conv2D& conv, std::int64_t o) const {
+    return ir::make_fixed_point(static_cast<double>(input(position).quantization.scale) *
+                                conv.weight_scales[static_cast<std::size_t>(o)] /
+                                static_cast<double>(output(position).quantization.scale));
+  }
+
+  [[nodiscard]] esp_conv describe(int position, const ir::Conv2D& conv) const {
+    const ir::Shape& in = input(position).shape;
+    const ir::Shape& out = output(position).shape;
+    const ir::Window& w = conv.window;
+    esp_conv d{};
+    d.in_h = half(in.height);
+    d.in_w = half(in.width);
+    d.in_c = half(in.channels);
+    d.out_h = half(out.height);
+    d.out_w = half(out.width);
+    d.out_c = half(out.channels);
+    d.kernel_h = half(w.kernel_h);
+    d.kernel_w = half(w.kernel_w);
+    d.stride_h = half(w.stride_h);
+    d.stride_w = half(w.stride_w);
+    d.pad_top = half(w.pad_top);
+    d.pad_left = half(w.pad_left);
+    d.groups = half(conv.groups);
+    d.in_zero = half(input(position).quantization.zero_point);
+    d.out_zero = half(output(position).quantization.zero_point);
+    d.low = half(op(position).clamp_low);
+    d.high = half(op(position).clamp_high);
+    d.mask_bits = mask_bits();
+    return d;
+  }
+
+  [[nodiscard]] esp_add describe_add(int position) const {
+    const bool two = op(position).inputs.size() > 1;
+    const double out = output(position).quantization.scale;
+    const ir::FixedPointPair pair = ir::make_fixed_point_pair(
+        static_cast<double>(input(position).quantization.scale) / out,
+        two ? static_cast<double>(input(position, 1).quantization.scale) / out : 0.0);
+    esp_add d{};
+    d.elements = static_cast<std::int32_t>(output(position).shape.elements());
+    d.a_multiplier = pair.multiplier_a;
+    d.b_multiplier = pair.multiplier_b;
+    d.shift = half(pair.shift);
+    d.a_zero = half(input(position).quantization.zero_point);
+    d.b_zero = half(two ? input(position, 1).quantization.zero_point : 0);
+    d.out_zero = half(output(position).quantization.zero_point);
+    d.low = half(op(position).clamp_low);
+    d.high = half(op(position).clamp_high);
+    d.mask_bits = mask_bits();
+    return d;
+  }
+
+  [[nodiscard]] esp_pool describe_pool(int position) const {
+    const auto* average = std::get_if<ir::AveragePool>(&op(position).params);
+    const ir::Window& w = average != nullptr
+                              ? average->window
+                              : std::get<ir::MaxPool>(op(position).params).window;
+    const ir::Shape& in = input(position).shape;
+    const ir::Shape& out = output(position).shape;
+    esp_pool d{};
+    d.in_h = half(in.height);
+    d.in_w = half(in.width);
+    d.channels = half(in.channels);
+    d.out_h = half(out.height);
+    d.out_w = half(out.width);
+    d.kernel_h = half(w.kernel_h);
+    d.kernel_w = half(w.kernel_w);
+    d.stride_h = half(w.stride_h);
+    d.stride_w = half(w.stride_w);
+    d.pad_top = half(w.pad_top);
+    d.pad_left = half(w.pad_left);
+    d.half_to_even =
+        average != nullptr && average->rounding == ir::HalfRounding::kToEven ? 1 : 0;
+    d.low = half(op(position).clamp_low);
+    d.high = half(op(position).clamp_high);
+    return d;
+  }
+
+  [[nodiscard]] esp_head describe_head() const {
+    const ir::Quantization& q = graph_.tensor(graph_.features).quantization;
+    return {graph_.head.features, graph_.head.classes, q.zero_point, q.scale};
+  }
+
+  const Program& program_;
+  const ir::Graph& graph_;
+  const FlashLayout& layout_;
+  std::vector<std::byte> bytes_;
+  // All masks of a program are of one kind.
+  std::int16_t mask_bits_ = std::any_of(program_.graph.values.begin(), program_.graph.values.end(),
+                                        [](const compiler::Value& v) {
+                                          return v.element == compiler::Element::kBitMask;
+                                        })
+                                ? std::int16_t{1}
+                                : std::int16_t{0};
+};
+
+}  // namespace
+
+FlashType flash_type(FlashRole role) {
+  switch (role) {
+    case FlashRole::kConv:
+    case FlashRole::kAdd:
+    case FlashRole::kPool:
+    case FlashRole::kHead: return FlashType::kStruct;
+    case FlashRole::kMultiplier:
+    case FlashRole::kBias: return FlashType::kInt32;
+    case FlashRole::kFactor:
+    case FlashRole::kWeightScale:
+    case FlashRole::kBiasScale:
+    case FlashRole::kHeadWeights:
+    case FlashRole::kHeadBias: return FlashType::kFloat;
+    case FlashRole::kChannels: return FlashType::kInt16;
+    case FlashRole::kShift: return FlashType::kUint8;
+    case FlashRole::kWeights:
+    case FlashRole::kTrainedWeights: return FlashType::kInt8;
+  }
+  return FlashType::kInt8;
+}
+
+const FlashItem* FlashLayout::find(FlashRole role, int op) const {
+  const auto found = std::find_if(items.begin(), items.end(), [&](const FlashItem& item) {
+    return item.role == role && item.op == op;
+  });
+  return found == items.end() ? nullptr : &*found;
+}
+
+FlashLayout flash_layout(const Program& program) {
+  const compiler::TrainingGraph& graph = program.graph;
+  std::set<int> scaled;  // convolutions that a gradient passes
+  for (const compiler::Node& node : graph.nodes) {
+    if (node.kind == NodeKind::kMaskScale) scaled.insert(node.op);
+  }
+  FlashLayout layout;
+  const auto put = [&](FlashRole role, int op, std::int64_t elements) {
+    if (elements > 0) layout.items.push_back({role, op, elements, 0, 0});
+  };
+  put(FlashRole::kHead, -1, 1);
+  put(FlashRole::kHeadWeights, -1, std::int64_t{graph.forward->head.features} *
+                                       graph.forward->head.classes);
+  put(FlashRole::kHeadBias, -1, graph.forward->head.classes);
+  for (std::size_t i = 0; i < graph.forward->ops.size(); ++i) {
+    const int op = static_cast<int>(i);
+    const ir::Op& node = graph.forward->ops[i];
+    const ir::Conv2D* conv = compiler::conv_of(*graph.forward, op);
+    if (conv == nullptr) {
+      const bool sums = std::holds_alternative<ir::Add>(node.params) ||
+                        std::holds_alternative<ir::Rescale>(node.params);
+      put(sums ? FlashRole::kAdd : FlashRole::kPool, op, 1);
+      continue;
+    }
+    const compiler::TrainedConv* trained = graph.trained_conv(op);
+    const auto weights = static_cast<std::int64_t>(conv->weights.size());
+    put(FlashRole::kConv, op, 1);
+    put(FlashRole::kMultiplier, op, conv->out_channels);
+    put(FlashRole::kBias, op, conv->out_channels);
+    put(FlashRole::kShift, op, conv->out_channels);
+    put(FlashRole::kFactor, op, scaled.count(op) != 0 ? conv->out_channels : 0);
+    put(FlashRole::kWeights, op, weights);
+    if (trained == nullptr) continue;
+    put(FlashRole::kBiasScale, op, trained->bias ? conv->out_channels : 0);
+    put(FlashRole::kWeightScale, op, trained->weights ? conv->out_channels : 0);
+    put(FlashRole::kChannels, op, static_cast<std::int64_t>(trained->channels.size()));
+    put(FlashRole::kTrainedWeights, op,
+        trained->sliced ? compiler::resident_weights(graph, *trained) : 0);
+  }
+  for (FlashItem& item : layout.items) {
+    item.bytes = (item.elements * element_bytes(item.role) + 3) / 4 * 4;
+    item.offset = layout.bytes;
+    layout.bytes += item.bytes;
+  }
+  return layout;
+}
+
+std::vector<std::byte> flash_image(const Program& program, const FlashLayout& layout) {
+  return Image(program, layout).run();
+}
+
+}  // namespace espalier::codegen

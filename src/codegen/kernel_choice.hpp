@@ -1,0 +1,56 @@
+// What the code generator and the host engine both need to know of a node to call its kernel.
+#pragma once
+
+#include <cstdint>
+
+#include "espalier/compiler/compile.hpp"
+#include "runtime/espalier_runtime.h"
+
+namespace espalier::codegen {
+
+enum class ConvForm : std::uint8_t { kGeneral, kPointwise, kDepthwise };
+
+struct KernelChoice {
+  ConvForm form = ConvForm::kGeneral;
+  std::int64_t pixels_in = 0;
+  std::int64_t channels_in = 0;
+  std::int64_t pixels_out = 0;
+  std::int64_t channels_out = 0;
+  int mask_bits = 0;   ///< kMaskScale
+  float factor = 0;    ///< kMaskScale of an add or a rescaling: s_operand / s_y
+};
+
+inline KernelChoice choose_kernel(const compiler::Program& program, const compiler::Node& node) {
+  KernelChoice choice;
+  if (node.op < 0) return choice;
+  const ir::Graph& graph = *program.graph.forward;
+  const ir::Op& op = graph.ops[static_cast<std::size_t>(node.op)];
+  const ir::Tensor& in = graph.tensor(op.inputs[0]);
+  const ir::Tensor& out = graph.tensor(op.output);
+  choice.pixels_in = in.shape.pixels();
+  choice.channels_in = in.shape.channels;
+  choice.pixels_out = out.shape.pixels();
+  choice.channels_out = out.shape.channels;
+  if (const ir::Conv2D* conv = compiler::conv_of(graph, node.op)) {
+    if (compiler::is_plain_depthwise(*conv)) {
+      choice.form = ConvForm::kDepthwise;
+    } else if (compiler::is_pointwise(graph, node.op)) {
+      choice.form = ConvForm::kPointwise;
+    }
+  }
+  if (node.kind == compiler::NodeKind::kMaskScale) {
+    choice.mask_bits =
+        program.graph.value(node.inputs[1]).element == compiler::Element::kBitMask ? 1 : 0;
+    const ir::Tensor& operand =
+        graph.tensor(op.inputs[static_cast<std::size_t>(node.operand)]);
+    choice.factor = static_cast<float>(static_cast<double>(operand.quantization.scale) /
+                                       static_cast<double>(out.quantization.scale));
+  }
+  return choice;
+}
+
+/// Keys that tell the random numbers of one tensor from another's.
+inline std::uint32_t weight_key(int op) { return 2U * static_cast<std::uint32_t>(op) + 1U; }
+inline std::uint32_t bias_key(int op) { return 2U * static_cast<std::uint32_t>(op) + 2U; }
+
+}  // namespace espalier::codegen
