@@ -132,7 +132,8 @@ Kept keep(const Fixed& exact, bool more, int lowest_kept, bool sign, Rounding ro
   return kept;
 }
 
-// Rounds a magnitude that is not zero; `more` says that the exact one is larger by less than 2^-298.
+// Rounds a magnitude that is not zero; `more` says that the exact one is larger, by less than any
+// place that is kept or decides rounding.
 FloatResult round(bool sign, const Fixed& exact, bool more, Rounding rounding) {
   const std::uint32_t sign_bit = sign ? kSign : 0;
   const int top = exact.top() + Fixed::kLowest;
@@ -292,9 +293,15 @@ FloatResult divide(std::uint32_t a, std::uint32_t b, Rounding rounding) {
   // The quotient of a mantissa of at least 2^63 has at least 39 bits; the rest is `more`.
   const int shift = std::countl_zero(std::uint64_t{x.mantissa});
   const std::uint64_t dividend = std::uint64_t{x.mantissa} << shift;
-  const std::uint64_t quotient = dividend / y.mantissa;
-  const bool more = dividend % y.mantissa != 0;
-  return round(sign, Fixed::from(quotient, x.exponent - shift - y.exponent), more, rounding);
+  std::uint64_t quotient = dividend / y.mantissa;
+  bool more = dividend % y.mantissa != 0;
+  int exponent = x.exponent - shift - y.exponent;
+  while (exponent < Fixed::kLowest) {  // far below the smallest float
+    more = more || (quotient & 1u) != 0;
+    quotient >>= 1;
+    ++exponent;
+  }
+  return round(sign, Fixed::from(quotient, exponent), more, rounding);
 }
 
 FloatResult square_root(std::uint32_t a, Rounding rounding) {

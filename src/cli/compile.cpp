@@ -1,4 +1,6 @@
 // espalier compile MODEL --plan plan.json --out DIR: a self-contained folder of C99.
+#include "espalier/compiler/compile.hpp"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -7,7 +9,6 @@
 #include "command.hpp"
 #include "espalier/codegen/emit.hpp"
 #include "espalier/compiler/chrome_trace.hpp"
-#include "espalier/compiler/compile.hpp"
 #include "espalier/cost/device_profile.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
@@ -58,8 +59,7 @@ Status check_device(const Options& options, const compiler::Program& program, By
   if (parameters.count > device.flash.count) {
     problems.push_back(fmt::format(
         "{}: {} bytes of flash are {} too few for {} bytes of constants, code not counted",
-        device.name, device.flash.count, parameters.count - device.flash.count,
-        parameters.count));
+        device.name, device.flash.count, parameters.count - device.flash.count, parameters.count));
   }
   if (!problems.empty()) return Error{ErrorKind::kInfeasible, problems};
   return Ok{};
@@ -120,9 +120,8 @@ Status run(const Options& options) {
                       {"peak_load_bytes", load},
                       {"seconds", report.seconds}});
     if (options.dump_passes.empty() || !dumped.ok()) return;
-    const std::filesystem::path path =
-        std::filesystem::path(options.dump_passes) /
-        fmt::format("{:02}-{}.txt", passes.size() - 1, name);
+    const std::filesystem::path path = std::filesystem::path(options.dump_passes) /
+                                       fmt::format("{:02}-{}.txt", passes.size() - 1, name);
     dumped = write_file_atomic(path, compiler::to_text(training));
   };
   if (!options.dump_passes.empty()) {
@@ -147,22 +146,22 @@ Status run(const Options& options) {
                                               buffer_names(program), step_names(program))));
   }
   if (!options.problem.empty()) {
-    ESPALIER_CHECK_OK(
-        write_text(options.problem, compiler::to_csv(program.arena.problem, buffer_names(program),
-                                                     &program.placement)));
+    ESPALIER_CHECK_OK(write_text(
+        options.problem,
+        compiler::to_csv(program.arena.problem, buffer_names(program), &program.placement)));
   }
   if (!options.out.empty()) {
     codegen::EmitOptions emit;
-    emit.target =
-        options.target == "host" ? codegen::Target::kHost : codegen::Target::kRv32imf;
+    emit.target = options.target == "host" ? codegen::Target::kHost : codegen::Target::kRv32imf;
     emit.learning_rate = static_cast<float>(options.learning_rate);
     emit.stochastic = options.rounding == "stochastic";
     emit.seed = static_cast<std::uint32_t>(options.common.seed);
-    ESPALIER_CHECK_OK(codegen::write_folder(
-        options.out, codegen::emit(program, plan, emit), options.force));
+    ESPALIER_CHECK_OK(
+        codegen::write_folder(options.out, codegen::emit(program, plan, emit), options.force));
   }
-  const double ratio = static_cast<double>(program.placement.peak) /
-                       static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
+  const double ratio =
+      static_cast<double>(program.placement.peak) /
+      static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
     print(options.common,
           fmt::format("{}SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
@@ -188,8 +187,8 @@ Status run(const Options& options) {
 
 Command add_compile(CLI::App& app) {
   const auto o = std::make_shared<Options>();
-  CLI::App* command = add_command(app, "compile", "Compile a plan to C that trains on the device",
-                                  o->common);
+  CLI::App* command =
+      add_command(app, "compile", "Compile a plan to C that trains on the device", o->common);
   command->add_option("model", o->model, "int8 model, ONNX")->required();
   command->add_option("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
   command->add_option("--out", o->out, "Folder for the C sources");

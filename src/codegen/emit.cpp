@@ -91,14 +91,11 @@ class Emitter {
     return layout_.find(role, op) == nullptr ? "0" : flash(role, op);
   }
   [[nodiscard]] std::string banner(std::string_view what) const {
-    return fmt::format(
-        "/* {} - {}\n * Plan {}\n * Made by Espalier {}; do not edit. */\n", name_, what,
-        sha256_hex(plan_text_).substr(0, 16), kVersion);
+    return fmt::format("/* {} - {}\n * Plan {}\n * Made by Espalier {}; do not edit. */\n", name_,
+                       what, sha256_hex(plan_text_).substr(0, 16), kVersion);
   }
   [[nodiscard]] std::int64_t classes() const { return graph_.head.classes; }
-  [[nodiscard]] const ir::Shape& input_shape() const {
-    return graph_.tensor(graph_.input).shape;
-  }
+  [[nodiscard]] const ir::Shape& input_shape() const { return graph_.tensor(graph_.input).shape; }
 
   // ---- <name>.h ------------------------------------------------------------------------------
 
@@ -124,9 +121,9 @@ class Emitter {
     define("ACCUMULATE", program_.graph.accumulate, "samples an update");
     text += fmt::format("\n/* One input element stands for {} * (q - {}). */\n",
                         float_literal(input.quantization.scale), input.quantization.zero_point);
-    text += fmt::format("#define {}_INPUT_SCALE {}\n#define {}_INPUT_ZERO_POINT ({})\n", macro_,
-                        float_literal(input.quantization.scale), macro_,
-                        input.quantization.zero_point);
+    text +=
+        fmt::format("#define {}_INPUT_SCALE {}\n#define {}_INPUT_ZERO_POINT ({})\n", macro_,
+                    float_literal(input.quantization.scale), macro_, input.quantization.zero_point);
     text += fmt::format(R"(
 /* Puts all parameters back to where training starts. Call it before anything else. */
 void {0}_reset(void);
@@ -177,36 +174,49 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
 
   static std::string_view c_type(FlashRole role) {
     switch (flash_type(role)) {
-      case FlashType::kFloat: return "float";
-      case FlashType::kInt32: return "int32_t";
-      case FlashType::kInt16: return "int16_t";
-      case FlashType::kUint8: return "uint8_t";
-      case FlashType::kInt8: return "int8_t";
-      case FlashType::kStruct: break;
+      case FlashType::kFloat:
+        return "float";
+      case FlashType::kInt32:
+        return "int32_t";
+      case FlashType::kInt16:
+        return "int16_t";
+      case FlashType::kUint8:
+        return "uint8_t";
+      case FlashType::kInt8:
+        return "int8_t";
+      case FlashType::kStruct:
+        break;
     }
     switch (role) {
-      case FlashRole::kConv: return "esp_conv";
-      case FlashRole::kAdd: return "esp_add";
-      case FlashRole::kPool: return "esp_pool";
-      default: return "esp_head";
+      case FlashRole::kConv:
+        return "esp_conv";
+      case FlashRole::kAdd:
+        return "esp_add";
+      case FlashRole::kPool:
+        return "esp_pool";
+      default:
+        return "esp_head";
     }
   }
 
   // Elements with the padding to a multiple of four bytes.
   static std::int64_t padded_elements(const FlashItem& item) {
     switch (flash_type(item.role)) {
-      case FlashType::kInt16: return item.bytes / 2;
+      case FlashType::kInt16:
+        return item.bytes / 2;
       case FlashType::kUint8:
-      case FlashType::kInt8: return item.bytes;
-      default: return item.bytes / 4;
+      case FlashType::kInt8:
+        return item.bytes;
+      default:
+        return item.bytes / 4;
     }
   }
 
   [[nodiscard]] std::string parameter_header() const {
     std::string text = banner("constants");
-    text += fmt::format(
-        "#ifndef {0}_PARAMS_H\n#define {0}_PARAMS_H\n\n#include \"{1}_kernels.h\"\n\n", macro_,
-        name_);
+    text +=
+        fmt::format("#ifndef {0}_PARAMS_H\n#define {0}_PARAMS_H\n\n#include \"{1}_kernels.h\"\n\n",
+                    macro_, name_);
     text += fmt::format("struct {}_params {{\n", name_);
     for (const FlashItem& item : layout_.items) {
       const bool one = flash_type(item.role) == FlashType::kStruct;
@@ -263,10 +273,18 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
           values.push_back(float_literal(read_at<float>(image_, item.offset + 4 * i)));
         }
         break;
-      case FlashType::kInt32: integers(std::int32_t{}, item.elements); break;
-      case FlashType::kInt16: integers(std::int16_t{}, item.elements); break;
-      case FlashType::kUint8: integers(std::uint8_t{}, item.elements); break;
-      case FlashType::kInt8: integers(std::int8_t{}, item.elements); break;
+      case FlashType::kInt32:
+        integers(std::int32_t{}, item.elements);
+        break;
+      case FlashType::kInt16:
+        integers(std::int16_t{}, item.elements);
+        break;
+      case FlashType::kUint8:
+        integers(std::uint8_t{}, item.elements);
+        break;
+      case FlashType::kInt8:
+        integers(std::int8_t{}, item.elements);
+        break;
       case FlashType::kStruct: {
         if (item.role == FlashRole::kConv || item.role == FlashRole::kPool) {
           integers(std::int16_t{}, item.bytes / 2);
@@ -316,8 +334,9 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     text += "#ifndef ESP_KERNEL\n#define ESP_KERNEL static\n#endif\n";
     text += fmt::format("#include \"{0}.h\"\n\n#include \"{0}_params.h\"\n\n", name_);
     text += fmt::format("#define FLASH {}_params\n\n", name_);
-    text += "/* All SRAM but the stack. The arena is of floats so that they may be accessed as such;\n"
-            " * int8 and bytes may alias anything. */\nstatic struct {\n";
+    text +=
+        "/* All SRAM but the stack. The arena is of floats so that they may be accessed as such;\n"
+        " * int8 and bytes may alias anything. */\nstatic struct {\n";
     text += fmt::format("  float arena[{}];\n", program_.arena_bytes().count / 4);
     text += "  float rate;       /* learning rate per sample */\n";
     text += "  uint32_t seed;    /* of stochastic rounding */\n";
@@ -328,9 +347,9 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
       const std::string_view type = item.role == StateRole::kWeights ? "int8_t"
                                     : item.role == StateRole::kBias  ? "int32_t"
                                                                      : "float";
-      text += fmt::format("  {} {}[{}];\n", type, item_name(graph_, item.role, item.op),
-                          item.role == StateRole::kWeights ? (item.elements + 3) / 4 * 4
-                                                           : item.elements);
+      text += fmt::format(
+          "  {} {}[{}];\n", type, item_name(graph_, item.role, item.op),
+          item.role == StateRole::kWeights ? (item.elements + 3) / 4 * 4 : item.elements);
     }
     text += "} sram;\n\n";
     text += "#define I8(offset) ((int8_t*)sram.arena + (offset))\n";
@@ -344,7 +363,8 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
           statement(program_.graph.nodes[i]);
     }
     text += forward + "}\n\n";
-    if (backward.find("sgd", backward.find('\n')) == std::string::npos) backward += "  (void)sgd;\n";
+    if (backward.find("sgd", backward.find('\n')) == std::string::npos)
+      backward += "  (void)sgd;\n";
     text += backward + "}\n\n";
     if (!program_.graph.update.empty()) {
       text += "static void run_update(const esp_sgd* sgd) {\n";
@@ -404,11 +424,12 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
       case Sink::kAdd:
         return fmt::format("&(const esp_weight_sink){{{}, 1, 0, 0, 0, 0}}",
                            state(StateRole::kWeightSum, node.op));
-      case Sink::kApply: break;
+      case Sink::kApply:
+        break;
     }
     return fmt::format("&(const esp_weight_sink){{0, 0, {}, {}, sgd, {}}}",
-                       state(StateRole::kWeights, node.op),
-                       flash(FlashRole::kWeightScale, node.op), weight_key(node.op));
+                       state(StateRole::kWeights, node.op), flash(FlashRole::kWeightScale, node.op),
+                       weight_key(node.op));
   }
 
   [[nodiscard]] std::string bias_sink(const Node& node) const {
@@ -418,7 +439,8 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
       case Sink::kAdd:
         return fmt::format("&(const esp_bias_sink){{{}, 1, 0, 0, 0, 0}}",
                            state(StateRole::kBiasSum, node.op));
-      case Sink::kApply: break;
+      case Sink::kApply:
+        break;
     }
     return fmt::format("&(const esp_bias_sink){{0, 0, {}, {}, sgd, {}}}",
                        state(StateRole::kBias, node.op), flash(FlashRole::kBiasScale, node.op),
@@ -458,13 +480,11 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     for (const int op : {node.op, node.kind == NodeKind::kStreamForward ? node.operand : -1}) {
       const ir::Conv2D* conv = compiler::conv_of(graph_, op);
       if (conv == nullptr) continue;
-      const ir::Shape& out =
-          graph_.tensor(graph_.ops[static_cast<std::size_t>(op)].output).shape;
-      what += fmt::format(", {}x{}{} {} -> {} on {}x{}", conv->window.kernel_h,
-                          conv->window.kernel_w,
-                          conv->window.stride_h > 1 ? fmt::format("/{}", conv->window.stride_h)
-                                                    : "",
-                          conv->in_channels, conv->out_channels, out.height, out.width);
+      const ir::Shape& out = graph_.tensor(graph_.ops[static_cast<std::size_t>(op)].output).shape;
+      what +=
+          fmt::format(", {}x{}{} {} -> {} on {}x{}", conv->window.kernel_h, conv->window.kernel_w,
+                      conv->window.stride_h > 1 ? fmt::format("/{}", conv->window.stride_h) : "",
+                      conv->in_channels, conv->out_channels, out.height, out.width);
     }
     return fmt::format("  /* {} */\n", what);
   }
@@ -493,8 +513,8 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
                            {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
                             requantization(node.op), u8(node.outputs[2]),
                             "&" + flash(FlashRole::kConv, node.operand), weights(node.operand),
-                            requantization(node.operand), i8(node.outputs[0]),
-                            u8(node.outputs[1]), i8(node.scratch)});
+                            requantization(node.operand), i8(node.outputs[0]), u8(node.outputs[1]),
+                            i8(node.scratch)});
       case NodeKind::kAddForward:
       case NodeKind::kRescaleForward:
         return text + call("esp_add_forward",
@@ -507,38 +527,33 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
         return text + call("esp_max_pool_forward",
                            {desc(FlashRole::kPool), i8(node.inputs[0]), i8(node.outputs[0])});
       case NodeKind::kSaveChannels:
-        return text + call("esp_save_channels",
-                           {i8(node.inputs[0]), number(kernel.pixels_in),
-                            number(kernel.channels_in), channel_arguments(node.op),
-                            i8(node.outputs[0])});
+        return text + call("esp_save_channels", {i8(node.inputs[0]), number(kernel.pixels_in),
+                                                 number(kernel.channels_in),
+                                                 channel_arguments(node.op), i8(node.outputs[0])});
       case NodeKind::kHeadForward:
         return text + call("esp_head_forward",
                            {head, i8(node.inputs[0]), state(StateRole::kHeadWeights, -1),
                             state(StateRole::kHeadBias, -1), state(StateRole::kLogits, -1)});
       case NodeKind::kLossGradient:
-        return text + call("esp_loss_gradient",
-                           {number(classes()), state(StateRole::kLogits, -1), "label",
-                            f32(node.outputs[0]), "&sram.loss"});
+        return text + call("esp_loss_gradient", {number(classes()), state(StateRole::kLogits, -1),
+                                                 "label", f32(node.outputs[0]), "&sram.loss"});
       case NodeKind::kHeadInputGradient:
         return text + call("esp_head_input_gradient",
                            {head, f32(node.inputs[0]), state(StateRole::kHeadWeights, -1),
                             f32(node.outputs[0])});
       case NodeKind::kHeadGradient:
         if (node.sink == Sink::kApply) {
-          return text + call("esp_head_update",
-                             {head, f32(node.inputs[0]), i8(node.inputs[1]),
-                              state(StateRole::kHeadWeights, -1), state(StateRole::kHeadBias, -1),
-                              "sgd"});
+          return text + call("esp_head_update", {head, f32(node.inputs[0]), i8(node.inputs[1]),
+                                                 state(StateRole::kHeadWeights, -1),
+                                                 state(StateRole::kHeadBias, -1), "sgd"});
         }
         if (node.sink == Sink::kAdd) {
-          return text + call("esp_head_gradient",
-                             {head, f32(node.inputs[0]), i8(node.inputs[1]),
-                              state(StateRole::kHeadWeightSum, -1),
-                              state(StateRole::kHeadBiasSum, -1), "1"});
+          return text + call("esp_head_gradient", {head, f32(node.inputs[0]), i8(node.inputs[1]),
+                                                   state(StateRole::kHeadWeightSum, -1),
+                                                   state(StateRole::kHeadBiasSum, -1), "1"});
         }
-        return text + call("esp_head_gradient",
-                           {head, f32(node.inputs[0]), i8(node.inputs[1]), f32(node.outputs[0]),
-                            f32(node.outputs[1]), "0"});
+        return text + call("esp_head_gradient", {head, f32(node.inputs[0]), i8(node.inputs[1]),
+                                                 f32(node.outputs[0]), f32(node.outputs[1]), "0"});
       case NodeKind::kMaskScale:
         if (compiler::conv_of(graph_, node.op) != nullptr) {
           return text + call("esp_mask_scale_channels",
@@ -546,15 +561,15 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
                               f32(node.inputs[0]), u8(node.inputs[1]), number(kernel.mask_bits),
                               flash(FlashRole::kFactor, node.op), f32(node.outputs[0])});
         }
-        return text + call("esp_mask_scale",
-                           {number(kernel.pixels_out * kernel.channels_out), f32(node.inputs[0]),
-                            u8(node.inputs[1]), number(kernel.mask_bits),
-                            float_literal(kernel.factor), f32(node.outputs[0]),
-                            node.inputs[2] >= 0 ? "1" : "0"});
+        return text +
+               call("esp_mask_scale",
+                    {number(kernel.pixels_out * kernel.channels_out), f32(node.inputs[0]),
+                     u8(node.inputs[1]), number(kernel.mask_bits), float_literal(kernel.factor),
+                     f32(node.outputs[0]), node.inputs[2] >= 0 ? "1" : "0"});
       case NodeKind::kBiasGradient:
-        return text + call("esp_bias_gradient",
-                           {number(kernel.pixels_out), number(kernel.channels_out),
-                            f32(node.inputs[0]), bias_sink(node)});
+        return text +
+               call("esp_bias_gradient", {number(kernel.pixels_out), number(kernel.channels_out),
+                                          f32(node.inputs[0]), bias_sink(node)});
       case NodeKind::kWeightGradient:
         return text + call(kernel.form == ConvForm::kDepthwise ? "esp_depthwise_weight_gradient"
                                                                : "esp_weight_gradient",
@@ -573,8 +588,8 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
                             i8(node.inputs[1]), has_second ? channel_arguments(node.op) : "0, 0",
                             has_second ? weight_sink(node, -1) : "0", f32(node.scratch)});
       case NodeKind::kPoolGradient:
-        return text + call("esp_pool_gradient", {desc(FlashRole::kPool), f32(node.inputs[0]),
-                                                 f32(node.outputs[0])});
+        return text + call("esp_pool_gradient",
+                           {desc(FlashRole::kPool), f32(node.inputs[0]), f32(node.outputs[0])});
       case NodeKind::kGradientSum:
         return text + call("esp_gradient_sum",
                            {number(program_.graph.value(node.outputs[0]).elements),
@@ -596,21 +611,18 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
                            {number(kernel.channels_out),
                             node.inputs[0] >= 0 ? f32(node.inputs[0])
                                                 : state(StateRole::kBiasSum, node.op),
-                            state(StateRole::kBias, node.op),
-                            flash(FlashRole::kBiasScale, node.op), "sgd",
-                            number(bias_key(node.op))});
+                            state(StateRole::kBias, node.op), flash(FlashRole::kBiasScale, node.op),
+                            "sgd", number(bias_key(node.op))});
       case NodeKind::kApplyHead: {
         const std::int64_t count = std::int64_t{graph_.head.features} * classes();
         return text +
-               call("esp_apply_floats",
-                    {number(count),
-                     node.inputs[0] >= 0 ? f32(node.inputs[0])
-                                         : state(StateRole::kHeadWeightSum, -1),
-                     state(StateRole::kHeadWeights, -1), "sgd"}) +
+               call("esp_apply_floats", {number(count),
+                                         node.inputs[0] >= 0 ? f32(node.inputs[0])
+                                                             : state(StateRole::kHeadWeightSum, -1),
+                                         state(StateRole::kHeadWeights, -1), "sgd"}) +
                call("esp_apply_floats",
                     {number(classes()),
-                     node.inputs[1] >= 0 ? f32(node.inputs[1])
-                                         : state(StateRole::kHeadBiasSum, -1),
+                     node.inputs[1] >= 0 ? f32(node.inputs[1]) : state(StateRole::kHeadBiasSum, -1),
                      state(StateRole::kHeadBias, -1), "sgd"});
       }
     }
@@ -618,10 +630,10 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
   }
 
   [[nodiscard]] std::string api() const {
-    std::string text = fmt::format("void {}_reset(void) {{\n  memset(&sram, 0, sizeof sram);\n",
-                                   name_);
-    text += fmt::format("  {}_set_learning_rate({});\n", name_,
-                        float_literal(options_.learning_rate));
+    std::string text =
+        fmt::format("void {}_reset(void) {{\n  memset(&sram, 0, sizeof sram);\n", name_);
+    text +=
+        fmt::format("  {}_set_learning_rate({});\n", name_, float_literal(options_.learning_rate));
     text += fmt::format("  sram.seed = {}u;\n", options_.seed);
     const auto copy = [&](const std::string& to, const std::string& from) {
       text += fmt::format("  memcpy({0}, {1}, sizeof {0});\n", to, from);
@@ -636,8 +648,8 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
       }
     }
     text += "}\n\n";
-    text += fmt::format("void {}_set_learning_rate(float rate) {{ sram.rate = rate / 256.0f; }}\n\n",
-                        name_);
+    text += fmt::format(
+        "void {}_set_learning_rate(float rate) {{ sram.rate = rate / 256.0f; }}\n\n", name_);
     const std::string input = i8(program_.graph.input);
     text += fmt::format("int8_t* {}_input(void) {{ return {}; }}\n\n", name_, input);
     text += fmt::format(
@@ -688,7 +700,8 @@ float {0}_train_step(const int8_t* input, int32_t label) {{
 
   [[nodiscard]] std::string accessor(std::string_view type, std::string_view what,
                                      StateRole role) const {
-    std::string text = fmt::format("{}* {}_{}(int32_t conv, int32_t* count) {{\n", type, name_, what);
+    std::string text =
+        fmt::format("{}* {}_{}(int32_t conv, int32_t* count) {{\n", type, name_, what);
     std::string cases;
     for (const compiler::TrainedConv& t : program_.graph.trained) {
       const StateItem* item = program_.state.find(role, t.op);
@@ -704,7 +717,8 @@ float {0}_train_step(const int8_t* input, int32_t label) {{
 
   [[nodiscard]] std::string makefile() const {
     const bool riscv = options_.target == Target::kRv32imf;
-    return fmt::format(R"(# Builds lib{0}.a. For another compiler: make CC=arm-none-eabi-gcc AR=arm-none-eabi-ar TARGET_FLAGS=...
+    return fmt::format(
+        R"(# Builds lib{0}.a. For another compiler: make CC=arm-none-eabi-gcc AR=arm-none-eabi-ar TARGET_FLAGS=...
 CC = {1}gcc
 AR = {1}ar
 TARGET_FLAGS = {2}
@@ -723,22 +737,23 @@ lib{0}.a: {0}.o {0}_params.o
 clean:
 	rm -f lib{0}.a {0}.o {0}_params.o
 )",
-                       name_, riscv ? "riscv64-unknown-elf-" : "",
-                       riscv ? "-march=rv32imf -mabi=ilp32f --specs=picolibc.specs" : "");
+        name_, riscv ? "riscv64-unknown-elf-" : "",
+        riscv ? "-march=rv32imf -mabi=ilp32f --specs=picolibc.specs" : "");
   }
 
   [[nodiscard]] std::string readme() const {
     const ir::Tensor& input = graph_.tensor(graph_.input);
     std::string trained;
     for (const compiler::TrainedConv& t : program_.graph.trained) {
-      trained += fmt::format(
-          "| {} | {} | {} |\n", t.conv, t.bias ? "yes" : "no",
-          !t.weights ? "-"
-                     : fmt::format("{} of {} input channels",
-                                   compiler::trained_channel_count(program_.graph, t),
-                                   compiler::conv_of(graph_, t.op)->in_channels));
+      trained +=
+          fmt::format("| {} | {} | {} |\n", t.conv, t.bias ? "yes" : "no",
+                      !t.weights ? "-"
+                                 : fmt::format("{} of {} input channels",
+                                               compiler::trained_channel_count(program_.graph, t),
+                                               compiler::conv_of(graph_, t.op)->in_channels));
     }
-    return fmt::format(R"(# {0}
+    return fmt::format(
+        R"(# {0}
 
 Inference and on-device training of `{1}` in plain C99, made by Espalier {2} from the plan in
 `plan.json`. No heap, no recursion, no library but `string.h` and `stdint.h`.
@@ -776,13 +791,11 @@ The classifier, and
 | conv | bias | weights |
 |---|---|---|
 {13})",
-                       name_, graph_.name, kVersion, program_.sram_bytes().count,
-                       program_.arena_bytes().count, program_.state.bytes, layout_.bytes,
-                       fmt::format("{}x{}x{}", input.shape.height, input.shape.width,
-                                   input.shape.channels),
-                       program_.graph.accumulate, macro_, input.quantization.scale,
-                       input.quantization.zero_point, program_.graph.accumulate > 1 ? "s" : "",
-                       trained.empty() ? "| - | - | - |\n" : trained);
+        name_, graph_.name, kVersion, program_.sram_bytes().count, program_.arena_bytes().count,
+        program_.state.bytes, layout_.bytes,
+        fmt::format("{}x{}x{}", input.shape.height, input.shape.width, input.shape.channels),
+        program_.graph.accumulate, macro_, input.quantization.scale, input.quantization.zero_point,
+        program_.graph.accumulate > 1 ? "s" : "", trained.empty() ? "| - | - | - |\n" : trained);
   }
 
   [[nodiscard]] std::string program_json() const {
@@ -792,25 +805,24 @@ The classifier, and
                        {"bias", t.bias},
                        {"weight_channels", compiler::trained_channel_count(program_.graph, t)}});
     }
-    const Json document{
-        {"schema", kProgramSchema},
-        {"tool_version", kVersion},
-        {"name", name_},
-        {"model", {{"name", graph_.name}, {"sha256", graph_.sha256}}},
-        {"plan_sha256", sha256_hex(plan_text_)},
-        {"target", options_.target == Target::kRv32imf ? "rv32imf" : "host"},
-        {"sram_bytes", program_.sram_bytes().count},
-        {"arena_bytes", program_.arena_bytes().count},
-        {"arena_lower_bound", program_.placement.lower_bound},
-        {"state_bytes", program_.state.bytes},
-        {"parameter_bytes", layout_.bytes},
-        {"input_bytes", input_shape().elements()},
-        {"classes", classes()},
-        {"accumulate", program_.graph.accumulate},
-        {"learning_rate", options_.learning_rate},
-        {"rounding", options_.stochastic ? "stochastic" : "nearest"},
-        {"seed", options_.seed},
-        {"trained", std::move(convs)}};
+    const Json document{{"schema", kProgramSchema},
+                        {"tool_version", kVersion},
+                        {"name", name_},
+                        {"model", {{"name", graph_.name}, {"sha256", graph_.sha256}}},
+                        {"plan_sha256", sha256_hex(plan_text_)},
+                        {"target", options_.target == Target::kRv32imf ? "rv32imf" : "host"},
+                        {"sram_bytes", program_.sram_bytes().count},
+                        {"arena_bytes", program_.arena_bytes().count},
+                        {"arena_lower_bound", program_.placement.lower_bound},
+                        {"state_bytes", program_.state.bytes},
+                        {"parameter_bytes", layout_.bytes},
+                        {"input_bytes", input_shape().elements()},
+                        {"classes", classes()},
+                        {"accumulate", program_.graph.accumulate},
+                        {"learning_rate", options_.learning_rate},
+                        {"rounding", options_.stochastic ? "stochastic" : "nearest"},
+                        {"seed", options_.seed},
+                        {"trained", std::move(convs)}};
     return document.dump(2) + "\n";
   }
 
@@ -843,18 +855,30 @@ std::string item_name(const ir::Graph& graph, FlashRole role, int op) {
     case FlashRole::kConv:
     case FlashRole::kAdd:
     case FlashRole::kPool:
-    case FlashRole::kHead: return prefix;
-    case FlashRole::kMultiplier: return prefix + "_multiplier";
-    case FlashRole::kBias: return prefix + "_bias";
-    case FlashRole::kFactor: return prefix + "_factor";
-    case FlashRole::kWeightScale: return prefix + "_weight_scale";
-    case FlashRole::kBiasScale: return prefix + "_bias_scale";
-    case FlashRole::kHeadWeights: return "head_weights";
-    case FlashRole::kHeadBias: return "head_bias";
-    case FlashRole::kChannels: return prefix + "_channels";
-    case FlashRole::kShift: return prefix + "_shift";
-    case FlashRole::kWeights: return prefix + "_weights";
-    case FlashRole::kTrainedWeights: return prefix + "_trained";
+    case FlashRole::kHead:
+      return prefix;
+    case FlashRole::kMultiplier:
+      return prefix + "_multiplier";
+    case FlashRole::kBias:
+      return prefix + "_bias";
+    case FlashRole::kFactor:
+      return prefix + "_factor";
+    case FlashRole::kWeightScale:
+      return prefix + "_weight_scale";
+    case FlashRole::kBiasScale:
+      return prefix + "_bias_scale";
+    case FlashRole::kHeadWeights:
+      return "head_weights";
+    case FlashRole::kHeadBias:
+      return "head_bias";
+    case FlashRole::kChannels:
+      return prefix + "_channels";
+    case FlashRole::kShift:
+      return prefix + "_shift";
+    case FlashRole::kWeights:
+      return prefix + "_weights";
+    case FlashRole::kTrainedWeights:
+      return prefix + "_trained";
   }
   return prefix;
 }
@@ -862,15 +886,24 @@ std::string item_name(const ir::Graph& graph, FlashRole role, int op) {
 std::string item_name(const ir::Graph& graph, StateRole role, int op) {
   const std::string prefix = op_identifier(graph, op);
   switch (role) {
-    case StateRole::kLogits: return "logits";
-    case StateRole::kHeadWeights: return "head_weights";
-    case StateRole::kHeadBias: return "head_bias";
-    case StateRole::kHeadWeightSum: return "head_weight_sum";
-    case StateRole::kHeadBiasSum: return "head_bias_sum";
-    case StateRole::kBias: return prefix + "_bias";
-    case StateRole::kBiasSum: return prefix + "_bias_sum";
-    case StateRole::kWeightSum: return prefix + "_weight_sum";
-    case StateRole::kWeights: return prefix + "_weights";
+    case StateRole::kLogits:
+      return "logits";
+    case StateRole::kHeadWeights:
+      return "head_weights";
+    case StateRole::kHeadBias:
+      return "head_bias";
+    case StateRole::kHeadWeightSum:
+      return "head_weight_sum";
+    case StateRole::kHeadBiasSum:
+      return "head_bias_sum";
+    case StateRole::kBias:
+      return prefix + "_bias";
+    case StateRole::kBiasSum:
+      return prefix + "_bias_sum";
+    case StateRole::kWeightSum:
+      return prefix + "_weight_sum";
+    case StateRole::kWeights:
+      return prefix + "_weights";
   }
   return prefix;
 }
@@ -885,9 +918,8 @@ Status write_folder(const std::filesystem::path& folder,
   namespace fs = std::filesystem;
   std::error_code error;
   const auto failed = [&](const fs::path& path) {
-    return Error{ErrorKind::kCannotWrite,
-                 fmt::format("{}: {}; name a folder that can be written", path.string(),
-                             error.message())};
+    return Error{ErrorKind::kCannotWrite, fmt::format("{}: {}; name a folder that can be written",
+                                                      path.string(), error.message())};
   };
   const fs::file_status status = fs::status(folder, error);
   if (fs::exists(status) && !fs::is_directory(status)) {

@@ -16,20 +16,28 @@ using compiler::Program;
 
 std::int64_t struct_bytes(FlashRole role) {
   switch (role) {
-    case FlashRole::kConv: return sizeof(esp_conv);
-    case FlashRole::kAdd: return sizeof(esp_add);
-    case FlashRole::kPool: return sizeof(esp_pool);
-    default: return sizeof(esp_head);
+    case FlashRole::kConv:
+      return sizeof(esp_conv);
+    case FlashRole::kAdd:
+      return sizeof(esp_add);
+    case FlashRole::kPool:
+      return sizeof(esp_pool);
+    default:
+      return sizeof(esp_head);
   }
 }
 
 std::int64_t element_bytes(FlashRole role) {
   switch (flash_type(role)) {
-    case FlashType::kStruct: return struct_bytes(role);
+    case FlashType::kStruct:
+      return struct_bytes(role);
     case FlashType::kFloat:
-    case FlashType::kInt32: return 4;
-    case FlashType::kInt16: return 2;
-    default: return 1;
+    case FlashType::kInt32:
+      return 4;
+    case FlashType::kInt16:
+      return 2;
+    default:
+      return 1;
   }
 }
 
@@ -75,15 +83,27 @@ class Image {
     const auto channel = [](std::int64_t i) { return static_cast<std::size_t>(i); };
     for (std::int64_t i = 0; i < item.elements; ++i) {
       switch (item.role) {
-        case FlashRole::kConv: put(item, i, describe(item.op, *conv)); break;
-        case FlashRole::kAdd: put(item, i, describe_add(item.op)); break;
-        case FlashRole::kPool: put(item, i, describe_pool(item.op)); break;
-        case FlashRole::kHead: put(item, i, describe_head()); break;
-        case FlashRole::kMultiplier: put(item, i, fixed(item.op, *conv, i).multiplier); break;
+        case FlashRole::kConv:
+          put(item, i, describe(item.op, *conv));
+          break;
+        case FlashRole::kAdd:
+          put(item, i, describe_add(item.op));
+          break;
+        case FlashRole::kPool:
+          put(item, i, describe_pool(item.op));
+          break;
+        case FlashRole::kHead:
+          put(item, i, describe_head());
+          break;
+        case FlashRole::kMultiplier:
+          put(item, i, fixed(item.op, *conv, i).multiplier);
+          break;
         case FlashRole::kShift:
           put(item, i, static_cast<std::uint8_t>(fixed(item.op, *conv, i).shift));
           break;
-        case FlashRole::kBias: put(item, i, conv->bias[channel(i)]); break;
+        case FlashRole::kBias:
+          put(item, i, conv->bias[channel(i)]);
+          break;
         case FlashRole::kFactor:
           put(item, i,
               static_cast<float>(static_cast<double>(input(item.op).quantization.scale) *
@@ -98,13 +118,18 @@ class Image {
               inverse_square(static_cast<double>(input(item.op).quantization.scale) *
                              conv->weight_scales[channel(i)]));
           break;
-        case FlashRole::kHeadWeights: put(item, i, graph_.head.weights[channel(i)]); break;
-        case FlashRole::kHeadBias: put(item, i, graph_.head.bias[channel(i)]); break;
+        case FlashRole::kHeadWeights:
+          put(item, i, graph_.head.weights[channel(i)]);
+          break;
+        case FlashRole::kHeadBias:
+          put(item, i, graph_.head.bias[channel(i)]);
+          break;
         case FlashRole::kChannels:
           put(item, i, half(program_.graph.trained_conv(item.op)->channels[channel(i)]));
           break;
         case FlashRole::kWeights:
-        case FlashRole::kTrainedWeights: break;
+        case FlashRole::kTrainedWeights:
+          break;
       }
     }
     if (item.role == FlashRole::kWeights) fill_weights(item, *conv);
@@ -189,9 +214,8 @@ class Image {
 
   [[nodiscard]] esp_pool describe_pool(int position) const {
     const auto* average = std::get_if<ir::AveragePool>(&op(position).params);
-    const ir::Window& w = average != nullptr
-                              ? average->window
-                              : std::get<ir::MaxPool>(op(position).params).window;
+    const ir::Window& w =
+        average != nullptr ? average->window : std::get<ir::MaxPool>(op(position).params).window;
     const ir::Shape& in = input(position).shape;
     const ir::Shape& out = output(position).shape;
     esp_pool d{};
@@ -206,8 +230,7 @@ class Image {
     d.stride_w = half(w.stride_w);
     d.pad_top = half(w.pad_top);
     d.pad_left = half(w.pad_left);
-    d.half_to_even =
-        average != nullptr && average->rounding == ir::HalfRounding::kToEven ? 1 : 0;
+    d.half_to_even = average != nullptr && average->rounding == ir::HalfRounding::kToEven ? 1 : 0;
     d.low = half(op(position).clamp_low);
     d.high = half(op(position).clamp_high);
     return d;
@@ -223,12 +246,11 @@ class Image {
   const FlashLayout& layout_;
   std::vector<std::byte> bytes_;
   // All masks of a program are of one kind.
-  std::int16_t mask_bits_ = std::any_of(program_.graph.values.begin(), program_.graph.values.end(),
-                                        [](const compiler::Value& v) {
-                                          return v.element == compiler::Element::kBitMask;
-                                        })
-                                ? std::int16_t{1}
-                                : std::int16_t{0};
+  std::int16_t mask_bits_ =
+      std::any_of(program_.graph.values.begin(), program_.graph.values.end(),
+                  [](const compiler::Value& v) { return v.element == compiler::Element::kBitMask; })
+          ? std::int16_t{1}
+          : std::int16_t{0};
 };
 
 }  // namespace
@@ -238,18 +260,24 @@ FlashType flash_type(FlashRole role) {
     case FlashRole::kConv:
     case FlashRole::kAdd:
     case FlashRole::kPool:
-    case FlashRole::kHead: return FlashType::kStruct;
+    case FlashRole::kHead:
+      return FlashType::kStruct;
     case FlashRole::kMultiplier:
-    case FlashRole::kBias: return FlashType::kInt32;
+    case FlashRole::kBias:
+      return FlashType::kInt32;
     case FlashRole::kFactor:
     case FlashRole::kWeightScale:
     case FlashRole::kBiasScale:
     case FlashRole::kHeadWeights:
-    case FlashRole::kHeadBias: return FlashType::kFloat;
-    case FlashRole::kChannels: return FlashType::kInt16;
-    case FlashRole::kShift: return FlashType::kUint8;
+    case FlashRole::kHeadBias:
+      return FlashType::kFloat;
+    case FlashRole::kChannels:
+      return FlashType::kInt16;
+    case FlashRole::kShift:
+      return FlashType::kUint8;
     case FlashRole::kWeights:
-    case FlashRole::kTrainedWeights: return FlashType::kInt8;
+    case FlashRole::kTrainedWeights:
+      return FlashType::kInt8;
   }
   return FlashType::kInt8;
 }
@@ -272,8 +300,8 @@ FlashLayout flash_layout(const Program& program) {
     if (elements > 0) layout.items.push_back({role, op, elements, 0, 0});
   };
   put(FlashRole::kHead, -1, 1);
-  put(FlashRole::kHeadWeights, -1, std::int64_t{graph.forward->head.features} *
-                                       graph.forward->head.classes);
+  put(FlashRole::kHeadWeights, -1,
+      std::int64_t{graph.forward->head.features} * graph.forward->head.classes);
   put(FlashRole::kHeadBias, -1, graph.forward->head.classes);
   for (std::size_t i = 0; i < graph.forward->ops.size(); ++i) {
     const int op = static_cast<int>(i);

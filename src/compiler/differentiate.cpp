@@ -154,8 +154,7 @@ class Differentiator {
     gradient(forward_.features) =
         make(Role::kGradient, Element::kFloat32, forward_.features, head.features);
     parts_[static_cast<std::size_t>(forward_.features)] = 1;
-    push(NodeKind::kHeadInputGradient, -1, {logits, -1, -1},
-         {gradient(forward_.features), -1, -1});
+    push(NodeKind::kHeadInputGradient, -1, {logits, -1, -1}, {gradient(forward_.features), -1, -1});
     const std::array<ValueId, 3> inputs{logits, activation(forward_.features), -1};
     if (result_.accumulate > 1) {
       push(NodeKind::kHeadGradient, -1, inputs).sink = Sink::kAdd;
@@ -221,8 +220,7 @@ class Differentiator {
     if (trained != nullptr && trained->bias && sum_up) {
       push(NodeKind::kBiasGradient, position, {g, -1, -1}).sink = Sink::kAdd;
     } else {
-      const ValueId db =
-          make(Role::kBiasGradient, Element::kFloat32, position, conv.out_channels);
+      const ValueId db = make(Role::kBiasGradient, Element::kFloat32, position, conv.out_channels);
       push(NodeKind::kBiasGradient, position, {g, -1, -1}, {db, -1, -1});
       if (trained != nullptr && trained->bias) bias_gradients_.push_back({position, db});
     }

@@ -234,8 +234,7 @@ class Planner {
     try_rank(sorted_by([&](int id) { return lifetime(id); }));
   }
 
-  // Squeaky wheel optimization (Joslin and Clements, JAIR 10, 1999): whoever does not fit goes to
-  // the front of the rank.
+  // Squeaky wheel optimization: whoever does not fit goes to the front of the rank.
   void improve() {
     const auto n = static_cast<std::int64_t>(items_.size());
     const std::int64_t end = lowest_first_.work() + kPasses * n * n + kLeastWork;
@@ -246,11 +245,13 @@ class Planner {
       if (failed == LowestFirst::kFits) {
         if (try_order(lowest_first_.order())) return;
       } else if (failed > 0) {
-        const auto begin = rank.begin();
-        const auto at = begin + static_cast<std::ptrdiff_t>(failed);
+        // Now and then elsewhere, or the same ranks may come again and again.
+        const std::size_t target = rng.chance(kElsewhere) ? rng.below(failed) : 0;
+        const auto begin = rank.begin() + static_cast<std::ptrdiff_t>(target);
+        const auto at = rank.begin() + static_cast<std::ptrdiff_t>(failed);
         std::rotate(begin, at, at + 1);
       } else {
-        // The front was of no use; without a push the same ranks would come again.
+        // The front was of no use.
         for (int swaps = 0; swaps < 3; ++swaps) {
           std::swap(rank[rng.below(rank.size())], rank[rng.below(rank.size())]);
         }
@@ -260,6 +261,8 @@ class Planner {
 
   /// Effort of improve(), in work() per square of the number of buffers; a run takes at most 1/2.
   static constexpr std::int64_t kPasses = 6;
+  /// Share of buffers that move to a random earlier place in the rank instead of the front.
+  static constexpr double kElsewhere = 0.1;
   /// For problems so small that a pass is no time.
   static constexpr std::int64_t kLeastWork = 20'000;
 

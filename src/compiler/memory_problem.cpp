@@ -141,9 +141,10 @@ class CsvReader {
     if (alignment_column_) read_alignment(fields[*alignment_column_]);
     if (problems_.size() != before) return;
     if (upper <= first) {
-      problem(fmt::format("upper {} must be above lower {}; it is the first step in which the "
-                          "buffer is dead",
-                          upper, first));
+      problem(
+          fmt::format("upper {} must be above lower {}; it is the first step in which the "
+                      "buffer is dead",
+                      upper, first));
       return;
     }
     problem_.buffers.push_back({*bytes, first, upper - 1});

@@ -81,9 +81,8 @@ class Validator {
     const std::int64_t peak =
         largest_end > kRoundable ? largest_end : align_up(largest_end, problem_.alignment);
     if (plan_.peak != peak) {
-      findings_.push_back(
-          fmt::format("the plan claims a peak of {} bytes, its buffers end at {}", plan_.peak,
-                      peak));
+      findings_.push_back(fmt::format("the plan claims a peak of {} bytes, its buffers end at {}",
+                                      plan_.peak, peak));
     }
     const std::int64_t bound = lower_bound(problem_);
     if (plan_.lower_bound != bound) {

@@ -63,8 +63,10 @@ bool has_effect(const Node& node) {
     case NodeKind::kLossGradient:
     case NodeKind::kApplyWeights:
     case NodeKind::kApplyBias:
-    case NodeKind::kApplyHead: return true;
-    default: return node.sink != Sink::kStore;
+    case NodeKind::kApplyHead:
+      return true;
+    default:
+      return node.sink != Sink::kStore;
   }
 }
 
@@ -74,11 +76,13 @@ void prune(TrainingGraph& graph) {
   for (std::size_t i = graph.nodes.size(); i-- > 0;) {
     Node& node = graph.nodes[i];
     bool live = has_effect(node);
-    for (const ValueId id : node.outputs) live = live || (id >= 0 && wanted[static_cast<std::size_t>(id)]);
+    for (const ValueId id : node.outputs)
+      live = live || (id >= 0 && wanted[static_cast<std::size_t>(id)]);
     dead[i] = !live;
     if (!live) continue;
     for (ValueId& id : node.outputs) {
-      if (id >= 0 && !wanted[static_cast<std::size_t>(id)] && node.kind != NodeKind::kLossGradient) {
+      if (id >= 0 && !wanted[static_cast<std::size_t>(id)] &&
+          node.kind != NodeKind::kLossGradient) {
         id = -1;
       }
     }
@@ -159,7 +163,8 @@ void reorder(TrainingGraph& graph) {
     switch (node.kind) {
       case NodeKind::kApplyWeights:
       case NodeKind::kApplyBias:
-      case NodeKind::kApplyHead: continue;
+      case NodeKind::kApplyHead:
+        continue;
       case NodeKind::kHeadGradient:
         if (apply_head) {
           node.sink = Sink::kApply;
@@ -188,7 +193,8 @@ void reorder(TrainingGraph& graph) {
         target.insert(target.end(), steps.begin(), steps.end());
         continue;
       }
-      default: break;
+      default:
+        break;
     }
     nodes.push_back(node);
     if (node.kind == NodeKind::kInputGradient && !waiting.empty() &&
@@ -227,7 +233,8 @@ void fuse_sums(TrainingGraph& graph) {
     if (sum.kind != NodeKind::kGradientSum) continue;
     const ValueId part = sum.inputs[0];
     const ValueId addend = sum.inputs[1];
-    Node& maker = graph.nodes[static_cast<std::size_t>(uses.writer[static_cast<std::size_t>(part)])];
+    Node& maker =
+        graph.nodes[static_cast<std::size_t>(uses.writer[static_cast<std::size_t>(part)])];
     const bool can_add =
         maker.kind == NodeKind::kInputGradient || maker.kind == NodeKind::kMaskScale;
     if (!can_add || uses.count[static_cast<std::size_t>(part)] != 1 ||
@@ -285,14 +292,21 @@ void in_place(TrainingGraph& graph) {
       return true;
     };
     switch (node.kind) {
-      case NodeKind::kMaskScale: take_over(node.inputs[0]); break;
+      case NodeKind::kMaskScale:
+        take_over(node.inputs[0]);
+        break;
       case NodeKind::kGradientSum:
-      case NodeKind::kAddForward: take_over(node.inputs[0]) || take_over(node.inputs[1]); break;
-      case NodeKind::kRescaleForward: take_over(node.inputs[0]); break;
+      case NodeKind::kAddForward:
+        take_over(node.inputs[0]) || take_over(node.inputs[1]);
+        break;
+      case NodeKind::kRescaleForward:
+        take_over(node.inputs[0]);
+        break;
       case NodeKind::kConvForward:
         if (same_extent_depthwise(graph, node.op)) take_over(node.inputs[0]);
         break;
-      default: break;
+      default:
+        break;
     }
   }
 }
@@ -327,8 +341,7 @@ void stream(TrainingGraph& graph) {
     if (first.kind != NodeKind::kConvForward || second.kind != NodeKind::kConvForward) return -1;
     const ValueId between = first.outputs[0];
     if (second.inputs[0] != between || uses.count[static_cast<std::size_t>(between)] != 1 ||
-        graph.value(between).in_place_of >= 0 ||
-        !is_pointwise(*graph.forward, first.op) ||
+        graph.value(between).in_place_of >= 0 || !is_pointwise(*graph.forward, first.op) ||
         !is_plain_depthwise(*conv_of(*graph.forward, second.op))) {
       return -1;
     }
@@ -418,9 +431,8 @@ Result<PassSet> without(PassSet set, std::string_view name) {
   return set & ~one;
 }
 
-Status run_passes(
-    TrainingGraph& graph, PassSet set,
-    const std::function<void(const PassReport&, const TrainingGraph&)>& observer) {
+Status run_passes(TrainingGraph& graph, PassSet set,
+                  const std::function<void(const PassReport&, const TrainingGraph&)>& observer) {
   for (std::size_t i = 0; i < std::size(kPasses); ++i) {
     if ((set >> i & 1U) == 0) continue;
     const auto start = std::chrono::steady_clock::now();

@@ -16,20 +16,28 @@ constexpr std::string_view kMnemonics[] = {
 
 std::string_view element_name(Element element) {
   switch (element) {
-    case Element::kInt8: return "i8";
-    case Element::kByteMask: return "mask8";
-    case Element::kBitMask: return "mask1";
-    case Element::kFloat32: return "f32";
-    case Element::kBytes: return "bytes";
+    case Element::kInt8:
+      return "i8";
+    case Element::kByteMask:
+      return "mask8";
+    case Element::kBitMask:
+      return "mask1";
+    case Element::kFloat32:
+      return "f32";
+    case Element::kBytes:
+      return "bytes";
   }
   return "";
 }
 
 std::string_view sink_name(Sink sink) {
   switch (sink) {
-    case Sink::kStore: return "store";
-    case Sink::kAdd: return "add";
-    case Sink::kApply: return "apply";
+    case Sink::kStore:
+      return "store";
+    case Sink::kAdd:
+      return "add";
+    case Sink::kApply:
+      return "apply";
   }
   return "";
 }
@@ -43,9 +51,12 @@ bool makes_parameter_gradient(NodeKind kind) {
 
 std::int64_t byte_size(Element element, std::int64_t elements) {
   switch (element) {
-    case Element::kBitMask: return (elements + 7) / 8;
-    case Element::kFloat32: return elements * 4;
-    default: return elements;
+    case Element::kBitMask:
+      return (elements + 7) / 8;
+    case Element::kFloat32:
+      return elements * 4;
+    default:
+      return elements;
   }
 }
 
@@ -89,18 +100,28 @@ std::string value_name(const TrainingGraph& graph, ValueId id) {
   const auto tensor = [&] { return graph.forward->tensor(v.index).name; };
   const auto op = [&] { return op_name(*graph.forward, v.index); };
   switch (v.role) {
-    case Role::kActivation: return tensor();
-    case Role::kSavedChannels: return "saved:" + op();
-    case Role::kMask: return "mask:" + op();
+    case Role::kActivation:
+      return tensor();
+    case Role::kSavedChannels:
+      return "saved:" + op();
+    case Role::kMask:
+      return "mask:" + op();
     case Role::kGradient:
       return v.part == 0 ? "d:" + tensor() : fmt::format("d{}:{}", v.part, tensor());
-    case Role::kScaledGradient: return "g:" + op();
-    case Role::kWeightGradient: return "dW:" + op();
-    case Role::kBiasGradient: return "dB:" + op();
-    case Role::kHeadWeightGradient: return "dW:head";
-    case Role::kHeadBiasGradient: return "dB:head";
-    case Role::kLogitGradient: return "d:logits";
-    case Role::kScratch: return fmt::format("scratch{}:{}", v.part, op());
+    case Role::kScaledGradient:
+      return "g:" + op();
+    case Role::kWeightGradient:
+      return "dW:" + op();
+    case Role::kBiasGradient:
+      return "dB:" + op();
+    case Role::kHeadWeightGradient:
+      return "dW:head";
+    case Role::kHeadBiasGradient:
+      return "dB:head";
+    case Role::kLogitGradient:
+      return "d:logits";
+    case Role::kScratch:
+      return fmt::format("scratch{}:{}", v.part, op());
   }
   return "";
 }
@@ -112,8 +133,8 @@ std::string node_name(const TrainingGraph& graph, const Node& node) {
 std::string to_text(const TrainingGraph& graph) {
   const auto typed = [&](ValueId id) {
     const Value& v = graph.value(id);
-    std::string text = fmt::format("%{} {}[{}]", value_name(graph, id), element_name(v.element),
-                                   v.elements);
+    std::string text =
+        fmt::format("%{} {}[{}]", value_name(graph, id), element_name(v.element), v.elements);
     if (v.in_place_of >= 0) text += fmt::format(" over %{}", value_name(graph, v.in_place_of));
     return text;
   };

@@ -43,8 +43,8 @@ Engine::Engine(const compiler::Program& program, const EngineOptions& options)
     : program_(program), options_(options), flash_layout_(codegen::flash_layout(program)) {
   flash_ = codegen::flash_image(program, flash_layout_);
   arena_.assign(static_cast<std::size_t>(program.arena_bytes().count / 4), 0.0F);
-  state_.assign(
-      static_cast<std::size_t>((program.state.bytes - compiler::kControlBytes) / 4), 0.0F);
+  state_.assign(static_cast<std::size_t>((program.state.bytes - compiler::kControlBytes) / 4),
+                0.0F);
   const std::size_t ops = program.graph.forward->ops.size();
   state_offset_ = offsets(program.state, ops);
   flash_offset_ = offsets(flash_layout_, ops);
@@ -84,14 +84,17 @@ void Engine::reset() {
       case StateRole::kHeadBias:
         copy(item.role, FlashRole::kHeadBias, item.op, item.bytes());
         break;
-      case StateRole::kBias: copy(item.role, FlashRole::kBias, item.op, item.bytes()); break;
+      case StateRole::kBias:
+        copy(item.role, FlashRole::kBias, item.op, item.bytes());
+        break;
       case StateRole::kWeights:
         copy(item.role,
              program_.graph.trained_conv(item.op)->sliced ? FlashRole::kTrainedWeights
                                                           : FlashRole::kWeights,
              item.op, item.bytes());
         break;
-      default: break;  // zero
+      default:
+        break;  // zero
     }
   }
 }
@@ -120,7 +123,8 @@ float Engine::run_backward(int label) {
           std::memset(state_at<std::byte>(item.role, item.op), 0,
                       static_cast<std::size_t>(item.bytes()));
           break;
-        default: break;
+        default:
+          break;
       }
     }
     waiting_ = 0;
@@ -153,10 +157,12 @@ void Engine::run(const Node& node, int label) {
   };
   const auto weight_sink = [&](ValueId gradient) -> esp_weight_sink {
     switch (node.sink) {
-      case Sink::kStore: return {value<float>(gradient), 0, nullptr, nullptr, nullptr, 0};
+      case Sink::kStore:
+        return {value<float>(gradient), 0, nullptr, nullptr, nullptr, 0};
       case Sink::kAdd:
         return {state_at<float>(StateRole::kWeightSum, node.op), 1, nullptr, nullptr, nullptr, 0};
-      case Sink::kApply: break;
+      case Sink::kApply:
+        break;
     }
     return {nullptr,
             0,
@@ -167,10 +173,12 @@ void Engine::run(const Node& node, int label) {
   };
   const auto bias_sink = [&]() -> esp_bias_sink {
     switch (node.sink) {
-      case Sink::kStore: return {value<float>(node.outputs[0]), 0, nullptr, nullptr, nullptr, 0};
+      case Sink::kStore:
+        return {value<float>(node.outputs[0]), 0, nullptr, nullptr, nullptr, 0};
       case Sink::kAdd:
         return {state_at<float>(StateRole::kBiasSum, node.op), 1, nullptr, nullptr, nullptr, 0};
-      case Sink::kApply: break;
+      case Sink::kApply:
+        break;
     }
     return {nullptr,
             0,
@@ -222,16 +230,16 @@ void Engine::run(const Node& node, int label) {
                       int8(node.inputs[1]), int8(node.outputs[0]), mask(node.outputs[1]));
       break;
     case NodeKind::kAveragePoolForward:
-      esp_average_pool_forward(flash_at<esp_pool>(FlashRole::kPool, node.op),
-                               int8(node.inputs[0]), int8(node.outputs[0]));
+      esp_average_pool_forward(flash_at<esp_pool>(FlashRole::kPool, node.op), int8(node.inputs[0]),
+                               int8(node.outputs[0]));
       break;
     case NodeKind::kMaxPoolForward:
       esp_max_pool_forward(flash_at<esp_pool>(FlashRole::kPool, node.op), int8(node.inputs[0]),
                            int8(node.outputs[0]));
       break;
     case NodeKind::kSaveChannels:
-      esp_save_channels(int8(node.inputs[0]), narrow(choice.pixels_in),
-                        narrow(choice.channels_in), channels, count, int8(node.outputs[0]));
+      esp_save_channels(int8(node.inputs[0]), narrow(choice.pixels_in), narrow(choice.channels_in),
+                        channels, count, int8(node.outputs[0]));
       break;
     case NodeKind::kHeadForward:
       esp_head_forward(head, int8(node.inputs[0]), head_weights, head_bias, logits);
@@ -259,18 +267,17 @@ void Engine::run(const Node& node, int label) {
       if (conv != nullptr) {
         esp_mask_scale_channels(narrow(choice.pixels_out), narrow(choice.channels_out),
                                 f32(node.inputs[0]), mask(node.inputs[1]), choice.mask_bits,
-                                flash_at<float>(FlashRole::kFactor, node.op),
-                                f32(node.outputs[0]));
+                                flash_at<float>(FlashRole::kFactor, node.op), f32(node.outputs[0]));
       } else {
         esp_mask_scale(narrow(choice.pixels_out * choice.channels_out), f32(node.inputs[0]),
-                       mask(node.inputs[1]), choice.mask_bits, choice.factor,
-                       f32(node.outputs[0]), node.inputs[2] >= 0 ? 1 : 0);
+                       mask(node.inputs[1]), choice.mask_bits, choice.factor, f32(node.outputs[0]),
+                       node.inputs[2] >= 0 ? 1 : 0);
       }
       break;
     case NodeKind::kBiasGradient: {
       const esp_bias_sink sink = bias_sink();
-      esp_bias_gradient(narrow(choice.pixels_out), narrow(choice.channels_out),
-                        f32(node.inputs[0]), &sink);
+      esp_bias_gradient(narrow(choice.pixels_out), narrow(choice.channels_out), f32(node.inputs[0]),
+                        &sink);
       break;
     }
     case NodeKind::kWeightGradient: {
@@ -302,13 +309,12 @@ void Engine::run(const Node& node, int label) {
                         f32(node.outputs[0]));
       break;
     case NodeKind::kGradientSum:
-      esp_gradient_sum(narrow(program_.graph.value(node.outputs[0]).elements),
-                       f32(node.inputs[0]), f32(node.inputs[1]), f32(node.outputs[0]));
+      esp_gradient_sum(narrow(program_.graph.value(node.outputs[0]).elements), f32(node.inputs[0]),
+                       f32(node.inputs[1]), f32(node.outputs[0]));
       break;
     case NodeKind::kApplyWeights:
       esp_apply_weights(conv, flash_at<std::int16_t>(FlashRole::kChannels, node.op),
-                        narrow(static_cast<std::int64_t>(trained->channels.size())),
-                        sliced ? 1 : 0,
+                        narrow(static_cast<std::int64_t>(trained->channels.size())), sliced ? 1 : 0,
                         node.inputs[0] >= 0 ? f32(node.inputs[0])
                                             : state_at<float>(StateRole::kWeightSum, node.op),
                         state_at<std::int8_t>(StateRole::kWeights, node.op),
@@ -316,22 +322,21 @@ void Engine::run(const Node& node, int label) {
                         codegen::weight_key(node.op));
       break;
     case NodeKind::kApplyBias:
-      esp_apply_bias(narrow(choice.channels_out),
-                     node.inputs[0] >= 0 ? f32(node.inputs[0])
-                                         : state_at<float>(StateRole::kBiasSum, node.op),
-                     state_at<std::int32_t>(StateRole::kBias, node.op),
-                     flash_at<float>(FlashRole::kBiasScale, node.op), &sgd,
-                     codegen::bias_key(node.op));
+      esp_apply_bias(
+          narrow(choice.channels_out),
+          node.inputs[0] >= 0 ? f32(node.inputs[0]) : state_at<float>(StateRole::kBiasSum, node.op),
+          state_at<std::int32_t>(StateRole::kBias, node.op),
+          flash_at<float>(FlashRole::kBiasScale, node.op), &sgd, codegen::bias_key(node.op));
       break;
     case NodeKind::kApplyHead:
       esp_apply_floats(graph.head.features * graph.head.classes,
                        node.inputs[0] >= 0 ? f32(node.inputs[0])
                                            : state_at<float>(StateRole::kHeadWeightSum, -1),
                        head_weights, &sgd);
-      esp_apply_floats(graph.head.classes,
-                       node.inputs[1] >= 0 ? f32(node.inputs[1])
-                                           : state_at<float>(StateRole::kHeadBiasSum, -1),
-                       head_bias, &sgd);
+      esp_apply_floats(
+          graph.head.classes,
+          node.inputs[1] >= 0 ? f32(node.inputs[1]) : state_at<float>(StateRole::kHeadBiasSum, -1),
+          head_bias, &sgd);
       break;
   }
 }
@@ -339,8 +344,8 @@ void Engine::run(const Node& node, int label) {
 std::span<const std::byte> Engine::state(StateRole role, int op) const {
   const compiler::StateItem* item = program_.state.find(role, op);
   if (item == nullptr) return {};
-  return std::as_bytes(std::span(state_)).subspan(static_cast<std::size_t>(item->offset),
-                                                  static_cast<std::size_t>(item->bytes()));
+  return std::as_bytes(std::span(state_))
+      .subspan(static_cast<std::size_t>(item->offset), static_cast<std::size_t>(item->bytes()));
 }
 
 std::span<const float> Engine::logits() const {
@@ -365,8 +370,8 @@ ir::Graph Engine::tuned_graph() const {
       copy(StateRole::kWeights, t.op, conv.weights.data());
       continue;
     }
-    std::vector<std::int8_t> kept(static_cast<std::size_t>(
-        compiler::resident_weights(program_.graph, t)));
+    std::vector<std::int8_t> kept(
+        static_cast<std::size_t>(compiler::resident_weights(program_.graph, t)));
     copy(StateRole::kWeights, t.op, kept.data());
     const int taps = conv.window.kernel_h * conv.window.kernel_w;
     std::size_t at = 0;

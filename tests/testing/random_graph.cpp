@@ -1,6 +1,7 @@
 #include "testing/random_graph.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <stdexcept>
 #include <utility>
@@ -120,6 +121,74 @@ ir::Graph small_network(std::uint64_t seed, int classes) {
   x = b.conv(x, 20, window(5, 2, 2), 20);
   x = b.conv(x, 40, window(1, 1, 0));
   return b.finish(b.global_pool(x), classes);
+}
+
+namespace {
+
+// One random op on `x`; `earlier` are tensors that an add may reach back to.
+ir::TensorId random_op(GraphBuilder& b, Rng& rng, ir::TensorId x,
+                       const std::vector<ir::TensorId>& earlier) {
+  const ir::Shape in = b.shape(x);
+  const auto pick = [&](int low, int high) {
+    return low + static_cast<int>(rng.below(static_cast<std::uint64_t>(high - low + 1)));
+  };
+  const int kernel = std::array{3, 3, 5, 2}[rng.below(4)];
+  const int stride = std::min(in.height, in.width) > 4 && rng.chance(0.35) ? 2 : 1;
+  // A kernel of 2 has no middle: it shrinks the map, or grows it by a row.
+  const int pad = kernel == 2 ? static_cast<int>(rng.below(2)) : kernel / 2;
+  switch (rng.below(9)) {
+    case 0:
+    case 1:
+      return b.conv(x, pick(1, 20), window(1, 1, 0));
+    case 2:
+      return b.conv(x, in.channels, window(kernel, stride, pad), in.channels);
+    case 3: {  // the expanding pair that streaming looks for
+      const ir::TensorId wide = b.conv(x, pick(4, 24), window(1, 1, 0));
+      return b.conv(wide, b.shape(wide).channels, window(kernel, stride, pad),
+                    b.shape(wide).channels);
+    }
+    case 4:
+      return b.conv(x, pick(1, 12), window(kernel, stride, pad));
+    case 5: {
+      const int groups = in.channels % 2 == 0 ? 2 : 1;
+      return b.conv(x, 2 * pick(1, 5), window(kernel, stride, pad), groups);
+    }
+    case 6:  // a depthwise convolution with two filters a channel
+      return b.conv(x, 2 * in.channels, window(3, stride, 1), in.channels);
+    case 7: {
+      for (std::size_t i = earlier.size(); i-- > 0;) {
+        if (b.shape(earlier[i]) == in && rng.chance(0.7)) return b.add(x, earlier[i]);
+      }
+      return b.rescale(x, -128, pick(60, 127));
+    }
+    default:
+      return stride == 2 ? b.average_pool(x, window(2, 2, 0),
+                                          rng.chance(0.5) ? ir::HalfRounding::kToEven
+                                                          : ir::HalfRounding::kAwayFromZero)
+                         : b.conv(x, in.channels, window(1, 1, 0));
+  }
+}
+
+}  // namespace
+
+ir::Graph random_network(std::uint64_t seed) {
+  Rng rng{seed, 0x4E4554};  // "NET"
+  const auto extent = [&] { return 5 + static_cast<int>(rng.below(8)); };
+  GraphBuilder b(seed, {extent(), extent(), 1 + static_cast<int>(rng.below(4))});
+  ir::TensorId x = b.input();
+  if (rng.chance(0.2)) x = b.max_pool(x, window(2, 1, 0));
+  std::vector<ir::TensorId> tensors{x};
+  const int ops = 2 + static_cast<int>(rng.below(8));
+  for (int i = 0; i < ops; ++i) {
+    // Mostly a chain; sometimes a branch from an earlier tensor that an add may join again.
+    const ir::TensorId from =
+        rng.chance(0.15) ? tensors[static_cast<std::size_t>(rng.below(tensors.size()))] : x;
+    x = random_op(b, rng, from, tensors);
+    tensors.push_back(x);
+  }
+  if (b.shape(x).channels > 40) x = b.conv(x, 10, window(1, 1, 0));
+  if (rng.chance(0.8)) x = b.global_pool(x);
+  return b.finish(x, 2 + static_cast<int>(rng.below(6)));
 }
 
 }  // namespace espalier::testing

@@ -47,4 +47,9 @@ std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count);
 /// A MobileNetV2-like network of a few convs with a residual add, for training tests.
 ir::Graph small_network(std::uint64_t seed, int classes = 4);
 
+/// A network of random topology and odd extents: convolutions of all kinds, residual and repeated
+/// operands, rescalings, pools. Maximum pools come before every convolution, so that any plan can
+/// be trained.
+ir::Graph random_network(std::uint64_t seed);
+
 }  // namespace espalier::testing

@@ -32,8 +32,8 @@ struct Program {
 
   /// Offset of a value in the arena.
   [[nodiscard]] std::int64_t offset(ValueId id) const {
-    return placement.offsets[static_cast<std::size_t>(
-        arena.buffer_of_value[static_cast<std::size_t>(id)])];
+    return placement
+        .offsets[static_cast<std::size_t>(arena.buffer_of_value[static_cast<std::size_t>(id)])];
   }
   [[nodiscard]] Bytes arena_bytes() const { return Bytes{placement.peak}; }
   [[nodiscard]] Bytes sram_bytes() const { return Bytes{placement.peak + state.bytes}; }

@@ -5,15 +5,18 @@
 
 namespace espalier::compiler {
 
-/// Offsets for all buffers, with a peak that is small but not proven smallest.
+/// Offsets, in bytes, for all buffers, with a peak that is small but not proven smallest.
 ///
-/// Buffers are placed one after another, each in the lowest gap between those that are alive with
-/// it (first fit); the outcome depends on the order alone. Tried are greedy orders (by size and by
-/// breadth: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020;
-/// by lifetime, as in Sekiyama et al., "Profile-guided memory optimization for deep neural
-/// networks", 2018), then a local search that moves buffers which do not fit below the best peak
-/// to an earlier place in the order. Stops as soon as the lower bound is met, otherwise after
-/// effort that grows with the square of the number of buffers.
+/// Tries, and stops as soon as the lower bound is met:
+/// - first fit in the order of size, and in the order of the most bytes in use during a buffer's
+///   lifetime (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference",
+///   2020);
+/// - filling the arena from the bottom, always with the buffer that can start lowest, the longest
+///   lived one of several (Sekiyama et al., "Profile-guided memory optimization for deep neural
+///   networks", 2018);
+/// - the same again, after moving a buffer that did not fit below the best peak to the front of
+///   those several (squeaky wheel optimization; Joslin and Clements, JAIR 10, 1999), for as many
+///   comparisons as a multiple of the square of the number of buffers.
 ///
 /// Deterministic: the same problem has the same plan on every machine. Throws
 /// std::invalid_argument when check(problem) fails.

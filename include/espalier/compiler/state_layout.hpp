@@ -24,9 +24,9 @@ enum class StateRole : std::uint8_t {
 
 struct StateItem {
   StateRole role{};
-  int op = -1;                 ///< position in the forward graph; -1: head
+  int op = -1;  ///< position in the forward graph; -1: head
   std::int64_t elements = 0;
-  std::int64_t offset = 0;     ///< from the start of the items, a multiple of 4
+  std::int64_t offset = 0;  ///< from the start of the items, a multiple of 4
   [[nodiscard]] std::int64_t bytes() const {
     return role == StateRole::kWeights ? elements : elements * 4;
   }

@@ -122,7 +122,8 @@ inline bool is_plain_depthwise(const ir::Conv2D& conv) {
 
 /// The convolution of an op, or null.
 inline const ir::Conv2D* conv_of(const ir::Graph& graph, int op) {
-  return op < 0 ? nullptr : std::get_if<ir::Conv2D>(&graph.ops[static_cast<std::size_t>(op)].params);
+  return op < 0 ? nullptr
+                : std::get_if<ir::Conv2D>(&graph.ops[static_cast<std::size_t>(op)].params);
 }
 
 /// A 1x1 convolution of stride 1 without padding: one matrix product.

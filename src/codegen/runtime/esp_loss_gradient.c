@@ -48,25 +48,27 @@ static inline float esp_log(float x) {
   return (float)k * 0.693147181f + s * y;
 }
 
-/* Cross entropy of the softmax and its gradient with respect to the logits. Logits that are not
- * numbers give a loss that is none either and no gradient. */
+/* Cross entropy of the softmax and its gradient with respect to the logits: the probabilities, and
+ * for the label minus the sum of the others', which near 1 is exact where p - 1 would not be. Logits
+ * that are not numbers give a loss that is none either and no gradient. */
 ESP_KERNEL void esp_loss_gradient(int32_t classes, const float* logits, int32_t label,
                                   float* gradient, float* loss) {
-  float best = logits[0], sum = 0.0f;
+  float best = logits[0], sum = 0.0f, others = 0.0f;
   int32_t k;
   for (k = 1; k < classes; ++k) {
     if (logits[k] > best) best = logits[k];
   }
   for (k = 0; k < classes; ++k) {
     gradient[k] = esp_exp(logits[k] - best);
-    sum += gradient[k];
+    if (k != label) others += gradient[k];
   }
+  sum = others + gradient[label];
   if (!(sum >= 1.0f)) {
     for (k = 0; k < classes; ++k) gradient[k] = 0.0f;
     *loss = logits[label] - logits[label] + best;
     return;
   }
   for (k = 0; k < classes; ++k) gradient[k] = gradient[k] / sum;
-  gradient[label] -= 1.0f;
+  gradient[label] = -(others / sum);
   *loss = esp_log(sum) + (best - logits[label]);
 }

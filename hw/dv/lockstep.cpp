@@ -1,0 +1,143 @@
+#include "dv/lockstep.hpp"
+
+#include <cstdio>
+#include <deque>
+
+#include "dv/iss.hpp"
+
+namespace espalier::hw::dv {
+namespace {
+
+constexpr std::uint32_t kFlashBytes = 1u << 20;
+constexpr std::uint32_t kSramBytes = 64u << 10;
+
+std::string describe(const char* what, std::uint32_t core, std::uint32_t oracle) {
+  char text[96];
+  std::snprintf(text, sizeof text, "%s: core %08x, oracle %08x", what, core, oracle);
+  return text;
+}
+
+std::uint32_t lanes(std::uint8_t mask, std::uint32_t data) {
+  for (int i = 0; i < 4; ++i) {
+    if ((mask >> i & 1) == 0) data &= ~(0xffu << 8 * i);
+  }
+  return data;
+}
+
+class Comparer : public Observer {
+ public:
+  Comparer(Iss& iss, LockstepResult& result) : iss_(iss), result_(result) {}
+
+  bool retired(const Retirement& core) override {
+    const Step oracle = iss_.step();
+    const std::string difference = compare(core, oracle);
+    if (difference.empty()) return true;
+    char text[96];
+    std::snprintf(text, sizeof text, "instruction %08x at pc %08x, cycle %llu: ",
+                  oracle.instruction, oracle.pc, static_cast<unsigned long long>(core.cycle));
+    result_.mismatch = text + difference;
+    return false;
+  }
+
+  bool late_float(std::uint8_t rd, std::uint32_t value) override {
+    ++result_.late_results;
+    if (pending_.empty()) {
+      result_.mismatch = "a float result that no instruction announced";
+      return false;
+    }
+    const Pending expected = pending_.front();
+    pending_.pop_front();
+    if (expected.rd != rd || expected.value != value) {
+      char text[96];
+      std::snprintf(text, sizeof text, "late result of instruction %08x at pc %08x: ",
+                    expected.instruction, expected.pc);
+      result_.mismatch = text + (expected.rd != rd ? describe("rd", rd, expected.rd)
+                                                   : describe("value", value, expected.value));
+      return false;
+    }
+    return true;
+  }
+
+ private:
+  struct Pending {
+    std::uint32_t pc;
+    std::uint32_t instruction;
+    std::uint8_t rd;
+    std::uint32_t value;
+  };
+
+  std::string compare(const Retirement& core, const Step& oracle) {
+    if (core.pc != oracle.pc) return describe("pc", core.pc, oracle.pc);
+    if (core.trapped != oracle.trapped) {
+      return core.trapped ? describe("only the core trapped: cause, mtval", core.cause, core.value)
+                          : describe("only the oracle trapped: cause, mtval", oracle.cause,
+                                     oracle.value);
+    }
+    if (core.trapped) {
+      ++result_.traps;
+      if (core.cause != oracle.cause) return describe("cause", core.cause, oracle.cause);
+      if (core.value != oracle.value) return describe("mtval", core.value, oracle.value);
+      return {};
+    }
+    if (core.instruction != oracle.instruction) {
+      return describe("instruction", core.instruction, oracle.instruction);
+    }
+    if (core.writes_register != oracle.writes_register) {
+      return describe("integer write", core.writes_register, oracle.writes_register);
+    }
+    if ((core.writes_float_register || core.float_result_follows) != oracle.writes_float_register) {
+      return describe("float write", core.writes_float_register, oracle.writes_float_register);
+    }
+    if (oracle.writes_register || oracle.writes_float_register) {
+      if (core.rd != oracle.rd) return describe("rd", core.rd, oracle.rd);
+      if (core.float_result_follows) {
+        pending_.push_back({oracle.pc, oracle.instruction, oracle.rd, oracle.result});
+      } else if (oracle.reads_cycles) {
+        iss_.set_register(oracle.rd, core.value);
+      } else if (core.value != oracle.result) {
+        return describe("value", core.value, oracle.result);
+      }
+    }
+    if (core.store_mask != oracle.store_mask) {
+      return describe("store mask", core.store_mask, oracle.store_mask);
+    }
+    if (oracle.store_mask != 0) {
+      if ((core.memory_address & ~3u) != oracle.store_address) {
+        return describe("store address", core.memory_address & ~3u, oracle.store_address);
+      }
+      const std::uint32_t data = lanes(core.store_mask, core.store_data);
+      if (data != oracle.store_data) return describe("store data", data, oracle.store_data);
+    }
+    return {};
+  }
+
+  Iss& iss_;
+  LockstepResult& result_;
+  std::deque<Pending> pending_;
+};
+
+}  // namespace
+
+LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uint64_t max_cycles) {
+  LockstepResult result;
+  SimulatorConfig config;
+  config.flash_size = kFlashBytes;
+  config.sram_size = kSramBytes;
+  Simulator simulator(config);
+  Iss iss({config.flash_base, config.flash_size, config.sram_base, config.sram_size});
+  for (const ElfImage::Segment& segment : image.segments) {
+    if (!simulator.write_memory(segment.address, segment.bytes) ||
+        !iss.write_memory(segment.address, segment.bytes)) {
+      result.mismatch = "a segment lies outside memory";
+      return result;
+    }
+  }
+  simulator.reset(entry);
+  iss.reset(entry);
+  Comparer comparer(iss, result);
+  simulator.set_observer(&comparer);
+  result.run = simulator.run(max_cycles);
+  return result;
+}
+
+}  // namespace espalier::hw::dv

@@ -1,0 +1,22 @@
+// Runs one program on the core and on the instruction-set simulator, and compares every instruction:
+// address, encoding, trap, written register and value, store.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "dv/elf_writer.hpp"
+#include "tb/simulator.hpp"
+
+namespace espalier::hw::dv {
+
+struct LockstepResult {
+  std::string mismatch;  // empty if both agree
+  RunResult run;
+  std::uint64_t traps = 0;
+  std::uint64_t late_results = 0;  // float results that were compared when they arrived
+};
+
+LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uint64_t max_cycles);
+
+}  // namespace espalier::hw::dv

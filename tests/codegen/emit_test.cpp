@@ -1,0 +1,335 @@
+// Emitted C against the host engine: the same bits, in the memory that was promised.
+#include "espalier/codegen/emit.hpp"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <optional>
+
+#include "emitted.hpp"
+#include "espalier/engine/engine.hpp"
+#include "espalier/import/importer.hpp"
+#include "espalier/plan/published.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/train/session.hpp"
+#include "testing/npy.hpp"
+#include "testing/random_graph.hpp"
+#include "testing/random_plan.hpp"
+
+namespace espalier::codegen {
+namespace {
+
+using compiler::StateRole;
+using testing::EmittedProgram;
+using testing::run_command;
+using testing::TemporaryFolder;
+
+struct Variant {
+  int accumulate = 1;
+  bool stochastic = false;
+  compiler::PassSet passes = compiler::kAllPasses;
+};
+
+compiler::Program compiled(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                           const Variant& variant) {
+  compiler::CompileOptions options;
+  options.passes = variant.passes;
+  options.accumulate = variant.accumulate;
+  Result<compiler::Program> program = compiler::compile(graph, plan, options);
+  if (!program.ok()) throw std::runtime_error(program.error().message());
+  return std::move(program).value();
+}
+
+std::vector<std::int8_t> random_input(const ir::Graph& graph, Rng& rng) {
+  return testing::random_int8(rng,
+                              static_cast<std::size_t>(graph.tensor(graph.input).shape.elements()));
+}
+
+bool same(std::span<const std::byte> a, std::span<const std::byte> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+
+// The first parameter that differs between engine and emitted program, if any.
+std::optional<std::string> first_difference(const compiler::Program& program,
+                                            const engine::Engine& engine,
+                                            const EmittedProgram& emitted) {
+  for (const compiler::TrainedConv& t : program.graph.trained) {
+    if (t.bias && !same(engine.state(StateRole::kBias, t.op), emitted.bias(t.conv))) {
+      return fmt::format("bias of conv {}", t.conv);
+    }
+    if (t.weights && !same(engine.state(StateRole::kWeights, t.op), emitted.weights(t.conv))) {
+      return fmt::format("weights of conv {}", t.conv);
+    }
+    if (t.weights && program.graph.accumulate > 1 &&
+        !same(engine.state(StateRole::kWeightSum, t.op), emitted.weight_sums(t.conv))) {
+      return fmt::format("weight sums of conv {}", t.conv);
+    }
+  }
+  const auto floats = [](const float* data, std::size_t bytes) {
+    return std::as_bytes(std::span(data, bytes / 4));
+  };
+  const auto weights = engine.state(StateRole::kHeadWeights, -1);
+  if (!same(weights, floats(emitted.head_weights(), weights.size()))) return "head weights";
+  const auto bias = engine.state(StateRole::kHeadBias, -1);
+  if (!same(bias, floats(emitted.head_bias(), bias.size()))) return "head bias";
+  return std::nullopt;
+}
+
+// Trains both on the same random samples and compares everything.
+void expect_same_training(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                          const Variant& variant, int samples, float rate,
+                          const std::string& flags = "-O1") {
+  const compiler::Program program = compiled(graph, plan, variant);
+  EmitOptions options;
+  options.stochastic = variant.stochastic;
+  options.seed = 77;
+  const EmittedProgram emitted(emit(program, plan, options), identifier(graph.name), flags);
+  engine::Engine engine(program, {variant.stochastic, 77});
+  emitted.reset();
+  emitted.set_learning_rate(rate);
+  engine.set_learning_rate(rate);
+  Rng rng{5, 0};
+  for (int i = 0; i < samples; ++i) {
+    const std::vector<std::int8_t> input = random_input(graph, rng);
+    const int label = i % graph.head.classes;
+    const float loss = emitted.train_step(input, label);
+    std::copy(input.begin(), input.end(), engine.input());
+    const float expected = engine.train_step(label);
+    ASSERT_EQ(std::memcmp(&loss, &expected, sizeof loss), 0) << "sample " << i;
+  }
+  EXPECT_EQ(first_difference(program, engine, emitted), std::nullopt);
+  const std::vector<std::int8_t> input = random_input(graph, rng);
+  std::copy(input.begin(), input.end(), engine.input());
+  engine.run_forward();
+  (void)emitted.forward(input);
+  EXPECT_TRUE(
+      same(std::as_bytes(engine.logits()), std::as_bytes(emitted.logits(graph.head.classes))));
+}
+
+Variant variant_of(int seed) {
+  Variant variant;
+  variant.accumulate = seed % 3 == 0 ? 3 : 1;
+  variant.stochastic = seed % 2 == 0;
+  if (seed % 5 == 0) variant.passes = static_cast<compiler::PassSet>(seed * 7);
+  return variant;
+}
+
+void compare_random_network(int seed) {
+  const ir::Graph graph = testing::random_network(static_cast<std::uint64_t>(seed) + 1000);
+  Rng rng{static_cast<std::uint64_t>(seed), 4};
+  const plan::UpdatePlan plan = testing::random_plan(graph, rng);
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  expect_same_training(graph, plan, variant_of(seed), 5, 10.0F, "-O0");
+}
+
+TEST(Emit, RandomNetworksTrainAsTheEngineDoes) {
+  for (int seed = 0; seed < 24; ++seed) compare_random_network(seed);
+}
+
+#ifdef ESPALIER_SLOW_TESTS
+TEST(EmitSlow, TwoThousandRandomNetworksTrainAsTheEngineDoes) {
+  for (int seed = 0; seed < 2000 && !::testing::Test::HasFailure(); ++seed) {
+    compare_random_network(seed);
+  }
+}
+#endif
+
+ir::Graph load(const std::filesystem::path& path, int classes) {
+  Result<ir::Graph> graph = import_model(path);
+  if (!graph.ok()) throw std::runtime_error(graph.error().message());
+  if (classes > 0) graph->head = train::fresh_head(graph->head.features, classes, 3);
+  return std::move(graph).value();
+}
+
+ir::Graph embedded() {
+  return load(std::filesystem::path(ESPALIER_PROFILES) / "models/fmnist-mbv2/fmnist-mbv2.onnx", 0);
+}
+
+plan::UpdatePlan published_100k(const ir::Graph& graph) {
+  const Json notation{{"n_bias_update", 22},
+                      {"manual_weight_idx", {21, 24, 27, 30, 36, 39}},
+                      {"weight_update_ratio", {1, 1, 1, 1, 0.125, 0.25}}};
+  return *plan::from_published(graph, notation);
+}
+
+TEST(Emit, EmbeddedDefaultTrainsAsTheEngineDoes) {
+  const ir::Graph graph = embedded();
+  Rng rng{8, 0};
+  expect_same_training(graph, plan::full(graph), {}, 20, 0.5F, "-O2");
+  expect_same_training(graph, testing::random_plan(graph, rng), {2, true}, 20, 0.5F, "-O3");
+  expect_same_training(graph, plan::head_only(graph), {}, 5, 0.5F);
+}
+
+// 200 samples at the optimisation levels where a compiler would fuse or reorder, if it could.
+TEST(Emit, PublishedPlanOfMcunetTrainsAsTheEngineDoes) {
+  ESPALIER_SHARED_DATA_OR_SKIP(shared);
+  const ir::Graph graph = load(shared / "models/mcunet-5fps.onnx", 10);
+  expect_same_training(graph, published_100k(graph), {}, 200, 0.1F, "-O3 -march=native");
+}
+
+#ifdef ESPALIER_SLOW_TESTS
+TEST(EmitSlow, RandomPlansOfThePublishedNetworksTrainAsTheEngineDoes) {
+  ESPALIER_SHARED_DATA_OR_SKIP(shared);
+  for (const char* name : {"mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"}) {
+    const ir::Graph graph = load(shared / "models" / (std::string(name) + ".onnx"), 10);
+    for (int i = 0; i < 100 && !::testing::Test::HasFailure(); ++i) {
+      Rng rng{static_cast<std::uint64_t>(i), 6};
+      SCOPED_TRACE(fmt::format("{} plan {}", name, i));
+      expect_same_training(graph, testing::random_plan(graph, rng), variant_of(i), 2, 0.1F);
+    }
+  }
+}
+#endif
+
+// ---- Promised sizes ----------------------------------------------------------------------------
+
+// Section sizes of an object, by `size -A`.
+std::map<std::string, std::int64_t> sections(const std::filesystem::path& object) {
+  std::string output;
+  if (run_command("size -A " + object.string(), output) != 0) throw std::runtime_error(output);
+  std::map<std::string, std::int64_t> sizes;
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string name;
+    std::int64_t size = 0;
+    if (fields >> name >> size) sizes[name] += size;
+  }
+  return sizes;
+}
+
+void expect_promised_sizes(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                           const Variant& variant) {
+  const compiler::Program program = compiled(graph, plan, variant);
+  const std::string name = identifier(graph.name);
+  const TemporaryFolder folder;
+  const std::filesystem::path sources = folder.path() / "c";
+  ASSERT_TRUE(write_folder(sources, emit(program, plan, {}), false).ok());
+  std::string output;
+  ASSERT_EQ(run_command("make -C " + sources.string() + " TARGET_FLAGS=-fno-pie", output), 0)
+      << output;
+  auto code = sections(sources / (name + ".o"));
+  EXPECT_EQ(code[".bss"], program.sram_bytes().count);
+  EXPECT_EQ(code[".data"], 0);
+  auto constants = sections(sources / (name + "_params.o"));
+  EXPECT_EQ(constants[".rodata"], flash_layout(program).bytes);
+  EXPECT_EQ(constants[".bss"] + constants[".data"] + constants[".text"], 0);
+  // And the header says so.
+  const std::string header = *read_file(sources / (name + ".h"));
+  EXPECT_THAT(header, ::testing::ContainsRegex(
+                          fmt::format("_SRAM_BYTES +{} ", program.sram_bytes().count)));
+  EXPECT_THAT(header, ::testing::ContainsRegex(
+                          fmt::format("_PARAMETER_BYTES +{} ", flash_layout(program).bytes)));
+}
+
+TEST(Emit, SectionsHaveThePromisedSizes) {
+  const ir::Graph graph = embedded();
+  expect_promised_sizes(graph, plan::full(graph), {});
+  expect_promised_sizes(graph, plan::head_only(graph), {4});
+  for (int seed = 0; seed < 6; ++seed) {
+    const ir::Graph random = testing::random_network(static_cast<std::uint64_t>(seed));
+    Rng rng{static_cast<std::uint64_t>(seed), 9};
+    expect_promised_sizes(random, testing::random_plan(random, rng), variant_of(seed));
+  }
+}
+
+// ---- Sanitizers --------------------------------------------------------------------------------
+
+// A program of the emitted C alone that trains on seeded samples, built with sanitizers.
+void expect_clean_under_sanitizers(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                                   int samples) {
+  const compiler::Program program = compiled(graph, plan, {});
+  const std::string name = identifier(graph.name);
+  const TemporaryFolder folder;
+  const std::filesystem::path sources = folder.path() / "c";
+  ASSERT_TRUE(write_folder(sources, emit(program, plan, {}), false).ok());
+  std::ofstream(sources / "main.c")
+      << fmt::format(R"(#include <stdio.h>
+#include "{0}.h"
+int main(void) {{
+  static int8_t input[{1}];
+  uint32_t random = 1;
+  int sample, i;
+  {0}_reset();
+  for (sample = 0; sample < {2}; ++sample) {{
+    for (i = 0; i < {1}; ++i) {{
+      random = random * 1664525u + 1013904223u;
+      input[i] = (int8_t)((int)(random >> 24) - 128);
+    }}
+    printf("%08.5f\n", (double){0}_train_step(input, sample % {3}));
+  }}
+  return 0;
+}}
+)",
+                     name, graph.tensor(graph.input).shape.elements(), samples, graph.head.classes);
+  std::string output;
+  ASSERT_EQ(run_command(fmt::format("cd {0} && cc -g -O1 -std=c99 -ffp-contract=off "
+                                    "-fsanitize=address,undefined -fno-sanitize-recover=all "
+                                    "main.c {1}.c {1}_params.c -o main && ./main",
+                                    sources.string(), name),
+                        output),
+            0)
+      << output;
+  EXPECT_EQ(std::count(output.begin(), output.end(), '\n'), samples) << output;
+}
+
+TEST(Emit, EmbeddedDefaultIsCleanUnderSanitizers) {
+  const ir::Graph graph = embedded();
+  expect_clean_under_sanitizers(graph, plan::full(graph), 5);
+}
+
+TEST(Emit, McunetIsCleanUnderSanitizers) {
+  ESPALIER_SHARED_DATA_OR_SKIP(shared);
+  const ir::Graph graph = load(shared / "models/mcunet-5fps.onnx", 10);
+  expect_clean_under_sanitizers(graph, published_100k(graph), 2);
+}
+
+// ---- The folder --------------------------------------------------------------------------------
+
+TEST(Emit, IsDeterministicAndNamesThePlan) {
+  const ir::Graph graph = testing::small_network(1);
+  const plan::UpdatePlan plan = plan::full(graph);
+  const compiler::Program program = compiled(graph, plan, {});
+  const auto files = emit(program, plan, {});
+  EXPECT_EQ(files, emit(program, plan, {}));
+  const std::string hash = sha256_hex(files.at("plan.json")).substr(0, 16);
+  for (const char* name : {"random.c", "random.h", "random_params.c", "random_kernels.h"}) {
+    EXPECT_THAT(files.at(name), ::testing::HasSubstr(hash)) << name;
+  }
+}
+
+TEST(Emit, HoldsOnlyTheKernelsInUse) {
+  const ir::Graph graph = testing::small_network(1);
+  const plan::UpdatePlan plan = plan::head_only(graph);
+  const auto files = emit(compiled(graph, plan, {}), plan, {});
+  const std::string& kernels = files.at("random_kernels.h");
+  EXPECT_THAT(kernels, ::testing::HasSubstr("esp_head_update("));
+  EXPECT_THAT(kernels, ::testing::Not(::testing::HasSubstr("esp_weight_gradient(")));
+  EXPECT_THAT(kernels, ::testing::Not(::testing::HasSubstr("esp_input_gradient(")));
+}
+
+TEST(WriteFolder, RefusesAFolderThatIsNotEmpty) {
+  const TemporaryFolder folder;
+  const std::filesystem::path target = folder.path() / "out";
+  ASSERT_TRUE(write_folder(target, {{"a.txt", "1"}}, false).ok());
+  const Status refused = write_folder(target, {{"a.txt", "2"}}, false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::kUsage);
+  EXPECT_EQ(*read_file(target / "a.txt"), "1");
+  ASSERT_TRUE(write_folder(target, {{"a.txt", "2"}}, true).ok());
+  EXPECT_EQ(*read_file(target / "a.txt"), "2");
+  EXPECT_FALSE(write_folder(target / "a.txt", {{"b", ""}}, true).ok());
+}
+
+TEST(Identifier, IsOne) {
+  EXPECT_EQ(identifier("mcunet-5fps"), "mcunet_5fps");
+  EXPECT_EQ(identifier("MbV2 w0.35"), "mbv2_w0_35");
+  EXPECT_EQ(identifier("3net"), "net_3net");
+  EXPECT_EQ(identifier(""), "net_");
+}
+
+}  // namespace
+}  // namespace espalier::codegen

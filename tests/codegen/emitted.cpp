@@ -1,0 +1,101 @@
+#include "emitted.hpp"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace espalier::testing {
+
+TemporaryFolder::TemporaryFolder() {
+  std::string name = (std::filesystem::temp_directory_path() / "espalier-XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
+  path_ = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+int run_command(const std::string& command, std::string& output) {
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
+  std::array<char, 4096> buffer{};
+  std::size_t n = 0;
+  while ((n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0) {
+    output.append(buffer.data(), n);
+  }
+  const int status = pclose(pipe);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+EmittedProgram::EmittedProgram(const std::map<std::string, std::string>& files,
+                               const std::string& name, const std::string& flags)
+    : name_(name) {
+  const std::filesystem::path sources = folder_.path() / "c";
+  const Status written = codegen::write_folder(sources, files, false);
+  if (!written.ok()) throw std::runtime_error(written.error().message());
+  std::string output;
+  const std::string command = fmt::format(
+      "cd {0} && cc {2} -std=c99 -Wall -Wextra -Werror -pedantic -ffp-contract=off -fPIC -shared "
+      "{1}.c {1}_params.c -o lib.so",
+      sources.string(), name, flags);
+  if (run_command(command, output) != 0) throw std::runtime_error(output);
+  library_ = dlopen((sources / "lib.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library_ == nullptr) throw std::runtime_error(dlerror());
+}
+
+EmittedProgram::~EmittedProgram() {
+  if (library_ != nullptr) dlclose(library_);
+}
+
+template <typename Function>
+Function* EmittedProgram::symbol(const char* suffix) const {
+  void* address = dlsym(library_, (name_ + suffix).c_str());
+  if (address == nullptr) throw std::runtime_error(dlerror());
+  return reinterpret_cast<Function*>(address);
+}
+
+void EmittedProgram::reset() const { symbol<void()>("_reset")(); }
+
+void EmittedProgram::set_learning_rate(float rate) const {
+  symbol<void(float)>("_set_learning_rate")(rate);
+}
+
+int EmittedProgram::forward(std::span<const std::int8_t> input) const {
+  return symbol<std::int32_t(const std::int8_t*)>("_forward")(input.data());
+}
+
+float EmittedProgram::train_step(std::span<const std::int8_t> input, int label) const {
+  return symbol<float(const std::int8_t*, std::int32_t)>("_train_step")(input.data(), label);
+}
+
+std::span<const float> EmittedProgram::logits(int classes) const {
+  return {symbol<const float*()>("_logits")(), static_cast<std::size_t>(classes)};
+}
+
+template <typename T>
+std::span<const std::byte> EmittedProgram::array(const char* suffix, int conv) const {
+  std::int32_t count = -1;
+  const T* data = symbol<T*(std::int32_t, std::int32_t*)>(suffix)(conv, &count);
+  return std::as_bytes(std::span(data, static_cast<std::size_t>(count)));
+}
+
+std::span<const std::byte> EmittedProgram::weights(int conv) const {
+  return array<std::int8_t>("_weights", conv);
+}
+std::span<const std::byte> EmittedProgram::bias(int conv) const {
+  return array<std::int32_t>("_bias", conv);
+}
+std::span<const std::byte> EmittedProgram::weight_sums(int conv) const {
+  return array<float>("_weight_sums", conv);
+}
+const float* EmittedProgram::head_weights() const { return symbol<float*()>("_head_weights")(); }
+const float* EmittedProgram::head_bias() const { return symbol<float*()>("_head_bias")(); }
+
+}  // namespace espalier::testing

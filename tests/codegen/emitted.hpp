@@ -1,0 +1,66 @@
+// Compiles emitted C with the system's compiler and calls it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "espalier/codegen/emit.hpp"
+
+namespace espalier::testing {
+
+/// A folder that goes with its owner.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Runs a command; its output, both streams, goes to `output`. Returns the exit code.
+int run_command(const std::string& command, std::string& output);
+
+/// Writes and compiles emitted files as C99 with all warnings as errors, and loads them. Throws
+/// std::runtime_error with the compiler's words.
+class EmittedProgram {
+ public:
+  EmittedProgram(const std::map<std::string, std::string>& files, const std::string& name,
+                 const std::string& flags = "-O1");
+  ~EmittedProgram();
+  EmittedProgram(const EmittedProgram&) = delete;
+  EmittedProgram& operator=(const EmittedProgram&) = delete;
+
+  void reset() const;
+  void set_learning_rate(float rate) const;
+  [[nodiscard]] int forward(std::span<const std::int8_t> input) const;
+  [[nodiscard]] float train_step(std::span<const std::int8_t> input, int label) const;
+  [[nodiscard]] std::span<const float> logits(int classes) const;
+  /// The bytes of a parameter array; empty when it is frozen.
+  [[nodiscard]] std::span<const std::byte> weights(int conv) const;
+  [[nodiscard]] std::span<const std::byte> bias(int conv) const;
+  [[nodiscard]] std::span<const std::byte> weight_sums(int conv) const;
+  [[nodiscard]] const float* head_weights() const;
+  [[nodiscard]] const float* head_bias() const;
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path(); }
+
+ private:
+  template <typename Function>
+  [[nodiscard]] Function* symbol(const char* suffix) const;
+  template <typename T>
+  [[nodiscard]] std::span<const std::byte> array(const char* suffix, int conv) const;
+
+  TemporaryFolder folder_;
+  std::string name_;
+  void* library_ = nullptr;
+};
+
+}  // namespace espalier::testing

@@ -1,0 +1,246 @@
+// Device numerics against the scalar reference, and every pass against its absence.
+#include "espalier/engine/engine.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "testing/random_graph.hpp"
+#include "testing/random_plan.hpp"
+#include "testing/reference_step.hpp"
+
+namespace espalier::engine {
+namespace {
+
+using compiler::StateRole;
+using testing::random_network;
+using testing::random_plan;
+
+compiler::Program compiled(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                           compiler::PassSet passes = compiler::kAllPasses, int accumulate = 1) {
+  compiler::CompileOptions options;
+  options.passes = passes;
+  options.accumulate = accumulate;
+  Result<compiler::Program> program = compiler::compile(graph, plan, options);
+  if (!program.ok()) throw std::runtime_error(program.error().message());
+  return std::move(program).value();
+}
+
+std::vector<std::int8_t> random_input(const ir::Graph& graph, Rng& rng) {
+  return testing::random_int8(rng,
+                              static_cast<std::size_t>(graph.tensor(graph.input).shape.elements()));
+}
+
+template <typename T>
+std::vector<T> values(std::span<const std::byte> bytes) {
+  std::vector<T> result(bytes.size() / sizeof(T));
+  std::memcpy(result.data(), bytes.data(), bytes.size());
+  return result;
+}
+
+// The largest difference relative to the largest reference value.
+double relative_error(std::span<const float> actual, std::span<const double> expected) {
+  double largest = 1e-30;
+  double difference = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    difference = std::max(difference, std::abs(static_cast<double>(actual[i]) - expected[i]));
+  }
+  return difference / largest;
+}
+
+// What single precision can hold of the gradient that the head sends back: 1e-5, or less where the
+// terms of its sum over the classes nearly cancel.
+double head_tolerance(const ir::Head& head, const testing::ReferenceStep& step) {
+  double sums = 1e-30;
+  double magnitudes = 1e-30;
+  const auto features = static_cast<std::size_t>(head.features);
+  for (std::size_t f = 0; f < features; ++f) {
+    double sum = 0;
+    double magnitude = 0;
+    for (std::size_t k = 0; k < step.head_bias.size(); ++k) {
+      const double term = step.head_bias[k] * static_cast<double>(head.weights[k * features + f]);
+      sum += term;
+      magnitude += std::abs(term);
+    }
+    sums = std::max(sums, std::abs(sum));
+    magnitudes = std::max(magnitudes, magnitude);
+  }
+  return std::max(1e-5, 2e-7 * magnitudes / sums);
+}
+
+// The elements of a reference weight gradient that SRAM holds, in its order.
+std::vector<double> resident(const compiler::TrainingGraph& graph, const compiler::TrainedConv& t,
+                             const std::vector<double>& full) {
+  if (!t.sliced) return full;
+  const ir::Conv2D& conv = *compiler::conv_of(*graph.forward, t.op);
+  const int taps = conv.window.kernel_h * conv.window.kernel_w;
+  std::vector<double> kept;
+  if (compiler::is_plain_depthwise(conv)) {
+    for (const int c : t.channels) {
+      for (int tap = 0; tap < taps; ++tap)
+        kept.push_back(full[static_cast<std::size_t>(c * taps + tap)]);
+    }
+    return kept;
+  }
+  for (int row = 0; row < conv.out_channels * taps; ++row) {
+    for (const int c : t.channels)
+      kept.push_back(full[static_cast<std::size_t>(row * conv.in_channels + c)]);
+  }
+  return kept;
+}
+
+class RandomNetworks : public ::testing::TestWithParam<int> {};
+
+// Gradients are seen where they are added up over samples.
+TEST_P(RandomNetworks, GradientsEqualTheReferences) {
+  const auto seed = static_cast<std::uint64_t>(GetParam());
+  const ir::Graph graph = random_network(seed);
+  Rng rng{seed, 1};
+  const plan::UpdatePlan plan = random_plan(graph, rng);
+  const compiler::Program program = compiled(graph, plan, compiler::kAllPasses, 2);
+  Engine engine(program, {});
+  const std::vector<std::int8_t> input = random_input(graph, rng);
+  const int label = static_cast<int>(rng.below(static_cast<std::uint64_t>(graph.head.classes)));
+  std::copy(input.begin(), input.end(), engine.input());
+  const float loss = engine.train_step(label);
+  const testing::ReferenceStep expected =
+      testing::reference_step(graph, input, label, 0, engine.logits());
+
+  EXPECT_NEAR(loss, expected.loss, 1e-4 * (1 + expected.loss));
+  EXPECT_LT(relative_error(engine.logits(), expected.logits), 1e-5);
+  const auto sums = [&](StateRole role, int op) { return values<float>(engine.state(role, op)); };
+  EXPECT_LT(relative_error(sums(StateRole::kHeadWeightSum, -1), expected.head_weights), 1e-5);
+  EXPECT_LT(relative_error(sums(StateRole::kHeadBiasSum, -1), expected.head_bias), 1e-5);
+  const double tolerance = head_tolerance(graph.head, expected);
+  for (const compiler::TrainedConv& t : program.graph.trained) {
+    const auto op = static_cast<std::size_t>(t.op);
+    if (expected.bias[op].empty()) continue;  // a branch that the head does not see
+    if (t.bias) {
+      EXPECT_LT(relative_error(sums(StateRole::kBiasSum, t.op), expected.bias[op]), tolerance)
+          << "bias of conv " << t.conv;
+    }
+    if (t.weights) {
+      EXPECT_LT(relative_error(sums(StateRole::kWeightSum, t.op),
+                               resident(program.graph, t, expected.weights[op])),
+                tolerance)
+          << "weights of conv " << t.conv;
+    }
+  }
+}
+
+// One step on int8 and int32 parameters, from gradients in double: exact but where the unrounded
+// step lies within the gradient's error of a tie.
+TEST_P(RandomNetworks, StepsEqualTheReferences) {
+  const auto seed = static_cast<std::uint64_t>(GetParam());
+  const ir::Graph graph = random_network(seed);
+  Rng rng{seed, 2};
+  const plan::UpdatePlan plan = random_plan(graph, rng);
+  const compiler::Program program = compiled(graph, plan);
+  Engine engine(program, {});
+  constexpr double kRate = 0.5;
+  engine.set_learning_rate(kRate * 256);
+  const std::vector<std::int8_t> input = random_input(graph, rng);
+  std::copy(input.begin(), input.end(), engine.input());
+  engine.train_step(0);
+  const testing::ReferenceStep expected =
+      testing::reference_step(graph, input, 0, 0, engine.logits());
+  const ir::Graph tuned = engine.tuned_graph();
+  std::int64_t moved = 0;
+  std::int64_t must_move = 0;  // steps of more than half a unit with room on both sides
+  for (const compiler::TrainedConv& t : program.graph.trained) {
+    const auto op = static_cast<std::size_t>(t.op);
+    if (expected.bias[op].empty()) continue;
+    const auto& before = std::get<ir::Conv2D>(graph.ops[op].params);
+    const auto& after = std::get<ir::Conv2D>(tuned.ops[op].params);
+    const double in_scale = graph.tensor(graph.ops[op].inputs[0]).quantization.scale;
+    const auto per_channel = before.weights.size() / static_cast<std::size_t>(before.out_channels);
+    const std::vector<double>& gradient = expected.weights[op];
+    double largest = 0;
+    for (const double g : gradient) largest = std::max(largest, std::abs(g));
+    const auto check = [&](double value, double step, double tolerance, double low, double high,
+                           double actual) {
+      const double down = std::clamp(value - std::floor(step + 0.5 + tolerance), low, high);
+      const double up = std::clamp(value - std::floor(step + 0.5 - tolerance), low, high);
+      EXPECT_TRUE(actual == down || actual == up) << actual << " vs " << down << " or " << up;
+      if (actual != value) ++moved;
+      if (std::abs(step) > 0.6 + tolerance && std::abs(value) < 127) ++must_move;
+    };
+    for (std::size_t i = 0; i < before.weights.size(); ++i) {
+      const auto in = static_cast<int>(i % static_cast<std::size_t>(before.in_per_group()));
+      const auto out = static_cast<int>(i / per_channel);
+      const int channel = in + out / (before.out_channels / before.groups) * before.in_per_group();
+      const bool trained =
+          t.weights && (t.channels.empty() || std::find(t.channels.begin(), t.channels.end(),
+                                                        channel) != t.channels.end());
+      if (!trained) {
+        EXPECT_EQ(after.weights[i], before.weights[i]);
+        continue;
+      }
+      const double scale = before.weight_scales[static_cast<std::size_t>(out)];
+      const double factor = kRate / (scale * scale);
+      const double step = gradient[i] * factor;
+      check(before.weights[i], step, 1e-5 * largest * factor + 1e-6 * std::abs(step), -127, 127,
+            after.weights[i]);
+    }
+    for (std::size_t c = 0; c < before.bias.size(); ++c) {
+      const double scale = in_scale * before.weight_scales[c];
+      const double step = expected.bias[op][c] * kRate / (scale * scale);
+      double most = 0;
+      for (const double g : expected.bias[op]) most = std::max(most, std::abs(g));
+      const double tolerance = 1e-5 * most * kRate / (scale * scale) + 1e-6 * std::abs(step);
+      // Tolerances beyond a unit leave a range of integers.
+      EXPECT_NEAR(after.bias[c], before.bias[c] - step, 0.5 + tolerance + 1e-6 * std::abs(step));
+    }
+  }
+  EXPECT_GE(moved, must_move);
+}
+
+// Every subset of the passes, in both forms of update and both roundings, trains to the same bits.
+TEST_P(RandomNetworks, PassesDoNotChangeTraining) {
+  const auto seed = static_cast<std::uint64_t>(GetParam());
+  const ir::Graph graph = random_network(seed);
+  Rng rng{seed, 3};
+  const plan::UpdatePlan plan = random_plan(graph, rng);
+  std::vector<std::vector<std::int8_t>> inputs;
+  for (int i = 0; i < 4; ++i) inputs.push_back(random_input(graph, rng));
+  const auto passes = static_cast<compiler::PassSet>(compiler::passes().size());
+  for (const int accumulate : {1, 2}) {
+    const EngineOptions options{accumulate == 1, 9};
+    ir::Graph expected;
+    std::vector<float> losses;
+    for (compiler::PassSet set = 0; set < (1U << passes); ++set) {
+      // All subsets on a few networks, single passes and their complements on the others.
+      const int count = __builtin_popcount(set);
+      if (GetParam() % 8 != 0 && count > 1 && count + 1 < static_cast<int>(passes)) continue;
+      const compiler::Program program = compiled(graph, plan, set, accumulate);
+      Engine engine(program, options);
+      engine.set_learning_rate(20.0F);
+      std::vector<float> seen;
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        std::copy(inputs[i].begin(), inputs[i].end(), engine.input());
+        seen.push_back(engine.train_step(static_cast<int>(i) % graph.head.classes));
+      }
+      const ir::Graph tuned = engine.tuned_graph();
+      if (set == 0) {
+        expected = tuned;
+        losses = seen;
+        continue;
+      }
+      ASSERT_EQ(seen, losses) << "passes " << set;
+      ASSERT_EQ(tuned.head.weights, expected.head.weights) << "passes " << set;
+      for (const int op : ir::conv_ops(graph)) {
+        ASSERT_EQ(ir::conv(tuned, op).weights, ir::conv(expected, op).weights)
+            << "op " << op << " passes " << set;
+        ASSERT_EQ(ir::conv(tuned, op).bias, ir::conv(expected, op).bias)
+            << "op " << op << " passes " << set;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(0, 60));
+
+}  // namespace
+}  // namespace espalier::engine
