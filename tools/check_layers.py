@@ -16,11 +16,14 @@ ALLOWED = {
     "data": {"support"},
     "kernels": {"ir", "support"},
     "plan": {"ir", "support"},
+    "compiler": {"plan", "ir", "support"},
+    "codegen": {"compiler", "plan", "ir", "support"},
     "cost": {"plan", "ir", "support"},
     "train": {"kernels", "data", "plan", "ir", "support"},
+    "engine": {"codegen", "compiler", "train", "kernels", "data", "plan", "ir", "support"},
     "contribution": {"train", "cost", "kernels", "data", "plan", "ir", "support"},
     "search": {"support"},
-    "selection": {"contribution", "cost", "search", "train", "data", "plan", "ir", "support"},
+    "selection": {"compiler", "contribution", "cost", "search", "train", "data", "plan", "ir", "support"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"espalier/([a-z_]+)/', re.MULTILINE)

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "command.hpp"
+#include "espalier/compiler/compile.hpp"
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/cost/training_macs.hpp"
 #include "espalier/import/importer.hpp"
@@ -24,7 +25,32 @@ struct Options {
   int bias = -1;
   int last = -1;
   bool as_published = false;
+  HeadOptions head;
 };
+
+// SRAM of training on the device, all but the stack, stage by stage of the method.
+struct Stages {
+  Bytes full;     // everything trained, no pass but memory planning
+  Bytes pruned;   // the plan, pruned and sliced
+  Bytes planned;  // the plan, with all passes: what is deployed
+  Bytes arena;    // of `planned`
+  Bytes state;    // of `planned`
+};
+
+Result<Stages> stages_of(const plan::UpdatePlan& plan, const ir::Graph& graph) {
+  const auto sram = [&](const plan::UpdatePlan& of, compiler::PassSet set) {
+    compiler::CompileOptions options;
+    options.passes = set;
+    return compiler::compile(graph, of, options);
+  };
+  constexpr std::string_view kPruning[] = {"prune", "slice"};
+  ESPALIER_TRY(const compiler::PassSet pruning, compiler::only(kPruning));
+  ESPALIER_TRY(const compiler::Program full, sram(plan::full(graph), 0));
+  ESPALIER_TRY(const compiler::Program pruned, sram(plan, pruning));
+  ESPALIER_TRY(const compiler::Program all, sram(plan, compiler::kAllPasses));
+  return Stages{full.sram_bytes(), pruned.sram_bytes(), all.sram_bytes(), all.arena_bytes(),
+                Bytes{all.state.bytes}};
+}
 
 Status save(const Options& options, plan::UpdatePlan plan, const ir::Graph& graph) {
   const Bytes memory = cost::analytic_memory(plan, graph).bytes();
@@ -81,8 +107,9 @@ Json to_json(const cost::ConvMemory& m) {
 
 Status show(const Options& options) {
   ESPALIER_CHECK_OK(check_outputs({options.common.json}));
-  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
+  ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed));
   if (options.as_published) {
     return write_json(options.common.json.empty() ? "-" : options.common.json,
                       plan::to_published(plan));
@@ -110,6 +137,28 @@ Status show(const Options& options) {
   table += fmt::format("extra memory {} ({} bits) analytic; {:.2f} M MACs a training step\n",
                        format_bytes(memory.bytes()), memory.total_bits,
                        static_cast<double>(macs.total()) / 1e6);
+  const Result<Stages> stages = stages_of(plan, graph);
+  Json planned(nullptr);
+  if (stages.ok()) {
+    const auto row = [&](std::string_view what, Bytes bytes, Bytes before) {
+      const double reduction = static_cast<double>(before.count) / static_cast<double>(bytes.count);
+      return fmt::format("  {:<44} {:>10}  {:>5.2f}x\n", what, bytes.count, reduction);
+    };
+    table += fmt::format("SRAM of training on the device, {} classes, all but the stack, bytes:\n",
+                         graph.head.classes);
+    table += row("full update, no pass but memory planning", stages->full, stages->full);
+    table += row("this plan, pruned and sliced", stages->pruned, stages->full);
+    table += row("this plan, also reordered, in place, streamed", stages->planned, stages->pruned);
+    table += fmt::format(
+        "  in all {:.2f}x; planned {} = arena {} + state {}\n",
+        static_cast<double>(stages->full.count) / static_cast<double>(stages->planned.count),
+        stages->planned.count, stages->arena.count, stages->state.count);
+    planned = {{"classes", graph.head.classes},        {"full_update_bytes", stages->full.count},
+               {"pruned_bytes", stages->pruned.count}, {"planned_bytes", stages->planned.count},
+               {"arena_bytes", stages->arena.count},   {"state_bytes", stages->state.count}};
+  } else {
+    table += fmt::format("cannot be compiled for a device: {}\n", stages.error().message());
+  }
   print(options.common, table);
   return write_report(
       options.common,
@@ -119,6 +168,7 @@ Status show(const Options& options) {
        {"analytic_bits",
         {{"total", memory.total_bits}, {"head", memory.head_bits}, {"convs", std::move(rows)}}},
        {"analytic_bytes", memory.bytes().count},
+       {"planned", std::move(planned)},
        {"step_macs",
         {{"forward", macs.forward},
          {"input_gradient", macs.input_gradient},
@@ -157,6 +207,7 @@ Command add_plan(CLI::App& app) {
       add_command(*command, "show", "Show a plan and its memory, conv by conv", o->common);
   show_command->add_option("plan", o->plan, "Update plan (espalier.plan/1)")->required();
   show_command->add_option("--model", o->model, "The model the plan is for")->required();
+  o->head.add_to(show_command);
   show_command->add_flag("--published", o->as_published,
                          "Print the plan in the published notation");
 

@@ -22,6 +22,8 @@ struct Options {
   std::string out;
   std::string solver = "evolution";
   std::string metric = "loss";
+  std::string memory = "analytic";
+  int classes = 0;
   std::int64_t max_macs = 0;
 };
 
@@ -29,6 +31,7 @@ Json to_json(const selection::Selected& s) {
   Json json{{"budget_bytes", s.budget.count},
             {"objective", s.objective},
             {"optimum", s.optimum ? Json(*s.optimum) : Json(nullptr)},
+            {"bound", s.bound ? Json(*s.bound) : Json(nullptr)},
             {"gap", s.optimum ? Json(*s.optimum - s.objective) : Json(nullptr)},
             {"memory_bytes", s.memory.count},
             {"step_macs", s.step_macs},
@@ -41,7 +44,9 @@ Json to_json(const selection::Selected& s) {
 std::string line(const selection::Selected& s) {
   return fmt::format("{:>11}  {:>11}  {:>9.4f}  {}  {:>5}  {:>7}  {:>8.2f} M  {:>7.3f} s\n",
                      format_bytes(s.budget), format_bytes(s.memory), s.objective,
-                     s.optimum ? fmt::format("{:>9.4f}", *s.optimum) : "  unproven",
+                     s.optimum ? fmt::format("{:>9.4f}", *s.optimum)
+                     : s.bound ? fmt::format("<={:>7.4f}", *s.bound)
+                               : "  unproven",
                      s.plan.bias_depth, s.plan.weights.size(),
                      static_cast<double>(s.step_macs) / 1e6, s.seconds);
 }
@@ -58,7 +63,14 @@ Status run(const Options& options) {
     budgets.push_back(budget);
   }
   ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
-  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
+  if (options.memory == "analytic" && options.classes > 0) {
+    return Error{ErrorKind::kUsage,
+                 "--classes has no part in the analytic model; give it with --memory planned"};
+  }
+  HeadOptions head;
+  head.classes = options.classes;
+  ESPALIER_TRY(graph.head, head.make(graph, options.common.seed));
   ESPALIER_TRY(const Json document, read_json(options.profile, contribution::kProfileSchema));
   ESPALIER_TRY(const contribution::Profile profile,
                contribution::profile_from_json(document, graph, options.profile));
@@ -67,6 +79,8 @@ Status run(const Options& options) {
       options.metric == "loss" ? selection::Metric::kLoss : selection::Metric::kAccuracy;
   selection.solver =
       options.solver == "exact" ? selection::SolverKind::kExact : selection::SolverKind::kEvolution;
+  selection.memory = options.memory == "planned" ? selection::MemoryModel::kPlanned
+                                                 : selection::MemoryModel::kAnalytic;
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
   selection.evolution.seed = options.common.seed;
   selection.evolution.jobs = options.common.job_count();
@@ -92,6 +106,7 @@ Status run(const Options& options) {
               {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
               {"solver", options.solver},
               {"metric", options.metric},
+              {"memory", options.memory},
               {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
               {"seed", options.common.seed}};
   report.update(to_json(best));
@@ -125,6 +140,16 @@ Command add_search(CLI::App& app) {
   command->add_option("--metric", o->metric, "Gains to add up: accuracy, or loss (less noisy)")
       ->check(CLI::IsMember({"accuracy", "loss"}))
       ->capture_default_str();
+  command
+      ->add_option("--memory", o->memory,
+                   "What the budget bounds: analytic (extra memory), or planned (all SRAM of the "
+                   "compiled program but the stack)")
+      ->check(CLI::IsMember({"analytic", "planned"}))
+      ->capture_default_str();
+  command
+      ->add_option("--classes", o->classes,
+                   "Classes of the classifier, with --memory planned; 0 = the model's own")
+      ->check(CLI::Range(0, 32767));
   command->add_option("--max-macs", o->max_macs, "Bound on MACs of one training step; 0 = none")
       ->check(CLI::NonNegativeNumber);
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};

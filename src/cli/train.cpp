@@ -3,7 +3,9 @@
 #include <spdlog/spdlog.h>
 
 #include "command.hpp"
+#include "espalier/compiler/compile.hpp"
 #include "espalier/cost/analytic_memory.hpp"
+#include "espalier/engine/device_trainer.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/import/onnx_writer.hpp"
 #include "espalier/plan/plan_json.hpp"
@@ -28,6 +30,10 @@ struct Options {
   std::int64_t limit_train = 0;
   std::int64_t limit_test = 0;
   bool test_every_epoch = false;
+  std::string numerics = "simulation";
+  std::string rounding = "nearest";
+  int accumulate = 1;
+  [[nodiscard]] bool device() const { return numerics == "device"; }
 };
 
 Result<ir::Head> starting_head(const Options& options, const ir::Graph& graph, int classes) {
@@ -45,6 +51,17 @@ Result<ir::Head> starting_head(const Options& options, const ir::Graph& graph, i
 Status run(const Options& options) {
   train::Recipe recipe = options.recipe;
   recipe.seed = options.common.seed;
+  if (options.device()) {
+    if (!recipe.qas) {
+      return Error{ErrorKind::kUsage,
+                   "--no-qas: the device always scales gradients; use --numerics simulation"};
+    }
+    recipe.batch = options.accumulate;  // so many samples make one update
+  } else if (options.accumulate != 1 || options.rounding != "nearest") {
+    return Error{ErrorKind::kUsage,
+                 "--accumulate and --rounding have no part in --numerics simulation; add "
+                 "--numerics device"};
+  }
   ESPALIER_CHECK_OK(train::check(recipe));
   ESPALIER_TRY(const Bytes cache_limit, parse_size(options.cache_limit, "--cache-limit"));
   ESPALIER_CHECK_OK(check_outputs({options.common.json, options.exported}));
@@ -63,14 +80,21 @@ Status run(const Options& options) {
   ESPALIER_TRY(ir::Head head, starting_head(options, graph, training.classes()));
 
   const int jobs = options.common.job_count();
+  if (options.device()) graph.head = std::move(head);
   const train::Network network(std::move(graph));
+  std::optional<compiler::Program> program;
+  if (options.device()) {
+    compiler::CompileOptions compile;
+    compile.accumulate = options.accumulate;
+    ESPALIER_TRY(program, compiler::compile(network.graph(), plan, compile));
+  }
   const int first = plan::first_trained_conv(plan, network.graph());
   const int wanted_cut = first < static_cast<int>(network.convs().size())
                              ? network.convs()[static_cast<std::size_t>(first)]
                              : static_cast<int>(network.graph().ops.size());
-  const int cut =
+  int cut =
       train::affordable_cut(network, wanted_cut, training.size() + test.size(), cache_limit.count);
-  train::Session session(network, plan, std::move(head), cut);
+  if (program) cut = engine::device_cut(*program, cut);
   spdlog::debug("caching {} ops of the frozen prefix", cut);
   const auto prefix =
       [&](const data::Samples& samples) -> Result<std::shared_ptr<const train::SampleStore>> {
@@ -101,8 +125,20 @@ Status run(const Options& options) {
                                              : ""));
     epochs.push_back(std::move(row));
   };
+  std::optional<train::Session> session;
+  std::optional<engine::Engine> engine;
+  if (program) {
+    engine.emplace(*program,
+                   engine::EngineOptions{options.rounding == "stochastic",
+                                         static_cast<std::uint32_t>(options.common.seed)});
+  } else {
+    session.emplace(network, plan, std::move(head), cut);
+  }
   ESPALIER_TRY(const train::TrainResult result,
-               train::train(session, *training_store, *test_store, recipe, train_options));
+               program
+                   ? engine::train(*engine, *program, network, plan, *training_store, *test_store,
+                                   recipe, train_options)
+                   : train::train(*session, *training_store, *test_store, recipe, train_options));
 
   const Bytes memory = cost::analytic_memory(plan, network.graph()).bytes();
   Json report{{"schema", "espalier.train/1"},
@@ -115,8 +151,12 @@ Status run(const Options& options) {
               {"data", {{"train", training.identity_json()}, {"test", test.identity_json()}}},
               {"recipe", train::to_json(recipe)},
               {"head", options.head},
-              {"numerics", "simulation"},
+              {"numerics", options.numerics},
               {"diverged", result.diverged}};
+  if (program) {
+    report["rounding"] = options.rounding;
+    report["sram_bytes"] = program->sram_bytes().count;
+  }
   report["test_accuracy"] = result.diverged ? Json(nullptr) : Json(result.test.accuracy);
   report["test_loss"] = result.diverged ? Json(nullptr) : Json(result.test.loss);
   report["epochs"] = std::move(epochs);
@@ -136,7 +176,7 @@ Status run(const Options& options) {
                     result.test.accuracy * 100, result.test.loss, format_bytes(memory)));
   if (!options.exported.empty()) {
     std::int64_t saturated = 0;
-    const ir::Graph tuned = session.tuned_graph(&saturated);
+    const ir::Graph tuned = session ? session->tuned_graph(&saturated) : engine->tuned_graph();
     ESPALIER_CHECK_OK(export_onnx(tuned, options.exported));
     report["export"] = {{"saturated_weights", saturated}};
     if (saturated > 0) {
@@ -163,6 +203,19 @@ Command add_train(CLI::App& app) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("--head", o->head, "fresh, or keep the model's classifier")
       ->check(CLI::IsMember({"fresh", "keep"}))
+      ->capture_default_str();
+  command
+      ->add_option("--numerics", o->numerics,
+                   "simulation (fp32 master weights), or device (what the emitted C does)")
+      ->check(CLI::IsMember({"simulation", "device"}))
+      ->capture_default_str();
+  command
+      ->add_option("--accumulate", o->accumulate,
+                   "Device: samples whose gradients make one update (in place of --batch)")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  command->add_option("--rounding", o->rounding, "Device: nearest or stochastic")
+      ->check(CLI::IsMember({"nearest", "stochastic"}))
       ->capture_default_str();
   command->add_option("--export", o->exported, "Write the tuned model as ONNX");
   command->add_option("--cache-limit", o->cache_limit, "Memory for the cached frozen prefix")

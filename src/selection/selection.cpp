@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "espalier/compiler/compile.hpp"
 #include "espalier/cost/additive_terms.hpp"
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/cost/training_macs.hpp"
@@ -37,11 +38,88 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
   if (options.solver == SolverKind::kEvolution) selected.plan.seed = options.evolution.seed;
   selected.budget = budget;
   selected.objective = solution.objective;
-  selected.memory = cost::analytic_memory(selected.plan, graph).bytes();
-  selected.plan.memory["analytic"] = selected.memory;
+  selected.plan.memory["analytic"] = cost::analytic_memory(selected.plan, graph).bytes();
+  selected.memory = selected.plan.memory["analytic"];
+  if (options.memory == MemoryModel::kPlanned) {
+    const auto planned = compiler::planned_memory(graph, selected.plan);
+    if (planned.ok()) selected.memory = selected.plan.memory["planned"] = planned->total();
+  }
   selected.step_macs = cost::training_macs(selected.plan, graph).total();
   return selected;
 }
+
+// A budget in the unit of the searched model's constraint, and back.
+std::int64_t limit_of(Bytes budget, MemoryModel model) {
+  return model == MemoryModel::kPlanned ? budget.count : budget.count * 8;
+}
+Bytes budget_of(std::int64_t limit, MemoryModel model) {
+  return Bytes{model == MemoryModel::kPlanned ? limit : limit / 8};
+}
+
+// Planned memory of candidates. Channels are selected once; copying them is all that remains.
+class PlannedCost {
+ public:
+  PlannedCost(const ir::Graph& graph, const contribution::Profile& profile) : graph_(graph) {
+    for (std::size_t conv = 0; conv < profile.weight.size(); ++conv) {
+      std::vector<plan::WeightUpdate> row(1);
+      for (const double ratio : profile.ratios) {
+        row.push_back(plan::make_weight_update(graph, static_cast<int>(conv), ratio));
+      }
+      updates_.push_back(std::move(row));
+    }
+  }
+
+  std::int64_t operator()(const search::Candidate& candidate) const {
+    const auto memory = compiler::planned_memory(graph_, plan(candidate));
+    return memory.ok() ? memory->total().count : kImpossible;
+  }
+
+  /// The trained state alone as an additive cost, beside the smallest arena there is: never more
+  /// than the planned memory.
+  [[nodiscard]] search::AdditiveCost relaxed() const {
+    search::AdditiveCost cost;
+    const auto layers = static_cast<int>(updates_.size());
+    search::Candidate candidate{0, std::vector<std::uint8_t>(updates_.size(), 0)};
+    const auto state = [&] {
+      const auto memory = compiler::planned_memory(graph_, plan(candidate));
+      return memory.ok() ? memory->state.count : kImpossible;
+    };
+    const auto program = compiler::compile(graph_, plan(candidate));
+    cost.base = program.ok() ? program->placement.lower_bound : kImpossible;
+    for (int depth = 0; depth <= layers; ++depth) {
+      candidate.depth = depth;
+      cost.by_depth.push_back(state());
+    }
+    const std::int64_t all_biases = cost.by_depth.back();
+    for (std::size_t layer = 0; layer < updates_.size(); ++layer) {
+      std::vector<std::int64_t> row{0};
+      for (std::size_t option = 1; option < updates_[layer].size(); ++option) {
+        candidate.choice[layer] = static_cast<std::uint8_t>(option);
+        row.push_back(std::max<std::int64_t>(0, state() - all_biases));
+      }
+      candidate.choice[layer] = 0;
+      cost.by_option.push_back(std::move(row));
+    }
+    return cost;
+  }
+
+ private:
+  static constexpr std::int64_t kImpossible = std::int64_t{1} << 50;
+
+  [[nodiscard]] plan::UpdatePlan plan(const search::Candidate& candidate) const {
+    plan::UpdatePlan plan;
+    plan.bias_depth = candidate.depth;
+    for (std::size_t conv = 0; conv < candidate.choice.size(); ++conv) {
+      if (candidate.choice[conv] != 0) {
+        plan.weights.push_back(updates_[conv][candidate.choice[conv]]);
+      }
+    }
+    return plan;
+  }
+
+  const ir::Graph& graph_;
+  std::vector<std::vector<plan::WeightUpdate>> updates_;  // [conv][0..ratios]
+};
 
 // The chosen solver, with its answer validated. Adds what it took to `figures`.
 Result<search::Solution> solve(const search::Problem& problem, const SelectionOptions& options,
@@ -88,12 +166,21 @@ search::Problem make_problem(const ir::Graph& graph, const contribution::Profile
     }
     problem.weight_gain.push_back(std::move(row));
   }
-  problem.constraints.push_back(
-      {.name = "analytic memory",
-       .limit = budget.count * 8,
-       .cost = additive(cost::analytic_terms(graph, profile.ratios)),
-       .unit = "bits",
-       .format = [](std::int64_t bits) { return format_bytes(Bytes{(bits + 7) / 8}); }});
+  if (options.memory == MemoryModel::kPlanned) {
+    problem.constraints.push_back(
+        {.name = "planned memory",
+         .limit = limit_of(budget, options.memory),
+         .cost = search::CostFunction(PlannedCost(graph, profile)),
+         .unit = "bytes",
+         .format = [](std::int64_t bytes) { return format_bytes(Bytes{bytes}); }});
+  } else {
+    problem.constraints.push_back(
+        {.name = "analytic memory",
+         .limit = limit_of(budget, options.memory),
+         .cost = additive(cost::analytic_terms(graph, profile.ratios)),
+         .unit = "bits",
+         .format = [](std::int64_t bits) { return format_bytes(Bytes{(bits + 7) / 8}); }});
+  }
   if (options.max_step_macs) {
     problem.constraints.push_back({.name = "MACs per training step",
                                    .limit = *options.max_step_macs,
@@ -128,9 +215,15 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
                                            const std::vector<Bytes>& budgets,
                                            const SelectionOptions& options) {
   if (budgets.empty()) return Error{ErrorKind::kUsage, "a search needs at least one budget"};
+  const bool planned = options.memory == MemoryModel::kPlanned;
+  if (planned && options.solver == SolverKind::kExact) {
+    return Error{ErrorKind::kUsage,
+                 "--solver exact needs an additive cost, and planned memory is none; use --solver "
+                 "evolution, or --memory analytic"};
+  }
   const search::Problem problem = make_problem(graph, profile, budgets.front(), options);
   std::vector<std::int64_t> limits;
-  for (const Bytes budget : budgets) limits.push_back(budget.count * 8);
+  for (const Bytes budget : budgets) limits.push_back(limit_of(budget, options.memory));
   std::vector<Selected> figures;  // of each solver run, in the order of the front
   const auto solver = [&](const search::Problem& at, const search::Candidate* warm_start) {
     figures.emplace_back();
@@ -140,13 +233,15 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
   std::vector<Selected> result;
   for (std::size_t i = 0; i < front.points.size(); ++i) {
     const search::ParetoPoint& point = front.points[i];
-    Selected selected = describe(graph, profile, Bytes{point.limit / 8}, point.solution, options);
+    Selected selected =
+        describe(graph, profile, budget_of(point.limit, options.memory), point.solution, options);
     selected.seconds = figures[i].seconds;
     selected.evaluations = figures[i].evaluations;
     search::Problem proven = problem;
     proven.constraints[0].limit = point.limit;
+    if (planned) proven.constraints[0].cost = PlannedCost(graph, profile).relaxed();
     if (const auto exact = search::solve_exact(proven); exact.ok()) {
-      selected.optimum = exact->best.objective;
+      (planned ? selected.bound : selected.optimum) = exact->best.objective;
       selected.optimum_seconds = exact->seconds;
     }
     result.push_back(std::move(selected));

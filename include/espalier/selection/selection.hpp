@@ -27,20 +27,30 @@ enum class Metric {
 
 enum class SolverKind { kEvolution, kExact };
 
+/// What the budget bounds.
+enum class MemoryModel {
+  kAnalytic,  ///< the published model of extra memory; additive, so the optimum can be proven
+  kPlanned,   ///< all SRAM of the compiled program but the stack: arena and state
+};
+
 struct SelectionOptions {
   Metric metric = Metric::kLoss;              ///< decisions/0006
   std::optional<std::int64_t> max_step_macs;  ///< bound on MACs of a training step on one sample
+  MemoryModel memory = MemoryModel::kAnalytic;
   SolverKind solver = SolverKind::kEvolution;
   search::EvolutionOptions evolution;
 };
 
-/// Objective, memory and, when it could be proven, the optimum beside it.
+/// Objective, memory and, when it could be proven, the optimum beside it. Planned memory is not
+/// additive; there an upper bound stands in the optimum's place: the optimum when only the trained
+/// state counts, beside the arena of training the head alone.
 struct Selected {
   plan::UpdatePlan plan;
   Bytes budget;
   double objective = 0;
   std::optional<double> optimum;  ///< of the exact solver
-  Bytes memory;                   ///< of the plan, by the searched model
+  std::optional<double> bound;    ///< planned memory: no plan within the budget gains more
+  Bytes memory;                   ///< of the plan, by the searched model; the plan holds both
   std::int64_t step_macs = 0;
   std::int64_t evaluations = 0;  ///< of the evolution; 0 for the exact solver
   double seconds = 0;            ///< of the chosen solver

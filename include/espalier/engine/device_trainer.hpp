@@ -1,0 +1,28 @@
+// Trains a plan in device numerics: sample by sample on an Engine, with the frozen prefix taken
+// from a sample store. The same arguments give the same bytes, and those the device would compute.
+#pragma once
+
+#include "espalier/compiler/compile.hpp"
+#include "espalier/engine/engine.hpp"
+#include "espalier/plan/update_plan.hpp"
+#include "espalier/support/result.hpp"
+#include "espalier/train/network.hpp"
+#include "espalier/train/recipe.hpp"
+#include "espalier/train/sample_store.hpp"
+#include "espalier/train/trainer.hpp"
+
+namespace espalier::engine {
+
+/// The last op at or before `cut` that a program's forward pass can start from: not between two ops
+/// that it runs as one.
+int device_cut(const compiler::Program& program, int cut);
+
+/// Trains `engine` on `training` and evaluates it on `test`, both at device_cut() of some cut. The
+/// recipe's batch must be the program's accumulate: so many samples make one update. The device
+/// applies quantisation-aware scaling always. kInterrupted when the user asks to stop.
+Result<train::TrainResult> train(Engine& engine, const compiler::Program& program,
+                                 const train::Network& network, const plan::UpdatePlan& plan,
+                                 const train::SampleStore& training, const train::SampleStore& test,
+                                 const train::Recipe& recipe, const train::TrainOptions& options);
+
+}  // namespace espalier::engine

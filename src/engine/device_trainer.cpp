@@ -1,0 +1,140 @@
+#include "espalier/engine/device_trainer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "espalier/support/interrupt.hpp"
+#include "espalier/support/rng.hpp"
+
+namespace espalier::engine {
+namespace {
+
+constexpr double kDivergedLoss = 1e4;
+
+// Moves samples from a store into an engine's arena, without the padding that host kernels like.
+class Loader {
+ public:
+  Loader(Engine& engine, const compiler::Program& program, const train::Network& network,
+         const train::Session& session, int cut)
+      : engine_(engine), network_(network), workspace_(session) {
+    while (first_ < program.graph.backward_begin &&
+           program.graph.nodes[static_cast<std::size_t>(first_)].op >= 0 &&
+           program.graph.nodes[static_cast<std::size_t>(first_)].op < cut) {
+      ++first_;
+    }
+    for (const ir::TensorId id : network.live_at(cut)) {
+      // Activations are the first values of a training graph, by tensor. Those that no node touches
+      // serve a branch that was pruned.
+      if (program.arena.buffer_of_value[static_cast<std::size_t>(id)] >= 0) tensors_.push_back(id);
+    }
+  }
+
+  // The forward node to start from.
+  [[nodiscard]] int first() const { return first_; }
+
+  void load(const train::SampleStore& store, std::uint32_t sample) {
+    store.load(std::span(&sample, 1), workspace_);
+    for (const ir::TensorId id : tensors_) {
+      const ir::Shape& shape = network_.graph().tensor(id).shape;
+      const std::int8_t* from = workspace_.activation(id);
+      std::int8_t* to = engine_.activation(id);
+      for (std::int64_t p = 0; p < shape.pixels(); ++p) {
+        std::memcpy(to, from, static_cast<std::size_t>(shape.channels));
+        from += network_.stride(id);
+        to += shape.channels;
+      }
+    }
+  }
+
+ private:
+  Engine& engine_;
+  const train::Network& network_;
+  train::Workspace workspace_;
+  std::vector<ir::TensorId> tensors_;
+  int first_ = 0;
+};
+
+// The trained body is integer arithmetic: the fast kernels give the device's features.
+train::Evaluation evaluate(const Engine& engine, const train::SampleStore& test, int jobs) {
+  const train::Network network(engine.tuned_graph());
+  const train::Session session(network, plan::head_only(network.graph()), network.graph().head,
+                               test.cut());
+  return train::evaluate(session, test, jobs);
+}
+
+}  // namespace
+
+int device_cut(const compiler::Program& program, int cut) {
+  for (int i = 0; i < program.graph.backward_begin; ++i) {
+    const compiler::Node& node = program.graph.nodes[static_cast<std::size_t>(i)];
+    if (node.kind == compiler::NodeKind::kStreamForward && node.op < cut && cut <= node.operand) {
+      return node.op;
+    }
+  }
+  return cut;
+}
+
+Result<train::TrainResult> train(Engine& engine, const compiler::Program& program,
+                                 const train::Network& network, const plan::UpdatePlan& plan,
+                                 const train::SampleStore& training, const train::SampleStore& test,
+                                 const train::Recipe& recipe, const train::TrainOptions& options) {
+  ESPALIER_CHECK_OK(train::check(recipe));
+  if (recipe.batch != program.graph.accumulate || !recipe.qas) {
+    return Error{ErrorKind::kInternal, "device training: the recipe is not the program's"};
+  }
+  const train::Session session(network, plan, network.graph().head, training.cut());
+  Loader loader(engine, program, network, session, training.cut());
+  const auto samples = static_cast<std::size_t>(training.size());
+  const auto batch = static_cast<std::int64_t>(recipe.batch);
+  const std::int64_t total = static_cast<std::int64_t>(samples) * recipe.epochs;
+  const std::int64_t steps = std::max<std::int64_t>(1, total / batch);
+  const std::int64_t steps_per_epoch =
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(samples) / batch);
+  train::TrainResult result;
+  std::int64_t sample = 0;
+  for (int epoch = 0; epoch < recipe.epochs && !result.diverged; ++epoch) {
+    Rng rng{recipe.seed, 0x45504F4348, static_cast<std::uint64_t>(epoch)};  // "EPOCH"
+    double loss = 0;
+    std::int64_t correct = 0;
+    const auto start = std::chrono::steady_clock::now();
+    for (const std::uint32_t index : rng.permutation(samples)) {
+      if (interrupted()) return Error{ErrorKind::kInterrupted, "interrupted"};
+      const float rate = train::learning_rate_at(recipe, std::min(sample / batch, steps - 1), steps,
+                                                 steps_per_epoch);
+      // The recipe's rate is for the mean over a batch; the device's for 256 samples.
+      engine.set_learning_rate(rate * 256.0F / static_cast<float>(batch));
+      loader.load(training, index);
+      const int label = training.label(index);
+      const float one = engine.train_step(label, loader.first());
+      if (!(static_cast<double>(one) <= kDivergedLoss)) {
+        result.diverged = true;
+        result.diverged_step = sample / batch;
+        break;
+      }
+      const std::span<const float> logits = engine.logits();
+      correct += std::max_element(logits.begin(), logits.end()) - logits.begin() == label ? 1 : 0;
+      loss += static_cast<double>(one);
+      ++sample;
+      if (options.on_images) options.on_images(1);
+    }
+    result.seconds +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    result.images = sample;
+    if (result.diverged) break;
+    train::EpochResult done{{loss / static_cast<double>(samples),
+                             static_cast<double>(correct) / static_cast<double>(samples)},
+                            std::nullopt};
+    if (epoch + 1 == recipe.epochs || options.test_every_epoch) {
+      result.test = evaluate(engine, test, options.jobs);
+      if (options.test_every_epoch) done.test = result.test;
+    }
+    result.epochs.push_back(done);
+    if (options.on_epoch) options.on_epoch(epoch, result.epochs.back());
+  }
+  return result;
+}
+
+}  // namespace espalier::engine

@@ -1,0 +1,50 @@
+// Random programs on the core and on the instruction-set simulator, instruction by instruction.
+#include "dv/lockstep.hpp"
+
+#include <gtest/gtest.h>
+
+#include "dv/program_generator.hpp"
+
+namespace espalier::hw::dv {
+namespace {
+
+void expect_agreement(GeneratorOptions options, std::uint64_t wanted_instructions) {
+  std::uint64_t instructions = 0;
+  while (instructions < wanted_instructions) {
+    const GeneratedProgram program = generate_program(options);
+    const LockstepResult result = run_lockstep(program.image, program.machine_entry, 50'000'000);
+    ASSERT_EQ(result.mismatch, "") << "seed " << options.seed;
+    // A user program ends with a system call, for which there is no handler here.
+    ASSERT_EQ(result.run.outcome, options.user_mode ? Outcome::kTrapped : Outcome::kExited)
+        << "seed " << options.seed << ": " << result.run.describe();
+    instructions += result.run.instructions;
+    ++options.seed;
+  }
+}
+
+#ifdef ESPALIER_HW_SLOW
+TEST(LockstepSlow, TenMillionInstructions) {
+  expect_agreement({.seed = 1000, .body_instructions = 3000, .loops = 20}, 6'000'000);
+  expect_agreement({.seed = 2000, .body_instructions = 300, .loops = 5}, 2'000'000);
+  expect_agreement({.seed = 3000, .loops = 20, .floats = false}, 2'000'000);
+  expect_agreement({.seed = 4000, .loops = 20, .user_mode = true}, 2'000'000);
+}
+#else
+TEST(Lockstep, MachineMode) { expect_agreement({.seed = 1}, 250'000); }
+TEST(Lockstep, ShortPrograms) {
+  expect_agreement({.seed = 100, .body_instructions = 60, .loops = 2}, 50'000);
+}
+TEST(Lockstep, IntegerOnly) { expect_agreement({.seed = 200, .floats = false}, 100'000); }
+TEST(Lockstep, UserMode) { expect_agreement({.seed = 300, .user_mode = true}, 100'000); }
+
+TEST(Lockstep, SameSeedSameProgram) {
+  const GeneratedProgram a = generate_program({.seed = 9});
+  const GeneratedProgram b = generate_program({.seed = 9});
+  const GeneratedProgram c = generate_program({.seed = 10});
+  EXPECT_EQ(write_elf(a.image), write_elf(b.image));
+  EXPECT_NE(write_elf(a.image), write_elf(c.image));
+}
+#endif
+
+}  // namespace
+}  // namespace espalier::hw::dv
