@@ -96,9 +96,16 @@ std::vector<std::uint8_t> write_elf(const ElfImage& image) {
   out.pad_to(section_offset);
   const auto section = [&](std::uint32_t type, std::size_t offset, std::size_t size,
                            std::uint32_t link, std::uint32_t entry_size) {
-    const std::uint32_t fields[] = {0,    type, 0, 0, static_cast<std::uint32_t>(offset),
+    const std::uint32_t fields[] = {0,
+                                    type,
+                                    0,
+                                    0,
+                                    static_cast<std::uint32_t>(offset),
                                     static_cast<std::uint32_t>(size),
-                                    link, 0,    4, entry_size};
+                                    link,
+                                    0,
+                                    4,
+                                    entry_size};
     for (const std::uint32_t field : fields) out.word(field);
   };
   section(0, 0, 0, 0, 0);

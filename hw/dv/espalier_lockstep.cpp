@@ -23,8 +23,8 @@ int main(int argc, char** argv) {
   std::uint64_t late = 0;
   for (std::uint64_t i = 0; i < programs; ++i, ++options.seed) {
     const auto program = espalier::hw::dv::generate_program(options);
-    const auto result = espalier::hw::dv::run_lockstep(program.image, program.machine_entry,
-                                                       100'000'000);
+    const auto result =
+        espalier::hw::dv::run_lockstep(program.image, program.machine_entry, 100'000'000);
     instructions += result.run.instructions;
     cycles += result.run.cycles;
     traps += result.traps;

@@ -154,10 +154,11 @@ const FloatOperation kOperations[] = {
        return FloatResult{as_bits(std::copysign(as_float(x.a), -as_float(x.b))), 0};
      }},
     {"fsgnjx.s", kSgnj, 2, false, 2, false,
-     [](const Operands& x, Rounding) { return FloatResult{x.a ^ (x.b & kSignBit), 0}; },
+     [](const Operands& x, Rounding) {
+       return FloatResult{x.a ^ (x.b & kSignBit), 0};
+     },
      [](const Operands& x) -> Host {
-       return FloatResult{as_bits(std::signbit(as_float(x.b)) ? -as_float(x.a) : as_float(x.a)),
-                          0};
+       return FloatResult{as_bits(std::signbit(as_float(x.b)) ? -as_float(x.a) : as_float(x.a)), 0};
      }},
     {"fmin.s", kMinMax, 0, false, 2, false,
      [](const Operands& x, Rounding) { return minimum(x.a, x.b); },
@@ -186,9 +187,7 @@ const FloatOperation kOperations[] = {
      }},
     {"fcvt.w.s", kFloatToInt, 0, false, 1, false,
      [](const Operands& x, Rounding r) { return to_int(x.a, r); },
-     [](const Operands& x) -> Host {
-       return host_to_integer(x.a, -2147483648.0, 2147483647.0);
-     }},
+     [](const Operands& x) -> Host { return host_to_integer(x.a, -2147483648.0, 2147483647.0); }},
     {"fcvt.wu.s", kFloatToInt, 0, true, 1, false,
      [](const Operands& x, Rounding r) { return to_unsigned(x.a, r); },
      [](const Operands& x) -> Host { return host_to_integer(x.a, 0.0, 4294967295.0); }},
@@ -205,13 +204,23 @@ const FloatOperation kOperations[] = {
        return on_host([&] { return static_cast<float>(a); });
      }},
     {"fmv.x.w", kMoveToInt, 0, false, 1, false,
-     [](const Operands& x, Rounding) { return FloatResult{x.a, 0}; },
-     [](const Operands& x) -> Host { return FloatResult{x.a, 0}; }},
+     [](const Operands& x, Rounding) {
+       return FloatResult{x.a, 0};
+     },
+     [](const Operands& x) -> Host {
+       return FloatResult{x.a, 0};
+     }},
     {"fmv.w.x", kMoveToFloat, 0, false, 1, true,
-     [](const Operands& x, Rounding) { return FloatResult{x.a, 0}; },
-     [](const Operands& x) -> Host { return FloatResult{x.a, 0}; }},
+     [](const Operands& x, Rounding) {
+       return FloatResult{x.a, 0};
+     },
+     [](const Operands& x) -> Host {
+       return FloatResult{x.a, 0};
+     }},
     {"fclass.s", kClass, 1, false, 1, false,
-     [](const Operands& x, Rounding) { return FloatResult{classify(x.a), 0}; },
+     [](const Operands& x, Rounding) {
+       return FloatResult{classify(x.a), 0};
+     },
      [](const Operands& x) -> Host {
        const float a = as_float(x.a);
        const bool negative = std::signbit(a);

@@ -192,15 +192,16 @@ FpuComparison compare_operation(const FloatOperation& operation, std::size_t cou
     char text[200];
     std::snprintf(text, sizeof text,
                   "%s mode %d of %08x %08x %08x: core %08x flags %02x, %s %08x flags %02x",
-                  operation.name, static_cast<int>(rounding), x.a, x.b, x.c, core.value,
-                  core.flags, against, other.value, other.flags);
+                  operation.name, static_cast<int>(rounding), x.a, x.b, x.c, core.value, core.flags,
+                  against, other.value, other.flags);
     comparison.mismatch = text;
   };
   for (std::size_t done = 0; done < count; done += kModes.size() * kChunk) {
     const std::size_t share = std::min(kChunk, (count - done + kModes.size() - 1) / kModes.size());
     // The corners meet every mode; the random part differs from mode to mode.
     for (const Rounding rounding : kModes) {
-      const std::uint64_t chunk_seed = seed * 1'000'003 + done * 5 + static_cast<unsigned>(rounding);
+      const std::uint64_t chunk_seed =
+          seed * 1'000'003 + done * 5 + static_cast<unsigned>(rounding);
       const std::vector<FloatOperands> operands = float_operands(operation, share, chunk_seed);
       const std::vector<FloatResult> core = bench.run(operation, rounding, operands);
       for (std::size_t i = 0; i < operands.size(); ++i) {

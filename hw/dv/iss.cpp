@@ -39,9 +39,9 @@ std::uint32_t immediate_b(std::uint32_t i) {
       13));
 }
 std::uint32_t immediate_j(std::uint32_t i) {
-  return static_cast<std::uint32_t>(sign_extend(bits(i, 31, 31) << 20 | bits(i, 19, 12) << 12 |
-                                                    bits(i, 20, 20) << 11 | bits(i, 30, 21) << 1,
-                                                21));
+  return static_cast<std::uint32_t>(sign_extend(
+      bits(i, 31, 31) << 20 | bits(i, 19, 12) << 12 | bits(i, 20, 20) << 11 | bits(i, 30, 21) << 1,
+      21));
 }
 
 std::uint32_t byte_dot(std::uint32_t sum, std::uint32_t a, std::uint32_t b) {
@@ -627,9 +627,7 @@ std::optional<Iss::Fault> Iss::execute_float(std::uint32_t i, Step& step) {
       return float_result(funct3 == 0 ? minimum(a, b) : maximum(a, b));
     case 0x50:
       if (funct3 > 2) return illegal;
-      return int_result(funct3 == 0   ? less_or_equal(a, b)
-                        : funct3 == 1 ? less(a, b)
-                                      : equal(a, b));
+      return int_result(funct3 == 0 ? less_or_equal(a, b) : funct3 == 1 ? less(a, b) : equal(a, b));
     case 0x60:
       if (mode > 4 || rs2 > 1) return illegal;
       return int_result(rs2 == 0 ? to_int(a, rounding) : to_unsigned(a, rounding));

@@ -33,8 +33,9 @@ class Comparer : public Observer {
     const std::string difference = compare(core, oracle);
     if (difference.empty()) return true;
     char text[96];
-    std::snprintf(text, sizeof text, "instruction %08x at pc %08x, cycle %llu: ",
-                  oracle.instruction, oracle.pc, static_cast<unsigned long long>(core.cycle));
+    std::snprintf(text, sizeof text,
+                  "instruction %08x at pc %08x, cycle %llu: ", oracle.instruction, oracle.pc,
+                  static_cast<unsigned long long>(core.cycle));
     result_.mismatch = text + difference;
     return false;
   }
@@ -49,8 +50,9 @@ class Comparer : public Observer {
     pending_.pop_front();
     if (expected.rd != rd || expected.value != value) {
       char text[96];
-      std::snprintf(text, sizeof text, "late result of instruction %08x at pc %08x: ",
-                    expected.instruction, expected.pc);
+      std::snprintf(text, sizeof text,
+                    "late result of instruction %08x at pc %08x: ", expected.instruction,
+                    expected.pc);
       result_.mismatch = text + (expected.rd != rd ? describe("rd", rd, expected.rd)
                                                    : describe("value", value, expected.value));
       return false;
@@ -69,9 +71,9 @@ class Comparer : public Observer {
   std::string compare(const Retirement& core, const Step& oracle) {
     if (core.pc != oracle.pc) return describe("pc", core.pc, oracle.pc);
     if (core.trapped != oracle.trapped) {
-      return core.trapped ? describe("only the core trapped: cause, mtval", core.cause, core.value)
-                          : describe("only the oracle trapped: cause, mtval", oracle.cause,
-                                     oracle.value);
+      return core.trapped
+                 ? describe("only the core trapped: cause, mtval", core.cause, core.value)
+                 : describe("only the oracle trapped: cause, mtval", oracle.cause, oracle.value);
     }
     if (core.trapped) {
       ++result_.traps;

@@ -1,5 +1,5 @@
-// Runs one program on the core and on the instruction-set simulator, and compares every instruction:
-// address, encoding, trap, written register and value, store.
+// Runs one program on the core and on the instruction-set simulator, and compares every
+// instruction: address, encoding, trap, written register and value, store.
 #pragma once
 
 #include <cstdint>

@@ -52,9 +52,7 @@ class Generator {
   }
 
  private:
-  std::uint32_t here() const {
-    return kCodeAddress + 4 * static_cast<std::uint32_t>(code_.size());
-  }
+  std::uint32_t here() const { return kCodeAddress + 4 * static_cast<std::uint32_t>(code_.size()); }
   void emit(Word instruction) { code_.push_back(instruction); }
   Word below(Word limit) { return static_cast<Word>(random_() % limit); }
   bool chance(Word percent) { return below(100) < percent; }
@@ -341,8 +339,8 @@ class Generator {
         emit(jalr(target(), kScratch, 2));
         return;
       default: {  // CSRs that do not exist or cannot be written
-        static constexpr std::array<Word, 6> kAddresses = {0x7c0, 0xc00, 0xf14, 0x100, 0x3a0,
-                                                           0xfff};
+        static constexpr std::array<Word, 6> kAddresses = {0x7c0, 0xc00, 0xf14,
+                                                           0x100, 0x3a0, 0xfff};
         emit(csr(1, target(), kAddresses[below(6)], source()));
         return;
       }
@@ -356,8 +354,8 @@ class Generator {
       emit(float_register() << 27 | float_register() << 20 | float_register() << 15 |
            rounding() << 12 | float_register() << 7 | kOpcodes[below(4)]);
     } else if (kind < 48) {  // add, subtract, multiply
-      emit(encode_r(4 * below(3), float_register(), float_register(), rounding(),
-                    float_register(), 0x53));
+      emit(encode_r(4 * below(3), float_register(), float_register(), rounding(), float_register(),
+                    0x53));
     } else if (kind < 51) {
       emit(encode_r(0x0c, float_register(), float_register(), rounding(), float_register(), 0x53));
     } else if (kind < 53) {

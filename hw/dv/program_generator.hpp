@@ -21,11 +21,11 @@ struct GeneratorOptions {
 // Where the parts of a generated program lie.
 inline constexpr std::uint32_t kCodeAddress = 0x0800'0000;
 inline constexpr std::uint32_t kDataAddress = 0x2000'0000;
-inline constexpr std::uint32_t kDataBytes = 8192;       // loads and stores stay in the first half
+inline constexpr std::uint32_t kDataBytes = 8192;        // loads and stores stay in the first half
 inline constexpr std::uint32_t kSignatureOffset = 4096;  // registers at the end of the program
 
 struct GeneratedProgram {
-  ElfImage image;                 // enters where user mode starts
+  ElfImage image;                   // enters where user mode starts
   std::uint32_t machine_entry = 0;  // where to enter on the bare machine
 };
 

@@ -42,7 +42,8 @@ class Fixed {
   }
 
   bool bit(int index) const {
-    return (words_[static_cast<unsigned>(index) / 64] >> static_cast<unsigned>(index) % 64 & 1) != 0;
+    return (words_[static_cast<unsigned>(index) / 64] >> static_cast<unsigned>(index) % 64 & 1) !=
+           0;
   }
   // Index of the leading one, -1 for zero.
   int top() const {
@@ -256,9 +257,8 @@ FloatResult multiply(std::uint32_t a, std::uint32_t b, Rounding rounding) {
   if (is_zero(a) || is_zero(b)) return {sign_bit, 0};
   const Parts x = parts_of(a);
   const Parts y = parts_of(b);
-  return round(sign,
-               Fixed::from(std::uint64_t{x.mantissa} * y.mantissa, x.exponent + y.exponent), false,
-               rounding);
+  return round(sign, Fixed::from(std::uint64_t{x.mantissa} * y.mantissa, x.exponent + y.exponent),
+               false, rounding);
 }
 
 FloatResult multiply_add(std::uint32_t a, std::uint32_t b, std::uint32_t c, Rounding rounding) {
@@ -275,9 +275,9 @@ FloatResult multiply_add(std::uint32_t a, std::uint32_t b, std::uint32_t c, Roun
   const Parts x = parts_of(a);
   const Parts y = parts_of(b);
   const Parts z = parts_of(c);
-  return round_sum(
-      sign, Fixed::from(std::uint64_t{x.mantissa} * y.mantissa, x.exponent + y.exponent),
-      sign_of(c), Fixed::from(z.mantissa, z.exponent), rounding);
+  return round_sum(sign,
+                   Fixed::from(std::uint64_t{x.mantissa} * y.mantissa, x.exponent + y.exponent),
+                   sign_of(c), Fixed::from(z.mantissa, z.exponent), rounding);
 }
 
 FloatResult divide(std::uint32_t a, std::uint32_t b, Rounding rounding) {

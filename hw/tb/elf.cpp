@@ -66,7 +66,8 @@ std::optional<std::string> read_elf(std::span<const std::uint8_t> bytes, ElfFile
     const std::uint32_t offset = reader.word(header + 4);
     const std::uint32_t size = reader.word(header + 16);
     if (size == 0) continue;
-    if (!reader.holds(offset, size)) return "segment " + std::to_string(i) + " lies outside the file";
+    if (!reader.holds(offset, size))
+      return "segment " + std::to_string(i) + " lies outside the file";
     file.segments.push_back({reader.word(header + 12), reader.slice(offset, size)});
   }
 

@@ -44,8 +44,8 @@ class Tracer : public espalier::hw::Observer {
     std::fprintf(file_, "%10llu %08x %08x", static_cast<unsigned long long>(r.cycle), r.pc,
                  r.instruction);
     if (r.trapped) {
-      std::fprintf(file_, " trap %s, value %08x", std::string(espalier::hw::cause_name(r.cause)).c_str(),
-                   r.value);
+      std::fprintf(file_, " trap %s, value %08x",
+                   std::string(espalier::hw::cause_name(r.cause)).c_str(), r.value);
     }
     if (r.writes_register) std::fprintf(file_, " x%d=%08x", r.rd, r.value);
     if (r.writes_float_register) std::fprintf(file_, " f%d=%08x", r.rd, r.value);
@@ -208,8 +208,7 @@ int run(Options& options) {
     printed += console.size();
   } while (result.outcome == Outcome::kCycleLimit && result.cycles < options.max_cycles);
   const double seconds = std::max(
-      1e-9,
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 
   report(options, result, simulator, seconds);
   if (!options.stats.empty() && !write_stats(options, result, simulator, seconds)) {

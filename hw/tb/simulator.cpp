@@ -331,6 +331,8 @@ class Simulator::Impl {
   // True if the run ends here.
   bool on_stack_pointer(RunResult& result) {
     const std::uint32_t sp = top_.ret_wdata_o;
+    // lui and auipc write half of an address; the other half follows.
+    if ((top_.ret_instr_o & 0x5fu) == 0x17) return false;
     if (inside(sp, 0, config_.sram_base, config_.sram_size)) lowest_sp_ = std::min(lowest_sp_, sp);
     if (stack_top_ == 0) return false;
     // Start-up code and context switches may put anything there; a stack pointer that was on the

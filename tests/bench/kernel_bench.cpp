@@ -5,11 +5,13 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "espalier/kernels/simd.hpp"
 #include "espalier/support/rng.hpp"
 #include "espalier/train/session.hpp"
 
@@ -106,8 +108,8 @@ Json measure_kernels(const train::Network& network, int threads, double seconds)
       if (!seen.insert(shape).second) continue;
       const std::size_t size = network.elements(op.output) * kChunk;
       const double forward = calls_per_second(threads, seconds, [&] {
-        return [&, a = AlignedVector<std::int8_t>(size, 1),
-                b = AlignedVector<std::int8_t>(size, 2), y = AlignedVector<std::int8_t>(size),
+        return [&, a = AlignedVector<std::int8_t>(size, 1), b = AlignedVector<std::int8_t>(size, 2),
+                y = AlignedVector<std::int8_t>(size),
                 mask = AlignedVector<std::uint8_t>(size)]() mutable {
           kernels::add_forward(prepared.elementwise, prepared.map, kChunk, a.data(), b.data(),
                                y.data(), mask.data());
@@ -160,8 +162,7 @@ Json measure_kernels(const train::Network& network, int threads, double seconds)
     }
     list.push_back(entry("weight_gradient", shape, threads, with_buffers([&](ConvBuffers& b) {
                            kernels::conv_backward_weights(geometry, layout, kChunk, b.x.data(),
-                                                          zero, b.g.data(), b.dw.data(),
-                                                          b.scratch);
+                                                          zero, b.g.data(), b.dw.data(), b.scratch);
                          }),
                          macs));
   }

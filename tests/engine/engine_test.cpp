@@ -6,6 +6,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "espalier/import/importer.hpp"
+#include "espalier/train/session.hpp"
+#include "testing/npy.hpp"
 #include "testing/random_graph.hpp"
 #include "testing/random_plan.hpp"
 #include "testing/reference_step.hpp"
@@ -91,23 +94,23 @@ std::vector<double> resident(const compiler::TrainingGraph& graph, const compile
   return kept;
 }
 
-class RandomNetworks : public ::testing::TestWithParam<int> {};
-
 // Gradients are seen where they are added up over samples.
-TEST_P(RandomNetworks, GradientsEqualTheReferences) {
-  const auto seed = static_cast<std::uint64_t>(GetParam());
-  const ir::Graph graph = random_network(seed);
-  Rng rng{seed, 1};
-  const plan::UpdatePlan plan = random_plan(graph, rng);
+void compare_with_reference(const ir::Graph& graph, const plan::UpdatePlan& plan, Rng& rng) {
   const compiler::Program program = compiled(graph, plan, compiler::kAllPasses, 2);
   Engine engine(program, {});
   const std::vector<std::int8_t> input = random_input(graph, rng);
   const int label = static_cast<int>(rng.below(static_cast<std::uint64_t>(graph.head.classes)));
   std::copy(input.begin(), input.end(), engine.input());
-  const float loss = engine.train_step(label);
+  engine.run_forward();
+  const std::vector<std::int8_t> features(engine.activation(graph.features),
+                                          engine.activation(graph.features) + graph.head.features);
+  const float loss = engine.run_backward(label);
+  const int first = program.graph.trained.empty() ? static_cast<int>(graph.ops.size())
+                                                  : program.graph.trained.front().op;
   const testing::ReferenceStep expected =
-      testing::reference_step(graph, input, label, 0, engine.logits());
+      testing::reference_step(graph, input, label, first, engine.logits());
 
+  EXPECT_EQ(features, expected.activations[static_cast<std::size_t>(graph.features)]);
   EXPECT_NEAR(loss, expected.loss, 1e-4 * (1 + expected.loss));
   EXPECT_LT(relative_error(engine.logits(), expected.logits), 1e-5);
   const auto sums = [&](StateRole role, int op) { return values<float>(engine.state(role, op)); };
@@ -128,6 +131,15 @@ TEST_P(RandomNetworks, GradientsEqualTheReferences) {
           << "weights of conv " << t.conv;
     }
   }
+}
+
+class RandomNetworks : public ::testing::TestWithParam<int> {};
+
+TEST_P(RandomNetworks, GradientsEqualTheReferences) {
+  const auto seed = static_cast<std::uint64_t>(GetParam());
+  const ir::Graph graph = random_network(seed);
+  Rng rng{seed, 1};
+  compare_with_reference(graph, random_plan(graph, rng), rng);
 }
 
 // One step on int8 and int32 parameters, from gradients in double: exact but where the unrounded
@@ -240,7 +252,36 @@ TEST_P(RandomNetworks, PassesDoNotChangeTraining) {
   }
 }
 
+#ifdef ESPALIER_SLOW_TESTS
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(60, 2060));
+#else
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(0, 60));
+#endif
+
+// The published networks under random plans: features to the bit, gradients to 1e-5.
+class PublishedNetworks : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(PublishedNetworks, StepsEqualTheReferences) {
+  ESPALIER_SHARED_DATA_OR_SKIP(shared);
+  Result<ir::Graph> imported =
+      import_model(shared / "models" / (std::string(GetParam()) + ".onnx"));
+  ASSERT_TRUE(imported.ok());
+  ir::Graph graph = std::move(imported).value();
+  graph.head = train::fresh_head(graph.head.features, 10, 5);
+#ifdef ESPALIER_SLOW_TESTS
+  constexpr int kPlans = 100;
+#else
+  constexpr int kPlans = 2;
+#endif
+  for (int i = 0; i < kPlans; ++i) {
+    SCOPED_TRACE(i);
+    Rng rng{static_cast<std::uint64_t>(i), 31};
+    compare_with_reference(graph, testing::random_plan(graph, rng), rng);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, PublishedNetworks,
+                         ::testing::Values("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"));
 
 }  // namespace
 }  // namespace espalier::engine

@@ -1,7 +1,8 @@
-// The stall cycles of docs/core-pipeline.md, measured: for every row, the cycles from one retirement
-// to that of a later instruction.
+// The stall cycles of docs/core-pipeline.md, measured: for every row, the cycles from one
+// retirement to that of a later instruction.
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <vector>
 
 #include "hw/program_builder.hpp"
@@ -31,6 +32,8 @@ struct PipelineCase {
   std::size_t executed;    // instructions of `code` that retire
   std::uint64_t cycles;    // that they take together
 };
+
+void PrintTo(const PipelineCase& row, std::ostream* out) { *out << row.name; }
 
 class Pipeline : public ::testing::TestWithParam<PipelineCase> {};
 
@@ -93,26 +96,19 @@ INSTANTIATE_TEST_SUITE_P(
         PipelineCase{"FmaChain", {fma(4, 1, 1, 1), fma(4, 1, 1, 4), dv::kNop}, 3, 5},
         PipelineCase{"FaddThenUse", {fadd(4, 1, 1), fsgnj(5, 4, 4)}, 2, 4},
         PipelineCase{"FaddThenUseOneLater", {fadd(4, 1, 1), dv::kNop, fsgnj(5, 4, 4)}, 3, 4},
-        PipelineCase{"FaddThenUseTwoLater",
-                     {fadd(4, 1, 1), dv::kNop, dv::kNop, fsgnj(5, 4, 4)},
-                     4,
-                     4},
+        PipelineCase{
+            "FaddThenUseTwoLater", {fadd(4, 1, 1), dv::kNop, dv::kNop, fsgnj(5, 4, 4)}, 4, 4},
         PipelineCase{"FaddThenOverwrite", {fadd(4, 1, 1), fsgnj(4, 1, 1)}, 2, 4},
         PipelineCase{"FaddThenStore", {fadd(4, 1, 1), dv::fsw(4, 1, 0)}, 2, 4},
         PipelineCase{"FaddThenReadFlags", {fadd(4, 1, 1), dv::csrrs(4, 0x001, 0)}, 2, 4},
         PipelineCase{"SingleCycleFloatThenUse", {fsgnj(4, 1, 1), fadd(5, 4, 4)}, 2, 2},
-        PipelineCase{"FloatCompareThenUse",
-                     {dv::encode_r(0x50, 1, 1, 2, 4, 0x53), dv::add(4, 4, 4)},
-                     2,
-                     2},
+        PipelineCase{
+            "FloatCompareThenUse", {dv::encode_r(0x50, 1, 1, 2, 4, 0x53), dv::add(4, 4, 4)}, 2, 2},
         PipelineCase{"FloatLoadUse", {dv::flw(4, 1, 0), fadd(5, 4, 4)}, 2, 3},
         PipelineCase{"FloatDivide", {dv::kNop, fdiv(4, 1, 1)}, 2, 30},
         PipelineCase{"FloatDivideSpecial", {dv::kNop, fdiv(4, 1, 2)}, 2, 3},
         PipelineCase{"FloatDivideThenUse", {dv::kNop, fdiv(4, 1, 1), fadd(5, 4, 4)}, 3, 32},
-        PipelineCase{"FloatSquareRoot",
-                     {dv::kNop, dv::encode_r(0x2c, 0, 1, 0, 4, 0x53)},
-                     2,
-                     30}),
+        PipelineCase{"FloatSquareRoot", {dv::kNop, dv::encode_r(0x2c, 0, 1, 0, 4, 0x53)}, 2, 30}),
     [](const auto& row) { return std::string(row.param.name); });
 
 }  // namespace

@@ -2,6 +2,7 @@
 // no cross compiler.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -107,8 +108,8 @@ TEST(Programs, FaultsAreReportedByTheStartUpCode) {
 }
 
 TEST(Programs, StackSizeIsTheLinkersToSay) {
-  const auto elf = compile(kPrograms + "fault.c",
-                           "-DFAULT=5 -Wl,--defsym=ESPALIER_STACK_SIZE=0x4000");
+  const auto elf =
+      compile(kPrograms + "fault.c", "-DFAULT=5 -Wl,--defsym=ESPALIER_STACK_SIZE=0x4000");
   if (elf.empty()) GTEST_SKIP() << "needs riscv64-unknown-elf-gcc";
   const Finished enough = run(elf);
   EXPECT_EQ(enough.result.describe(), "exited with code 0");

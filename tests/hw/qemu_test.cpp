@@ -1,6 +1,7 @@
 // Random user-mode programs on the core and under qemu-riscv32: the same file, and the same memory
 // at the end, which holds all registers. Skipped where there is no qemu-riscv32.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -59,7 +60,7 @@ void compare_programs(GeneratorOptions options, std::uint64_t wanted_instruction
     instructions += result.instructions;
   }
   std::filesystem::remove(path);
-  RecordProperty("instructions", std::to_string(instructions));
+  ::testing::Test::RecordProperty("instructions", std::to_string(instructions));
 }
 
 #ifdef ESPALIER_HW_SLOW

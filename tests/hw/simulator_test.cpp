@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <ostream>
 #include <random>
 
 #include "hw/program_builder.hpp"
@@ -12,11 +14,11 @@ namespace espalier::hw {
 namespace {
 
 using dv::Word;
+using ::testing::HasSubstr;
 using testing::kFlash;
 using testing::kMmio;
 using testing::kSram;
 using testing::ProgramBuilder;
-using ::testing::HasSubstr;
 
 constexpr std::uint64_t kPlenty = 100'000;
 
@@ -90,6 +92,8 @@ struct FaultCase {
   std::uint32_t value;
 };
 
+void PrintTo(const FaultCase& fault, std::ostream* out) { *out << fault.name; }
+
 constexpr std::uint32_t kInstruction = 0xffff'fff0;  // value: the instruction itself
 constexpr std::uint32_t kPc = 0xffff'fff1;           // value: its address
 
@@ -151,25 +155,19 @@ INSTANTIATE_TEST_SUITE_P(
         FaultCase{"LoadFromNull", {dv::lw(4, 0, 0)}, 5, 0},
         FaultCase{"LoadBelowSram", {dv::lw(4, 1, -4)}, 5, kSram - 4},
         FaultCase{"LoadAboveSram", {dv::lui(5, kSramEnd >> 12), dv::lw(4, 5, 0)}, 5, kSramEnd},
-        FaultCase{"LoadByteAboveSram",
-                  {dv::lui(5, kSramEnd >> 12), dv::lbu(4, 5, 1)},
-                  5,
-                  kSramEnd + 1},
+        FaultCase{
+            "LoadByteAboveSram", {dv::lui(5, kSramEnd >> 12), dv::lbu(4, 5, 1)}, 5, kSramEnd + 1},
         FaultCase{"LoadBelowFlash", {dv::lh(4, 2, -2)}, 5, kFlash - 2},
         FaultCase{"LoadFromTheTop", {dv::lw(4, 0, -4)}, 5, 0xffff'fffc},
-        FaultCase{"LoadBesideTheRegisters",
-                  {dv::lui(5, kMmio >> 12), dv::lw(4, 5, 24)},
-                  5,
-                  kMmio + 24},
+        FaultCase{
+            "LoadBesideTheRegisters", {dv::lui(5, kMmio >> 12), dv::lw(4, 5, 24)}, 5, kMmio + 24},
         FaultCase{"StoreToNull", {dv::sw(3, 0, 0)}, 7, 0},
         FaultCase{"StoreToFlash", {dv::sw(3, 2, 64)}, 7, kFlash + 64},
         FaultCase{"StoreByteToFlash", {dv::sb(3, 2, 65)}, 7, kFlash + 65},
         FaultCase{"StoreBelowSram", {dv::sw(3, 1, -4)}, 7, kSram - 4},
         FaultCase{"StoreAboveSram", {dv::lui(5, kSramEnd >> 12), dv::sw(3, 5, 0)}, 7, kSramEnd},
-        FaultCase{"StoreBesideTheRegisters",
-                  {dv::lui(5, kMmio >> 12), dv::sw(3, 5, 28)},
-                  7,
-                  kMmio + 28},
+        FaultCase{
+            "StoreBesideTheRegisters", {dv::lui(5, kMmio >> 12), dv::sw(3, 5, 28)}, 7, kMmio + 28},
         FaultCase{"MisalignedLoadWord", {dv::lw(4, 1, 6)}, 4, kSram + 6},
         FaultCase{"MisalignedLoadHalf", {dv::lh(4, 1, 3)}, 4, kSram + 3},
         FaultCase{"MisalignedLoadOutside", {dv::lw(4, 0, 2)}, 4, 2},
@@ -178,10 +176,7 @@ INSTANTIATE_TEST_SUITE_P(
         FaultCase{"JumpToNull", {dv::jalr(0, 0, 0)}, 1, 0},
         FaultCase{"JumpIntoTheRegisters", {dv::lui(5, kMmio >> 12), dv::jalr(0, 5, 0)}, 1, kMmio},
         FaultCase{"JumpBelowFlash", {dv::jalr(0, 2, -4)}, 1, kFlash - 4},
-        FaultCase{"JumpAboveSram",
-                  {dv::lui(5, kSramEnd >> 12), dv::jalr(0, 5, 0)},
-                  1,
-                  kSramEnd},
+        FaultCase{"JumpAboveSram", {dv::lui(5, kSramEnd >> 12), dv::jalr(0, 5, 0)}, 1, kSramEnd},
         FaultCase{"JumpBetweenInstructions", {dv::jalr(4, 2, 6)}, 0, kFlash + 6},
         FaultCase{"IllegalZero", {0x0000'0000}, 2, kInstruction},
         FaultCase{"IllegalOnes", {0xffff'ffff}, 2, kInstruction},
@@ -205,8 +200,7 @@ INSTANTIATE_TEST_SUITE_P(
         FaultCase{"CsrOfSupervisor", {dv::csrrs(4, 0x100, 0)}, 2, kInstruction},
         FaultCase{"CsrReadOnly", {dv::csrrw(4, 0xf14, 3)}, 2, kInstruction},
         FaultCase{"CsrCycleReadOnly", {dv::csrrs(4, 0xc00, 3)}, 2, kInstruction},
-        FaultCase{"Ebreak", {dv::kEbreak}, 3, kPc},
-        FaultCase{"Ecall", {dv::kEcall}, 11, 0}),
+        FaultCase{"Ebreak", {dv::kEbreak}, 3, kPc}, FaultCase{"Ecall", {dv::kEcall}, 11, 0}),
     [](const auto& row) { return std::string(row.param.name); });
 
 TEST(Simulator, ReadingTheRegistersYieldsZero) {

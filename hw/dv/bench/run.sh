@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Prints cycles per multiply-accumulate of the kernels, cycles per instruction of small programs, and
+# the speed of the simulation.
+#
+#   hw/dv/bench/run.sh [BUILD_DIR]      the folder that holds espalier-sim; default build/hw
+set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
+hw="$(cd "$here/../.." && pwd)"
+build="${1:-$hw/../build/hw}"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+
+run() {
+  local name="$1"
+  shift
+  "$hw/sw/build.sh" "$@"
+  echo "== $name"
+  "$build/espalier-sim" "$work/program.elf" 2>&1
+}
+
+run "kernels, rv32imf + pm4adda.b" "$work/program.elf" "$here/kernels.c"
+run "mixed program" "$work/program.elf" "$hw/sw/examples/mixed.c"
+run "mixed program, soft float" -i "$work/program.elf" "$hw/sw/examples/mixed.c"
+run "speed, integer code" "$work/program.elf" "$here/speed.c"
+run "speed, float code" "$work/program.elf" "$here/speed.c" -DFLOAT

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Breaks the RTL on purpose, one small change at a time, and asks whether the checks notice.
+
+    hw/dv/mutation_check.py [--work DIR] [--only N]
+
+Each mutation is built in a copy of hw/ and given to espalier-lockstep and espalier-fpu-check with
+the counts of the fast tests. One that survives is a hole in the verification. Takes about half a
+minute per mutation.
+"""
+import argparse
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HW = pathlib.Path(__file__).resolve().parents[1]
+
+# (file, text, replacement)
+MUTATIONS = [
+    ("esp_core.sv", "assign rs1_value = wb_match_a ? wb_result_q : reg_a;",
+     "assign rs1_value = reg_a;"),
+    ("esp_core.sv", "hazard = hazard || (use_rs1 && wb_match_a) || (use_rs2 && wb_match_b) ||",
+     "hazard = hazard || (use_rs1 && wb_match_a) ||"),
+    ("esp_core.sv", "(use_frs3 && round_rd == rs3) ||\n                         (frd_we && round_rd == rd);",
+     "(use_frs3 && round_rd == rs3);"),
+    ("esp_core.sv", "if (unit == esp_pkg::UnitCsr) hazard = hazard || add_valid || round_valid;",
+     "if (unit == esp_pkg::UnitCsr) hazard = hazard || add_valid;"),
+    ("esp_core.sv", "trap = jump & jump_target[1];", "trap = 1'b0;"),
+    ("esp_core.sv", "assign csr_write = funct3[1:0] == 2'd1 || rs1 != 5'd0;",
+     "assign csr_write = 1'b1;"),
+    ("esp_fetch.sv", "id_valid_q <= if_valid_q & ~redirect_i;", "id_valid_q <= if_valid_q;"),
+    ("esp_csr.sv", "mpie_q <= mie_q;", ""),
+    ("esp_csr.sv", "fflags_q <= fflags_q | fflags_i | late_fflags_i;",
+     "fflags_q <= fflags_q | fflags_i;"),
+    ("esp_csr.sv", "if (fs_dirty_i) fs_q <= 2'd3;", ""),
+    ("esp_div.sv", "&& b_i != '0 ? -quotient_q", "? -quotient_q"),
+    ("esp_mul.sv", "b_sign = b_i[31] & ~funct_i[1];", "b_sign = b_i[31];"),
+    ("esp_dot.sv", "product(a_i[31:24], b_i[31:24])", "product(a_i[31:24], b_i[23:16])"),
+    ("esp_lsu.sv", "3'd1:    load_data_o = {{16{shifted[15]}}", "3'd1:    load_data_o = {{16{1'b0}}"),
+    ("esp_soc.sv", "(data_in_flash & ~data_we)", "data_in_flash"),
+    ("esp_fpu_round.sv", "flags_o.uf = ~reaches_normal;", "flags_o.uf = 1'b1;"),
+    ("esp_fpu_round.sv", "normal_exponent == '0 && norm[61:38] == '1 &&",
+     "normal_exponent == '0 && norm[61:39] == '1 &&"),
+    ("esp_fpu_fma.sv", "sign_o = rm_q == esp_pkg::RmRdn;", "sign_o = 1'b0;"),
+    ("esp_fpu_fma.sv", "end else if (addend_q == '0) begin", "end else if (1'b0) begin"),
+    ("esp_fpu_fma.sv", "(esp_pkg::is_zero(x) & esp_pkg::is_inf(y))", "1'b0"),
+    ("esp_pkg.sv", "shifted[0] = shifted[0] | ((shifted << amount[5:0]) != value);", ""),
+    ("esp_pkg.sv", "RmRne:   return guard & (lsb | sticky);", "RmRne:   return guard & lsb;"),
+    ("esp_fpu_divsqrt.sv", "localparam logic [4:0] Steps = 5'd27;",
+     "localparam logic [4:0] Steps = 5'd26;"),
+    ("esp_fpu_divsqrt.sv", "32'b0, remainder_q != '0}", "33'b0}"),
+    ("esp_fpu_misc.sv", "magnitude > 33'h0_7FFF_FFFF", "magnitude > 33'h0_8000_0000"),
+    ("esp_fpu_misc.sv", "(esp_pkg::is_zero(a_i) && esp_pkg::is_zero(b_i) && a_i[31])", "1'b0"),
+]
+
+
+def run(command, **options):
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def first_line(text):
+    lines = text.strip().splitlines()
+    return lines[0][:110] if lines else ""
+
+
+def check(build):
+    """Returns who noticed, with the message, or None."""
+    built = run(["cmake", "--build", str(build), "-j2", "--target", "espalier-lockstep",
+                 "espalier-fpu-check"])
+    if built.returncode != 0:
+        return "build: " + first_line(built.stdout[-2000:])
+    for command in (["espalier-lockstep", "--programs", "20"], ["espalier-fpu-check"]):
+        try:
+            result = run([str(build / command[0]), *command[1:]], timeout=120)
+        except subprocess.TimeoutExpired:
+            return command[0] + ": does not end"
+        if result.returncode != 0:
+            found = [line for line in result.stdout.splitlines() if "agree" not in line]
+            return command[0] + ": " + (found[0][:110] if found else "crashed")
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", help="folder for the copy; default: a temporary one")
+    parser.add_argument("--only", type=int, help="number of one mutation")
+    arguments = parser.parse_args()
+    work = pathlib.Path(arguments.work or tempfile.mkdtemp(prefix="espalier-mutation-"))
+    copy, build = work / "hw", work / "build"
+    shutil.copytree(HW, copy, dirs_exist_ok=True)
+    # Unused signals are a matter of course in a mutation.
+    cmake = (HW / "CMakeLists.txt").read_text().replace("-Wall -O3", "-Wno-fatal -O3")
+    (copy / "CMakeLists.txt").write_text(cmake)
+    run(["cmake", "-S", str(copy), "-B", str(build), "-G", "Ninja"])
+    survivors = 0
+    for number, (name, text, replacement) in enumerate(MUTATIONS):
+        if arguments.only is not None and number != arguments.only:
+            continue
+        path = copy / "rtl" / name
+        source = path.read_text()
+        if text not in source:
+            print(f"{number:2} {name}: no longer there: {text}")
+            survivors += 1
+            continue
+        path.write_text(source.replace(text, replacement, 1))
+        noticed = check(build)
+        path.write_text(source)
+        survivors += noticed is None
+        print(f"{number:2} {name}: {noticed or 'SURVIVED: ' + text}", flush=True)
+    if arguments.work is None:
+        shutil.rmtree(work)
+    print("every mutation was noticed" if survivors == 0 else f"{survivors} survived")
+    return 0 if survivors == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

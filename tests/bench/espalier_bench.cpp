@@ -1,0 +1,403 @@
+// espalier_bench: how fast the host engine is, as one JSON document.
+//
+//   forward    (a) the whole network, without gradients
+//   full       (b) a training step of everything
+//   plan       (c) a training step of the published 100 KB plan from its cached prefix
+//   analysis   (d) a slice of the contribution analysis: 24 trials spread over depth and ratio
+//   kernels    (e) each kernel on each shape of the networks
+//   search     evaluations per second of the memory model that the evolution calls
+//
+// (a) to (d) are of the first model given, (e) of all. With --dump, inputs, labels, orders and
+// results go to a folder from which pytorch_bench.py runs the same trainings.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "espalier/compiler/compile.hpp"
+#include "espalier/contribution/analysis.hpp"
+#include "espalier/cost/analytic_memory.hpp"
+#include "espalier/data/subset.hpp"
+#include "espalier/import/importer.hpp"
+#include "espalier/kernels/simd.hpp"
+#include "espalier/plan/published.hpp"
+#include "espalier/support/rng.hpp"
+#include "espalier/train/trainer.hpp"
+#include "kernel_bench.hpp"
+#include "peak.hpp"
+
+namespace espalier::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+namespace fs = std::filesystem;
+
+// The published 100 KB plan for mcunet-5fps (docs of cost: 99.844 KiB).
+constexpr const char* kPublishedPlan =
+    R"({"n_bias_update": 22, "manual_weight_idx": [21, 24, 27, 30, 36, 39],
+        "weight_update_ratio": [1, 1, 1, 1, 0.125, 0.25]})";
+// The slice: 7 convs with three trainings each, conv 0 with two, and the head alone make 24.
+const std::vector<int> kSliceLayers{0, 6, 12, 18, 24, 30, 36, 41};
+const std::vector<double> kSliceRatios{0.125, 1.0};
+constexpr int kSliceTraining = 128;
+constexpr int kSliceValidation = 64;
+constexpr int kSliceEpochs = 5;
+constexpr int kImages = 512;  // behind (a) to (c)
+constexpr int kBatch = 64;
+constexpr int kCheckImages = 192;  // three steps, for comparison
+
+struct Options {
+  std::vector<std::string> models;
+  std::string data;
+  std::vector<int> threads{1, 2};
+  std::vector<std::string> sections{"peak",     "forward", "full",   "plan",
+                                    "analysis", "search",  "kernels"};
+  std::string json = "-";
+  std::string dump;
+  double seconds = 2.0;          // of each of (a) to (c)
+  double kernel_seconds = 0.05;  // of each kernel and shape
+};
+
+double since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Pictures of noise, where no dataset is at hand: time does not depend on what they show.
+data::Dataset noise(std::int64_t count) {
+  data::Dataset dataset;
+  dataset.classes = 10;
+  dataset.spec = "noise";
+  for (std::int64_t i = 0; i < count; ++i) {
+    Rng rng{2, static_cast<std::uint64_t>(i)};
+    data::Image image{32, 32, 3, std::vector<std::uint8_t>(32 * 32 * 3)};
+    for (std::uint8_t& p : image.pixels) p = static_cast<std::uint8_t>(rng.below(256));
+    dataset.images.push_back(std::move(image));
+    dataset.labels.push_back(static_cast<int>(i % 10));
+  }
+  for (int c = 0; c < dataset.classes; ++c) dataset.class_names.push_back(std::to_string(c));
+  return dataset;
+}
+
+Result<data::Samples> load(const Options& options, const ir::Graph& graph, std::int64_t first,
+                           std::int64_t count) {
+  data::Dataset all = noise(first + count);
+  if (!options.data.empty()) {
+    ESPALIER_TRY(all, data::load_dataset(options.data));
+    if (all.size() < first + count) {
+      return Error{ErrorKind::kUsage,
+                   fmt::format("{}: {} images are needed", options.data, first + count)};
+    }
+  }
+  all.images = {all.images.begin() + first, all.images.begin() + first + count};
+  all.labels = {all.labels.begin() + first, all.labels.begin() + first + count};
+  const ir::Tensor& input = graph.tensor(graph.input);
+  ESPALIER_TRY(data::InputPipeline pipeline,
+               data::make_pipeline({}, input.shape.height, input.shape.width, input.shape.channels,
+                                   input.quantization.scale, input.quantization.zero_point));
+  return data::Samples(std::move(all), std::move(pipeline));
+}
+
+train::Recipe recipe(int epochs) {
+  train::Recipe r;
+  r.epochs = epochs;
+  r.batch = kBatch;
+  // Small enough that no plan diverges, however long it is timed.
+  r.learning_rate = 1e-3;
+  return r;
+}
+
+// Images per second of training `plan` from the store at its cut.
+Result<double> training_rate(const train::Network& network, const plan::UpdatePlan& plan,
+                             const train::SampleStore& store, int jobs, double seconds) {
+  double images = 0;
+  double spent = 0;
+  // The first round warms caches and is not counted.
+  for (int round = 0; spent < seconds; ++round) {
+    train::Session session(network, plan, train::fresh_head(network.graph().head.features, 10, 0),
+                           store.cut());
+    ESPALIER_TRY(const train::TrainResult result,
+                 train::train(session, store, store, recipe(1), {.jobs = jobs}));
+    if (result.diverged) return Error{ErrorKind::kInternal, "the benchmark's training diverged"};
+    if (round == 0) continue;
+    images += static_cast<double>(result.images);
+    spent += result.seconds;
+  }
+  return images / spent;
+}
+
+template <typename T>
+Status write_binary(const fs::path& path, const std::vector<T>& values) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(values.data()),
+             static_cast<std::streamsize>(values.size() * sizeof(T)));
+  if (!file) return Error{ErrorKind::kCannotWrite, path.string() + ": cannot be written"};
+  return Ok{};
+}
+
+Status dump_samples(const fs::path& folder, const std::string& name, const data::Samples& samples) {
+  std::vector<std::int8_t> inputs(static_cast<std::size_t>(samples.size()) * samples.elements());
+  std::vector<std::int32_t> labels;
+  for (std::int64_t i = 0; i < samples.size(); ++i) {
+    ESPALIER_CHECK_OK(
+        samples.input(i, std::span(inputs).subspan(static_cast<std::size_t>(i) * samples.elements(),
+                                                   samples.elements())));
+    labels.push_back(samples.label(i));
+  }
+  ESPALIER_CHECK_OK(write_binary(folder / (name + "_inputs.bin"), inputs));
+  return write_binary(folder / (name + "_labels.bin"), labels);
+}
+
+// Three steps with everything written down that another program needs to repeat them.
+Result<Json> check_training(const train::Network& network, const plan::UpdatePlan& plan,
+                            const train::SampleStore& store) {
+  train::Session session(network, plan, train::fresh_head(network.graph().head.features, 10, 0),
+                         store.cut());
+  train::Recipe three = recipe(1);
+  three.learning_rate = 0.1;
+  ESPALIER_TRY(const train::TrainResult result,
+               train::train(session, store, store, three, {.jobs = 1}));
+  Json rates = Json::array();
+  const std::int64_t steps = kCheckImages / kBatch;
+  for (std::int64_t s = 0; s < steps; ++s) {
+    rates.push_back(train::learning_rate_at(three, s, steps, steps));
+  }
+  Rng rng{three.seed, 0x45504F4348, 0};
+  return Json{{"learning_rates", rates},
+              {"order", rng.permutation(static_cast<std::size_t>(store.size()))},
+              {"training_loss", result.epochs.at(0).train.loss},
+              {"test_loss", result.test.loss}};
+}
+
+class Bench {
+ public:
+  Bench(const Options& options, const train::Network& network)
+      : options_(options), network_(network), graph_(network.graph()) {}
+
+  Status run(Json& out) {
+    ESPALIER_TRY(const plan::UpdatePlan plan, published());
+    ESPALIER_TRY(const data::Samples samples, load(options_, graph_, 0, kImages));
+    ESPALIER_TRY(const auto inputs, train::SampleStore::from_samples(network_, samples, 1));
+    const auto prefix = inputs->advance(network_, plan_cut(plan), 1);
+    if (!options_.dump.empty()) ESPALIER_CHECK_OK(dump(plan, samples, out));
+    for (const int jobs : options_.threads) {
+      const std::string key = std::to_string(jobs);
+      if (wants("forward")) {
+        const train::Session session(network_, plan::head_only(graph_),
+                                     train::fresh_head(graph_.head.features, 10, 0), 0);
+        out["forward"][key] = {{"images_per_second", forward_rate(session, *inputs, jobs)}};
+      }
+      if (wants("full")) {
+        ESPALIER_TRY(const double rate,
+                     training_rate(network_, plan::full(graph_), *inputs, jobs, options_.seconds));
+        out["full"][key] = {{"images_per_second", rate}};
+      }
+      if (wants("plan")) {
+        ESPALIER_TRY(const double rate,
+                     training_rate(network_, plan, *prefix, jobs, options_.seconds));
+        out["plan"][key] = {{"images_per_second", rate}};
+      }
+      if (wants("analysis")) {
+        ESPALIER_TRY(out["analysis"][key], analysis(jobs));
+      }
+    }
+    if (wants("search")) {
+      ESPALIER_TRY(out["search"], search());
+    }
+    return Ok{};
+  }
+
+ private:
+  [[nodiscard]] bool wants(const char* section) const {
+    return std::find(options_.sections.begin(), options_.sections.end(), section) !=
+           options_.sections.end();
+  }
+
+  // Networks the plan was not published for have a plan of the same depth without weights.
+  [[nodiscard]] Result<plan::UpdatePlan> published() const {
+    if (network_.convs().size() != 42) return plan::bias_only(graph_, 22);
+    ESPALIER_TRY(const Json notation, parse_json(kPublishedPlan, "published plan"));
+    return plan::from_published(graph_, notation);
+  }
+
+  [[nodiscard]] int plan_cut(const plan::UpdatePlan& plan) const {
+    return network_.convs()[static_cast<std::size_t>(plan::first_trained_conv(plan, graph_))];
+  }
+
+  [[nodiscard]] double forward_rate(const train::Session& session, const train::SampleStore& store,
+                                    int jobs) const {
+    train::evaluate(session, store, jobs);
+    const auto start = Clock::now();
+    double images = 0;
+    do {
+      train::evaluate(session, store, jobs);
+      images += static_cast<double>(store.size());
+    } while (since(start) < options_.seconds);
+    return images / since(start);
+  }
+
+  [[nodiscard]] Result<Json> analysis(int jobs) const {
+    ESPALIER_TRY(const data::Samples training, load(options_, graph_, 0, kSliceTraining));
+    ESPALIER_TRY(const data::Samples validation,
+                 load(options_, graph_, kSliceTraining, kSliceValidation));
+    const contribution::AnalysisOptions slice = slice_options(jobs);
+    const auto start = Clock::now();
+    ESPALIER_TRY(const contribution::Profile profile,
+                 contribution::analyze(network_, training, validation, slice));
+    const double seconds = since(start);
+    Json trials = Json::array();
+    for (const contribution::Trial& trial : profile.trials) {
+      trials.push_back({{"depth", trial.spec.depth},
+                        {"conv", trial.spec.conv},
+                        {"ratio", trial.spec.ratio},
+                        {"loss", trial.loss},
+                        {"diverged", trial.diverged}});
+    }
+    return Json{{"seconds", seconds},
+                {"trials_per_second", static_cast<double>(profile.trials.size()) / seconds},
+                {"trials", std::move(trials)}};
+  }
+
+  [[nodiscard]] static contribution::AnalysisOptions slice_options(int jobs) {
+    contribution::AnalysisOptions slice;
+    slice.recipe.epochs = kSliceEpochs;
+    slice.recipe.batch = kBatch;
+    slice.layers = kSliceLayers;
+    slice.ratios = kSliceRatios;
+    slice.jobs = jobs;
+    return slice;
+  }
+
+  // Calls of `cost` per second.
+  template <typename Cost>
+  [[nodiscard]] static double evaluations_per_second(const Cost& cost) {
+    const auto start = Clock::now();
+    std::int64_t evaluations = 0;
+    std::int64_t sum = 0;
+    do {
+      sum += cost();
+      ++evaluations;
+    } while (since(start) < 0.5);
+    volatile std::int64_t sink = sum;
+    static_cast<void>(sink);
+    return static_cast<double>(evaluations) / since(start);
+  }
+
+  [[nodiscard]] Result<Json> search() const {
+    ESPALIER_TRY(const plan::UpdatePlan plan, published());
+    return Json{{"analytic_evaluations_per_second", evaluations_per_second([&] {
+                   return cost::analytic_memory(plan, graph_).total_bits;
+                 })},
+                {"planned_evaluations_per_second", evaluations_per_second([&] {
+                   return compiler::planned_memory(graph_, plan)->total().count;
+                 })}};
+  }
+
+  Status dump(const plan::UpdatePlan& plan, const data::Samples& samples, Json& out) const {
+    const fs::path folder = options_.dump;
+    std::error_code ignored;  // writing the first file reports it
+    fs::create_directories(folder, ignored);
+    ESPALIER_CHECK_OK(dump_samples(folder, "train", samples));
+    ESPALIER_TRY(const data::Samples validation,
+                 load(options_, graph_, kSliceTraining, kSliceValidation));
+    ESPALIER_CHECK_OK(dump_samples(folder, "validation", validation));
+    const ir::Head head = train::fresh_head(graph_.head.features, 10, 0);
+    ESPALIER_CHECK_OK(write_binary(folder / "head_weights.bin", head.weights));
+    ESPALIER_CHECK_OK(write_binary(folder / "head_bias.bin", head.bias));
+    ESPALIER_TRY(const data::Samples few, load(options_, graph_, 0, kCheckImages));
+    ESPALIER_TRY(const auto inputs, train::SampleStore::from_samples(network_, few, 1));
+    ESPALIER_TRY(out["check"]["full"], check_training(network_, plan::full(graph_), *inputs));
+    const auto prefix = inputs->advance(network_, plan_cut(plan), 1);
+    ESPALIER_TRY(out["check"]["plan"], check_training(network_, plan, *prefix));
+
+    // What to train, channel by channel, so that the other program need not choose.
+    const auto plan_json = [&](const plan::UpdatePlan& p) {
+      Json weights = Json::array();
+      for (const plan::WeightUpdate& w : p.weights) {
+        weights.push_back({{"conv", w.conv}, {"channels", w.channels}});
+      }
+      return Json{{"bias_depth", p.bias_depth}, {"weights", weights}};
+    };
+    Json trials = Json::array();
+    for (const contribution::TrialSpec& spec :
+         contribution::list_trials(graph_, slice_options(1))) {
+      trials.push_back(plan_json(contribution::trial_plan(graph_, spec)));
+    }
+    const Json tasks{{"model", fs::absolute(options_.models.front()).string()},
+                     {"batch", kBatch},
+                     {"classes", 10},
+                     {"images", kImages},
+                     {"slice_training", kSliceTraining},
+                     {"slice_validation", kSliceValidation},
+                     {"slice_epochs", kSliceEpochs},
+                     {"full", plan_json(plan::full(graph_))},
+                     {"plan", plan_json(plan)},
+                     {"trials", trials}};
+    return write_json(folder / "tasks.json", tasks);
+  }
+
+  const Options& options_;
+  const train::Network& network_;
+  const ir::Graph& graph_;
+};
+
+Status run(const Options& options) {
+  Json out{{"schema", "espalier.bench/1"}, {"instruction_set", kernels::kernels().name}};
+  const auto wants = [&](const char* section) {
+    return std::find(options.sections.begin(), options.sections.end(), section) !=
+           options.sections.end();
+  };
+  if (wants("peak")) {
+    for (const int threads : options.threads) {
+      const Peak peak = measure_peak(threads);
+      out["peak"][std::to_string(threads)] = {{"float_gmacs_per_second", peak.float_macs * 1e-9},
+                                              {"int8_gmacs_per_second", peak.integer_macs * 1e-9},
+                                              {"read_gb_per_second", peak.bytes * 1e-9}};
+    }
+  }
+  for (const std::string& path : options.models) {
+    ESPALIER_TRY(ir::Graph graph, import_model(path));
+    const train::Network network(std::move(graph));
+    if (path == options.models.front()) {
+      out["model"] = network.graph().name;
+      std::int64_t macs = 0;
+      for (const ir::Op& op : network.graph().ops) macs += ir::forward_macs(op, network.graph());
+      out["macs"] = macs;
+      ESPALIER_CHECK_OK(Bench(options, network).run(out));
+    }
+    if (!wants("kernels")) continue;
+    Json list = Json::array();
+    for (const int threads : options.threads) {
+      for (Json& entry : measure_kernels(network, threads, options.kernel_seconds)) {
+        list.push_back(std::move(entry));
+      }
+    }
+    out["kernels"][network.graph().name] = std::move(list);
+  }
+  return write_json(options.json, out);
+}
+
+}  // namespace
+}  // namespace espalier::bench
+
+int main(int argc, char** argv) {
+  espalier::bench::Options options;
+  CLI::App app{"Measures the speed of Espalier's host engine"};
+  app.add_option("models", options.models, "int8 models, ONNX")->required();
+  app.add_option("--data", options.data, "Dataset, such as cifar10:FILE; default noise");
+  app.add_option("--threads", options.threads, "Thread counts to measure")->capture_default_str();
+  app.add_option("--sections", options.sections, "What to measure")->capture_default_str();
+  app.add_option("--seconds", options.seconds, "Time for each training and forward rate");
+  app.add_option("--kernel-seconds", options.kernel_seconds, "Time for each kernel and shape");
+  app.add_option("--json", options.json, "Where the document goes")->capture_default_str();
+  app.add_option("--dump", options.dump, "Folder for what pytorch_bench.py needs");
+  CLI11_PARSE(app, argc, argv);
+  const espalier::Status status = espalier::bench::run(options);
+  if (status.ok()) return 0;
+  fmt::print(stderr, "{}\n", status.error().message());
+  return 1;
+}

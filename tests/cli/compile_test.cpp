@@ -1,0 +1,166 @@
+// espalier compile, planned memory and device numerics, from the command line.
+#include <filesystem>
+#include <string>
+
+#include "espalier/import/onnx_writer.hpp"
+#include "testing/random_graph.hpp"
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Gt;
+using ::testing::HasSubstr;
+using ::testing::Lt;
+
+class CompileTest : public Workspace {
+ protected:
+  CompileTest() {
+    make_model();
+    make_plan("plan.json", {"--last", "4"});
+  }
+};
+
+TEST_F(CompileTest, WritesAFolderThatBuilds) {
+  const Json report = this->report({"compile", "model.onnx", "--plan", "plan.json", "--out", "c"});
+  EXPECT_EQ(report["schema"], "espalier.compile/1");
+  EXPECT_EQ(report["sram_bytes"],
+            report["arena_bytes"].get<int>() + report["state_bytes"].get<int>());
+  const Json program = read_json("c/program.json");
+  EXPECT_EQ(program["schema"], "espalier.program/1");
+  EXPECT_EQ(program["sram_bytes"], report["sram_bytes"]);
+  EXPECT_THAT(read("c/model.h"), HasSubstr("float model_train_step("));
+  EXPECT_EQ(std::system(("make -s -C " + path("c").string()).c_str()), 0);
+}
+
+TEST_F(CompileTest, DoesNotOverwriteWithoutForce) {
+  succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c"});
+  const Finished again = run({"compile", "model.onnx", "--plan", "plan.json", "--out", "c"});
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_THAT(again.err, AllOf(HasSubstr("c: is not empty"), HasSubstr("--force")));
+  succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c", "--force"});
+}
+
+TEST_F(CompileTest, RefusesADeviceThatIsTooSmall) {
+  write("small.json", R"({"schema": "espalier.device/1", "name": "small", "description": "tiny",
+    "isa": "rv32imc", "sram_bytes": 6000, "flash_bytes": 1000, "clock_hz": 1000000})");
+  const Json report = this->report({"compile", "model.onnx", "--plan", "plan.json"});
+  const Finished refused = run({"compile", "model.onnx", "--plan", "plan.json", "--out", "c",
+                                "--device", "small.json", "--stack", "1KiB"});
+  EXPECT_EQ(refused.exit_code, 3);
+  const int excess = report["sram_bytes"].get<int>() + 1024 - 6000;
+  ASSERT_GT(excess, 0);
+  EXPECT_THAT(refused.err,
+              HasSubstr("small: 6000 bytes of SRAM are " + std::to_string(excess) + " too few"));
+  EXPECT_THAT(refused.err, HasSubstr("the arena's peak is at step"));
+  EXPECT_THAT(refused.err, HasSubstr("1000 bytes of flash are"));
+  EXPECT_FALSE(std::filesystem::exists(path("c")));
+  write("large.json", R"({"schema": "espalier.device/1", "name": "large", "description": "ample",
+    "isa": "rv32imc", "sram_bytes": 262144, "flash_bytes": 1000000, "clock_hz": 1000000})");
+  succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c", "--device", "large.json"});
+}
+
+TEST_F(CompileTest, NamesAnOpWithoutGradient) {
+  GraphBuilder b(1, {8, 8, 3});
+  ir::TensorId x = b.conv(b.input(), 4, window(3, 1, 1));
+  x = b.max_pool(x, window(2, 2, 0));
+  x = b.conv(x, 4, window(3, 1, 1));
+  const ir::Graph graph = b.finish(b.global_pool(x), 3);
+  ASSERT_TRUE(export_onnx(graph, path("pool.onnx")).ok());
+  succeed({"plan", "make", "pool.onnx", "--full", "--out", "full.json"});
+  const Finished refused = run({"compile", "pool.onnx", "--plan", "full.json", "--out", "c"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("no gradient for max_pool"), HasSubstr("bias depth")));
+  succeed({"plan", "make", "pool.onnx", "--last", "1", "--out", "last.json"});
+  succeed({"compile", "pool.onnx", "--plan", "last.json", "--out", "c"});
+}
+
+TEST_F(CompileTest, ShowsItsWork) {
+  const std::string ir =
+      succeed({"compile", "model.onnx", "--plan", "plan.json", "--emit-ir", "-"}).out;
+  EXPECT_THAT(ir, AllOf(HasSubstr("training_graph \"model\""), HasSubstr("backward:")));
+  succeed({"compile", "model.onnx", "--plan", "plan.json", "--dump-passes", "dump", "--trace",
+           "trace.json", "--problem", "problem.csv"});
+  EXPECT_THAT(read("dump/00-differentiate.txt"), HasSubstr("apply.weights"));
+  EXPECT_THAT(read("dump/03-reorder.txt"), HasSubstr(") apply"));
+  EXPECT_GT(read_json("trace.json")["traceEvents"].size(), 10U);
+  EXPECT_THAT(read("problem.csv"), HasSubstr("lower,upper,size"));
+
+  const int all = report({"compile", "model.onnx", "--plan", "plan.json"})["sram_bytes"];
+  const int less = report({"compile", "model.onnx", "--plan", "plan.json", "--disable-pass",
+                           "reorder", "--disable-pass", "in-place"})["sram_bytes"];
+  EXPECT_GT(less, all);
+  EXPECT_EQ(run({"compile", "model.onnx", "--plan", "plan.json", "--disable-pass", "magic",
+                 "--emit-ir", "-"})
+                .exit_code,
+            2);
+  EXPECT_EQ(run({"compile", "model.onnx", "--plan", "plan.json"}).exit_code, 2);
+}
+
+TEST_F(CompileTest, ClassesAndHead) {
+  const int four = report({"compile", "model.onnx", "--plan", "plan.json"})["state_bytes"];
+  const int ten =
+      report({"compile", "model.onnx", "--plan", "plan.json", "--classes", "10"})["state_bytes"];
+  EXPECT_EQ(ten - four, 6 * (40 + 1 + 1) * 4);
+  const Finished refused = run({"compile", "model.onnx", "--plan", "plan.json", "--classes", "10",
+                                "--head", "keep", "--out", "c"});
+  EXPECT_EQ(refused.exit_code, 2);
+}
+
+TEST_F(CompileTest, PlanShowPutsBothModelsSideBySide) {
+  const Json shown = report({"plan", "show", "plan.json", "--model", "model.onnx"});
+  const Json compiled = report({"compile", "model.onnx", "--plan", "plan.json"});
+  EXPECT_EQ(shown["planned"]["planned_bytes"], compiled["sram_bytes"]);
+  EXPECT_GT(shown["planned"]["full_update_bytes"], shown["planned"]["pruned_bytes"]);
+  EXPECT_GT(shown["planned"]["pruned_bytes"], shown["planned"]["planned_bytes"]);
+  EXPECT_THAT(shown["analytic_bytes"].get<int>(), AllOf(Gt(0), Lt(1000000)));
+}
+
+TEST_F(CompileTest, SearchUnderPlannedMemoryKeepsItsPromise) {
+  make_idx("train", 60);
+  make_profile();
+  const Json least = report({"compile", "model.onnx", "--plan", "plan.json"});
+  const int budget = least["sram_bytes"].get<int>();
+  const Json found = report({"search", "profile.json", "--model", "model.onnx", "--memory",
+                             "planned", "--budget", std::to_string(budget), "--out", "found.json"});
+  EXPECT_LE(found["memory_bytes"], budget);
+  ASSERT_TRUE(found["bound"].is_number());
+  EXPECT_LE(found["objective"].get<double>(), found["bound"].get<double>() + 1e-12);
+  const Json compiled = report({"compile", "model.onnx", "--plan", "found.json"});
+  EXPECT_EQ(compiled["sram_bytes"], found["memory_bytes"]);
+  EXPECT_EQ(read_json("found.json")["memory_bytes"]["planned"], found["memory_bytes"]);
+  EXPECT_EQ(run({"search", "profile.json", "--model", "model.onnx", "--memory", "planned",
+                 "--solver", "exact", "--budget", "1MB"})
+                .exit_code,
+            2);
+}
+
+TEST_F(CompileTest, TrainsInDeviceNumerics) {
+  make_idx("train", 60);
+  make_idx("test", 20);
+  const Arguments train{"train",      "model.onnx",
+                        "--plan",     "plan.json",
+                        "--train",    "idx:train-images,train-labels",
+                        "--test",     "idx:test-images,test-labels",
+                        "--epochs",   "2",
+                        "--numerics", "device"};
+  const Json one = report(train);
+  EXPECT_EQ(one["numerics"], "device");
+  EXPECT_EQ(one["recipe"]["batch"], 1);
+  EXPECT_TRUE(one["test_accuracy"].is_number());
+  // Whatever --jobs and the memory for the prefix.
+  Json again = report(train + Arguments{"--jobs", "2", "--cache-limit", "1"});
+  again["images_per_second"] = one["images_per_second"];
+  EXPECT_EQ(again, one);
+  const Json rounded = report(train + Arguments{"--rounding", "stochastic", "--accumulate", "4"});
+  EXPECT_NE(rounded["test_loss"], one["test_loss"]);
+  EXPECT_EQ(run(train + Arguments{"--no-qas"}).exit_code, 2);
+  EXPECT_EQ(run({"train", "model.onnx", "--plan", "plan.json", "--train", "idx:a,b", "--test",
+                 "idx:a,b", "--accumulate", "4"})
+                .exit_code,
+            2);
+}
+
+}  // namespace
+}  // namespace espalier::testing
