@@ -390,7 +390,21 @@ class Generator {
   }
 
   void emit_float_csr() {
-    switch (below(options_.user_mode ? 4 : 5)) {
+    switch (below(options_.user_mode ? 6 : 7)) {
+      case 4:
+      case 5: {
+        // Flags of operations that are still under way. Elsewhere all flags are soon set.
+        emit(csr(5, 0, 0x001, 0));
+        emit(encode_r(4 * below(3), float_register(), float_register(), rounding(),
+                      float_register(), 0x53));
+        for (Word i = below(4); i > 0; --i) {
+          chance(50) ? emit_integer()
+                     : emit(encode_r(4 * below(4), float_register(), float_register(), rounding(),
+                                     float_register(), 0x53));
+        }
+        emit(csrrs(target(), 0x001 + 2 * below(2), 0));
+        return;
+      }
       case 0:
         emit(csr(1 + below(3), target(), 0x001, source()));
         return;

@@ -1,6 +1,6 @@
 // Integer arithmetic and logic. Combinational.
 module esp_alu (
-  input  esp_pkg::alu_op_e op_i,
+  input  esp_pkg::alu_op_t op_i,
   input  logic [31:0]      a_i,
   input  logic [31:0]      b_i,
   output logic [31:0]      result_o

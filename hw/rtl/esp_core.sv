@@ -87,7 +87,7 @@ module esp_core #(
   // Decode.
   logic               decode_illegal;
   esp_pkg::unit_e     unit;
-  esp_pkg::alu_op_e   alu_op;
+  esp_pkg::alu_op_t   alu_op;
   esp_pkg::op_a_sel_e op_a_sel;
   logic               op_b_imm;
   logic [31:0]        imm;
@@ -199,11 +199,11 @@ module esp_core #(
   logic             fpu_late;
   logic [31:0]      fpu_result;
   esp_pkg::fflags_t fpu_flags;
-  esp_pkg::rm_e     rm;
+  esp_pkg::rm_t     rm;
   logic [2:0]       frm;
   logic             float_hazard;
 
-  assign rm = esp_pkg::rm_e'(funct3 == 3'd7 ? frm : funct3);
+  assign rm = funct3 == esp_pkg::RmDyn ? frm : funct3;
 
   if (Float) begin : gen_float
     logic [31:0] freg_a;
@@ -236,15 +236,15 @@ module esp_core #(
         frs1_value = wb_frd_we_q && wb_rd_q == rs1 ? wb_result_q : freg_a;
         frs2_value = wb_frd_we_q && wb_rd_q == rs2 ? wb_result_q : freg_b;
         frs3_value = wb_frd_we_q && wb_rd_q == rs3 ? wb_result_q : freg_c;
-        // The destination counts too: an older late result must not overwrite a younger one.
+        // The destination counts too: a result of the next cycle would be written together with
+        // the older one that is in the add stage now.
         if (add_valid) begin
           float_hazard = (use_frs1 && add_rd == rs1) || (use_frs2 && add_rd == rs2) ||
                          (use_frs3 && add_rd == rs3) || (frd_we && add_rd == rd);
         end
         if (round_valid) begin
           float_hazard = float_hazard || (use_frs1 && round_rd == rs1) ||
-                         (use_frs2 && round_rd == rs2) || (use_frs3 && round_rd == rs3) ||
-                         (frd_we && round_rd == rd);
+                         (use_frs2 && round_rd == rs2) || (use_frs3 && round_rd == rs3);
         end
         if (wb_frd_we_q && wb_load_q) begin
           float_hazard = float_hazard || (use_frs1 && wb_rd_q == rs1) ||

@@ -9,7 +9,7 @@ module esp_decoder #(
   input  logic [31:0]        instr_i,
   output logic               illegal_o,
   output esp_pkg::unit_e     unit_o,
-  output esp_pkg::alu_op_e   alu_op_o,
+  output esp_pkg::alu_op_t   alu_op_o,
   output esp_pkg::op_a_sel_e op_a_sel_o,
   output logic               op_b_imm_o,
   output logic [31:0]        imm_o,
@@ -53,7 +53,7 @@ module esp_decoder #(
     frd_we_o = 1'b0;
     fs_dirty_o = 1'b0;
 
-    unique case (esp_pkg::opcode_e'(instr_i[6:2]))
+    unique case (instr_i[6:2])
       esp_pkg::OpcLui: begin
         unit_o = esp_pkg::UnitAlu;
         op_a_sel_o = esp_pkg::OpASelZero;
@@ -101,10 +101,10 @@ module esp_decoder #(
         unit_o = esp_pkg::UnitAlu;
         use_rs1_o = 1'b1;
         rd_we_o = 1'b1;
-        alu_op_o = esp_pkg::alu_op_e'({1'b0, funct3});
+        alu_op_o = {1'b0, funct3};
         if (funct3 == 3'd1) illegal_o = funct7 != 7'd0;
         if (funct3 == 3'd5) begin
-          alu_op_o = esp_pkg::alu_op_e'({funct7[5], funct3});
+          alu_op_o = {funct7[5], funct3};
           illegal_o = {funct7[6], funct7[4:0]} != 6'd0;
         end
       end
@@ -118,7 +118,7 @@ module esp_decoder #(
           unit_o = funct3[2] ? esp_pkg::UnitDiv : esp_pkg::UnitMul;
           illegal_o = funct7 != 7'd1;
         end else begin
-          alu_op_o = esp_pkg::alu_op_e'({funct7[5], funct3});
+          alu_op_o = {funct7[5], funct3};
           illegal_o = funct7 != 7'd0 &&
                       !(funct7 == 7'h20 && (funct3 == 3'd0 || funct3 == 3'd5));
         end

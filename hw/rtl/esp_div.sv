@@ -29,6 +29,12 @@ module esp_div (
   assign done_o = busy_q & (steps_q == '0);
 
   always_comb begin
+    logic [32:0] partial;
+    logic [31:0] divisor;
+    logic        fits;
+    partial = '0;
+    divisor = '0;
+    fits = '0;
     quotient_d = quotient_q;
     remainder_d = remainder_q;
     if (valid_i) begin
@@ -36,9 +42,6 @@ module esp_div (
         quotient_d = a_negative ? -a_i : a_i;
         remainder_d = '0;
       end else begin
-        automatic logic [32:0] partial;
-        automatic logic [31:0] divisor;
-        automatic logic        fits;
         divisor = b_negative ? -b_i : b_i;
         partial = {remainder_q, quotient_q[31]};
         fits = partial >= {1'b0, divisor};

@@ -8,7 +8,7 @@ module esp_dot (
 );
 
   function automatic logic [31:0] product(logic [7:0] a, logic [7:0] b);
-    return {{24{a[7]}}, a} * {{24{b[7]}}, b};
+    product = {{24{a[7]}}, a} * {{24{b[7]}}, b};
   endfunction
 
   always_comb begin

@@ -13,7 +13,7 @@ module esp_fpu (
   input  esp_pkg::fpu_op_e op_i,
   input  logic [2:0]       funct_i,
   input  logic             unsigned_i,
-  input  esp_pkg::rm_e     rm_i,
+  input  esp_pkg::rm_t     rm_i,
   input  logic [4:0]       rd_i,
   input  logic [31:0]      a_i,
   input  logic [31:0]      b_i,
@@ -67,7 +67,7 @@ module esp_fpu (
 
   logic             add_valid;
   logic [4:0]       add_rd;
-  esp_pkg::rm_e     add_rm;
+  esp_pkg::rm_t     add_rm;
   logic             add_special;
   logic             add_invalid;
   logic [31:0]      add_special_result;
@@ -129,7 +129,7 @@ module esp_fpu (
 
   logic             round_valid_q;
   logic [4:0]       round_rd_q;
-  esp_pkg::rm_e     round_rm_q;
+  esp_pkg::rm_t     round_rm_q;
   logic             round_special_q;
   esp_pkg::fflags_t round_special_flags_q;
   logic [31:0]      round_special_result_q;
@@ -154,7 +154,7 @@ module esp_fpu (
         round_rd_q <= add_rd;
         round_rm_q <= add_rm;
         round_special_q <= add_special;
-        round_special_flags_q <= '{nv: add_invalid, default: 1'b0};
+        round_special_flags_q <= {add_invalid, 4'b0};
         round_special_result_q <= add_special_result;
         round_sign_q <= add_sign;
         round_exponent_q <= add_exponent;

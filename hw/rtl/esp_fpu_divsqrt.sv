@@ -48,6 +48,22 @@ module esp_fpu_divsqrt (
   assign done_o = busy_q & (steps_q == '0);
 
   always_comb begin
+    logic [4:0]  a_shift;
+    logic [4:0]  b_shift;
+    logic [23:0] a_norm;
+    logic [23:0] b_norm;
+    logic [9:0]  a_exponent;
+    logic [9:0]  b_exponent;
+    logic [29:0] trial;
+    logic        fits;
+    a_shift = '0;
+    b_shift = '0;
+    a_norm = '0;
+    b_norm = '0;
+    a_exponent = '0;
+    b_exponent = '0;
+    trial = '0;
+    fits = '0;
     special_d = special_q;
     special_flags_d = special_flags_q;
     special_result_d = special_result_q;
@@ -58,12 +74,6 @@ module esp_fpu_divsqrt (
     remainder_d = remainder_q;
     root_d = root_q;
     if (valid_i && !busy_q) begin
-      automatic logic [4:0]  a_shift;
-      automatic logic [4:0]  b_shift;
-      automatic logic [23:0] a_norm;
-      automatic logic [23:0] b_norm;
-      automatic logic [9:0]  a_exponent;
-      automatic logic [9:0]  b_exponent;
       a_shift = esp_pkg::leading_zeros32({esp_pkg::significand(a_i), 8'b0});
       b_shift = esp_pkg::leading_zeros32({esp_pkg::significand(b_i), 8'b0});
       a_norm = esp_pkg::significand(a_i) << a_shift;
@@ -112,8 +122,6 @@ module esp_fpu_divsqrt (
         end
       end
     end else if (valid_i && !done_o) begin
-      automatic logic [29:0] trial;
-      automatic logic        fits;
       if (sqrt_i) begin
         remainder_d = {remainder_q[27:0], radicand_q[53:52]};
         radicand_d = radicand_q << 2;

@@ -12,7 +12,7 @@ module esp_fpu_fma (
 
   input  logic             start_i,
   input  esp_pkg::fpu_op_e op_i,
-  input  esp_pkg::rm_e     rm_i,
+  input  esp_pkg::rm_t     rm_i,
   input  logic [4:0]       rd_i,
   input  logic [31:0]      a_i,
   input  logic [31:0]      b_i,
@@ -20,7 +20,7 @@ module esp_fpu_fma (
 
   output logic             valid_o,
   output logic [4:0]       rd_o,
-  output esp_pkg::rm_e     rm_o,
+  output esp_pkg::rm_t     rm_o,
   output logic             special_o,
   output logic             invalid_o,
   output logic [31:0]      special_result_o,
@@ -31,7 +31,7 @@ module esp_fpu_fma (
 
   logic             valid_q;
   logic [4:0]       rd_q;
-  esp_pkg::rm_e     rm_q;
+  esp_pkg::rm_t     rm_q;
   logic             special_q;
   logic             special_d;
   logic             invalid_q;
@@ -53,6 +53,14 @@ module esp_fpu_fma (
 
   // Stage 1.
   always_comb begin
+    logic [31:0] x;
+    logic [31:0] y;
+    logic [31:0] z;
+    logic        inf_product;
+    x = '0;
+    y = '0;
+    z = '0;
+    inf_product = '0;
     special_d = 1'b0;
     invalid_d = 1'b0;
     special_result_d = '0;
@@ -63,9 +71,6 @@ module esp_fpu_fma (
     addend_exponent_d = '0;
     addend_d = '0;
     if (start_i) begin
-      automatic logic [31:0] x;
-      automatic logic [31:0] y;
-      automatic logic [31:0] z;
       x = a_i;
       y = b_i;
       z = c_i;
@@ -97,7 +102,6 @@ module esp_fpu_fma (
       addend_d = esp_pkg::significand(z);
 
       if (&x[30:23] || &y[30:23] || &z[30:23]) begin
-        automatic logic inf_product;
         inf_product = esp_pkg::is_inf(x) | esp_pkg::is_inf(y);
         special_d = 1'b1;
         invalid_d = esp_pkg::is_signalling(x) | esp_pkg::is_signalling(y) |
@@ -157,13 +161,16 @@ module esp_fpu_fma (
   assign special_result_o = special_result_q;
 
   always_comb begin
+    logic [63:0] product;
+    logic [63:0] addend;
+    logic [9:0]  distance;
+    product = '0;
+    addend = '0;
+    distance = '0;
     sign_o = 1'b0;
     exponent_o = '0;
     sum_o = '0;
     if (valid_q && !special_q) begin
-      automatic logic [63:0] product;
-      automatic logic [63:0] addend;
-      automatic logic [9:0]  distance;
       product = {3'b0, product_q, 13'b0};
       addend = {4'b0, addend_q, 36'b0};
       distance = product_exponent_q - {2'b0, addend_exponent_q};

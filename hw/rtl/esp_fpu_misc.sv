@@ -5,7 +5,7 @@ module esp_fpu_misc (
   input  esp_pkg::fpu_op_e op_i,
   input  logic [2:0]       funct_i,    // which of a family: funct3
   input  logic             unsigned_i, // conversions: bit 0 of the rs2 field
-  input  esp_pkg::rm_e     rm_i,
+  input  esp_pkg::rm_t     rm_i,
   input  logic [31:0]      a_i,
   input  logic [31:0]      b_i,
   input  logic [31:0]      int_i,
@@ -14,12 +14,40 @@ module esp_fpu_misc (
 );
 
   function automatic logic less_than(logic [31:0] a, logic [31:0] b);
-    if (esp_pkg::is_zero(a) && esp_pkg::is_zero(b)) return 1'b0;
-    if (a[31] != b[31]) return a[31];
-    return a[31] ? a[30:0] > b[30:0] : a[30:0] < b[30:0];
+    if (esp_pkg::is_zero(a) && esp_pkg::is_zero(b)) less_than = 1'b0;
+    else if (a[31] != b[31]) less_than = a[31];
+    else less_than = a[31] ? a[30:0] > b[30:0] : a[30:0] < b[30:0];
   endfunction
 
   always_comb begin
+    logic        a_first;
+    logic        nan;
+    logic        equal;
+    logic [7:0]  exp;
+    logic [63:0] fixed;
+    logic [32:0] magnitude;
+    logic        sign;
+    logic        too_big;
+    logic        inexact;
+    logic [7:0]  left;
+    logic [31:0] norm;
+    logic [4:0]  zeros;
+    logic        up;
+    logic        subnormal;
+    a_first = '0;
+    nan = '0;
+    equal = '0;
+    exp = '0;
+    fixed = '0;
+    magnitude = '0;
+    sign = '0;
+    too_big = '0;
+    inexact = '0;
+    left = '0;
+    norm = '0;
+    zeros = '0;
+    up = '0;
+    subnormal = '0;
     result_o = '0;
     flags_o = '0;
     if (valid_i) begin
@@ -33,7 +61,6 @@ module esp_fpu_misc (
         end
 
         esp_pkg::FpuMinMax: begin
-          automatic logic a_first;
           // Minus zero is below plus zero here, unlike in a comparison.
           a_first = less_than(a_i, b_i) ||
                     (esp_pkg::is_zero(a_i) && esp_pkg::is_zero(b_i) && a_i[31]);
@@ -45,8 +72,6 @@ module esp_fpu_misc (
         end
 
         esp_pkg::FpuCompare: begin
-          automatic logic nan;
-          automatic logic equal;
           nan = esp_pkg::is_nan(a_i) | esp_pkg::is_nan(b_i);
           equal = a_i == b_i || (esp_pkg::is_zero(a_i) && esp_pkg::is_zero(b_i));
           unique case (funct_i[1:0])
@@ -60,12 +85,6 @@ module esp_fpu_misc (
         end
 
         esp_pkg::FpuFloatToInt: begin
-          automatic logic [7:0]  exp;
-          automatic logic [63:0] fixed;
-          automatic logic [32:0] magnitude;
-          automatic logic        sign;
-          automatic logic        too_big;
-          automatic logic        inexact;
           exp = a_i[30:23];
           sign = a_i[31] & ~esp_pkg::is_nan(a_i);
           // 32 integer bits over 32 fraction bits. 2^32 and above cannot be held and is too big.
@@ -73,7 +92,6 @@ module esp_fpu_misc (
           fixed = '0;
           if (!too_big) begin
             if (exp >= 8'd118) begin
-              automatic logic [7:0] left;
               left = exp - 8'd118;
               fixed = {40'b0, esp_pkg::significand(a_i)} << left[5:0];
             end else begin
@@ -100,10 +118,6 @@ module esp_fpu_misc (
         end
 
         esp_pkg::FpuIntToFloat: begin
-          automatic logic        sign;
-          automatic logic [31:0] norm;
-          automatic logic [4:0]  zeros;
-          automatic logic        up;
           sign = int_i[31] & ~unsigned_i;
           norm = sign ? -int_i : int_i;
           if (norm != '0) begin
@@ -120,7 +134,6 @@ module esp_fpu_misc (
         esp_pkg::FpuMoveToFloat: result_o = int_i;
 
         esp_pkg::FpuClass: begin
-          automatic logic subnormal;
           subnormal = a_i[30:23] == '0 && a_i[22:0] != '0;
           result_o[0] = esp_pkg::is_inf(a_i) & a_i[31];
           result_o[1] = a_i[30:23] != '0 && a_i[30:23] != '1 && a_i[31];

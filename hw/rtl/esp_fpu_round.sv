@@ -3,7 +3,7 @@
 // `sum_i` is below 2^62 and its bit 59 weighs 2^(exponent_i - 127); bit 0 may be a sticky bit.
 module esp_fpu_round (
   input  logic             valid_i,
-  input  esp_pkg::rm_e     rm_i,
+  input  esp_pkg::rm_t     rm_i,
   input  logic             special_i,
   input  esp_pkg::fflags_t special_flags_i,
   input  logic [31:0]      special_result_i,
@@ -15,6 +15,30 @@ module esp_fpu_round (
 );
 
   always_comb begin
+    logic [5:0]  zeros;
+    logic [9:0]  normal_exponent;
+    logic [63:0] norm;
+    logic        tiny;
+    logic        up;
+    logic        inexact;
+    logic [23:0] kept;
+    logic [8:0]  biased;
+    logic [31:0] rounded;
+    logic [9:0]  left;
+    logic        to_inf;
+    logic        reaches_normal;
+    zeros = '0;
+    normal_exponent = '0;
+    norm = '0;
+    tiny = '0;
+    up = '0;
+    inexact = '0;
+    kept = '0;
+    biased = '0;
+    rounded = '0;
+    left = '0;
+    to_inf = '0;
+    reaches_normal = '0;
     result_o = '0;
     flags_o = '0;
     if (valid_i) begin
@@ -24,15 +48,6 @@ module esp_fpu_round (
       end else if (sum_i == '0) begin
         result_o = {sign_i, 31'b0};
       end else begin
-        automatic logic [5:0]  zeros;
-        automatic logic [9:0]  normal_exponent;
-        automatic logic [63:0] norm;
-        automatic logic        tiny;
-        automatic logic        up;
-        automatic logic        inexact;
-        automatic logic [23:0] kept;
-        automatic logic [8:0]  biased;
-        automatic logic [31:0] rounded;
 
         // The leading one goes to bit 62; two leading zeros mean no change of weight at bit 59 + 2.
         zeros = esp_pkg::leading_zeros64(sum_i);
@@ -43,7 +58,6 @@ module esp_fpu_round (
           biased = normal_exponent[8:0];
         end else begin
           // Bit 62 is to weigh what the hidden bit of a subnormal would: exponent 1.
-          automatic logic [9:0] left;
           left = exponent_i + 10'd2;
           norm = left[9] ? esp_pkg::shift_right_sticky(sum_i, -left) : sum_i << left[5:0];
           biased = '0;
@@ -58,7 +72,6 @@ module esp_fpu_round (
         result_o = {sign_i, rounded[30:0]};
         flags_o.nx = inexact;
         if (rounded[31:23] >= 9'd255) begin
-          automatic logic to_inf;
           to_inf = rm_i == esp_pkg::RmRne || rm_i == esp_pkg::RmRmm ||
                    (rm_i == esp_pkg::RmRup && !sign_i) || (rm_i == esp_pkg::RmRdn && sign_i);
           result_o = {sign_i, to_inf ? 31'h7F80_0000 : 31'h7F7F_FFFF};
@@ -66,7 +79,6 @@ module esp_fpu_round (
           flags_o.nx = 1'b1;
         end else if (tiny && inexact) begin
           // Just below the smallest normal number, rounding to 24 bits may still reach it.
-          automatic logic reaches_normal;
           reaches_normal = normal_exponent == '0 && norm[61:38] == '1 &&
                            esp_pkg::round_up(rm_i, sign_i, 1'b1, norm[37], norm[36:0] != '0);
           flags_o.uf = ~reaches_normal;

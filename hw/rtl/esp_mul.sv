@@ -11,11 +11,14 @@ module esp_mul (
 );
 
   always_comb begin
+    logic        a_sign;
+    logic        b_sign;
+    logic [63:0] product;
+    a_sign = '0;
+    b_sign = '0;
+    product = '0;
     result_o = '0;
     if (valid_i) begin
-      automatic logic        a_sign;
-      automatic logic        b_sign;
-      automatic logic [63:0] product;
       a_sign = a_i[31] & (funct_i != 2'd3);
       b_sign = b_i[31] & ~funct_i[1];
       product = {{32{a_sign}}, a_i} * {{32{b_sign}}, b_i};

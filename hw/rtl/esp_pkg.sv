@@ -1,4 +1,6 @@
 // Types, encodings and small float helpers of the core. No state, no ports.
+//
+// Functions assign to their name: Yosys knows no `return`.
 package esp_pkg;
 
   // Major opcodes, bits 6:2 of an instruction. Bits 1:0 are always 2'b11.
@@ -44,19 +46,19 @@ package esp_pkg;
     UnitNop
   } unit_e;
 
-  // The values are funct3 with the alternate-encoding bit in front.
-  typedef enum logic [3:0] {
-    AluAdd  = 4'b0000,
-    AluSll  = 4'b0001,
-    AluSlt  = 4'b0010,
-    AluSltu = 4'b0011,
-    AluXor  = 4'b0100,
-    AluSrl  = 4'b0101,
-    AluOr   = 4'b0110,
-    AluAnd  = 4'b0111,
-    AluSub  = 4'b1000,
-    AluSra  = 4'b1101
-  } alu_op_e;
+  // funct3 with the alternate-encoding bit in front. Taken from the instruction as it stands, hence
+  // not an enum.
+  typedef logic [3:0] alu_op_t;
+  localparam alu_op_t AluAdd  = 4'b0000;
+  localparam alu_op_t AluSll  = 4'b0001;
+  localparam alu_op_t AluSlt  = 4'b0010;
+  localparam alu_op_t AluSltu = 4'b0011;
+  localparam alu_op_t AluXor  = 4'b0100;
+  localparam alu_op_t AluSrl  = 4'b0101;
+  localparam alu_op_t AluOr   = 4'b0110;
+  localparam alu_op_t AluAnd  = 4'b0111;
+  localparam alu_op_t AluSub  = 4'b1000;
+  localparam alu_op_t AluSra  = 4'b1101;
 
   typedef enum logic [1:0] {
     OpASelRs1,
@@ -84,14 +86,14 @@ package esp_pkg;
     FpuClass
   } fpu_op_e;
 
-  typedef enum logic [2:0] {
-    RmRne = 3'b000,
-    RmRtz = 3'b001,
-    RmRdn = 3'b010,
-    RmRup = 3'b011,
-    RmRmm = 3'b100,
-    RmDyn = 3'b111
-  } rm_e;
+  // Rounding modes, as in the instruction and in frm.
+  typedef logic [2:0] rm_t;
+  localparam rm_t RmRne = 3'b000;
+  localparam rm_t RmRtz = 3'b001;
+  localparam rm_t RmRdn = 3'b010;
+  localparam rm_t RmRup = 3'b011;
+  localparam rm_t RmRmm = 3'b100;
+  localparam rm_t RmDyn = 3'b111;
 
   // Exception codes of mcause. There are no interrupts.
   typedef enum logic [3:0] {
@@ -159,29 +161,29 @@ package esp_pkg;
   localparam logic [31:0] CanonicalNan = 32'h7FC0_0000;
 
   function automatic logic is_nan(logic [31:0] x);
-    return x[30:23] == 8'hFF && x[22:0] != '0;
+    is_nan = x[30:23] == 8'hFF && x[22:0] != '0;
   endfunction
 
   function automatic logic is_signalling(logic [31:0] x);
-    return x[30:22] == 9'h1FE && x[21:0] != '0;
+    is_signalling = x[30:22] == 9'h1FE && x[21:0] != '0;
   endfunction
 
   function automatic logic is_inf(logic [31:0] x);
-    return x[30:0] == 31'h7F80_0000;
+    is_inf = x[30:0] == 31'h7F80_0000;
   endfunction
 
   function automatic logic is_zero(logic [31:0] x);
-    return x[30:0] == '0;
+    is_zero = x[30:0] == '0;
   endfunction
 
   // Significand with its hidden bit, zero and subnormals without.
   function automatic logic [23:0] significand(logic [31:0] x);
-    return {x[30:23] != '0, x[22:0]};
+    significand = {x[30:23] != '0, x[22:0]};
   endfunction
 
   // Biased exponent; subnormals share that of the smallest normals.
   function automatic logic [7:0] exponent(logic [31:0] x);
-    return x[30:23] == '0 ? 8'd1 : x[30:23];
+    exponent = x[30:23] == '0 ? 8'd1 : x[30:23];
   endfunction
 
   // Leading zeros by bisection: six tests instead of a 64-way priority chain.
@@ -196,7 +198,7 @@ package esp_pkg;
     if (x[63:60] == '0) begin n[2] = 1'b1; x = x << 4; end
     if (x[63:62] == '0) begin n[1] = 1'b1; x = x << 2; end
     if (!x[63]) n[0] = 1'b1;
-    return n;
+    leading_zeros64 = n;
   endfunction
 
   function automatic logic [4:0] leading_zeros32(logic [31:0] value);
@@ -209,26 +211,29 @@ package esp_pkg;
     if (x[31:28] == '0) begin n[2] = 1'b1; x = x << 4; end
     if (x[31:30] == '0) begin n[1] = 1'b1; x = x << 2; end
     if (!x[31]) n[0] = 1'b1;
-    return n;
+    leading_zeros32 = n;
   endfunction
 
   // Right shift that keeps whether anything was lost in bit 0.
   function automatic logic [63:0] shift_right_sticky(logic [63:0] value, logic [9:0] amount);
     logic [63:0] shifted;
-    if (amount > 10'd63) return {63'b0, value != '0};
-    shifted = value >> amount[5:0];
-    shifted[0] = shifted[0] | ((shifted << amount[5:0]) != value);
-    return shifted;
+    if (amount > 10'd63) begin
+      shifted = {63'b0, value != '0};
+    end else begin
+      shifted = value >> amount[5:0];
+      shifted[0] = shifted[0] | ((shifted << amount[5:0]) != value);
+    end
+    shift_right_sticky = shifted;
   endfunction
 
   // Whether rounding adds one unit in the last place to a magnitude.
-  function automatic logic round_up(rm_e rm, logic sign, logic lsb, logic guard, logic sticky);
+  function automatic logic round_up(rm_t rm, logic sign, logic lsb, logic guard, logic sticky);
     unique case (rm)
-      RmRne:   return guard & (lsb | sticky);
-      RmRdn:   return sign & (guard | sticky);
-      RmRup:   return ~sign & (guard | sticky);
-      RmRmm:   return guard;
-      default: return 1'b0;
+      RmRne:   round_up = guard & (lsb | sticky);
+      RmRdn:   round_up = sign & (guard | sticky);
+      RmRup:   round_up = ~sign & (guard | sticky);
+      RmRmm:   round_up = guard;
+      default: round_up = 1'b0;
     endcase
   endfunction
 

@@ -251,7 +251,7 @@ class Simulator::Impl {
     return nullptr;
   }
 
-  template <bool kObserved>
+  template <bool Observed>
   RunResult run_loop(std::uint64_t max_cycles) {
     RunResult result;
     if (memory_.stop) return finish(result, false);  // it has ended before
@@ -259,9 +259,9 @@ class Simulator::Impl {
     while (cycles_ < max_cycles && !stopped && !memory_.stop) {
       clock();
       ++cycles_;
-      if (top_.ret_valid_o) stopped = on_retire<kObserved>(result);
+      if (top_.ret_valid_o) stopped = on_retire<Observed>(result);
       // After the retirement: a division writes in the cycle in which it is reported.
-      if (kObserved && top_.late_valid_o) {
+      if (Observed && top_.late_valid_o) {
         stopped |= !observer_->late_float(top_.late_rd_o, top_.late_wdata_o);
       }
     }
@@ -269,12 +269,12 @@ class Simulator::Impl {
   }
 
   // True if the run ends here, and then says in `result` why.
-  template <bool kObserved>
+  template <bool Observed>
   bool on_retire(RunResult& result) {
     last_pc_ = top_.ret_pc_o;
     if (config_.profile) count_cycles();
     bool stopped = false;
-    if (kObserved && !observe()) {
+    if (Observed && !observe()) {
       result.outcome = Outcome::kStopped;
       stopped = true;
     }

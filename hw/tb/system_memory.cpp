@@ -1,6 +1,7 @@
 #include "system_memory.hpp"
 
 #include <array>
+#include <bit>
 
 namespace espalier::hw {
 namespace {
@@ -71,20 +72,29 @@ void SystemMemory::write_register(std::uint32_t offset, std::uint32_t data) {
 
 }  // namespace espalier::hw
 
-// Called by esp_memory and esp_mmio. The handle is the address of the SystemMemory.
+namespace {
+
+// The handle is the address of the memories, passed through the model as a number.
+espalier::hw::SystemMemory& memory_of(unsigned long long handle) {
+  return *std::bit_cast<espalier::hw::SystemMemory*>(static_cast<std::uintptr_t>(handle));
+}
+
+}  // namespace
+
+// Called by esp_memory and esp_mmio.
 extern "C" {
 
 unsigned espalier_hw_read(unsigned long long handle, unsigned char region, unsigned offset) {
-  auto& memory = *reinterpret_cast<espalier::hw::SystemMemory*>(handle);
+  espalier::hw::SystemMemory& memory = memory_of(handle);
   return region != 0 ? memory.sram[offset / 4] : memory.flash[offset / 4];
 }
 
 void espalier_hw_write(unsigned long long handle, unsigned offset, unsigned data,
                        unsigned byte_enables) {
-  reinterpret_cast<espalier::hw::SystemMemory*>(handle)->store(offset, data, byte_enables);
+  memory_of(handle).store(offset, data, byte_enables);
 }
 
 void espalier_hw_mmio(unsigned long long handle, unsigned offset, unsigned data) {
-  reinterpret_cast<espalier::hw::SystemMemory*>(handle)->write_register(offset, data);
+  memory_of(handle).write_register(offset, data);
 }
 }

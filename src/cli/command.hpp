@@ -105,5 +105,6 @@ Command add_search(CLI::App& app);
 Command add_plan(CLI::App& app);
 Command add_train(CLI::App& app);
 Command add_compile(CLI::App& app);
+Command add_check(CLI::App& app);
 
 }  // namespace espalier::cli

@@ -449,6 +449,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
 
   std::string call(const std::string& kernel, std::initializer_list<std::string> arguments) {
     kernels_.insert(kernel);
+    kernel_macs_[kernel] += macs_;
     // Arguments are packed into lines of at most 100 columns.
     std::string text = fmt::format("  {}(", kernel);
     const std::string indent(text.size(), ' ');
@@ -494,6 +495,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     const std::string head = "&" + flash(FlashRole::kHead, -1);
     const bool has_second = node.inputs[1] >= 0;
     const KernelChoice kernel = choose_kernel(program_, node);
+    macs_ = node_macs(program_, node);
     const auto number = [](std::int64_t n) { return fmt::format("{}", n); };
     std::string text = comment(node);
     switch (node.kind) {
@@ -818,10 +820,13 @@ The classifier, and
                         {"parameter_bytes", layout_.bytes},
                         {"input_bytes", input_shape().elements()},
                         {"classes", classes()},
+                        {"features", graph_.head.features},
+                        {"convs", ir::conv_ops(graph_).size()},
                         {"accumulate", program_.graph.accumulate},
                         {"learning_rate", options_.learning_rate},
                         {"rounding", options_.stochastic ? "stochastic" : "nearest"},
                         {"seed", options_.seed},
+                        {"kernel_macs", kernel_macs_},
                         {"trained", std::move(convs)}};
     return document.dump(2) + "\n";
   }
@@ -835,6 +840,8 @@ The classifier, and
   std::vector<std::byte> image_;
   std::string plan_text_;
   std::set<std::string> kernels_;
+  std::map<std::string, std::int64_t> kernel_macs_;  // of one step, by kernel
+  std::int64_t macs_ = 0;                            // of the node being written
 };
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -49,7 +50,6 @@ constexpr int kSliceValidation = 64;
 constexpr int kSliceEpochs = 5;
 constexpr int kImages = 512;  // behind (a) to (c)
 constexpr int kBatch = 64;
-constexpr int kCheckImages = 192;  // three steps, for comparison
 
 struct Options {
   std::vector<std::string> models;
@@ -65,6 +65,13 @@ struct Options {
 
 double since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Processor time of all threads so far: what other programs on the machine do not change much.
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+Json rates(double images, double seconds, double cpu) {
+  return {{"images_per_second", images / seconds}, {"images_per_cpu_second", images / cpu}};
 }
 
 // Pictures of noise, where no dataset is at hand: time does not depend on what they show.
@@ -112,22 +119,28 @@ train::Recipe recipe(int epochs) {
 }
 
 // Images per second of training `plan` from the store at its cut.
-Result<double> training_rate(const train::Network& network, const plan::UpdatePlan& plan,
-                             const train::SampleStore& store, int jobs, double seconds) {
-  double images = 0;
-  double spent = 0;
-  // The first round warms caches and is not counted.
-  for (int round = 0; spent < seconds; ++round) {
+Result<Json> training_rate(const train::Network& network, const plan::UpdatePlan& plan,
+                           const train::SampleStore& store, int jobs, double seconds) {
+  const auto round = [&] {
     train::Session session(network, plan, train::fresh_head(network.graph().head.features, 10, 0),
                            store.cut());
-    ESPALIER_TRY(const train::TrainResult result,
-                 train::train(session, store, store, recipe(1), {.jobs = jobs}));
+    return train::train(session, store, store, recipe(1), {.jobs = jobs});
+  };
+  ESPALIER_CHECK_OK(round());  // warms caches
+  double images = 0;
+  double spent = 0;
+  double cpu = 0;
+  while (spent < seconds) {
+    const double cpu_before = cpu_seconds();
+    const auto start = Clock::now();
+    ESPALIER_TRY(const train::TrainResult result, round());
     if (result.diverged) return Error{ErrorKind::kInternal, "the benchmark's training diverged"};
-    if (round == 0) continue;
     images += static_cast<double>(result.images);
     spent += result.seconds;
+    // The evaluation at the end is no part of the steps.
+    cpu += (cpu_seconds() - cpu_before) * result.seconds / since(start);
   }
-  return images / spent;
+  return rates(images, spent, cpu);
 }
 
 template <typename T>
@@ -152,25 +165,18 @@ Status dump_samples(const fs::path& folder, const std::string& name, const data:
   return write_binary(folder / (name + "_labels.bin"), labels);
 }
 
-// Three steps with everything written down that another program needs to repeat them.
+// One step on one batch, for comparison with another program: loss before and after.
 Result<Json> check_training(const train::Network& network, const plan::UpdatePlan& plan,
                             const train::SampleStore& store) {
   train::Session session(network, plan, train::fresh_head(network.graph().head.features, 10, 0),
                          store.cut());
-  train::Recipe three = recipe(1);
-  three.learning_rate = 0.1;
+  train::Recipe one = recipe(1);
+  one.learning_rate = 0.01;
   ESPALIER_TRY(const train::TrainResult result,
-               train::train(session, store, store, three, {.jobs = 1}));
-  Json rates = Json::array();
-  const std::int64_t steps = kCheckImages / kBatch;
-  for (std::int64_t s = 0; s < steps; ++s) {
-    rates.push_back(train::learning_rate_at(three, s, steps, steps));
-  }
-  Rng rng{three.seed, 0x45504F4348, 0};
-  return Json{{"learning_rates", rates},
-              {"order", rng.permutation(static_cast<std::size_t>(store.size()))},
-              {"training_loss", result.epochs.at(0).train.loss},
-              {"test_loss", result.test.loss}};
+               train::train(session, store, store, one, {.jobs = 1}));
+  return Json{{"learning_rate", train::learning_rate_at(one, 0, 1, 1)},
+              {"loss_before", result.epochs.at(0).train.loss},
+              {"loss_after", result.test.loss}};
 }
 
 class Bench {
@@ -189,17 +195,15 @@ class Bench {
       if (wants("forward")) {
         const train::Session session(network_, plan::head_only(graph_),
                                      train::fresh_head(graph_.head.features, 10, 0), 0);
-        out["forward"][key] = {{"images_per_second", forward_rate(session, *inputs, jobs)}};
+        out["forward"][key] = forward_rate(session, *inputs, jobs);
       }
       if (wants("full")) {
-        ESPALIER_TRY(const double rate,
+        ESPALIER_TRY(out["full"][key],
                      training_rate(network_, plan::full(graph_), *inputs, jobs, options_.seconds));
-        out["full"][key] = {{"images_per_second", rate}};
       }
       if (wants("plan")) {
-        ESPALIER_TRY(const double rate,
+        ESPALIER_TRY(out["plan"][key],
                      training_rate(network_, plan, *prefix, jobs, options_.seconds));
-        out["plan"][key] = {{"images_per_second", rate}};
       }
       if (wants("analysis")) {
         ESPALIER_TRY(out["analysis"][key], analysis(jobs));
@@ -228,16 +232,17 @@ class Bench {
     return network_.convs()[static_cast<std::size_t>(plan::first_trained_conv(plan, graph_))];
   }
 
-  [[nodiscard]] double forward_rate(const train::Session& session, const train::SampleStore& store,
-                                    int jobs) const {
+  [[nodiscard]] Json forward_rate(const train::Session& session, const train::SampleStore& store,
+                                  int jobs) const {
     train::evaluate(session, store, jobs);
+    const double cpu = cpu_seconds();
     const auto start = Clock::now();
     double images = 0;
     do {
       train::evaluate(session, store, jobs);
       images += static_cast<double>(store.size());
     } while (since(start) < options_.seconds);
-    return images / since(start);
+    return rates(images, since(start), cpu_seconds() - cpu);
   }
 
   [[nodiscard]] Result<Json> analysis(int jobs) const {
@@ -245,10 +250,12 @@ class Bench {
     ESPALIER_TRY(const data::Samples validation,
                  load(options_, graph_, kSliceTraining, kSliceValidation));
     const contribution::AnalysisOptions slice = slice_options(jobs);
+    const double cpu = cpu_seconds();
     const auto start = Clock::now();
     ESPALIER_TRY(const contribution::Profile profile,
                  contribution::analyze(network_, training, validation, slice));
     const double seconds = since(start);
+    const double cpu_spent = cpu_seconds() - cpu;
     Json trials = Json::array();
     for (const contribution::Trial& trial : profile.trials) {
       trials.push_back({{"depth", trial.spec.depth},
@@ -258,6 +265,7 @@ class Bench {
                         {"diverged", trial.diverged}});
     }
     return Json{{"seconds", seconds},
+                {"cpu_seconds", cpu_spent},
                 {"trials_per_second", static_cast<double>(profile.trials.size()) / seconds},
                 {"trials", std::move(trials)}};
   }
@@ -308,7 +316,7 @@ class Bench {
     const ir::Head head = train::fresh_head(graph_.head.features, 10, 0);
     ESPALIER_CHECK_OK(write_binary(folder / "head_weights.bin", head.weights));
     ESPALIER_CHECK_OK(write_binary(folder / "head_bias.bin", head.bias));
-    ESPALIER_TRY(const data::Samples few, load(options_, graph_, 0, kCheckImages));
+    ESPALIER_TRY(const data::Samples few, load(options_, graph_, 0, kBatch));
     ESPALIER_TRY(const auto inputs, train::SampleStore::from_samples(network_, few, 1));
     ESPALIER_TRY(out["check"]["full"], check_training(network_, plan::full(graph_), *inputs));
     const auto prefix = inputs->advance(network_, plan_cut(plan), 1);

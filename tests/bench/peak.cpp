@@ -15,72 +15,50 @@ namespace espalier::bench {
 namespace {
 
 constexpr int kRounds = 20000000;
-// Chains in flight: more than latency times throughput of any core.
-[[maybe_unused]] constexpr int kChains = 12;
 
 #if defined(__x86_64__)
 
-// Each returns the multiply-accumulates it did. The chains end in a volatile so that none is
-// optimised away.
+// Twelve chains in flight, more than latency times throughput of any core. Each instruction is an
+// asm statement of its own: whatever the compiler knows of the values, it must issue it.
+constexpr int kChains = 12;
+#define ESPALIER_CHAINS(op) \
+  op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11)
+
+// Each returns the multiply-accumulates it did.
 __attribute__((target("avx512f"))) double float_512() {
-  __m512 acc[kChains];
   const __m512 a = _mm512_set1_ps(1.0F);
-  const __m512 b = _mm512_set1_ps(1e-9F);
-  for (int i = 0; i < kChains; ++i) acc[i] = _mm512_set1_ps(static_cast<float>(i));
+#define ESPALIER_START(i) __m512 acc##i = _mm512_set1_ps(0.0F);
+  ESPALIER_CHAINS(ESPALIER_START)
   for (int round = 0; round < kRounds; ++round) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kChains; ++i) {
-      acc[i] = _mm512_fmadd_ps(a, b, acc[i]);
-      asm volatile("" : "+v"(acc[i]));
-    }
-  }
-  alignas(64) float out[16];
-  volatile float sink = 0;
-  for (int i = 0; i < kChains; ++i) {
-    _mm512_store_ps(out, acc[i]);
-    sink = sink + out[0];
+#define ESPALIER_STEP(i) asm volatile("vfmadd231ps %1, %1, %0" : "+v"(acc##i) : "v"(a));
+    ESPALIER_CHAINS(ESPALIER_STEP)
+#undef ESPALIER_STEP
   }
   return 16.0 * kChains * kRounds;
 }
 
 __attribute__((target("avx2,fma"))) double float_256() {
-  __m256 acc[kChains];
   const __m256 a = _mm256_set1_ps(1.0F);
-  const __m256 b = _mm256_set1_ps(1e-9F);
-  for (int i = 0; i < kChains; ++i) acc[i] = _mm256_set1_ps(static_cast<float>(i));
+#undef ESPALIER_START
+#define ESPALIER_START(i) __m256 acc##i = _mm256_set1_ps(0.0F);
+  ESPALIER_CHAINS(ESPALIER_START)
   for (int round = 0; round < kRounds; ++round) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kChains; ++i) {
-      acc[i] = _mm256_fmadd_ps(a, b, acc[i]);
-      asm volatile("" : "+x"(acc[i]));
-    }
-  }
-  alignas(32) float out[8];
-  volatile float sink = 0;
-  for (int i = 0; i < kChains; ++i) {
-    _mm256_store_ps(out, acc[i]);
-    sink = sink + out[0];
+#define ESPALIER_STEP(i) asm volatile("vfmadd231ps %1, %1, %0" : "+x"(acc##i) : "x"(a));
+    ESPALIER_CHAINS(ESPALIER_STEP)
+#undef ESPALIER_STEP
   }
   return 8.0 * kChains * kRounds;
 }
 
 __attribute__((target("avx512f,avx512vnni"))) double integer_512() {
-  __m512i acc[kChains];
-  const __m512i a = _mm512_set1_epi8(3);
-  const __m512i b = _mm512_set1_epi8(-2);
-  for (int i = 0; i < kChains; ++i) acc[i] = _mm512_set1_epi32(i);
+  const __m512i a = _mm512_set1_epi8(1);
+#undef ESPALIER_START
+#define ESPALIER_START(i) __m512i acc##i = _mm512_setzero_si512();
+  ESPALIER_CHAINS(ESPALIER_START)
   for (int round = 0; round < kRounds; ++round) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kChains; ++i) {
-      acc[i] = _mm512_dpbusd_epi32(acc[i], a, b);
-      asm volatile("" : "+v"(acc[i]));
-    }
-  }
-  alignas(64) std::int32_t out[16];
-  volatile std::int32_t sink = 0;
-  for (int i = 0; i < kChains; ++i) {
-    _mm512_store_si512(out, acc[i]);
-    sink = sink ^ out[0];
+#define ESPALIER_STEP(i) asm volatile("vpdpbusd %1, %1, %0" : "+v"(acc##i) : "v"(a));
+    ESPALIER_CHAINS(ESPALIER_STEP)
+#undef ESPALIER_STEP
   }
   return 64.0 * kChains * kRounds;
 }

@@ -132,7 +132,8 @@ ir::TensorId random_op(GraphBuilder& b, Rng& rng, ir::TensorId x,
   const auto pick = [&](int low, int high) {
     return low + static_cast<int>(rng.below(static_cast<std::uint64_t>(high - low + 1)));
   };
-  const int kernel = std::array{3, 3, 5, 2}[rng.below(4)];
+  const int any_kernel = std::array{3, 3, 5, 2}[rng.below(4)];
+  const int kernel = std::min(in.height, in.width) < 2 ? 3 : any_kernel;
   const int stride = std::min(in.height, in.width) > 4 && rng.chance(0.35) ? 2 : 1;
   // A kernel of 2 has no middle: it shrinks the map, or grows it by a row.
   const int pad = kernel == 2 ? static_cast<int>(rng.below(2)) : kernel / 2;

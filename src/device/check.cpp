@@ -1,0 +1,529 @@
+#include "espalier/device/check.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <span>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+#include "device_sources.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/support/rng.hpp"
+#include "process.hpp"
+#include "tb/simulator.hpp"
+
+namespace espalier::device {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What program.json says of a compiled folder.
+struct Folder {
+  fs::path path;
+  std::string name;
+  std::string target;
+  std::int64_t sram = 0;
+  std::int64_t parameters = 0;
+  std::int64_t input_bytes = 0;
+  std::int64_t classes = 0;
+  std::int64_t features = 0;
+  std::int64_t convs = 0;
+  std::map<std::string, double> macs;  // by kernel, of one step
+};
+
+Result<Folder> read_folder(const fs::path& path) {
+  const std::string where = (path / "program.json").string();
+  ESPALIER_TRY(const Json json, read_json(path / "program.json", "espalier.program/1"));
+  Folder folder;
+  folder.path = fs::absolute(path);
+  ESPALIER_TRY(folder.name, json_field<std::string>(json, "name", where));
+  ESPALIER_TRY(folder.target, json_field<std::string>(json, "target", where));
+  ESPALIER_TRY(folder.sram, json_field<std::int64_t>(json, "sram_bytes", where));
+  ESPALIER_TRY(folder.parameters, json_field<std::int64_t>(json, "parameter_bytes", where));
+  ESPALIER_TRY(folder.input_bytes, json_field<std::int64_t>(json, "input_bytes", where));
+  ESPALIER_TRY(folder.classes, json_field<std::int64_t>(json, "classes", where));
+  ESPALIER_TRY(folder.features, json_field<std::int64_t>(json, "features", where));
+  ESPALIER_TRY(folder.convs, json_field<std::int64_t>(json, "convs", where));
+  ESPALIER_TRY(const Json kernels, json_field<Json>(json, "kernel_macs", where));
+  const bool identifier =
+      !folder.name.empty() && std::all_of(folder.name.begin(), folder.name.end(), [](char c) {
+        return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
+      });
+  if (!identifier || !kernels.is_object() || folder.input_bytes < 1 || folder.classes < 1 ||
+      folder.features < 1 || folder.convs < 0) {
+    return Error{ErrorKind::kBadInput,
+                 where + ": not as `espalier compile` writes it; compile the folder again"};
+  }
+  for (const auto& [kernel, macs] : kernels.items()) {
+    if (macs.is_number()) folder.macs[kernel] = macs.get<double>();
+  }
+  for (const char* suffix : {".c", ".h", "_params.c", "_params.h", "_kernels.h"}) {
+    if (!fs::exists(folder.path / (folder.name + suffix))) {
+      return Error{ErrorKind::kMissingInput, fmt::format("{}: not there; compile the folder again",
+                                                         (path / (folder.name + suffix)).string())};
+    }
+  }
+  return folder;
+}
+
+// A working folder that goes when the check ends, unless it is to be kept.
+class WorkFolder {
+ public:
+  static Result<WorkFolder> make(const fs::path& keep) {
+    WorkFolder folder;
+    std::error_code error;
+    if (!keep.empty()) {
+      folder.path_ = fs::absolute(keep);
+      folder.keep_ = true;
+      fs::create_directories(folder.path_, error);
+      if (error) {
+        return Error{ErrorKind::kCannotWrite,
+                     fmt::format("{}: {}", keep.string(), error.message())};
+      }
+      return folder;
+    }
+    std::string name = (fs::temp_directory_path(error) / "espalier-check-XXXXXX").string();
+    if (error || ::mkdtemp(name.data()) == nullptr) {
+      return Error{ErrorKind::kCannotWrite, "no temporary folder can be made; set TMPDIR"};
+    }
+    folder.path_ = name;
+    return folder;
+  }
+  WorkFolder(WorkFolder&& other) noexcept
+      : path_(std::exchange(other.path_, {})), keep_(other.keep_) {}
+  WorkFolder& operator=(WorkFolder&&) = delete;
+  ~WorkFolder() {
+    std::error_code ignored;
+    if (!keep_ && !path_.empty()) fs::remove_all(path_, ignored);
+  }
+  [[nodiscard]] const fs::path& path() const { return path_; }
+
+ private:
+  WorkFolder() = default;
+  fs::path path_;
+  bool keep_ = false;
+};
+
+Result<std::string> samples_header(const Folder& folder, const CheckOptions& options) {
+  std::string inputs;
+  std::vector<int> labels = options.labels;
+  const auto bytes = static_cast<std::size_t>(folder.input_bytes);
+  const auto steps = static_cast<std::size_t>(options.steps);
+  if (!options.inputs.empty()) {
+    ESPALIER_TRY(inputs, read_file(options.inputs));
+    if (inputs.size() < bytes * steps || labels.size() < steps) {
+      return Error{
+          ErrorKind::kBadInput,
+          fmt::format("{}: {} steps need {} bytes and as many labels; it has {} bytes, and "
+                      "there are {} labels",
+                      options.inputs, steps, bytes * steps, inputs.size(), labels.size())};
+    }
+  } else {
+    Rng rng{options.seed, 0x434845434B};  // "CHECK"
+    inputs.resize(bytes * steps);
+    for (char& c : inputs) c = static_cast<char>(rng.below(256));
+    labels.clear();
+    for (std::size_t i = 0; i < steps; ++i) {
+      labels.push_back(static_cast<int>(rng.below(static_cast<std::uint64_t>(folder.classes))));
+    }
+  }
+  for (std::size_t i = 0; i < steps; ++i) {
+    if (labels[i] < 0 || labels[i] >= folder.classes) {
+      return Error{ErrorKind::kUsage,
+                   fmt::format("label {} must lie in 0..{}", labels[i], folder.classes - 1)};
+    }
+  }
+  std::string text =
+      fmt::format("#define SAMPLES {}\n#define CLASSES {}\n#define FEATURES {}\n#define CONVS {}\n",
+                  steps, folder.classes, folder.features, folder.convs);
+  text += "static const int32_t labels[] = {";
+  for (std::size_t i = 0; i < steps; ++i) text += fmt::format("{},", labels[i]);
+  text += fmt::format("}};\nstatic const int8_t samples[][{}] = {{\n", bytes);
+  for (std::size_t i = 0; i < steps; ++i) {
+    text += '{';
+    for (std::size_t k = 0; k < bytes; ++k) {
+      text += fmt::format("{},", static_cast<int>(static_cast<signed char>(inputs[i * bytes + k])));
+      if (k % 32 == 31) text += '\n';
+    }
+    text += "},\n";
+  }
+  return text + "};\n";
+}
+
+// Kernels stay functions of their own, so that cycles can be told apart.
+constexpr const char* kKernelLinkage = "-DESP_KERNEL=static __attribute__((noinline, noclone))";
+
+std::vector<std::string> common_flags(const Folder& folder) {
+  return {"-std=c99",
+          "-O2",
+          "-ffp-contract=off",
+          kKernelLinkage,
+          fmt::format("-DPROGRAM={}", folder.name),
+          fmt::format("-DHEADER=\"{}.h\"", folder.name),
+          "-I",
+          folder.path.string()};
+}
+
+Status compile(const std::vector<std::string>& arguments, const fs::path& folder,
+               std::string_view what) {
+  ESPALIER_TRY(const ProcessResult result, run_process(arguments, folder, true));
+  if (result.exit_code == 0) return Ok{};
+  const bool too_large = result.output.find("do not fit") != std::string::npos ||
+                         result.output.find("will not fit") != std::string::npos;
+  return Error{too_large ? ErrorKind::kInfeasible : ErrorKind::kBadInput,
+               fmt::format("the build for {} failed:\n{}", what, result.output)};
+}
+
+struct Run {
+  std::vector<std::vector<std::uint32_t>> steps;  // loss, then logits, as bits
+  std::vector<std::uint64_t> cycles;
+  std::vector<std::uint64_t> instructions;
+  std::map<std::string, std::vector<std::uint8_t>> arrays;  // by name
+  std::vector<std::string> order;                           // of arrays
+};
+
+// What the driver printed. `contents` turns the last field of an array's line into bytes.
+template <typename Contents>
+Result<Run> parse(const std::string& text, Contents contents) {
+  Run run;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string kind;
+    fields >> kind >> std::hex;
+    if (kind == "step") {
+      std::vector<std::uint32_t> bits;
+      for (std::uint32_t value = 0; fields >> value;) bits.push_back(value);
+      run.steps.push_back(std::move(bits));
+    } else if (kind == "cost") {
+      std::uint64_t cycles = 0;
+      std::uint64_t instructions = 0;
+      fields >> cycles >> instructions;
+      run.cycles.push_back(cycles);
+      run.instructions.push_back(instructions);
+    } else if (kind == "array") {
+      std::string what;
+      std::string last;
+      std::uint32_t conv = 0;
+      std::uint32_t bytes = 0;
+      fields >> what >> conv >> bytes >> last;
+      const bool head = what.rfind("head", 0) == 0;
+      const std::string name = head ? what : fmt::format("conv {} {}", conv, what);
+      run.arrays[name] = contents(last, bytes);
+      run.order.push_back(name);
+      if (run.arrays[name].size() != bytes) {
+        return Error{ErrorKind::kInternal, fmt::format("check: array {} cannot be read", name)};
+      }
+    }
+  }
+  return run;
+}
+
+Result<Run> run_host(const Folder& folder, const CheckOptions& options, const fs::path& work) {
+  std::vector<std::string> build{options.host_compiler};
+  for (const std::string& flag : common_flags(folder)) build.push_back(flag);
+  for (const fs::path& source : {work / "driver.c", folder.path / (folder.name + ".c"),
+                                 folder.path / (folder.name + "_params.c")}) {
+    build.push_back(source.string());
+  }
+  build.insert(build.end(), {"-o", (work / "host").string()});
+  ESPALIER_CHECK_OK(compile(build, work, "the host"));
+  ESPALIER_TRY(const ProcessResult result, run_process({(work / "host").string()}, work, false));
+  if (result.exit_code != 0) {
+    return Error{ErrorKind::kMismatch,
+                 fmt::format("the host build ended with code {}", result.exit_code)};
+  }
+  return parse(result.output, [](const std::string& hex, std::uint32_t bytes) {
+    std::vector<std::uint8_t> values;
+    const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+    for (std::uint32_t i = 0; i < bytes && 2 * i + 1 < hex.size(); ++i) {
+      values.push_back(static_cast<std::uint8_t>(digit(hex[2 * i]) * 16 + digit(hex[2 * i + 1])));
+    }
+    return values;
+  });
+}
+
+// Section sizes of the program's objects alone, from the size table of the compiler's binutils.
+Result<std::int64_t> flash_of(const Folder& folder, const CheckOptions& options,
+                              const fs::path& work) {
+  std::string tool = options.riscv_compiler;
+  const std::size_t gcc = tool.rfind("gcc");
+  if (gcc != std::string::npos) tool.replace(gcc, 3, "size");
+  ESPALIER_TRY(const ProcessResult sizes,
+               run_process({tool, "-A", (work / (folder.name + ".o")).string(),
+                            (work / (folder.name + "_params.o")).string()},
+                           work, true));
+  std::int64_t total = 0;
+  std::istringstream lines(sizes.output);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string section;
+    std::int64_t bytes = 0;
+    if (!(fields >> section >> bytes)) continue;
+    for (const char* kind : {".text", ".rodata", ".srodata", ".data", ".sdata"}) {
+      if (section == kind || section.rfind(std::string(kind) + ".", 0) == 0) {
+        total += bytes;
+        break;
+      }
+    }
+  }
+  return total;
+}
+
+Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs::path& work,
+                     CheckReport& report) {
+  for (const auto& [name, text] : device_sources()) {
+    ESPALIER_CHECK_OK(write_file_atomic(work / std::string(name), text));
+  }
+  std::vector<std::string> target{options.riscv_compiler, "--specs=picolibc.specs"};
+  const std::vector<std::string> isa =
+      options.system.float_unit
+          ? std::vector<std::string>{"-march=rv32imf", "-mabi=ilp32f"}
+          : std::vector<std::string>{"-march=rv32im", "-misa-spec=2.2", "-mabi=ilp32"};
+  target.insert(target.end(), isa.begin(), isa.end());
+  for (const std::string& flag : common_flags(folder)) target.push_back(flag);
+  target.insert(target.end(), {"-fno-schedule-insns", "-funroll-loops", "-ffunction-sections",
+                               "-fdata-sections"});
+  const auto object = [&](const fs::path& source, const std::string& name) -> Status {
+    std::vector<std::string> build = target;
+    build.insert(build.end(), {"-c", source.string(), "-o", (work / name).string()});
+    return compile(build, work, "RISC-V");
+  };
+  ESPALIER_CHECK_OK(object(work / "driver.c", "driver.o"));
+  ESPALIER_CHECK_OK(object(folder.path / (folder.name + ".c"), folder.name + ".o"));
+  ESPALIER_CHECK_OK(object(folder.path / (folder.name + "_params.c"), folder.name + "_params.o"));
+  std::vector<std::string> link = target;
+  const auto define = [&](const char* symbol, std::int64_t value) {
+    link.push_back(fmt::format("-Wl,--defsym={}={:#x}", symbol, value));
+  };
+  // Flash is made large enough for the samples; what the program takes of it is checked apart.
+  const std::int64_t flash_for_run =
+      options.system.flash.count + folder.input_bytes * options.steps + (std::int64_t{1} << 20);
+  define("ESPALIER_FLASH_BASE", options.system.flash_base);
+  define("ESPALIER_FLASH_SIZE", flash_for_run);
+  define("ESPALIER_SRAM_BASE", options.system.sram_base);
+  define("ESPALIER_SRAM_SIZE", options.system.sram.count);
+  define("ESPALIER_STACK_SIZE", options.stack.count);
+  const std::string elf = (work / "core.elf").string();
+  link.insert(link.end(), {"-nostartfiles", "-Wl,--gc-sections", "-Tlink.ld", "crt0.S",
+                           "driver.o", folder.name + ".o", folder.name + "_params.o", "-o", elf});
+  ESPALIER_CHECK_OK(compile(link, work, "RISC-V"));
+  ESPALIER_TRY(const std::int64_t flash, flash_of(folder, options, work));
+  report.used_flash = Bytes{flash};
+  if (flash > options.system.flash.count) {
+    return Error{ErrorKind::kInfeasible,
+                 fmt::format("{} bytes of code and constants exceed {} bytes of flash by {}", flash,
+                             options.system.flash.count, flash - options.system.flash.count)};
+  }
+
+  hw::SimulatorConfig config;
+  config.flash_base = options.system.flash_base;
+  config.flash_size = static_cast<std::uint32_t>(flash_for_run);
+  config.sram_base = options.system.sram_base;
+  config.sram_size = static_cast<std::uint32_t>(options.system.sram.count);
+  config.profile = true;
+  hw::Simulator simulator(config);
+  ESPALIER_TRY(const std::string image, read_file(elf));
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(image.data());
+  if (const auto wrong = simulator.load_elf({bytes, image.size()})) {
+    return Error{ErrorKind::kInternal, fmt::format("{}: {}", elf, *wrong)};
+  }
+  const auto start = std::chrono::steady_clock::now();
+  constexpr std::uint64_t kSlice = 20'000'000;
+  hw::RunResult result;
+  for (std::uint64_t limit = kSlice;; limit += kSlice) {
+    result = simulator.run(std::min(limit, options.max_cycles));
+    if (result.outcome != hw::Outcome::kCycleLimit || limit >= options.max_cycles) break;
+    const std::string& console = simulator.console();
+    std::size_t done = 0;
+    for (std::size_t at = 0; (at = console.find("cost", at)) != std::string::npos; ++at) ++done;
+    if (options.progress &&
+        !options.progress(static_cast<double>(done) / static_cast<double>(options.steps))) {
+      return Error{ErrorKind::kInterrupted, "check: interrupted"};
+    }
+  }
+  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+  report.simulated_cycles_per_second = static_cast<double>(result.cycles) / spent.count();
+  if (result.outcome != hw::Outcome::kExited || result.exit_code != 0) {
+    return Error{ErrorKind::kMismatch, fmt::format("on the core: {}{}", result.describe(),
+                                                   result.outcome == hw::Outcome::kCycleLimit
+                                                       ? "; raise --max-cycles if it needs longer"
+                                                       : "")};
+  }
+  report.used_sram = Bytes{result.sram.bytes_written_outside_stack};
+  report.stack_used = Bytes{result.sram.stack_bytes};
+  // Compilers append what they like to the name of a clone.
+  std::map<std::string, KernelCycles> kernels;
+  for (const hw::FunctionProfile& function : simulator.profile()) {
+    if (function.name.rfind("esp_", 0) != 0) continue;
+    const std::string name = function.name.substr(0, function.name.find('.'));
+    KernelCycles& kernel = kernels[name];
+    kernel.name = name;
+    kernel.cycles += static_cast<double>(function.cycles) / options.steps;
+    kernel.instructions += static_cast<double>(function.instructions) / options.steps;
+  }
+  for (auto& [name, kernel] : kernels) {
+    const auto macs = folder.macs.find(name);
+    if (macs != folder.macs.end() && macs->second > 0) kernel.macs = macs->second;
+    report.kernels.push_back(kernel);
+  }
+  std::stable_sort(
+      report.kernels.begin(), report.kernels.end(),
+      [](const KernelCycles& a, const KernelCycles& b) { return a.cycles > b.cycles; });
+  return parse(simulator.console(), [&](const std::string& address, std::uint32_t count) {
+    std::vector<std::uint8_t> values(count);
+    const auto at = static_cast<std::uint32_t>(std::stoul(address, nullptr, 16));
+    if (!simulator.read_memory(at, values)) values.clear();
+    return values;
+  });
+}
+
+// Names the first difference between two runs; empty when there is none.
+std::string first_difference(const Run& host, const Run& core) {
+  for (std::size_t step = 0; step < host.steps.size(); ++step) {
+    if (step >= core.steps.size()) return fmt::format("step {}: missing on the core", step);
+    const auto& a = host.steps[step];
+    const auto& b = core.steps[step];
+    if (a.size() != b.size()) return fmt::format("step {}: cannot be compared", step);
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      if (a[i] == b[i]) continue;
+      return fmt::format("step {}: {} is {:#010x} on the host, {:#010x} on the core", step,
+                         i == 0 ? "loss" : fmt::format("logit {}", i - 1), a[i], b[i]);
+    }
+  }
+  for (const std::string& name : host.order) {
+    const auto found = core.arrays.find(name);
+    if (found == core.arrays.end()) return name + ": missing on the core";
+    const std::vector<std::uint8_t>& a = host.arrays.at(name);
+    const std::vector<std::uint8_t>& b = found->second;
+    const auto size = std::min(a.size(), b.size());
+    for (std::size_t i = 0; i < size; ++i) {
+      if (a[i] == b[i]) continue;
+      const std::size_t element =
+          name.find("weights") != std::string::npos && name.rfind("head", 0) != 0 ? i : i / 4;
+      return fmt::format("{}[{}]: byte {} is {:#04x} on the host, {:#04x} on the core", name,
+                         element, i, a[i], b[i]);
+    }
+    if (a.size() != b.size()) return name + ": of another size on the core";
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<CheckReport> check(const fs::path& path, const CheckOptions& options) {
+  if (options.steps < 1) return Error{ErrorKind::kUsage, "--steps must be at least 1"};
+  ESPALIER_TRY(const Folder folder, read_folder(path));
+  CheckReport report;
+  report.name = folder.name;
+  report.target = folder.target;
+  report.steps = options.steps;
+  report.promised_sram = Bytes{folder.sram};
+  report.promised_parameters = Bytes{folder.parameters};
+  report.stack_allowed = options.stack;
+  const std::int64_t needed = folder.sram + options.stack.count;
+  if (needed > options.system.sram.count) {
+    return Error{ErrorKind::kInfeasible,
+                 fmt::format("{} bytes of SRAM and {} of stack exceed {} bytes by {}", folder.sram,
+                             options.stack.count, options.system.sram.count,
+                             needed - options.system.sram.count)};
+  }
+  ESPALIER_TRY(const WorkFolder work, WorkFolder::make(options.keep));
+  ESPALIER_TRY(const std::string samples, samples_header(folder, options));
+  ESPALIER_CHECK_OK(write_file_atomic(work.path() / "samples.h", samples));
+  ESPALIER_CHECK_OK(write_file_atomic(work.path() / "driver.c", device_sources().at("driver.c")));
+  ESPALIER_TRY(const Run host, run_host(folder, options, work.path()));
+  ESPALIER_TRY(const Run core, run_core(folder, options, work.path(), report));
+  report.mismatch = first_difference(host, core);
+  for (const auto& step : host.steps) {
+    float loss = 0;
+    std::memcpy(&loss, step.data(), sizeof loss);
+    report.losses.push_back(loss);
+  }
+  for (std::size_t i = 0; i < core.cycles.size(); ++i) {
+    report.cycles_per_step += static_cast<double>(core.cycles[i]) / options.steps;
+    report.instructions_per_step += static_cast<double>(core.instructions[i]) / options.steps;
+  }
+  return report;
+}
+
+Status verdict(const CheckReport& report) {
+  std::vector<std::string> problems;
+  if (!report.mismatch.empty()) problems.push_back(report.name + ": " + report.mismatch);
+  // Start-up code clears whole 16-byte blocks.
+  const std::int64_t promised = (report.promised_sram.count + 15) / 16 * 16;
+  if (report.used_sram.count > promised) {
+    problems.push_back(
+        fmt::format("{}: {} bytes of SRAM were written outside the stack, {} more "
+                    "than promised",
+                    report.name, report.used_sram.count, report.used_sram.count - promised));
+  }
+  if (report.stack_used > report.stack_allowed) {
+    problems.push_back(fmt::format("{}: the stack took {} bytes of {} allowed", report.name,
+                                   report.stack_used.count, report.stack_allowed.count));
+  }
+  if (!problems.empty()) return Error{ErrorKind::kMismatch, problems};
+  return Ok{};
+}
+
+Json to_json(const CheckReport& r) {
+  Json kernels = Json::array();
+  for (const KernelCycles& k : r.kernels) {
+    kernels.push_back({{"name", k.name},
+                       {"cycles", k.cycles},
+                       {"instructions", k.instructions},
+                       {"macs", k.macs ? Json(*k.macs) : Json(nullptr)},
+                       {"cycles_per_mac", k.macs ? Json(k.cycles / *k.macs) : Json(nullptr)}});
+  }
+  return {{"schema", "espalier.check/1"},
+          {"name", r.name},
+          {"target", r.target},
+          {"steps", r.steps},
+          {"equal", r.mismatch.empty()},
+          {"mismatch", r.mismatch.empty() ? Json(nullptr) : Json(r.mismatch)},
+          {"losses", r.losses},
+          {"cycles_per_step", r.cycles_per_step},
+          {"instructions_per_step", r.instructions_per_step},
+          {"cycles_per_instruction", r.instructions_per_step > 0
+                                         ? Json(r.cycles_per_step / r.instructions_per_step)
+                                         : Json(nullptr)},
+          {"kernels", std::move(kernels)},
+          {"sram", {{"promised", r.promised_sram.count}, {"written", r.used_sram.count}}},
+          {"stack", {{"allowed", r.stack_allowed.count}, {"used", r.stack_used.count}}},
+          {"flash",
+           {{"promised_parameters", r.promised_parameters.count}, {"used", r.used_flash.count}}},
+          {"simulated_cycles_per_second", r.simulated_cycles_per_second}};
+}
+
+std::string to_table(const CheckReport& r) {
+  std::string text = fmt::format(
+      "{}: {} training steps on host and core, {}\n", r.name, r.steps,
+      r.mismatch.empty() ? "every loss, logit and parameter the same bits" : r.mismatch);
+  text += fmt::format("SRAM   {:>9} written of {} promised; stack {} of {} allowed\n",
+                      r.used_sram.count, r.promised_sram.count, r.stack_used.count,
+                      r.stack_allowed.count);
+  text += fmt::format("flash  {:>9} used, of these {} constants\n", r.used_flash.count,
+                      r.promised_parameters.count);
+  text += fmt::format(
+      "cycles {:>9.0f} a step, {:.3f} an instruction; simulated at {:.1f} M a "
+      "second\n\n",
+      r.cycles_per_step, r.cycles_per_step / r.instructions_per_step,
+      r.simulated_cycles_per_second / 1e6);
+  text += fmt::format("{:<34} {:>13} {:>7} {:>12} {:>11}\n", "kernel", "cycles/step", "share",
+                      "MACs/step", "cycles/MAC");
+  for (const KernelCycles& k : r.kernels) {
+    text += fmt::format("{:<34} {:>13.0f} {:>5.1f} % {:>12} {:>11}\n", k.name, k.cycles,
+                        100 * k.cycles / r.cycles_per_step,
+                        k.macs ? fmt::format("{:.0f}", *k.macs) : "-",
+                        k.macs ? fmt::format("{:.2f}", k.cycles / *k.macs) : "-");
+  }
+  return text;
+}
+
+}  // namespace espalier::device

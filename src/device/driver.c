@@ -1,0 +1,101 @@
+/* Trains on the samples of samples.h and tells what came of it, on the host and on the core alike:
+ * losses and logits of each step as bits, then where every parameter array lies (core) or what it
+ * holds (host). PROGRAM, HEADER and SAMPLES come from the command line. */
+#include <stdint.h>
+#include <string.h>
+
+#include HEADER
+#include "samples.h"
+
+#define JOIN2(a, b) a##b
+#define JOIN(a, b) JOIN2(a, b)
+#define F(name) JOIN(PROGRAM, name)
+
+#ifdef __riscv
+static void put(char c) { *(volatile uint32_t*)0x10000000u = (unsigned char)c; }
+static uint64_t count_cycles(void) {
+  uint32_t high, low, again;
+  do {
+    __asm__ volatile("rdcycleh %0\n rdcycle %1\n rdcycleh %2" : "=r"(high), "=r"(low), "=r"(again));
+  } while (high != again);
+  return (uint64_t)high << 32 | low;
+}
+static uint64_t count_instructions(void) {
+  uint32_t high, low, again;
+  do {
+    __asm__ volatile("rdinstreth %0\n rdinstret %1\n rdinstreth %2"
+                     : "=r"(high), "=r"(low), "=r"(again));
+  } while (high != again);
+  return (uint64_t)high << 32 | low;
+}
+#else
+#include <stdio.h>
+static void put(char c) { putchar(c); }
+static uint64_t count_cycles(void) { return 0; }
+static uint64_t count_instructions(void) { return 0; }
+#endif
+
+static void put_text(const char* text) {
+  while (*text) put(*text++);
+}
+
+static void put_hex(uint64_t value, int digits) {
+  put(' ');
+  while (digits > 0) put("0123456789abcdef"[value >> (4 * --digits) & 15]);
+}
+
+static void put_float(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  put_hex(bits, 8);
+}
+
+static void put_array(const char* what, int32_t conv, const void* data, int32_t bytes) {
+  if (bytes == 0) return;
+  put_text("array ");
+  put_text(what);
+  put_hex((uint32_t)conv, 4);
+  put_hex((uint32_t)bytes, 8);
+#ifdef __riscv
+  put_hex((uint32_t)(uintptr_t)data, 8);
+#else
+  {
+    const unsigned char* byte = data;
+    put(' ');
+    for (; bytes > 0; --bytes, ++byte) {
+      put("0123456789abcdef"[*byte >> 4]);
+      put("0123456789abcdef"[*byte & 15]);
+    }
+  }
+#endif
+  put('\n');
+}
+
+int main(void) {
+  int32_t step, k, count;
+  F(_reset)();
+  for (step = 0; step < SAMPLES; ++step) {
+    const uint64_t cycles = count_cycles(), instructions = count_instructions();
+    const float loss = F(_train_step)(samples[step], labels[step]);
+    const uint64_t spent = count_cycles() - cycles, done = count_instructions() - instructions;
+    put_text("step");
+    put_float(loss);
+    for (k = 0; k < CLASSES; ++k) put_float(F(_logits)()[k]);
+    put('\n');
+    put_text("cost");
+    put_hex(spent, 16);
+    put_hex(done, 16);
+    put('\n');
+  }
+  for (k = 0; k < CONVS; ++k) {
+    const int8_t* weights = F(_weights)(k, &count);
+    put_array("weights", k, weights, count);
+    {
+      const int32_t* bias = F(_bias)(k, &count);
+      put_array("bias", k, bias, count * 4);
+    }
+  }
+  put_array("head_weights", 0, F(_head_weights)(), FEATURES * CLASSES * 4);
+  put_array("head_bias", 0, F(_head_bias)(), CLASSES * 4);
+  return 0;
+}
