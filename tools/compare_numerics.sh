@@ -30,11 +30,11 @@ run() { # name, epochs, options...
 echo "| numerics | epochs | test accuracy % by seed (${seeds[*]}) |"
 echo "|---|---|---|"
 run "simulation, batch 1" 2 --batch 1
-run "device, nearest, one sample an update" 2 --numerics device
+run "device, nearest, one sample an update" 2 --numerics device --rounding nearest
 run "device, stochastic, one sample an update" 2 --numerics device --rounding stochastic
 run "simulation, batch 8" 3 --batch 8
-run "device, nearest, 8 samples an update" 3 --numerics device --accumulate 8
+run "device, nearest, 8 samples an update" 3 --numerics device --accumulate 8 --rounding nearest
 run "device, stochastic, 8 samples an update" 3 --numerics device --accumulate 8 --rounding stochastic
 run "simulation, batch 64" 10 --batch 64
-run "device, nearest, 64 samples an update" 10 --numerics device --accumulate 64
+run "device, nearest, 64 samples an update" 10 --numerics device --accumulate 64 --rounding nearest
 run "device, stochastic, 64 samples an update" 10 --numerics device --accumulate 64 --rounding stochastic

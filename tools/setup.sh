@@ -11,6 +11,8 @@ packages=(
   libeigen3-dev libtbb-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
   libprotobuf-dev protobuf-compiler libonnx-dev libssl-dev zlib1g-dev libstb-dev
   libgtest-dev libgmock-dev
+  gcc make binutils libc6-dev
+  verilator gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-user
   python3 dataset-fashion-mnist
 )
 if [[ "${1:-}" == --train ]]; then

@@ -279,8 +279,8 @@ module esp_core #(
     );
   end else begin : gen_no_float
     logic unused;
-    assign unused = ^{wb_frd_we_q, rs3, rm, fpu_op, use_frs1, use_frs2, use_frs3, add_rd, round_rd, fpu_valid,
-                      late_result, frs1_value, frs3_value};
+    assign unused = ^{wb_frd_we_q, rs3, rm, fpu_op, use_frs1, use_frs2, use_frs3, add_rd, round_rd,
+                      fpu_valid, late_result, frs1_value, frs3_value};
     assign frs1_value = '0;
     assign frs2_value = '0;
     assign frs3_value = '0;

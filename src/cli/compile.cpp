@@ -26,9 +26,11 @@ struct Options {
   std::string plan;
   std::string out;
   std::string target = "host";
+  std::string kernels = "auto";
+  bool dot = false;
   std::string device;
   std::string stack = "4KiB";
-  std::string rounding = "nearest";
+  std::string rounding = "stochastic";
   std::string emit_ir;
   std::string dump_passes;
   std::string trace;
@@ -95,6 +97,10 @@ Status run(const Options& options) {
     return Error{ErrorKind::kUsage,
                  "nothing to write: give --out DIR, --emit-ir, --trace, --problem or --json"};
   }
+  if (options.dot && (options.kernels == "plain" || options.target != "rv32imf")) {
+    return Error{ErrorKind::kUsage,
+                 "--dot-product is a matter of blocked kernels on rv32imf; add --target rv32imf"};
+  }
   ESPALIER_CHECK_OK(
       check_outputs({options.common.json, options.emit_ir, options.trace, options.problem}));
   compiler::CompileOptions compile;
@@ -153,6 +159,9 @@ Status run(const Options& options) {
   if (!options.out.empty()) {
     codegen::EmitOptions emit;
     emit.target = options.target == "host" ? codegen::Target::kHost : codegen::Target::kRv32imf;
+    emit.blocked = options.kernels == "blocked" ||
+                   (options.kernels == "auto" && emit.target == codegen::Target::kRv32imf);
+    emit.dot_product = options.dot;
     emit.learning_rate = static_cast<float>(options.learning_rate);
     emit.stochastic = options.rounding == "stochastic";
     emit.seed = static_cast<std::uint32_t>(options.common.seed);
@@ -196,6 +205,12 @@ Command add_compile(CLI::App& app) {
   command->add_option("--target", o->target, "host or rv32imf")
       ->check(CLI::IsMember({"host", "rv32imf"}))
       ->capture_default_str();
+  command
+      ->add_option("--kernels", o->kernels,
+                   "plain, blocked for registers, or auto: blocked on rv32imf; same bits")
+      ->check(CLI::IsMember({"plain", "blocked", "auto"}))
+      ->capture_default_str();
+  command->add_flag("--dot-product", o->dot, "rv32imf: use pm4adda.b, four int8 products at once");
   command->add_option("--device", o->device, "Device profile whose SRAM and flash must suffice");
   command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
       ->capture_default_str();

@@ -31,7 +31,7 @@ struct Options {
   std::int64_t limit_test = 0;
   bool test_every_epoch = false;
   std::string numerics = "simulation";
-  std::string rounding = "nearest";
+  std::string rounding = "stochastic";
   int accumulate = 1;
   [[nodiscard]] bool device() const { return numerics == "device"; }
 };
@@ -57,7 +57,7 @@ Status run(const Options& options) {
                    "--no-qas: the device always scales gradients; use --numerics simulation"};
     }
     recipe.batch = options.accumulate;  // so many samples make one update
-  } else if (options.accumulate != 1 || options.rounding != "nearest") {
+  } else if (options.accumulate != 1 || options.rounding != "stochastic") {
     return Error{ErrorKind::kUsage,
                  "--accumulate and --rounding have no part in --numerics simulation; add "
                  "--numerics device"};

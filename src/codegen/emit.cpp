@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cstring>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "espalier/plan/plan_json.hpp"
@@ -317,14 +318,33 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     // One include guard around all.
     text += types.substr(0, types.rfind("#endif"));
     text += "#ifndef ESP_TYPES_ONLY\n";
-    for (const std::string& kernel : kernels_) {
-      std::string body(sources.at(kernel + ".c"));
-      const std::string include = "#include \"espalier_runtime.h\"\n";
-      body.erase(body.find(include), include.size());
-      text += body;
-    }
+    if (options_.dot_product) text += "#define ESP_DOT4\n";
+    std::set<std::string> emitted{"espalier_runtime.h"};
+    for (const std::string& kernel : kernels_) append_source(kernel + ".c", emitted, text);
     text += "\n#endif\n\n#endif\n";
     return text;
+  }
+
+  // The text of a kernel or of a header it includes, blocked where there is such a form, after what
+  // it includes itself.
+  void append_source(const std::string& file, std::set<std::string>& emitted,
+                     std::string& text) const {
+    if (!emitted.insert(file).second) return;
+    const auto& sources = runtime_sources();
+    auto found = sources.find("blocked/" + file);
+    if (found == sources.end() || !options_.blocked) found = sources.find(file);
+    std::istringstream lines{std::string(found->second)};
+    std::string body;
+    for (std::string line; std::getline(lines, line);) {
+      constexpr std::string_view kInclude = "#include \"";
+      if (line.rfind(kInclude, 0) == 0) {
+        append_source(line.substr(kInclude.size(), line.rfind('"') - kInclude.size()), emitted,
+                      text);
+      } else {
+        body += line + '\n';
+      }
+    }
+    text += body;
   }
 
   // ---- <name>.c ------------------------------------------------------------------------------
@@ -506,10 +526,15 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
                               requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1]),
                               i8(node.scratch)});
         }
-        return text + call(kernel.form == ConvForm::kPointwise ? "esp_pointwise_forward"
-                                                               : "esp_conv_forward",
+        if (kernel.form == ConvForm::kPointwise) {
+          return text + call("esp_pointwise_forward",
+                             {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
+                              requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1])});
+        }
+        return text + call("esp_conv_forward",
                            {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
-                            requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1])});
+                            requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1]),
+                            i8(node.scratch)});
       case NodeKind::kStreamForward:
         return text + call("esp_stream_forward",
                            {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
@@ -578,11 +603,16 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
                            {desc(FlashRole::kConv), f32(node.inputs[0]), i8(node.inputs[1]),
                             channel_arguments(node.op), weight_sink(node, node.outputs[0])});
       case NodeKind::kInputGradient: {
-        const char* const names[] = {"esp_input_gradient", "esp_pointwise_input_gradient",
-                                     "esp_depthwise_input_gradient"};
-        return text + call(names[static_cast<int>(kernel.form)],
+        const std::string add = has_second ? "1" : "0";
+        if (kernel.form == ConvForm::kDepthwise) {
+          return text + call("esp_depthwise_input_gradient",
+                             {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
+                              f32(node.outputs[0]), add, f32(node.scratch)});
+        }
+        return text + call(kernel.form == ConvForm::kPointwise ? "esp_pointwise_input_gradient"
+                                                               : "esp_input_gradient",
                            {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
-                            f32(node.outputs[0]), has_second ? "1" : "0"});
+                            f32(node.outputs[0]), add});
       }
       case NodeKind::kDepthwiseBackward:
         return text + call("esp_depthwise_backward",
@@ -813,6 +843,8 @@ The classifier, and
                         {"model", {{"name", graph_.name}, {"sha256", graph_.sha256}}},
                         {"plan_sha256", sha256_hex(plan_text_)},
                         {"target", options_.target == Target::kRv32imf ? "rv32imf" : "host"},
+                        {"kernels", options_.blocked ? "blocked" : "plain"},
+                        {"dot_product", options_.dot_product},
                         {"sram_bytes", program_.sram_bytes().count},
                         {"arena_bytes", program_.arena_bytes().count},
                         {"arena_lower_bound", program_.placement.lower_bound},

@@ -208,9 +208,12 @@ void Engine::run(const Node& node, int label) {
       if (choice.form == ConvForm::kDepthwise) {
         esp_depthwise_forward(conv, int8(node.inputs[0]), &w, &q, int8(node.outputs[0]),
                               mask(node.outputs[1]), int8(node.scratch));
+      } else if (choice.form == ConvForm::kPointwise) {
+        esp_pointwise_forward(conv, int8(node.inputs[0]), &w, &q, int8(node.outputs[0]),
+                              mask(node.outputs[1]));
       } else {
-        (choice.form == ConvForm::kPointwise ? esp_pointwise_forward : esp_conv_forward)(
-            conv, int8(node.inputs[0]), &w, &q, int8(node.outputs[0]), mask(node.outputs[1]));
+        esp_conv_forward(conv, int8(node.inputs[0]), &w, &q, int8(node.outputs[0]),
+                         mask(node.outputs[1]), int8(node.scratch));
       }
       break;
     }
@@ -289,10 +292,13 @@ void Engine::run(const Node& node, int label) {
     case NodeKind::kInputGradient: {
       const esp_weights w = weights(node.op);
       const std::int32_t add = node.inputs[1] >= 0 ? 1 : 0;
-      const auto kernel = choice.form == ConvForm::kDepthwise   ? esp_depthwise_input_gradient
-                          : choice.form == ConvForm::kPointwise ? esp_pointwise_input_gradient
-                                                                : esp_input_gradient;
-      kernel(conv, f32(node.inputs[0]), &w, f32(node.outputs[0]), add);
+      if (choice.form == ConvForm::kDepthwise) {
+        esp_depthwise_input_gradient(conv, f32(node.inputs[0]), &w, f32(node.outputs[0]), add,
+                                     f32(node.scratch));
+      } else {
+        (choice.form == ConvForm::kPointwise ? esp_pointwise_input_gradient : esp_input_gradient)(
+            conv, f32(node.inputs[0]), &w, f32(node.outputs[0]), add);
+      }
       break;
     }
     case NodeKind::kDepthwiseBackward: {

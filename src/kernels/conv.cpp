@@ -132,12 +132,51 @@ bool ConvGeometry::direct_depthwise() const {
 
 std::size_t ConvScratch::bytes() const {
   return (patches.capacity() + columns.capacity() + gradient.capacity()) * sizeof(float) +
-         acc.capacity() * sizeof(std::int32_t);
+         acc.capacity() * sizeof(std::int32_t) + bytes_in.capacity();
 }
+
+namespace {
+
+int quads_of(int products) { return (products + kQuad - 1) / kQuad; }
+
+// Weights as the int8 kernels read them.
+void pack_int8(const ConvGeometry& g, std::span<const float> weights,
+               AlignedVector<std::int8_t>& packed, AlignedVector<std::int32_t>& sums) {
+  packed.clear();
+  sums.clear();
+  const bool fits = std::all_of(weights.begin(), weights.end(),
+                                [](float w) { return w >= -128.0F && w <= 127.0F; });
+  const int fan_in = g.fan_in();
+  if (!fits || fan_in > kMaxInt8Products || (g.groups > 1 && !g.direct_depthwise())) return;
+  const auto width = static_cast<std::ptrdiff_t>(g.direct_depthwise() ? kLanes : kPanel);
+  const std::ptrdiff_t quads =
+      g.direct_depthwise() ? g.window.kernel_h * quads_of(g.window.kernel_w) : quads_of(fan_in);
+  const std::ptrdiff_t panel = width * kQuad * quads;
+  packed.assign(static_cast<std::size_t>((g.out_stride + width - 1) / width * panel), 0);
+  sums.assign(static_cast<std::size_t>((g.out_stride + width - 1) / width * width), 0);
+  for (int c = 0; c < g.out.channels; ++c) {
+    std::int8_t* column = packed.data() + c / width * panel + c % width * kQuad;
+    const float* source = weights.data() + std::ptrdiff_t{c} * fan_in;
+    std::int32_t sum = 0;
+    for (int k = 0; k < fan_in; ++k) {
+      // Filter rows of a depthwise convolution start at a group of kQuad each.
+      const std::ptrdiff_t row = g.direct_depthwise() ? k / g.window.kernel_w : 0;
+      const std::ptrdiff_t in_row = g.direct_depthwise() ? k % g.window.kernel_w : k;
+      const std::ptrdiff_t quad = row * quads_of(g.window.kernel_w) + in_row / kQuad;
+      const auto w = static_cast<std::int8_t>(source[k]);
+      column[quad * width * kQuad + in_row % kQuad] = w;
+      sum += w;
+    }
+    sums[static_cast<std::size_t>(c)] = sum;
+  }
+}
+
+}  // namespace
 
 void PackedWeights::pack(const ConvGeometry& g, std::span<const float> weights,
                          bool with_input_gradient) {
   const int fan_in = g.fan_in();
+  pack_int8(g, weights, int8_forward, int8_sums);
   if (g.direct_depthwise()) {
     forward.assign(static_cast<std::size_t>(g.taps() * g.out_stride), 0.0F);
     for (int c = 0; c < g.out.channels; ++c) {
@@ -186,10 +225,92 @@ Requantization make_requantization(const ir::Graph& graph, const ir::Op& op) {
   return q;
 }
 
+namespace {
+
+// The forward pass in int8 from end to end.
+void int8_forward(const KernelTable& table, const ConvGeometry& g, int samples,
+                  const std::int8_t* x, int zero_point, const PackedWeights& weights,
+                  const Requantization& requantization, std::int8_t* y, std::uint8_t* mask,
+                  ConvScratch& scratch) {
+  constexpr int kBias = 128;  // makes an int8 unsigned
+  const int out_pixels = static_cast<int>(g.out.pixels());
+  const std::ptrdiff_t in_size = g.in.pixels() * g.in_stride;
+  const std::ptrdiff_t out_size = std::ptrdiff_t{out_pixels} * g.out_stride;
+  RequantizeArgs requantize = requantize_args(requantization);
+  requantize.channels = g.out_stride;
+  requantize.out_row = g.out_stride;
+  const auto place = [&](std::ptrdiff_t at) {
+    requantize.out = y + at;
+    requantize.mask = mask == nullptr ? nullptr : mask + at;
+  };
+
+  if (g.direct_depthwise()) {
+    Int8DepthwiseArgs args;
+    args.shape = depthwise_args(g);
+    args.weights = weights.int8_forward.data();
+    args.sums = weights.int8_sums.data();
+    args.zero = zero_point + kBias;
+    args.scratch = at_least(scratch.bytes_in, args.scratch_bytes());
+    for (int s = 0; s < samples; ++s) {
+      args.x = x + s * in_size;
+      place(s * out_size);
+      args.requantize = requantize;
+      table.depthwise_int8(args);
+    }
+    return;
+  }
+
+  // Direct GEMMs see all samples as one long map; others go sample by sample.
+  const bool direct = g.direct_gemm();
+  const int maps = direct ? 1 : samples;
+  const int rows_per_map = direct ? out_pixels * samples : out_pixels;
+  Int8GemmArgs gemm;
+  gemm.quads = quads_of(g.fan_in());
+  gemm.a_row = direct ? g.in_stride : std::ptrdiff_t{gemm.quads} * kQuad;
+  gemm.b = weights.int8_forward.data();
+  gemm.sums = weights.int8_sums.data();
+  gemm.zero = zero_point + kBias;
+  PatchArgs patch;
+  patch.in_height = g.in.height;
+  patch.in_width = g.in.width;
+  patch.out_width = g.out.width;
+  patch.kernel_h = g.window.kernel_h;
+  patch.kernel_w = g.window.kernel_w;
+  patch.stride_h = g.window.stride_h;
+  patch.stride_w = g.window.stride_w;
+  patch.pad_top = g.window.pad_top;
+  patch.pad_left = g.window.pad_left;
+  patch.channels = g.in.channels;
+  patch.in_stride = g.in_stride;
+  patch.padding = static_cast<std::uint8_t>(gemm.zero);
+  patch.out_row = gemm.a_row;
+  patch.out = at_least(scratch.bytes_in,
+                       static_cast<std::size_t>(kTileRows) * static_cast<std::size_t>(gemm.a_row));
+  gemm.a = patch.out;
+  for (int map = 0; map < maps; ++map) {
+    patch.x = x + map * in_size;
+    for (int first = 0; first < rows_per_map; first += kTileRows) {
+      patch.first = first;
+      patch.rows = std::min(kTileRows, rows_per_map - first);
+      table.gather_patches(patch);
+      requantize.rows = patch.rows;
+      place(map * out_size + std::ptrdiff_t{first} * g.out_stride);
+      gemm.requantize = requantize;
+      table.gemm_int8(gemm);
+    }
+  }
+}
+
+}  // namespace
+
 void conv_forward(const ConvGeometry& g, int samples, const std::int8_t* x, int zero_point,
                   const PackedWeights& weights, const Requantization& requantization,
                   std::int8_t* y, std::uint8_t* mask, ConvScratch& scratch) {
   const KernelTable& table = kernels();
+  if (table.gemm_int8 != nullptr && !weights.int8_forward.empty()) {
+    int8_forward(table, g, samples, x, zero_point, weights, requantization, y, mask, scratch);
+    return;
+  }
   RequantizeArgs requantize = requantize_args(requantization);
   requantize.channels = g.out_stride;
   requantize.out_row = g.out_stride;

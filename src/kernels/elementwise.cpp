@@ -2,11 +2,19 @@
 
 #include <algorithm>
 
+#include "espalier/kernels/simd.hpp"
+
 namespace espalier::kernels {
 namespace {
 
 std::ptrdiff_t in_size(const MapGeometry& g) { return g.in.pixels() * g.in_stride; }
 std::ptrdiff_t out_size(const MapGeometry& g) { return g.out.pixels() * g.out_stride; }
+
+// Input and output are the same array of vectors. Padding channels are computed like the others:
+// they never reach a result, and their gradients are 0.
+bool padded_alike(const MapGeometry& g) {
+  return g.in_stride == g.out_stride && g.in_stride % kLanes == 0;
+}
 
 // The part of a pooling window that lies inside the input.
 struct Extent {
@@ -78,6 +86,24 @@ ElementwiseParams make_elementwise(const ir::Graph& graph, const ir::Op& op) {
 
 void add_forward(const ElementwiseParams& params, const MapGeometry& g, int samples,
                  const std::int8_t* a, const std::int8_t* b, std::int8_t* y, std::uint8_t* mask) {
+  if (padded_alike(g)) {
+    RescaleArgs args;
+    args.count = static_cast<std::size_t>(out_size(g)) * static_cast<std::size_t>(samples);
+    args.a = a;
+    args.b = b;
+    args.multiplier_a = params.fixed.multiplier_a;
+    args.multiplier_b = params.fixed.multiplier_b;
+    args.shift = params.fixed.shift;
+    args.zero_a = params.zero_a;
+    args.zero_b = params.zero_b;
+    args.zero_out = params.zero_out;
+    args.low = params.low;
+    args.high = params.high;
+    args.out = y;
+    args.mask = mask;
+    kernels().rescale(args);
+    return;
+  }
   const std::int64_t multiplier_a = params.fixed.multiplier_a;
   const std::int64_t multiplier_b = params.fixed.multiplier_b;
   const int shift = params.fixed.shift;
@@ -99,6 +125,12 @@ void add_forward(const ElementwiseParams& params, const MapGeometry& g, int samp
 
 void add_backward(float factor, const MapGeometry& g, int samples, const float* dy,
                   const std::uint8_t* mask, float* dx, bool accumulate) {
+  if (padded_alike(g)) {
+    kernels().mask_factor(dy, mask, factor,
+                          static_cast<std::size_t>(out_size(g)) * static_cast<std::size_t>(samples),
+                          dx, accumulate);
+    return;
+  }
   const std::int64_t pixels = g.out.pixels() * samples;
   for (std::int64_t p = 0; p < pixels; ++p) {
     for (int c = 0; c < g.out.channels; ++c) {

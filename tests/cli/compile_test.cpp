@@ -153,7 +153,7 @@ TEST_F(CompileTest, TrainsInDeviceNumerics) {
   Json again = report(train + Arguments{"--jobs", "2", "--cache-limit", "1"});
   again["images_per_second"] = one["images_per_second"];
   EXPECT_EQ(again, one);
-  const Json rounded = report(train + Arguments{"--rounding", "stochastic", "--accumulate", "4"});
+  const Json rounded = report(train + Arguments{"--rounding", "nearest", "--accumulate", "4"});
   EXPECT_NE(rounded["test_loss"], one["test_loss"]);
   EXPECT_EQ(run(train + Arguments{"--no-qas"}).exit_code, 2);
   EXPECT_EQ(run({"train", "model.onnx", "--plan", "plan.json", "--train", "idx:a,b", "--test",

@@ -31,6 +31,8 @@ struct Variant {
   int accumulate = 1;
   bool stochastic = false;
   compiler::PassSet passes = compiler::kAllPasses;
+  bool blocked = false;
+  bool dot_product = false;
 };
 
 compiler::Program compiled(const ir::Graph& graph, const plan::UpdatePlan& plan,
@@ -85,6 +87,8 @@ void expect_same_training(const ir::Graph& graph, const plan::UpdatePlan& plan,
   const compiler::Program program = compiled(graph, plan, variant);
   EmitOptions options;
   options.stochastic = variant.stochastic;
+  options.blocked = variant.blocked;
+  options.dot_product = variant.dot_product;
   options.seed = 77;
   const EmittedProgram emitted(emit(program, plan, options), identifier(graph.name), flags);
   engine::Engine engine(program, {variant.stochastic, 77});
@@ -113,6 +117,8 @@ Variant variant_of(int seed) {
   Variant variant;
   variant.accumulate = seed % 3 == 0 ? 3 : 1;
   variant.stochastic = seed % 2 == 0;
+  variant.blocked = seed % 4 != 1;
+  variant.dot_product = seed % 4 == 3;
   if (seed % 5 == 0) variant.passes = static_cast<compiler::PassSet>(seed * 7);
   return variant;
 }
@@ -164,6 +170,18 @@ TEST(Emit, EmbeddedDefaultTrainsAsTheEngineDoes) {
 }
 
 // 200 samples at the optimisation levels where a compiler would fuse or reorder, if it could.
+// The engine runs the plain kernels; the blocked ones must give the same bits, here in every kind
+// of plan and with the sanitizers looking on at what they read.
+TEST(Emit, BlockedKernelsTrainAsPlainOnesDo) {
+  const ir::Graph graph = embedded();
+  Rng rng{9, 0};
+  Variant blocked;
+  blocked.blocked = true;
+  expect_same_training(graph, plan::full(graph), blocked, 10, 0.5F, "-O2");
+  blocked.dot_product = true;
+  expect_same_training(graph, testing::random_plan(graph, rng), blocked, 10, 0.5F, "-O2");
+}
+
 TEST(Emit, PublishedPlanOfMcunetTrainsAsTheEngineDoes) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   const ir::Graph graph = load(shared / "models/mcunet-5fps.onnx", 10);
@@ -240,12 +258,14 @@ TEST(Emit, SectionsHaveThePromisedSizes) {
 
 // A program of the emitted C alone that trains on seeded samples, built with sanitizers.
 void expect_clean_under_sanitizers(const ir::Graph& graph, const plan::UpdatePlan& plan,
-                                   int samples) {
+                                   int samples, bool blocked) {
+  EmitOptions options;
+  options.blocked = blocked;
   const compiler::Program program = compiled(graph, plan, {});
   const std::string name = identifier(graph.name);
   const TemporaryFolder folder;
   const std::filesystem::path sources = folder.path() / "c";
-  ASSERT_TRUE(write_folder(sources, emit(program, plan, {}), false).ok());
+  ASSERT_TRUE(write_folder(sources, emit(program, plan, options), false).ok());
   std::ofstream(sources / "main.c")
       << fmt::format(R"(#include <stdio.h>
 #include "{0}.h"
@@ -278,13 +298,14 @@ int main(void) {{
 
 TEST(Emit, EmbeddedDefaultIsCleanUnderSanitizers) {
   const ir::Graph graph = embedded();
-  expect_clean_under_sanitizers(graph, plan::full(graph), 5);
+  expect_clean_under_sanitizers(graph, plan::full(graph), 5, false);
+  expect_clean_under_sanitizers(graph, plan::full(graph), 5, true);
 }
 
 TEST(Emit, McunetIsCleanUnderSanitizers) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   const ir::Graph graph = load(shared / "models/mcunet-5fps.onnx", 10);
-  expect_clean_under_sanitizers(graph, published_100k(graph), 2);
+  expect_clean_under_sanitizers(graph, published_100k(graph), 2, true);
 }
 
 // ---- The folder --------------------------------------------------------------------------------

@@ -10,7 +10,9 @@
 namespace espalier::hw::dv {
 
 // What ctest shows as the parameter of a case.
-void PrintTo(const FloatOperation& operation, std::ostream* out) { *out << operation.name; }
+std::ostream& operator<<(std::ostream& out, const FloatOperation& operation) {
+  return out << operation.name;
+}
 
 namespace {
 

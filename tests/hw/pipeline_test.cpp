@@ -33,7 +33,7 @@ struct PipelineCase {
   std::uint64_t cycles;    // that they take together
 };
 
-void PrintTo(const PipelineCase& row, std::ostream* out) { *out << row.name; }
+std::ostream& operator<<(std::ostream& out, const PipelineCase& row) { return out << row.name; }
 
 class Pipeline : public ::testing::TestWithParam<PipelineCase> {};
 
@@ -89,6 +89,14 @@ INSTANTIATE_TEST_SUITE_P(
         PipelineCase{"Csr", {dv::csrrs(4, 0x340, 0), dv::add(4, 4, 4)}, 2, 2},
         PipelineCase{"Fence", {dv::kFence, dv::kNop}, 2, 2},
         PipelineCase{"FenceI", {dv::kFenceI, dv::kNop}, 2, 3},
+        PipelineCase{"Trap",
+                     {dv::auipc(4, 0), dv::addi(4, 4, 16), dv::csrrw(0, 0x305, 4), dv::kEcall},
+                     4,
+                     5},
+        PipelineCase{
+            "Mret", {dv::auipc(4, 0), dv::addi(4, 4, 16), dv::csrrw(0, 0x341, 4), dv::kMret}, 4, 5},
+        PipelineCase{"Wfi", {dv::kWfi, dv::kNop}, 2, 2},
+        PipelineCase{"ConvertThenUse", {dv::encode_r(0x68, 0, 2, 0, 4, 0x53), fadd(5, 4, 4)}, 2, 2},
         PipelineCase{"FmaIndependent",
                      {fma(4, 1, 1, 1), fma(5, 1, 1, 1), fma(6, 1, 1, 1), fma(7, 1, 1, 1)},
                      4,

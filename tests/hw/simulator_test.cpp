@@ -92,7 +92,7 @@ struct FaultCase {
   std::uint32_t value;
 };
 
-void PrintTo(const FaultCase& fault, std::ostream* out) { *out << fault.name; }
+std::ostream& operator<<(std::ostream& out, const FaultCase& fault) { return out << fault.name; }
 
 constexpr std::uint32_t kInstruction = 0xffff'fff0;  // value: the instruction itself
 constexpr std::uint32_t kPc = 0xffff'fff1;           // value: its address

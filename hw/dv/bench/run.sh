@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints cycles per multiply-accumulate of the kernels, cycles per instruction of small programs, and
-# the speed of the simulation.
+# Prints cycles per multiply-accumulate of the kernels, cycles per instruction of small programs,
+# and the speed of the simulation.
 #
 #   hw/dv/bench/run.sh [BUILD_DIR]      the folder that holds espalier-sim; default build/hw
 set -euo pipefail

@@ -23,6 +23,8 @@ enum class Target : std::uint8_t {
 
 struct EmitOptions {
   Target target = Target::kHost;
+  bool blocked = false;      ///< kernels blocked for registers instead of the plain ones; same bits
+  bool dot_product = false;  ///< blocked kernels also use pm4adda.b, four int8 products at once
   float learning_rate = 0.1F;  ///< for a batch of 256; the device steps by 1/256 of it a sample
   bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
   std::uint32_t seed = 0;      ///< of stochastic rounding, after reset

@@ -42,6 +42,10 @@ class PackedWeights {
 
   AlignedVector<float> forward;         ///< panels of [fan_in][out] per group, or depthwise taps
   AlignedVector<float> input_gradient;  ///< panels of [out][fan_in] per group
+  /// The same for the int8 kernels; empty when a weight does not fit or the convolution is none of
+  /// theirs.
+  AlignedVector<std::int8_t> int8_forward;
+  AlignedVector<std::int32_t> int8_sums;  ///< sum of the weights of each output channel
 };
 
 /// Per-channel requantisation, padded to the output's channel stride.
@@ -65,6 +69,7 @@ struct ConvScratch {
   AlignedVector<float> columns;
   AlignedVector<float> gradient;
   AlignedVector<std::int32_t> acc;
+  AlignedVector<std::uint8_t> bytes_in;  ///< biased activations of the int8 kernels
   [[nodiscard]] std::size_t bytes() const;
 };
 

@@ -57,6 +57,24 @@ struct RequantizeArgs {
   std::ptrdiff_t out_row = 0;
 };
 
+/// p = round(((a - zero_a) * multiplier_a + (b - zero_b) * multiplier_b) / 2^shift) + zero_out,
+/// y = clamp(p).
+struct RescaleArgs {
+  std::size_t count = 0;  ///< multiple of kLanes
+  const std::int8_t* a = nullptr;
+  const std::int8_t* b = nullptr;  ///< null without a second operand
+  std::int32_t multiplier_a = 0;
+  std::int32_t multiplier_b = 0;
+  int shift = 31;
+  int zero_a = 0;
+  int zero_b = 0;
+  int zero_out = 0;
+  int low = -128;
+  int high = 127;
+  std::int8_t* out = nullptr;
+  std::uint8_t* mask = nullptr;  ///< 1 where low <= p <= high; null when not wanted
+};
+
 /// One sample of a depthwise convolution on maps of `stride` channels (multiple of kLanes).
 struct DepthwiseArgs {
   int in_height = 0, in_width = 0, out_height = 0, out_width = 0;
@@ -69,6 +87,62 @@ struct DepthwiseArgs {
   float* dx = nullptr;             ///< input gradient
   bool accumulate = false;         ///< add to dx instead of overwriting it
   float* dw = nullptr;             ///< weight gradient [kernel_h][kernel_w][channels], added to
+};
+
+/// Products of an accumulator of the int8 kernels, at most: its magnitude stays below 2^29.
+inline constexpr int kMaxInt8Products = 16384;
+/// Products that one instruction of the int8 kernels sums up.
+inline constexpr int kQuad = 4;
+
+/// Rows of bytes for gemm_int8: patches of one map, or with a 1x1 window the map itself.
+/// Row r holds, for each tap in (ky, kx) order, the channels of the input pixel under it as
+/// x + 128, and `padding` where the tap lies outside.
+struct PatchArgs {
+  int in_height = 0, in_width = 0, out_width = 0;
+  int kernel_h = 0, kernel_w = 0, stride_h = 1, stride_w = 1, pad_top = 0, pad_left = 0;
+  int channels = 0;
+  std::ptrdiff_t in_stride = 0;  ///< bytes between two pixels
+  const std::int8_t* x = nullptr;
+  std::uint8_t padding = 0;  ///< zero point + 128
+  int first = 0;             ///< output pixels [first, first + rows)
+  int rows = 0;
+  std::uint8_t* out = nullptr;
+  std::ptrdiff_t out_row = 0;  ///< bytes between two rows; content behind the taps is unspecified
+};
+
+/// int8 in, int8 out: accumulators sum_k (a - zero) * b stay in registers and are requantised
+/// there.
+struct Int8GemmArgs {
+  RequantizeArgs requantize;        ///< rows, channels and everything behind; acc is not read
+  const std::uint8_t* a = nullptr;  ///< rows of x + 128, quads * kQuad bytes are read
+  std::ptrdiff_t a_row = 0;
+  int quads = 0;                       ///< products of an output / kQuad, rounded up
+  const std::int8_t* b = nullptr;      ///< [panel][quad][kPanel][kQuad], zeros behind the last
+  const std::int32_t* sums = nullptr;  ///< sum_k b, by output channel, padded like b
+  int zero = 0;                        ///< zero point of x, plus 128
+};
+
+/// One sample of a depthwise convolution, int8 in and out.
+struct Int8DepthwiseArgs {
+  DepthwiseArgs shape;                   ///< its geometry; pointers are not read
+  RequantizeArgs requantize;             ///< as in Int8GemmArgs; out and mask of the whole sample
+  const std::int8_t* x = nullptr;        ///< [in_height][in_width][channels]
+  const std::int8_t* weights = nullptr;  ///< [channel / 16][kernel_h][quads of a row][16][kQuad]
+  const std::int32_t* sums = nullptr;
+  int zero = 0;
+  std::uint8_t* scratch = nullptr;  ///< scratch_bytes(), on a cache line
+
+  /// Weights of a filter row / kQuad, rounded up.
+  [[nodiscard]] int quads() const { return (shape.kernel_w + kQuad - 1) / kQuad; }
+  /// Groups of kQuad neighbouring pixels that one input row is unrolled to.
+  [[nodiscard]] int groups() const {
+    return (shape.out_width - 1) * shape.stride_w + (quads() - 1) * kQuad + 1;
+  }
+  [[nodiscard]] std::size_t scratch_bytes() const {
+    constexpr std::size_t kGroupBytes = std::size_t{kLanes} * kQuad;
+    return kGroupBytes * static_cast<std::size_t>(groups()) *
+           static_cast<std::size_t>(shape.kernel_h + 1);
+  }
 };
 
 /// One implementation of every vector kernel.
@@ -87,10 +161,20 @@ struct KernelTable {
   /// g[row][c] = mask ? g[row][c] * scale[c] : 0, and sum[c] += over rows of g, when sum is given.
   void (*mask_scale)(float* g, const std::uint8_t* mask, const float* scale, int rows, int channels,
                      float* sum);
+  /// dx[i] (+)= mask[i] ? dy[i] * factor : 0; count is a multiple of kLanes.
+  void (*mask_factor)(const float* dy, const std::uint8_t* mask, float factor, std::size_t count,
+                      float* dx, bool accumulate);
+  void (*rescale)(const RescaleArgs&);
+
+  // The int8 forward pass, null where dot products in float are as fast. It has the bits of
+  // widen, gemm_integer and requantize, for weights in -128..127 and kMaxInt8Products at most.
+  void (*gather_patches)(const PatchArgs&);
+  void (*gemm_int8)(const Int8GemmArgs&);
+  void (*depthwise_int8)(const Int8DepthwiseArgs&);
 };
 
 /// The fastest implementation this machine runs. The environment variable ESPALIER_ISA
-/// (`portable`, `avx2`, `avx512`) picks a slower one.
+/// (`portable`, `avx2`, `avx512`, `avx512vnni`) picks a slower one.
 const KernelTable& kernels();
 
 /// Replaces what kernels() returns, for tests that compare implementations.
@@ -98,7 +182,7 @@ void use_kernels(const KernelTable& table);
 
 /// All implementations that this machine runs, portable first.
 struct KernelTables {
-  const KernelTable* tables[3] = {};
+  const KernelTable* tables[4] = {};
   int count = 0;
 };
 KernelTables all_kernels();

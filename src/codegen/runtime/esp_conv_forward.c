@@ -1,11 +1,13 @@
 #include "espalier_runtime.h"
 
-/* Any convolution. */
+/* Any convolution. `patches` is for the blocked form. */
 ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_weights* w,
-                                 const esp_requantization* q, int8_t* y, uint8_t* mask) {
+                                 const esp_requantization* q, int8_t* y, uint8_t* mask,
+                                 int8_t* patches) {
   const int32_t per_group = d->in_c / d->groups, out_per_group = d->out_c / d->groups;
   const int32_t taps = d->kernel_h * d->kernel_w;
   int32_t oy, ox, o, ky, kx, c, i = 0;
+  (void)patches;
   for (oy = 0; oy < d->out_h; ++oy) {
     for (ox = 0; ox < d->out_w; ++ox) {
       for (o = 0; o < d->out_c; ++o, ++i) {

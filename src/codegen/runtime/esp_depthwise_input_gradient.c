@@ -1,10 +1,13 @@
 #include "espalier_runtime.h"
 
-/* dL/dx of a depthwise convolution, over the taps in order; stored or added. */
+/* dL/dx of a depthwise convolution, over the taps in order; stored or added.
+ * `plane` is for the blocked form. */
 ESP_KERNEL void esp_depthwise_input_gradient(const esp_conv* d, const float* g,
-                                             const esp_weights* w, float* dx, int32_t add) {
+                                             const esp_weights* w, float* dx, int32_t add,
+                                             float* plane) {
   const int32_t taps = d->kernel_h * d->kernel_w, channels = d->in_c;
   int32_t c, iy, ix, ky, kx, next = 0;
+  (void)plane;
   for (c = 0; c < channels; ++c) {
     const int8_t* weights = w->full + c * taps;
     if (next < w->count && w->channels[next] == c) weights = w->trained + next++ * taps;
@@ -18,8 +21,7 @@ ESP_KERNEL void esp_depthwise_input_gradient(const esp_conv* d, const float* g,
           for (kx = 0; kx < d->kernel_w; ++kx) {
             const int32_t x = ix + d->pad_left - kx, ox = x / d->stride_w;
             if (x < 0 || ox * d->stride_w != x || ox >= d->out_w) continue;
-            sum += g[(oy * d->out_w + ox) * channels + c] *
-                   (float)weights[ky * d->kernel_w + kx];
+            sum += g[(oy * d->out_w + ox) * channels + c] * (float)weights[ky * d->kernel_w + kx];
           }
         }
         *out = add ? *out + sum : sum;

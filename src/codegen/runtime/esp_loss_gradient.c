@@ -49,8 +49,8 @@ static inline float esp_log(float x) {
 }
 
 /* Cross entropy of the softmax and its gradient with respect to the logits: the probabilities, and
- * for the label minus the sum of the others', which near 1 is exact where p - 1 would not be. Logits
- * that are not numbers give a loss that is none either and no gradient. */
+ * for the label minus the sum of the others', which near 1 is exact where p - 1 would not be.
+ * Logits that are not numbers give a loss that is none either and no gradient. */
 ESP_KERNEL void esp_loss_gradient(int32_t classes, const float* logits, int32_t label,
                                   float* gradient, float* loss) {
   float best = logits[0], sum = 0.0f, others = 0.0f;

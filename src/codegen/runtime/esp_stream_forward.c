@@ -3,10 +3,9 @@
 /* A 1x1 convolution of stride 1 and the depthwise convolution behind it, row by row: of the map
  * between the two only the last kernel_h rows exist, in `rows` of kernel_h * width * channels. */
 ESP_KERNEL void esp_stream_forward(const esp_conv* d1, const int8_t* x, const esp_weights* w1,
-                                   const esp_requantization* q1, uint8_t* mask1,
-                                   const esp_conv* d2, const esp_weights* w2,
-                                   const esp_requantization* q2, int8_t* y, uint8_t* mask2,
-                                   int8_t* rows) {
+                                   const esp_requantization* q1, uint8_t* mask1, const esp_conv* d2,
+                                   const esp_weights* w2, const esp_requantization* q2, int8_t* y,
+                                   uint8_t* mask2, int8_t* rows) {
   const int32_t channels = d1->out_c, row = d1->out_w * channels;
   const int32_t taps = d2->kernel_h * d2->kernel_w;
   int32_t oy, ox, o, c, p, ky, kx, made = 0, i = 0;
@@ -28,10 +27,10 @@ ESP_KERNEL void esp_stream_forward(const esp_conv* d1, const int8_t* x, const es
               acc += (pixel[w1->channels[c]] - d1->in_zero) * weights[c];
             }
           }
-          *out++ = esp_clamp(
-              esp_requantize(esp_saturating_add(acc, q1->bias[o]), q1->multiplier[o], q1->shift[o],
-                             d1->out_zero),
-              d1->low, d1->high, mask1, (made * d1->out_w + p) * channels + o, d1->mask_bits);
+          *out++ = esp_clamp(esp_requantize(esp_saturating_add(acc, q1->bias[o]), q1->multiplier[o],
+                                            q1->shift[o], d1->out_zero),
+                             d1->low, d1->high, mask1, (made * d1->out_w + p) * channels + o,
+                             d1->mask_bits);
         }
       }
     }

@@ -18,14 +18,14 @@ void esp_apply_weights(const esp_conv* d, const int16_t* channels, int32_t count
 void esp_average_pool_forward(const esp_pool* d, const int8_t* x, int8_t* y);
 void esp_bias_gradient(int32_t pixels, int32_t channels, const float* g, const esp_bias_sink* sink);
 void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_weights* w,
-                      const esp_requantization* q, int8_t* y, uint8_t* mask);
+                      const esp_requantization* q, int8_t* y, uint8_t* mask, int8_t* patches);
 void esp_depthwise_backward(const esp_conv* d, float* g, const esp_weights* w, const int8_t* x,
                             const int16_t* channels, int32_t count, const esp_weight_sink* sink,
                             float* plane);
 void esp_depthwise_forward(const esp_conv* d, const int8_t* x, const esp_weights* w,
                            const esp_requantization* q, int8_t* y, uint8_t* mask, int8_t* plane);
 void esp_depthwise_input_gradient(const esp_conv* d, const float* g, const esp_weights* w,
-                                  float* dx, int32_t add);
+                                  float* dx, int32_t add, float* plane);
 void esp_depthwise_weight_gradient(const esp_conv* d, const float* g, const int8_t* x,
                                    const int16_t* channels, int32_t count,
                                    const esp_weight_sink* sink);

@@ -99,11 +99,17 @@ static inline int32_t esp_saturating_add(int32_t a, int32_t b) {
 static inline int32_t esp_requantize(int32_t value, int32_t multiplier, int32_t shift,
                                      int32_t zero) {
   int64_t y = (int64_t)value * multiplier;
-  y = (y + ((int64_t)1 << (shift - 1))) >> shift;
-  y += zero;
+  if (shift > 32) {
+    /* the rounding bit lies in the upper word, and the lower one cannot carry into it */
+    return (((int32_t)(y >> 32) + (1 << (shift - 33))) >> (shift - 32)) + zero;
+  }
+  y = ((y + ((int64_t)1 << (shift - 1))) >> shift) + zero;
   /* far outside int8 either way; only what the clamp needs is kept */
   return y > 32767 ? 32767 : y < -32768 ? -32768 : (int32_t)y;
 }
+
+/* Bytes that blocked kernels may read behind a padded plane. */
+#define ESP_PLANE_SLACK 8
 
 /* Extent of a padded plane: what the windows reach, and room for the whole input. */
 static inline int32_t esp_plane_extent(int32_t in, int32_t pad, int32_t out, int32_t stride,
@@ -158,8 +164,8 @@ static inline int32_t esp_round_step(float step, const esp_sgd* sgd, uint32_t ke
   return truncated - ((float)truncated > shifted);
 }
 
-static inline int8_t esp_step_weight(int8_t weight, float gradient, float scale,
-                                     const esp_sgd* sgd, uint32_t key) {
+static inline int8_t esp_step_weight(int8_t weight, float gradient, float scale, const esp_sgd* sgd,
+                                     uint32_t key) {
   const int32_t w = weight - esp_round_step(gradient * scale * sgd->rate, sgd, key);
   return (int8_t)(w > 127 ? 127 : w < -127 ? -127 : w);
 }

@@ -37,4 +37,5 @@ inline void add_integer(std::int32_t* p, Vec v) {
 #include "requantize_scalar.inc"
 #define ESPALIER_KERNELS_NAME "avx2"
 #define ESPALIER_KERNELS_TABLE kAvx2Kernels
+#define ESPALIER_KERNELS_INT8 nullptr, nullptr, nullptr
 #include "kernels.inc"

@@ -10,6 +10,7 @@ extern const KernelTable kPortableKernels;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
+extern const KernelTable kAvx512VnniKernels;
 #endif
 
 KernelTables all_kernels() {
@@ -22,6 +23,7 @@ KernelTables all_kernels() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       all.tables[all.count++] = &kAvx512Kernels;
+      if (__builtin_cpu_supports("avx512vnni")) all.tables[all.count++] = &kAvx512VnniKernels;
     }
   }
 #endif

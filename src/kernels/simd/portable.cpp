@@ -60,4 +60,5 @@ inline void add_integer(std::int32_t* p, const Vec& v) {
 #include "requantize_scalar.inc"
 #define ESPALIER_KERNELS_NAME "portable"
 #define ESPALIER_KERNELS_TABLE kPortableKernels
+#define ESPALIER_KERNELS_INT8 nullptr, nullptr, nullptr
 #include "kernels.inc"
