@@ -9,7 +9,7 @@ function(espalier_embed_sources output header namespace function)
     get_filename_component(name ${file} NAME)
     get_filename_component(folder ${file} DIRECTORY)
     get_filename_component(folder ${folder} NAME)
-    if(folder STREQUAL blocked)  # the other form of a file of the same name
+    if(folder STREQUAL "blocked")  # the other form of a file of the same name
       set(name blocked/${name})
     endif()
     file(READ ${file} text)

@@ -237,6 +237,9 @@ int main(int argc, char** argv) {
                  "Write a JSON report to this file, with cycles per function");
   app.add_flag("--profile", options.config.profile, "Report cycles per function");
   app.add_flag("--quiet", options.quiet, "Report only how the program ended");
+  app.add_flag_callback(
+      "--nested-traps", [&] { options.config.stop_on_nested_trap = false; },
+      "Go on after a trap inside a trap handler");
   app.add_option("--mem-base", options.config.sram_base, "Base of the read-write memory");
   app.add_option("--sram-size,--mem-size", options.config.sram_size,
                  "Bytes of the read-write memory");

@@ -63,18 +63,22 @@ Workspace::Workspace(const Session& session) : slot_of_tensor_(session.slot_of_t
     allocate(graph.ops[i].output);
     if (session.active_op_[i]) masks_[i].resize(network.elements(graph.ops[i].output) * kChunk);
   }
-  for (const std::size_t size : session.slot_size_) {
-    gradient_slots_.emplace_back(size * kChunk, 0.0F);
+  for (const Session::GradientSlot& slot : session.slots_) {
+    gradient_slots_.emplace_back(slot.size * (slot.chunk ? kChunk : 1), 0.0F);
+  }
+  for (std::size_t id = 0; id < graph.tensors.size(); ++id) {
+    gradient_step_.push_back(
+        session.chunk_tensor_[id] ? network.elements(static_cast<ir::TensorId>(id)) : 0);
   }
   features_.assign(static_cast<std::size_t>(session.feature_stride()) * kChunk, 0.0F);
   feature_gradient_.assign(features_.size(), 0.0F);
   logits_.assign(static_cast<std::size_t>(session.logit_stride()) * kChunk, 0.0F);
 }
 
-float* Workspace::gradient(ir::TensorId tensor) {
-  return gradient_slots_[static_cast<std::size_t>(
-                             slot_of_tensor_[static_cast<std::size_t>(tensor)])]
-      .data();
+float* Workspace::gradient(ir::TensorId tensor, int first) {
+  const auto id = static_cast<std::size_t>(tensor);
+  return gradient_slots_[static_cast<std::size_t>(slot_of_tensor_[id])].data() +
+         gradient_step_[id] * static_cast<std::size_t>(first);
 }
 
 std::size_t Workspace::bytes() const {
@@ -132,33 +136,63 @@ Session::Session(const Network& network, const plan::UpdatePlan& plan, ir::Head 
     active_op_[i] = active;
     active_tensor_[static_cast<std::size_t>(graph.ops[i].output)] = active;
   }
+  split_ = find_split();
   plan_gradient_slots();
   pack_head();
 }
 
+// The first ops work on large maps. Taken sample by sample, each op finds what the one before it
+// wrote still in the cache, and gradients need room for one sample only. The order of sums is the
+// same while the rows of a sample are whole blocks of kGemmDepth.
+int Session::find_split() const {
+  constexpr std::int64_t kLargeMap = 256;  // pixels
+  static_assert(kLargeMap >= kernels::kGemmDepth);
+  const ir::Graph& graph = network_->graph();
+  auto op = static_cast<std::size_t>(cut_);
+  for (; op < graph.ops.size(); ++op) {
+    const std::int64_t pixels = graph.tensor(graph.ops[op].output).shape.pixels();
+    if (pixels < kLargeMap || pixels % kernels::kGemmDepth != 0) break;
+  }
+  return static_cast<int>(op);
+}
+
 // Gradients live from their last consumer's backward step to their producer's: first fit over
-// reusable slots, in backward order.
+// reusable slots, in backward order. What only ops before the split read has a slot of one sample;
+// what crosses the split is kept for the whole chunk until the last sample is done.
 void Session::plan_gradient_slots() {
   const ir::Graph& graph = network_->graph();
   slot_of_tensor_.assign(graph.tensors.size(), -1);
-  std::vector<int> free_slots;
+  chunk_tensor_.assign(graph.tensors.size(), false);
+  chunk_tensor_[static_cast<std::size_t>(graph.features)] = true;
+  for (auto op = static_cast<std::size_t>(split_); op < graph.ops.size(); ++op) {
+    chunk_tensor_[static_cast<std::size_t>(graph.ops[op].output)] = true;
+    for (const ir::TensorId id : graph.ops[op].inputs) {
+      chunk_tensor_[static_cast<std::size_t>(id)] = true;
+    }
+  }
+  std::vector<int> free_slots[2];  // of one sample, of the chunk
   const auto acquire = [&](ir::TensorId id) {
     int& slot = slot_of_tensor_[static_cast<std::size_t>(id)];
     if (slot >= 0 || !active_tensor_[static_cast<std::size_t>(id)]) return;
-    if (free_slots.empty()) {
-      free_slots.push_back(static_cast<int>(slot_size_.size()));
-      slot_size_.push_back(0);
+    const bool chunk = chunk_tensor_[static_cast<std::size_t>(id)];
+    std::vector<int>& available = free_slots[chunk ? 1 : 0];
+    if (available.empty()) {
+      available.push_back(static_cast<int>(slots_.size()));
+      slots_.push_back({0, chunk});
     }
-    slot = free_slots.back();
-    free_slots.pop_back();
-    std::size_t& size = slot_size_[static_cast<std::size_t>(slot)];
+    slot = available.back();
+    available.pop_back();
+    std::size_t& size = slots_[static_cast<std::size_t>(slot)].size;
     size = std::max(size, network_->elements(id));
   };
   acquire(graph.features);
   for (std::size_t i = graph.ops.size(); i-- > 0;) {
     if (!active_op_[i]) continue;
     for (const ir::TensorId id : graph.ops[i].inputs) acquire(id);
-    free_slots.push_back(slot_of_tensor_[static_cast<std::size_t>(graph.ops[i].output)]);
+    const auto output = static_cast<std::size_t>(graph.ops[i].output);
+    const bool chunk = chunk_tensor_[output];
+    if (chunk && static_cast<int>(i) < split_) continue;  // other samples are still to come
+    free_slots[chunk ? 1 : 0].push_back(slot_of_tensor_[output]);
   }
 }
 
@@ -203,14 +237,23 @@ struct Session::ForwardStep {
   const Session& session;
   std::size_t op;
   Workspace& workspace;
+  int first;  // sample
   int samples;
   bool masks;
   const ir::Op& node = session.network_->graph().ops[op];
   const PreparedOp& prepared = session.network_->ops()[op];
-  const std::int8_t* x = workspace.activation(node.inputs[0]);
-  std::int8_t* y = workspace.activation(node.output);
-  std::uint8_t* mask =
-      masks && session.active_op_[op] ? workspace.mask(static_cast<int>(op)) : nullptr;
+  const std::int8_t* x = activation(node.inputs[0]);
+  std::int8_t* y = activation(node.output);
+  std::uint8_t* mask = masks && session.active_op_[op]
+                           ? workspace.mask(static_cast<int>(op)) + offset(node.output)
+                           : nullptr;
+
+  [[nodiscard]] std::size_t offset(ir::TensorId id) const {
+    return session.network_->elements(id) * static_cast<std::size_t>(first);
+  }
+  [[nodiscard]] std::int8_t* activation(ir::TensorId id) const {
+    return workspace.activation(id) + offset(id);
+  }
 
   void operator()(const ir::Conv2D&) const {
     const int zero = session.network_->graph().tensor(node.inputs[0]).quantization.zero_point;
@@ -218,8 +261,8 @@ struct Session::ForwardStep {
                           session.requantization(op), y, mask, workspace.scratch_);
   }
   void operator()(const ir::Add&) const {
-    kernels::add_forward(prepared.elementwise, prepared.map, samples, x,
-                         workspace.activation(node.inputs[1]), y, mask);
+    kernels::add_forward(prepared.elementwise, prepared.map, samples, x, activation(node.inputs[1]),
+                         y, mask);
   }
   void operator()(const ir::Rescale&) const {
     kernels::add_forward(prepared.elementwise, prepared.map, samples, x, nullptr, y, mask);
@@ -233,9 +276,16 @@ struct Session::ForwardStep {
 };
 
 void Session::forward_ops(Workspace& workspace, int samples, int end, bool masks) const {
-  for (auto op = static_cast<std::size_t>(cut_); op < static_cast<std::size_t>(end); ++op) {
-    std::visit(ForwardStep{*this, op, workspace, samples, masks}, network_->graph().ops[op].params);
-  }
+  const auto run = [&](int begin, int stop, int first, int count) {
+    for (int op = begin; op < stop; ++op) {
+      const auto position = static_cast<std::size_t>(op);
+      std::visit(ForwardStep{*this, position, workspace, first, count, masks},
+                 network_->graph().ops[position].params);
+    }
+  };
+  const int split = std::min(split_, end);
+  for (int sample = 0; sample < samples; ++sample) run(cut_, split, sample, 1);
+  run(split, end, 0, samples);
 }
 
 void Session::forward(Workspace& workspace, int samples, bool masks) const {
@@ -297,6 +347,7 @@ struct Session::BackwardStep {
   const Session& session;
   std::size_t op;
   Workspace& workspace;
+  int first;  // sample
   int samples;
   Gradients& gradients;
   BackwardObserver* observer;
@@ -304,9 +355,16 @@ struct Session::BackwardStep {
   const ir::Op& node = graph.ops[op];
   const PreparedOp& prepared = session.network_->ops()[op];
   ir::TensorId x = node.inputs[0];
-  float* dy = workspace.gradient(node.output);
-  const std::uint8_t* mask = workspace.mask(static_cast<int>(op));
+  float* dy = workspace.gradient(node.output, first);
+  const std::uint8_t* mask = workspace.mask(static_cast<int>(op)) + offset(node.output);
 
+  [[nodiscard]] std::size_t offset(ir::TensorId id) const {
+    return session.network_->elements(id) * static_cast<std::size_t>(first);
+  }
+  [[nodiscard]] const std::int8_t* activation(ir::TensorId id) const {
+    return workspace.activation(id) + offset(id);
+  }
+  [[nodiscard]] float* gradient(ir::TensorId id) const { return workspace.gradient(id, first); }
   [[nodiscard]] bool wanted(ir::TensorId id) const {
     return session.active_tensor_[static_cast<std::size_t>(id)];
   }
@@ -330,15 +388,15 @@ struct Session::BackwardStep {
                          static_cast<int>(prepared.geometry.out.pixels()) * samples,
                          prepared.geometry.out_stride,
                          trained != nullptr && trained->bias ? sums.bias.data() : nullptr);
-    if (observer != nullptr) observer->after(static_cast<int>(op), dy);
+    if (observer != nullptr) observer->after(static_cast<int>(op), first, samples, dy);
     if (trained != nullptr && trained->weights) {
-      kernels::conv_backward_weights(
-          prepared.geometry, trained->layout, samples, workspace.activation(x),
-          graph.tensor(x).quantization.zero_point, dy, sums.weights.data(), workspace.scratch_);
+      kernels::conv_backward_weights(prepared.geometry, trained->layout, samples, activation(x),
+                                     graph.tensor(x).quantization.zero_point, dy,
+                                     sums.weights.data(), workspace.scratch_);
     }
     if (wanted(x)) {
-      kernels::conv_backward_input(prepared.geometry, samples, dy, session.weights(op),
-                                   workspace.gradient(x), accumulate(x), workspace.scratch_);
+      kernels::conv_backward_input(prepared.geometry, samples, dy, session.weights(op), gradient(x),
+                                   accumulate(x), workspace.scratch_);
     }
   }
   void rescaling() const {
@@ -347,7 +405,7 @@ struct Session::BackwardStep {
       const ir::TensorId id = node.inputs[i];
       if (!wanted(id)) continue;
       const bool second_use = i == 1 && node.inputs[0] == id;
-      kernels::add_backward(factors[i], prepared.map, samples, dy, mask, workspace.gradient(id),
+      kernels::add_backward(factors[i], prepared.map, samples, dy, mask, gradient(id),
                             second_use || accumulate(id));
     }
   }
@@ -360,8 +418,8 @@ struct Session::BackwardStep {
   }
   void operator()(const ir::MaxPool& pool) const {
     if (!wanted(x)) return;
-    kernels::max_pool_backward(pool, prepared.map, samples, workspace.activation(x), dy,
-                               workspace.gradient(x), accumulate(x));
+    kernels::max_pool_backward(pool, prepared.map, samples, activation(x), dy, gradient(x),
+                               accumulate(x));
   }
 };
 
@@ -413,7 +471,7 @@ void Session::backward(Workspace& workspace, std::span<const int> labels, int ba
   kernels().gemm(input, false);
   const ir::Tensor& features = graph.tensor(graph.features);
   const int stride = network_->stride(graph.features);
-  float* dq = workspace.gradient(graph.features);
+  float* dq = workspace.gradient(graph.features, 0);
   for (int s = 0; s < samples; ++s) {
     const float* row = workspace.feature_gradient_.data() + std::ptrdiff_t{s} * feature_stride();
     for (std::int64_t p = 0; p < features.shape.pixels(); ++p, dq += stride) {
@@ -424,11 +482,16 @@ void Session::backward(Workspace& workspace, std::span<const int> labels, int ba
       }
     }
   }
-  for (std::size_t op = graph.ops.size(); op-- > static_cast<std::size_t>(cut_);) {
-    if (!active_op_[op]) continue;
-    std::visit(BackwardStep{*this, op, workspace, samples, gradients, observer},
-               graph.ops[op].params);
-  }
+  const auto run = [&](int begin, int stop, int first, int count) {
+    for (int op = stop; op-- > begin;) {
+      const auto position = static_cast<std::size_t>(op);
+      if (!active_op_[position]) continue;
+      std::visit(BackwardStep{*this, position, workspace, first, count, gradients, observer},
+                 graph.ops[position].params);
+    }
+  };
+  run(split_, static_cast<int>(graph.ops.size()), 0, samples);
+  for (int sample = 0; sample < samples; ++sample) run(cut_, split_, sample, 1);
 }
 
 // ---- Session: gradients and update -----------------------------------------------------------

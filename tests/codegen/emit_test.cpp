@@ -332,6 +332,18 @@ TEST(Emit, HoldsOnlyTheKernelsInUse) {
   EXPECT_THAT(kernels, ::testing::Not(::testing::HasSubstr("esp_input_gradient(")));
 }
 
+TEST(Emit, BlockedKernelsAreTheBlockedOnes) {
+  const ir::Graph graph = testing::small_network(1);
+  const plan::UpdatePlan plan = plan::full(graph);
+  const compiler::Program program = compiled(graph, plan, {});
+  EmitOptions options;
+  options.blocked = true;
+  const std::string blocked = emit(program, plan, options).at("random_kernels.h");
+  EXPECT_THAT(blocked, ::testing::HasSubstr("esp_matrix_product("));
+  EXPECT_THAT(emit(program, plan, {}).at("random_kernels.h"),
+              ::testing::Not(::testing::HasSubstr("esp_matrix_product(")));
+}
+
 TEST(WriteFolder, RefusesAFolderThatIsNotEmpty) {
   const TemporaryFolder folder;
   const std::filesystem::path target = folder.path() / "out";

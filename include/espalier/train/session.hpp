@@ -58,9 +58,9 @@ class Workspace {
   }
   /// Masks of an op's outputs; empty for ops that no gradient passes.
   std::uint8_t* mask(int op) { return masks_[static_cast<std::size_t>(op)].data(); }
-  /// dL/dy of a tensor: valid from the backward step of its last consumer to that of its producer,
-  /// which turns it into dL/dy * mask * factor in place.
-  float* gradient(ir::TensorId tensor);
+  /// dL/dy of a tensor from sample `first` on: valid from the backward step of its last consumer to
+  /// that of its producer, which turns it into dL/dy * mask * factor in place.
+  float* gradient(ir::TensorId tensor, int first);
   [[nodiscard]] std::size_t bytes() const;
 
  private:
@@ -69,17 +69,19 @@ class Workspace {
   std::vector<kernels::AlignedVector<std::uint8_t>> masks_;
   std::vector<kernels::AlignedVector<float>> gradient_slots_;
   std::vector<int> slot_of_tensor_;
+  std::vector<std::size_t> gradient_step_;  // by tensor: elements between two samples, or 0
   kernels::AlignedVector<float> features_;
   kernels::AlignedVector<float> logits_;
   kernels::AlignedVector<float> feature_gradient_;
   kernels::ConvScratch scratch_;
 };
 
-/// Called after the backward step of each op, with dL/dy * mask * factor of convolutions.
+/// Called after the backward step of each convolution with dL/dy * mask * factor of the chunk's
+/// samples [first, first + samples).
 class BackwardObserver {
  public:
   virtual ~BackwardObserver() = default;
-  virtual void after(int op, const float* gradient) = 0;
+  virtual void after(int op, int first, int samples, const float* gradient) = 0;
 };
 
 class Session {
@@ -149,6 +151,13 @@ class Session {
   struct ForwardStep;
   struct BackwardStep;
 
+  // Sizes of a slot of gradients, in floats: of one sample, and whether it holds the whole chunk.
+  struct GradientSlot {
+    std::size_t size = 0;
+    bool chunk = false;
+  };
+
+  [[nodiscard]] int find_split() const;
   void plan_gradient_slots();
   void pack_head();
   void refresh(std::size_t op);
@@ -160,9 +169,11 @@ class Session {
   std::vector<bool> active_op_;                    // the gradient passes this op
   std::vector<bool> active_tensor_;                // the gradient reaches this tensor
   std::vector<int> slot_of_tensor_;                // -1 without gradient
-  std::vector<std::size_t> slot_size_;             // floats per sample
-  kernels::AlignedVector<float> head_weights_;     // [classes][padded features]
-  kernels::AlignedVector<float> head_forward_;     // panels of [features][classes]
+  std::vector<GradientSlot> slots_;
+  std::vector<bool> chunk_tensor_;  // its gradient is kept for the whole chunk
+  int split_ = 0;  // ops [cut_, split_) run sample by sample, the others chunk by chunk
+  kernels::AlignedVector<float> head_weights_;  // [classes][padded features]
+  kernels::AlignedVector<float> head_forward_;  // panels of [features][classes]
 };
 
 }  // namespace espalier::train
