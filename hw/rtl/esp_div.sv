@@ -29,6 +29,7 @@ module esp_div (
   assign done_o = busy_q & (steps_q == '0);
 
   always_comb begin
+    // Temporaries of the gated block; they have defaults so that none becomes a latch.
     logic [32:0] partial;
     logic [31:0] divisor;
     logic        fits;

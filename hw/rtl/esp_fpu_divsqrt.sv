@@ -48,6 +48,7 @@ module esp_fpu_divsqrt (
   assign done_o = busy_q & (steps_q == '0);
 
   always_comb begin
+    // Temporaries of the gated block; they have defaults so that none becomes a latch.
     logic [4:0]  a_shift;
     logic [4:0]  b_shift;
     logic [23:0] a_norm;

@@ -53,6 +53,7 @@ module esp_fpu_fma (
 
   // Stage 1.
   always_comb begin
+    // Temporaries of the gated block; they have defaults so that none becomes a latch.
     logic [31:0] x;
     logic [31:0] y;
     logic [31:0] z;
@@ -161,6 +162,7 @@ module esp_fpu_fma (
   assign special_result_o = special_result_q;
 
   always_comb begin
+    // Temporaries of the gated block; they have defaults so that none becomes a latch.
     logic [63:0] product;
     logic [63:0] addend;
     logic [9:0]  distance;
@@ -174,11 +176,10 @@ module esp_fpu_fma (
       product = {3'b0, product_q, 13'b0};
       addend = {4'b0, addend_q, 36'b0};
       distance = product_exponent_q - {2'b0, addend_exponent_q};
-      // A zero has no exponent and must not push the other operand out.
+      // A zero product has no exponent and must not push the addend out. A zero addend has the
+      // smallest one; a product below that becomes subnormal anyway.
       if (product_q == '0) begin
         exponent_o = {2'b0, addend_exponent_q};
-      end else if (addend_q == '0) begin
-        exponent_o = product_exponent_q;
       end else if (distance[9]) begin
         exponent_o = {2'b0, addend_exponent_q};
         product = esp_pkg::shift_right_sticky(product, -distance);

@@ -20,6 +20,7 @@ module esp_fpu_misc (
   endfunction
 
   always_comb begin
+    // Temporaries of the gated block; they have defaults so that none becomes a latch.
     logic        a_first;
     logic        nan;
     logic        equal;

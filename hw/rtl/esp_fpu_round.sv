@@ -15,6 +15,7 @@ module esp_fpu_round (
 );
 
   always_comb begin
+    // Temporaries of the gated block; they have defaults so that none becomes a latch.
     logic [5:0]  zeros;
     logic [9:0]  normal_exponent;
     logic [63:0] norm;
@@ -48,8 +49,7 @@ module esp_fpu_round (
       end else if (sum_i == '0) begin
         result_o = {sign_i, 31'b0};
       end else begin
-
-        // The leading one goes to bit 62; two leading zeros mean no change of weight at bit 59 + 2.
+        // The leading one goes to bit 62 and then weighs 2^(normal_exponent - 127).
         zeros = esp_pkg::leading_zeros64(sum_i);
         normal_exponent = exponent_i + 10'd4 - {4'b0, zeros};
         tiny = $signed(normal_exponent) < 10'sd1;

@@ -11,6 +11,7 @@ module esp_mul (
 );
 
   always_comb begin
+    // Temporaries of the gated block; they have defaults so that none becomes a latch.
     logic        a_sign;
     logic        b_sign;
     logic [63:0] product;

@@ -34,8 +34,8 @@ std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
                    plane_extent(in.height, w.pad_top, out.height, w.stride_h, w.kernel_h) +
                kPlaneSlack;
       }
-      // The windows of two outputs.
-      return conv->groups == 1 && !is_pointwise(forward, node.op) ? 2 * taps * in.channels : 0;
+      // The windows of four outputs.
+      return conv->groups == 1 && !is_pointwise(forward, node.op) ? 4 * taps * in.channels : 0;
     case NodeKind::kStreamForward:
       return std::int64_t{w.kernel_h} * in.width * in.channels + w.kernel_h * plane_width +
              kPlaneSlack;

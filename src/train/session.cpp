@@ -413,8 +413,7 @@ struct Session::BackwardStep {
   void operator()(const ir::Rescale&) const { rescaling(); }
   void operator()(const ir::AveragePool& pool) const {
     if (!wanted(x)) return;
-    kernels::average_pool_backward(pool, prepared.map, samples, dy, workspace.gradient(x),
-                                   accumulate(x));
+    kernels::average_pool_backward(pool, prepared.map, samples, dy, gradient(x), accumulate(x));
   }
   void operator()(const ir::MaxPool& pool) const {
     if (!wanted(x)) return;
@@ -585,10 +584,10 @@ bool Session::update(const Gradients& gradients, float learning_rate, bool qas) 
 void Session::refresh(std::size_t op) {
   Trained& trained = *trained_[op];
   if (trained.weights) {
-    std::vector<float> rounded(trained.master_weights.size());
-    std::transform(trained.master_weights.begin(), trained.master_weights.end(), rounded.begin(),
-                   round_half_even);
-    trained.packed.pack(network_->ops()[op].geometry, rounded, true);
+    trained.rounded_weights.resize(trained.master_weights.size());
+    std::transform(trained.master_weights.begin(), trained.master_weights.end(),
+                   trained.rounded_weights.begin(), round_half_even);
+    trained.packed.pack(network_->ops()[op].geometry, trained.rounded_weights, true);
   }
   for (std::size_t c = 0; c < trained.master_bias.size(); ++c) {
     trained.requantization.bias[c] = round_to_int32(trained.master_bias[c]);

@@ -1,6 +1,7 @@
 #include "espalier/train/trainer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <numeric>
 #include <span>
@@ -25,11 +26,20 @@ std::span<const std::uint32_t> chunk_of(std::span<const std::uint32_t> indices, 
   return indices.subspan(first, std::min<std::size_t>(kChunk, indices.size() - first));
 }
 
-std::vector<int> labels_of(const SampleStore& store, std::span<const std::uint32_t> indices) {
-  std::vector<int> labels;
-  for (const std::uint32_t i : indices) labels.push_back(store.label(i));
-  return labels;
-}
+// Labels of one chunk, without memory of their own on the heap: steps allocate nothing.
+class ChunkLabels {
+ public:
+  ChunkLabels(const SampleStore& store, std::span<const std::uint32_t> indices)
+      : size_(indices.size()) {
+    std::transform(indices.begin(), indices.end(), labels_.begin(),
+                   [&](std::uint32_t i) { return store.label(i); });
+  }
+  [[nodiscard]] std::span<const int> span() const { return std::span(labels_).first(size_); }
+
+ private:
+  std::array<int, kChunk> labels_{};
+  std::size_t size_;
+};
 
 // Gradients of one batch: partial sums chunk by chunk, added in the order of the chunks. Threads
 // work on a wave of chunks at a time, which bounds the memory of partial sums whatever the batch.
@@ -55,8 +65,8 @@ class BatchGradients {
         store.load(indices, *workspace);
         session_.forward(*workspace, static_cast<int>(indices.size()), true);
         Session::clear(partials_[i]);
-        session_.backward(*workspace, labels_of(store, indices), static_cast<int>(batch.size()),
-                          partials_[i]);
+        session_.backward(*workspace, ChunkLabels(store, indices).span(),
+                          static_cast<int>(batch.size()), partials_[i]);
       });
       for (std::size_t i = 0; i < wave; ++i) Session::add(total_, partials_[i]);
     }
@@ -85,7 +95,7 @@ Evaluation evaluate_with(const Session& session, const SampleStore& store, int j
     const std::span<const std::uint32_t> indices = chunk_of(order, chunk);
     store.load(indices, *workspace);
     session.forward(*workspace, static_cast<int>(indices.size()), false);
-    scores[chunk] = session.score(*workspace, labels_of(store, indices));
+    scores[chunk] = session.score(*workspace, ChunkLabels(store, indices).span());
   });
   Score total;
   for (const Score& score : scores) {

@@ -215,6 +215,68 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ConvKernels,
                                   std::get<1>(case_info.param).name;
                          });
 
+// Every combination of factor and bias that requantisation treats in a way of its own: channels
+// that saturate, factors from far below the smallest to above 1, and weights that do not fit int8.
+TEST(Kernels, ForwardAgreesForExtremeChannels) {
+  const KernelTable& usual = kernels();
+  const KernelTables all = all_kernels();
+  const Shape shapes[] = {{"pointwise", {5, 5, 20}, 64, window(1, 1, 0), 1},
+                          {"depthwise", {7, 6, 64}, 64, window(3, 1, 1), 64},
+                          {"stem", {9, 9, 3}, 64, window(3, 2, 1), 1}};
+  for (const Shape& shape : shapes) {
+    GraphBuilder builder(9, shape.in);
+    const ir::TensorId y =
+        builder.conv(builder.input(), shape.out_channels, shape.window, shape.groups);
+    ir::Graph graph = builder.finish(y, 2);
+    ir::Op& op = graph.ops[0];
+    auto& conv = std::get<ir::Conv2D>(op.params);
+    const float ratio =
+        graph.tensor(op.inputs[0]).quantization.scale / graph.tensor(op.output).quantization.scale;
+    const std::int32_t biases[] = {INT32_MIN, INT32_MAX, 0, 1 << 30, -(1 << 30), 77};
+    // Some vectors of 16 channels hold one kind of factor, the last all of them.
+    const double factors[] = {1e-3, 1e-9, 0.6, 3.0, 1e-12};
+    for (std::size_t c = 0; c < conv.bias.size(); ++c) {
+      conv.bias[c] = c < 16 ? static_cast<std::int32_t>(c) * 100 - 800 : biases[c % 6];
+      conv.weight_scales[c] = static_cast<float>(factors[c < 48 ? c / 16 : c % 5] / ratio);
+    }
+    const ir::Shape out = graph.tensor(y).shape;
+    const ConvGeometry geometry{
+        shape.in, out, padded(shape.in.channels), padded(out.channels), shape.window, shape.groups};
+    Rng rng{13};
+    const auto x = testing::random_int8(rng, static_cast<std::size_t>(shape.in.elements()));
+    const auto wide_x = widen_stride(std::vector<std::vector<std::int8_t>>{x}, shape.in.channels,
+                                     geometry.in_stride);
+    const reference::Forward expected = reference::forward(graph, op, std::span(&x, 1));
+    const Requantization requantization = make_requantization(graph, op);
+    const int zero = graph.tensor(op.inputs[0]).quantization.zero_point;
+    for (const bool large : {false, true}) {
+      std::vector<float> weights(conv.weights.begin(), conv.weights.end());
+      if (large) weights[5] = 300.0F;
+      PackedWeights packed;
+      packed.pack(geometry, weights, false);
+      EXPECT_EQ(packed.int8_forward.empty(), large);
+      AlignedVector<std::int8_t> first;
+      for (int i = 0; i < all.count; ++i) {
+        use_kernels(*all.tables[i]);
+        AlignedVector<std::int8_t> result(static_cast<std::size_t>(out.pixels()) *
+                                          static_cast<std::size_t>(geometry.out_stride));
+        AlignedVector<std::uint8_t> mask(result.size());
+        ConvScratch scratch;
+        conv_forward(geometry, 1, wide_x.data(), zero, packed, requantization, result.data(),
+                     mask.data(), scratch);
+        if (i == 0) first = result;
+        EXPECT_EQ(result, first) << shape.name << ' ' << all.tables[i]->name;
+        if (large) continue;
+        for (std::size_t k = 0; k < expected.output.size(); ++k) {
+          ASSERT_EQ(result[k], expected.output[k]) << shape.name << ' ' << all.tables[i]->name;
+          ASSERT_EQ(mask[k], expected.mask[k]) << shape.name << ' ' << all.tables[i]->name;
+        }
+      }
+    }
+  }
+  use_kernels(usual);
+}
+
 // All variants give the same bits, also where sums do not fit a float exactly, and those bits are
 // close to a product in double by Eigen.
 TEST(Kernels, VariantsAgreeToTheBit) {

@@ -140,7 +140,8 @@ class Session {
     bool bias = false;
     bool weights = false;
     kernels::WeightGradientLayout layout;
-    std::vector<float> master_weights;  // OHWI
+    std::vector<float> master_weights;   // OHWI
+    std::vector<float> rounded_weights;  // those, as the forward pass uses them
     std::vector<float> master_bias;
     kernels::PackedWeights packed;
     kernels::Requantization requantization;

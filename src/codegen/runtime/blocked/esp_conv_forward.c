@@ -2,8 +2,8 @@
 #include "espalier_runtime.h"
 
 /* Copies the window of one output, padding as the zero point. */
-static inline void esp_patch(const esp_conv* d, const int8_t* x, int32_t oy, int32_t ox,
-                             int8_t* patch) {
+ESP_INLINE void esp_patch(const esp_conv* d, const int8_t* x, int32_t oy, int32_t ox,
+                          int8_t* patch) {
   int32_t ky, kx, c;
   for (ky = 0; ky < d->kernel_h; ++ky) {
     const int32_t iy = oy * d->stride_h - d->pad_top + ky;
@@ -44,8 +44,8 @@ static inline int32_t esp_conv_one(const esp_conv* d, const int8_t* x, const esp
   return acc;
 }
 
-/* Any convolution. Dense ones go by way of the windows of two outputs in `patches`, which holds
- * 2 * kernel_h * kernel_w * in_c. */
+/* Any convolution. Dense ones go by way of the windows of four outputs in `patches`, which holds
+ * 4 * kernel_h * kernel_w * in_c. */
 ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_weights* w,
                                  const esp_requantization* q, int8_t* y, uint8_t* mask,
                                  int8_t* patches) {
@@ -54,11 +54,13 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
   for (oy = 0; oy < d->out_h; ++oy) {
     for (ox = 0; ox < d->out_w; ++ox) {
       if (d->groups == 1 && !w->count) {
-        const int32_t pixels = d->out_w - ox > 1 ? 2 : 1;
-        esp_patch(d, x, oy, ox, patches);
-        if (pixels > 1) esp_patch(d, x, oy, ++ox, patches + depth);
+        int32_t pixels = 0;
+        for (; pixels < 4 && ox + pixels < d->out_w; ++pixels) {
+          esp_patch(d, x, oy, ox + pixels, patches + pixels * depth);
+        }
         esp_matrix_product(d, patches, pixels, depth, w, q, y + i, mask, i);
         i += pixels * d->out_c;
+        ox += pixels - 1;
         continue;
       }
       for (o = 0; o < d->out_c; ++o, ++i) {

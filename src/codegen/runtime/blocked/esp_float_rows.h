@@ -3,19 +3,21 @@
 
 #include "espalier_runtime.h"
 
-#define ESP_FLOAT_TAP(k)   \
-  do {                     \
-    const float wv = w[k]; \
-    a0 += r[-(k)] * wv;    \
-    a1 += r[1 - (k)] * wv; \
-    a2 += r[2 - (k)] * wv; \
-    a3 += r[3 - (k)] * wv; \
+#define ESP_FLOAT_TAP(k)                                                                       \
+  do {                                                                                         \
+    const float wv = w[k];                                                                     \
+    float t0 = r[-(k)] * wv, t1 = r[1 - (k)] * wv, t2 = r[2 - (k)] * wv, t3 = r[3 - (k)] * wv; \
+    ESP_TOGETHER(t0, t1, t2, t3);                                                              \
+    a0 += t0;                                                                                  \
+    a1 += t1;                                                                                  \
+    a2 += t2;                                                                                  \
+    a3 += t3;                                                                                  \
   } while (0)
 
 /* Four neighbouring inputs' gradients of a depthwise convolution of stride 1: taps in order, r the
  * padded row that tap (0, 0) of the first of them meets, earlier rows further down. */
-static inline void esp_four_gradients(const float* r, int32_t width, const float* w,
-                                      int32_t kernel_h, int32_t kernel_w, float out[4]) {
+ESP_INLINE void esp_four_gradients(const float* r, int32_t width, const float* w, int32_t kernel_h,
+                                   int32_t kernel_w, float out[4]) {
   float a0 = 0.0f, a1 = 0.0f, a2 = 0.0f, a3 = 0.0f;
   int32_t ky, kx;
   for (ky = 0; ky < kernel_h; ++ky, r -= width, w += kernel_w) {

@@ -13,7 +13,7 @@ typedef struct {
   const int8_t *w0, *w1, *w2, *w3;
 } esp_rows;
 
-static inline esp_rows esp_rows_of(const int8_t* weights, int32_t stride, int32_t outputs) {
+ESP_INLINE esp_rows esp_rows_of(const int8_t* weights, int32_t stride, int32_t outputs) {
   esp_rows rows;
   rows.w0 = weights;
   rows.w1 = outputs > 1 ? rows.w0 + stride : rows.w0;
@@ -24,7 +24,7 @@ static inline esp_rows esp_rows_of(const int8_t* weights, int32_t stride, int32_
 
 #ifdef ESP_DOT4
 /* acc + the products of four int8 with four int8. */
-static inline int32_t esp_dot4(int32_t acc, uint32_t a, uint32_t b) {
+ESP_INLINE int32_t esp_dot4(int32_t acc, uint32_t a, uint32_t b) {
 #ifdef __riscv
   __asm__(".insn r OP_32, 5, 0x46, %0, %1, %2" : "+r"(acc) : "r"(a), "r"(b));
   return acc;
@@ -36,7 +36,7 @@ static inline int32_t esp_dot4(int32_t acc, uint32_t a, uint32_t b) {
 }
 
 /* Four int8 that lie on a word boundary. */
-static inline uint32_t esp_word(const int8_t* p) {
+ESP_INLINE uint32_t esp_word(const int8_t* p) {
   uint32_t word;
   memcpy(&word, __builtin_assume_aligned(p, 4), sizeof word);
   return word;
@@ -44,8 +44,8 @@ static inline uint32_t esp_word(const int8_t* p) {
 #endif
 
 /* acc += rows times the pixels at xa and xb, over `depth` elements. */
-static inline void esp_accumulate(esp_block* acc, const int8_t* xa, const int8_t* xb, esp_rows rows,
-                                  int32_t depth) {
+ESP_INLINE void esp_accumulate(esp_block* acc, const int8_t* xa, const int8_t* xb, esp_rows rows,
+                               int32_t depth) {
   const int8_t *w0 = rows.w0, *w1 = rows.w1, *w2 = rows.w2, *w3 = rows.w3;
   int32_t a0 = acc->a0, a1 = acc->a1, a2 = acc->a2, a3 = acc->a3;
   int32_t b0 = acc->b0, b1 = acc->b1, b2 = acc->b2, b3 = acc->b3;
@@ -92,8 +92,8 @@ static inline void esp_accumulate(esp_block* acc, const int8_t* xa, const int8_t
 }
 
 /* The same with the gathered channels of partly trained weights. */
-static inline void esp_accumulate_gathered(esp_block* acc, const int8_t* xa, const int8_t* xb,
-                                           esp_rows rows, const int16_t* channels, int32_t count) {
+ESP_INLINE void esp_accumulate_gathered(esp_block* acc, const int8_t* xa, const int8_t* xb,
+                                        esp_rows rows, const int16_t* channels, int32_t count) {
   int32_t j;
   for (j = 0; j < count; ++j) {
     const int32_t c = channels[j], xav = xa[c], xbv = xb[c];
@@ -108,72 +108,92 @@ static inline void esp_accumulate_gathered(esp_block* acc, const int8_t* xa, con
   }
 }
 
-static inline int32_t esp_sum(const int8_t* values, int32_t count) {
+ESP_INLINE int32_t esp_sum(const int8_t* values, int32_t count) {
   int32_t sum = 0, i;
   for (i = 0; i < count; ++i) sum += values[i];
   return sum;
 }
 
-/* Requantisation of four neighbouring outputs, kept at hand over all pixels. */
+/* Requantisation of four neighbouring outputs, kept at hand over all pixels, for stores of outputs
+ * could change a descriptor for all the compiler knows. With all shifts beyond
+ * 32, as they are but for odd scales, rounding is a matter of the product's upper word. */
 typedef struct {
-  int32_t bias[4], multiplier[4], shift[4], count;
+  int32_t bias[4], multiplier[4], shift[4], half[4], count, upper;
+  int32_t zero, low, high, mask_bits;
 } esp_outputs;
 
-static inline esp_outputs esp_outputs_of(const esp_requantization* q, int32_t o, int32_t count) {
+ESP_INLINE esp_outputs esp_outputs_of(const esp_conv* d, const esp_requantization* q, int32_t o,
+                                      int32_t count) {
   esp_outputs outputs;
   int32_t j;
   outputs.count = count;
+  outputs.zero = d->out_zero;
+  outputs.low = d->low;
+  outputs.high = d->high;
+  outputs.mask_bits = d->mask_bits;
+  outputs.upper = 1;
   for (j = 0; j < 4; ++j) {
     const int32_t at = o + (j < count ? j : count - 1);
     outputs.bias[j] = q->bias[at];
     outputs.multiplier[j] = q->multiplier[at];
     outputs.shift[j] = q->shift[at];
+    if (q->shift[at] <= 32) outputs.upper = 0;
+  }
+  for (j = 0; j < 4; ++j) {
+    if (outputs.upper) outputs.shift[j] -= 32;
+    outputs.half[j] = outputs.upper ? 1 << (outputs.shift[j] - 1) : 0;
   }
   return outputs;
 }
 
+ESP_INLINE int32_t esp_output(const esp_outputs* q, int32_t j, int32_t acc) {
+  const int32_t zero = q->zero;
+  const int32_t sum = esp_saturating_add(acc, q->bias[j]);
+  if (q->upper) {
+    const int32_t high = (int32_t)(((int64_t)sum * q->multiplier[j]) >> 32);
+    return ((high + q->half[j]) >> q->shift[j]) + zero;
+  }
+  return esp_requantize(sum, q->multiplier[j], q->shift[j], zero);
+}
+
 /* Requantises, clamps and stores up to four neighbouring outputs, the first of which is i. */
-static inline void esp_finish(const esp_conv* d, const esp_outputs* q, int32_t a0, int32_t a1,
-                              int32_t a2, int32_t a3, int8_t* y, uint8_t* mask, int32_t i) {
-  const int32_t zero = d->out_zero, low = d->low, high = d->high;
-  int32_t v0, v1, v2, v3, c0, c1, c2, c3;
-  v0 = esp_requantize(esp_saturating_add(a0, q->bias[0]), q->multiplier[0], q->shift[0], zero);
-  v1 = esp_requantize(esp_saturating_add(a1, q->bias[1]), q->multiplier[1], q->shift[1], zero);
-  v2 = esp_requantize(esp_saturating_add(a2, q->bias[2]), q->multiplier[2], q->shift[2], zero);
-  v3 = esp_requantize(esp_saturating_add(a3, q->bias[3]), q->multiplier[3], q->shift[3], zero);
-  c0 = v0 < low ? low : v0 > high ? high : v0;
-  c1 = v1 < low ? low : v1 > high ? high : v1;
-  c2 = v2 < low ? low : v2 > high ? high : v2;
-  c3 = v3 < low ? low : v3 > high ? high : v3;
+ESP_INLINE void esp_finish(const esp_outputs* q, int32_t a0, int32_t a1, int32_t a2, int32_t a3,
+                           int8_t* y, uint8_t* mask, int32_t i) {
+  const int32_t low = q->low, high = q->high;
+  const int32_t v0 = esp_output(q, 0, a0), v1 = esp_output(q, 1, a1);
+  const int32_t v2 = esp_output(q, 2, a2), v3 = esp_output(q, 3, a3);
+  const int32_t c0 = v0 < low ? low : v0 > high ? high : v0;
+  const int32_t c1 = v1 < low ? low : v1 > high ? high : v1;
+  const int32_t c2 = v2 < low ? low : v2 > high ? high : v2;
+  const int32_t c3 = v3 < low ? low : v3 > high ? high : v3;
   y[0] = (int8_t)c0;
   if (q->count > 1) y[1] = (int8_t)c1;
   if (q->count > 2) y[2] = (int8_t)c2;
   if (q->count > 3) y[3] = (int8_t)c3;
   if (!mask) return;
-  if (d->mask_bits && q->count == 4 && !(i & 3)) {
+  if (q->mask_bits && q->count == 4 && !(i & 3)) {
     /* four bits of one byte */
     const int32_t bits = (c0 == v0) | (c1 == v1) << 1 | (c2 == v2) << 2 | (c3 == v3) << 3;
     uint8_t* byte = mask + (i >> 3);
     *byte = (uint8_t)(i & 4 ? (*byte & 0x0F) | bits << 4 : (*byte & 0xF0) | bits);
     return;
   }
-  esp_put_mask(mask, i, c0 == v0, d->mask_bits);
-  if (q->count > 1) esp_put_mask(mask, i + 1, c1 == v1, d->mask_bits);
-  if (q->count > 2) esp_put_mask(mask, i + 2, c2 == v2, d->mask_bits);
-  if (q->count > 3) esp_put_mask(mask, i + 3, c3 == v3, d->mask_bits);
+  esp_put_mask(mask, i, c0 == v0, q->mask_bits);
+  if (q->count > 1) esp_put_mask(mask, i + 1, c1 == v1, q->mask_bits);
+  if (q->count > 2) esp_put_mask(mask, i + 2, c2 == v2, q->mask_bits);
+  if (q->count > 3) esp_put_mask(mask, i + 3, c3 == v3, q->mask_bits);
 }
 
 /* A matrix product of `pixels` rows of x with the weights of a convolution, whose outputs for the
  * first pixel begin at y and at mask element i. The zero point enters as a start value. */
-static inline void esp_matrix_product(const esp_conv* d, const int8_t* x, int32_t pixels,
-                                      int32_t depth, const esp_weights* w,
-                                      const esp_requantization* q, int8_t* y, uint8_t* mask,
-                                      int32_t i) {
+ESP_INLINE void esp_matrix_product(const esp_conv* d, const int8_t* x, int32_t pixels,
+                                   int32_t depth, const esp_weights* w, const esp_requantization* q,
+                                   int8_t* y, uint8_t* mask, int32_t i) {
   const int32_t out_c = d->out_c, zero = d->in_zero;
   int32_t o, p;
   for (o = 0; o < out_c; o += 4) {
     const int32_t count = out_c - o < 4 ? out_c - o : 4;
-    const esp_outputs outputs = esp_outputs_of(q, o, count);
+    const esp_outputs outputs = esp_outputs_of(d, q, o, count);
     const esp_rows rows = esp_rows_of(w->full + o * depth, depth, count);
     const esp_rows trained =
         w->count ? esp_rows_of(w->trained + o * w->count, w->count, count) : rows;
@@ -202,10 +222,9 @@ static inline void esp_matrix_product(const esp_conv* d, const int8_t* x, int32_
       if (w->count) {
         esp_accumulate_gathered(&acc, xa, xb, trained, w->channels, w->count);
       }
-      esp_finish(d, &outputs, acc.a0, acc.a1, acc.a2, acc.a3, y + at, mask, i + at);
+      esp_finish(&outputs, acc.a0, acc.a1, acc.a2, acc.a3, y + at, mask, i + at);
       if (p + 1 < pixels) {
-        esp_finish(d, &outputs, acc.b0, acc.b1, acc.b2, acc.b3, y + at + out_c, mask,
-                   i + at + out_c);
+        esp_finish(&outputs, acc.b0, acc.b1, acc.b2, acc.b3, y + at + out_c, mask, i + at + out_c);
       }
     }
   }

@@ -1,27 +1,31 @@
 #include "espalier_runtime.h"
 
-/* One output gradient into four pixels of one input. */
-#define ESP_COLUMN(j)                \
-  do {                               \
-    const float v = (float)w##j[at]; \
-    p0##j += g0 * v;                 \
-    p1##j += g1 * v;                 \
-    p2##j += g2 * v;                 \
-    p3##j += g3 * v;                 \
+/* One weight into the sums of four pixels. */
+#define ESP_COLUMN(j)                                         \
+  do {                                                        \
+    const float v = (float)weights[j];                        \
+    float t0 = g0 * v, t1 = g1 * v, t2 = g2 * v, t3 = g3 * v; \
+    ESP_TOGETHER(t0, t1, t2, t3);                             \
+    p0##j += t0;                                              \
+    p1##j += t1;                                              \
+    p2##j += t2;                                              \
+    p3##j += t3;                                              \
   } while (0)
 
-static inline void esp_put4(float* dx, float v0, float v1, float v2, float v3, int32_t count,
-                            int32_t add) {
-  if (add) {
-    v0 += dx[0];
-    if (count > 1) v1 += dx[1];
-    if (count > 2) v2 += dx[2];
-    if (count > 3) v3 += dx[3];
-  }
-  dx[0] = v0;
-  if (count > 1) dx[1] = v1;
-  if (count > 2) dx[2] = v2;
-  if (count > 3) dx[3] = v3;
+ESP_INLINE void esp_put4(float* dx, float v0, float v1, float v2, float v3, int32_t add) {
+  dx[0] = add ? dx[0] + v0 : v0;
+  dx[1] = add ? dx[1] + v1 : v1;
+  dx[2] = add ? dx[2] + v2 : v2;
+  dx[3] = add ? dx[3] + v3 : v3;
+}
+
+/* One sum, for edges and for trained weights that lie apart. */
+ESP_INLINE void esp_put_one(const float* g, const int8_t* weights, int32_t stride, int32_t out_c,
+                            float* dx, int32_t add) {
+  float sum = 0.0f;
+  int32_t o;
+  for (o = 0; o < out_c; ++o, weights += stride) sum += g[o] * (float)*weights;
+  *dx = add ? *dx + sum : sum;
 }
 
 /* dL/dx of a 1x1 convolution of stride 1: g times the weights, over the outputs in order; stored or
@@ -32,37 +36,35 @@ ESP_KERNEL void esp_pointwise_input_gradient(const esp_conv* d, const float* g,
   int32_t p, o, c, i, j;
   for (p = 0; p < pixels; p += 4) {
     const int32_t rows = pixels - p < 4 ? pixels - p : 4;
-    for (c = 0; c < in_c; c += 4) {
-      const int32_t count = in_c - c < 4 ? in_c - c : 4;
-      /* what lies past the end repeats the last, and is not stored */
-      const float *r0 = g + p * out_c, *r1 = rows > 1 ? r0 + out_c : r0;
-      const float *r2 = rows > 2 ? r1 + out_c : r1, *r3 = rows > 3 ? r2 + out_c : r2;
-      const int8_t *w0 = w->full + c, *w1 = count > 1 ? w0 + 1 : w0;
-      const int8_t *w2 = count > 2 ? w1 + 1 : w1, *w3 = count > 3 ? w2 + 1 : w2;
+    const float* from = g + p * out_c;
+    float* to = dx + p * in_c;
+    for (c = 0; rows == 4 && c + 4 <= in_c; c += 4) {
+      const float *r0 = from, *r1 = r0 + out_c, *r2 = r1 + out_c, *r3 = r2 + out_c;
+      const int8_t* weights = w->full + c;
       float p00 = 0, p01 = 0, p02 = 0, p03 = 0, p10 = 0, p11 = 0, p12 = 0, p13 = 0;
       float p20 = 0, p21 = 0, p22 = 0, p23 = 0, p30 = 0, p31 = 0, p32 = 0, p33 = 0;
-      float* out = dx + p * in_c + c;
-      int32_t at = 0;
-      for (o = 0; o < out_c; ++o, at += in_c) {
-        const float g0 = r0[o], g1 = r1[o], g2 = r2[o], g3 = r3[o];
+      for (o = 0; o < out_c; ++o, weights += in_c) {
+        const float g0 = *r0++, g1 = *r1++, g2 = *r2++, g3 = *r3++;
         ESP_COLUMN(0);
         ESP_COLUMN(1);
         ESP_COLUMN(2);
         ESP_COLUMN(3);
       }
-      esp_put4(out, p00, p01, p02, p03, count, add);
-      if (rows > 1) esp_put4(out + in_c, p10, p11, p12, p13, count, add);
-      if (rows > 2) esp_put4(out + 2 * in_c, p20, p21, p22, p23, count, add);
-      if (rows > 3) esp_put4(out + 3 * in_c, p30, p31, p32, p33, count, add);
+      esp_put4(to + c, p00, p01, p02, p03, add);
+      esp_put4(to + c + in_c, p10, p11, p12, p13, add);
+      esp_put4(to + c + 2 * in_c, p20, p21, p22, p23, add);
+      esp_put4(to + c + 3 * in_c, p30, p31, p32, p33, add);
+    }
+    for (i = 0; i < rows; ++i) {
+      for (j = c; j < in_c; ++j) {
+        esp_put_one(from + i * out_c, w->full + j, in_c, out_c, to + i * in_c + j, add);
+      }
     }
     /* the weights of trained channels were zero above, and added nothing */
-    for (i = 0; i < rows && w->count; ++i) {
-      const float* row = g + (p + i) * out_c;
+    for (i = 0; i < rows; ++i) {
       for (j = 0; j < w->count; ++j) {
-        float sum = 0.0f;
-        for (o = 0; o < out_c; ++o) sum += row[o] * (float)w->trained[o * w->count + j];
-        c = (p + i) * in_c + w->channels[j];
-        dx[c] = add ? dx[c] + sum : sum;
+        esp_put_one(from + i * out_c, w->trained + j, w->count, out_c,
+                    to + i * in_c + w->channels[j], add);
       }
     }
   }

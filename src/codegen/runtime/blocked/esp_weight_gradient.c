@@ -1,14 +1,27 @@
 #include "espalier_runtime.h"
 
-/* One input into four outputs' sums. */
-#define ESP_INPUT(j)                         \
-  do {                                       \
-    const float v = (float)(x##j[0] - zero); \
-    s0##j += g0 * v;                         \
-    s1##j += g1 * v;                         \
-    s2##j += g2 * v;                         \
-    s3##j += g3 * v;                         \
+/* One input into the sums of four outputs. */
+#define ESP_INPUT(j)                                          \
+  do {                                                        \
+    const float v = (float)(pixel[j] - zero);                 \
+    float t0 = g0 * v, t1 = g1 * v, t2 = g2 * v, t3 = g3 * v; \
+    ESP_TOGETHER(t0, t1, t2, t3);                             \
+    s0##j += t0;                                              \
+    s1##j += t1;                                              \
+    s2##j += t2;                                              \
+    s3##j += t3;                                              \
   } while (0)
+
+/* The outputs whose windows find input `tap` inside: [first, last). */
+ESP_INLINE int32_t esp_first_inside(int32_t pad, int32_t tap, int32_t stride) {
+  return pad > tap ? (pad - tap + stride - 1) / stride : 0;
+}
+ESP_INLINE int32_t esp_end_inside(int32_t in, int32_t out, int32_t pad, int32_t tap,
+                                  int32_t stride) {
+  const int32_t reach = in - 1 + pad - tap; /* the last position, in inputs */
+  const int32_t end = reach < 0 ? 0 : reach / stride + 1;
+  return end < out ? end : out;
+}
 
 /* dL/dw of any convolution but a depthwise one: g correlated with x - zero, over the pixels in row
  * order. `x` holds `count` channels, those of `channels`, or when that is null all of them. Four
@@ -22,34 +35,40 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
   const uint32_t key = sink->sgd ? esp_tensor_key(sink->sgd, sink->tensor) : 0;
   int32_t o, t, c, k, j, oy, ox;
   for (o = 0; o < out_c;) {
-    /* up to four outputs of one group */
+    /* up to four outputs of one group; a lone one is worked on four times over */
     const int32_t left = out_per_group - o % out_per_group, outputs = left < 4 ? left : 4;
     const int32_t first = channels ? 0 : o / out_per_group * per_group;
+    const int32_t o1 = outputs > 1 ? 1 : 0, o2 = outputs > 2 ? 2 : 0, o3 = outputs > 3 ? 3 : 0;
     for (t = 0; t < taps; ++t) {
       const int32_t ky = t / d->kernel_w, kx = t - ky * d->kernel_w;
-      for (c = 0; c < width; c += 4) {
-        const int32_t inputs = width - c < 4 ? width - c : 4;
+      const int32_t y0 = esp_first_inside(d->pad_top, ky, d->stride_h);
+      const int32_t y1 = esp_end_inside(d->in_h, d->out_h, d->pad_top, ky, d->stride_h);
+      const int32_t x0 = esp_first_inside(d->pad_left, kx, d->stride_w);
+      const int32_t x1 = esp_end_inside(d->in_w, d->out_w, d->pad_left, kx, d->stride_w);
+      for (c = 0; c < width;) {
+        /* fewer than four go one at a time */
+        const int32_t inputs = width - c >= 4 ? 4 : 1;
         float s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
         float s20 = 0, s21 = 0, s22 = 0, s23 = 0, s30 = 0, s31 = 0, s32 = 0, s33 = 0;
-        for (oy = 0; oy < d->out_h; ++oy) {
+        for (oy = y0; oy < y1; ++oy) {
           const int32_t iy = oy * d->stride_h - d->pad_top + ky;
-          if (iy < 0 || iy >= d->in_h) continue;
-          for (ox = 0; ox < d->out_w; ++ox) {
-            const int32_t ix = ox * d->stride_w - d->pad_left + kx;
-            const float* from = g + (oy * d->out_w + ox) * out_c + o;
-            const int8_t* x0 = x + (iy * d->in_w + ix) * stride + first + c;
-            const int8_t *x1 = inputs > 1 ? x0 + 1 : x0, *x2 = inputs > 2 ? x1 + 1 : x1;
-            const int8_t* x3 = inputs > 3 ? x2 + 1 : x2;
-            float g0, g1, g2, g3;
-            if (ix < 0 || ix >= d->in_w) continue;
-            g0 = from[0];
-            g1 = outputs > 1 ? from[1] : g0;
-            g2 = outputs > 2 ? from[2] : g0;
-            g3 = outputs > 3 ? from[3] : g0;
-            ESP_INPUT(0);
-            ESP_INPUT(1);
-            ESP_INPUT(2);
-            ESP_INPUT(3);
+          const int32_t ix = x0 * d->stride_w - d->pad_left + kx;
+          const float* from = g + (oy * d->out_w + x0) * out_c + o;
+          const int8_t* pixel = x + (iy * d->in_w + ix) * stride + first + c;
+          const int32_t step = d->stride_w * stride;
+          if (inputs == 4) {
+            for (ox = x0; ox < x1; ++ox, from += out_c, pixel += step) {
+              const float g0 = from[0], g1 = from[o1], g2 = from[o2], g3 = from[o3];
+              ESP_INPUT(0);
+              ESP_INPUT(1);
+              ESP_INPUT(2);
+              ESP_INPUT(3);
+            }
+          } else {
+            for (ox = x0; ox < x1; ++ox, from += out_c, pixel += step) {
+              const float g0 = from[0], g1 = from[o1], g2 = from[o2], g3 = from[o3];
+              ESP_INPUT(0);
+            }
           }
         }
         for (k = 0; k < outputs; ++k) {
@@ -67,6 +86,7 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
                                      : r3);
           }
         }
+        c += inputs;
       }
     }
     o += outputs;

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Prints espalier_bench's and pytorch_bench.py's results side by side, with their ratios."""
+
+import argparse
+import json
+import pathlib
+
+
+def rate(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("espalier", type=pathlib.Path)
+    parser.add_argument("pytorch", type=pathlib.Path, nargs="?")
+    parser.add_argument("--json", type=pathlib.Path, help="also write the ratios here")
+    options = parser.parse_args()
+    ours = json.loads(options.espalier.read_text())
+    theirs = json.loads(options.pytorch.read_text()) if options.pytorch else {}
+    threads = str(theirs.get("threads", max(map(int, ours["forward"]))))
+    if threads not in ours["forward"]:
+        raise SystemExit(f"compare.py: espalier_bench did not measure {threads} threads")
+
+    rows, ratios = [], {}
+
+    def row(key, name, mine, other, unit, cpu_ratio, required):
+        ratio = None
+        if other is not None:
+            ratio = mine / other if unit != "s" else other / mine
+            ratios[key] = {"ratio": ratio, "cpu_ratio": cpu_ratio, "required": required}
+        rows.append((name, f"{rate(mine)} {unit}", "-" if other is None else f"{rate(other)} {unit}",
+                     "-" if ratio is None else f"{ratio:.1f}",
+                     "-" if ratio is None else f"{cpu_ratio:.1f}", f">= {required}"))
+
+    for key, name, required in [("forward", "(a) forward, whole network", 8),
+                                ("full", "(b) training step, everything", 6),
+                                ("plan", "(c) training step, 100 KB plan, cached prefix", 4)]:
+        mine, other = ours[key][threads], theirs.get(key)
+        row(key, name, mine["images_per_second"], other and other["images_per_second"], "images/s",
+            other and mine["images_per_cpu_second"] / other["images_per_cpu_second"], required)
+    mine = ours["analysis"][threads]
+    for key, name, required in [("analysis_whole", "(d) 24 trials; PyTorch: whole network", 28),
+                                ("analysis_cached", "(d) 24 trials; PyTorch: cached prefixes", 4)]:
+        other = theirs.get(key)
+        row(key, name, mine["seconds"], other and other["seconds"], "s",
+            other and other["cpu_seconds"] / mine["cpu_seconds"], required)
+
+    header = (f"{threads} threads", "Espalier", "PyTorch", "ratio", "of CPU time", "wanted")
+    print("| " + " | ".join(header) + " |")
+    print("|---|---|---|---|---|---|")
+    for cells in rows:
+        print("| " + " | ".join(cells) + " |")
+    for name, check in theirs.get("check", {}).items():
+        print(f"\nsame arithmetic, one step of '{name}': loss "
+              f"{check['espalier_loss_before']:.4f} -> {check['espalier_loss_after']:.4f} here, "
+              f"{check['loss_before']:.4f} -> {check['loss_after']:.4f} in PyTorch")
+    if options.json:
+        options.json.write_text(json.dumps({"schema": "espalier.bench.ratios/1",
+                                            "threads": int(threads), "ratios": ratios,
+                                            "espalier": ours, "pytorch": theirs}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
