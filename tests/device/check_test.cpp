@@ -1,0 +1,263 @@
+// The check of compiled folders: passes where bits agree, and says what is wrong where they do not.
+#include "espalier/device/check.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "espalier/codegen/emit.hpp"
+#include "espalier/compiler/compile.hpp"
+#include "espalier/import/importer.hpp"
+#include "espalier/plan/published.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/train/session.hpp"
+#include "support/temp_folder.hpp"
+#include "testing/npy.hpp"
+#include "testing/random_graph.hpp"
+#include "testing/random_plan.hpp"
+
+namespace espalier::device {
+namespace {
+
+using ::testing::HasSubstr;
+
+class DeviceCheck : public ::testing::Test {
+ protected:
+  // Compiles a plan and leaves the folder at folder().
+  void compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
+               codegen::EmitOptions options = {}, int accumulate = 1) {
+    compiler::CompileOptions compile;
+    compile.accumulate = accumulate;
+    const Result<compiler::Program> program = compiler::compile(graph, plan, compile);
+    ASSERT_TRUE(program.ok()) << program.error().message();
+    options.target = codegen::Target::kRv32imf;
+    const Status written =
+        codegen::write_folder(folder(), codegen::emit(*program, plan, options), true);
+    ASSERT_TRUE(written.ok()) << written.error().message();
+  }
+  [[nodiscard]] std::filesystem::path folder() const { return temporary_.path() / "c"; }
+
+  // Replaces text in the emitted file with this suffix.
+  void tamper(const std::string& suffix, const std::string& from, const std::string& to) const {
+    const std::filesystem::path file = folder() / ("random" + suffix);
+    std::string text = *read_file(file);
+    const std::size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    text.replace(at, from.size(), to);
+    ASSERT_TRUE(write_file_atomic(file, text).ok());
+  }
+
+  // Expects the same bits, the promised SRAM to the byte (in blocks of 16), and a sane profile.
+  void expect_proof(const CheckOptions& options = {}, double least_share = 0.9) const {
+    const Result<CheckReport> report = check(folder(), options);
+    ASSERT_TRUE(report.ok()) << report.error().message();
+    EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
+    EXPECT_EQ(report->mismatch, "");
+    EXPECT_EQ(report->used_sram.count, (report->promised_sram.count + 15) / 16 * 16);
+    EXPECT_GT(report->stack_used.count, 0);
+    EXPECT_LE(report->stack_used, report->stack_allowed);
+    EXPECT_GT(report->used_flash, report->promised_parameters);
+    double kernels = 0;
+    for (const KernelCycles& kernel : report->kernels) kernels += kernel.cycles;
+    EXPECT_GT(kernels, least_share * report->cycles_per_step);
+    EXPECT_LT(kernels, 1.001 * report->cycles_per_step);
+  }
+
+ private:
+  testing::TempFolder temporary_;
+};
+
+ir::Graph embedded() {
+  return std::move(import_model(std::filesystem::path(ESPALIER_PROFILES) /
+                                "models/fmnist-mbv2/fmnist-mbv2.onnx"))
+      .value();
+}
+
+CheckOptions steps(int count) {
+  CheckOptions options;
+  options.steps = count;
+  return options;
+}
+
+TEST_F(DeviceCheck, EmbeddedDefaultHeadOnly) {
+  const ir::Graph graph = embedded();
+  codegen::EmitOptions blocked;
+  blocked.blocked = true;
+  compile(graph, plan::head_only(graph), blocked);
+  expect_proof(steps(2));
+}
+
+TEST_F(DeviceCheck, EmbeddedDefaultBiasOnly) {
+  const ir::Graph graph = embedded();
+  codegen::EmitOptions options;
+  options.blocked = true;
+  options.stochastic = true;
+  compile(graph, *plan::bias_only(graph, 9), options);
+  expect_proof(steps(2));
+}
+
+TEST_F(DeviceCheck, EmbeddedDefaultSparse) {
+  const ir::Graph graph = embedded();
+  Rng rng{4, 0};
+  codegen::EmitOptions options;
+  options.blocked = true;
+  options.dot_product = true;
+  options.stochastic = true;
+  compile(graph, testing::random_plan(graph, rng), options, 2);
+  expect_proof(steps(4));
+}
+
+TEST_F(DeviceCheck, EmbeddedDefaultFull) {
+  const ir::Graph graph = embedded();
+  codegen::EmitOptions options;
+  options.blocked = true;
+  compile(graph, plan::full(graph), options);
+  expect_proof(steps(1));
+}
+
+TEST_F(DeviceCheck, PlainKernelsAndSoftFloat) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  expect_proof(steps(2));
+  CheckOptions soft = steps(1);
+  soft.system.float_unit = false;
+  expect_proof(soft, 0.1);  // the routines of soft float take the rest
+}
+
+TEST_F(DeviceCheck, RandomNetworksInEveryForm) {
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    const ir::Graph graph = testing::random_network(seed);
+    Rng rng{seed, 17};
+    codegen::EmitOptions options;
+    options.blocked = seed % 2 == 1;
+    options.dot_product = seed % 4 == 3;
+    compile(graph, testing::random_plan(graph, rng), options, 1 + static_cast<int>(seed % 3));
+    expect_proof(steps(3));
+  }
+}
+
+TEST_F(DeviceCheck, TakesSamplesFromAFile) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  const std::filesystem::path inputs = folder() / "inputs.bin";
+  ASSERT_TRUE(write_file_atomic(inputs, std::string(3 * 8 * 8 * 2, '\5')).ok());
+  CheckOptions options = steps(2);
+  options.inputs = inputs.string();
+  options.labels = {1, 3};
+  expect_proof(options);
+  options.labels = {1};
+  EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kBadInput);
+  options.labels = {1, 4};
+  EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kUsage);
+}
+
+#ifdef ESPALIER_SLOW_TESTS
+TEST_F(DeviceCheck, PublishedPlanOfMcunet) {
+  ESPALIER_SHARED_DATA_OR_SKIP(shared);
+  ir::Graph graph = std::move(import_model(shared / "models/mcunet-5fps.onnx")).value();
+  graph.head = train::fresh_head(graph.head.features, 10, 3);
+  const Json notation{{"n_bias_update", 22},
+                      {"manual_weight_idx", {21, 24, 27, 30, 36, 39}},
+                      {"weight_update_ratio", {1, 1, 1, 1, 0.125, 0.25}}};
+  for (const bool dot : {false, true}) {
+    codegen::EmitOptions options;
+    options.blocked = true;
+    options.dot_product = dot;
+    compile(graph, *plan::from_published(graph, notation), options);
+    expect_proof(steps(3));
+  }
+}
+#endif
+
+// ---- What a check must notice ------------------------------------------------------------------
+
+TEST_F(DeviceCheck, NamesTheFirstDifference) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  // The core alone forgets to scale the steps of weights.
+  tamper("_kernels.h", "weight - esp_round_step(gradient * scale * sgd->rate, sgd, key)",
+         "weight - esp_round_step(gradient * scale * sgd->rate, sgd, key)\n"
+         "#ifdef __riscv\n + 1\n#endif\n");
+  const Result<CheckReport> report = check(folder(), steps(1));
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_THAT(report->mismatch, HasSubstr("conv 0 weights[0]"));
+  EXPECT_THAT(report->mismatch, HasSubstr("on the host"));
+  EXPECT_EQ(verdict(*report).error().kind, ErrorKind::kMismatch);
+}
+
+// Replaces the body of train_step on the core.
+class Misbehaving : public DeviceCheck {
+ protected:
+  Result<CheckReport> run_with(const std::string& body, CheckOptions options = steps(1)) {
+    const ir::Graph graph = testing::small_network(3);
+    compile(graph, plan::head_only(graph));
+    tamper(".c", "  take_input(input);\n  run_forward();\n  run_backward(label, &sgd);",
+           "  take_input(input);\n  run_forward();\n  run_backward(label, &sgd);\n"
+           "#ifdef __riscv\n" +
+               body + "\n#endif\n");
+    return check(folder(), options);
+  }
+  void expect(const std::string& body, const std::string& says, CheckOptions options = steps(1)) {
+    const Result<CheckReport> report = run_with(body, options);
+    ASSERT_FALSE(report.ok());
+    EXPECT_EQ(report.error().kind, ErrorKind::kMismatch);
+    EXPECT_THAT(report.error().message(), HasSubstr(says));
+  }
+};
+
+TEST_F(Misbehaving, JumpsIntoNowhere) {
+  expect("  ((void (*)(void))0x40000000u)();", "instruction access fault");
+}
+
+TEST_F(Misbehaving, WritesToFlash) {
+  expect("  *(volatile int*)&FLASH = 1;", "store access fault");
+}
+
+TEST_F(Misbehaving, ReadsOddAddresses) {
+  expect("  { volatile uintptr_t odd = (uintptr_t)&sram + 2; sram.loss = *(volatile float*)odd; }",
+         "misaligned");
+}
+
+TEST_F(Misbehaving, NeverEnds) {
+  CheckOptions options = steps(1);
+  options.max_cycles = 30'000'000;
+  expect("  for (;;) __asm__ volatile(\"\");", "cycle", options);
+}
+
+TEST_F(Misbehaving, OverflowsTheStack) {
+  expect("  { volatile char deep[100000]; deep[0] = 1; deep[99999] = deep[0]; }", "stack");
+}
+
+TEST_F(Misbehaving, WritesBesideWhatItPromised) {
+  // 64 bytes behind its own SRAM.
+  const Result<CheckReport> report = run_with("  memset((char*)&sram + sizeof sram + 16, 1, 64);");
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_THAT(verdict(*report).error().message(), HasSubstr("64 more than promised"));
+}
+
+TEST_F(DeviceCheck, RefusesWhatDoesNotFit) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  CheckOptions options = steps(1);
+  options.system.sram = Bytes{4096};
+  EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kInfeasible);
+}
+
+TEST_F(DeviceCheck, ReportsWhatIsMissing) {
+  EXPECT_EQ(check(folder(), {}).error().kind, ErrorKind::kMissingInput);
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  CheckOptions options = steps(1);
+  options.riscv_compiler = "no-such-gcc";
+  const Result<CheckReport> report = check(folder(), options);
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().kind, ErrorKind::kMissingInput);
+  EXPECT_THAT(report.error().message(), HasSubstr("no-such-gcc: cannot be run"));
+  tamper(".c", "run_forward();", "run_forwards();");
+  EXPECT_EQ(check(folder(), steps(1)).error().kind, ErrorKind::kBadInput);
+}
+
+}  // namespace
+}  // namespace espalier::device
