@@ -1,6 +1,7 @@
 #include "espalier/kernels/conv.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "espalier/ir/fixed_point.hpp"
 #include "espalier/kernels/simd.hpp"
@@ -74,6 +75,56 @@ void patches(const ConvGeometry& g, const std::int8_t* x, int zero_point, Channe
       }
     }
     std::fill(row, row + (stride - columns), 0.0F);
+  }
+}
+
+// The same for all channels, still as int8: padding and the columns behind the last are the zero
+// point, so that widening the rows gives patches(). `out` has kPatchSlack bytes behind its rows.
+void byte_patches(const ConvGeometry& g, const std::int8_t* x, int zero_point, int first, int rows,
+                  std::int8_t* out) {
+  const int channels = g.in.channels;
+  const int columns = g.taps() * channels;
+  const int stride = padded(columns);
+  const int width = g.window.kernel_w;
+  const std::ptrdiff_t run = std::ptrdiff_t{width} * channels;
+  const std::int8_t* end = x + g.in.pixels() * g.in_stride;
+  const int zero = zero_point;
+  int oy = first / g.out.width;
+  int ox = first % g.out.width;
+  for (int r = 0; r < rows; ++r) {
+    std::int8_t* row = out + std::ptrdiff_t{r} * stride;
+    const int x0 = ox * g.window.stride_w - g.window.pad_left;
+    const bool whole = g.in_stride == channels && x0 >= 0 && x0 + width <= g.in.width;
+    for (int ky = 0; ky < g.window.kernel_h; ++ky, row += run) {
+      const int y = oy * g.window.stride_h - g.window.pad_top + ky;
+      if (y < 0 || y >= g.in.height) {
+        std::memset(row, zero, static_cast<std::size_t>(run));
+        continue;
+      }
+      const std::int8_t* line = x + std::ptrdiff_t{y} * g.in.width * g.in_stride;
+      const std::int8_t* source = line + std::ptrdiff_t{x0} * g.in_stride;
+      constexpr std::ptrdiff_t kShort = kPatchSlack;
+      if (whole && run <= kShort && end - source >= kShort) {
+        // One move; what is too much is overwritten by what comes next.
+        std::memcpy(row, source, kShort);
+        continue;
+      }
+      for (int kx = 0; kx < width; ++kx) {
+        const int column = x0 + kx;
+        std::int8_t* pixel = row + std::ptrdiff_t{kx} * channels;
+        if (column < 0 || column >= g.in.width) {
+          std::memset(pixel, zero, static_cast<std::size_t>(channels));
+        } else {
+          std::memcpy(pixel, line + std::ptrdiff_t{column} * g.in_stride,
+                      static_cast<std::size_t>(channels));
+        }
+      }
+    }
+    std::memset(row, zero, static_cast<std::size_t>(stride - columns));
+    if (++ox == g.out.width) {
+      ox = 0;
+      ++oy;
+    }
   }
 }
 
@@ -284,8 +335,9 @@ void int8_forward(const KernelTable& table, const ConvGeometry& g, int samples,
   patch.in_stride = g.in_stride;
   patch.padding = static_cast<std::uint8_t>(gemm.zero);
   patch.out_row = gemm.a_row;
-  patch.out = at_least(scratch.bytes_in,
-                       static_cast<std::size_t>(kTileRows) * static_cast<std::size_t>(gemm.a_row));
+  patch.out = at_least(
+      scratch.bytes_in,
+      static_cast<std::size_t>(kTileRows) * static_cast<std::size_t>(gemm.a_row) + kPatchSlack);
   gemm.a = patch.out;
   for (int map = 0; map < maps; ++map) {
     patch.x = x + map * in_size;
@@ -368,6 +420,13 @@ void conv_forward(const ConvGeometry& g, int samples, const std::int8_t* x, int 
           table.widen(x + std::ptrdiff_t{first} * g.in_stride, zero_point,
                       static_cast<std::size_t>(rows) * static_cast<std::size_t>(g.in_stride),
                       rows_buffer);
+        } else if (g.groups == 1) {
+          const std::size_t size =
+              static_cast<std::size_t>(rows) * static_cast<std::size_t>(padded(g.fan_in()));
+          std::uint8_t* buffer = at_least(scratch.bytes_in, size + kPatchSlack);
+          auto* bytes = reinterpret_cast<std::int8_t*>(buffer);
+          byte_patches(g, x + map * in_size, zero_point, first, rows, bytes);
+          table.widen(bytes, zero_point, size, rows_buffer);
         } else {
           patches(g, x + map * in_size, zero_point,
                   {group * g.in_per_group(), g.in_per_group(), {}}, first, rows, rows_buffer);
@@ -565,6 +624,13 @@ void conv_backward_weights(const ConvGeometry& g, const WeightGradientLayout& la
           gather_columns(x + std::ptrdiff_t{first} * g.in_stride, gemm.k, g.in_stride, listed,
                          rows_buffer,
                          [&](std::int8_t q) { return static_cast<float>(q - zero_point); });
+        } else if (g.groups == 1 && listed.empty()) {
+          const std::size_t size =
+              static_cast<std::size_t>(gemm.k) * static_cast<std::size_t>(gemm.n);
+          std::uint8_t* buffer = at_least(scratch.bytes_in, size + kPatchSlack);
+          auto* bytes = reinterpret_cast<std::int8_t*>(buffer);
+          byte_patches(g, x + map * in_size, zero_point, first, gemm.k, bytes);
+          table.widen(bytes, zero_point, size, rows_buffer);
         } else {
           patches(g, x + map * in_size, zero_point,
                   {group * g.in_per_group(), g.in_per_group(), listed}, first, gemm.k, rows_buffer);

@@ -2,11 +2,11 @@
 # Prints cycles per multiply-accumulate of the kernels, cycles per instruction of small programs,
 # and the speed of the simulation.
 #
-#   hw/dv/bench/run.sh [BUILD_DIR]      the folder that holds espalier-sim; default build/hw
+#   hw/dv/bench/run.sh [BUILD_DIR]      the folder that holds espalier-sim; default build/release/hw
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 hw="$(cd "$here/../.." && pwd)"
-build="${1:-$hw/../build/hw}"
+build="${1:-$hw/../build/release/hw}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
@@ -19,6 +19,14 @@ run() {
 }
 
 run "kernels, rv32imf + pm4adda.b" "$work/program.elf" "$here/kernels.c"
+# The kernels that the code generator emits.
+runtime="$hw/../src/codegen/runtime"
+emitted=("$here/runtime_kernels.c" -I"$runtime" -I"$runtime/blocked")
+for kernel in pointwise_forward depthwise_forward pointwise_input_gradient weight_gradient; do
+  emitted+=("$runtime/blocked/esp_$kernel.c")
+done
+run "emitted kernels" "$work/program.elf" "${emitted[@]}"
+run "emitted kernels, with pm4adda.b" "$work/program.elf" "${emitted[@]}" -DESP_DOT4
 run "mixed program" "$work/program.elf" "$hw/sw/examples/mixed.c"
 run "mixed program, soft float" -i "$work/program.elf" "$hw/sw/examples/mixed.c"
 run "speed, integer code" "$work/program.elf" "$here/speed.c"

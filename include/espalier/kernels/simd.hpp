@@ -94,6 +94,9 @@ inline constexpr int kMaxInt8Products = 16384;
 /// Products that one instruction of the int8 kernels sums up.
 inline constexpr int kQuad = 4;
 
+/// Kernels may write so many bytes too far, so that short runs are one instruction.
+inline constexpr std::size_t kPatchSlack = 16;
+
 /// Rows of bytes for gemm_int8: patches of one map, or with a 1x1 window the map itself.
 /// Row r holds, for each tap in (ky, kx) order, the channels of the input pixel under it as
 /// x + 128, and `padding` where the tap lies outside.
@@ -106,8 +109,8 @@ struct PatchArgs {
   std::uint8_t padding = 0;  ///< zero point + 128
   int first = 0;             ///< output pixels [first, first + rows)
   int rows = 0;
-  std::uint8_t* out = nullptr;
-  std::ptrdiff_t out_row = 0;  ///< bytes between two rows; content behind the taps is unspecified
+  std::uint8_t* out = nullptr;  ///< with kPatchSlack writable bytes behind the last row
+  std::ptrdiff_t out_row = 0;   ///< bytes between two rows; content behind the taps is unspecified
 };
 
 /// int8 in, int8 out: accumulators sum_k (a - zero) * b stay in registers and are requantised

@@ -174,9 +174,12 @@ void gather_patches(const PatchArgs& p) {
     return;
   }
   const std::ptrdiff_t run = std::ptrdiff_t{p.kernel_w} * p.channels;
+  const auto short_run = static_cast<__mmask16>((1U << (run < 16 ? run : 16)) - 1U);
+  int oy = p.first / p.out_width;
+  int ox = p.first % p.out_width;
   for (int r = 0; r < p.rows; ++r) {
-    const int oy = (p.first + r) / p.out_width;
-    const int x0 = (p.first + r) % p.out_width * p.stride_w - p.pad_left;
+    const int x0 = ox * p.stride_w - p.pad_left;
+    const bool whole = p.in_stride == p.channels && x0 >= 0 && x0 + p.kernel_w <= p.in_width;
     std::uint8_t* out = p.out + r * p.out_row;
     for (int ky = 0; ky < p.kernel_h; ++ky, out += run) {
       const int y = oy * p.stride_h - p.pad_top + ky;
@@ -186,7 +189,14 @@ void gather_patches(const PatchArgs& p) {
       }
       const std::int8_t* row = p.x + std::ptrdiff_t{y} * p.in_width * p.in_stride;
       // Pixels of a dense map lie side by side: a whole row of the window is one copy.
-      if (p.in_stride == p.channels && x0 >= 0 && x0 + p.kernel_w <= p.in_width) {
+      if (whole && run <= 16) {
+        // Writes 16 bytes: what is too much belongs to the next run or row, or to the slack.
+        const __m128i bytes = _mm_maskz_loadu_epi8(short_run, row + x0 * p.in_stride);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
+                         _mm_xor_si128(bytes, _mm_set1_epi8(-128)));
+        continue;
+      }
+      if (whole) {
         bias_bytes(row + x0 * p.in_stride, run, out);
         continue;
       }
@@ -199,6 +209,10 @@ void gather_patches(const PatchArgs& p) {
           bias_bytes(row + x * p.in_stride, p.channels, pixel);
         }
       }
+    }
+    if (++ox == p.out_width) {
+      ox = 0;
+      ++oy;
     }
   }
 }

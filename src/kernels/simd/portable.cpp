@@ -58,6 +58,15 @@ inline void add_integer(std::int32_t* p, const Vec& v) {
 }  // namespace espalier::kernels
 
 #include "requantize_scalar.inc"
+
+namespace espalier::kernels {
+namespace {
+
+void requantize(const RequantizeArgs& r) { requantize_part(r, 0, r.rows, 0, r.channels); }
+
+}  // namespace
+}  // namespace espalier::kernels
+
 #define ESPALIER_KERNELS_NAME "portable"
 #define ESPALIER_KERNELS_TABLE kPortableKernels
 #define ESPALIER_KERNELS_INT8 nullptr, nullptr, nullptr

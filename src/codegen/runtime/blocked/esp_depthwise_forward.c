@@ -9,7 +9,7 @@ ESP_KERNEL void esp_depthwise_forward(const esp_conv* d, const int8_t* x, const 
   const int32_t channels = d->in_c, in_w = d->in_w;
   const int32_t width = esp_plane_extent(in_w, d->pad_left, d->out_w, d->stride_w, d->kernel_w);
   const int32_t height = esp_plane_extent(d->in_h, d->pad_top, d->out_h, d->stride_h, d->kernel_h);
-  int32_t c, iy, ix, oy, next = 0;
+  int32_t c, iy, ix, next = 0;
   memset(plane, d->in_zero, (size_t)(width * height + ESP_PLANE_SLACK));
   for (c = 0; c < channels; ++c) {
     const esp_filter f = esp_filter_of(d, w, q, c, &next);
@@ -18,9 +18,6 @@ ESP_KERNEL void esp_depthwise_forward(const esp_conv* d, const int8_t* x, const 
     for (iy = 0; iy < d->in_h; ++iy, to += width - in_w) {
       for (ix = 0; ix < in_w; ++ix, from += channels) *to++ = *from;
     }
-    for (oy = 0; oy < d->out_h; ++oy) {
-      esp_depthwise_row(d, &f, plane + oy * d->stride_h * width, width, y, mask,
-                        oy * d->out_w * channels + c);
-    }
+    esp_depthwise_rows(d, &f, plane, width, d->out_h, y, mask, c);
   }
 }

@@ -11,6 +11,16 @@
     p2##j += t2;                                              \
     p3##j += t3;                                              \
   } while (0)
+/* One output of four pixels with four weights. */
+#define ESP_OUTPUT(k)                                           \
+  do {                                                          \
+    const float g0 = r0[k], g1 = r1[k], g2 = r2[k], g3 = r3[k]; \
+    ESP_COLUMN(0);                                              \
+    ESP_COLUMN(1);                                              \
+    ESP_COLUMN(2);                                              \
+    ESP_COLUMN(3);                                              \
+    weights += in_c;                                            \
+  } while (0)
 
 ESP_INLINE void esp_put4(float* dx, float v0, float v1, float v2, float v3, int32_t add) {
   dx[0] = add ? dx[0] + v0 : v0;
@@ -43,13 +53,13 @@ ESP_KERNEL void esp_pointwise_input_gradient(const esp_conv* d, const float* g,
       const int8_t* weights = w->full + c;
       float p00 = 0, p01 = 0, p02 = 0, p03 = 0, p10 = 0, p11 = 0, p12 = 0, p13 = 0;
       float p20 = 0, p21 = 0, p22 = 0, p23 = 0, p30 = 0, p31 = 0, p32 = 0, p33 = 0;
-      for (o = 0; o < out_c; ++o, weights += in_c) {
-        const float g0 = *r0++, g1 = *r1++, g2 = *r2++, g3 = *r3++;
-        ESP_COLUMN(0);
-        ESP_COLUMN(1);
-        ESP_COLUMN(2);
-        ESP_COLUMN(3);
+      for (o = 0; o + 4 <= out_c; o += 4, r0 += 4, r1 += 4, r2 += 4, r3 += 4) {
+        ESP_OUTPUT(0);
+        ESP_OUTPUT(1);
+        ESP_OUTPUT(2);
+        ESP_OUTPUT(3);
       }
+      for (; o < out_c; ++o, ++r0, ++r1, ++r2, ++r3) ESP_OUTPUT(0);
       esp_put4(to + c, p00, p01, p02, p03, add);
       esp_put4(to + c + in_c, p10, p11, p12, p13, add);
       esp_put4(to + c + 2 * in_c, p20, p21, p22, p23, add);
@@ -69,4 +79,5 @@ ESP_KERNEL void esp_pointwise_input_gradient(const esp_conv* d, const float* g,
     }
   }
 }
+#undef ESP_OUTPUT
 #undef ESP_COLUMN

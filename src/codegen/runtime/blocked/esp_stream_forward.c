@@ -34,7 +34,7 @@ ESP_KERNEL void esp_stream_forward(const esp_conv* d1, const int8_t* x, const es
           for (ix = 0; ix < in_w; ++ix, from += channels) to[ix] = *from;
         }
       }
-      esp_depthwise_row(d2, &f, plane, width, y, mask2, oy * d2->out_w * channels + c);
+      esp_depthwise_rows(d2, &f, plane, width, 1, y, mask2, oy * d2->out_w * channels + c);
     }
   }
 }

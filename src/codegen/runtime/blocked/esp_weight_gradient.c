@@ -35,10 +35,9 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
   const uint32_t key = sink->sgd ? esp_tensor_key(sink->sgd, sink->tensor) : 0;
   int32_t o, t, c, k, j, oy, ox;
   for (o = 0; o < out_c;) {
-    /* up to four outputs of one group; a lone one is worked on four times over */
-    const int32_t left = out_per_group - o % out_per_group, outputs = left < 4 ? left : 4;
+    /* four outputs of one group, or one */
+    const int32_t outputs = out_per_group - o % out_per_group >= 4 ? 4 : 1;
     const int32_t first = channels ? 0 : o / out_per_group * per_group;
-    const int32_t o1 = outputs > 1 ? 1 : 0, o2 = outputs > 2 ? 2 : 0, o3 = outputs > 3 ? 3 : 0;
     for (t = 0; t < taps; ++t) {
       const int32_t ky = t / d->kernel_w, kx = t - ky * d->kernel_w;
       const int32_t y0 = esp_first_inside(d->pad_top, ky, d->stride_h);
@@ -46,8 +45,7 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
       const int32_t x0 = esp_first_inside(d->pad_left, kx, d->stride_w);
       const int32_t x1 = esp_end_inside(d->in_w, d->out_w, d->pad_left, kx, d->stride_w);
       for (c = 0; c < width;) {
-        /* fewer than four go one at a time */
-        const int32_t inputs = width - c >= 4 ? 4 : 1;
+        const int32_t inputs = outputs == 4 && width - c >= 4 ? 4 : 1;
         float s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
         float s20 = 0, s21 = 0, s22 = 0, s23 = 0, s30 = 0, s31 = 0, s32 = 0, s33 = 0;
         for (oy = y0; oy < y1; ++oy) {
@@ -58,7 +56,7 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
           const int32_t step = d->stride_w * stride;
           if (inputs == 4) {
             for (ox = x0; ox < x1; ++ox, from += out_c, pixel += step) {
-              const float g0 = from[0], g1 = from[o1], g2 = from[o2], g3 = from[o3];
+              const float g0 = from[0], g1 = from[1], g2 = from[2], g3 = from[3];
               ESP_INPUT(0);
               ESP_INPUT(1);
               ESP_INPUT(2);
@@ -66,8 +64,12 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
             }
           } else {
             for (ox = x0; ox < x1; ++ox, from += out_c, pixel += step) {
-              const float g0 = from[0], g1 = from[o1], g2 = from[o2], g3 = from[o3];
-              ESP_INPUT(0);
+              const float v = (float)(pixel[0] - zero);
+              s00 += from[0] * v;
+              if (outputs == 1) continue;
+              s10 += from[1] * v;
+              s20 += from[2] * v;
+              s30 += from[3] * v;
             }
           }
         }
