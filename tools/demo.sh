@@ -41,6 +41,11 @@ for plan in head-only bias-only last-3 sparse; do
     --limit-train 2000 --epochs 8 "${recipe[@]}" --quiet --json "$out/$plan.result.json"
 done
 
+say "compile: the plan found, as C for a RISC-V core, and its proof on the simulated core"
+"$espalier" compile "$model" --plan "$out/sparse.json" --target rv32imf --classes 5 \
+  --out "$out/firmware" --force
+"$espalier" check "$out/firmware" --steps 2
+
 say "result"
 /usr/bin/python3 - "$out" <<'PYTHON'
 import json, sys

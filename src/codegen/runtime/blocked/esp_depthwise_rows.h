@@ -47,7 +47,7 @@
  * a descriptor for all the compiler knows. */
 typedef struct {
   const int8_t* weights;
-  int32_t simple, start, bias, multiplier, shift, half;
+  int32_t simple, start, bias, multiplier, shift, offset;
   int32_t zero, low, high, channels, kernel_h, out_w, mask_bits;
 } esp_filter;
 
@@ -55,8 +55,7 @@ typedef struct {
 ESP_INLINE void esp_put_output(const esp_filter* f, int32_t acc, int8_t* y, uint8_t* mask,
                                int32_t i) {
   const int32_t high = (int32_t)(((int64_t)acc * f->multiplier) >> 32);
-  y[i] =
-      esp_clamp(((high + f->half) >> f->shift) + f->zero, f->low, f->high, mask, i, f->mask_bits);
+  y[i] = esp_clamp((high + f->offset) >> f->shift, f->low, f->high, mask, i, f->mask_bits);
 }
 
 /* `rows` rows of outputs of one channel, each from kernel_h padded rows of the plane. The widths of
@@ -164,14 +163,14 @@ ESP_INLINE esp_filter esp_filter_of(const esp_conv* d, const esp_weights* w,
   f.bias = q->bias[c];
   f.multiplier = q->multiplier[c];
   f.shift = q->shift[c];
-  f.half = 0;
+  f.offset = 0;
   /* a bias that cannot saturate the sum, and rounding in the product's upper word */
-  f.simple = f.shift > 32 && taps <= 16384 && f.bias <= INT32_MAX - taps * 32640 &&
+  f.simple = f.shift > 32 && f.shift <= 48 && taps <= 16384 && f.bias <= INT32_MAX - taps * 32640 &&
              f.bias >= taps * 32640 - INT32_MAX;
   if (f.simple) {
     f.start += f.bias;
     f.shift -= 32;
-    f.half = 1 << (f.shift - 1);
+    f.offset = (1 << (f.shift - 1)) + d->out_zero * (1 << f.shift);
   }
   f.zero = d->out_zero;
   f.low = d->low;

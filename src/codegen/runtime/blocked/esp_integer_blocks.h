@@ -142,14 +142,14 @@ ESP_INLINE int32_t esp_sum(const int8_t* values, int32_t count) {
 /* Requantisation of four neighbouring outputs, kept at hand over all pixels, for stores of outputs
  * could change a descriptor for all the compiler knows. */
 typedef struct {
-  int32_t start[4], multiplier[4], shift[4], half[4], zero, low, high, mask_bits;
+  int32_t start[4], multiplier[4], shift[4], offset[4], low, high, mask_bits;
 } esp_outputs;
 
 /* Clamps and stores four neighbouring outputs, the first of which is i. */
 ESP_INLINE void esp_finish(const esp_outputs* q, int32_t a0, int32_t a1, int32_t a2, int32_t a3,
                            int8_t* y, uint8_t* mask, int32_t i) {
 #define ESP_VALUE(j, a) \
-  ((((int32_t)(((int64_t)(a)*q->multiplier[j]) >> 32) + q->half[j]) >> q->shift[j]) + q->zero)
+  (((int32_t)(((int64_t)(a)*q->multiplier[j]) >> 32) + q->offset[j]) >> q->shift[j])
   const int32_t low = q->low, high = q->high;
   const int32_t v0 = ESP_VALUE(0, a0), v1 = ESP_VALUE(1, a1);
   const int32_t v2 = ESP_VALUE(2, a2), v3 = ESP_VALUE(3, a3);
@@ -177,8 +177,9 @@ ESP_INLINE void esp_finish(const esp_outputs* q, int32_t a0, int32_t a1, int32_t
 }
 
 /* Fills in `outputs` for four outputs whose bias cannot saturate a sum over `depth` elements and
- * whose rounding is a matter of the product's upper word (shifts beyond 32), as all are but dead
- * channels and odd scales. False for others. The bias and the zero point become a start value. */
+ * whose rounding is a matter of the product's upper word (shifts of 33 to 48), as all are but dead
+ * channels and odd scales. False for others. The bias and the zero point of the input become a
+ * start value, half a unit and the zero point of the output one offset. */
 ESP_INLINE int32_t esp_outputs_of(const esp_conv* d, const esp_weights* w,
                                   const esp_requantization* q, int32_t o, int32_t depth,
                                   esp_outputs* outputs) {
@@ -188,14 +189,13 @@ ESP_INLINE int32_t esp_outputs_of(const esp_conv* d, const esp_weights* w,
   for (j = 0; j < 4; ++j) {
     const int32_t bias = q->bias[o + j];
     int32_t sum = esp_sum(w->full + (o + j) * depth, depth);
-    if (q->shift[o + j] <= 32 || bias > room || bias < -room) return 0;
+    if (q->shift[o + j] <= 32 || q->shift[o + j] > 48 || bias > room || bias < -room) return 0;
     if (w->count) sum += esp_sum(w->trained + (o + j) * w->count, w->count);
     outputs->start[j] = bias - d->in_zero * sum;
     outputs->multiplier[j] = q->multiplier[o + j];
     outputs->shift[j] = q->shift[o + j] - 32;
-    outputs->half[j] = 1 << (outputs->shift[j] - 1);
+    outputs->offset[j] = (1 << (outputs->shift[j] - 1)) + d->out_zero * (1 << outputs->shift[j]);
   }
-  outputs->zero = d->out_zero;
   outputs->low = d->low;
   outputs->high = d->high;
   outputs->mask_bits = d->mask_bits;
