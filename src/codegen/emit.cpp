@@ -770,7 +770,9 @@ clean:
 	rm -f lib{0}.a {0}.o {0}_params.o
 )",
         name_, riscv ? "riscv64-unknown-elf-" : "",
-        riscv ? "-march=rv32imf -mabi=ilp32f --specs=picolibc.specs" : "");
+        riscv ? "-march=rv32imf -mabi=ilp32f --specs=picolibc.specs -fno-schedule-insns "
+                "-funroll-loops"
+              : "");
   }
 
   [[nodiscard]] std::string readme() const {
@@ -812,7 +814,7 @@ int32_t guess = {0}_forward({0}_input());
 float loss = {0}_train_step(image, label);
 ```
 
-`train_step` updates the parameters in place, every {8} sample{12}. Nothing is kept in flash:
+`train_step` updates the parameters in place, {8}. Nothing is kept in flash:
 what was learned is lost with the power unless the firmware saves the arrays that the accessors in
 `{0}.h` return.
 
@@ -822,11 +824,13 @@ The classifier, and
 
 | conv | bias | weights |
 |---|---|---|
-{13})",
+{12})",
         name_, graph_.name, kVersion, program_.sram_bytes().count, program_.arena_bytes().count,
         program_.state.bytes, layout_.bytes,
         fmt::format("{}x{}x{}", input.shape.height, input.shape.width, input.shape.channels),
-        program_.graph.accumulate, macro_, input.quantization.scale, input.quantization.zero_point,
+        program_.graph.accumulate > 1 ? fmt::format("every {} samples", program_.graph.accumulate)
+                                      : "after every sample",
+        macro_, input.quantization.scale, input.quantization.zero_point,
         program_.graph.accumulate > 1 ? "s" : "", trained.empty() ? "| - | - | - |\n" : trained);
   }
 

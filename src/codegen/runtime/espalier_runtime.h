@@ -20,12 +20,14 @@
 #define ESP_INLINE static inline
 #endif
 
-/* Four products that are ready before the sums that follow: a multiplication's result may be used
- * two instructions later without a stall. Says nothing about values. */
+/* Four products, or loads, that are done before what follows: their results are not ready for the
+ * very next instruction. Says nothing about values. */
 #if defined(__riscv_flen) && defined(__GNUC__)
 #define ESP_TOGETHER(a, b, c, d) __asm__("" : "+f"(a), "+f"(b), "+f"(c), "+f"(d))
+#define ESP_LOADED(a, b, c, d) __asm__("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d))
 #else
 #define ESP_TOGETHER(a, b, c, d) (void)0
+#define ESP_LOADED(a, b, c, d) (void)0
 #endif
 
 /* A convolution without its numbers. Depthwise: groups == in_c == out_c. */

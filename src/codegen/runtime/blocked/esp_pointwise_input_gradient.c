@@ -3,7 +3,7 @@
 /* One weight into the sums of four pixels. */
 #define ESP_COLUMN(j)                                         \
   do {                                                        \
-    const float v = (float)weights[j];                        \
+    const float v = (float)b##j;                              \
     float t0 = g0 * v, t1 = g1 * v, t2 = g2 * v, t3 = g3 * v; \
     ESP_TOGETHER(t0, t1, t2, t3);                             \
     p0##j += t0;                                              \
@@ -12,14 +12,16 @@
     p3##j += t3;                                              \
   } while (0)
 /* One output of four pixels with four weights. */
-#define ESP_OUTPUT(k)                                           \
-  do {                                                          \
-    const float g0 = r0[k], g1 = r1[k], g2 = r2[k], g3 = r3[k]; \
-    ESP_COLUMN(0);                                              \
-    ESP_COLUMN(1);                                              \
-    ESP_COLUMN(2);                                              \
-    ESP_COLUMN(3);                                              \
-    weights += in_c;                                            \
+#define ESP_OUTPUT(k)                                                           \
+  do {                                                                          \
+    const float g0 = r0[k], g1 = r1[k], g2 = r2[k], g3 = r3[k];                 \
+    int32_t b0 = weights[0], b1 = weights[1], b2 = weights[2], b3 = weights[3]; \
+    ESP_LOADED(b0, b1, b2, b3);                                                 \
+    ESP_COLUMN(0);                                                              \
+    ESP_COLUMN(1);                                                              \
+    ESP_COLUMN(2);                                                              \
+    ESP_COLUMN(3);                                                              \
+    weights += in_c;                                                            \
   } while (0)
 
 ESP_INLINE void esp_put4(float* dx, float v0, float v1, float v2, float v3, int32_t add) {

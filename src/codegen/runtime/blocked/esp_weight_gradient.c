@@ -3,7 +3,7 @@
 /* One input into the sums of four outputs. */
 #define ESP_INPUT(j)                                          \
   do {                                                        \
-    const float v = (float)(pixel[j] - zero);                 \
+    const float v = (float)(b##j - zero);                     \
     float t0 = g0 * v, t1 = g1 * v, t2 = g2 * v, t3 = g3 * v; \
     ESP_TOGETHER(t0, t1, t2, t3);                             \
     s0##j += t0;                                              \
@@ -57,6 +57,8 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
           if (inputs == 4) {
             for (ox = x0; ox < x1; ++ox, from += out_c, pixel += step) {
               const float g0 = from[0], g1 = from[1], g2 = from[2], g3 = from[3];
+              int32_t b0 = pixel[0], b1 = pixel[1], b2 = pixel[2], b3 = pixel[3];
+              ESP_LOADED(b0, b1, b2, b3);
               ESP_INPUT(0);
               ESP_INPUT(1);
               ESP_INPUT(2);
