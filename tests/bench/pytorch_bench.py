@@ -3,8 +3,9 @@
 
 Reads the folder that `espalier_bench --dump` wrote and the same ONNX file, and measures
   (a) the whole network forward, (b) a training step of everything, (c) a training step of the
-  published 100 KB plan from a cached prefix, (d) the slice of the contribution analysis, once
-  through the whole network at every step, once from cached prefixes.
+  published 100 KB plan from a cached prefix, (d) the slice of the contribution analysis, three
+  times: as the published code does it, forward and backward through the whole network at every step;
+  with the backward pass ending at the shallowest trained conv; and also from cached prefixes.
 The arithmetic is the published simulation: integers held in fp32, fp32 master parameters rounded
 half to even in the forward pass, straight-through gradients with clamp masks, quantisation-aware
 scaling, plain SGD. Gradients are computed only down to the shallowest trained conv, and weight
@@ -169,9 +170,11 @@ class Network:
 
 
 class Training:
-    """Trains one plan: fresh head, chosen biases, chosen input channels of chosen weights."""
+    """Trains one plan: fresh head, chosen biases, chosen input channels of chosen weights. With
+    `everything`, as the published code does: gradients of all parameters, most of them discarded.
+    """
 
-    def __init__(self, network, plan, head, start):
+    def __init__(self, network, plan, head, start, everything=False):
         self.network = network
         self.parameters = {}
         self.updates = []
@@ -196,11 +199,22 @@ class Training:
                 scale = (conv.weight_scale ** 2).view(-1, 1, 1, 1)
                 self.updates.append((weight, torch.where(scale > 0, 1 / scale, 0.0), mask))
             self.parameters[conv_index] = (weight, bias)
+        self.discarded = []
+        if everything:
+            for conv_index, conv in enumerate(network.convs):
+                weight, bias = self.parameters.get(conv_index, (None, None))
+                if weight is None:
+                    weight = conv.weight.clone().requires_grad_()
+                    self.discarded.append(weight)
+                if bias is None:
+                    bias = conv.bias.clone().requires_grad_()
+                    self.discarded.append(bias)
+                self.parameters[conv_index] = (weight, bias)
         self.head = head[0].clone().requires_grad_(), head[1].clone().requires_grad_()
         for parameter in self.head:
             self.updates.append((parameter, None, None))
         # Steps before this one need no gradient.
-        self.first_trained = network.cut_of(count - plan["bias_depth"])
+        self.first_trained = 0 if everything else network.cut_of(count - plan["bias_depth"])
         self.start = start
 
     def logits(self, live):
@@ -215,7 +229,7 @@ class Training:
     def step(self, live, labels, rate):
         loss = F.cross_entropy(self.logits(live), labels)
         parameters = [u[0] for u in self.updates]
-        gradients = torch.autograd.grad(loss, parameters)
+        gradients = torch.autograd.grad(loss, parameters + self.discarded)
         with torch.no_grad():
             for (parameter, scale, mask), gradient in zip(self.updates, gradients):
                 if mask is not None:
@@ -227,8 +241,8 @@ class Training:
             value = loss.item()
             if not value <= DIVERGED_LOSS:
                 self.diverged = True
-            for weight, _ in self.parameters.values():
-                if weight is not None and not weight.abs().max() <= DIVERGED_WEIGHT:
+            for weight, _, mask in self.updates:
+                if mask is not None and not weight.abs().max() <= DIVERGED_WEIGHT:
                     self.diverged = True
         return value
 
@@ -317,8 +331,8 @@ class Bench:
         return Store(self.network, {"input_q": torch.from_numpy(np.ascontiguousarray(inputs))},
                      torch.from_numpy(labels), 0)
 
-    def make(self, plan, start=0):
-        return Training(self.network, plan, self.head, start)
+    def make(self, plan, start=0, everything=False):
+        return Training(self.network, plan, self.head, start, everything)
 
     def rate(self, work, images):
         """Images per second of repeated work, after one round to warm up."""
@@ -349,8 +363,9 @@ class Bench:
         return self.rate(lambda: training.step(store.load(index), store.labels[index], 1e-6),
                          self.batch)
 
-    def analysis(self, cached):
-        """Every trial of the slice; prefixes made once and shared, or never."""
+    def analysis(self, cached, everything=False):
+        """Every trial of the slice; prefixes made once and shared, or never. With `everything`,
+        all gradients are formed whatever the plan."""
         training = Store(self.network, {n: t[:self.tasks["slice_training"]]
                                         for n, t in self.training.tensors.items()},
                          self.training.labels[:self.tasks["slice_training"]], 0)
@@ -364,7 +379,7 @@ class Bench:
                 if cached and cut > training.cut:
                     training = training.advance(cut, self.batch)
                     validation = validation.advance(cut, self.batch)
-                trial = self.make(plan, training.cut)
+                trial = self.make(plan, training.cut, everything)
                 train(trial, training, self.tasks["slice_epochs"], self.batch)
                 losses[i] = None if trial.diverged else evaluate(trial, validation, self.batch)
         return {"seconds": clock.wall, "cpu_seconds": clock.cpu,
@@ -404,6 +419,7 @@ def main():
     if not options.skip_analysis:
         result["analysis_cached"] = bench.analysis(cached=True)
         result["analysis_whole"] = bench.analysis(cached=False)
+        result["analysis_published"] = bench.analysis(cached=False, everything=True)
     options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
