@@ -157,6 +157,9 @@ Status run(const Options& options) {
     report["rounding"] = options.rounding;
     report["sram_bytes"] = program->sram_bytes().count;
   }
+  Json host{{"prefix_bytes", training_store->bytes() + test_store->bytes()}};
+  if (session) host["workspace_bytes"] = train::Workspace(*session).bytes();
+  report["host_memory"] = std::move(host);
   report["test_accuracy"] = result.diverged ? Json(nullptr) : Json(result.test.accuracy);
   report["test_loss"] = result.diverged ? Json(nullptr) : Json(result.test.loss);
   report["epochs"] = std::move(epochs);
