@@ -311,8 +311,8 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
   define("ESPALIER_SRAM_SIZE", options.system.sram.count);
   define("ESPALIER_STACK_SIZE", options.stack.count);
   const std::string elf = (work / "core.elf").string();
-  link.insert(link.end(), {"-nostartfiles", "-Wl,--gc-sections", "-Tlink.ld", "crt0.S",
-                           "driver.o", folder.name + ".o", folder.name + "_params.o", "-o", elf});
+  link.insert(link.end(), {"-nostartfiles", "-Wl,--gc-sections", "-Tlink.ld", "crt0.S", "driver.o",
+                           folder.name + ".o", folder.name + "_params.o", "-o", elf});
   ESPALIER_CHECK_OK(compile(link, work, "RISC-V"));
   ESPALIER_TRY(const std::int64_t flash, flash_of(folder, options, work));
   report.used_flash = Bytes{flash};

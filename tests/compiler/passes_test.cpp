@@ -84,7 +84,8 @@ backward:
 
 TEST(Passes, PruneKeepsWhatTrains) {
   const ir::Graph graph = bottleneck();
-  EXPECT_EQ(text_after(graph, half_of_the_last(graph), only_passes({"prune"})), R"(training_graph "random" accumulate=1
+  EXPECT_EQ(text_after(graph, half_of_the_last(graph), only_passes({"prune"})),
+            R"(training_graph "random" accumulate=1
   train conv1 bias
   train conv2 bias weights=4/8
   input %input i8[32]
@@ -116,7 +117,8 @@ backward:
 
 TEST(Passes, AllTogether) {
   const ir::Graph graph = bottleneck();
-  EXPECT_EQ(text_after(graph, half_of_the_last(graph), kAllPasses), R"(training_graph "random" accumulate=1
+  EXPECT_EQ(text_after(graph, half_of_the_last(graph), kAllPasses),
+            R"(training_graph "random" accumulate=1
   train conv1 bias
   train conv2 bias weights=4/8 sliced
   input %input i8[32]
@@ -145,7 +147,8 @@ backward:
 
 TEST(Passes, SumsOverSamplesAreUpdatedApart) {
   const ir::Graph graph = bottleneck();
-  EXPECT_EQ(text_after(graph, half_of_the_last(graph), kAllPasses, 4), R"(training_graph "random" accumulate=4
+  EXPECT_EQ(text_after(graph, half_of_the_last(graph), kAllPasses, 4),
+            R"(training_graph "random" accumulate=4
   train conv1 bias
   train conv2 bias weights=4/8 sliced
   input %input i8[32]
@@ -228,7 +231,8 @@ TEST(Passes, UnknownNamesAreListed) {
   const Result<PassSet> set = without(kAllPasses, "shrink");
   ASSERT_FALSE(set.ok());
   EXPECT_EQ(set.error().kind, ErrorKind::kUsage);
-  EXPECT_THAT(set.error().message(), HasSubstr("prune, slice, reorder, bit-masks, in-place, stream"));
+  EXPECT_THAT(set.error().message(),
+              HasSubstr("prune, slice, reorder, bit-masks, in-place, stream"));
 }
 
 TEST(Differentiate, NamesAnOpWithoutGradient) {

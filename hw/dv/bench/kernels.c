@@ -104,24 +104,24 @@ static inline int32_t dot4(int32_t sum, uint32_t a, uint32_t b) {
 }
 
 /* One step of four products for each of 2 pixels x 4 channels. */
-#define DOT_STEP(i)                                   \
-  do {                                                \
-    const uint32_t a0 = x0[i], a1 = x1[i];            \
-    const uint32_t b0 = w0[i], b1 = w1[i];            \
-    const uint32_t b2 = w2[i], b3 = w3[i];            \
-    s00 = dot4(s00, a0, b0);                          \
-    s01 = dot4(s01, a0, b1);                          \
-    s02 = dot4(s02, a0, b2);                          \
-    s03 = dot4(s03, a0, b3);                          \
-    s10 = dot4(s10, a1, b0);                          \
-    s11 = dot4(s11, a1, b1);                          \
-    s12 = dot4(s12, a1, b2);                          \
-    s13 = dot4(s13, a1, b3);                          \
+#define DOT_STEP(i)                        \
+  do {                                     \
+    const uint32_t a0 = x0[i], a1 = x1[i]; \
+    const uint32_t b0 = w0[i], b1 = w1[i]; \
+    const uint32_t b2 = w2[i], b3 = w3[i]; \
+    s00 = dot4(s00, a0, b0);               \
+    s01 = dot4(s01, a0, b1);               \
+    s02 = dot4(s02, a0, b2);               \
+    s03 = dot4(s03, a0, b3);               \
+    s10 = dot4(s10, a1, b0);               \
+    s11 = dot4(s11, a1, b1);               \
+    s12 = dot4(s12, a1, b2);               \
+    s13 = dot4(s13, a1, b3);               \
   } while (0)
 
 /* Unrolled by hand, 16 bytes of depth a turn: the compiler's own unrolling recomputes addresses. */
-static __attribute__((noinline)) void pointwise_dot(const int8_t* in, const int8_t* w,
-                                                    int32_t* out, int depth) {
+static __attribute__((noinline)) void pointwise_dot(const int8_t* in, const int8_t* w, int32_t* out,
+                                                    int depth) {
   const int words = depth / 4;
   for (int p = 0; p < PIXELS; p += 2) {
     for (int c = 0; c < CHANNELS; c += 4) {
@@ -184,8 +184,8 @@ static __attribute__((noinline)) void depthwise(const int8_t* in, const int8_t* 
       int32_t a0 = r0[0], b0 = r1[0], c0 = r2[0], a1 = r0[1], b1 = r1[1], c1 = r2[1];
       for (int x = 0; x < SIDE - 2; ++x) {
         const int32_t a2 = r0[x + 2], b2 = r1[x + 2], c2 = r2[x + 2];
-        *out++ = a0 * w0 + a1 * w1 + a2 * w2 + b0 * w3 + b1 * w4 + b2 * w5 + c0 * w6 + c1 * w7 +
-                 c2 * w8;
+        *out++ =
+            a0 * w0 + a1 * w1 + a2 * w2 + b0 * w3 + b1 * w4 + b2 * w5 + c0 * w6 + c1 * w7 + c2 * w8;
         a0 = a1;
         a1 = a2;
         b0 = b1;

@@ -1,5 +1,5 @@
-/* Cycles per multiply-accumulate of the kernels that Espalier emits, on shapes that show their inner
- * loops. Built by run.sh with the blocked kernels of src/codegen/runtime, with and without
+/* Cycles per multiply-accumulate of the kernels that Espalier emits, on shapes that show their
+ * inner loops. Built by run.sh with the blocked kernels of src/codegen/runtime, with and without
  * ESP_DOT4. */
 #include "espalier_io.h"
 #include "espalier_runtime.h"
@@ -48,11 +48,11 @@ static void report(const char* name, uint32_t cycles, uint32_t instructions, uin
   espalier_putchar('\n');
 }
 
-#define MEASURE(name, macs, call)                                              \
-  do {                                                                         \
-    const uint32_t c0 = espalier_cycles(), i0 = espalier_instructions();       \
-    call;                                                                      \
-    report(name, espalier_cycles() - c0, espalier_instructions() - i0, macs);  \
+#define MEASURE(name, macs, call)                                             \
+  do {                                                                        \
+    const uint32_t c0 = espalier_cycles(), i0 = espalier_instructions();      \
+    call;                                                                     \
+    report(name, espalier_cycles() - c0, espalier_instructions() - i0, macs); \
   } while (0)
 
 int main(void) {
