@@ -220,15 +220,18 @@ void HeadOptions::add_to(CLI::App* command) {
 
 Result<ir::Head> HeadOptions::make(const ir::Graph& graph, std::uint64_t seed) const {
   const int wanted = classes == 0 ? graph.head.classes : classes;
-  if (start == "keep" && wanted != graph.head.classes) {
+  return starting_head(graph, start, wanted, seed, "--classes says");
+}
+
+Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start, int classes,
+                               std::uint64_t seed, std::string_view who) {
+  const bool fits = graph.head.classes == classes;
+  if (start == "keep" && !fits) {
     return Error{ErrorKind::kUsage,
-                 fmt::format("--head keep: the model has {} classes, --classes says {}; use --head "
-                             "fresh",
-                             graph.head.classes, wanted)};
+                 fmt::format("--head keep: the model has {} classes, {} {}; use --head fresh",
+                             graph.head.classes, who, classes)};
   }
-  if (start == "fresh" || wanted != graph.head.classes) {
-    return train::fresh_head(graph.head.features, wanted, seed);
-  }
+  if (start == "fresh" || !fits) return train::fresh_head(graph.head.features, classes, seed);
   return graph.head;
 }
 

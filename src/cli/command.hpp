@@ -74,12 +74,17 @@ Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset
 Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
                                     const DataOptions& options, std::uint64_t seed);
 
-/// The classifier that training starts from.
+/// The classifier that training starts from: `start` is fresh, keep, or auto, which keeps the
+/// model's own when that has `classes` classes. kUsage when another one is to be kept; `who` asks
+/// for so many classes, such as "the data".
+Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start, int classes,
+                               std::uint64_t seed, std::string_view who);
+
+/// Options for it where no data says how many classes there are.
 struct HeadOptions {
   int classes = 0;             ///< 0 = the model's own
   std::string start = "auto";  ///< fresh, keep, or auto: keep when the number of classes allows it
   void add_to(CLI::App* command);
-  /// kUsage when a classifier is to be kept whose classes are not those asked for.
   [[nodiscard]] Result<ir::Head> make(const ir::Graph& graph, std::uint64_t seed) const;
 };
 

@@ -53,9 +53,8 @@ Status check_device(const Options& options, const compiler::Program& program, By
         "a smaller budget",
         device.name, device.sram.count, sram - device.sram.count, program.arena_bytes().count,
         program.state.bytes, stack.count));
-    problems.push_back(fmt::format("{}: the arena's peak is {}", device.name,
-                                   compiler::alive_at_peak(program).front()));
     const std::vector<std::string> alive = compiler::alive_at_peak(program);
+    problems.push_back(fmt::format("{}: the arena's peak is {}", device.name, alive.front()));
     for (std::size_t i = 1; i < alive.size(); ++i) problems.push_back("  " + alive[i]);
   }
   if (parameters.count > device.flash.count) {

@@ -36,18 +36,6 @@ struct Options {
   [[nodiscard]] bool device() const { return numerics == "device"; }
 };
 
-Result<ir::Head> starting_head(const Options& options, const ir::Graph& graph, int classes) {
-  if (options.head == "fresh") {
-    return train::fresh_head(graph.head.features, classes, options.common.seed);
-  }
-  if (graph.head.classes != classes) {
-    return Error{ErrorKind::kUsage,
-                 fmt::format("--head keep: the model has {} classes, the data {}; use --head fresh",
-                             graph.head.classes, classes)};
-  }
-  return graph.head;
-}
-
 Status run(const Options& options) {
   train::Recipe recipe = options.recipe;
   recipe.seed = options.common.seed;
@@ -77,7 +65,8 @@ Status run(const Options& options) {
                  fmt::format("{} has {} classes, {} has {}; name sets of the same task",
                              options.training, training.classes(), options.test, test.classes())};
   }
-  ESPALIER_TRY(ir::Head head, starting_head(options, graph, training.classes()));
+  ESPALIER_TRY(ir::Head head, starting_head(graph, options.head, training.classes(),
+                                            options.common.seed, "the data"));
 
   const int jobs = options.common.job_count();
   if (options.device()) graph.head = std::move(head);

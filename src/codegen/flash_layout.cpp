@@ -137,26 +137,16 @@ class Image {
 
   // The whole tensor; what is sliced moves to the item of trained weights and leaves zeros.
   void fill_weights(const FlashItem& item, const ir::Conv2D& conv) {
-    const std::int64_t taps = std::int64_t{conv.window.kernel_h} * conv.window.kernel_w;
     for (std::int64_t i = 0; i < item.elements; ++i) {
       put(item, i, conv.weights[static_cast<std::size_t>(i)]);
     }
     const FlashItem* trained = layout_.find(FlashRole::kTrainedWeights, item.op);
     if (trained == nullptr) return;
-    const std::vector<int>& channels = program_.graph.trained_conv(item.op)->channels;
     std::int64_t at = 0;
-    const auto move = [&](std::int64_t from) {
-      put(*trained, at++, conv.weights[static_cast<std::size_t>(from)]);
-      put(item, from, std::int8_t{0});
-    };
-    if (compiler::is_plain_depthwise(conv)) {
-      for (const int c : channels) {
-        for (std::int64_t t = 0; t < taps; ++t) move(c * taps + t);
-      }
-      return;
-    }
-    for (std::int64_t row = 0; row < conv.out_channels * taps; ++row) {
-      for (const int c : channels) move(row * conv.in_channels + c);
+    for (const std::size_t from :
+         compiler::resident_positions(program_.graph, *program_.graph.trained_conv(item.op))) {
+      put(*trained, at++, conv.weights[from]);
+      put(item, static_cast<std::int64_t>(from), std::int8_t{0});
     }
   }
 

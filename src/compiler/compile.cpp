@@ -69,18 +69,9 @@ Result<PlannedMemory> planned_memory(const ir::Graph& graph, const plan::UpdateP
 
 std::vector<std::string> alive_at_peak(const Program& program) {
   const std::vector<BufferLifetime>& buffers = program.arena.problem.buffers;
-  std::int64_t most = -1;
-  int peak_step = 0;
-  for (int step = 0; step < program.arena.problem.steps; ++step) {
-    std::int64_t load = 0;
-    for (const BufferLifetime& b : buffers) {
-      if (b.first <= step && step <= b.last) load += b.bytes;
-    }
-    if (load > most) {
-      most = load;
-      peak_step = step;
-    }
-  }
+  const std::vector<std::int64_t> load = bytes_in_use(program.arena.problem);
+  const auto peak_step =
+      static_cast<int>(std::max_element(load.begin(), load.end()) - load.begin());
   std::vector<std::pair<std::int64_t, std::string>> alive;
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     if (buffers[i].first > peak_step || peak_step > buffers[i].last) continue;

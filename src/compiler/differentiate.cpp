@@ -11,7 +11,7 @@ namespace {
 class Differentiator {
  public:
   Differentiator(const ir::Graph& graph, const plan::UpdatePlan& plan, int accumulate)
-      : forward_(graph), plan_(plan) {
+      : forward_(graph), plan_(plan), convs_(ir::conv_ops(graph)) {
     result_.forward = &graph;
     result_.accumulate = accumulate;
     activation_.assign(graph.tensors.size(), -1);
@@ -60,12 +60,10 @@ class Differentiator {
 
   void list_trained() {
     result_.trained_of_op.assign(forward_.ops.size(), -1);
-    int conv = 0;
-    for (std::size_t op = 0; op < forward_.ops.size(); ++op) {
-      if (conv_of(forward_, static_cast<int>(op)) == nullptr) continue;
+    for (int conv = 0; conv < conv_count(); ++conv) {
       const auto channels = plan::trained_channels(plan_, conv);
       TrainedConv trained;
-      trained.op = static_cast<int>(op);
+      trained.op = convs_[static_cast<std::size_t>(conv)];
       trained.conv = conv;
       trained.bias = conv >= conv_count() - plan_.bias_depth;
       trained.weights = channels.has_value() && !channels->empty();
@@ -73,22 +71,14 @@ class Differentiator {
           static_cast<int>(channels->size()) < conv_of(forward_, trained.op)->in_channels) {
         trained.channels.assign(channels->begin(), channels->end());
       }
-      ++conv;
       if (!trained.bias && !trained.weights) continue;
-      result_.trained_of_op[op] = static_cast<int>(result_.trained.size());
+      result_.trained_of_op[static_cast<std::size_t>(trained.op)] =
+          static_cast<int>(result_.trained.size());
       result_.trained.push_back(std::move(trained));
     }
   }
 
-  [[nodiscard]] int conv_count() {
-    if (conv_count_ < 0) {
-      conv_count_ = 0;
-      for (std::size_t op = 0; op < forward_.ops.size(); ++op) {
-        conv_count_ += conv_of(forward_, static_cast<int>(op)) != nullptr ? 1 : 0;
-      }
-    }
-    return conv_count_;
-  }
+  [[nodiscard]] int conv_count() const { return static_cast<int>(convs_.size()); }
 
   static bool has_gradient(const ir::Op& op) {
     return !std::holds_alternative<ir::MaxPool>(op.params);
@@ -263,8 +253,8 @@ class Differentiator {
 
   const ir::Graph& forward_;
   const plan::UpdatePlan& plan_;
+  std::vector<int> convs_;  // positions of the convolutions, by conv index
   TrainingGraph result_;
-  int conv_count_ = -1;
   std::vector<ValueId> activation_;  // by tensor
   std::vector<ValueId> mask_;        // by op
   std::vector<ValueId> gradient_;    // by tensor: the sum so far

@@ -318,17 +318,9 @@ void in_place(TrainingGraph& graph) {
 void stream(TrainingGraph& graph) {
   const Uses uses(graph);
   const ArenaProblem arena = arena_problem(graph);
-  const auto aligned = [](std::int64_t bytes) {
-    return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
-  };
+  const auto aligned = [](std::int64_t bytes) { return align_up(bytes, kArenaAlignment); };
   // Bytes alive at each node, scratch included.
-  std::vector<std::int64_t> load(graph.nodes.size() + 1, 0);
-  for (const BufferLifetime& buffer : arena.problem.buffers) {
-    load[static_cast<std::size_t>(buffer.first)] += aligned(buffer.bytes);
-    load[static_cast<std::size_t>(buffer.last) + 1] -= aligned(buffer.bytes);
-  }
-  for (std::size_t i = 1; i < load.size(); ++i) load[i] += load[i - 1];
-  load.pop_back();
+  std::vector<std::int64_t> load = bytes_in_use(arena.problem);
   for (std::size_t i = 0; i < load.size(); ++i) {
     load[i] += aligned(scratch_bytes(graph, graph.nodes[i]));
   }

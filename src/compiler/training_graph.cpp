@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace espalier::compiler {
@@ -73,6 +74,32 @@ std::int64_t resident_weights(const TrainingGraph& graph, const TrainedConv& tra
   const ir::Conv2D& conv = *conv_of(*graph.forward, trained.op);
   if (!trained.sliced) return static_cast<std::int64_t>(conv.weights.size());
   return conv.weights_per_input_channel() * static_cast<std::int64_t>(trained.channels.size());
+}
+
+std::vector<std::size_t> resident_positions(const TrainingGraph& graph,
+                                            const TrainedConv& trained) {
+  const ir::Conv2D& conv = *conv_of(*graph.forward, trained.op);
+  std::vector<std::size_t> positions(static_cast<std::size_t>(resident_weights(graph, trained)));
+  if (!trained.sliced) {
+    std::iota(positions.begin(), positions.end(), std::size_t{0});
+    return positions;
+  }
+  const int taps = conv.window.kernel_h * conv.window.kernel_w;
+  std::size_t at = 0;
+  if (is_plain_depthwise(conv)) {
+    for (const int c : trained.channels) {
+      for (int tap = 0; tap < taps; ++tap) {
+        positions[at++] = static_cast<std::size_t>(c * taps + tap);
+      }
+    }
+    return positions;
+  }
+  for (int row = 0; row < conv.out_channels * taps; ++row) {
+    for (const int c : trained.channels) {
+      positions[at++] = static_cast<std::size_t>(row * conv.in_channels + c);
+    }
+  }
+  return positions;
 }
 
 bool reads_weights(NodeKind kind) {

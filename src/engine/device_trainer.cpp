@@ -7,12 +7,9 @@
 #include <vector>
 
 #include "espalier/support/interrupt.hpp"
-#include "espalier/support/rng.hpp"
 
 namespace espalier::engine {
 namespace {
-
-constexpr double kDivergedLoss = 1e4;
 
 // Moves samples from a store into an engine's arena, without the padding that host kernels like.
 class Loader {
@@ -96,11 +93,10 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
   train::TrainResult result;
   std::int64_t sample = 0;
   for (int epoch = 0; epoch < recipe.epochs && !result.diverged; ++epoch) {
-    Rng rng{recipe.seed, 0x45504F4348, static_cast<std::uint64_t>(epoch)};  // "EPOCH"
     double loss = 0;
     std::int64_t correct = 0;
     const auto start = std::chrono::steady_clock::now();
-    for (const std::uint32_t index : rng.permutation(samples)) {
+    for (const std::uint32_t index : train::epoch_order(recipe, epoch, samples)) {
       if (interrupted()) return Error{ErrorKind::kInterrupted, "interrupted"};
       const float rate = train::learning_rate_at(recipe, std::min(sample / batch, steps - 1), steps,
                                                  steps_per_epoch);
@@ -109,7 +105,7 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
       loader.load(training, index);
       const int label = training.label(index);
       const float one = engine.train_step(label, loader.first());
-      if (!(static_cast<double>(one) <= kDivergedLoss)) {
+      if (!train::usable_loss(static_cast<double>(one))) {
         result.diverged = true;
         result.diverged_step = sample / batch;
         break;

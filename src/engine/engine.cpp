@@ -372,27 +372,10 @@ ir::Graph Engine::tuned_graph() const {
     auto& conv = std::get<ir::Conv2D>(graph.ops[static_cast<std::size_t>(t.op)].params);
     if (t.bias) copy(StateRole::kBias, t.op, conv.bias.data());
     if (!t.weights) continue;
-    if (!t.sliced) {
-      copy(StateRole::kWeights, t.op, conv.weights.data());
-      continue;
-    }
-    std::vector<std::int8_t> kept(
-        static_cast<std::size_t>(compiler::resident_weights(program_.graph, t)));
-    copy(StateRole::kWeights, t.op, kept.data());
-    const int taps = conv.window.kernel_h * conv.window.kernel_w;
+    const std::span<const std::byte> kept = state(StateRole::kWeights, t.op);
     std::size_t at = 0;
-    if (compiler::is_plain_depthwise(conv)) {
-      for (const int c : t.channels) {
-        for (int tap = 0; tap < taps; ++tap) {
-          conv.weights[static_cast<std::size_t>(c * taps + tap)] = kept[at++];
-        }
-      }
-      continue;
-    }
-    for (int row = 0; row < conv.out_channels * taps; ++row) {
-      for (const int c : t.channels) {
-        conv.weights[static_cast<std::size_t>(row * conv.in_channels + c)] = kept[at++];
-      }
+    for (const std::size_t position : compiler::resident_positions(program_.graph, t)) {
+      conv.weights[position] = static_cast<std::int8_t>(kept[at++]);
     }
   }
   return graph;

@@ -13,12 +13,6 @@
 namespace espalier::train {
 namespace {
 
-// A mean loss that no working network has: logits of this size mean that training has blown up.
-constexpr double kDivergedLoss = 1e4;
-
-// False for NaN as well.
-bool usable(double loss) { return loss <= kDivergedLoss; }
-
 std::size_t chunk_count(std::size_t samples) { return (samples + kChunk - 1) / kChunk; }
 
 std::span<const std::uint32_t> chunk_of(std::span<const std::uint32_t> indices, std::size_t chunk) {
@@ -107,6 +101,16 @@ Evaluation evaluate_with(const Session& session, const SampleStore& store, int j
 
 }  // namespace
 
+std::vector<std::uint32_t> epoch_order(const Recipe& recipe, int epoch, std::size_t samples) {
+  Rng rng{recipe.seed, 0x45504F4348, static_cast<std::uint64_t>(epoch)};  // "EPOCH"
+  return rng.permutation(samples);
+}
+
+bool usable_loss(double loss) {
+  constexpr double kDivergedLoss = 1e4;
+  return loss <= kDivergedLoss;  // false for NaN as well
+}
+
 Evaluation evaluate(const Session& session, const SampleStore& store, int jobs) {
   Pool<Workspace> pool([&] { return std::make_unique<Workspace>(session); });
   return evaluate_with(session, store, jobs, pool);
@@ -125,8 +129,7 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
   TrainResult result;
   std::int64_t step = 0;
   for (int epoch = 0; epoch < recipe.epochs && !result.diverged; ++epoch) {
-    Rng rng{recipe.seed, 0x45504F4348, static_cast<std::uint64_t>(epoch)};  // "EPOCH"
-    const std::vector<std::uint32_t> order = rng.permutation(samples);
+    const std::vector<std::uint32_t> order = epoch_order(recipe, epoch, samples);
     double loss = 0;
     std::int64_t correct = 0;
     for (std::size_t first = 0; first < samples; first += batch, ++step) {
@@ -137,7 +140,7 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
       const Gradients& sums = gradients.run(training, indices, pool);
       const float rate =
           learning_rate_at(recipe, step, steps, static_cast<std::int64_t>(steps_per_epoch));
-      if (!usable(sums.loss / static_cast<double>(indices.size())) ||
+      if (!usable_loss(sums.loss / static_cast<double>(indices.size())) ||
           !session.update(sums, rate, recipe.qas)) {
         result.diverged = true;
         result.diverged_step = step;
@@ -155,7 +158,7 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
     const bool last = epoch + 1 == recipe.epochs;
     if (last || options.test_every_epoch) {
       result.test = evaluate_with(session, test, options.jobs, pool);
-      if (!usable(result.test.loss)) {
+      if (!usable_loss(result.test.loss)) {
         result.diverged = true;
         result.diverged_step = step;
       }

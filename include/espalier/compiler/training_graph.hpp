@@ -145,6 +145,9 @@ int trained_channel_count(const TrainingGraph& graph, const TrainedConv& trained
 /// Weights of a convolution that SRAM holds: those of the trained channels when sliced, or all.
 std::int64_t resident_weights(const TrainingGraph& graph, const TrainedConv& trained);
 
+/// Where these stand in the whole tensor, in the order in which SRAM holds them.
+std::vector<std::size_t> resident_positions(const TrainingGraph& graph, const TrainedConv& trained);
+
 /// True when a node reads, or steps, the weights of its op.
 bool reads_weights(NodeKind kind);
 bool steps_weights(const Node& node);

@@ -46,6 +46,13 @@ struct TrainOptions {
   std::function<void(int, const EpochResult&)> on_epoch;
 };
 
+/// The order in which an epoch visits `samples` samples; the same in every numerics.
+std::vector<std::uint32_t> epoch_order(const Recipe& recipe, int epoch, std::size_t samples);
+
+/// False for a mean loss that no working network has, and for what is no number: logits of that
+/// size mean that training has blown up.
+bool usable_loss(double loss);
+
 /// Trains `session` on `training` and evaluates it on `test`; both stores must be at
 /// session.cut(). kInterrupted when the user asks to stop.
 Result<TrainResult> train(Session& session, const SampleStore& training, const SampleStore& test,
