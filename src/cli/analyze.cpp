@@ -32,6 +32,7 @@ struct Options {
   std::optional<std::int64_t> limit_train;
   std::optional<std::int64_t> limit_val;
   bool estimate_only = false;
+  bool fisher = false;
 };
 
 struct Sets {
@@ -127,6 +128,40 @@ std::string table(const contribution::Profile& profile) {
   return text;
 }
 
+// How well the Fisher scores would have ranked what was measured.
+std::string correlation_text(const contribution::Profile& profile) {
+  const contribution::RankCorrelations ranks = contribution::fisher_correlations(profile);
+  const auto text = [](std::optional<double> value) {
+    return value ? fmt::format("{:+.2f}", *value) : std::string("-");
+  };
+  return fmt::format(
+      "\nrank correlation of the Fisher score with the gain in accuracy and in loss:\n"
+      "  biases  {} {}\n  weights {} {}\n",
+      text(ranks.bias_accuracy), text(ranks.bias_loss), text(ranks.weight_accuracy),
+      text(ranks.weight_loss));
+}
+
+// The scores alone, where nothing has been measured yet.
+std::string fisher_table(const contribution::FisherScores& scores,
+                         const std::vector<double>& ratios, const std::vector<int>& layers) {
+  std::string text =
+      fmt::format("Fisher scores of {} samples\n conv  depth    biases   weights, by ratio\n{:24}",
+                  scores.samples, "");
+  for (const double ratio : ratios) text += fmt::format("{:>10.3g}", ratio);
+  text += '\n';
+  const std::size_t convs = scores.weight.size();
+  for (std::size_t conv = convs; conv-- > 0;) {
+    if (!layers.empty() &&
+        std::find(layers.begin(), layers.end(), static_cast<int>(conv)) == layers.end()) {
+      continue;
+    }
+    text += fmt::format("{:>5}  {:>5}  {:>10.3g}", conv, convs - conv, scores.bias[convs - conv]);
+    for (const double score : scores.weight[conv]) text += fmt::format("{:>10.3g}", score);
+    text += '\n';
+  }
+  return text;
+}
+
 std::string duration(double seconds) {
   if (seconds < 90) return fmt::format("{:.0f} s", std::ceil(seconds));
   if (seconds < 5400) return fmt::format("{:.0f} min", std::ceil(seconds / 60));
@@ -146,6 +181,7 @@ Status run(const Options& options) {
     ESPALIER_TRY(analysis.layers, parse_int_list(options.layers, "--layers"));
   }
   analysis.jobs = options.common.job_count();
+  analysis.fisher = options.fisher;
   ESPALIER_TRY(analysis.cache_limit, parse_size(options.cache_limit, "--cache-limit"));
   ESPALIER_CHECK_OK(train::check(options.recipe));
   if (!options.estimate_only) {
@@ -170,11 +206,19 @@ Status run(const Options& options) {
   spdlog::info("{} trainings of {} images, {} epochs: about {} on {} threads", cost.trials,
                sets.training.size(), options.recipe.epochs, duration(cost.seconds), analysis.jobs);
   if (options.estimate_only) {
-    return write_report(options.common, {{"schema", "espalier.estimate/1"},
-                                         {"tool_version", kVersion},
-                                         {"trials", cost.trials},
-                                         {"macs", cost.macs},
-                                         {"seconds", cost.seconds}});
+    Json report{{"schema", "espalier.estimate/1"},
+                {"tool_version", kVersion},
+                {"trials", cost.trials},
+                {"macs", cost.macs},
+                {"seconds", cost.seconds}};
+    if (options.fisher) {
+      ESPALIER_TRY(const contribution::FisherScores scores,
+                   contribution::early_scores(network, sets.training, analysis));
+      report["fisher"] = {
+          {"samples", scores.samples}, {"bias", scores.bias}, {"weight", scores.weight}};
+      print(options.common, fisher_table(scores, analysis.ratios, analysis.layers));
+    }
+    return write_report(options.common, report);
   }
   ESPALIER_TRY(const contribution::Profile profile,
                contribution::analyze(network, sets.training, sets.validation, analysis));
@@ -190,7 +234,10 @@ Status run(const Options& options) {
   const Json document = contribution::to_json(profile);
   ESPALIER_CHECK_OK(write_json(options.out, document));
   std::filesystem::remove(analysis.journal, ignored);
-  if (options.out != "-") print(options.common, table(profile));
+  if (options.out != "-") {
+    print(options.common,
+          table(profile) + (profile.fisher ? correlation_text(profile) : std::string()));
+  }
   return write_report(options.common, document);
 }
 
@@ -226,6 +273,9 @@ Command add_analyze(CLI::App& app) {
   command->add_option("--cache-limit", o->cache_limit, "Memory for cached prefixes")
       ->capture_default_str();
   command->add_flag("--estimate", o->estimate_only, "Say how long it would take and stop");
+  command->add_flag("--fisher", o->fisher,
+                    "Also score every update by its gradients, in one pass; with --estimate, "
+                    "without measuring any");
   add_recipe_options(command, o->recipe);
   o->data.add_to(command);
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};

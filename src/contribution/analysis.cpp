@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <map>
 #include <mutex>
@@ -11,13 +10,13 @@
 #include <set>
 #include <sstream>
 
-#include "espalier/cost/training_macs.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/interrupt.hpp"
 #include "espalier/train/parallel.hpp"
 #include "espalier/train/session.hpp"
 #include "espalier/train/trainer.hpp"
 #include "espalier/version.hpp"
+#include "trial_times.hpp"
 
 namespace espalier::contribution {
 namespace {
@@ -122,23 +121,21 @@ class Journal {
   std::ofstream file_;
 };
 
-double trial_macs(const ir::Graph& graph, const TrialSpec& spec, std::int64_t training_samples,
-                  std::int64_t validation_samples, int epochs) {
-  const plan::UpdatePlan plan = trial_plan(graph, spec);
-  const cost::TrainingMacs macs = cost::training_macs(plan, graph);
-  // The frozen prefix is cached.
-  std::int64_t prefix = 0;
-  const auto convs = ir::conv_ops(graph);
-  const int first = plan::first_trained_conv(plan, graph);
-  const int cut = first < static_cast<int>(convs.size()) ? convs[static_cast<std::size_t>(first)]
-                                                         : static_cast<int>(graph.ops.size());
-  for (int op = 0; op < cut; ++op) {
-    prefix += ir::forward_macs(graph.ops[static_cast<std::size_t>(op)], graph);
+// Trains the head as the trials do, then scores everything else.
+Result<FisherScores> scores_of(const train::Network& network, const train::SampleStore& training,
+                               int classes, const AnalysisOptions& options) {
+  const ir::Graph& graph = network.graph();
+  train::Recipe recipe = options.recipe;
+  recipe.seed = options.seeds.front();
+  train::Session session(network, plan::head_only(graph),
+                         train::fresh_head(graph.head.features, classes, recipe.seed));
+  const auto features = training.advance(network, session.cut(), options.jobs);
+  ESPALIER_TRY(const train::TrainResult trained,
+               train::train(session, *features, *features, recipe, {.jobs = options.jobs}));
+  if (trained.diverged) {
+    return Error{ErrorKind::kUsage, "training the head alone diverged; lower --lr"};
   }
-  const auto step = static_cast<double>(macs.total() - prefix);
-  const auto forward = static_cast<double>(macs.forward - prefix);
-  return step * static_cast<double>(training_samples) * epochs +
-         forward * static_cast<double>(validation_samples);
+  return fisher_scores(network, training, session.head(), options.ratios, options.jobs);
 }
 
 std::string journal_header(const Profile& profile) {
@@ -185,29 +182,27 @@ std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions
 
 AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t training_samples,
                                std::int64_t validation_samples, const AnalysisOptions& options) {
+  const TrialTimes times(network, options);
   AnalysisEstimate result;
+  // Every prefix once, each continuing the one before it.
+  result.seconds =
+      times.whole_forward() * static_cast<double>(training_samples + validation_samples);
   for (const TrialSpec& spec : list_trials(network.graph(), options)) {
+    const TrialMacs macs = trial_macs(network.graph(), spec);
     ++result.trials;
-    result.macs += trial_macs(network.graph(), spec, training_samples, validation_samples,
-                              options.recipe.epochs);
+    result.macs += macs.step * static_cast<double>(training_samples) * options.recipe.epochs +
+                   macs.forward * static_cast<double>(validation_samples);
+    result.seconds += times.seconds(spec, training_samples, validation_samples);
   }
-  // One chunk of full training, twice: the first pass warms the caches.
-  const plan::UpdatePlan plan = plan::full(network.graph());
-  const train::Session session(network, plan, network.graph().head, 0);
-  train::Workspace workspace(session);
-  train::Gradients gradients = session.make_gradients();
-  const std::vector<int> labels(train::kChunk, 0);
-  double seconds = 0;
-  for (int pass = 0; pass < 2; ++pass) {
-    const auto start = std::chrono::steady_clock::now();
-    session.forward(workspace, train::kChunk, true);
-    session.backward(workspace, labels, train::kChunk, gradients);
-    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
-  const double rate = static_cast<double>(cost::training_macs(plan, network.graph()).total()) *
-                      train::kChunk / seconds;
-  result.seconds = result.macs / rate / std::max(1, options.jobs);
+  result.seconds /= std::max(1, options.jobs);
   return result;
+}
+
+Result<FisherScores> early_scores(const train::Network& network, const data::Samples& training,
+                                  const AnalysisOptions& options) {
+  ESPALIER_CHECK_OK(check(network.graph(), options));
+  ESPALIER_TRY(const auto store, train::SampleStore::from_samples(network, training, options.jobs));
+  return scores_of(network, *store, training.classes(), options);
 }
 
 Result<Profile> analyze(const train::Network& network, const data::Samples& training,
@@ -244,24 +239,29 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
   ESPALIER_CHECK_OK(journal.open(kept));
   if (!kept.empty()) spdlog::info("{} of {} trials resumed", kept.size(), wanted.size());
   std::vector<std::size_t> open;
-  double total_macs = 0;
-  const auto macs_of = [&](std::size_t i) {
-    return trial_macs(graph, wanted[i], training.size(), validation.size(), options.recipe.epochs);
+  const TrialTimes times(network, options);
+  const auto expected_seconds = [&](std::size_t i) {
+    return times.seconds(wanted[i], training.size(), validation.size());
   };
+  double total_seconds = 0;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (results[i]) continue;
     open.push_back(i);
-    total_macs += macs_of(i);
+    total_seconds += expected_seconds(i);
   }
 
-  if (!open.empty()) {
+  if (!open.empty() || options.fisher) {
     ESPALIER_TRY(auto training_store,
                  train::SampleStore::from_samples(network, training, options.jobs));
+    if (options.fisher) {
+      ESPALIER_TRY(profile.fisher,
+                   scores_of(network, *training_store, training.classes(), options));
+    }
     ESPALIER_TRY(auto validation_store,
                  train::SampleStore::from_samples(network, validation, options.jobs));
     StoreChain chain(network, {std::move(training_store), std::move(validation_store)},
                      options.cache_limit);
-    Progress progress(options.progress, fmt::format("analyze {}", graph.name), total_macs);
+    Progress progress(options.progress, fmt::format("analyze {}", graph.name), total_seconds);
     // With fewer trials than threads, the threads share each batch instead.
     const bool over_trials = open.size() >= static_cast<std::size_t>(options.jobs);
     const int jobs_inside = over_trials ? 1 : options.jobs;
@@ -305,7 +305,7 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
         Trial trial{wanted[index], result->test.accuracy, result->test.loss, result->diverged};
         results[index] = trial;
         journal.append(trial);
-        progress.advance(macs_of(index));
+        progress.advance(expected_seconds(index));
       }
     });
     if (failure) {

@@ -47,6 +47,20 @@ Gain paired_gain(const BySeed& with, const BySeed& without) {
   return gain;
 }
 
+// Pairs of score and gain, of updates that were measured without diverging.
+struct Pairs {
+  std::vector<double> score, accuracy, loss;
+
+  void add(double fisher, const Gain& gain) {
+    if (!gain.accuracy || !gain.loss) return;
+    score.push_back(fisher);
+    accuracy.push_back(gain.accuracy->mean);
+    loss.push_back(gain.loss->mean);
+  }
+};
+
+Json to_json(std::optional<double> value) { return value ? Json(*value) : Json(nullptr); }
+
 Error bad(std::string_view where, std::string text) {
   return Error{ErrorKind::kBadInput, fmt::format("{}: {}", where, text)};
 }
@@ -127,6 +141,26 @@ void summarise(Profile& profile, int conv_count) {
   }
 }
 
+RankCorrelations fisher_correlations(const Profile& profile) {
+  RankCorrelations result;
+  if (!profile.fisher) return result;
+  Pairs bias;
+  Pairs weight;
+  for (std::size_t k = 1; k < profile.bias.size(); ++k) {
+    bias.add(profile.fisher->bias[k], profile.bias[k]);
+  }
+  for (std::size_t conv = 0; conv < profile.weight.size(); ++conv) {
+    for (std::size_t r = 0; r < profile.ratios.size(); ++r) {
+      weight.add(profile.fisher->weight[conv][r], profile.weight[conv][r]);
+    }
+  }
+  result.bias_accuracy = rank_correlation(bias.score, bias.accuracy);
+  result.bias_loss = rank_correlation(bias.score, bias.loss);
+  result.weight_accuracy = rank_correlation(weight.score, weight.accuracy);
+  result.weight_loss = rank_correlation(weight.score, weight.loss);
+  return result;
+}
+
 Json to_json(const Profile& profile) {
   Json json;
   json["schema"] = kProfileSchema;
@@ -143,6 +177,7 @@ Json to_json(const Profile& profile) {
     if (profile.bias[k].seeds == 0) continue;
     Json row{{"depth", k}};
     row.update(to_json(profile.bias[k]));
+    if (profile.fisher) row["fisher"] = profile.fisher->bias[k];
     bias.push_back(std::move(row));
   }
   json["bias"] = std::move(bias);
@@ -152,10 +187,21 @@ Json to_json(const Profile& profile) {
       if (profile.weight[conv][r].seeds == 0) continue;
       Json row{{"conv", conv}, {"ratio", profile.ratios[r]}};
       row.update(to_json(profile.weight[conv][r]));
+      if (profile.fisher) row["fisher"] = profile.fisher->weight[conv][r];
       weight.push_back(std::move(row));
     }
   }
   json["weight"] = std::move(weight);
+  if (profile.fisher) {
+    const RankCorrelations ranks = fisher_correlations(profile);
+    json["fisher"] = {
+        {"samples", profile.fisher->samples},
+        {"rank_correlation",
+         {{"bias",
+           {{"accuracy", to_json(ranks.bias_accuracy)}, {"loss", to_json(ranks.bias_loss)}}},
+          {"weight",
+           {{"accuracy", to_json(ranks.weight_accuracy)}, {"loss", to_json(ranks.weight_loss)}}}}}};
+  }
   Json trials = Json::array();
   for (const Trial& trial : profile.trials) trials.push_back(trial_to_json(trial));
   json["trials"] = std::move(trials);

@@ -167,6 +167,22 @@ TEST_F(CliTest, AnEstimateTrainsNothing) {
   EXPECT_EQ(estimate["schema"], "espalier.estimate/1");
   EXPECT_EQ(estimate["trials"], 7);
   EXPECT_GT(estimate["seconds"], 0.0);
+  EXPECT_FALSE(estimate.contains("fisher"));
+  const Finished scored = succeed(
+      Arguments{"analyze", "model.onnx", "--estimate", "--fisher", "--json", "scores.json"} +
+      kAnalyzeTiny);
+  EXPECT_THAT(scored.out, HasSubstr("Fisher scores of"));
+  EXPECT_EQ(read_json("scores.json")["fisher"]["weight"][0].size(), 2U);
+}
+
+TEST_F(CliTest, AnalysisSaysHowWellFisherScoresRank) {
+  const Finished finished = succeed(
+      Arguments{"analyze", "model.onnx", "--out", "profile.json", "--fisher"} + kAnalyzeTiny);
+  EXPECT_THAT(finished.out, HasSubstr("rank correlation of the Fisher score"));
+  EXPECT_TRUE(read_json("profile.json")["weight"][0]["fisher"].is_number());
+  // The scores do not stand in a search's way.
+  succeed({"search", "profile.json", "--model", "model.onnx", "--budget", "100KiB", "--out",
+           "plan.json"});
 }
 
 TEST_F(CliTest, AnalysisDoesNotDependOnThreads) {

@@ -165,6 +165,36 @@ TEST_F(Analysis, RefusesNonsense) {
   EXPECT_EQ(kind(), ErrorKind::kUsage);
 }
 
+TEST_F(Analysis, ReportsFisherScoresWhenAsked) {
+  const Result<Profile> without = run();
+  ASSERT_TRUE(without.ok());
+  EXPECT_FALSE(to_json(*without).contains("fisher"));
+  options_.fisher = true;
+  options_.jobs = 3;
+  const Result<Profile> with = run();
+  ASSERT_TRUE(with.ok());
+  Json document = to_json(*with);
+  EXPECT_EQ(document["fisher"]["samples"], 40);
+  const double correlation = document["fisher"]["rank_correlation"]["weight"]["loss"];
+  EXPECT_LE(std::abs(correlation), 1);
+  EXPECT_EQ(correlation, *fisher_correlations(*with).weight_loss);
+  const Result<FisherScores> early =
+      early_scores(network_, toy_samples(network_.graph(), 40, 1), options_);
+  ASSERT_TRUE(early.ok());
+  for (Json& row : document["weight"]) {
+    const auto ratio = std::find(options_.ratios.begin(), options_.ratios.end(), row["ratio"]);
+    EXPECT_EQ(row["fisher"], early->weight[row["conv"].get<std::size_t>()][static_cast<std::size_t>(
+                                 ratio - options_.ratios.begin())]);
+    row.erase("fisher");
+  }
+  for (Json& row : document["bias"]) {
+    EXPECT_EQ(row["fisher"], early->bias[row["depth"].get<std::size_t>()]);
+    row.erase("fisher");
+  }
+  document.erase("fisher");
+  EXPECT_EQ(document.dump(), to_json(*without).dump());
+}
+
 TEST_F(Analysis, EstimatesGrowWithTheWork) {
   const AnalysisEstimate small = estimate_cost(network_, 100, 50, options_);
   options_.recipe.epochs = 4;

@@ -25,6 +25,7 @@ struct AnalysisOptions {
   std::vector<std::uint64_t> seeds{0};                ///< one training of each update per seed
   int jobs = 1;                                       ///< threads
   Bytes cache_limit{std::int64_t{2} << 30};           ///< for cached prefixes; beyond: recompute
+  bool fisher = false;                                ///< also the Fisher scores, seed seeds[0]
   std::filesystem::path journal;                      ///< of finished trials; empty = none
   ProgressOptions progress;
 };
@@ -45,6 +46,10 @@ struct AnalysisEstimate {
 /// What an analysis will take.
 AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t training_samples,
                                std::int64_t validation_samples, const AnalysisOptions& options);
+
+/// The Fisher scores of the updates an analysis would measure, before any is.
+Result<FisherScores> early_scores(const train::Network& network, const data::Samples& training,
+                                  const AnalysisOptions& options);
 
 /// Runs the analysis. kInterrupted when the user stops it; the journal then holds what is done.
 /// kUsage for options out of range. The journal stays until the caller, who knows when the profile

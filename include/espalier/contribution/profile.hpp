@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "espalier/contribution/fisher.hpp"
 #include "espalier/ir/graph.hpp"
 #include "espalier/support/json.hpp"
 #include "espalier/support/result.hpp"
@@ -61,8 +62,9 @@ struct Profile {
   Json data;  ///< identities of training and validation sets
   train::Recipe recipe;
   std::vector<std::uint64_t> seeds;
-  std::vector<double> ratios;  ///< ascending
-  std::vector<Trial> trials;   ///< all measurements, in a canonical order
+  std::vector<double> ratios;          ///< ascending
+  std::vector<Trial> trials;           ///< all measurements, in a canonical order
+  std::optional<FisherScores> fisher;  ///< when it was asked for; not read back
 
   // Derived from trials by summarise().
   Estimate baseline_accuracy;  ///< head only
@@ -77,6 +79,13 @@ Result<Trial> trial_from_json(const Json& json, const ir::Graph& graph, std::str
 
 /// Computes the derived members from the trials.
 void summarise(Profile& profile, int conv_count);
+
+/// How the Fisher scores of a profile rank its updates, against the measured gains.
+struct RankCorrelations {
+  std::optional<double> bias_accuracy, bias_loss;      ///< over bias depths
+  std::optional<double> weight_accuracy, weight_loss;  ///< over convs and ratios
+};
+RankCorrelations fisher_correlations(const Profile& profile);
 
 Json to_json(const Profile& profile);
 

@@ -1,0 +1,99 @@
+#include "trial_times.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "espalier/cost/training_macs.hpp"
+#include "espalier/train/session.hpp"
+
+namespace espalier::contribution {
+namespace {
+
+// The shortest of a few runs, which other work on the machine has slowed least. The first one warms
+// caches and makes buffers, and does not count.
+template <typename Body>
+double seconds_of(const Body& body) {
+  body();
+  double best = HUGE_VAL;
+  for (int run = 0; run < 3; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    best = std::min(
+        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+}  // namespace
+
+TrialMacs trial_macs(const ir::Graph& graph, const TrialSpec& spec) {
+  const plan::UpdatePlan plan = trial_plan(graph, spec);
+  const cost::TrainingMacs macs = cost::training_macs(plan, graph);
+  std::int64_t prefix = 0;
+  const auto convs = ir::conv_ops(graph);
+  const int first = plan::first_trained_conv(plan, graph);
+  const int cut = first < static_cast<int>(convs.size()) ? convs[static_cast<std::size_t>(first)]
+                                                         : static_cast<int>(graph.ops.size());
+  for (int op = 0; op < cut; ++op) {
+    prefix += ir::forward_macs(graph.ops[static_cast<std::size_t>(op)], graph);
+  }
+  return {static_cast<double>(macs.total() - prefix), static_cast<double>(macs.forward - prefix)};
+}
+
+TrialTimes::TrialTimes(const train::Network& network, const AnalysisOptions& options)
+    : network_(network), recipe_(options.recipe) {
+  constexpr int kDepths = 8;  // besides the head alone
+  const auto convs = static_cast<int>(network.convs().size());
+  measure({0, -1, 0, 0});
+  int before = convs;
+  for (int i = 1; i <= kDepths; ++i) {
+    const int conv = convs - (convs * i + kDepths - 1) / kDepths;
+    if (conv == before) continue;  // fewer convs than depths
+    before = conv;
+    measure({convs - conv, conv, 1.0, 0});
+  }
+  std::sort(step_.begin(), step_.end());
+  std::sort(forward_.begin(), forward_.end());
+}
+
+void TrialTimes::measure(const TrialSpec& spec) {
+  const ir::Graph& graph = network_.graph();
+  train::Session session(network_, trial_plan(graph, spec), graph.head);
+  train::Workspace workspace(session);
+  train::Gradients gradients = session.make_gradients();
+  const std::vector<int> labels(train::kChunk, 0);
+  const double forward =
+      seconds_of([&] { session.forward(workspace, train::kChunk, false); }) / train::kChunk;
+  const double chunk = seconds_of([&] {
+                         session.forward(workspace, train::kChunk, true);
+                         session.backward(workspace, labels, train::kChunk, gradients);
+                       }) /
+                       train::kChunk;
+  // A rate of 0 moves nothing and costs the same.
+  const double update =
+      seconds_of([&] { static_cast<void>(session.update(gradients, 0.0F, recipe_.qas)); });
+  const TrialMacs macs = trial_macs(graph, spec);
+  step_.emplace_back(macs.step, chunk + update / recipe_.batch);
+  forward_.emplace_back(macs.forward, forward);
+}
+
+// Straight lines between the measurements, and through the origin or on behind the ends.
+double TrialTimes::at(const Curve& curve, double macs) {
+  const auto above = std::find_if(curve.begin(), curve.end(),
+                                  [&](const auto& point) { return point.first >= macs; });
+  if (above == curve.begin()) return curve.front().second;
+  if (above == curve.end()) return curve.back().second * macs / curve.back().first;
+  const auto below = above - 1;
+  const double share = (macs - below->first) / (above->first - below->first);
+  return below->second + share * (above->second - below->second);
+}
+
+double TrialTimes::seconds(const TrialSpec& spec, std::int64_t training_samples,
+                           std::int64_t validation_samples) const {
+  const TrialMacs macs = trial_macs(network_.graph(), spec);
+  return at(step_, macs.step) * static_cast<double>(training_samples) * recipe_.epochs +
+         at(forward_, macs.forward) * static_cast<double>(validation_samples);
+}
+
+}  // namespace espalier::contribution
