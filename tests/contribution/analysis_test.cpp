@@ -7,6 +7,7 @@
 #include <fstream>
 #include <set>
 
+#include "espalier/kernels/simd.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/interrupt.hpp"
 #include "espalier/train/trainer.hpp"
@@ -100,6 +101,24 @@ TEST_F(Analysis, SameBytesForAnyJobsAndCacheLimit) {
   const Result<Profile> uncached = run();
   ASSERT_TRUE(uncached.ok());
   EXPECT_EQ(to_json(*one).dump(), to_json(*uncached).dump());
+}
+
+TEST_F(Analysis, SameBytesForAnyInstructionSet) {
+  options_.fisher = true;
+  const kernels::KernelTable& chosen = kernels::kernels();
+  const kernels::KernelTables all = kernels::all_kernels();
+  std::string first;
+  for (int i = 0; i < all.count; ++i) {
+    kernels::use_kernels(*all.tables[i]);
+    // What a network packs may depend on the instruction set.
+    const train::Network network(network_.graph());
+    const Result<Profile> profile = analyze(network, toy_samples(network.graph(), 40, 1),
+                                            toy_samples(network.graph(), 24, 2), options_);
+    ASSERT_TRUE(profile.ok());
+    if (i == 0) first = to_json(*profile).dump();
+    EXPECT_EQ(to_json(*profile).dump(), first) << all.tables[i]->name;
+  }
+  kernels::use_kernels(chosen);
 }
 
 TEST_F(Analysis, ResumesFromItsJournal) {
