@@ -52,6 +52,12 @@ def main():
     print("|---|---|---|---|---|---|")
     for cells in rows:
         print("| " + " | ".join(cells) + " |")
+    if "1" in ours["forward"] and threads != "1":
+        scaling = {key: ours[key][threads]["images_per_second"] / ours[key]["1"]["images_per_second"]
+                   for key in ("forward", "full", "plan")}
+        scaling["analysis"] = ours["analysis"]["1"]["seconds"] / ours["analysis"][threads]["seconds"]
+        print(f"\n{threads} threads against one: " +
+              ", ".join(f"{key} {value:.2f}x" for key, value in scaling.items()))
     for name, check in theirs.get("check", {}).items():
         print(f"\nsame arithmetic, one step of '{name}': loss "
               f"{check['espalier_loss_before']:.4f} -> {check['espalier_loss_after']:.4f} here, "
