@@ -238,7 +238,9 @@ std::optional<Iss::Fault> Iss::execute(std::uint32_t i, Step& step) {
     case 0x33:
       return execute_operation(i, step);
     case 0x3b:  // pm4adda.b
-      if (funct3 != 5 || bits(i, 31, 25) != 0x46) return illegal;
+      if (!config_.extensions.dot_product || funct3 != 5 || bits(i, 31, 25) != 0x46) {
+        return illegal;
+      }
       write_x(step, rd, byte_dot(x_[rd], a, b));
       return {};
     case 0x0f:  // fence, fence.i
@@ -404,7 +406,9 @@ std::optional<std::uint32_t> Iss::read_csr(std::uint32_t address, Step& step) co
       return (fs_ == 3 ? 1u << 31 : 0u) | fs_ << 13 | 3u << 11 | (mpie_ ? 1u << 7 : 0u) |
              (mie_ ? 1u << 3 : 0u);
     case 0x301:
-      return 0x4080'1120;  // RV32, X, M, I, F
+      return 0x4000'1100 |  // RV32, M, I
+             (config_.extensions.float_unit ? 1u << 5 : 0u) |
+             (config_.extensions.dot_product ? 1u << 23 : 0u);
     case 0x305:
       return mtvec_;
     case 0x340:
@@ -465,7 +469,8 @@ void Iss::write_csr(std::uint32_t address, std::uint32_t value) {
       fs_ = 3;
       break;
     case 0x300:
-      fs_ = value >> 13 & 3u;
+      // Without F the field stays 0, and with it every float instruction illegal.
+      if (config_.extensions.float_unit) fs_ = value >> 13 & 3u;
       mie_ = (value >> 3 & 1u) != 0;
       mpie_ = (value >> 7 & 1u) != 0;
       break;

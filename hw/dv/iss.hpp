@@ -12,11 +12,18 @@
 
 namespace espalier::hw::dv {
 
+// What the core may be built without.
+struct Extensions {
+  bool float_unit = true;   // F
+  bool dot_product = true;  // pm4adda.b
+};
+
 struct IssConfig {
   std::uint32_t flash_base = 0x0800'0000;
   std::uint32_t flash_size = 1u << 20;  // bytes
   std::uint32_t sram_base = 0x2000'0000;
   std::uint32_t sram_size = 256u << 10;  // bytes
+  Extensions extensions;
 };
 
 // What one instruction did.

@@ -3,8 +3,6 @@
 #include <cstdio>
 #include <deque>
 
-#include "dv/iss.hpp"
-
 namespace espalier::hw::dv {
 namespace {
 
@@ -120,13 +118,14 @@ class Comparer : public Observer {
 
 }  // namespace
 
-LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uint64_t max_cycles) {
+LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uint64_t max_cycles,
+                            const Extensions& extensions) {
   LockstepResult result;
   SimulatorConfig config;
   config.flash_size = kFlashBytes;
   config.sram_size = kSramBytes;
   Simulator simulator(config);
-  Iss iss({config.flash_base, config.flash_size, config.sram_base, config.sram_size});
+  Iss iss({config.flash_base, config.flash_size, config.sram_base, config.sram_size, extensions});
   for (const ElfImage::Segment& segment : image.segments) {
     if (!simulator.write_memory(segment.address, segment.bytes) ||
         !iss.write_memory(segment.address, segment.bytes)) {

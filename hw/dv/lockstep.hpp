@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dv/elf_writer.hpp"
+#include "dv/iss.hpp"
 #include "tb/simulator.hpp"
 
 namespace espalier::hw::dv {
@@ -17,6 +18,8 @@ struct LockstepResult {
   std::uint64_t late_results = 0;  // float results that were compared when they arrived
 };
 
-LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uint64_t max_cycles);
+// `extensions` are those of the core that this program is linked with.
+LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uint64_t max_cycles,
+                            const Extensions& extensions = {});
 
 }  // namespace espalier::hw::dv

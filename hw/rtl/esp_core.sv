@@ -594,6 +594,17 @@ module esp_core #(
     end
   end
 
+`ifdef ESP_ASSERT
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      // Memory never sees an access of an instruction that traps, unless memory itself refuses it.
+      assert (!(data_req_o && take_trap && !data_err_i));
+      // Late results belong to the float registers.
+      assert (!(retire && fpu_late && rd_we));
+    end
+  end
+`endif
+
   logic unused_core;
   assign unused_core = ^fflags;
 

@@ -163,14 +163,11 @@ module esp_csr #(
           esp_pkg::CsrMepc:      mepc_q <= wdata[31:2];
           esp_pkg::CsrMcause:    mcause_q <= wdata;
           esp_pkg::CsrMtval:     mtval_q <= wdata;
-          esp_pkg::CsrMcycle:    mcycle_q[31:0] <= wdata;
-          esp_pkg::CsrMcycleh:   mcycle_q[63:32] <= wdata;
-          esp_pkg::CsrMinstret: begin
-            minstret_q <= {minstret_q[63:32], wdata};
-          end
-          esp_pkg::CsrMinstreth: begin
-            minstret_q <= {wdata, minstret_q[31:0]};
-          end
+          // Both halves, so that no carry of the replaced increment reaches the other one.
+          esp_pkg::CsrMcycle:    mcycle_q <= {mcycle_q[63:32], wdata};
+          esp_pkg::CsrMcycleh:   mcycle_q <= {wdata, mcycle_q[31:0]};
+          esp_pkg::CsrMinstret:  minstret_q <= {minstret_q[63:32], wdata};
+          esp_pkg::CsrMinstreth: minstret_q <= {wdata, minstret_q[31:0]};
           default: ;
         endcase
       end
@@ -186,6 +183,16 @@ module esp_csr #(
       end
     end
   end
+
+`ifdef ESP_ASSERT
+  // An instruction either completes or traps, and a write is one of those that complete.
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      assert (!(trap_i && retire_i));
+      assert (!(we && illegal_o));
+    end
+  end
+`endif
 
   assign mtvec_o = {mtvec_q, 2'b00};
   assign mepc_o = {mepc_q, 2'b00};

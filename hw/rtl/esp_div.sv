@@ -82,4 +82,15 @@ module esp_div (
     end
   end
 
+`ifdef ESP_ASSERT
+  // The recurrence takes the divisor and the signs from the ports in every step.
+  logic [31:0] a_q;
+  logic [31:0] b_q;
+  always_ff @(posedge clk_i) begin
+    a_q <= a_i;
+    b_q <= b_i;
+    if (rst_ni && busy_q) assert (valid_i && a_i == a_q && b_i == b_q);
+  end
+`endif
+
 endmodule

@@ -54,6 +54,11 @@ module esp_fetch (
     end
   end
 
+`ifdef ESP_ASSERT
+  // Misaligned targets trap in execute and never come here.
+  always_ff @(posedge clk_i) assert (!rst_ni || instr_addr_o[1:0] == 2'b00);
+`endif
+
   assign id_valid_o = id_valid_q;
   assign id_pc_o = id_pc_q;
   assign id_instr_o = id_instr_q;

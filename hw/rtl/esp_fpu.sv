@@ -185,6 +185,16 @@ module esp_fpu (
     .flags_o(late_flags_o)
   );
 
+`ifdef ESP_ASSERT
+  // The rounding stage takes one result a cycle, and only late operations write through it.
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      assert (!(add_valid && div_taken));
+      assert (!(is_misc && (late_o || !ready_o)));
+    end
+  end
+`endif
+
   assign add_valid_o = add_valid;
   assign add_rd_o = add_rd;
   assign round_valid_o = round_valid_q;

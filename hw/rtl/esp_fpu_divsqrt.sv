@@ -178,4 +178,9 @@ module esp_fpu_divsqrt (
   // Bit 26 of the root weighs one; a remainder only matters as a sticky bit.
   assign sum_o = {4'b0, root_q, 32'b0, remainder_q != '0};
 
+`ifdef ESP_ASSERT
+  // Execute holds the instruction until its result is taken.
+  always_ff @(posedge clk_i) assert (!(rst_ni && busy_q && !valid_i));
+`endif
+
 endmodule

@@ -46,6 +46,14 @@ module esp_memory (
     end
   end
 
+`ifdef ESP_ASSERT
+  // The C++ side indexes words with these and asks nothing.
+  always_ff @(posedge clk_i) begin
+    if (instr_req_i) assert (instr_offset_i[1:0] == 2'b00);
+    if (data_req_i && data_we_i) assert (data_region_i && data_be_i != 4'b0);
+  end
+`endif
+
   assign instr_rdata_o = instr_rdata_q;
   assign data_rdata_o = data_rdata_q;
 

@@ -168,6 +168,17 @@ module esp_soc #(
     .valid_o(mmio_valid)
   );
 
+`ifdef ESP_ASSERT
+  // What the straps have to fulfil.
+  always_ff @(posedge clk_i) begin
+    if (rst_ni) begin
+      assert ({flash_base_q[1:0], flash_size_q[1:0], sram_base_q[1:0], sram_size_q[1:0]} == '0);
+      assert ({1'b0, flash_base_q} + {1'b0, flash_size_q} <= 33'h1_0000_0000);
+      assert ({1'b0, sram_base_q} + {1'b0, sram_size_q} <= 33'h1_0000_0000);
+    end
+  end
+`endif
+
   assign data_rdata = mmio_read_q ? '0 : data_memory_rdata;
 
 endmodule

@@ -26,7 +26,7 @@ class ProgramBuilder {
     return *this;
   }
   ProgramBuilder& add(std::initializer_list<dv::Word> words) {
-    words_.insert(words_.end(), words);
+    for (const dv::Word word : words) words_.push_back(word);
     return *this;
   }
   ProgramBuilder& li(dv::Word rd, std::uint32_t value) {
