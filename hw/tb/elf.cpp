@@ -1,5 +1,6 @@
 #include "elf.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -40,6 +41,16 @@ std::string string_at(std::span<const std::uint8_t> table, std::uint32_t offset)
   return text;
 }
 
+bool segments_overlap(std::vector<ElfSegment> segments) {
+  std::erase_if(segments, [](const ElfSegment& segment) { return segment.bytes.empty(); });
+  const auto by_address = [](const auto& a, const auto& b) { return a.address < b.address; };
+  std::sort(segments.begin(), segments.end(), by_address);
+  for (std::size_t i = 1; i < segments.size(); ++i) {
+    if (segments[i].address - segments[i - 1].address < segments[i - 1].bytes.size()) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::optional<std::string> read_elf(std::span<const std::uint8_t> bytes, ElfFile& file) {
@@ -52,6 +63,7 @@ std::optional<std::string> read_elf(std::span<const std::uint8_t> bytes, ElfFile
   if (reader.half(18) != kMachineRiscv) return "not a RISC-V program";
   if (reader.half(16) != 2) return "not an executable; link it without -r and -pie";
   file.entry = reader.word(24);
+  if (file.entry % 4 != 0) return "its entry point is not a multiple of 4";
 
   const std::uint64_t segment_table = reader.word(28);
   const std::uint64_t segment_size = reader.half(42);
@@ -65,11 +77,18 @@ std::optional<std::string> read_elf(std::span<const std::uint8_t> bytes, ElfFile
     if (reader.word(header) != kSegmentLoad) continue;
     const std::uint32_t offset = reader.word(header + 4);
     const std::uint32_t size = reader.word(header + 16);
-    if (size == 0) continue;
-    if (!reader.holds(offset, size))
+    const std::uint32_t memory_size = reader.word(header + 20);
+    if (!reader.holds(offset, size)) {
       return "segment " + std::to_string(i) + " lies outside the file";
-    file.segments.push_back({reader.word(header + 12), reader.slice(offset, size)});
+    }
+    if (memory_size < size) {
+      return "segment " + std::to_string(i) + " is larger in the file than in memory";
+    }
+    if (memory_size == 0) continue;
+    file.segments.push_back({reader.word(header + 12), reader.slice(offset, size),
+                             reader.word(header + 8) + size, memory_size - size});
   }
+  if (segments_overlap(file.segments)) return "segments overlap in memory";
 
   // Symbols are a comfort: a file without them, or with damaged ones, still runs.
   const std::uint64_t section_table = reader.word(32);

@@ -12,6 +12,8 @@ namespace espalier::hw {
 struct ElfSegment {
   std::uint32_t address = 0;            // load (physical) address
   std::span<const std::uint8_t> bytes;  // into the file
+  std::uint32_t zero_address = 0;       // run (virtual) address of what the file leaves out
+  std::uint32_t zero_size = 0;          // bytes of it, zero at the start
 };
 
 struct ElfSymbol {

@@ -4,11 +4,11 @@
 // the program's own exit code (at most 125), 126 if it did not exit, 127 if it could not be run.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 
 #include "tb/simulator.hpp"
 
@@ -83,6 +83,12 @@ std::string json_string(std::string_view text) {
   return out + '"';
 }
 
+// True if all of it has reached the file.
+bool close(std::ofstream& out) {
+  out.close();
+  return !out.fail();
+}
+
 bool write_stats(const Options& options, const RunResult& result, const Simulator& simulator,
                  double seconds) {
   std::ofstream out(options.stats);
@@ -109,7 +115,7 @@ bool write_stats(const Options& options, const RunResult& result, const Simulato
     separator = ",\n";
   }
   out << "\n  ]\n}\n";
-  return out.good();
+  return close(out);
 }
 
 // What lies between begin_signature and end_signature, one word of hex digits per line.
@@ -120,8 +126,10 @@ bool write_signature(const Options& options, const Simulator& simulator) {
     std::cerr << options.program << ": no symbols begin_signature and end_signature\n";
     return false;
   }
-  std::vector<std::uint8_t> bytes(*end - *begin);
-  if (!simulator.read_memory(*begin, bytes)) {
+  const std::uint32_t size = *end - *begin;
+  const bool fits = size <= std::max(options.config.sram_size, options.config.flash_size);
+  std::vector<std::uint8_t> bytes(fits ? size : 0);
+  if (!fits || !simulator.read_memory(*begin, bytes)) {
     std::cerr << options.program << ": the signature lies outside memory\n";
     return false;
   }
@@ -136,7 +144,9 @@ bool write_signature(const Options& options, const Simulator& simulator) {
     }
     out << '\n';
   }
-  return out.good();
+  if (close(out)) return true;
+  std::cerr << options.signature << ": cannot be written\n";
+  return false;
 }
 
 void report(const Options& options, const RunResult& result, const Simulator& simulator,
@@ -168,17 +178,28 @@ void report(const Options& options, const RunResult& result, const Simulator& si
   }
 }
 
+// Empty if the file cannot be read; a folder opens but does not read.
+std::optional<std::vector<std::uint8_t>> read_program(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::vector<std::uint8_t> bytes;
+  std::array<char, 65536> buffer{};
+  while (in.good()) {
+    in.read(buffer.data(), buffer.size());
+    bytes.insert(bytes.end(), buffer.data(), buffer.data() + in.gcount());
+  }
+  if (in.bad() || !in.eof()) return {};
+  return bytes;
+}
+
 int run(Options& options) {
-  std::ifstream in(options.program, std::ios::binary);
-  if (!in) {
+  const std::optional<std::vector<std::uint8_t>> bytes = read_program(options.program);
+  if (!bytes) {
     std::cerr << options.program << ": cannot be read\n";
     return kCannotRun;
   }
-  const std::vector<std::uint8_t> bytes((std::istreambuf_iterator<char>(in)),
-                                        std::istreambuf_iterator<char>());
   if (!options.stats.empty()) options.config.profile = true;
   Simulator simulator(options.config);
-  if (const std::optional<std::string> error = simulator.load_elf(bytes)) {
+  if (const std::optional<std::string> error = simulator.load_elf(*bytes)) {
     std::cerr << options.program << ": " << *error << '\n';
     return kCannotRun;
   }
@@ -211,6 +232,10 @@ int run(Options& options) {
       1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 
   report(options, result, simulator, seconds);
+  if (trace && (std::fflush(trace.get()) != 0 || std::ferror(trace.get()) != 0)) {
+    std::cerr << options.trace << ": cannot be written\n";
+    return kCannotRun;
+  }
   if (!options.stats.empty() && !write_stats(options, result, simulator, seconds)) {
     std::cerr << options.stats << ": cannot be written\n";
     return kCannotRun;
@@ -251,10 +276,8 @@ int main(int argc, char** argv) {
     const int status = app.exit(error);
     return status == 0 ? 0 : kCannotRun;
   }
-  if (((options.config.sram_base | options.config.sram_size | options.config.flash_base |
-        options.config.flash_size) &
-       3u) != 0) {
-    std::cerr << "bases and sizes of memories must be multiples of 4\n";
+  if (const std::optional<std::string> error = check(options.config)) {
+    std::cerr << *error << '\n';
     return kCannotRun;
   }
   return run(options);

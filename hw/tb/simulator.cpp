@@ -14,6 +14,9 @@
 namespace espalier::hw {
 namespace {
 
+constexpr std::uint32_t kRegisters = 0x1000'0000;  // of the test bench; see esp_pkg.sv
+constexpr std::uint32_t kRegisterBytes = 32;
+constexpr std::uint32_t kLargestMemory = 256u << 20;
 constexpr std::uint32_t kMret = 0x3020'0073;
 constexpr std::uint8_t kStackPointer = 2;
 
@@ -33,7 +36,43 @@ bool inside(std::uint32_t address, std::size_t count, std::uint32_t base, std::u
   return offset <= size && count <= size - offset;
 }
 
+std::string outside(std::uint32_t address, std::size_t bytes) {
+  return "segment of " + std::to_string(bytes) + " bytes at " + hex(address) +
+         " lies outside flash and SRAM";
+}
+
 }  // namespace
+
+std::optional<std::string> check(const SimulatorConfig& config) {
+  struct Range {
+    std::string name;
+    std::uint64_t base;
+    std::uint64_t size;
+  };
+  const Range ranges[] = {{"flash", config.flash_base, config.flash_size},
+                          {"SRAM", config.sram_base, config.sram_size},
+                          {"the registers", kRegisters, kRegisterBytes}};
+  for (const Range& range : ranges) {
+    if ((range.base | range.size) % 4 != 0) {
+      return range.name + ": base and size must be multiples of 4";
+    }
+    if (range.size > kLargestMemory) {
+      return range.name + ": " + std::to_string(range.size) + " bytes exceed " +
+             std::to_string(kLargestMemory);
+    }
+    if (range.base + range.size > std::uint64_t{1} << 32) {
+      return range.name + ": reaches beyond the end of the address space";
+    }
+    for (const Range& other : ranges) {
+      if (&other == &range) break;
+      if (range.base < other.base + other.size && other.base < range.base + range.size) {
+        return range.name + " at " + hex(static_cast<std::uint32_t>(range.base)) + " overlaps " +
+               other.name + " at " + hex(static_cast<std::uint32_t>(other.base));
+      }
+    }
+  }
+  return {};
+}
 
 std::string_view to_string(Outcome outcome) {
   switch (outcome) {
@@ -105,10 +144,13 @@ class Simulator::Impl {
     ElfFile file;
     if (std::optional<std::string> error = read_elf(bytes, file)) return error;
     for (const ElfSegment& segment : file.segments) {
-      if (!write_memory(segment.address, segment.bytes)) {
-        return "segment of " + std::to_string(segment.bytes.size()) + " bytes at " +
-               hex(segment.address) + " lies outside flash and SRAM";
+      if (!segment.bytes.empty() && !write_memory(segment.address, segment.bytes)) {
+        return outside(segment.address, segment.bytes.size());
       }
+      if (segment.zero_size == 0) continue;
+      std::uint8_t* zero = locate(segment.zero_address, segment.zero_size);
+      if (zero == nullptr) return outside(segment.zero_address, segment.zero_size);
+      std::memset(zero, 0, segment.zero_size);
     }
     symbols_.clear();
     functions_.clear();

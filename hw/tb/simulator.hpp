@@ -23,6 +23,10 @@ struct SimulatorConfig {
   bool profile = false;
 };
 
+// Says what is wrong with the memories, if anything: they have aligned bases and sizes, at most
+// 256 MiB each, and overlap neither each other nor the registers. A Simulator takes no other ones.
+[[nodiscard]] std::optional<std::string> check(const SimulatorConfig& config);
+
 enum class Outcome {
   kCycleLimit,     // still running when the cycles were used up
   kExited,         // wrote the exit register or tohost
@@ -113,7 +117,7 @@ class Simulator {
   // and resets the core to its entry point. Returns what is wrong with the file, if anything.
   [[nodiscard]] std::optional<std::string> load_elf(std::span<const std::uint8_t> bytes);
 
-  // Resets the core to `entry`, the counters and the record of use; memory stays.
+  // Resets the core to `entry`, a multiple of 4, the counters and the record of use; memory stays.
   void reset(std::uint32_t entry);
 
   // Clocks until the program ends or `max_cycles` since reset are reached. May be called again

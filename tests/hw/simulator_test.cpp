@@ -295,6 +295,23 @@ TEST(Simulator, RunsTestSuiteProgramsWithTohost) {
   EXPECT_EQ(result.exit_code, 5u);
 }
 
+// Reads both halves of a counter after writing the low half while the whole is about to carry.
+TEST(Simulator, AWriteToACounterReplacesItsIncrement) {
+  for (const Word counter : {0xb00u, 0xb02u}) {
+    ProgramBuilder program;
+    program.li(1, kSram).add({dv::addi(2, 0, -1), dv::csrrw(0, counter | 0x80, 0)});
+    // The low half is all ones when the second write comes: no carry may reach the high half.
+    program.add({dv::csrrw(0, counter, 2), dv::csrrw(0, counter, 0)});
+    program.add({dv::csrrs(3, counter | 0x80, 0), dv::csrrs(4, counter, 0)});
+    program.add({dv::sw(3, 1, 0), dv::sw(4, 1, 4)}).exit_with(0);
+    Simulator simulator;
+    ASSERT_EQ(simulator.load_elf(program.elf()), std::nullopt);
+    ASSERT_EQ(simulator.run(kPlenty).outcome, Outcome::kExited);
+    EXPECT_EQ(word_at(simulator, kSram), 0u) << std::hex << counter;
+    EXPECT_EQ(word_at(simulator, kSram + 4), 1u) << std::hex << counter;
+  }
+}
+
 TEST(Simulator, SmallMemoriesEndWhereTheyShould) {
   SimulatorConfig config;
   config.sram_size = 1024;
@@ -353,8 +370,64 @@ TEST(Simulator, RefusesFilesThatAreNotPrograms) {
   std::vector<std::uint8_t> elf = ProgramBuilder().add(dv::kNop).elf();
   elf[18] = 40;
   EXPECT_THAT(simulator.load_elf(elf).value_or(""), HasSubstr("not a RISC-V program"));
+  elf[18] = 243;
+  elf[24] = 2;
+  EXPECT_THAT(simulator.load_elf(elf).value_or(""), HasSubstr("not a multiple of 4"));
   EXPECT_THAT(simulator.load_elf(ProgramBuilder(0x9000'0000).add(dv::kNop).elf()).value_or(""),
               HasSubstr("lies outside flash and SRAM"));
+}
+
+// Fields of the first program header of write_elf()'s files, which begin with it at byte 52.
+constexpr std::size_t kFileSize = 52 + 16;
+constexpr std::size_t kMemorySize = 52 + 20;
+
+void put_word(std::vector<std::uint8_t>& bytes, std::size_t at, std::uint32_t value) {
+  for (std::size_t i = 0; i < 4; ++i) bytes[at + i] = static_cast<std::uint8_t>(value >> 8 * i);
+}
+
+TEST(Simulator, ChecksTheSegmentsOfAFile) {
+  Simulator simulator;
+  const std::vector<std::uint8_t> good = ProgramBuilder().add({dv::kNop, dv::kNop}).elf();
+  std::vector<std::uint8_t> elf = good;
+  put_word(elf, kFileSize, 0x7fff'ffff);
+  EXPECT_THAT(simulator.load_elf(elf).value_or(""), HasSubstr("lies outside the file"));
+  elf = good;
+  put_word(elf, kMemorySize, 4);
+  EXPECT_THAT(simulator.load_elf(elf).value_or(""), HasSubstr("larger in the file"));
+  // What the file leaves out, as .bss, needs memory too.
+  put_word(elf, kMemorySize, 0xf000'0000);
+  EXPECT_THAT(simulator.load_elf(elf).value_or(""), HasSubstr("lies outside flash and SRAM"));
+  dv::ElfImage image;
+  image.entry = kFlash;
+  image.segments.push_back({kFlash + 4, dv::bytes_of({dv::kNop, dv::kNop}), false});
+  image.segments.push_back({kFlash, dv::bytes_of({dv::kNop, dv::kNop}), false});
+  EXPECT_THAT(simulator.load_elf(dv::write_elf(image)).value_or(""), HasSubstr("overlap"));
+}
+
+TEST(Simulator, ZeroesWhatAFileLeavesOut) {
+  std::vector<std::uint8_t> elf = ProgramBuilder(kSram).add({dv::kNop, dv::kNop}).elf();
+  put_word(elf, kMemorySize, 16);
+  Simulator simulator;
+  const std::array<std::uint8_t, 20> before = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                               1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  ASSERT_TRUE(simulator.write_memory(kSram, before));
+  ASSERT_EQ(simulator.load_elf(elf), std::nullopt);
+  EXPECT_EQ(word_at(simulator, kSram), dv::kNop);
+  EXPECT_EQ(word_at(simulator, kSram + 8), 0u);
+  EXPECT_EQ(word_at(simulator, kSram + 12), 0u);
+  EXPECT_EQ(word_at(simulator, kSram + 16), 0x0101'0101u);
+}
+
+TEST(Simulator, ChecksItsMemories) {
+  EXPECT_EQ(check(SimulatorConfig{}), std::nullopt);
+  EXPECT_EQ(check({.sram_base = 0x8000'0000, .sram_size = 2u << 20}), std::nullopt);
+  EXPECT_EQ(check({.flash_size = 0}), std::nullopt);
+  EXPECT_THAT(check({.sram_base = 2}).value_or(""), HasSubstr("multiples of 4"));
+  EXPECT_THAT(check({.sram_size = 0xffff'fffc}).value_or(""), HasSubstr("exceed"));
+  EXPECT_THAT(check({.sram_base = 0xffff'fff0}).value_or(""), HasSubstr("address space"));
+  EXPECT_THAT(check({.sram_base = kFlash + 64}).value_or(""), HasSubstr("overlaps flash"));
+  EXPECT_THAT(check({.sram_base = kMmio - 4}).value_or(""), HasSubstr("overlaps"));
+  EXPECT_THAT(check({.flash_base = kMmio + 16}).value_or(""), HasSubstr("overlaps"));
 }
 
 TEST(Simulator, SurvivesDamagedFiles) {
