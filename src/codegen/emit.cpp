@@ -118,6 +118,7 @@ class Emitter {
     define("INPUT_CHANNELS", input.shape.channels, "innermost");
     define("INPUT_BYTES", input.shape.elements(), "int8, in the arena");
     define("CLASSES", classes(), "logits");
+    define("FEATURES", graph_.head.features, "inputs of the classifier");
     define("CONVS", static_cast<std::int64_t>(ir::conv_ops(graph_).size()), "convolutions");
     define("ACCUMULATE", program_.graph.accumulate, "samples an update");
     text += fmt::format("\n/* One input element stands for {} * (q - {}). */\n",

@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 #include <span>
 #include <sstream>
 #include <string_view>
@@ -23,6 +26,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Of anything that program.json counts; more fits no memory of the simulated system.
+constexpr std::int64_t kLargestSize = std::int64_t{1} << 28;
+
 // What program.json says of a compiled folder.
 struct Folder {
   fs::path path;
@@ -34,8 +40,44 @@ struct Folder {
   std::int64_t classes = 0;
   std::int64_t features = 0;
   std::int64_t convs = 0;
+  bool dot_product = false;
   std::map<std::string, double> macs;  // by kernel, of one step
+  std::set<std::string> trained;       // arrays of parameters, as Run names them
 };
+
+std::string array_name(std::string_view what, std::int64_t conv) {
+  return what.starts_with("head") ? std::string(what) : fmt::format("conv {} {}", conv, what);
+}
+
+// The value that the emitted header gives to a name, which program.json must agree with.
+Status agree(const std::string& header, const Folder& folder, std::string_view key,
+             std::int64_t value, const std::string& where) {
+  std::string macro = folder.name + "_" + std::string(key);
+  std::transform(macro.begin(), macro.end(), macro.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  const std::size_t at = header.find("#define " + macro + " ");
+  if (at != std::string::npos) {
+    const std::int64_t there = std::strtoll(header.c_str() + at + 9 + macro.size(), nullptr, 10);
+    if (there == value) return Ok{};
+  }
+  return Error{
+      ErrorKind::kBadInput,
+      fmt::format("{}: '{}' is {}, which {} in {}.h does not say; compile the folder again", where,
+                  key, value, macro, folder.name)};
+}
+
+// Names of the arrays that the plan trains.
+Result<std::set<std::string>> trained_arrays(const Json& trained, const std::string& where) {
+  std::set<std::string> names{"head_weights", "head_bias"};
+  for (const Json& entry : trained) {
+    ESPALIER_TRY(const auto conv, json_field<std::int64_t>(entry, "conv", where));
+    ESPALIER_TRY(const auto bias, json_field<bool>(entry, "bias", where));
+    ESPALIER_TRY(const auto channels, json_field<std::int64_t>(entry, "weight_channels", where));
+    if (bias) names.insert(array_name("bias", conv));
+    if (channels > 0) names.insert(array_name("weights", conv));
+  }
+  return names;
+}
 
 Result<Folder> read_folder(const fs::path& path) {
   const std::string where = (path / "program.json").string();
@@ -50,13 +92,14 @@ Result<Folder> read_folder(const fs::path& path) {
   ESPALIER_TRY(folder.classes, json_field<std::int64_t>(json, "classes", where));
   ESPALIER_TRY(folder.features, json_field<std::int64_t>(json, "features", where));
   ESPALIER_TRY(folder.convs, json_field<std::int64_t>(json, "convs", where));
+  ESPALIER_TRY(folder.dot_product, json_field<bool>(json, "dot_product", where));
   ESPALIER_TRY(const Json kernels, json_field<Json>(json, "kernel_macs", where));
+  ESPALIER_TRY(const Json trained, json_field<Json>(json, "trained", where));
   const bool identifier =
       !folder.name.empty() && std::all_of(folder.name.begin(), folder.name.end(), [](char c) {
         return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
       });
-  if (!identifier || !kernels.is_object() || folder.input_bytes < 1 || folder.classes < 1 ||
-      folder.features < 1 || folder.convs < 0) {
+  if (!identifier || !kernels.is_object() || !trained.is_array()) {
     return Error{ErrorKind::kBadInput,
                  where + ": not as `espalier compile` writes it; compile the folder again"};
   }
@@ -67,6 +110,19 @@ Result<Folder> read_folder(const fs::path& path) {
     if (!fs::exists(folder.path / (folder.name + suffix))) {
       return Error{ErrorKind::kMissingInput, fmt::format("{}: not there; compile the folder again",
                                                          (path / (folder.name + suffix)).string())};
+    }
+  }
+  ESPALIER_TRY(folder.trained, trained_arrays(trained, where));
+  ESPALIER_TRY(const std::string header, read_file(folder.path / (folder.name + ".h")));
+  const std::pair<const char*, std::int64_t> said[] = {
+      {"sram_bytes", folder.sram},   {"parameter_bytes", folder.parameters},
+      {"classes", folder.classes},   {"input_bytes", folder.input_bytes},
+      {"features", folder.features}, {"convs", folder.convs}};
+  for (const auto& [key, value] : said) {
+    ESPALIER_CHECK_OK(agree(header, folder, key, value, where));
+    if (value < 1 || value > kLargestSize) {
+      return Error{ErrorKind::kBadInput,
+                   fmt::format("{}: '{}' must lie in 1..{}", where, key, kLargestSize)};
     }
   }
   return folder;
@@ -117,12 +173,16 @@ Result<std::string> samples_header(const Folder& folder, const CheckOptions& opt
   const auto steps = static_cast<std::size_t>(options.steps);
   if (!options.inputs.empty()) {
     ESPALIER_TRY(inputs, read_file(options.inputs));
-    if (inputs.size() < bytes * steps || labels.size() < steps) {
-      return Error{
-          ErrorKind::kBadInput,
-          fmt::format("{}: {} steps need {} bytes and as many labels; it has {} bytes, and "
-                      "there are {} labels",
-                      options.inputs, steps, bytes * steps, inputs.size(), labels.size())};
+    if (inputs.size() % bytes != 0) {
+      return Error{ErrorKind::kBadInput,
+                   fmt::format("{}: {} bytes are not a whole number of samples of {} bytes",
+                               options.inputs, inputs.size(), bytes)};
+    }
+    if (inputs.size() / bytes < steps || labels.size() < steps) {
+      return Error{ErrorKind::kBadInput,
+                   fmt::format("{}: {} steps need as many samples and labels; there are {} samples "
+                               "and {} labels; lower --steps",
+                               options.inputs, steps, inputs.size() / bytes, labels.size())};
     }
   } else {
     Rng rng{options.seed, 0x434845434B};  // "CHECK"
@@ -170,9 +230,15 @@ std::vector<std::string> common_flags(const Folder& folder) {
           folder.path.string()};
 }
 
+// No share of the steps is done before the core runs.
+std::function<bool()> keep_going(const CheckOptions& options) {
+  return [&options] { return !options.progress || options.progress(0); };
+}
+
 Status compile(const std::vector<std::string>& arguments, const fs::path& folder,
-               std::string_view what) {
-  ESPALIER_TRY(const ProcessResult result, run_process(arguments, folder, true));
+               const CheckOptions& options, std::string_view what) {
+  ESPALIER_TRY(const ProcessResult result,
+               run_process(arguments, folder, {.merge = true, .keep_going = keep_going(options)}));
   if (result.exit_code == 0) return Ok{};
   const bool too_large = result.output.find("do not fit") != std::string::npos ||
                          result.output.find("will not fit") != std::string::npos;
@@ -190,7 +256,11 @@ struct Run {
 
 // What the driver printed. `contents` turns the last field of an array's line into bytes.
 template <typename Contents>
-Result<Run> parse(const std::string& text, Contents contents) {
+Result<Run> parse(const std::string& text, const Folder& folder, int steps, Contents contents) {
+  const auto unreadable = [](std::string_view what) {
+    return Error{ErrorKind::kMismatch,
+                 fmt::format("check: {} cannot be read from what the program printed", what)};
+  };
   Run run;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
@@ -200,6 +270,7 @@ Result<Run> parse(const std::string& text, Contents contents) {
     if (kind == "step") {
       std::vector<std::uint32_t> bits;
       for (std::uint32_t value = 0; fields >> value;) bits.push_back(value);
+      if (bits.size() != 1 + static_cast<std::size_t>(folder.classes)) return unreadable("a step");
       run.steps.push_back(std::move(bits));
     } else if (kind == "cost") {
       std::uint64_t cycles = 0;
@@ -213,13 +284,29 @@ Result<Run> parse(const std::string& text, Contents contents) {
       std::uint32_t conv = 0;
       std::uint32_t bytes = 0;
       fields >> what >> conv >> bytes >> last;
-      const bool head = what.rfind("head", 0) == 0;
-      const std::string name = head ? what : fmt::format("conv {} {}", conv, what);
+      const std::string name = array_name(what, conv);
+      if (bytes > kLargestSize) return unreadable(name);
       run.arrays[name] = contents(last, bytes);
       run.order.push_back(name);
-      if (run.arrays[name].size() != bytes) {
-        return Error{ErrorKind::kInternal, fmt::format("check: array {} cannot be read", name)};
-      }
+      if (run.arrays[name].size() != bytes) return unreadable(name);
+    }
+  }
+  if (run.steps.size() != static_cast<std::size_t>(steps)) return unreadable("every step");
+  // Otherwise a parameter would go without comparison.
+  for (const std::string& name : folder.trained) {
+    if (run.arrays.find(name) == run.arrays.end()) {
+      return Error{ErrorKind::kBadInput,
+                   fmt::format("{}: program.json says that {} is trained, and the C has no such "
+                               "array; compile the folder again",
+                               folder.name, name)};
+    }
+  }
+  for (const std::string& name : run.order) {
+    if (folder.trained.find(name) == folder.trained.end()) {
+      return Error{ErrorKind::kBadInput,
+                   fmt::format("{}: the C trains {}, and program.json does not say so; compile the "
+                               "folder again",
+                               folder.name, name)};
     }
   }
   return run;
@@ -233,33 +320,51 @@ Result<Run> run_host(const Folder& folder, const CheckOptions& options, const fs
     build.push_back(source.string());
   }
   build.insert(build.end(), {"-o", (work / "host").string()});
-  ESPALIER_CHECK_OK(compile(build, work, "the host"));
-  ESPALIER_TRY(const ProcessResult result, run_process({(work / "host").string()}, work, false));
-  if (result.exit_code != 0) {
-    return Error{ErrorKind::kMismatch,
-                 fmt::format("the host build ended with code {}", result.exit_code)};
+  ESPALIER_CHECK_OK(compile(build, work, options, "the host"));
+  Result<ProcessResult> result =
+      run_process({(work / "host").string()}, work,
+                  {.limit = options.host_limit * options.steps, .keep_going = keep_going(options)});
+  if (!result.ok()) {
+    if (result.error().kind != ErrorKind::kMismatch) return result.error();
+    return Error{ErrorKind::kMismatch, "on the host: " + result.error().message()};
   }
-  return parse(result.output, [](const std::string& hex, std::uint32_t bytes) {
-    std::vector<std::uint8_t> values;
-    const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-    for (std::uint32_t i = 0; i < bytes && 2 * i + 1 < hex.size(); ++i) {
-      values.push_back(static_cast<std::uint8_t>(digit(hex[2 * i]) * 16 + digit(hex[2 * i + 1])));
-    }
-    return values;
-  });
+  if (result->exit_code > 128) {
+    return Error{ErrorKind::kMismatch,
+                 fmt::format("on the host: ended by signal {} ({})", result->exit_code - 128,
+                             ::strsignal(result->exit_code - 128))};
+  }
+  if (result->exit_code != 0) {
+    return Error{ErrorKind::kMismatch,
+                 fmt::format("on the host: exited with code {}", result->exit_code)};
+  }
+  return parse(result->output, folder, options.steps,
+               [](const std::string& hex, std::uint32_t bytes) {
+                 std::vector<std::uint8_t> values;
+                 const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+                 for (std::uint32_t i = 0; i < bytes && 2 * i + 1 < hex.size(); ++i) {
+                   values.push_back(
+                       static_cast<std::uint8_t>(digit(hex[2 * i]) * 16 + digit(hex[2 * i + 1])));
+                 }
+                 return values;
+               });
 }
 
+struct FlashUse {
+  std::int64_t total = 0;
+  std::int64_t constants = 0;  // the parameters alone
+};
+
 // Section sizes of the program's objects alone, from the size table of the compiler's binutils.
-Result<std::int64_t> flash_of(const Folder& folder, const CheckOptions& options,
-                              const fs::path& work) {
-  std::string tool = options.riscv_compiler;
-  const std::size_t gcc = tool.rfind("gcc");
-  if (gcc != std::string::npos) tool.replace(gcc, 3, "size");
+Result<FlashUse> flash_of(const Folder& folder, const CheckOptions& options, const fs::path& work) {
+  // The tool lies beside the compiler: riscv64-unknown-elf-gcc-12 has riscv64-unknown-elf-size.
+  const fs::path compiler = options.riscv_compiler;
+  std::string tool = compiler.filename().string();
+  tool = (compiler.parent_path() / (tool.substr(0, tool.rfind("gcc")) + "size")).string();
   ESPALIER_TRY(const ProcessResult sizes,
                run_process({tool, "-A", (work / (folder.name + ".o")).string(),
                             (work / (folder.name + "_params.o")).string()},
-                           work, true));
-  std::int64_t total = 0;
+                           work, {.merge = true, .keep_going = keep_going(options)}));
+  FlashUse use;
   std::istringstream lines(sizes.output);
   for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
@@ -268,12 +373,56 @@ Result<std::int64_t> flash_of(const Folder& folder, const CheckOptions& options,
     if (!(fields >> section >> bytes)) continue;
     for (const char* kind : {".text", ".rodata", ".srodata", ".data", ".sdata"}) {
       if (section == kind || section.rfind(std::string(kind) + ".", 0) == 0) {
-        total += bytes;
+        use.total += bytes;
         break;
       }
     }
+    if (section.ends_with("rodata." + folder.name + "_params")) use.constants += bytes;
   }
-  return total;
+  if (sizes.exit_code != 0 || use.total == 0) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: cannot tell sizes:\n{}", tool, sizes.output)};
+  }
+  return use;
+}
+
+// The linker script of the device: its memories, and where they hold what.
+std::string linker_script(const CheckOptions& options, std::int64_t flash_bytes) {
+  return fmt::format(
+      "/* Memories of {}, for link.ld. The flash is as large as the samples of the check need. */\n"
+      "ESPALIER_FLASH_BASE = {:#010x};\nESPALIER_FLASH_SIZE = {:#x};\n"
+      "ESPALIER_SRAM_BASE = {:#010x};\nESPALIER_SRAM_SIZE = {:#x};\n"
+      "ESPALIER_STACK_SIZE = {:#x};\nINCLUDE link.ld\n",
+      options.system.name, options.system.flash_base, flash_bytes, options.system.sram_base,
+      options.system.sram.count, options.stack.count);
+}
+
+// The simulated system, with flash for samples; kInfeasible when no such system can be.
+Result<hw::SimulatorConfig> simulated_system(const System& system, std::int64_t flash_bytes) {
+  hw::SimulatorConfig config;
+  config.flash_base = system.flash_base;
+  config.sram_base = system.sram_base;
+  config.profile = true;
+  std::optional<std::string> wrong;
+  if (flash_bytes > kLargestSize || system.sram.count > kLargestSize) {
+    wrong = fmt::format("{} bytes of flash and {} of SRAM are more than {}", flash_bytes,
+                        system.sram.count, kLargestSize);
+  } else {
+    config.flash_size = static_cast<std::uint32_t>(flash_bytes);
+    config.sram_size = static_cast<std::uint32_t>(system.sram.count);
+    wrong = hw::check(config);
+  }
+  if (!wrong) return config;
+  return Error{ErrorKind::kInfeasible,
+               fmt::format("{}: cannot be simulated with these samples: {}", system.name, *wrong)};
+}
+
+std::uint64_t cycle_limit(const Folder& folder, const CheckOptions& options) {
+  if (options.max_cycles != 0) return options.max_cycles;
+  double macs = 0;
+  for (const auto& [kernel, count] : folder.macs) macs += count;
+  const double step = 5e7 + (options.system.float_unit ? 40 : 400) * std::clamp(macs, 0.0, 1e11);
+  return static_cast<std::uint64_t>(step * options.steps);
 }
 
 Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs::path& work,
@@ -281,6 +430,12 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
   for (const auto& [name, text] : device_sources()) {
     ESPALIER_CHECK_OK(write_file_atomic(work / std::string(name), text));
   }
+  // Room for the samples; what the program takes of the flash is checked apart.
+  const std::int64_t flash_for_run =
+      (options.system.flash.count + folder.input_bytes * options.steps + (std::int64_t{1} << 20)) /
+      16 * 16;
+  ESPALIER_TRY(const hw::SimulatorConfig config, simulated_system(options.system, flash_for_run));
+  ESPALIER_CHECK_OK(write_file_atomic(work / "device.ld", linker_script(options, flash_for_run)));
   std::vector<std::string> target{options.riscv_compiler, "--specs=picolibc.specs"};
   const std::vector<std::string> isa =
       options.system.float_unit
@@ -293,41 +448,26 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
   const auto object = [&](const fs::path& source, const std::string& name) -> Status {
     std::vector<std::string> build = target;
     build.insert(build.end(), {"-c", source.string(), "-o", (work / name).string()});
-    return compile(build, work, "RISC-V");
+    return compile(build, work, options, "RISC-V");
   };
   ESPALIER_CHECK_OK(object(work / "driver.c", "driver.o"));
   ESPALIER_CHECK_OK(object(folder.path / (folder.name + ".c"), folder.name + ".o"));
   ESPALIER_CHECK_OK(object(folder.path / (folder.name + "_params.c"), folder.name + "_params.o"));
   std::vector<std::string> link = target;
-  const auto define = [&](const char* symbol, std::int64_t value) {
-    link.push_back(fmt::format("-Wl,--defsym={}={:#x}", symbol, value));
-  };
-  // Flash is made large enough for the samples; what the program takes of it is checked apart.
-  const std::int64_t flash_for_run =
-      options.system.flash.count + folder.input_bytes * options.steps + (std::int64_t{1} << 20);
-  define("ESPALIER_FLASH_BASE", options.system.flash_base);
-  define("ESPALIER_FLASH_SIZE", flash_for_run);
-  define("ESPALIER_SRAM_BASE", options.system.sram_base);
-  define("ESPALIER_SRAM_SIZE", options.system.sram.count);
-  define("ESPALIER_STACK_SIZE", options.stack.count);
   const std::string elf = (work / "core.elf").string();
-  link.insert(link.end(), {"-nostartfiles", "-Wl,--gc-sections", "-Tlink.ld", "crt0.S", "driver.o",
-                           folder.name + ".o", folder.name + "_params.o", "-o", elf});
-  ESPALIER_CHECK_OK(compile(link, work, "RISC-V"));
-  ESPALIER_TRY(const std::int64_t flash, flash_of(folder, options, work));
+  link.insert(link.end(), {"-nostartfiles", "-Wl,--gc-sections", "-Tdevice.ld", "crt0.S",
+                           "driver.o", folder.name + ".o", folder.name + "_params.o", "-o", elf});
+  ESPALIER_CHECK_OK(compile(link, work, options, "RISC-V"));
+  ESPALIER_TRY(const FlashUse use, flash_of(folder, options, work));
+  const std::int64_t flash = use.total;
   report.used_flash = Bytes{flash};
+  report.used_parameters = Bytes{use.constants};
   if (flash > options.system.flash.count) {
     return Error{ErrorKind::kInfeasible,
                  fmt::format("{} bytes of code and constants exceed {} bytes of flash by {}", flash,
                              options.system.flash.count, flash - options.system.flash.count)};
   }
 
-  hw::SimulatorConfig config;
-  config.flash_base = options.system.flash_base;
-  config.flash_size = static_cast<std::uint32_t>(flash_for_run);
-  config.sram_base = options.system.sram_base;
-  config.sram_size = static_cast<std::uint32_t>(options.system.sram.count);
-  config.profile = true;
   hw::Simulator simulator(config);
   ESPALIER_TRY(const std::string image, read_file(elf));
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(image.data());
@@ -335,11 +475,12 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
     return Error{ErrorKind::kInternal, fmt::format("{}: {}", elf, *wrong)};
   }
   const auto start = std::chrono::steady_clock::now();
-  constexpr std::uint64_t kSlice = 20'000'000;
+  constexpr std::uint64_t kSlice = 2'000'000;
+  const std::uint64_t max_cycles = cycle_limit(folder, options);
   hw::RunResult result;
   for (std::uint64_t limit = kSlice;; limit += kSlice) {
-    result = simulator.run(std::min(limit, options.max_cycles));
-    if (result.outcome != hw::Outcome::kCycleLimit || limit >= options.max_cycles) break;
+    result = simulator.run(std::min(limit, max_cycles));
+    if (result.outcome != hw::Outcome::kCycleLimit || limit >= max_cycles) break;
     const std::string& console = simulator.console();
     std::size_t done = 0;
     for (std::size_t at = 0; (at = console.find("cost", at)) != std::string::npos; ++at) ++done;
@@ -351,10 +492,11 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   report.simulated_cycles_per_second = static_cast<double>(result.cycles) / spent.count();
   if (result.outcome != hw::Outcome::kExited || result.exit_code != 0) {
-    return Error{ErrorKind::kMismatch, fmt::format("on the core: {}{}", result.describe(),
-                                                   result.outcome == hw::Outcome::kCycleLimit
-                                                       ? "; raise --max-cycles if it needs longer"
-                                                       : "")};
+    std::string_view next;
+    if (result.outcome == hw::Outcome::kCycleLimit)
+      next = "; raise --max-cycles if it needs longer";
+    if (result.outcome == hw::Outcome::kStackOverflow) next = "; raise --stack if it needs more";
+    return Error{ErrorKind::kMismatch, fmt::format("on the core: {}{}", result.describe(), next)};
   }
   report.used_sram = Bytes{result.sram.bytes_written_outside_stack};
   report.stack_used = Bytes{result.sram.stack_bytes};
@@ -376,12 +518,14 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
   std::stable_sort(
       report.kernels.begin(), report.kernels.end(),
       [](const KernelCycles& a, const KernelCycles& b) { return a.cycles > b.cycles; });
-  return parse(simulator.console(), [&](const std::string& address, std::uint32_t count) {
-    std::vector<std::uint8_t> values(count);
-    const auto at = static_cast<std::uint32_t>(std::stoul(address, nullptr, 16));
-    if (!simulator.read_memory(at, values)) values.clear();
-    return values;
-  });
+  return parse(simulator.console(), folder, options.steps,
+               [&](const std::string& address, std::uint32_t count) {
+                 std::vector<std::uint8_t> values(count);
+                 const auto at =
+                     static_cast<std::uint32_t>(std::strtoul(address.c_str(), nullptr, 16));
+                 if (!simulator.read_memory(at, values)) values.clear();
+                 return values;
+               });
 }
 
 // Names the first difference between two runs; empty when there is none.
@@ -391,10 +535,12 @@ std::string first_difference(const Run& host, const Run& core) {
     const auto& a = host.steps[step];
     const auto& b = core.steps[step];
     if (a.size() != b.size()) return fmt::format("step {}: cannot be compared", step);
-    for (std::size_t i = 0; i < a.size(); ++i) {
+    // Logits come before the loss that is computed from them.
+    for (std::size_t k = 1; k <= a.size(); ++k) {
+      const std::size_t i = k % a.size();
       if (a[i] == b[i]) continue;
       return fmt::format("step {}: {} is {:#010x} on the host, {:#010x} on the core", step,
-                         i == 0 ? "loss" : fmt::format("logit {}", i - 1), a[i], b[i]);
+                         i == 0 ? "loss" : fmt::format("logits[{}]", i - 1), a[i], b[i]);
     }
   }
   for (const std::string& name : host.order) {
@@ -417,9 +563,19 @@ std::string first_difference(const Run& host, const Run& core) {
 
 }  // namespace
 
-Result<CheckReport> check(const fs::path& path, const CheckOptions& options) {
+Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
+  CheckOptions options = given;
   if (options.steps < 1) return Error{ErrorKind::kUsage, "--steps must be at least 1"};
+  if (options.stack.count < 1) return Error{ErrorKind::kUsage, "--stack must be above 0"};
+  // The linker aligns the stack; it then has what is said here.
+  options.stack = Bytes{(options.stack.count + 15) / 16 * 16};
   ESPALIER_TRY(const Folder folder, read_folder(path));
+  if (folder.dot_product && !options.system.dot_product) {
+    return Error{ErrorKind::kInfeasible,
+                 fmt::format("{}: uses pm4adda.b, which {} has not; compile it without "
+                             "--dot-product",
+                             path.string(), options.system.name)};
+  }
   CheckReport report;
   report.name = folder.name;
   report.target = folder.target;
@@ -441,6 +597,10 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& options) {
   ESPALIER_TRY(const Run host, run_host(folder, options, work.path()));
   ESPALIER_TRY(const Run core, run_core(folder, options, work.path(), report));
   report.mismatch = first_difference(host, core);
+  for (const auto& [name, values] : host.arrays) {
+    ++report.compared_arrays;
+    report.compared.count += static_cast<std::int64_t>(values.size());
+  }
   for (const auto& step : host.steps) {
     float loss = 0;
     std::memcpy(&loss, step.data(), sizeof loss);
@@ -456,13 +616,16 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& options) {
 Status verdict(const CheckReport& report) {
   std::vector<std::string> problems;
   if (!report.mismatch.empty()) problems.push_back(report.name + ": " + report.mismatch);
-  // Start-up code clears whole 16-byte blocks.
-  const std::int64_t promised = (report.promised_sram.count + 15) / 16 * 16;
-  if (report.used_sram.count > promised) {
-    problems.push_back(
-        fmt::format("{}: {} bytes of SRAM were written outside the stack, {} more "
-                    "than promised",
-                    report.name, report.used_sram.count, report.used_sram.count - promised));
+  // Start-up code clears all that the program may use, so that a promise is met to the byte.
+  const std::int64_t excess = report.used_sram.count - report.promised_sram.count;
+  if (excess != 0) {
+    problems.push_back(fmt::format(
+        "{}: {} bytes of SRAM were written outside the stack, {} {} than promised", report.name,
+        report.used_sram.count, std::abs(excess), excess > 0 ? "more" : "fewer"));
+  }
+  if (report.used_parameters != report.promised_parameters) {
+    problems.push_back(fmt::format("{}: {} bytes of constants in flash, {} promised", report.name,
+                                   report.used_parameters.count, report.promised_parameters.count));
   }
   if (report.stack_used > report.stack_allowed) {
     problems.push_back(fmt::format("{}: the stack took {} bytes of {} allowed", report.name,
@@ -487,6 +650,7 @@ Json to_json(const CheckReport& r) {
           {"steps", r.steps},
           {"equal", r.mismatch.empty()},
           {"mismatch", r.mismatch.empty() ? Json(nullptr) : Json(r.mismatch)},
+          {"compared", {{"arrays", r.compared_arrays}, {"bytes", r.compared.count}}},
           {"losses", r.losses},
           {"cycles_per_step", r.cycles_per_step},
           {"instructions_per_step", r.instructions_per_step},
@@ -497,19 +661,24 @@ Json to_json(const CheckReport& r) {
           {"sram", {{"promised", r.promised_sram.count}, {"written", r.used_sram.count}}},
           {"stack", {{"allowed", r.stack_allowed.count}, {"used", r.stack_used.count}}},
           {"flash",
-           {{"promised_parameters", r.promised_parameters.count}, {"used", r.used_flash.count}}},
+           {{"promised_parameters", r.promised_parameters.count},
+            {"used_parameters", r.used_parameters.count},
+            {"used", r.used_flash.count}}},
           {"simulated_cycles_per_second", r.simulated_cycles_per_second}};
 }
 
 std::string to_table(const CheckReport& r) {
   std::string text = fmt::format(
       "{}: {} training steps on host and core, {}\n", r.name, r.steps,
-      r.mismatch.empty() ? "every loss, logit and parameter the same bits" : r.mismatch);
+      r.mismatch.empty()
+          ? fmt::format("every loss and logit and {} bytes of {} parameter arrays the same bits",
+                        r.compared.count, r.compared_arrays)
+          : r.mismatch);
   text += fmt::format("SRAM   {:>9} written of {} promised; stack {} of {} allowed\n",
                       r.used_sram.count, r.promised_sram.count, r.stack_used.count,
                       r.stack_allowed.count);
-  text += fmt::format("flash  {:>9} used, of these {} constants\n", r.used_flash.count,
-                      r.promised_parameters.count);
+  text += fmt::format("flash  {:>9} used, of these {} constants of {} promised\n",
+                      r.used_flash.count, r.used_parameters.count, r.promised_parameters.count);
   text += fmt::format(
       "cycles {:>9.0f} a step, {:.3f} an instruction; simulated at {:.1f} M a "
       "second\n\n",

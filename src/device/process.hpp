@@ -1,7 +1,9 @@
 // Runs other programs.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,10 +16,17 @@ struct ProcessResult {
   std::string output;
 };
 
-/// Runs `arguments[0]`, found on PATH, without a shell, in `folder`. Standard output goes to
-/// `output`; so does standard error when `merge` says so, and otherwise to this process's.
-/// kMissingInput when the program is not there.
+struct ProcessOptions {
+  bool merge = false;  ///< standard error goes to `output` too; otherwise to this process's
+  std::chrono::seconds limit = std::chrono::hours{24};  ///< then the program is ended
+  std::function<bool()> keep_going;  ///< polled; false ends the program. Null for always
+};
+
+/// Runs `arguments[0]`, found on PATH, without a shell, in `folder`. Whatever it started ends with
+/// it. kMissingInput when the program is not there, kMismatch when it reaches the limit,
+/// kInterrupted when `keep_going` says so.
 Result<ProcessResult> run_process(const std::vector<std::string>& arguments,
-                                  const std::filesystem::path& folder, bool merge);
+                                  const std::filesystem::path& folder,
+                                  const ProcessOptions& options);
 
 }  // namespace espalier::device

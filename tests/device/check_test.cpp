@@ -49,15 +49,18 @@ class DeviceCheck : public ::testing::Test {
     ASSERT_TRUE(write_file_atomic(file, text).ok());
   }
 
-  // Expects the same bits, the promised SRAM to the byte (in blocks of 16), and a sane profile.
+  // Expects the same bits, the promised SRAM and constants to the byte, and a sane profile.
   void expect_proof(const CheckOptions& options = {}, double least_share = 0.9) const {
     const Result<CheckReport> report = check(folder(), options);
     ASSERT_TRUE(report.ok()) << report.error().message();
     EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
     EXPECT_EQ(report->mismatch, "");
-    EXPECT_EQ(report->used_sram.count, (report->promised_sram.count + 15) / 16 * 16);
+    EXPECT_EQ(report->used_sram, report->promised_sram);
+    EXPECT_EQ(report->used_parameters, report->promised_parameters);
+    EXPECT_GE(report->compared_arrays, 2);
     EXPECT_GT(report->stack_used.count, 0);
     EXPECT_LE(report->stack_used, report->stack_allowed);
+    EXPECT_EQ(report->stack_allowed.count % 16, 0);
     EXPECT_GT(report->used_flash, report->promised_parameters);
     double kernels = 0;
     for (const KernelCycles& kernel : report->kernels) kernels += kernel.cycles;
@@ -74,6 +77,9 @@ ir::Graph embedded() {
                                 "models/fmnist-mbv2/fmnist-mbv2.onnx"))
       .value();
 }
+
+// Where train_step begins its work; forward has only the first two lines.
+const std::string kStep = "  take_input(input);\n  run_forward();\n  run_backward(label, &sgd);";
 
 CheckOptions steps(int count) {
   CheckOptions options;
@@ -147,6 +153,13 @@ TEST_F(DeviceCheck, TakesSamplesFromAFile) {
   options.inputs = inputs.string();
   options.labels = {1, 3};
   expect_proof(options);
+  ASSERT_TRUE(write_file_atomic(inputs, std::string(3 * 8 * 8 * 2 + 1, '\5')).ok());
+  const Result<CheckReport> torn = check(folder(), options);
+  EXPECT_EQ(torn.error().kind, ErrorKind::kBadInput);
+  EXPECT_THAT(torn.error().message(), HasSubstr("not a whole number of samples of 192 bytes"));
+  ASSERT_TRUE(write_file_atomic(inputs, std::string(3 * 8 * 8, '\5')).ok());
+  EXPECT_THAT(check(folder(), options).error().message(), HasSubstr("there are 1 samples"));
+  ASSERT_TRUE(write_file_atomic(inputs, std::string(3 * 8 * 8 * 2, '\5')).ok());
   options.labels = {1};
   EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kBadInput);
   options.labels = {1, 4};
@@ -185,6 +198,53 @@ TEST_F(DeviceCheck, NamesTheFirstDifference) {
   EXPECT_THAT(report->mismatch, HasSubstr("conv 0 weights[0]"));
   EXPECT_THAT(report->mismatch, HasSubstr("on the host"));
   EXPECT_EQ(verdict(*report).error().kind, ErrorKind::kMismatch);
+  EXPECT_FALSE(to_json(*report)["equal"].get<bool>());
+}
+
+TEST_F(DeviceCheck, NamesTheFirstOutputThatDiffers) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  // From the second step on, one weight of the classifier is another on the core alone.
+  tamper(
+      ".c", kStep,
+      std::string("#ifdef __riscv\n  if (sram.step == 1) sram.head_weights[5] += 1.0f;\n#endif\n") +
+          kStep);
+  const Result<CheckReport> report = check(folder(), steps(2));
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  ASSERT_FALSE(verdict(*report).ok());
+  EXPECT_THAT(verdict(*report).error().message(), HasSubstr("step 1: logits["));
+}
+
+TEST_F(DeviceCheck, HoldsProgramJsonAgainstTheCode) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  const std::filesystem::path file = folder() / "program.json";
+  const Json good = *read_json(file, "espalier.program/1");
+  const auto expect = [&](const char* key, const Json& value, const char* says) {
+    Json bad = good;
+    bad[key] = value;
+    ASSERT_TRUE(write_file_atomic(file, bad.dump()).ok());
+    const Result<CheckReport> report = check(folder(), steps(1));
+    ASSERT_FALSE(report.ok()) << key;
+    EXPECT_EQ(report.error().kind, ErrorKind::kBadInput) << key;
+    EXPECT_THAT(report.error().message(), HasSubstr(says)) << key;
+  };
+  // Fewer classes, features or convs would compare less; another size would promise another.
+  for (const char* key :
+       {"classes", "features", "convs", "input_bytes", "sram_bytes", "parameter_bytes"}) {
+    expect(key, good[key].get<std::int64_t>() - 1, key);
+    expect(key, -1, key);
+    expect(key, std::int64_t{1} << 60, key);
+    expect(key, "many", key);
+  }
+  Json trained = good["trained"];
+  trained.erase(0);
+  expect("trained", trained, "program.json does not say so");
+  trained = good["trained"];
+  trained.push_back({{"conv", 77}, {"bias", true}, {"weight_channels", 1}});
+  expect("trained", trained, "the C has no such array");
+  expect("kernel_macs", 5, "compile the folder again");
+  expect("name", "../x", "compile the folder again");
 }
 
 // Replaces the body of train_step on the core.
@@ -193,10 +253,7 @@ class Misbehaving : public DeviceCheck {
   Result<CheckReport> run_with(const std::string& body, CheckOptions options = steps(1)) {
     const ir::Graph graph = testing::small_network(3);
     compile(graph, plan::head_only(graph));
-    tamper(".c", "  take_input(input);\n  run_forward();\n  run_backward(label, &sgd);",
-           "  take_input(input);\n  run_forward();\n  run_backward(label, &sgd);\n"
-           "#ifdef __riscv\n" +
-               body + "\n#endif\n");
+    tamper(".c", kStep, kStep + "\n#ifdef __riscv\n" + body + "\n#endif\n");
     return check(folder(), options);
   }
   void expect(const std::string& body, const std::string& says, CheckOptions options = steps(1)) {
@@ -237,16 +294,92 @@ TEST_F(Misbehaving, WritesBesideWhatItPromised) {
   EXPECT_THAT(verdict(*report).error().message(), HasSubstr("64 more than promised"));
 }
 
-TEST_F(DeviceCheck, RefusesWhatDoesNotFit) {
+TEST_F(Misbehaving, NeverEndsWithTheLimitOfItsSize) {
+  // The limit that a check sets by itself, 50 million cycles and some.
+  expect("  for (;;) __asm__ volatile(\"\");", "still running after 5");
+}
+
+TEST_F(DeviceCheck, EndsAHostBuildThatNeverEnds) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::head_only(graph));
+  tamper(".c", kStep, "  for (;;) __asm__ volatile(\"\");\n" + kStep);
+  CheckOptions options = steps(1);
+  options.host_limit = std::chrono::seconds{1};
+  const Result<CheckReport> report = check(folder(), options);
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().kind, ErrorKind::kMismatch);
+  EXPECT_THAT(report.error().message(), HasSubstr("on the host"));
+  EXPECT_THAT(report.error().message(), HasSubstr("still running after 1 s"));
+  // The user need not wait for the limit.
+  options.host_limit = std::chrono::hours{1};
+  const auto start = std::chrono::steady_clock::now();
+  options.progress = [&](double) {
+    return std::chrono::steady_clock::now() - start < std::chrono::seconds{3};
+  };
+  EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kInterrupted);
+}
+
+TEST_F(DeviceCheck, ReportsAHostBuildThatCrashes) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::head_only(graph));
+  tamper(".c", kStep, "  __builtin_trap();\n" + kStep);
+  const Result<CheckReport> report = check(folder(), steps(1));
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().kind, ErrorKind::kMismatch);
+  EXPECT_THAT(report.error().message(), HasSubstr("on the host: ended by signal"));
+}
+
+TEST_F(DeviceCheck, StopsWhenTheUserAsks) {
   const ir::Graph graph = testing::small_network(3);
   compile(graph, plan::full(graph));
   CheckOptions options = steps(1);
+  options.progress = [](double) { return false; };
+  EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kInterrupted);
+}
+
+TEST_F(DeviceCheck, RefusesWhatDoesNotFit) {
+  const ir::Graph graph = testing::small_network(3);
+  codegen::EmitOptions emit;
+  emit.blocked = true;
+  emit.dot_product = true;
+  compile(graph, plan::full(graph), emit);
+  CheckOptions options = steps(1);
   options.system.sram = Bytes{4096};
   EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kInfeasible);
+  options = steps(1);
+  options.system.flash = Bytes{1024};
+  EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kInfeasible);
+  options = steps(1);
+  options.system.sram_base = options.system.flash_base + 4096;
+  EXPECT_THAT(check(folder(), options).error().message(), HasSubstr("overlaps"));
+  options = steps(1);
+  options.system.dot_product = false;
+  EXPECT_THAT(check(folder(), options).error().message(), HasSubstr("pm4adda.b"));
+  options = steps(1);
+  options.stack = Bytes{0};
+  EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kUsage);
+}
+
+TEST_F(DeviceCheck, PlacesTheProgramAsTheDeviceSays) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  CheckOptions options = steps(1);
+  options.system.name = "elsewhere";
+  options.system.flash_base = 0x42000000;
+  options.system.sram_base = 0x3fc80000;
+  options.system.sram = Bytes{200 * 1024};
+  options.stack = Bytes{4090};
+  options.keep = folder() / "kept builds";
+  expect_proof(options);
+  const std::string script = *read_file(options.keep / "device.ld");
+  EXPECT_THAT(script, HasSubstr("Memories of elsewhere"));
+  EXPECT_THAT(script, HasSubstr("ESPALIER_SRAM_BASE = 0x3fc80000;"));
+  EXPECT_THAT(script, HasSubstr("ESPALIER_SRAM_SIZE = 0x32000;"));
+  EXPECT_THAT(script, HasSubstr("ESPALIER_STACK_SIZE = 0x1000;"));
 }
 
 TEST_F(DeviceCheck, ReportsWhatIsMissing) {
-  EXPECT_EQ(check(folder(), {}).error().kind, ErrorKind::kMissingInput);
+  EXPECT_EQ(check(folder(), steps(1)).error().kind, ErrorKind::kMissingInput);
   const ir::Graph graph = testing::small_network(3);
   compile(graph, plan::full(graph));
   CheckOptions options = steps(1);
@@ -255,6 +388,7 @@ TEST_F(DeviceCheck, ReportsWhatIsMissing) {
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().kind, ErrorKind::kMissingInput);
   EXPECT_THAT(report.error().message(), HasSubstr("no-such-gcc: cannot be run"));
+  EXPECT_THAT(report.error().message(), HasSubstr("--riscv-cc"));
   tamper(".c", "run_forward();", "run_forwards();");
   EXPECT_EQ(check(folder(), steps(1)).error().kind, ErrorKind::kBadInput);
 }

@@ -2,6 +2,7 @@
 // held against the SRAM it promised, with cycles counted by kernel.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -17,22 +18,27 @@ namespace espalier::device {
 
 /// The simulated system.
 struct System {
+  std::string name = "espalier-core";
   std::uint32_t sram_base = 0x20000000;
   Bytes sram{256 * 1024};
   std::uint32_t flash_base = 0x08000000;
   Bytes flash{2 * 1024 * 1024};
-  bool float_unit = true;  ///< off: soft float
+  bool float_unit = true;   ///< off: soft float
+  bool dot_product = true;  ///< off: folders that use it are refused
 };
 
 struct CheckOptions {
   System system;
-  Bytes stack{4096};        ///< SRAM for the stack
+  Bytes stack{4096};        ///< SRAM for the stack, in blocks of 16 bytes
   int steps = 3;            ///< training steps, one sample each
   std::uint64_t seed = 0;   ///< of random samples and labels
   std::string inputs;       ///< instead: int8 samples, one after the other, as a file
   std::vector<int> labels;  ///< of these
-  std::uint64_t max_cycles = 20'000'000'000;  ///< in all; a program that needs more has failed
-  std::filesystem::path keep;                 ///< where to leave the builds; empty: nowhere
+  /// In all; a program that needs more has failed. 0: 50 million a step and 40 (soft float 400)
+  /// for each of its multiply-accumulates.
+  std::uint64_t max_cycles = 0;
+  std::chrono::seconds host_limit{60};  ///< a step on the host; longer has failed
+  std::filesystem::path keep;           ///< where to leave the builds; empty: nowhere
   std::string host_compiler = "cc";
   std::string riscv_compiler = "riscv64-unknown-elf-gcc";
   /// Share of the steps done, 0..1; false stops with kInterrupted.
@@ -53,6 +59,8 @@ struct CheckReport {
   int steps = 0;
   /// The first difference, naming array and element; empty when all bits agree.
   std::string mismatch;
+  int compared_arrays = 0;  ///< of parameters: all that the plan trains, and the head
+  Bytes compared;           ///< in them
   double cycles_per_step = 0;
   double instructions_per_step = 0;
   std::vector<KernelCycles> kernels;  ///< most cycles first
@@ -61,7 +69,8 @@ struct CheckReport {
   Bytes stack_allowed;
   Bytes stack_used;
   Bytes promised_parameters;
-  Bytes used_flash;  ///< code and constants of the program, without samples and driver
+  Bytes used_parameters;  ///< constants as built
+  Bytes used_flash;       ///< code and constants of the program, without samples and driver
   std::vector<float> losses;
   double simulated_cycles_per_second = 0;
 };
@@ -69,7 +78,8 @@ struct CheckReport {
 /// Runs the check of a folder that `espalier compile` wrote. Errors: kMissingInput and kBadInput
 /// for the folder, for compilers that are missing and builds that fail; kInfeasible when the
 /// program does not fit the system; kMismatch when the program traps, overflows its stack or does
-/// not end, saying which. Differences and broken promises are in the report: see verdict().
+/// not end, on the core or on the host, saying which. Differences and broken promises are in the
+/// report: see verdict().
 Result<CheckReport> check(const std::filesystem::path& folder, const CheckOptions& options);
 
 /// Ok, or kMismatch with all that does not hold.

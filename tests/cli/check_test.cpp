@@ -1,0 +1,158 @@
+// espalier check from the command line: what it proves, what it refuses, and how it ends.
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class CheckTest : public Workspace {
+ protected:
+  CheckTest() {
+    make_model();
+    make_plan("plan.json", {"--last", "2"});
+    succeed({"compile", "model.onnx", "--plan", "plan.json", "--target", "rv32imf", "--out",
+             "a folder"});
+  }
+
+  // Replaces text in a file of the folder.
+  void tamper(const std::string& file, const std::string& from, const std::string& to) const {
+    std::string text = read("a folder/" + file);
+    const std::size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    write("a folder/" + file, text.replace(at, from.size(), to));
+  }
+};
+
+TEST_F(CheckTest, ReportsAsTableAndJson) {
+  const Finished table = succeed({"check", "a folder", "--steps", "2"});
+  EXPECT_THAT(table.out, AllOf(HasSubstr("the same bits"), HasSubstr("cycles/MAC"),
+                               HasSubstr("written of"), HasSubstr("esp_pointwise_forward")));
+  const Json report = this->report({"check", "a folder", "--steps", "2"});
+  EXPECT_EQ(report["schema"], "espalier.check/1");
+  EXPECT_EQ(report["equal"], true);
+  EXPECT_EQ(report["steps"], 2);
+  EXPECT_EQ(report["sram"]["written"], report["sram"]["promised"]);
+  EXPECT_EQ(report["sram"]["promised"], read_json("a folder/program.json")["sram_bytes"]);
+  EXPECT_EQ(report["flash"]["used_parameters"], report["flash"]["promised_parameters"]);
+  // Biases and weights of two convs, weights and bias of the head.
+  EXPECT_EQ(report["compared"]["arrays"], 6);
+  EXPECT_GT(report["cycles_per_instruction"].get<double>(), 1.0);
+  double cycles = 0;
+  for (const Json& kernel : report["kernels"]) cycles += kernel["cycles"].get<double>();
+  EXPECT_LE(cycles, report["cycles_per_step"].get<double>() * 1.001);
+}
+
+TEST_F(CheckTest, SamplesOfTheUser) {
+  const auto size = read_json("a folder/program.json")["input_bytes"].get<std::size_t>();
+  write("samples.bin", std::string(2 * size, '\7'));
+  succeed({"check", "a folder", "--steps", "2", "--inputs", "samples.bin", "--labels", "1,3"});
+  fail(65, {"check", "a folder", "--steps", "3", "--inputs", "samples.bin", "--labels", "1,3,0"},
+       {"there are 2 samples and 3 labels"});
+  write("torn.bin", std::string(2 * size - 1, '\7'));
+  fail(65, {"check", "a folder", "--steps", "1", "--inputs", "torn.bin", "--labels", "1"},
+       {"torn.bin: " + std::to_string(2 * size - 1) + " bytes are not a whole number"});
+  fail(66, {"check", "a folder", "--inputs", "none.bin", "--labels", "1,2,3"}, {"none.bin"});
+  fail(2, {"check", "a folder", "--inputs", "samples.bin"}, {"--inputs and --labels go together"});
+  fail(2, {"check", "a folder", "--steps", "1", "--inputs", "samples.bin", "--labels", "4"},
+       {"label 4 must lie in 0..3"});
+}
+
+TEST_F(CheckTest, NamesTheFirstDifferenceAndEndsWith4) {
+  // On the core alone, one trained weight changes behind the last step.
+  tamper("model.c", "  return sram.loss;",
+         "#ifdef __riscv\n  sram.conv6_weights[7] ^= 1;\n#endif\n  return sram.loss;");
+  const Finished finished = run({"check", "a folder", "--steps", "1", "--json", "report.json"});
+  EXPECT_EQ(finished.exit_code, 4);
+  EXPECT_THAT(finished.err, HasSubstr("conv 6 weights[7]: byte 7 is 0x"));
+  const Json report = read_json("report.json");
+  EXPECT_EQ(report["equal"], false);
+  EXPECT_THAT(report["mismatch"].get<std::string>(), HasSubstr("conv 6 weights[7]"));
+}
+
+TEST_F(CheckTest, ReportsProgramsThatGoWrong) {
+  const std::string good = read("a folder/model.c");
+  const std::pair<const char*, const char*> cases[] = {
+      {"((void (*)(void))0x40000000u)();", "instruction access fault at pc 0x40000000"},
+      {"*(volatile int*)&FLASH = 1;", "store access fault"},
+      {"for (;;) __asm__ volatile(\"\");", "still running after 20000000 cycles"},
+      {"{ volatile char deep[9000]; deep[0] = 1; deep[8999] = deep[0]; }", "stack overflow"},
+  };
+  for (const auto& [code, says] : cases) {
+    write("a folder/model.c", good);
+    tamper("model.c", "  return sram.loss;",
+           "#ifdef __riscv\n  " + std::string(code) + "\n#endif\n  return sram.loss;");
+    fail(4, {"check", "a folder", "--steps", "1", "--max-cycles", "20000000"}, {says});
+  }
+}
+
+TEST_F(CheckTest, TakesRiscVDevicesOnly) {
+  const auto profile = [&](const std::string& isa, const std::string& bases) {
+    write("device.json", R"({"schema": "espalier.device/1", "name": "part", "isa": ")" + isa +
+                             R"(", "sram_bytes": 262144, "flash_bytes": 1000000,
+                             "clock_hz": 1000000)" +
+                             bases + "}");
+  };
+  const std::string bases = R"(, "sram_base": "0x3fc80000", "flash_base": "0x42000000")";
+  const Arguments check{"check", "a folder", "--steps", "1", "--device", "device.json"};
+  for (const char* isa : {"armv7e-m+fp", "xtensa", "rv64imac", "rv32e", "rv32ic"}) {
+    profile(isa, bases);
+    fail(65, check,
+         {"isa '" + std::string(isa) + "' is not what the simulated core can stand for"});
+  }
+  profile("rv32imc", "");
+  fail(65, check, {"has no sram_base and flash_base"});
+  // Without F the check builds with soft float, and many more cycles.
+  profile("rv32imc", bases);
+  const Json soft = report(check);
+  profile("rv32imf+pm4adda.b", bases);
+  const Json hard = report(check);
+  EXPECT_GT(soft["cycles_per_step"].get<double>(), 2 * hard["cycles_per_step"].get<double>());
+  succeed({"compile", "model.onnx", "--plan", "plan.json", "--target", "rv32imf", "--dot-product",
+           "--out", "a folder", "--force"});
+  succeed(check);
+  profile("rv32imf", bases);
+  fail(3, check, {"uses pm4adda.b, which part has not"});
+  profile("rv32imf+pm4adda.b", R"(, "sram_base": "0x10000000", "flash_base": "0x42000000")");
+  fail(3, check, {"part: cannot be simulated with these samples"});
+}
+
+TEST_F(CheckTest, RefusesWhatIsNotAFolderOfCompile) {
+  fail(66, {"check", "nowhere"}, {"nowhere/program.json: cannot be opened"});
+  fail(2, {"check", "a folder", "--steps", "0"}, {"--steps"});
+  fail(2, {"check", "a folder", "--stack", "0"}, {"--stack must be above 0"});
+  fail(66, {"check", "a folder", "--riscv-cc", "no-such-gcc"}, {"no-such-gcc: cannot be run"});
+  fail(66, {"check", "a folder", "--host-cc", "no-such-cc"}, {"no-such-cc: cannot be run"});
+  Json program = read_json("a folder/program.json");
+  program["classes"] = 3;
+  write("a folder/program.json", program.dump());
+  fail(65, {"check", "a folder"}, {"'classes' is 3, which MODEL_CLASSES in model.h does not say"});
+  write("a folder/program.json", "{");
+  fail(65, {"check", "a folder"}, {"not valid JSON"});
+  std::filesystem::remove(path("a folder/program.json"));
+  fail(66, {"check", "a folder"}, {"cannot be opened"});
+}
+
+TEST_F(CheckTest, StopsAtOnceWhenAsked) {
+  const auto interrupted = [&](const Arguments& arguments) {
+    const auto start = std::chrono::steady_clock::now();
+    RunOptions options;
+    options.interrupt_when = [start] {
+      return std::chrono::steady_clock::now() - start > std::chrono::seconds{2};
+    };
+    return run(arguments, options);
+  };
+  // In the simulation, then in a host build that never ends.
+  EXPECT_EQ(interrupted({"check", "a folder", "--steps", "5000"}).exit_code, 130);
+  tamper("model.c", "  return sram.loss;",
+         "  for (;;) __asm__ volatile(\"\");\n  return sram.loss;");
+  EXPECT_EQ(interrupted({"check", "a folder", "--steps", "1"}).exit_code, 130);
+}
+
+}  // namespace
+}  // namespace espalier::testing
