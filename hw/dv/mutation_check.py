@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Breaks the RTL on purpose, one small change at a time, and asks whether the checks notice.
 
-    hw/dv/mutation_check.py [--work DIR] [--first N]
+    hw/dv/mutation_check.py [--work DIR] [--first N] [--count N]
 
 Each mutation is built in a copy of hw/ and given to espalier-lockstep and espalier-fpu-check with
-the counts of the fast tests. One that survives is a hole in the verification. Takes about half a
-minute per mutation.
+the counts of the fast tests. One that survives is a hole in the verification; so is one that does
+not build, for it has shown nothing. Assertions are left out, so that the comparisons have to
+notice. The RTL without mutations must pass first. Takes about half a minute per mutation.
 """
 import argparse
 import pathlib
@@ -65,12 +66,16 @@ def first_line(text):
     return lines[0][:110] if lines else ""
 
 
+class DoesNotBuild(Exception):
+    pass
+
+
 def check(build):
     """Returns who noticed, with the message, or None."""
     built = run(["cmake", "--build", str(build), "-j2", "--target", "espalier-lockstep",
                  "espalier-fpu-check"])
     if built.returncode != 0:
-        return "build: " + first_line(built.stdout[-2000:])
+        raise DoesNotBuild(built.stdout[-2000:] + built.stderr[-2000:])
     for command in (["espalier-lockstep", "--programs", "20"], ["espalier-fpu-check"]):
         try:
             result = run([str(build / command[0]), *command[1:]], timeout=120)
@@ -86,6 +91,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", help="folder for the copy; default: a temporary one")
     parser.add_argument("--first", type=int, default=0, help="mutation to begin with")
+    parser.add_argument("--count", type=int, default=len(MUTATIONS), help="how many of them")
     arguments = parser.parse_args()
     work = pathlib.Path(arguments.work or tempfile.mkdtemp(prefix="espalier-mutation-"))
     copy, build = work / "hw", work / "build"
@@ -93,12 +99,20 @@ def main():
     # Unused signals are a matter of course in a mutation; each model is built for one short run.
     cmake = (HW / "CMakeLists.txt").read_text()
     cmake = cmake.replace("-Wall -O3", "-Wno-fatal -O3").replace("-w -O3", "-w -O1")
+    cmake = cmake.replace(" -DESP_ASSERT --assert", "")
     (copy / "CMakeLists.txt").write_text(cmake)
-    run(["cmake", "-S", str(copy), "-B", str(build), "-G", "Ninja"])
+    configured = run(["cmake", "-S", str(copy), "-B", str(build), "-G", "Ninja"])
+    if configured.returncode != 0:
+        sys.exit("cannot be configured:\n" + configured.stderr)
+    try:
+        noticed = check(build)
+    except DoesNotBuild as error:
+        sys.exit(f"does not build without mutations:\n{error}")
+    if noticed:
+        sys.exit("fails without mutations: " + noticed)
     survivors = 0
-    for number, (name, text, replacement) in enumerate(MUTATIONS):
-        if number < arguments.first:
-            continue
+    chosen = list(enumerate(MUTATIONS))[arguments.first:arguments.first + arguments.count]
+    for number, (name, text, replacement) in chosen:
         path = copy / "rtl" / name
         source = path.read_text()
         if text not in source:
@@ -106,7 +120,11 @@ def main():
             survivors += 1
             continue
         path.write_text(source.replace(text, replacement, 1))
-        noticed = check(build)
+        try:
+            noticed = check(build)
+        except DoesNotBuild as error:
+            noticed = None
+            print(f"{number:2} {name}: does not build: {first_line(str(error))}", flush=True)
         path.write_text(source)
         survivors += noticed is None
         print(f"{number:2} {name}: {noticed or 'SURVIVED: ' + text}", flush=True)

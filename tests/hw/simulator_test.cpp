@@ -95,7 +95,14 @@ struct FaultCase {
 std::ostream& operator<<(std::ostream& out, const FaultCase& fault) { return out << fault.name; }
 
 constexpr std::uint32_t kInstruction = 0xffff'fff0;  // value: the instruction itself
-constexpr std::uint32_t kPc = 0xffff'fff1;           // value: its address
+constexpr std::uint32_t kPc = 0xffff'8000;           // value: its address, give or take 64 bytes
+
+// What mtval holds for a fault at `pc`.
+std::uint32_t value_of(const FaultCase& fault, std::uint32_t pc) {
+  if (fault.value == kInstruction) return fault.code.back();
+  const std::uint32_t distance = fault.value - (kPc - 64);
+  return distance <= 128 ? pc + distance - 64 : fault.value;
+}
 
 class Faults : public ::testing::TestWithParam<FaultCase> {};
 
@@ -115,10 +122,7 @@ TEST_P(Faults, ArePreciseAndReported) {
   EXPECT_EQ(result.trap.cause, fault.cause);
   const bool at_target = fault.cause == 1;  // the pc of a fetch that fails is where it jumped to
   EXPECT_EQ(result.trap.pc, at_target ? fault.value : pc);
-  const std::uint32_t value = fault.value == kInstruction ? fault.code.back()
-                              : fault.value == kPc        ? pc
-                                                          : fault.value;
-  EXPECT_EQ(result.trap.value, value);
+  EXPECT_EQ(result.trap.value, value_of(fault, pc));
   EXPECT_FALSE(result.trap.nested);
   EXPECT_EQ(word_at(simulator, kSram), 0u);
   EXPECT_THAT(result.describe(), HasSubstr(std::string(cause_name(fault.cause)) + " at pc 0x"));
@@ -145,6 +149,7 @@ TEST_P(Faults, CanBeHandledAndResumed) {
   EXPECT_EQ(result.exit_code, 9u);
   EXPECT_EQ(word_at(simulator, kSram + 16), fault.cause);
   EXPECT_EQ(word_at(simulator, kSram + 20), fault.cause == 1 ? fault.value : pc);
+  EXPECT_EQ(word_at(simulator, kSram + 24), value_of(fault, pc));
 }
 
 constexpr std::uint32_t kSramEnd = kSram + (256u << 10);
@@ -178,6 +183,8 @@ INSTANTIATE_TEST_SUITE_P(
         FaultCase{"JumpBelowFlash", {dv::jalr(0, 2, -4)}, 1, kFlash - 4},
         FaultCase{"JumpAboveSram", {dv::lui(5, kSramEnd >> 12), dv::jalr(0, 5, 0)}, 1, kSramEnd},
         FaultCase{"JumpBetweenInstructions", {dv::jalr(4, 2, 6)}, 0, kFlash + 6},
+        FaultCase{"JumpAndLinkBetweenInstructions", {dv::auipc(5, 0), dv::jal(4, 6)}, 0, kPc + 6},
+        FaultCase{"BranchBetweenInstructions", {dv::beq(0, 0, -6)}, 0, kPc - 6},
         FaultCase{"IllegalZero", {0x0000'0000}, 2, kInstruction},
         FaultCase{"IllegalOnes", {0xffff'ffff}, 2, kInstruction},
         FaultCase{"IllegalCompressed", {0x0000'4501}, 2, kInstruction},
