@@ -79,6 +79,7 @@ class Comparer : public Observer {
       if (core.value != oracle.value) return describe("mtval", core.value, oracle.value);
       return {};
     }
+    count(oracle.instruction);
     if (core.instruction != oracle.instruction) {
       return describe("instruction", core.instruction, oracle.instruction);
     }
@@ -109,6 +110,32 @@ class Comparer : public Observer {
       if (data != oracle.store_data) return describe("store data", data, oracle.store_data);
     }
     return {};
+  }
+
+  void count(std::uint32_t instruction) {
+    InstructionMix& mix = result_.mix;
+    switch (instruction & 0x7f) {
+      case 0x33:
+        mix.multiply += instruction >> 25 == 1 ? 1 : 0;
+        break;
+      case 0x07:
+      case 0x27:
+      case 0x43:
+      case 0x47:
+      case 0x4b:
+      case 0x4f:
+      case 0x53:
+        ++mix.floats;
+        break;
+      case 0x73:
+        mix.csr += (instruction >> 12 & 3) != 0 ? 1 : 0;
+        break;
+      case 0x3b:
+        ++mix.dot;
+        break;
+      default:
+        break;
+    }
   }
 
   Iss& iss_;

@@ -11,9 +11,18 @@
 
 namespace espalier::hw::dv {
 
+// Instructions that completed, by extension; the rest are of the base.
+struct InstructionMix {
+  std::uint64_t multiply = 0;  // M
+  std::uint64_t floats = 0;    // F
+  std::uint64_t csr = 0;       // Zicsr
+  std::uint64_t dot = 0;       // pm4adda.b
+};
+
 struct LockstepResult {
   std::string mismatch;  // empty if both agree
   RunResult run;
+  InstructionMix mix;
   std::uint64_t traps = 0;
   std::uint64_t late_results = 0;  // float results that were compared when they arrived
 };

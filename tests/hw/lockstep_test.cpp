@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
+
 #include "dv/program_generator.hpp"
 
 namespace espalier::hw::dv {
@@ -10,6 +12,7 @@ namespace {
 
 void expect_agreement(GeneratorOptions options, std::uint64_t wanted_instructions) {
   std::uint64_t instructions = 0;
+  InstructionMix mix;
   while (instructions < wanted_instructions) {
     const GeneratedProgram program = generate_program(options);
     const LockstepResult result = run_lockstep(program.image, program.machine_entry, 50'000'000);
@@ -18,8 +21,23 @@ void expect_agreement(GeneratorOptions options, std::uint64_t wanted_instruction
     ASSERT_EQ(result.run.outcome, options.user_mode ? Outcome::kTrapped : Outcome::kExited)
         << "seed " << options.seed << ": " << result.run.describe();
     instructions += result.run.instructions;
+    mix.multiply += result.mix.multiply;
+    mix.floats += result.mix.floats;
+    mix.csr += result.mix.csr;
+    mix.dot += result.mix.dot;
     ++options.seed;
   }
+  // No extension is left out, or a matter of a few instructions.
+  EXPECT_GT(mix.multiply, instructions / 50);
+  EXPECT_GT(mix.csr, instructions / 100);
+  EXPECT_GE(mix.floats, options.floats ? instructions / 10 : 0);
+  EXPECT_GE(mix.dot, options.user_mode ? 0 : instructions / 200);
+  ::testing::Test::RecordProperty("instructions", std::to_string(instructions));
+  std::printf("%llu instructions: %llu of M, %llu of F, %llu of Zicsr, %llu pm4adda.b\n",
+              static_cast<unsigned long long>(instructions),
+              static_cast<unsigned long long>(mix.multiply),
+              static_cast<unsigned long long>(mix.floats), static_cast<unsigned long long>(mix.csr),
+              static_cast<unsigned long long>(mix.dot));
 }
 
 #ifdef ESPALIER_HW_SLOW
