@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "compiled_folder.hpp"
 #include "device_sources.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/rng.hpp"
@@ -25,108 +25,6 @@ namespace espalier::device {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Of anything that program.json counts; more fits no memory of the simulated system.
-constexpr std::int64_t kLargestSize = std::int64_t{1} << 28;
-
-// What program.json says of a compiled folder.
-struct Folder {
-  fs::path path;
-  std::string name;
-  std::string target;
-  std::int64_t sram = 0;
-  std::int64_t parameters = 0;
-  std::int64_t input_bytes = 0;
-  std::int64_t classes = 0;
-  std::int64_t features = 0;
-  std::int64_t convs = 0;
-  bool dot_product = false;
-  std::map<std::string, double> macs;  // by kernel, of one step
-  std::set<std::string> trained;       // arrays of parameters, as Run names them
-};
-
-std::string array_name(std::string_view what, std::int64_t conv) {
-  return what.starts_with("head") ? std::string(what) : fmt::format("conv {} {}", conv, what);
-}
-
-// The value that the emitted header gives to a name, which program.json must agree with.
-Status agree(const std::string& header, const Folder& folder, std::string_view key,
-             std::int64_t value, const std::string& where) {
-  std::string macro = folder.name + "_" + std::string(key);
-  std::transform(macro.begin(), macro.end(), macro.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  const std::size_t at = header.find("#define " + macro + " ");
-  if (at != std::string::npos) {
-    const std::int64_t there = std::strtoll(header.c_str() + at + 9 + macro.size(), nullptr, 10);
-    if (there == value) return Ok{};
-  }
-  return Error{
-      ErrorKind::kBadInput,
-      fmt::format("{}: '{}' is {}, which {} in {}.h does not say; compile the folder again", where,
-                  key, value, macro, folder.name)};
-}
-
-// Names of the arrays that the plan trains.
-Result<std::set<std::string>> trained_arrays(const Json& trained, const std::string& where) {
-  std::set<std::string> names{"head_weights", "head_bias"};
-  for (const Json& entry : trained) {
-    ESPALIER_TRY(const auto conv, json_field<std::int64_t>(entry, "conv", where));
-    ESPALIER_TRY(const auto bias, json_field<bool>(entry, "bias", where));
-    ESPALIER_TRY(const auto channels, json_field<std::int64_t>(entry, "weight_channels", where));
-    if (bias) names.insert(array_name("bias", conv));
-    if (channels > 0) names.insert(array_name("weights", conv));
-  }
-  return names;
-}
-
-Result<Folder> read_folder(const fs::path& path) {
-  const std::string where = (path / "program.json").string();
-  ESPALIER_TRY(const Json json, read_json(path / "program.json", "espalier.program/1"));
-  Folder folder;
-  folder.path = fs::absolute(path);
-  ESPALIER_TRY(folder.name, json_field<std::string>(json, "name", where));
-  ESPALIER_TRY(folder.target, json_field<std::string>(json, "target", where));
-  ESPALIER_TRY(folder.sram, json_field<std::int64_t>(json, "sram_bytes", where));
-  ESPALIER_TRY(folder.parameters, json_field<std::int64_t>(json, "parameter_bytes", where));
-  ESPALIER_TRY(folder.input_bytes, json_field<std::int64_t>(json, "input_bytes", where));
-  ESPALIER_TRY(folder.classes, json_field<std::int64_t>(json, "classes", where));
-  ESPALIER_TRY(folder.features, json_field<std::int64_t>(json, "features", where));
-  ESPALIER_TRY(folder.convs, json_field<std::int64_t>(json, "convs", where));
-  ESPALIER_TRY(folder.dot_product, json_field<bool>(json, "dot_product", where));
-  ESPALIER_TRY(const Json kernels, json_field<Json>(json, "kernel_macs", where));
-  ESPALIER_TRY(const Json trained, json_field<Json>(json, "trained", where));
-  const bool identifier =
-      !folder.name.empty() && std::all_of(folder.name.begin(), folder.name.end(), [](char c) {
-        return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
-      });
-  if (!identifier || !kernels.is_object() || !trained.is_array()) {
-    return Error{ErrorKind::kBadInput,
-                 where + ": not as `espalier compile` writes it; compile the folder again"};
-  }
-  for (const auto& [kernel, macs] : kernels.items()) {
-    if (macs.is_number()) folder.macs[kernel] = macs.get<double>();
-  }
-  for (const char* suffix : {".c", ".h", "_params.c", "_params.h", "_kernels.h"}) {
-    if (!fs::exists(folder.path / (folder.name + suffix))) {
-      return Error{ErrorKind::kMissingInput, fmt::format("{}: not there; compile the folder again",
-                                                         (path / (folder.name + suffix)).string())};
-    }
-  }
-  ESPALIER_TRY(folder.trained, trained_arrays(trained, where));
-  ESPALIER_TRY(const std::string header, read_file(folder.path / (folder.name + ".h")));
-  const std::pair<const char*, std::int64_t> said[] = {
-      {"sram_bytes", folder.sram},   {"parameter_bytes", folder.parameters},
-      {"classes", folder.classes},   {"input_bytes", folder.input_bytes},
-      {"features", folder.features}, {"convs", folder.convs}};
-  for (const auto& [key, value] : said) {
-    ESPALIER_CHECK_OK(agree(header, folder, key, value, where));
-    if (value < 1 || value > kLargestSize) {
-      return Error{ErrorKind::kBadInput,
-                   fmt::format("{}: '{}' must lie in 1..{}", where, key, kLargestSize)};
-    }
-  }
-  return folder;
-}
 
 // A working folder that goes when the check ends, unless it is to be kept.
 class WorkFolder {

@@ -1,0 +1,40 @@
+// A folder that `espalier compile` wrote, as its program.json describes it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "espalier/support/result.hpp"
+
+namespace espalier::device {
+
+/// Of anything that program.json counts; more fits no memory of the simulated system.
+inline constexpr std::int64_t kLargestSize = std::int64_t{1} << 28;
+
+struct Folder {
+  std::filesystem::path path;  ///< absolute
+  std::string name;            ///< prefix of files and symbols
+  std::string target;
+  std::int64_t sram = 0;        ///< bytes, without stack
+  std::int64_t parameters = 0;  ///< bytes of constants
+  std::int64_t input_bytes = 0;
+  std::int64_t classes = 0;
+  std::int64_t features = 0;
+  std::int64_t convs = 0;
+  bool dot_product = false;
+  std::map<std::string, double> macs;  ///< by kernel, of one step
+  std::set<std::string> trained;       ///< names of the arrays of parameters that a step changes
+};
+
+/// Name of an array of parameters: `conv 6 weights`, `head_bias`.
+std::string array_name(std::string_view what, std::int64_t conv);
+
+/// Reads and checks program.json: what it counts must be what the header says. kMissingInput when a
+/// file is not there, kBadInput when it is not as `espalier compile` writes it.
+Result<Folder> read_folder(const std::filesystem::path& path);
+
+}  // namespace espalier::device
