@@ -115,8 +115,8 @@ Command add_check(CLI::App& app) {
   command->add_flag("--soft-float", o->soft_float, "Build without the float unit's instructions");
   command
       ->add_option("--max-cycles", o->max_cycles,
-                   "A program that needs more has failed; 0 = 50 million a step and 40 a "
-                   "multiply-accumulate, 400 with soft float")
+                   "A program that needs more has failed; 0 = 50 million a step and 100 a "
+                   "multiply-accumulate, 600 with soft float")
       ->capture_default_str();
   command->add_option("--keep", o->keep, "Folder in which to leave the builds");
   command->add_option("--riscv-cc", o->riscv_compiler, "Cross compiler")->capture_default_str();

@@ -319,7 +319,7 @@ std::uint64_t cycle_limit(const Folder& folder, const CheckOptions& options) {
   if (options.max_cycles != 0) return options.max_cycles;
   double macs = 0;
   for (const auto& [kernel, count] : folder.macs) macs += count;
-  const double step = 5e7 + (options.system.float_unit ? 40 : 400) * std::clamp(macs, 0.0, 1e11);
+  const double step = 5e7 + (options.system.float_unit ? 100 : 600) * std::clamp(macs, 0.0, 1e11);
   return static_cast<std::uint64_t>(step * options.steps);
 }
 

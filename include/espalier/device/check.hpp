@@ -34,7 +34,7 @@ struct CheckOptions {
   std::uint64_t seed = 0;   ///< of random samples and labels
   std::string inputs;       ///< instead: int8 samples, one after the other, as a file
   std::vector<int> labels;  ///< of these
-  /// In all; a program that needs more has failed. 0: 50 million a step and 40 (soft float 400)
+  /// In all; a program that needs more has failed. 0: 50 million a step and 100 (soft float 600)
   /// for each of its multiply-accumulates.
   std::uint64_t max_cycles = 0;
   std::chrono::seconds host_limit{60};  ///< a step on the host; longer has failed
