@@ -103,7 +103,7 @@ void byte_patches(const ConvGeometry& g, const std::int8_t* x, int zero_point, i
       }
       const std::int8_t* line = x + std::ptrdiff_t{y} * g.in.width * g.in_stride;
       const std::int8_t* source = line + std::ptrdiff_t{x0} * g.in_stride;
-      constexpr std::ptrdiff_t kShort = kPatchSlack;
+      constexpr std::ptrdiff_t kShort = 16;
       if (whole && run <= kShort && end - source >= kShort) {
         // One move; what is too much is overwritten by what comes next.
         std::memcpy(row, source, kShort);
@@ -183,7 +183,7 @@ bool ConvGeometry::direct_depthwise() const {
 
 std::size_t ConvScratch::bytes() const {
   return (patches.capacity() + columns.capacity() + gradient.capacity()) * sizeof(float) +
-         acc.capacity() * sizeof(std::int32_t) + bytes_in.capacity();
+         acc.capacity() * sizeof(std::int32_t) + bytes_in.capacity() + words.capacity();
 }
 
 namespace {
@@ -283,7 +283,6 @@ void int8_forward(const KernelTable& table, const ConvGeometry& g, int samples,
                   const std::int8_t* x, int zero_point, const PackedWeights& weights,
                   const Requantization& requantization, std::int8_t* y, std::uint8_t* mask,
                   ConvScratch& scratch) {
-  constexpr int kBias = 128;  // makes an int8 unsigned
   const int out_pixels = static_cast<int>(g.out.pixels());
   const std::ptrdiff_t in_size = g.in.pixels() * g.in_stride;
   const std::ptrdiff_t out_size = std::ptrdiff_t{out_pixels} * g.out_stride;
@@ -300,7 +299,7 @@ void int8_forward(const KernelTable& table, const ConvGeometry& g, int samples,
     args.shape = depthwise_args(g);
     args.weights = weights.int8_forward.data();
     args.sums = weights.int8_sums.data();
-    args.zero = zero_point + kBias;
+    args.zero = zero_point + table.int8_bias;
     args.scratch = at_least(scratch.bytes_in, args.scratch_bytes());
     for (int s = 0; s < samples; ++s) {
       args.x = x + s * in_size;
@@ -320,7 +319,7 @@ void int8_forward(const KernelTable& table, const ConvGeometry& g, int samples,
   gemm.a_row = direct ? g.in_stride : std::ptrdiff_t{gemm.quads} * kQuad;
   gemm.b = weights.int8_forward.data();
   gemm.sums = weights.int8_sums.data();
-  gemm.zero = zero_point + kBias;
+  gemm.zero = zero_point + table.int8_bias;
   PatchArgs patch;
   patch.in_height = g.in.height;
   patch.in_width = g.in.width;
@@ -339,6 +338,9 @@ void int8_forward(const KernelTable& table, const ConvGeometry& g, int samples,
       scratch.bytes_in,
       static_cast<std::size_t>(kTileRows) * static_cast<std::size_t>(gemm.a_row) + kPatchSlack);
   gemm.a = patch.out;
+  requantize.rows = std::min(kTileRows, rows_per_map);
+  gemm.requantize = requantize;
+  gemm.scratch = at_least(scratch.words, gemm.scratch_bytes(table.int8_group));
   for (int map = 0; map < maps; ++map) {
     patch.x = x + map * in_size;
     for (int first = 0; first < rows_per_map; first += kTileRows) {

@@ -207,8 +207,8 @@ TEST_P(ConvKernels, AgreeWithReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ConvKernels,
-                         ::testing::Combine(::testing::Values("portable", "avx2", "avx512",
-                                                              "avx512vnni"),
+                         ::testing::Combine(::testing::Values("portable", "avx2", "avxvnni",
+                                                              "avx512", "avx512vnni"),
                                             ::testing::ValuesIn(kConvShapes)),
                          [](const auto& case_info) {
                            return std::string(std::get<0>(case_info.param)) + "_" +

@@ -69,7 +69,8 @@ struct ConvScratch {
   AlignedVector<float> columns;
   AlignedVector<float> gradient;
   AlignedVector<std::int32_t> acc;
-  AlignedVector<std::uint8_t> bytes_in;  ///< biased activations of the int8 kernels
+  AlignedVector<std::uint8_t> bytes_in;  ///< activations of the int8 kernels
+  AlignedVector<std::uint8_t> words;     ///< their operands in 16 bits, where they work on these
   [[nodiscard]] std::size_t bytes() const;
 };
 

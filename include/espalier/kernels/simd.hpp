@@ -91,22 +91,22 @@ struct DepthwiseArgs {
 
 /// Products of an accumulator of the int8 kernels, at most: its magnitude stays below 2^29.
 inline constexpr int kMaxInt8Products = 16384;
-/// Products that one instruction of the int8 kernels sums up.
+/// Neighbouring products of an accumulator that the packed int8 weights hold side by side.
 inline constexpr int kQuad = 4;
 
-/// Kernels may write so many bytes too far, so that short runs are one instruction.
-inline constexpr std::size_t kPatchSlack = 16;
+/// The int8 kernels may read and write so many bytes too far: whole vectors at the end of a row.
+inline constexpr std::size_t kPatchSlack = 64;
 
 /// Rows of bytes for gemm_int8: patches of one map, or with a 1x1 window the map itself.
 /// Row r holds, for each tap in (ky, kx) order, the channels of the input pixel under it as
-/// x + 128, and `padding` where the tap lies outside.
+/// x + int8_bias, and `padding` where the tap lies outside.
 struct PatchArgs {
   int in_height = 0, in_width = 0, out_width = 0;
   int kernel_h = 0, kernel_w = 0, stride_h = 1, stride_w = 1, pad_top = 0, pad_left = 0;
   int channels = 0;
   std::ptrdiff_t in_stride = 0;  ///< bytes between two pixels
   const std::int8_t* x = nullptr;
-  std::uint8_t padding = 0;  ///< zero point + 128
+  std::uint8_t padding = 0;  ///< zero point + int8_bias, as a byte
   int first = 0;             ///< output pixels [first, first + rows)
   int rows = 0;
   std::uint8_t* out = nullptr;  ///< with kPatchSlack writable bytes behind the last row
@@ -117,12 +117,25 @@ struct PatchArgs {
 /// there.
 struct Int8GemmArgs {
   RequantizeArgs requantize;        ///< rows, channels and everything behind; acc is not read
-  const std::uint8_t* a = nullptr;  ///< rows of x + 128, quads * kQuad bytes are read
+  const std::uint8_t* a = nullptr;  ///< rows of quads * kQuad bytes x + int8_bias, and slack
   std::ptrdiff_t a_row = 0;
   int quads = 0;                       ///< products of an output / kQuad, rounded up
   const std::int8_t* b = nullptr;      ///< [panel][quad][kPanel][kQuad], zeros behind the last
   const std::int32_t* sums = nullptr;  ///< sum_k b, by output channel, padded like b
-  int zero = 0;                        ///< zero point of x, plus 128
+  int zero = 0;                        ///< zero point of x, plus int8_bias
+  std::uint8_t* scratch = nullptr;     ///< scratch_bytes(int8_group) of the table, on a cache line
+
+  /// The rows of a, widened to 16 bits.
+  [[nodiscard]] std::size_t wide_rows_bytes() const {
+    const auto bytes =
+        static_cast<std::size_t>(requantize.rows) * static_cast<std::size_t>(quads) * 2 * kQuad;
+    return (bytes + 2 * kPatchSlack - 1) / kPatchSlack * kPatchSlack;
+  }
+  /// For kernels that sum up `group` products at a time: nothing, or both operands in 16 bits.
+  [[nodiscard]] std::size_t scratch_bytes(int group) const {
+    if (group == kQuad) return 0;
+    return wide_rows_bytes() + static_cast<std::size_t>(quads) * 2 * kQuad * kPanel;
+  }
 };
 
 /// One sample of a depthwise convolution, int8 in and out.
@@ -137,9 +150,9 @@ struct Int8DepthwiseArgs {
 
   /// Weights of a filter row / kQuad, rounded up.
   [[nodiscard]] int quads() const { return (shape.kernel_w + kQuad - 1) / kQuad; }
-  /// Groups of kQuad neighbouring pixels that one input row is unrolled to.
+  /// Groups of neighbouring pixels that one input row is unrolled to, at most.
   [[nodiscard]] int groups() const {
-    return (shape.out_width - 1) * shape.stride_w + (quads() - 1) * kQuad + 1;
+    return (shape.out_width - 1) * shape.stride_w + shape.kernel_w;
   }
   [[nodiscard]] std::size_t scratch_bytes() const {
     constexpr std::size_t kGroupBytes = std::size_t{kLanes} * kQuad;
@@ -171,13 +184,15 @@ struct KernelTable {
 
   // The int8 forward pass, null where dot products in float are as fast. It has the bits of
   // widen, gemm_integer and requantize, for weights in -128..127 and kMaxInt8Products at most.
+  int int8_group;  ///< products that one step sums up for an accumulator: kQuad, or 2 of 16 bits
+  int int8_bias;   ///< what the kernels want added to activations
   void (*gather_patches)(const PatchArgs&);
   void (*gemm_int8)(const Int8GemmArgs&);
   void (*depthwise_int8)(const Int8DepthwiseArgs&);
 };
 
 /// The fastest implementation this machine runs. The environment variable ESPALIER_ISA
-/// (`portable`, `avx2`, `avx512`, `avx512vnni`) picks a slower one.
+/// picks a slower one: `portable`, `avx2`, `avxvnni`, `avx512`, `avx512vnni`.
 const KernelTable& kernels();
 
 /// Replaces what kernels() returns, for tests that compare implementations.
@@ -185,7 +200,7 @@ void use_kernels(const KernelTable& table);
 
 /// All implementations that this machine runs, portable first.
 struct KernelTables {
-  const KernelTable* tables[4] = {};
+  const KernelTable* tables[5] = {};
   int count = 0;
 };
 KernelTables all_kernels();

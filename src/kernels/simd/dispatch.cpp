@@ -9,6 +9,7 @@ namespace espalier::kernels {
 extern const KernelTable kPortableKernels;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvxVnniKernels;
 extern const KernelTable kAvx512Kernels;
 extern const KernelTable kAvx512VnniKernels;
 #endif
@@ -20,6 +21,7 @@ KernelTables all_kernels() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     all.tables[all.count++] = &kAvx2Kernels;
+    if (__builtin_cpu_supports("avxvnni")) all.tables[all.count++] = &kAvxVnniKernels;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       all.tables[all.count++] = &kAvx512Kernels;

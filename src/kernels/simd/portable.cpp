@@ -63,11 +63,11 @@ namespace espalier::kernels {
 namespace {
 
 void requantize(const RequantizeArgs& r) { requantize_part(r, 0, r.rows, 0, r.channels); }
+void rescale(const RescaleArgs& r) { rescale_plain(r); }
 
 }  // namespace
 }  // namespace espalier::kernels
 
 #define ESPALIER_KERNELS_NAME "portable"
 #define ESPALIER_KERNELS_TABLE kPortableKernels
-#define ESPALIER_KERNELS_INT8 nullptr, nullptr, nullptr
 #include "kernels.inc"
