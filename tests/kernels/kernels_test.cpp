@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "espalier/ir/fixed_point.hpp"
 #include "espalier/kernels/conv.hpp"
 #include "espalier/kernels/elementwise.hpp"
 #include "espalier/kernels/reference.hpp"
@@ -206,9 +208,17 @@ TEST_P(ConvKernels, AgreeWithReference) {
   }
 }
 
+// Those that this architecture may have: a machine without one of them skips it visibly.
+#if defined(__x86_64__)
+constexpr std::string_view kVariants[] = {"portable", "avx2", "avxvnni", "avx512", "avx512vnni"};
+#elif defined(__aarch64__)
+constexpr std::string_view kVariants[] = {"portable", "neon", "neondot"};
+#else
+constexpr std::string_view kVariants[] = {"portable"};
+#endif
+
 INSTANTIATE_TEST_SUITE_P(Shapes, ConvKernels,
-                         ::testing::Combine(::testing::Values("portable", "avx2", "avxvnni",
-                                                              "avx512", "avx512vnni"),
+                         ::testing::Combine(::testing::ValuesIn(kVariants),
                                             ::testing::ValuesIn(kConvShapes)),
                          [](const auto& case_info) {
                            return std::string(std::get<0>(case_info.param)) + "_" +
@@ -325,6 +335,124 @@ TEST(Kernels, VariantsAgreeToTheBit) {
           for (int c = 0; c < n; ++c) {
             const auto at = static_cast<std::size_t>(r * n + c);
             ASSERT_NEAR(results[0][at], start[at] + product(r, c), 2e-5);
+          }
+        }
+      }
+    }
+  }
+}
+
+// The same for whole convolutions: results, masks and gradients, as bytes.
+TEST(Kernels, ConvolutionsAgreeToTheBit) {
+  const KernelTable& usual = kernels();
+  const KernelTables all = all_kernels();
+  const auto append = [](std::string& to, const auto& values) {
+    to.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0]));
+  };
+  for (const Shape& shape : kConvShapes) {
+    GraphBuilder builder(17, shape.in);
+    const ir::TensorId y =
+        builder.conv(builder.input(), shape.out_channels, shape.window, shape.groups);
+    const ir::Graph graph = builder.finish(y, 2);
+    const ir::Op& op = graph.ops[0];
+    const auto& conv = std::get<ir::Conv2D>(op.params);
+    const ir::Shape out = graph.tensor(y).shape;
+    const ConvGeometry geometry{
+        shape.in, out, padded(shape.in.channels), padded(out.channels), shape.window, shape.groups};
+    Rng rng{19};
+    const auto in_size = static_cast<std::size_t>(shape.in.pixels() * geometry.in_stride);
+    const auto out_size = static_cast<std::size_t>(out.pixels() * geometry.out_stride);
+    std::vector<std::vector<std::int8_t>> dense;
+    for (int s = 0; s < kSamples; ++s) {
+      dense.push_back(testing::random_int8(rng, static_cast<std::size_t>(shape.in.elements())));
+    }
+    const auto x = widen_stride(dense, shape.in.channels, geometry.in_stride);
+    AlignedVector<float> dy(out_size * kSamples);
+    for (float& v : dy) v = static_cast<float>(rng.uniform(-1, 1));
+    PackedWeights packed;
+    packed.pack(geometry, std::vector<float>(conv.weights.begin(), conv.weights.end()), true);
+    const Requantization requantization = make_requantization(graph, op);
+    const int zero = graph.tensor(op.inputs[0]).quantization.zero_point;
+    std::vector<int> channels;
+    for (int c = 0; c < shape.in.channels; ++c) channels.push_back(c);
+    const WeightGradientLayout layout(geometry, channels);
+    std::string first;
+    for (int i = 0; i < all.count; ++i) {
+      use_kernels(*all.tables[i]);
+      ConvScratch scratch;
+      std::string bytes;
+      AlignedVector<std::int8_t> result(out_size * kSamples);
+      AlignedVector<std::int8_t> unmasked(out_size * kSamples);
+      AlignedVector<std::uint8_t> mask(out_size * kSamples);
+      conv_forward(geometry, kSamples, x.data(), zero, packed, requantization, result.data(),
+                   mask.data(), scratch);
+      conv_forward(geometry, kSamples, x.data(), zero, packed, requantization, unmasked.data(),
+                   nullptr, scratch);
+      EXPECT_EQ(result, unmasked) << shape.name << ' ' << all.tables[i]->name;
+      append(bytes, result);
+      append(bytes, mask);
+      AlignedVector<float> g = dy;
+      AlignedVector<float> sum(static_cast<std::size_t>(geometry.out_stride), 0.0F);
+      kernels().mask_scale(g.data(), mask.data(), requantization.factor.data(),
+                           static_cast<int>(out.pixels()) * kSamples, geometry.out_stride,
+                           sum.data());
+      append(bytes, g);
+      append(bytes, sum);
+      AlignedVector<float> dw(layout.size(), 0.0F);
+      conv_backward_weights(geometry, layout, kSamples, x.data(), zero, g.data(), dw.data(),
+                            scratch);
+      append(bytes, dw);
+      AlignedVector<float> dx(in_size * kSamples);
+      conv_backward_input(geometry, kSamples, g.data(), packed, dx.data(), false, scratch);
+      conv_backward_input(geometry, kSamples, g.data(), packed, dx.data(), true, scratch);
+      append(bytes, dx);
+      AlignedVector<float> factored(out_size * kSamples, 0.25F);
+      kernels().mask_factor(dy.data(), mask.data(), 0.3F, factored.size(), factored.data(), true);
+      append(bytes, factored);
+      if (i == 0) first = bytes;
+      EXPECT_TRUE(bytes == first) << shape.name << ' ' << all.tables[i]->name;
+    }
+  }
+  use_kernels(usual);
+}
+
+// Rescaling, for every shift and multipliers up to the largest.
+TEST(Kernels, RescaleAgreesForEveryShift) {
+  const KernelTables all = all_kernels();
+  Rng rng{23};
+  const auto a = testing::random_int8(rng, 64);
+  const auto b = testing::random_int8(rng, 64);
+  for (int shift = 1; shift <= 62; ++shift) {
+    for (const std::int32_t multiplier : {1, 12345, 1 << 30, INT32_MAX}) {
+      for (const bool two : {false, true}) {
+        RescaleArgs args;
+        args.count = a.size();
+        args.a = a.data();
+        args.b = two ? b.data() : nullptr;
+        args.multiplier_a = multiplier;
+        args.multiplier_b = INT32_MAX - multiplier + 1;
+        args.shift = shift;
+        args.zero_a = -128;
+        args.zero_b = 127;
+        args.zero_out = shift - 30;
+        args.low = -100;
+        std::vector<std::int8_t> y(a.size());
+        std::vector<std::int8_t> unmasked(a.size());
+        std::vector<std::uint8_t> mask(a.size());
+        for (int i = 0; i < all.count; ++i) {
+          args.out = unmasked.data();
+          args.mask = nullptr;
+          all.tables[i]->rescale(args);
+          args.out = y.data();
+          args.mask = mask.data();
+          all.tables[i]->rescale(args);
+          ASSERT_EQ(y, unmasked) << all.tables[i]->name;
+          for (std::size_t k = 0; k < a.size(); ++k) {
+            std::int64_t sum = (a[k] + 128) * std::int64_t{multiplier};
+            if (two) sum += (b[k] - 127) * std::int64_t{args.multiplier_b};
+            const std::int64_t p = ir::rounding_shift(sum, shift) + args.zero_out;
+            ASSERT_EQ(y[k], std::clamp<std::int64_t>(p, -100, 127)) << all.tables[i]->name;
+            ASSERT_EQ(mask[k], p >= -100 && p <= 127 ? 1 : 0) << all.tables[i]->name;
           }
         }
       }

@@ -1,3 +1,7 @@
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
 #include <atomic>
 #include <cstdlib>
 #include <string_view>
@@ -12,6 +16,9 @@ extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvxVnniKernels;
 extern const KernelTable kAvx512Kernels;
 extern const KernelTable kAvx512VnniKernels;
+#elif defined(__aarch64__)
+extern const KernelTable kNeonKernels;
+extern const KernelTable kNeonDotKernels;
 #endif
 
 KernelTables all_kernels() {
@@ -28,6 +35,9 @@ KernelTables all_kernels() {
       if (__builtin_cpu_supports("avx512vnni")) all.tables[all.count++] = &kAvx512VnniKernels;
     }
   }
+#elif defined(__aarch64__)
+  all.tables[all.count++] = &kNeonKernels;
+  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) all.tables[all.count++] = &kNeonDotKernels;
 #endif
   return all;
 }
