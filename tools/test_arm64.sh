@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds Espalier for 64-bit Arm, and runs what depends on the instruction set under qemu-aarch64:
-# the tests of the kernels, and a training and an analysis whose documents must equal this machine's
-# but for time and place.
+# the tests of the kernels, and trainings and an analysis whose documents and networks must equal this
+# machine's, all but the time they took.
 #
 #   tools/setup.sh --arm64    cross compiler and emulator
 #   tools/test_arm64.sh       needs build/release/espalier and the Fashion-MNIST dataset; builds the
@@ -44,13 +44,57 @@ fi
 cmake --build "$build" --target kernels_test espalier
 [[ -x build/release/espalier ]] || tools/build.sh release
 
-run=(qemu-aarch64 -cpu max -L "$sysroot")
-"${run[@]}" "$build/tests/kernels/kernels_test" --gtest_brief=1
+arm64=(qemu-aarch64 -cpu max -L "$sysroot")
+"${arm64[@]}" "$build/tests/kernels/kernels_test" --gtest_brief=1
 
-# The documents of one training and one analysis, without what a run or a machine decides.
-documents() { # FOLDER PROGRAM...
-  local folder=$1 data=idx:/usr/share/datasets/fashion-mnist
+model=profiles/models/fmnist-mbv2/fmnist-mbv2.onnx
+images=/usr/share/datasets/fashion-mnist
+train="idx:$images/train-images-idx3-ubyte.gz,$images/train-labels-idx1-ubyte.gz"
+test="idx:$images/t10k-images-idx3-ubyte.gz,$images/t10k-labels-idx1-ubyte.gz"
+task=(--classes 0,2,3,4,6 --quiet)
+
+# work FOLDER PROGRAM...: a training of everything in both numerics, and an analysis.
+work() {
+  local out=$1
   shift
-  mkdir -p "$folder"
-  :
+  mkdir -p "$out"
+  "$@" plan make "$model" --last 18 --out "$out/plan.json" > /dev/null
+  for numerics in simulation device; do
+    "$@" train "$model" --plan "$out/plan.json" --train "$train" --test "$test" "${task[@]}" \
+      --limit-train 200 --limit-test 200 --epochs 2 --batch 16 --lr 0.1 --numerics "$numerics" \
+      --export "$out/$numerics.onnx" --json "$out/$numerics.json"
+  done
+  "$@" analyze "$model" --train "$train" "${task[@]}" --limit-train 64 --limit-val 64 --epochs 1 \
+    --batch 16 --lr 1 --ratios 0.25,1 --out "$out/analysis.json"
 }
+
+work "$build/documents/x86-64" build/release/espalier
+for isa in "${isas[@]}"; do
+  ESPALIER_ISA=$isa work "$build/documents/$isa" "${arm64[@]}" "$build/espalier"
+done
+/usr/bin/python3 - "$build/documents" "${isas[@]}" << 'PYTHON'
+import json, pathlib, sys
+
+
+def timeless(value):
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if k not in ("seconds", "images_per_second")}
+    if isinstance(value, list):
+        return [timeless(v) for v in value]
+    return value
+
+
+def text(path):
+    return json.dumps(timeless(json.loads(path.read_text(encoding="utf-8"))))
+
+
+root, differ = pathlib.Path(sys.argv[1]), 0
+for isa in sys.argv[2:]:
+    for path in sorted((root / "x86-64").iterdir()):
+        other = root / isa / path.name
+        read = text if path.suffix == ".json" else pathlib.Path.read_bytes
+        same = read(path) == read(other)
+        differ += not same
+        print(f"arm64 {isa:<9}{path.name:<18}{'equal' if same else 'DIFFERENT'}")
+sys.exit(1 if differ else 0)
+PYTHON
