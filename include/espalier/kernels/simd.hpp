@@ -182,7 +182,7 @@ struct KernelTable {
                       float* dx, bool accumulate);
   void (*rescale)(const RescaleArgs&);
 
-  // The int8 forward pass, null where dot products in float are as fast. It has the bits of
+  // The int8 forward pass, null where products of floats are as fast. It has the bits of
   // widen, gemm_integer and requantize, for weights in -128..127 and kMaxInt8Products at most.
   int int8_group;  ///< products that one step sums up for an accumulator: kQuad, or 2 of 16 bits
   int int8_bias;   ///< what the kernels want added to activations
@@ -192,7 +192,8 @@ struct KernelTable {
 };
 
 /// The fastest implementation this machine runs. The environment variable ESPALIER_ISA
-/// picks a slower one: `portable`, `avx2`, `avxvnni`, `avx512`, `avx512vnni`.
+/// picks a slower one: `portable`; on x86-64 `avx2`, `avxvnni`, `avx512`, `avx512vnni`; on 64-bit
+/// Arm `neon`, `neondot`.
 const KernelTable& kernels();
 
 /// Replaces what kernels() returns, for tests that compare implementations.

@@ -11,7 +11,11 @@ constexpr int kGroup = 4;
 constexpr int kInt8Bias = 128;
 constexpr int kInt8Rows = 8;
 constexpr int kInt8Units = 3;
-inline Int dot(Int acc, Int a, Int b) { return _mm512_dpbusd_epi32(acc, a, b); }
+// GCC 12 surrounds the intrinsic with copies of the accumulators.
+inline Int dot(Int acc, Int a, Int b) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
+}
 
 }  // namespace
 }  // namespace espalier::kernels
