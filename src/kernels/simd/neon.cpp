@@ -1,7 +1,7 @@
-// The vector kernels for any 64-bit Arm. No int8 forward pass: without dot products, sums of 8-bit
-// products take as many instructions as those of floats.
+// The vector kernels for any 64-bit Arm. No int8 forward pass: without dot products, a
+// multiply-add of integers does no more products than one of floats.
 #include "neon.inc"
-// In this order.
+// After what it works on.
 #include "int8.inc"
 
 #define ESPALIER_KERNELS_NAME "neon"
