@@ -16,8 +16,19 @@
 /* Parts of blocked kernels, which must end up inside them. */
 #ifdef __GNUC__
 #define ESP_INLINE static inline __attribute__((always_inline))
+#define ESP_RARELY(condition) __builtin_expect(condition, 0)
+#define ESP_APART() __asm__("")
 #else
 #define ESP_INLINE static inline
+#define ESP_RARELY(condition) (condition)
+#define ESP_APART() (void)0
+#endif
+
+/* Before a loop that has been unrolled by hand, or that is too rare to be. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define ESP_ROLLED _Pragma("GCC unroll 1")
+#else
+#define ESP_ROLLED
 #endif
 
 /* Four products, or loads, that are done before what follows: their results are not ready for the

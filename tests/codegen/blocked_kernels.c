@@ -1,0 +1,20 @@
+/* The blocked kernels under names of their own, ESP_NAME(kernel), beside the plain ones. */
+#include "runtime/espalier_runtime.h"
+
+#define esp_conv_forward ESP_NAME(esp_conv_forward)
+#define esp_depthwise_backward ESP_NAME(esp_depthwise_backward)
+#define esp_depthwise_forward ESP_NAME(esp_depthwise_forward)
+#define esp_depthwise_input_gradient ESP_NAME(esp_depthwise_input_gradient)
+#define esp_pointwise_forward ESP_NAME(esp_pointwise_forward)
+#define esp_pointwise_input_gradient ESP_NAME(esp_pointwise_input_gradient)
+#define esp_stream_forward ESP_NAME(esp_stream_forward)
+#define esp_weight_gradient ESP_NAME(esp_weight_gradient)
+
+#include "runtime/blocked/esp_conv_forward.c"
+#include "runtime/blocked/esp_depthwise_backward.c"
+#include "runtime/blocked/esp_depthwise_forward.c"
+#include "runtime/blocked/esp_depthwise_input_gradient.c"
+#include "runtime/blocked/esp_pointwise_forward.c"
+#include "runtime/blocked/esp_pointwise_input_gradient.c"
+#include "runtime/blocked/esp_stream_forward.c"
+#include "runtime/blocked/esp_weight_gradient.c"
