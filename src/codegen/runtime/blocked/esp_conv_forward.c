@@ -4,16 +4,23 @@
 /* Copies the window of one output, padding as the zero point. */
 ESP_INLINE void esp_patch(const esp_conv* d, const int8_t* x, int32_t oy, int32_t ox,
                           int8_t* patch) {
+  const int32_t left = ox * d->stride_w - d->pad_left, in_c = d->in_c, row = d->kernel_w * in_c;
+  const int32_t inside = left >= 0 && left + d->kernel_w <= d->in_w;
   int32_t ky, kx, c;
   for (ky = 0; ky < d->kernel_h; ++ky) {
     const int32_t iy = oy * d->stride_h - d->pad_top + ky;
-    for (kx = 0; kx < d->kernel_w; ++kx, patch += d->in_c) {
-      const int32_t ix = ox * d->stride_w - d->pad_left + kx;
-      if (iy < 0 || iy >= d->in_h || ix < 0 || ix >= d->in_w) {
-        for (c = 0; c < d->in_c; ++c) patch[c] = (int8_t)d->in_zero;
-      } else {
-        const int8_t* pixel = x + (iy * d->in_w + ix) * d->in_c;
-        for (c = 0; c < d->in_c; ++c) patch[c] = pixel[c];
+    const int8_t* from = x + (iy * d->in_w + left) * in_c;
+    if (iy < 0 || iy >= d->in_h) {
+      ESP_ROLLED
+      for (c = 0; c < row; ++c) *patch++ = (int8_t)d->in_zero;
+    } else if (inside) {
+      for (c = 0; c < row; ++c) *patch++ = *from++;
+    } else {
+      ESP_ROLLED
+      for (kx = left; kx < left + d->kernel_w; ++kx, from += in_c) {
+        const int32_t out = kx < 0 || kx >= d->in_w;
+        ESP_ROLLED
+        for (c = 0; c < in_c; ++c) *patch++ = (int8_t)(out ? d->in_zero : from[c]);
       }
     }
   }
@@ -44,31 +51,68 @@ static inline int32_t esp_conv_one(const esp_conv* d, const int8_t* x, const esp
   return acc;
 }
 
-/* Any convolution. Dense ones go by way of the windows of four outputs in `patches`, which holds
- * 4 * kernel_h * kernel_w * in_c. */
+/* Any convolution. Dense ones go by way of the windows of some outputs in `patches`, which holds
+ * 4 * kernel_h * kernel_w * in_c; up to sixteen channels are made of each window. For the dot
+ * product, windows and weights are filled up to whole words. */
 ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_weights* w,
                                  const esp_requantization* q, int8_t* y, uint8_t* mask,
                                  int8_t* patches) {
+  const esp_target to = esp_target_of(d, y, mask);
   const int32_t depth = d->kernel_h * d->kernel_w * d->in_c;
-  int32_t oy, ox, o, i = 0;
-  for (oy = 0; oy < d->out_h; ++oy) {
-    for (ox = 0; ox < d->out_w; ++ox) {
-      if (d->groups == 1 && !w->count) {
-        int32_t pixels = 0;
-        for (; pixels < 4 && ox + pixels < d->out_w; ++pixels) {
-          esp_patch(d, x, oy, ox + pixels, patches + pixels * depth);
+  int32_t pitch = depth, at_once = 4, o, oy, ox, j, p;
+#ifdef ESP_DOT4
+  uint32_t copied[ESP_COPIED / 4];
+  const int32_t filled = (depth + 3) & ~3;
+  const int32_t dot = esp_words(patches, 0) && 3 * filled <= 4 * depth && 4 * filled <= ESP_COPIED;
+  if (dot) pitch = filled, at_once = 3;
+#endif
+  for (o = 0; o < d->out_c;) {
+    esp_outputs outputs[4];
+    int32_t fours = 0;
+    while (d->groups == 1 && !w->count && fours < 4 && o + 4 * fours + 4 <= d->out_c &&
+#ifdef ESP_DOT4
+           (!dot || 4 * (fours + 1) * pitch <= ESP_COPIED) &&
+#endif
+           esp_outputs_of(d, w, q, o + 4 * fours, depth, &outputs[fours])) {
+      ++fours;
+    }
+    if (!fours) {
+      for (oy = 0; oy < d->out_h; ++oy) {
+        for (ox = 0; ox < d->out_w; ++ox) {
+          const int32_t i = (oy * d->out_w + ox) * d->out_c + o;
+          y[i] = esp_requantized(d, q, o, esp_conv_one(d, x, w, oy, ox, o), mask, i);
         }
-        esp_matrix_product(d, patches, pixels, depth, w, q, y + i, mask, i);
-        i += pixels * d->out_c;
-        ox += pixels - 1;
-        continue;
       }
-      for (o = 0; o < d->out_c; ++o, ++i) {
-        y[i] = esp_clamp(
-            esp_requantize(esp_saturating_add(esp_conv_one(d, x, w, oy, ox, o), q->bias[o]),
-                           q->multiplier[o], q->shift[o], d->out_zero),
-            d->low, d->high, mask, i, d->mask_bits);
+      ++o;
+      continue;
+    }
+#ifdef ESP_DOT4
+    if (dot) {
+      memset(copied, 0, sizeof copied);
+      memset(patches, 0, (size_t)(3 * pitch));
+      for (j = 0; j < 4 * fours; ++j) {
+        memcpy((int8_t*)copied + j * pitch, w->full + (o + j) * depth, (size_t)depth);
       }
     }
+#endif
+    for (oy = 0; oy < d->out_h; ++oy) {
+      for (ox = 0; ox < d->out_w; ox += at_once) {
+        const int32_t pixels = d->out_w - ox < at_once ? d->out_w - ox : at_once;
+        const int32_t i = (oy * d->out_w + ox) * d->out_c + o;
+        for (p = 0; p < pixels; ++p) esp_patch(d, x, oy, ox + p, patches + p * pitch);
+        for (j = 0; j < fours; ++j) {
+#ifdef ESP_DOT4
+          if (dot) {
+            esp_dot_pixels(&outputs[j], &to, (const int8_t*)copied + 4 * j * pitch, patches, pitch,
+                           pixels, i + 4 * j, 0);
+            continue;
+          }
+#endif
+          esp_scalar_pixels(&outputs[j], &to, w->full + (o + 4 * j) * depth, 0, 0, 0, patches,
+                            depth, pixels, i + 4 * j, 0);
+        }
+      }
+    }
+    o += 4 * fours;
   }
 }
