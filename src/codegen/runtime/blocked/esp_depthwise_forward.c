@@ -32,17 +32,20 @@ ESP_KERNEL void esp_depthwise_forward(const esp_conv* d, const int8_t* x, const 
     for (;;) {
       const int32_t rows = most < d->out_h - oy ? most : d->out_h - oy;
       const int32_t need = (rows - 1) * stride + kernel_h;
-      int32_t iy = oy * stride + have - d->pad_top;
-      int8_t* to = plane + have * pitch;
-      const int8_t* from = x + iy * in_w * channels + c;
-      ESP_ROLLED
-      for (; have < need; ++have, ++iy, to += pitch, from += in_w * channels) {
-        if (iy >= 0 && iy < d->in_h) esp_plane_row(from, in_w, channels, to + d->pad_left);
+      /* rows of the map that the band lacks */
+      const int32_t top = oy * stride - d->pad_top;
+      const int32_t first = top + have > 0 ? top + have : 0;
+      const int32_t end = top + need < d->in_h ? top + need : d->in_h;
 #ifdef ESP_DOT4
-        else if (room < height)
-          esp_fill_words(to, pitch, d->in_zero);
-#endif
+      /* with room for all rows padding stays */
+      for (; room < height && have < need; ++have) {
+        if (top + have < 0 || top + have >= d->in_h) {
+          esp_fill_words(plane + have * pitch, pitch, d->in_zero);
+        }
       }
+#endif
+      esp_plane_rows(x + first * in_w * channels + c, end - first, in_w, channels,
+                     plane + (first - top) * pitch + d->pad_left, pitch);
       at.to = y + oy * d->out_w * channels + c;
       esp_depthwise_rows(d, &f, q, c, plane, pitch, dot, rows, at);
       oy += rows;

@@ -77,42 +77,61 @@ ESP_INLINE void esp_put_outputs(const esp_filter* f, int32_t count, int32_t a0, 
   at->to = to;
 }
 
+/* Two rows of outputs at a time, four neighbours in each: SUMS adds to a0 to a3 and b0 to b3, from
+ * the rows of inputs at r on. */
+#define ESP_EACH_PAIR(SUMS)                                     \
+  do {                                                          \
+    const int32_t start = f->start;                             \
+    int32_t left;                                               \
+    esp_place below = at;                                       \
+    for (; rows > 1; rows -= 2, plane += 2 * pitch) {           \
+      const int8_t* strip = plane;                              \
+      below.to = at.to + f->out_w * f->channels;                \
+      ESP_ROLLED                                                \
+      for (left = f->out_w; left > 0; left -= 4, strip += 4) {  \
+        const int8_t* r = strip;                                \
+        int32_t a0 = start, a1 = start, a2 = start, a3 = start; \
+        int32_t b0 = start, b1 = start, b2 = start, b3 = start; \
+        SUMS;                                                   \
+        if (left >= 4) {                                        \
+          esp_put_outputs(f, 4, a0, a1, a2, a3, &at);           \
+          esp_put_outputs(f, 4, b0, b1, b2, b3, &below);        \
+        } else {                                                \
+          esp_put_outputs(f, left, a0, a1, a2, a3, &at);        \
+          esp_put_outputs(f, left, b0, b1, b2, b3, &below);     \
+        }                                                       \
+      }                                                         \
+      at.to = below.to;                                         \
+    }                                                           \
+  } while (0)
+
 #ifdef ESP_DOT4
-/* 3x3 of stride 1: a word holds the windows of two neighbours. */
-ESP_INLINE void esp_dot_rows_3(const esp_filter* f, const int8_t* plane, int32_t pitch,
-                               int32_t rows, esp_place at) {
+/* 3x3 of stride 1, two rows of outputs at a time, four neighbours in each. */
+#define ESP_DOT_ROW(INTO)                                                \
+  do {                                                                   \
+    const uint32_t x0 = esp_word(r), x4 = esp_word(r + 4);               \
+    const uint32_t x1 = x0 >> 8, x2 = x0 >> 16 | x4 << 16, x3 = x2 >> 8; \
+    INTO;                                                                \
+    r += pitch;                                                          \
+  } while (0)
+#define ESP_DOT_A(k)                                                                      \
+  (a0 = esp_dot4(a0, x0, w##k), a1 = esp_dot4(a1, x1, w##k), a2 = esp_dot4(a2, x2, w##k), \
+   a3 = esp_dot4(a3, x3, w##k))
+#define ESP_DOT_B(k)                                                                      \
+  (b0 = esp_dot4(b0, x0, w##k), b1 = esp_dot4(b1, x1, w##k), b2 = esp_dot4(b2, x2, w##k), \
+   b3 = esp_dot4(b3, x3, w##k))
+ESP_INLINE void esp_pairs_of_rows(const esp_filter* f, const int8_t* plane, int32_t pitch,
+                                  int32_t rows, esp_place at) {
   const uint8_t* w = (const uint8_t*)f->weights;
   const uint32_t w0 = w[0] | (uint32_t)w[1] << 8 | (uint32_t)w[2] << 16;
   const uint32_t w1 = w[3] | (uint32_t)w[4] << 8 | (uint32_t)w[5] << 16;
   const uint32_t w2 = w[6] | (uint32_t)w[7] << 8 | (uint32_t)w[8] << 16;
-  int32_t left;
-#define ESP_DOT_ROW(k)                                                               \
-  do {                                                                               \
-    const uint32_t x0 = esp_word(r), x4 = esp_word(r + 4), x2 = x0 >> 16 | x4 << 16; \
-    a0 = esp_dot4(a0, x0, w##k);                                                     \
-    a1 = esp_dot4(a1, x0 >> 8, w##k);                                                \
-    a2 = esp_dot4(a2, x2, w##k);                                                     \
-    a3 = esp_dot4(a3, x2 >> 8, w##k);                                                \
-    r += pitch;                                                                      \
-  } while (0)
-  for (; rows > 0; --rows, plane += pitch) {
-    const int8_t* strip = plane;
-    ESP_ROLLED
-    for (left = f->out_w; left > 0; left -= 4, strip += 4) {
-      const int8_t* r = strip;
-      int32_t a0 = f->start, a1 = f->start, a2 = f->start, a3 = f->start;
-      ESP_DOT_ROW(0);
-      ESP_DOT_ROW(1);
-      ESP_DOT_ROW(2);
-      if (left >= 4) {
-        esp_put_outputs(f, 4, a0, a1, a2, a3, &at);
-      } else {
-        esp_put_outputs(f, left, a0, a1, a2, a3, &at);
-      }
-    }
-  }
-#undef ESP_DOT_ROW
+  ESP_EACH_PAIR(ESP_DOT_ROW(ESP_DOT_A(0)); ESP_DOT_ROW((ESP_DOT_A(1), ESP_DOT_B(0)));
+                ESP_DOT_ROW((ESP_DOT_A(2), ESP_DOT_B(1))); ESP_DOT_ROW(ESP_DOT_B(2)));
 }
+#undef ESP_DOT_ROW
+#undef ESP_DOT_A
+#undef ESP_DOT_B
 
 /* Whether word t of the inputs of four (stride 1) or two outputs holds some for output j. */
 #define ESP_MEETS(j, t) (4 * (t) + 3 >= (j)*stride && 4 * (t) < (j)*stride + kernel_w)
@@ -206,6 +225,55 @@ ESP_INLINE int32_t esp_dot_pitch(const esp_conv* d, const int8_t* plane, int32_t
 }
 #endif
 
+#ifndef ESP_DOT4
+/* 3x3 of stride 1, two rows of outputs at a time: an input serves up to six of eight outputs. */
+#define ESP_A(j, k) (a##j += x * w##k)
+#define ESP_B(j, k) (b##j += x * w##k)
+#define ESP_INPUT(k, INTO)  \
+  do {                      \
+    const int32_t x = r[k]; \
+    INTO;                   \
+  } while (0)
+#define ESP_ROW_A(u, v, w)                               \
+  ESP_INPUT(0, ESP_A(0, u));                             \
+  ESP_INPUT(1, (ESP_A(0, v), ESP_A(1, u)));              \
+  ESP_INPUT(2, (ESP_A(0, w), ESP_A(1, v), ESP_A(2, u))); \
+  ESP_INPUT(3, (ESP_A(1, w), ESP_A(2, v), ESP_A(3, u))); \
+  ESP_INPUT(4, (ESP_A(2, w), ESP_A(3, v)));              \
+  ESP_INPUT(5, ESP_A(3, w));                             \
+  r += pitch
+#define ESP_ROW_B(u, v, w)                               \
+  ESP_INPUT(0, ESP_B(0, u));                             \
+  ESP_INPUT(1, (ESP_B(0, v), ESP_B(1, u)));              \
+  ESP_INPUT(2, (ESP_B(0, w), ESP_B(1, v), ESP_B(2, u))); \
+  ESP_INPUT(3, (ESP_B(1, w), ESP_B(2, v), ESP_B(3, u))); \
+  ESP_INPUT(4, (ESP_B(2, w), ESP_B(3, v)));              \
+  ESP_INPUT(5, ESP_B(3, w));                             \
+  r += pitch
+#define ESP_ROW_AB(u, v, w, uu, vv, ww)                                                            \
+  ESP_INPUT(0, (ESP_A(0, u), ESP_B(0, uu)));                                                       \
+  ESP_INPUT(1, (ESP_A(0, v), ESP_B(0, vv), ESP_A(1, u), ESP_B(1, uu)));                            \
+  ESP_INPUT(2, (ESP_A(0, w), ESP_B(0, ww), ESP_A(1, v), ESP_B(1, vv), ESP_A(2, u), ESP_B(2, uu))); \
+  ESP_INPUT(3, (ESP_A(1, w), ESP_B(1, ww), ESP_A(2, v), ESP_B(2, vv), ESP_A(3, u), ESP_B(3, uu))); \
+  ESP_INPUT(4, (ESP_A(2, w), ESP_B(2, ww), ESP_A(3, v), ESP_B(3, vv)));                            \
+  ESP_INPUT(5, (ESP_A(3, w), ESP_B(3, ww)));                                                       \
+  r += pitch
+ESP_INLINE void esp_pairs_of_rows(const esp_filter* f, const int8_t* plane, int32_t pitch,
+                                  int32_t rows, esp_place at) {
+  const int8_t* weights = f->weights;
+  const int32_t w0 = weights[0], w1 = weights[1], w2 = weights[2];
+  const int32_t w3 = weights[3], w4 = weights[4], w5 = weights[5];
+  const int32_t w6 = weights[6], w7 = weights[7], w8 = weights[8];
+  ESP_EACH_PAIR(ESP_ROW_A(0, 1, 2); ESP_ROW_AB(3, 4, 5, 0, 1, 2); ESP_ROW_AB(6, 7, 8, 3, 4, 5);
+                ESP_ROW_B(6, 7, 8));
+}
+#undef ESP_A
+#undef ESP_B
+#undef ESP_INPUT
+#undef ESP_ROW_A
+#undef ESP_ROW_B
+#undef ESP_ROW_AB
+
 /* One tap of four outputs in a row of stride 1, and of two in a row of stride 2. */
 #define ESP_TAP_1(k, wv)   \
   do {                     \
@@ -234,12 +302,6 @@ ESP_INLINE int32_t esp_dot_pitch(const esp_conv* d, const int8_t* plane, int32_t
 ESP_INLINE void esp_scalar_rows(const esp_filter* f, const int8_t* plane, int32_t pitch,
                                 int32_t kernel_w, int32_t stride, int32_t rows, esp_place at) {
   const int32_t kernel_h = f->kernel_h, at_once = 4 / stride;
-  /* nine weights fit into registers */
-  const int32_t nine = kernel_w == 3 && kernel_h == 3;
-  const int8_t* w = f->weights;
-  const int32_t w0 = nine ? w[0] : 0, w1 = nine ? w[1] : 0, w2 = nine ? w[2] : 0;
-  const int32_t w3 = nine ? w[3] : 0, w4 = nine ? w[4] : 0, w5 = nine ? w[5] : 0;
-  const int32_t w6 = nine ? w[6] : 0, w7 = nine ? w[7] : 0, w8 = nine ? w[8] : 0;
   int32_t left, ky;
   for (; rows > 0; --rows, plane += stride * pitch) {
     const int8_t* strip = plane;
@@ -247,30 +309,16 @@ ESP_INLINE void esp_scalar_rows(const esp_filter* f, const int8_t* plane, int32_
     for (left = f->out_w; left > 0; left -= at_once, strip += 4) {
       const int8_t* r = strip;
       int32_t a0 = f->start, a1 = f->start, a2 = f->start, a3 = f->start;
-      if (nine) {
-        ESP_TAP(0, w0);
-        ESP_TAP(1, w1);
-        ESP_TAP(2, w2);
-        r += pitch;
-        ESP_TAP(0, w3);
-        ESP_TAP(1, w4);
-        ESP_TAP(2, w5);
-        r += pitch;
-        ESP_TAP(0, w6);
-        ESP_TAP(1, w7);
-        ESP_TAP(2, w8);
-      } else {
-        w = f->weights;
-        ESP_ROLLED
-        for (ky = 0; ky < kernel_h; ++ky, r += pitch, w += kernel_w) {
-          ESP_TAP(0, w[0]);
-          ESP_TAP(1, w[1]);
-          ESP_TAP(2, w[2]);
-          if (kernel_w > 3) ESP_TAP(3, w[3]);
-          if (kernel_w > 4) ESP_TAP(4, w[4]);
-          if (kernel_w > 5) ESP_TAP(5, w[5]);
-          if (kernel_w > 6) ESP_TAP(6, w[6]);
-        }
+      const int8_t* w = f->weights;
+      ESP_ROLLED
+      for (ky = 0; ky < kernel_h; ++ky, r += pitch, w += kernel_w) {
+        ESP_TAP(0, w[0]);
+        ESP_TAP(1, w[1]);
+        ESP_TAP(2, w[2]);
+        if (kernel_w > 3) ESP_TAP(3, w[3]);
+        if (kernel_w > 4) ESP_TAP(4, w[4]);
+        if (kernel_w > 5) ESP_TAP(5, w[5]);
+        if (kernel_w > 6) ESP_TAP(6, w[6]);
       }
       if (left >= at_once) {
         esp_put_outputs(f, at_once, a0, a1, a2, a3, &at);
@@ -283,6 +331,7 @@ ESP_INLINE void esp_scalar_rows(const esp_filter* f, const int8_t* plane, int32_
 #undef ESP_TAP
 #undef ESP_TAP_1
 #undef ESP_TAP_2
+#endif
 
 #ifdef ESP_DOT4
 #define ESP_ROWS_WITH(kernel_w, stride)                        \
@@ -307,11 +356,14 @@ ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
   switch (f->simple && d->stride_h == d->stride_w ? d->stride_w * 16 + d->kernel_w : 0) {
     case 16 + 3:
 #ifdef ESP_DOT4
-      if (dot && d->kernel_h == 3) {
-        esp_dot_rows_3(f, plane, pitch, rows, at);
-        return;
-      }
+      if (!dot) break;
 #endif
+      if (d->kernel_h == 3 && rows > 1) {
+        esp_pairs_of_rows(f, plane, pitch, rows, at);
+        plane += (rows & ~1) * pitch;
+        at.to += (rows & ~1) * f->out_w * f->channels;
+        rows &= 1;
+      }
       ESP_ROWS_WITH(3, 1);
     case 16 + 5:
       ESP_ROWS_WITH(5, 1);
@@ -346,23 +398,27 @@ ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
 }
 #undef ESP_ROWS_WITH
 
-/* Copies a row of one channel. */
-ESP_INLINE void esp_plane_row(const int8_t* from, int32_t in_w, int32_t channels, int8_t* to) {
-  const int8_t *fours = to + (in_w & ~3), *end = to + in_w;
+/* Copies rows of one channel. */
+ESP_INLINE void esp_plane_rows(const int8_t* from, int32_t rows, int32_t in_w, int32_t channels,
+                               int8_t* to, int32_t pitch) {
   ESP_ROLLED
-  while (to != fours) {
-    to[0] = *from;
-    from += channels;
-    to[1] = *from;
-    from += channels;
-    to[2] = *from;
-    from += channels;
-    to[3] = *from;
-    from += channels;
-    to += 4;
+  for (; rows > 0; --rows, to += pitch - in_w) {
+    const int8_t *fours = to + (in_w & ~3), *end = to + in_w;
+    ESP_ROLLED
+    while (to != fours) {
+      to[0] = *from;
+      from += channels;
+      to[1] = *from;
+      from += channels;
+      to[2] = *from;
+      from += channels;
+      to[3] = *from;
+      from += channels;
+      to += 4;
+    }
+    ESP_ROLLED
+    for (; to != end; from += channels) *to++ = *from;
   }
-  ESP_ROLLED
-  for (; to != end; from += channels) *to++ = *from;
 }
 
 #endif

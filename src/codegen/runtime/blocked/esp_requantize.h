@@ -22,9 +22,12 @@ ESP_INLINE int32_t esp_scaled(int32_t acc, int32_t multiplier, int32_t offset, i
 }
 
 /* Such a value, clamped to [0, top], as an output. Values below are as common as values inside,
- * values above are not. */
+ * values above are not; either way a branch costs less than a minimum without one. */
 ESP_INLINE int8_t esp_to_range(int32_t value, int32_t low, int32_t top) {
-  value &= ~(value >> 31);
+  if (value < 0) {
+    ESP_APART();
+    value = 0;
+  }
   if (ESP_RARELY(value > top)) {
     ESP_APART();
     value = top;

@@ -37,7 +37,7 @@ ESP_KERNEL void esp_stream_forward(const esp_conv* d1, const int8_t* x, const es
       for (ky = 0; ky < d2->kernel_h; ++ky, to += pitch) {
         const int32_t iy = top + ky;
         if (iy >= 0 && iy < d2->in_h) {
-          esp_plane_row(rows + iy % d2->kernel_h * row + c, in_w, channels, to);
+          esp_plane_rows(rows + iy % d2->kernel_h * row + c, 1, in_w, channels, to, pitch);
         } else {
           memset(to, d2->in_zero, (size_t)in_w);
         }
