@@ -31,14 +31,26 @@
 #define ESP_ROLLED
 #endif
 
-/* Four products, or loads, that are done before what follows: their results are not ready for the
- * very next instruction. Says nothing about values. */
+/* What is computed from this value is computed here and not kept in registers all through the loops
+ * around. */
+#if defined(__riscv) && defined(__GNUC__)
+#define ESP_HERE(a) __asm__("" : "+r"(a))
+#else
+#define ESP_HERE(a) (void)0
+#endif
+
+/* Four results that are to be there before what follows: products and loads are not ready for the
+ * very next instruction, and sums that only a branch needs would be put off until then and their
+ * operands kept. Says nothing about values. */
+#if defined(__riscv) && defined(__GNUC__)
+#define ESP_DONE(a, b, c, d) __asm__("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d))
+#else
+#define ESP_DONE(a, b, c, d) (void)0
+#endif
 #if defined(__riscv_flen) && defined(__GNUC__)
 #define ESP_TOGETHER(a, b, c, d) __asm__("" : "+f"(a), "+f"(b), "+f"(c), "+f"(d))
-#define ESP_LOADED(a, b, c, d) __asm__("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d))
 #else
 #define ESP_TOGETHER(a, b, c, d) (void)0
-#define ESP_LOADED(a, b, c, d) (void)0
 #endif
 
 /* A convolution without its numbers. Depthwise: groups == in_c == out_c. */

@@ -9,7 +9,6 @@
 typedef struct {
   const int8_t* weights;
   int32_t simple, start, multiplier, offset, shift;
-  int32_t low, top, channels, kernel_h, out_w, mask_bits;
 } esp_filter;
 
 ESP_INLINE esp_filter esp_filter_of(const esp_conv* d, const esp_weights* w,
@@ -27,111 +26,111 @@ ESP_INLINE esp_filter esp_filter_of(const esp_conv* d, const esp_weights* w,
     f.offset = esp_simple_offset(d, shift);
     f.shift = shift - 32;
   }
-  f.low = d->low;
-  f.top = d->high - d->low;
-  f.channels = d->out_c;
-  f.kernel_h = d->kernel_h;
-  f.out_w = d->out_w;
-  f.mask_bits = d->mask_bits;
   return f;
 }
 
-/* Where the next output of a channel goes; its place in the mask is that in y. */
-typedef struct {
-  int8_t *to, *y;
-  uint8_t* mask;
-} esp_place;
+/* Sums are formed for a number of outputs before they are requantised: each of the two loops has
+ * registers for all that it needs. Of a row they are for up to half of these. */
+#define ESP_SUMS 128
 
-/* Stores up to four neighbouring outputs of a simple filter. */
-ESP_INLINE void esp_put_outputs(const esp_filter* f, int32_t count, int32_t a0, int32_t a1,
-                                int32_t a2, int32_t a3, esp_place* at) {
-  const int32_t multiplier = f->multiplier, offset = f->offset, shift = f->shift;
-  const int32_t low = f->low, top = f->top, channels = f->channels;
-  int8_t* to = at->to;
-  a0 = esp_scaled(a0, multiplier, offset, shift);
-  *to = esp_to_range(a0, low, top);
-  to += channels;
-  if (count > 1) {
-    a1 = esp_scaled(a1, multiplier, offset, shift);
-    *to = esp_to_range(a1, low, top);
-    to += channels;
-  }
-  if (count > 2) {
-    a2 = esp_scaled(a2, multiplier, offset, shift);
-    *to = esp_to_range(a2, low, top);
-    to += channels;
-  }
-  if (count > 3) {
-    a3 = esp_scaled(a3, multiplier, offset, shift);
-    *to = esp_to_range(a3, low, top);
-    to += channels;
-  }
-  if (ESP_RARELY(at->mask != 0)) {
-    const int32_t i = (int32_t)(at->to - at->y), bits = f->mask_bits;
-    const uint32_t most = (uint32_t)top;
-    esp_put_mask(at->mask, i, (uint32_t)a0 <= most, bits);
-    if (count > 1) esp_put_mask(at->mask, i + channels, (uint32_t)a1 <= most, bits);
-    if (count > 2) esp_put_mask(at->mask, i + 2 * channels, (uint32_t)a2 <= most, bits);
-    if (count > 3) esp_put_mask(at->mask, i + 3 * channels, (uint32_t)a3 <= most, bits);
-  }
-  at->to = to;
+/* Rows of outputs whose sums are formed at a time; at least two. */
+ESP_INLINE int32_t esp_batch_of(const esp_conv* d) {
+  return d->out_w < ESP_SUMS / 2 ? ESP_SUMS / ((d->out_w + 3) & ~3) : 2;
 }
 
-/* Two rows of outputs at a time, four neighbours in each: SUMS adds to a0 to a3 and b0 to b3, from
- * the rows of inputs at r on. */
-#define ESP_EACH_PAIR(SUMS)                                     \
-  do {                                                          \
-    const int32_t start = f->start;                             \
-    int32_t left;                                               \
-    esp_place below = at;                                       \
-    for (; rows > 1; rows -= 2, plane += 2 * pitch) {           \
-      const int8_t* strip = plane;                              \
-      below.to = at.to + f->out_w * f->channels;                \
-      ESP_ROLLED                                                \
-      for (left = f->out_w; left > 0; left -= 4, strip += 4) {  \
-        const int8_t* r = strip;                                \
-        int32_t a0 = start, a1 = start, a2 = start, a3 = start; \
-        int32_t b0 = start, b1 = start, b2 = start, b3 = start; \
-        SUMS;                                                   \
-        if (left >= 4) {                                        \
-          esp_put_outputs(f, 4, a0, a1, a2, a3, &at);           \
-          esp_put_outputs(f, 4, b0, b1, b2, b3, &below);        \
-        } else {                                                \
-          esp_put_outputs(f, left, a0, a1, a2, a3, &at);        \
-          esp_put_outputs(f, left, b0, b1, b2, b3, &below);     \
-        }                                                       \
-      }                                                         \
-      at.to = below.to;                                         \
-    }                                                           \
+#define ESP_STORE_4(to, v0, v1, v2, v3) ((to)[0] = v0, (to)[1] = v1, (to)[2] = v2, (to)[3] = v3)
+
+/* Requantises `count` sums of channel c into y[i], y[i + channels], ... */
+ESP_INLINE void esp_put_sums(const esp_conv* d, const esp_filter* f, const esp_requantization* q,
+                             int32_t c, const int32_t* sums, int32_t count, int8_t* y,
+                             uint8_t* mask, int32_t i) {
+  const int32_t multiplier = f->multiplier, offset = f->offset, shift = f->shift;
+  const int32_t low = d->low, top = d->high - low, channels = d->out_c, bits = d->mask_bits;
+  const int32_t *fours, *end;
+  ESP_HERE(count);
+  ESP_HERE(i);
+  fours = sums + (count & ~3), end = sums + count;
+  if (!f->simple) {
+    ESP_ROLLED
+    for (; sums != end; ++sums, i += channels) y[i] = esp_requantized(d, q, c, *sums, mask, i);
+    return;
+  }
+  if (mask) {
+    ESP_ROLLED
+    for (; sums != end; ++sums, i += channels) {
+      const int32_t value = esp_scaled(*sums, multiplier, offset, shift);
+      y[i] = esp_to_range(value, low, top);
+      esp_put_mask(mask, i, (uint32_t)value <= (uint32_t)top, bits);
+    }
+    return;
+  }
+  y += i;
+#define ESP_PUT(sum)                                                         \
+  do {                                                                       \
+    *y = esp_to_range(esp_scaled(sum, multiplier, offset, shift), low, top); \
+    y += channels;                                                           \
   } while (0)
+  ESP_ROLLED
+  for (; sums != fours; sums += 4) {
+    int32_t v0 = sums[0], v1 = sums[1], v2 = sums[2], v3 = sums[3];
+    ESP_DONE(v0, v1, v2, v3);
+    ESP_PUT(v0);
+    ESP_PUT(v1);
+    ESP_PUT(v2);
+    ESP_PUT(v3);
+  }
+  ESP_ROLLED
+  for (; sums != end; ++sums) ESP_PUT(*sums);
+#undef ESP_PUT
+}
 
 #ifdef ESP_DOT4
-/* 3x3 of stride 1, two rows of outputs at a time, four neighbours in each. */
-#define ESP_DOT_ROW(INTO)                                                \
-  do {                                                                   \
-    const uint32_t x0 = esp_word(r), x4 = esp_word(r + 4);               \
-    const uint32_t x1 = x0 >> 8, x2 = x0 >> 16 | x4 << 16, x3 = x2 >> 8; \
-    INTO;                                                                \
-    r += pitch;                                                          \
-  } while (0)
-#define ESP_DOT_A(k)                                                                      \
-  (a0 = esp_dot4(a0, x0, w##k), a1 = esp_dot4(a1, x1, w##k), a2 = esp_dot4(a2, x2, w##k), \
-   a3 = esp_dot4(a3, x3, w##k))
-#define ESP_DOT_B(k)                                                                      \
-  (b0 = esp_dot4(b0, x0, w##k), b1 = esp_dot4(b1, x1, w##k), b2 = esp_dot4(b2, x2, w##k), \
-   b3 = esp_dot4(b3, x3, w##k))
-ESP_INLINE void esp_pairs_of_rows(const esp_filter* f, const int8_t* plane, int32_t pitch,
-                                  int32_t rows, esp_place at) {
+/* Sums of a 3x3 of stride 1 for pairs of rows of `width` outputs, four neighbours in each at a
+ * time. */
+ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t pitch, int32_t pairs,
+                             int32_t width, int32_t* sums) {
   const uint8_t* w = (const uint8_t*)f->weights;
   const uint32_t w0 = w[0] | (uint32_t)w[1] << 8 | (uint32_t)w[2] << 16;
   const uint32_t w1 = w[3] | (uint32_t)w[4] << 8 | (uint32_t)w[5] << 16;
   const uint32_t w2 = w[6] | (uint32_t)w[7] << 8 | (uint32_t)w[8] << 16;
-  ESP_EACH_PAIR(ESP_DOT_ROW(ESP_DOT_A(0)); ESP_DOT_ROW((ESP_DOT_A(1), ESP_DOT_B(0)));
-                ESP_DOT_ROW((ESP_DOT_A(2), ESP_DOT_B(1))); ESP_DOT_ROW(ESP_DOT_B(2)));
+  const int32_t start = f->start;
+  ESP_HERE(pitch);
+  ESP_HERE(width);
+#define ESP_INPUTS(r)                                     \
+  x0 = esp_word(r), x2 = esp_word((r) + 4), x1 = x0 >> 8; \
+  x2 = x0 >> 16 | x2 << 16, x3 = x2 >> 8
+#define ESP_ADD(a, k)                                                \
+  (a##0 = esp_dot4(a##0, x0, w##k), a##1 = esp_dot4(a##1, x1, w##k), \
+   a##2 = esp_dot4(a##2, x2, w##k), a##3 = esp_dot4(a##3, x3, w##k))
+  ESP_ROLLED
+  for (; pairs > 0; --pairs, plane += 2 * pitch - width, sums += width) {
+    const int8_t* end = plane + width;
+    ESP_ROLLED
+    for (; plane != end; plane += 4, sums += 4) {
+      const int8_t* r = plane;
+      int32_t a0 = start, a1 = start, a2 = start, a3 = start;
+      int32_t b0 = start, b1 = start, b2 = start, b3 = start;
+      uint32_t x0, x1, x2, x3;
+      ESP_INPUTS(r);
+      ESP_ADD(a, 0);
+      r += pitch;
+      ESP_INPUTS(r);
+      ESP_ADD(a, 1);
+      ESP_ADD(b, 0);
+      r += pitch;
+      ESP_INPUTS(r);
+      ESP_ADD(a, 2);
+      ESP_ADD(b, 1);
+      r += pitch;
+      ESP_INPUTS(r);
+      ESP_ADD(b, 2);
+      ESP_STORE_4(sums, a0, a1, a2, a3);
+      ESP_STORE_4(sums + width, b0, b1, b2, b3);
+    }
+  }
+#undef ESP_INPUTS
+#undef ESP_ADD
 }
-#undef ESP_DOT_ROW
-#undef ESP_DOT_A
-#undef ESP_DOT_B
 
 /* Whether word t of the inputs of four (stride 1) or two outputs holds some for output j. */
 #define ESP_MEETS(j, t) (4 * (t) + 3 >= (j)*stride && 4 * (t) < (j)*stride + kernel_w)
@@ -153,16 +152,14 @@ ESP_INLINE void esp_pairs_of_rows(const esp_filter* f, const int8_t* plane, int3
     }                                \
   } while (0)
 
-/* Seven rows of what a kernel of seven by seven needs. */
-#define ESP_WORDS 70
+/* What seven rows of seven weights become. */
+#define ESP_SPREAD_WORDS 70
 
-/* Kernels of up to seven by seven: the inputs as they lie in memory, with the weights of a row once
- * for each place that an output's window can have among the words. */
-ESP_INLINE void esp_dot_rows(const esp_filter* f, const int8_t* plane, int32_t pitch,
-                             int32_t kernel_w, int32_t stride, int32_t rows, esp_place at) {
-  const int32_t kernel_h = f->kernel_h, at_once = 4 / stride;
-  uint32_t words[ESP_WORDS], *to = words;
-  int32_t left, ky;
+/* The weights of each row once for every place that the window of an output can have among the
+ * words of inputs. */
+ESP_INLINE void esp_spread(const esp_filter* f, int32_t kernel_w, int32_t kernel_h, int32_t stride,
+                           uint32_t* words) {
+  int32_t ky;
   ESP_ROLLED
   for (ky = 0; ky < kernel_h; ++ky) {
     uint32_t w[2] = {0, 0};
@@ -170,34 +167,43 @@ ESP_INLINE void esp_dot_rows(const esp_filter* f, const int8_t* plane, int32_t p
 #define ESP_SPREAD(j, t)                                                \
   do {                                                                  \
     const int32_t m = 8 * (j)*stride; /* bits in front of the window */ \
-    *to++ = (t) == 0   ? w[0] << m                                      \
-            : m == 0   ? w[1]                                           \
-            : (t) == 1 ? w[1] << (m & 31) | w[0] >> ((32 - m) & 31)     \
-                       : w[1] >> ((32 - m) & 31);                       \
+    *words++ = (t) == 0   ? w[0] << m                                   \
+               : m == 0   ? w[1]                                        \
+               : (t) == 1 ? w[1] << (m & 31) | w[0] >> ((32 - m) & 31)  \
+                          : w[1] >> ((32 - m) & 31);                    \
   } while (0)
     ESP_EACH_MEETING(ESP_SPREAD);
 #undef ESP_SPREAD
   }
-  for (; rows > 0; --rows, plane += stride * pitch) {
-    const int8_t* strip = plane;
+}
+
+/* Sums of rows of `width` outputs, the inputs taken as they lie in memory. */
+ESP_INLINE void esp_sums(const esp_filter* f, const uint32_t* spread, const int8_t* plane,
+                         int32_t pitch, int32_t kernel_w, int32_t kernel_h, int32_t stride,
+                         int32_t rows, int32_t width, int32_t* sums) {
+  const int32_t start = f->start;
+  int32_t ky;
+  ESP_HERE(pitch);
+  ESP_HERE(width);
+  ESP_ROLLED
+  for (; rows > 0; --rows, plane += stride * (pitch - width)) {
+    const int8_t* end = plane + stride * width;
     ESP_ROLLED
-    for (left = f->out_w; left > 0; left -= at_once, strip += 4) {
-      const int8_t* r = strip;
-      const uint32_t* w = words;
-      int32_t a0 = f->start, a1 = f->start, a2 = f->start, a3 = f->start;
+    for (; plane != end; plane += 4, sums += 4 / stride) {
+      const int8_t* r = plane;
+      const uint32_t* w = spread;
+      int32_t a0 = start, a1 = start, a2 = start, a3 = start;
       ESP_ROLLED
-      for (ky = 0; ky < kernel_h; ++ky, r += pitch) {
+      for (ky = kernel_h; ky > 0; --ky, r += pitch) {
         const uint32_t x0 = esp_word(r), x1 = esp_word(r + 4);
         const uint32_t x2 = 4 - stride + kernel_w > 8 ? esp_word(r + 8) : 0;
 #define ESP_ADD(j, t) (a##j = esp_dot4(a##j, x##t, *w++))
         ESP_EACH_MEETING(ESP_ADD);
 #undef ESP_ADD
       }
-      if (left >= at_once) {
-        esp_put_outputs(f, at_once, a0, a1, a2, a3, &at);
-      } else {
-        esp_put_outputs(f, left, a0, a1, a2, a3, &at);
-      }
+      sums[0] = a0;
+      sums[1] = a1;
+      if (stride == 1) sums[2] = a2, sums[3] = a3;
     }
   }
 }
@@ -223,189 +229,255 @@ ESP_INLINE int32_t esp_dot_pitch(const esp_conv* d, const int8_t* plane, int32_t
                         d->kernel_h <= 7 && d->stride_w == d->stride_h && d->stride_w <= 2;
   return known && esp_words(plane, 0) && d->kernel_h * pitch + 4 <= bytes ? pitch : 0;
 }
-#endif
-
-#ifndef ESP_DOT4
-/* 3x3 of stride 1, two rows of outputs at a time: an input serves up to six of eight outputs. */
-#define ESP_A(j, k) (a##j += x * w##k)
-#define ESP_B(j, k) (b##j += x * w##k)
-#define ESP_INPUT(k, INTO)  \
-  do {                      \
-    const int32_t x = r[k]; \
-    INTO;                   \
-  } while (0)
-#define ESP_ROW_A(u, v, w)                               \
-  ESP_INPUT(0, ESP_A(0, u));                             \
-  ESP_INPUT(1, (ESP_A(0, v), ESP_A(1, u)));              \
-  ESP_INPUT(2, (ESP_A(0, w), ESP_A(1, v), ESP_A(2, u))); \
-  ESP_INPUT(3, (ESP_A(1, w), ESP_A(2, v), ESP_A(3, u))); \
-  ESP_INPUT(4, (ESP_A(2, w), ESP_A(3, v)));              \
-  ESP_INPUT(5, ESP_A(3, w));                             \
-  r += pitch
-#define ESP_ROW_B(u, v, w)                               \
-  ESP_INPUT(0, ESP_B(0, u));                             \
-  ESP_INPUT(1, (ESP_B(0, v), ESP_B(1, u)));              \
-  ESP_INPUT(2, (ESP_B(0, w), ESP_B(1, v), ESP_B(2, u))); \
-  ESP_INPUT(3, (ESP_B(1, w), ESP_B(2, v), ESP_B(3, u))); \
-  ESP_INPUT(4, (ESP_B(2, w), ESP_B(3, v)));              \
-  ESP_INPUT(5, ESP_B(3, w));                             \
-  r += pitch
-#define ESP_ROW_AB(u, v, w, uu, vv, ww)                                                            \
-  ESP_INPUT(0, (ESP_A(0, u), ESP_B(0, uu)));                                                       \
-  ESP_INPUT(1, (ESP_A(0, v), ESP_B(0, vv), ESP_A(1, u), ESP_B(1, uu)));                            \
-  ESP_INPUT(2, (ESP_A(0, w), ESP_B(0, ww), ESP_A(1, v), ESP_B(1, vv), ESP_A(2, u), ESP_B(2, uu))); \
-  ESP_INPUT(3, (ESP_A(1, w), ESP_B(1, ww), ESP_A(2, v), ESP_B(2, vv), ESP_A(3, u), ESP_B(3, uu))); \
-  ESP_INPUT(4, (ESP_A(2, w), ESP_B(2, ww), ESP_A(3, v), ESP_B(3, vv)));                            \
-  ESP_INPUT(5, (ESP_A(3, w), ESP_B(3, ww)));                                                       \
-  r += pitch
-ESP_INLINE void esp_pairs_of_rows(const esp_filter* f, const int8_t* plane, int32_t pitch,
-                                  int32_t rows, esp_place at) {
+#else
+/* Sums of a 3x3 of stride 1 for pairs of rows of `width` outputs, four neighbours in each at a
+ * time, so that an input serves up to six. */
+ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t pitch, int32_t pairs,
+                             int32_t width, int32_t* sums) {
   const int8_t* weights = f->weights;
   const int32_t w0 = weights[0], w1 = weights[1], w2 = weights[2];
   const int32_t w3 = weights[3], w4 = weights[4], w5 = weights[5];
   const int32_t w6 = weights[6], w7 = weights[7], w8 = weights[8];
-  ESP_EACH_PAIR(ESP_ROW_A(0, 1, 2); ESP_ROW_AB(3, 4, 5, 0, 1, 2); ESP_ROW_AB(6, 7, 8, 3, 4, 5);
-                ESP_ROW_B(6, 7, 8));
-}
-#undef ESP_A
-#undef ESP_B
-#undef ESP_INPUT
-#undef ESP_ROW_A
-#undef ESP_ROW_B
-#undef ESP_ROW_AB
-
-/* One tap of four outputs in a row of stride 1, and of two in a row of stride 2. */
-#define ESP_TAP_1(k, wv)   \
-  do {                     \
-    a0 += r[k] * wv;       \
-    a1 += r[(k) + 1] * wv; \
-    a2 += r[(k) + 2] * wv; \
-    a3 += r[(k) + 3] * wv; \
+  const int32_t start = f->start;
+  ESP_HERE(pitch);
+  ESP_HERE(width);
+/* One row of inputs into one row of outputs with three weights; SUM(k) says what is added to. */
+#define ESP_1(a, j, w) a##j += x * w
+#define ESP_2(a, i, v, j, w) (ESP_1(a, i, v), ESP_1(a, j, w))
+#define ESP_3(a, i, u, j, v, k, w) (ESP_1(a, i, u), ESP_1(a, j, v), ESP_1(a, k, w))
+#define ESP_ROW(BOTH, u, v, w, uu, vv, ww) \
+  do {                                     \
+    int32_t x = r[0];                      \
+    ESP_1(a, 0, u);                        \
+    BOTH(ESP_1(b, 0, uu));                 \
+    x = r[1];                              \
+    ESP_2(a, 0, v, 1, u);                  \
+    BOTH(ESP_2(b, 0, vv, 1, uu));          \
+    x = r[2];                              \
+    ESP_3(a, 0, w, 1, v, 2, u);            \
+    BOTH(ESP_3(b, 0, ww, 1, vv, 2, uu));   \
+    x = r[3];                              \
+    ESP_3(a, 1, w, 2, v, 3, u);            \
+    BOTH(ESP_3(b, 1, ww, 2, vv, 3, uu));   \
+    x = r[4];                              \
+    ESP_2(a, 2, w, 3, v);                  \
+    BOTH(ESP_2(b, 2, ww, 3, vv));          \
+    x = r[5];                              \
+    ESP_1(a, 3, w);                        \
+    BOTH(ESP_1(b, 3, ww));                 \
+    r += pitch;                            \
   } while (0)
-#define ESP_TAP_2(k, wv)   \
-  do {                     \
-    a0 += r[k] * wv;       \
-    a1 += r[(k) + 2] * wv; \
-  } while (0)
-#define ESP_TAP(k, wv)  \
-  do {                  \
-    if (stride == 1) {  \
-      ESP_TAP_1(k, wv); \
-    } else {            \
-      ESP_TAP_2(k, wv); \
-    }                   \
-  } while (0)
-
-/* `rows` rows of outputs of one channel, each from kernel_h padded rows of the plane. The widths of
- * kernels and the strides come in as constants, so that each has code of its own. May read 6 values
- * past the last window. */
-ESP_INLINE void esp_scalar_rows(const esp_filter* f, const int8_t* plane, int32_t pitch,
-                                int32_t kernel_w, int32_t stride, int32_t rows, esp_place at) {
-  const int32_t kernel_h = f->kernel_h, at_once = 4 / stride;
-  int32_t left, ky;
-  for (; rows > 0; --rows, plane += stride * pitch) {
-    const int8_t* strip = plane;
+#define ESP_BOTH(sum) sum
+#define ESP_ONE(sum) (void)0
+  ESP_ROLLED
+  for (; pairs > 0; --pairs, plane += 2 * pitch - width, sums += width) {
+    const int8_t* end = plane + width;
     ESP_ROLLED
-    for (left = f->out_w; left > 0; left -= at_once, strip += 4) {
-      const int8_t* r = strip;
-      int32_t a0 = f->start, a1 = f->start, a2 = f->start, a3 = f->start;
-      const int8_t* w = f->weights;
-      ESP_ROLLED
-      for (ky = 0; ky < kernel_h; ++ky, r += pitch, w += kernel_w) {
-        ESP_TAP(0, w[0]);
-        ESP_TAP(1, w[1]);
-        ESP_TAP(2, w[2]);
-        if (kernel_w > 3) ESP_TAP(3, w[3]);
-        if (kernel_w > 4) ESP_TAP(4, w[4]);
-        if (kernel_w > 5) ESP_TAP(5, w[5]);
-        if (kernel_w > 6) ESP_TAP(6, w[6]);
-      }
-      if (left >= at_once) {
-        esp_put_outputs(f, at_once, a0, a1, a2, a3, &at);
-      } else {
-        esp_put_outputs(f, left, a0, a1, a2, a3, &at);
-      }
+    for (; plane != end; plane += 4, sums += 4) {
+      const int8_t* r = plane;
+      int32_t a0 = start, a1 = start, a2 = start, a3 = start;
+      int32_t b0 = start, b1 = start, b2 = start, b3 = start;
+      ESP_ROW(ESP_ONE, w0, w1, w2, 0, 0, 0);
+      ESP_ROW(ESP_BOTH, w3, w4, w5, w0, w1, w2);
+      ESP_ROW(ESP_BOTH, w6, w7, w8, w3, w4, w5);
+      ESP_STORE_4(sums, a0, a1, a2, a3);
+      a0 = b0, a1 = b1, a2 = b2, a3 = b3;
+      ESP_ROW(ESP_ONE, w6, w7, w8, 0, 0, 0);
+      ESP_STORE_4(sums + width, a0, a1, a2, a3);
     }
   }
+#undef ESP_1
+#undef ESP_2
+#undef ESP_3
+#undef ESP_ROW
+#undef ESP_BOTH
+#undef ESP_ONE
 }
-#undef ESP_TAP
-#undef ESP_TAP_1
-#undef ESP_TAP_2
-#endif
 
-#ifdef ESP_DOT4
-#define ESP_ROWS_WITH(kernel_w, stride)                        \
-  if (dot) {                                                   \
-    esp_dot_rows(f, plane, pitch, kernel_w, stride, rows, at); \
-    return;                                                    \
-  }                                                            \
-  break
-#else
-#define ESP_ROWS_WITH(kernel_w, stride)                         \
-  esp_scalar_rows(f, plane, pitch, kernel_w, stride, rows, at); \
-  return
-#endif
-
-/* Any kernel and stride; the common ones by the code above. `dot`: the plane is as
- * esp_dot_pitch() says. */
-ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
-                                   const esp_requantization* q, int32_t c, const int8_t* plane,
-                                   int32_t pitch, int32_t dot, int32_t rows, esp_place at) {
-  int32_t ox, ky, kx;
-  (void)dot;
-  switch (f->simple && d->stride_h == d->stride_w ? d->stride_w * 16 + d->kernel_w : 0) {
-    case 16 + 3:
-#ifdef ESP_DOT4
-      if (!dot) break;
-#endif
-      if (d->kernel_h == 3 && rows > 1) {
-        esp_pairs_of_rows(f, plane, pitch, rows, at);
-        plane += (rows & ~1) * pitch;
-        at.to += (rows & ~1) * f->out_w * f->channels;
-        rows &= 1;
+/* Sums of rows of `width` outputs, four or two at a time. */
+ESP_INLINE void esp_sums(const esp_filter* f, const int8_t* plane, int32_t pitch, int32_t kernel_w,
+                         int32_t kernel_h, int32_t stride, int32_t rows, int32_t width,
+                         int32_t* sums) {
+  const int32_t start = f->start;
+  int32_t ky;
+  ESP_HERE(pitch);
+  ESP_HERE(width);
+#define ESP_TAP(k)              \
+  do {                          \
+    const int32_t wv = w[k];    \
+    a0 += r[k] * wv;            \
+    a1 += r[(k) + stride] * wv; \
+    if (stride == 1) {          \
+      a2 += r[(k) + 2] * wv;    \
+      a3 += r[(k) + 3] * wv;    \
+    }                           \
+  } while (0)
+  ESP_ROLLED
+  for (; rows > 0; --rows, plane += stride * (pitch - width)) {
+    const int8_t* end = plane + stride * width;
+    ESP_ROLLED
+    for (; plane != end; plane += 4, sums += 4 / stride) {
+      const int8_t *r = plane, *w = f->weights;
+      int32_t a0 = start, a1 = start, a2 = start, a3 = start;
+      ESP_ROLLED
+      for (ky = kernel_h; ky > 0; --ky, r += pitch, w += kernel_w) {
+        ESP_TAP(0);
+        ESP_TAP(1);
+        ESP_TAP(2);
+        if (kernel_w > 3) ESP_TAP(3);
+        if (kernel_w > 4) ESP_TAP(4);
+        if (kernel_w > 5) ESP_TAP(5);
+        if (kernel_w > 6) ESP_TAP(6);
       }
-      ESP_ROWS_WITH(3, 1);
-    case 16 + 5:
-      ESP_ROWS_WITH(5, 1);
-    case 16 + 7:
-      ESP_ROWS_WITH(7, 1);
-    case 32 + 3:
-      ESP_ROWS_WITH(3, 2);
-    case 32 + 5:
-      ESP_ROWS_WITH(5, 2);
-    case 32 + 7:
-      ESP_ROWS_WITH(7, 2);
-    default:
-      break;
+      sums[0] = a0;
+      sums[1] = a1;
+      if (stride == 1) sums[2] = a2, sums[3] = a3;
+    }
   }
+#undef ESP_TAP
+}
+#endif
+
+/* Sums with any kernel and stride. */
+ESP_INLINE void esp_any_sums(const esp_conv* d, const esp_filter* f, const int8_t* plane,
+                             int32_t pitch, int32_t rows, int32_t width, int32_t* sums) {
+  int32_t ox, ky, kx;
+  ESP_ROLLED
   for (; rows > 0; --rows, plane += d->stride_h * pitch) {
     ESP_ROLLED
-    for (ox = 0; ox < d->out_w; ++ox) {
+    for (ox = 0; ox < width; ++ox) {
       const int8_t *r = plane + ox * d->stride_w, *w = f->weights;
       int32_t acc = f->start;
       ESP_ROLLED
       for (ky = 0; ky < d->kernel_h; ++ky, r += pitch) {
+        ESP_ROLLED
         for (kx = 0; kx < d->kernel_w; ++kx) acc += r[kx] * *w++;
       }
-      if (f->simple) {
-        esp_put_outputs(f, 1, acc, 0, 0, 0, &at);
-      } else {
-        *at.to = esp_requantized(d, q, c, acc, at.mask, (int32_t)(at.to - at.y));
-        at.to += d->out_c;
-      }
+      *sums++ = acc;
     }
   }
 }
-#undef ESP_ROWS_WITH
+
+#ifdef ESP_DOT4
+#define ESP_SUMS_OF(kernel_w, stride) \
+  esp_sums(f, spread, from, pitch, kernel_w, kernel_h, stride, got, width, to)
+#else
+#define ESP_SUMS_OF(kernel_w, stride) \
+  esp_sums(f, from, pitch, kernel_w, kernel_h, stride, got, width, to)
+#endif
+
+/* What tells kernels and strides with code of their own apart; 0 for all others. `dot`: the plane
+ * is as esp_dot_pitch() says. */
+ESP_INLINE int32_t esp_kind_of(const esp_conv* d, int32_t dot) {
+  const int32_t kernel = d->kernel_w, stride = d->stride_w;
+  (void)dot;
+#ifdef ESP_DOT4
+  if (!dot) return 0;
+#endif
+  if ((kernel != 3 && kernel != 5 && kernel != 7) || stride > 2 || stride != d->stride_h) return 0;
+  return stride * 16 + kernel;
+}
+
+#ifdef ESP_DOT4
+/* esp_spread() by kind; pairs of rows of 3x3 do without. */
+ESP_INLINE void esp_spread_kind(const esp_filter* f, int32_t kind, int32_t kernel_h, int32_t rows,
+                                uint32_t* spread) {
+  switch (kind) {
+    case 16 + 3:
+      if (kernel_h != 3 || (rows & 1)) esp_spread(f, 3, kernel_h, 1, spread);
+      break;
+    case 16 + 5:
+      esp_spread(f, 5, kernel_h, 1, spread);
+      break;
+    case 16 + 7:
+      esp_spread(f, 7, kernel_h, 1, spread);
+      break;
+    case 32 + 3:
+      esp_spread(f, 3, kernel_h, 2, spread);
+      break;
+    case 32 + 5:
+      esp_spread(f, 5, kernel_h, 2, spread);
+      break;
+    case 32 + 7:
+      esp_spread(f, 7, kernel_h, 2, spread);
+      break;
+    default:
+      break;
+  }
+}
+#endif
+
+/* `rows` rows of outputs of channel c, no more than esp_batch_of(), from a plane with rows `pitch`
+ * apart, the first output at y[i]. May read 6 values past the last window. */
+ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
+                                   const esp_requantization* q, int32_t c, int32_t kind,
+                                   int32_t kernel_h, const uint32_t* spread, const int8_t* plane,
+                                   int32_t pitch, int32_t rows, int8_t* y, uint8_t* mask,
+                                   int32_t i) {
+  const int32_t out_w = d->out_w;
+  const int32_t over = kind >= 32 ? 1 : kind ? 3 : 0; /* a strip less one */
+  int32_t sums[ESP_SUMS], ox = 0;
+  (void)spread;
+  do {
+    const int32_t count = out_w - ox < ESP_SUMS / 2 ? out_w - ox : ESP_SUMS / 2;
+    const int32_t width = (count + over) & ~over;
+    const int8_t* from = plane + ox * d->stride_w;
+    int32_t got = rows, *to = sums;
+    switch (kind) {
+      case 16 + 3:
+        if (kernel_h == 3) {
+          esp_sums_3x3(f, from, pitch, got >> 1, width, to);
+          if (!(got & 1)) break;
+          /* the last row is left */
+          to += (got - 1) * width;
+          from += (got - 1) * pitch;
+          got = 1;
+        }
+        ESP_SUMS_OF(3, 1);
+        break;
+      case 16 + 5:
+        ESP_SUMS_OF(5, 1);
+        break;
+      case 16 + 7:
+        ESP_SUMS_OF(7, 1);
+        break;
+      case 32 + 3:
+        ESP_SUMS_OF(3, 2);
+        break;
+      case 32 + 5:
+        ESP_SUMS_OF(5, 2);
+        break;
+      case 32 + 7:
+        ESP_SUMS_OF(7, 2);
+        break;
+      default:
+        esp_any_sums(d, f, from, pitch, got, width, sums);
+    }
+    /* whole rows follow each other in y, too */
+    got = width == out_w ? rows : 1;
+    to = sums;
+    ESP_ROLLED
+    do {
+      esp_put_sums(d, f, q, c, to, got * count, y, mask, i);
+      i += got * out_w * d->out_c;
+      to += got * width;
+    } while (to != sums + rows * width);
+    ox += ESP_SUMS / 2;
+    i += ESP_SUMS / 2 * d->out_c - rows * out_w * d->out_c;
+  } while (ox < out_w);
+}
+#undef ESP_SUMS_OF
 
 /* Copies rows of one channel. */
 ESP_INLINE void esp_plane_rows(const int8_t* from, int32_t rows, int32_t in_w, int32_t channels,
                                int8_t* to, int32_t pitch) {
+  const int32_t rest = in_w & 3;
+  const int8_t* end;
   ESP_ROLLED
   for (; rows > 0; --rows, to += pitch - in_w) {
-    const int8_t *fours = to + (in_w & ~3), *end = to + in_w;
+    end = to + (in_w - rest);
     ESP_ROLLED
-    while (to != fours) {
+    while (to != end) {
       to[0] = *from;
       from += channels;
       to[1] = *from;
@@ -416,6 +488,8 @@ ESP_INLINE void esp_plane_rows(const int8_t* from, int32_t rows, int32_t in_w, i
       from += channels;
       to += 4;
     }
+    if (!rest) continue;
+    end = to + rest;
     ESP_ROLLED
     for (; to != end; from += channels) *to++ = *from;
   }

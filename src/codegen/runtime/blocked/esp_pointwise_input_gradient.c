@@ -16,7 +16,7 @@
   do {                                                                          \
     const float g0 = r0[k], g1 = r1[k], g2 = r2[k], g3 = r3[k];                 \
     int32_t b0 = weights[0], b1 = weights[1], b2 = weights[2], b3 = weights[3]; \
-    ESP_LOADED(b0, b1, b2, b3);                                                 \
+    ESP_DONE(b0, b1, b2, b3);                                                   \
     ESP_COLUMN(0);                                                              \
     ESP_COLUMN(1);                                                              \
     ESP_COLUMN(2);                                                              \

@@ -14,12 +14,15 @@ ESP_KERNEL void esp_stream_forward(const esp_conv* d1, const int8_t* x, const es
   const int32_t width = esp_plane_extent(in_w, d2->pad_left, d2->out_w, d2->stride_w, d2->kernel_w);
   int8_t* plane = rows + d2->kernel_h * row;
   int32_t pitch = width, bytes = d2->kernel_h * width + ESP_PLANE_SLACK, dot = 0;
-  int32_t oy, c, ky, made = 0;
+  int32_t kind, oy, c, ky, made = 0;
 #ifdef ESP_DOT4
-  uint32_t lines[160];
+  uint32_t lines[160], spread[ESP_SPREAD_WORDS];
   dot = esp_dot_pitch(d2, (const int8_t*)lines, width, (int32_t)sizeof lines);
   if (dot) plane = (int8_t*)lines, pitch = dot, bytes = (int32_t)sizeof lines;
+#else
+  const uint32_t* spread = 0;
 #endif
+  kind = esp_kind_of(d2, dot);
   memset(plane, d2->in_zero, (size_t)bytes);
   for (oy = 0; oy < d2->out_h; ++oy) {
     const int32_t top = oy * d2->stride_h - d2->pad_top;
@@ -32,7 +35,6 @@ ESP_KERNEL void esp_stream_forward(const esp_conv* d1, const int8_t* x, const es
     for (c = 0; c < channels; ++c) {
       const esp_filter f = esp_filter_of(d2, w2, q2, c, &next);
       int8_t* to = plane + d2->pad_left;
-      esp_place at = {0, y, mask2};
       ESP_ROLLED
       for (ky = 0; ky < d2->kernel_h; ++ky, to += pitch) {
         const int32_t iy = top + ky;
@@ -42,8 +44,11 @@ ESP_KERNEL void esp_stream_forward(const esp_conv* d1, const int8_t* x, const es
           memset(to, d2->in_zero, (size_t)in_w);
         }
       }
-      at.to = y + oy * d2->out_w * channels + c;
-      esp_depthwise_rows(d2, &f, q2, c, plane, pitch, dot, 1, at);
+#ifdef ESP_DOT4
+      esp_spread_kind(&f, kind, d2->kernel_h, 1, spread);
+#endif
+      esp_depthwise_rows(d2, &f, q2, c, kind, d2->kernel_h, spread, plane, pitch, 1, y, mask2,
+                         oy * d2->out_w * channels + c);
     }
   }
 }

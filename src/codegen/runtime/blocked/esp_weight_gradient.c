@@ -58,7 +58,7 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
             for (ox = x0; ox < x1; ++ox, from += out_c, pixel += step) {
               const float g0 = from[0], g1 = from[1], g2 = from[2], g3 = from[3];
               int32_t b0 = pixel[0], b1 = pixel[1], b2 = pixel[2], b3 = pixel[3];
-              ESP_LOADED(b0, b1, b2, b3);
+              ESP_DONE(b0, b1, b2, b3);
               ESP_INPUT(0);
               ESP_INPUT(1);
               ESP_INPUT(2);
