@@ -39,6 +39,16 @@
 #define ESP_HERE(a) (void)0
 #endif
 
+/* Stands before a loop that needs most registers: whatever is not of it waits in memory, instead of
+ * pushing out what the loop computes with. */
+#if defined(__riscv) && defined(__GNUC__)
+#define ESP_FRESH()                                                                            \
+  __asm__("" ::: "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a0", "a1", "a2", "a3", "a4", "a5", \
+          "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
+#else
+#define ESP_FRESH() (void)0
+#endif
+
 /* Four results that are to be there before what follows: products and loads are not ready for the
  * very next instruction, and sums that only a branch needs would be put off until then and their
  * operands kept. Says nothing about values. */

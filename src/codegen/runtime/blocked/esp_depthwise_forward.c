@@ -7,11 +7,14 @@ typedef struct {
   int32_t pitch, batch, bands;
 } esp_passage;
 
-/* All channels, the kind of kernel and its height known at compile time or not. */
+/* All channels. The kind of kernel, its height and whether rows are of whole strips and not too
+ * long for their sums may be known at compile time. */
 ESP_INLINE void esp_depthwise_channels(const esp_conv* d, const int8_t* x, const esp_weights* w,
                                        const esp_requantization* q, int8_t* y, uint8_t* mask,
-                                       int32_t kind, int32_t kernel_h, esp_passage by) {
+                                       int32_t kind, int32_t kernel_h, int32_t whole,
+                                       esp_passage by) {
   const int32_t channels = d->in_c, in_w = d->in_w, stride = d->stride_h;
+  const int32_t taps = kernel_h * (kind ? kind & 15 : d->kernel_w);
   int32_t c, next = 0;
 #ifdef ESP_DOT4
   uint32_t spread[ESP_SPREAD_WORDS];
@@ -19,16 +22,19 @@ ESP_INLINE void esp_depthwise_channels(const esp_conv* d, const int8_t* x, const
   const uint32_t* spread = 0;
 #endif
   for (c = 0; c < channels; ++c) {
-    const esp_filter f = esp_filter_of(d, w, q, c, &next);
+    esp_filter f;
     const int8_t* window = by.plane;
     int32_t oy = 0, i = c;
 #ifdef ESP_DOT4
     int32_t have = 0; /* rows that the last band has left */
-    esp_spread_kind(&f, kind, kernel_h, d->out_h | by.batch, spread);
     if (!by.bands)
 #endif
-      esp_plane_rows(x + c, d->in_h, in_w, channels, by.plane + d->pad_top * by.pitch + d->pad_left,
-                     by.pitch);
+      esp_plane_rows(x + c, d->in_h, in_w, whole, channels,
+                     by.plane + d->pad_top * by.pitch + d->pad_left, by.pitch);
+    f = esp_filter_of(d, w, q, c, taps, &next);
+#ifdef ESP_DOT4
+    esp_spread_kind(&f, kind, kernel_h, d->out_h | by.batch, spread);
+#endif
     for (;;) {
       const int32_t rows = d->out_h - oy < by.batch ? d->out_h - oy : by.batch;
 #ifdef ESP_DOT4
@@ -40,13 +46,14 @@ ESP_INLINE void esp_depthwise_channels(const esp_conv* d, const int8_t* x, const
           if (top + have < 0 || top + have >= d->in_h) {
             esp_fill_words(to, by.pitch, d->in_zero);
           } else {
-            esp_plane_rows(x + (top + have) * in_w * channels + c, 1, in_w, channels,
+            esp_plane_rows(x + (top + have) * in_w * channels + c, 1, in_w, whole, channels,
                            to + d->pad_left, by.pitch);
           }
         }
       }
 #endif
-      esp_depthwise_rows(d, &f, q, c, kind, kernel_h, spread, window, by.pitch, rows, y, mask, i);
+      esp_depthwise_rows(d, &f, q, c, kind, kernel_h, whole, spread, window, by.pitch, rows, y,
+                         mask, i);
       oy += rows;
       if (oy >= d->out_h) break;
       i += rows * d->out_w * channels;
@@ -92,9 +99,10 @@ ESP_KERNEL void esp_depthwise_forward(const esp_conv* d, const int8_t* x, const 
   }
   kind = esp_kind_of(d, dot);
   memset(plane, d->in_zero, (size_t)bytes);
-  if (kind == 16 + 3 && kernel_h == 3) { /* the most common one, for itself */
-    esp_depthwise_channels(d, x, w, q, y, mask, 16 + 3, 3, by);
+  if (kind == 16 + 3 && kernel_h == 3 && d->out_w <= ESP_SUMS / 2 && !((d->out_w | d->in_w) & 3)) {
+    /* most layers, for themselves */
+    esp_depthwise_channels(d, x, w, q, y, mask, 16 + 3, 3, 1, by);
   } else {
-    esp_depthwise_channels(d, x, w, q, y, mask, kind, kernel_h, by);
+    esp_depthwise_channels(d, x, w, q, y, mask, kind, kernel_h, 0, by);
   }
 }

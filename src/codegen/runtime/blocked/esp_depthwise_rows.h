@@ -12,8 +12,9 @@ typedef struct {
 } esp_filter;
 
 ESP_INLINE esp_filter esp_filter_of(const esp_conv* d, const esp_weights* w,
-                                    const esp_requantization* q, int32_t c, int32_t* next) {
-  const int32_t taps = d->kernel_h * d->kernel_w, shift = q->shift[c];
+                                    const esp_requantization* q, int32_t c, int32_t taps,
+                                    int32_t* next) {
+  const int32_t shift = q->shift[c];
   esp_filter f;
   f.weights = w->full + c * taps;
   if (*next < w->count && w->channels[*next] == c) f.weights = w->trained + (*next)++ * taps;
@@ -38,37 +39,49 @@ ESP_INLINE int32_t esp_batch_of(const esp_conv* d) {
   return d->out_w < ESP_SUMS / 2 ? ESP_SUMS / ((d->out_w + 3) & ~3) : 2;
 }
 
+/* Where the start value joins a sum: where the loop has a register for it. */
+#ifdef ESP_DOT4
+#define ESP_FIRST(f) ((f)->start)
+#define ESP_LAST(f) 0
+#else
+#define ESP_FIRST(f) 0
+#define ESP_LAST(f) ((f)->start)
+#endif
+
 #define ESP_STORE_4(to, v0, v1, v2, v3) ((to)[0] = v0, (to)[1] = v1, (to)[2] = v2, (to)[3] = v3)
 
 /* Requantises `count` sums of channel c into y[i], y[i + channels], ... */
 ESP_INLINE void esp_put_sums(const esp_conv* d, const esp_filter* f, const esp_requantization* q,
-                             int32_t c, const int32_t* sums, int32_t count, int8_t* y,
-                             uint8_t* mask, int32_t i) {
-  const int32_t multiplier = f->multiplier, offset = f->offset, shift = f->shift;
+                             int32_t c, const int32_t* sums, int32_t count, int32_t whole,
+                             int8_t* y, uint8_t* mask, int32_t i) {
+  const int32_t start = ESP_LAST(f), multiplier = f->multiplier, offset = f->offset,
+                shift = f->shift;
   const int32_t low = d->low, top = d->high - low, channels = d->out_c, bits = d->mask_bits;
   const int32_t *fours, *end;
   ESP_HERE(count);
   ESP_HERE(i);
-  fours = sums + (count & ~3), end = sums + count;
+  end = sums + count, fours = whole ? end : sums + (count & ~3);
   if (!f->simple) {
     ESP_ROLLED
-    for (; sums != end; ++sums, i += channels) y[i] = esp_requantized(d, q, c, *sums, mask, i);
+    for (; sums != end; ++sums, i += channels)
+      y[i] = esp_requantized(d, q, c, *sums + start, mask, i);
     return;
   }
   if (mask) {
     ESP_ROLLED
     for (; sums != end; ++sums, i += channels) {
-      const int32_t value = esp_scaled(*sums, multiplier, offset, shift);
+      const int32_t value = esp_scaled(*sums + start, multiplier, offset, shift);
       y[i] = esp_to_range(value, low, top);
       esp_put_mask(mask, i, (uint32_t)value <= (uint32_t)top, bits);
     }
     return;
   }
   y += i;
-#define ESP_PUT(sum)                                                         \
-  do {                                                                       \
-    *y = esp_to_range(esp_scaled(sum, multiplier, offset, shift), low, top); \
-    y += channels;                                                           \
+  ESP_FRESH();
+#define ESP_PUT(sum)                                                                   \
+  do {                                                                                 \
+    *y = esp_to_range(esp_scaled((sum) + start, multiplier, offset, shift), low, top); \
+    y += channels;                                                                     \
   } while (0)
   ESP_ROLLED
   for (; sums != fours; sums += 4) {
@@ -90,12 +103,14 @@ ESP_INLINE void esp_put_sums(const esp_conv* d, const esp_filter* f, const esp_r
 ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t pitch, int32_t pairs,
                              int32_t width, int32_t* sums) {
   const uint8_t* w = (const uint8_t*)f->weights;
+  const int32_t start = f->start;
   const uint32_t w0 = w[0] | (uint32_t)w[1] << 8 | (uint32_t)w[2] << 16;
   const uint32_t w1 = w[3] | (uint32_t)w[4] << 8 | (uint32_t)w[5] << 16;
   const uint32_t w2 = w[6] | (uint32_t)w[7] << 8 | (uint32_t)w[8] << 16;
-  const int32_t start = f->start;
+
   ESP_HERE(pitch);
   ESP_HERE(width);
+  ESP_FRESH();
 #define ESP_INPUTS(r)                                     \
   x0 = esp_word(r), x2 = esp_word((r) + 4), x1 = x0 >> 8; \
   x2 = x0 >> 16 | x2 << 16, x3 = x2 >> 8
@@ -185,6 +200,7 @@ ESP_INLINE void esp_sums(const esp_filter* f, const uint32_t* spread, const int8
   int32_t ky;
   ESP_HERE(pitch);
   ESP_HERE(width);
+  ESP_FRESH();
   ESP_ROLLED
   for (; rows > 0; --rows, plane += stride * (pitch - width)) {
     const int8_t* end = plane + stride * width;
@@ -234,13 +250,13 @@ ESP_INLINE int32_t esp_dot_pitch(const esp_conv* d, const int8_t* plane, int32_t
  * time, so that an input serves up to six. */
 ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t pitch, int32_t pairs,
                              int32_t width, int32_t* sums) {
-  const int8_t* weights = f->weights;
-  const int32_t w0 = weights[0], w1 = weights[1], w2 = weights[2];
-  const int32_t w3 = weights[3], w4 = weights[4], w5 = weights[5];
-  const int32_t w6 = weights[6], w7 = weights[7], w8 = weights[8];
-  const int32_t start = f->start;
+  const int8_t* w = f->weights;
+  int32_t w0, w1, w2, w3, w4, w5, w6, w7, w8;
+  ESP_FRESH();
+  ESP_HERE(w);
   ESP_HERE(pitch);
   ESP_HERE(width);
+  w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3], w4 = w[4], w5 = w[5], w6 = w[6], w7 = w[7], w8 = w[8];
 /* One row of inputs into one row of outputs with three weights; SUM(k) says what is added to. */
 #define ESP_1(a, j, w) a##j += x * w
 #define ESP_2(a, i, v, j, w) (ESP_1(a, i, v), ESP_1(a, j, w))
@@ -266,24 +282,30 @@ ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t p
     ESP_1(a, 3, w);                        \
     BOTH(ESP_1(b, 3, ww));                 \
     r += pitch;                            \
+    ESP_HERE(r);                           \
+    BOTH(ESP_DONE(a0, a1, a2, a3));        \
+    BOTH(ESP_DONE(b0, b1, b2, b3));        \
   } while (0)
 #define ESP_BOTH(sum) sum
-#define ESP_ONE(sum) (void)0
+#define ESP_ONE(sum)
   ESP_ROLLED
   for (; pairs > 0; --pairs, plane += 2 * pitch - width, sums += width) {
     const int8_t* end = plane + width;
     ESP_ROLLED
     for (; plane != end; plane += 4, sums += 4) {
       const int8_t* r = plane;
-      int32_t a0 = start, a1 = start, a2 = start, a3 = start;
-      int32_t b0 = start, b1 = start, b2 = start, b3 = start;
+      int32_t* second = sums;
+      int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+      int32_t b0 = 0, b1 = 0, b2 = 0, b3 = 0;
       ESP_ROW(ESP_ONE, w0, w1, w2, 0, 0, 0);
       ESP_ROW(ESP_BOTH, w3, w4, w5, w0, w1, w2);
       ESP_ROW(ESP_BOTH, w6, w7, w8, w3, w4, w5);
       ESP_STORE_4(sums, a0, a1, a2, a3);
       a0 = b0, a1 = b1, a2 = b2, a3 = b3;
       ESP_ROW(ESP_ONE, w6, w7, w8, 0, 0, 0);
-      ESP_STORE_4(sums + width, a0, a1, a2, a3);
+      ESP_HERE(second);
+      second += width;
+      ESP_STORE_4(second, a0, a1, a2, a3);
     }
   }
 #undef ESP_1
@@ -298,10 +320,10 @@ ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t p
 ESP_INLINE void esp_sums(const esp_filter* f, const int8_t* plane, int32_t pitch, int32_t kernel_w,
                          int32_t kernel_h, int32_t stride, int32_t rows, int32_t width,
                          int32_t* sums) {
-  const int32_t start = f->start;
   int32_t ky;
   ESP_HERE(pitch);
   ESP_HERE(width);
+  ESP_FRESH();
 #define ESP_TAP(k)              \
   do {                          \
     const int32_t wv = w[k];    \
@@ -318,7 +340,7 @@ ESP_INLINE void esp_sums(const esp_filter* f, const int8_t* plane, int32_t pitch
     ESP_ROLLED
     for (; plane != end; plane += 4, sums += 4 / stride) {
       const int8_t *r = plane, *w = f->weights;
-      int32_t a0 = start, a1 = start, a2 = start, a3 = start;
+      int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
       ESP_ROLLED
       for (ky = kernel_h; ky > 0; --ky, r += pitch, w += kernel_w) {
         ESP_TAP(0);
@@ -347,7 +369,7 @@ ESP_INLINE void esp_any_sums(const esp_conv* d, const esp_filter* f, const int8_
     ESP_ROLLED
     for (ox = 0; ox < width; ++ox) {
       const int8_t *r = plane + ox * d->stride_w, *w = f->weights;
-      int32_t acc = f->start;
+      int32_t acc = ESP_FIRST(f);
       ESP_ROLLED
       for (ky = 0; ky < d->kernel_h; ++ky, r += pitch) {
         ESP_ROLLED
@@ -408,19 +430,20 @@ ESP_INLINE void esp_spread_kind(const esp_filter* f, int32_t kind, int32_t kerne
 #endif
 
 /* `rows` rows of outputs of channel c, no more than esp_batch_of(), from a plane with rows `pitch`
- * apart, the first output at y[i]. May read 6 values past the last window. */
+ * apart, the first output at y[i]. `whole`: rows are multiples of a strip and have room among the
+ * sums. May read 6 values past the last window. */
 ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
                                    const esp_requantization* q, int32_t c, int32_t kind,
-                                   int32_t kernel_h, const uint32_t* spread, const int8_t* plane,
-                                   int32_t pitch, int32_t rows, int8_t* y, uint8_t* mask,
-                                   int32_t i) {
+                                   int32_t kernel_h, int32_t whole, const uint32_t* spread,
+                                   const int8_t* plane, int32_t pitch, int32_t rows, int8_t* y,
+                                   uint8_t* mask, int32_t i) {
   const int32_t out_w = d->out_w;
   const int32_t over = kind >= 32 ? 1 : kind ? 3 : 0; /* a strip less one */
   int32_t sums[ESP_SUMS], ox = 0;
   (void)spread;
   do {
-    const int32_t count = out_w - ox < ESP_SUMS / 2 ? out_w - ox : ESP_SUMS / 2;
-    const int32_t width = (count + over) & ~over;
+    const int32_t count = whole || out_w - ox < ESP_SUMS / 2 ? out_w - ox : ESP_SUMS / 2;
+    const int32_t width = whole ? out_w : (count + over) & ~over;
     const int8_t* from = plane + ox * d->stride_w;
     int32_t got = rows, *to = sums;
     switch (kind) {
@@ -453,12 +476,15 @@ ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
       default:
         esp_any_sums(d, f, from, pitch, got, width, sums);
     }
-    /* whole rows follow each other in y, too */
+    if (whole) { /* rows follow each other in y, too */
+      esp_put_sums(d, f, q, c, sums, rows * out_w, 1, y, mask, i);
+      return;
+    }
     got = width == out_w ? rows : 1;
     to = sums;
     ESP_ROLLED
     do {
-      esp_put_sums(d, f, q, c, to, got * count, y, mask, i);
+      esp_put_sums(d, f, q, c, to, got * count, 0, y, mask, i);
       i += got * out_w * d->out_c;
       to += got * width;
     } while (to != sums + rows * width);
@@ -469,13 +495,12 @@ ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
 #undef ESP_SUMS_OF
 
 /* Copies rows of one channel. */
-ESP_INLINE void esp_plane_rows(const int8_t* from, int32_t rows, int32_t in_w, int32_t channels,
-                               int8_t* to, int32_t pitch) {
-  const int32_t rest = in_w & 3;
-  const int8_t* end;
+ESP_INLINE void esp_plane_rows(const int8_t* from, int32_t rows, int32_t in_w, int32_t whole,
+                               int32_t channels, int8_t* to, int32_t pitch) {
+  const int32_t rest = whole ? 0 : in_w & 3, fours = in_w - rest;
   ESP_ROLLED
   for (; rows > 0; --rows, to += pitch - in_w) {
-    end = to + (in_w - rest);
+    const int8_t* end = to + fours;
     ESP_ROLLED
     while (to != end) {
       to[0] = *from;
@@ -488,7 +513,6 @@ ESP_INLINE void esp_plane_rows(const int8_t* from, int32_t rows, int32_t in_w, i
       from += channels;
       to += 4;
     }
-    if (!rest) continue;
     end = to + rest;
     ESP_ROLLED
     for (; to != end; from += channels) *to++ = *from;

@@ -21,16 +21,11 @@ ESP_INLINE int32_t esp_scaled(int32_t acc, int32_t multiplier, int32_t offset, i
   return ((int32_t)(((int64_t)acc * multiplier) >> 32) + offset) >> shift;
 }
 
-/* Such a value, clamped to [0, top], as an output. Values below are as common as values inside,
- * values above are not; either way a branch costs less than a minimum without one. */
+/* Such a value, clamped to [0, top], as an output. */
 ESP_INLINE int8_t esp_to_range(int32_t value, int32_t low, int32_t top) {
-  if (value < 0) {
-    ESP_APART();
-    value = 0;
-  }
-  if (ESP_RARELY(value > top)) {
-    ESP_APART();
-    value = top;
+  if (ESP_RARELY((uint32_t)value > (uint32_t)top)) {
+    value = value < 0 ? 0 : top;
+    ESP_HERE(value); /* apart, so that what lies inside passes with one branch */
   }
   return (int8_t)(value + low);
 }

@@ -33,13 +33,13 @@ ESP_KERNEL void esp_stream_forward(const esp_conv* d1, const int8_t* x, const es
                          rows + made % d2->kernel_h * row, mask1, made * row);
     }
     for (c = 0; c < channels; ++c) {
-      const esp_filter f = esp_filter_of(d2, w2, q2, c, &next);
+      const esp_filter f = esp_filter_of(d2, w2, q2, c, d2->kernel_h * d2->kernel_w, &next);
       int8_t* to = plane + d2->pad_left;
       ESP_ROLLED
       for (ky = 0; ky < d2->kernel_h; ++ky, to += pitch) {
         const int32_t iy = top + ky;
         if (iy >= 0 && iy < d2->in_h) {
-          esp_plane_rows(rows + iy % d2->kernel_h * row + c, 1, in_w, channels, to, pitch);
+          esp_plane_rows(rows + iy % d2->kernel_h * row + c, 1, in_w, 0, channels, to, pitch);
         } else {
           memset(to, d2->in_zero, (size_t)in_w);
         }
@@ -47,7 +47,7 @@ ESP_KERNEL void esp_stream_forward(const esp_conv* d1, const int8_t* x, const es
 #ifdef ESP_DOT4
       esp_spread_kind(&f, kind, d2->kernel_h, 1, spread);
 #endif
-      esp_depthwise_rows(d2, &f, q2, c, kind, d2->kernel_h, spread, plane, pitch, 1, y, mask2,
+      esp_depthwise_rows(d2, &f, q2, c, kind, d2->kernel_h, 0, spread, plane, pitch, 1, y, mask2,
                          oy * d2->out_w * channels + c);
     }
   }
