@@ -4,29 +4,22 @@
 #include "esp_requantize.h"
 #include "espalier_runtime.h"
 
-/* What stays the same over the outputs of one channel, in one place: stores of outputs could change
- * a descriptor for all the compiler knows. Of a simple filter the bias is part of `start`. */
+/* What stays the same over the outputs of one channel. Of a filter with a scaling `start` holds the
+ * bias. */
 typedef struct {
   const int8_t* weights;
-  int32_t simple, start, multiplier, offset, shift;
+  int32_t simple, start;
+  esp_scaling scaling;
 } esp_filter;
 
 ESP_INLINE esp_filter esp_filter_of(const esp_conv* d, const esp_weights* w,
                                     const esp_requantization* q, int32_t c, int32_t taps,
                                     int32_t* next) {
-  const int32_t shift = q->shift[c];
-  esp_filter f;
+  esp_filter f = {0, 0, 0, {0, 0, 0, 0}};
   f.weights = w->full + c * taps;
   if (*next < w->count && w->channels[*next] == c) f.weights = w->trained + (*next)++ * taps;
-  f.start = -esp_sum(f.weights, taps) * d->in_zero;
-  f.multiplier = q->multiplier[c];
-  f.simple = esp_is_simple(taps, q->bias[c], shift);
-  f.shift = f.offset = 0;
-  if (f.simple) {
-    f.start += q->bias[c];
-    f.offset = esp_simple_offset(d, shift);
-    f.shift = shift - 32;
-  }
+  f.simple = esp_scaling_of(d, q, c, taps, &f.scaling);
+  f.start = f.scaling.bias - esp_sum(f.weights, taps) * d->in_zero;
   return f;
 }
 
@@ -54,8 +47,8 @@ ESP_INLINE int32_t esp_batch_of(const esp_conv* d) {
 ESP_INLINE void esp_put_sums(const esp_conv* d, const esp_filter* f, const esp_requantization* q,
                              int32_t c, const int32_t* sums, int32_t count, int32_t whole,
                              int8_t* y, uint8_t* mask, int32_t i) {
-  const int32_t start = ESP_LAST(f), multiplier = f->multiplier, offset = f->offset,
-                shift = f->shift;
+  const int32_t start = ESP_LAST(f), multiplier = f->scaling.multiplier, offset = f->scaling.offset,
+                shift = f->scaling.shift;
   const int32_t low = d->low, top = d->high - low, channels = d->out_c, bits = d->mask_bits;
   const int32_t *fours, *end;
   ESP_HERE(count);

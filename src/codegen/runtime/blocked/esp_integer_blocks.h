@@ -62,24 +62,23 @@ ESP_INLINE void esp_put_masks(const esp_target* to, int32_t v0, int32_t v1, int3
   for (j = 0; j < 4; ++j) esp_put_mask(to->mask, i + j, bits >> j & 1, to->mask_bits);
 }
 
-/* Fills in `outputs` for four outputs whose bias cannot saturate a sum over `depth` elements and
- * whose rounding is a matter of the product's upper word, as all are but dead channels and odd
- * scales. False for others. The bias and the zero point of the input become a start value. */
+/* Fills in `outputs` for four outputs; false if one of them has no scaling. Bias and zero point of
+ * the input become a start value. */
 ESP_INLINE int32_t esp_outputs_of(const esp_conv* d, const esp_weights* w,
                                   const esp_requantization* q, int32_t o, int32_t depth,
                                   esp_outputs* outputs) {
   int32_t j;
   ESP_ROLLED
   for (j = 0; j < 4; ++j) {
-    const int32_t bias = q->bias[o + j], shift = q->shift[o + j];
+    esp_scaling s;
     int32_t sum;
-    if (!esp_is_simple(depth, bias, shift)) return 0;
+    if (!esp_scaling_of(d, q, o + j, depth, &s)) return 0;
     sum = esp_sum(w->full + (o + j) * depth, depth);
     if (w->count) sum += esp_sum(w->trained + (o + j) * w->count, w->count);
-    outputs->start[j] = bias - d->in_zero * sum;
-    outputs->multiplier[j] = q->multiplier[o + j];
-    outputs->shift[j] = shift - 32;
-    outputs->offset[j] = esp_simple_offset(d, shift);
+    outputs->start[j] = s.bias - d->in_zero * sum;
+    outputs->multiplier[j] = s.multiplier;
+    outputs->offset[j] = s.offset;
+    outputs->shift[j] = s.shift;
   }
   return 1;
 }

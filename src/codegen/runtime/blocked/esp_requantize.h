@@ -3,17 +3,34 @@
 
 #include "espalier_runtime.h"
 
-/* Whether a bias cannot saturate a sum of `depth` products and the rounding of a shift is a matter
- * of the product's upper word. So it is but for dead channels and odd scales. */
-ESP_INLINE int32_t esp_is_simple(int32_t depth, int32_t bias, int32_t shift) {
-  const int32_t room = INT32_MAX - depth * 32640; /* 255 * 128 a product */
-  return depth <= 16384 && shift > 32 && shift <= 48 && bias <= room && bias >= -room;
-}
+/* Requantisation in 32 bits, to values that count from the lowest output: rounding and zero point
+ * are one offset, the shift is that of the product's upper word. */
+typedef struct {
+  int32_t bias, multiplier, offset, shift;
+} esp_scaling;
 
-/* Half a unit, the zero point of the output and the lowest output in one, for values that count
- * from the lowest output. */
-ESP_INLINE int32_t esp_simple_offset(const esp_conv* d, int32_t shift) {
-  return (1 << (shift - 33)) + (d->out_zero - d->low) * (1 << (shift - 32));
+/* Fills in the scaling of output o of sums over `depth` products; false if there is none. There is
+ * one when the bias cannot saturate a sum and rounding is a matter of the product's upper word, and
+ * for dead channels, whose output is the same for all sums. */
+ESP_INLINE int32_t esp_scaling_of(const esp_conv* d, const esp_requantization* q, int32_t o,
+                                  int32_t depth, esp_scaling* s) {
+  const int32_t bias = q->bias[o], multiplier = q->multiplier[o], shift = q->shift[o];
+  const int32_t most = depth <= 16384 ? depth * 32640 : INT32_MAX; /* 255 * 128 a product */
+  if (shift > 32 && shift <= 48 && bias <= INT32_MAX - most && bias >= most - INT32_MAX) {
+    s->bias = bias;
+    s->multiplier = multiplier;
+    s->offset = (1 << (shift - 33)) + (d->out_zero - d->low) * (1 << (shift - 32));
+    s->shift = shift - 32;
+  } else {
+    const int32_t least_sum = esp_saturating_add(bias, -most);
+    const int32_t least = esp_requantize(least_sum, multiplier, shift, d->out_zero);
+    const int32_t largest_sum = esp_saturating_add(bias, most);
+    if (least != esp_requantize(largest_sum, multiplier, shift, d->out_zero)) return 0;
+    s->bias = s->multiplier = 0;
+    s->offset = 2 * (least - d->low);
+    s->shift = 1;
+  }
+  return 1;
 }
 
 /* A sum as a value that counts from the lowest output; `shift` is that of the upper word. */
