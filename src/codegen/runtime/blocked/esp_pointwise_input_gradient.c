@@ -1,85 +1,154 @@
 #include "espalier_runtime.h"
 
-/* One weight into the sums of four pixels. */
-#define ESP_COLUMN(j)                                         \
-  do {                                                        \
-    const float v = (float)b##j;                              \
-    float t0 = g0 * v, t1 = g1 * v, t2 = g2 * v, t3 = g3 * v; \
-    ESP_TOGETHER(t0, t1, t2, t3);                             \
-    p0##j += t0;                                              \
-    p1##j += t1;                                              \
-    p2##j += t2;                                              \
-    p3##j += t3;                                              \
-  } while (0)
-/* One output of four pixels with four weights. */
+/* One pixel's output x into its four sums s, and the next pixel's output into y. Written out for a
+ * float unit: a product is not ready for the next two instructions, a load not for the next one,
+ * and with the sums of six pixels there is no register to spare. */
+#if defined(__riscv_flen) && defined(__GNUC__)
+#define ESP_PIXEL(s, x, y, next)                                                                \
+  __asm__(                                                                                      \
+      "fmul.s %7, %6, %8\n\tfmul.s %4, %6, %9\n\tfmul.s %5, %6, %10\n\t"                        \
+      "fmul.s %6, %6, %11\n\tfadd.s %0, %0, %7\n\tflw %7, %12\n\t"                              \
+      "fadd.s %1, %1, %4\n\tfadd.s %2, %2, %5\n\tfadd.s %3, %3, %6"                             \
+      : "+f"(s##0), "+f"(s##1), "+f"(s##2), "+f"(s##3), "=&f"(t1), "=&f"(t2), "+f"(x), "=&f"(y) \
+      : "f"(v0), "f"(v1), "f"(v2), "f"(v3), "m"(next))
+#define ESP_LAST_PIXEL(s, x, y)                                                                 \
+  __asm__(                                                                                      \
+      "fmul.s %7, %6, %8\n\tfmul.s %4, %6, %9\n\tfmul.s %5, %6, %10\n\t"                        \
+      "fmul.s %6, %6, %11\n\tfadd.s %0, %0, %7\n\t"                                             \
+      "fadd.s %1, %1, %4\n\tfadd.s %2, %2, %5\n\tfadd.s %3, %3, %6"                             \
+      : "+f"(s##0), "+f"(s##1), "+f"(s##2), "+f"(s##3), "=&f"(t1), "=&f"(t2), "+f"(x), "=&f"(y) \
+      : "f"(v0), "f"(v1), "f"(v2), "f"(v3))
+#else
+#define ESP_PIXEL(s, x, y, next) (ESP_LAST_PIXEL(s, x, y), y = (next))
+#define ESP_LAST_PIXEL(s, x, y) \
+  (t1 = x * v1, t2 = x * v2, y = x * v0, s##0 += y, s##1 += t1, s##2 += t2, y = x * v3, s##3 += y)
+#endif
+/* Output k of one, four or six pixels with four weights. */
 #define ESP_OUTPUT(k)                                                           \
   do {                                                                          \
-    const float g0 = r0[k], g1 = r1[k], g2 = r2[k], g3 = r3[k];                 \
-    int32_t b0 = weights[0], b1 = weights[1], b2 = weights[2], b3 = weights[3]; \
-    ESP_DONE(b0, b1, b2, b3);                                                   \
-    ESP_COLUMN(0);                                                              \
-    ESP_COLUMN(1);                                                              \
-    ESP_COLUMN(2);                                                              \
-    ESP_COLUMN(3);                                                              \
-    weights += in_c;                                                            \
+    int32_t n0 = weights[0], n1 = weights[1], n2 = weights[2], n3 = weights[3]; \
+    float x = ra[k], y, t1, t2, v0, v1, v2, v3;                                 \
+    ESP_DONE(n0, n1, n2, n3);                                                   \
+    v0 = (float)n0, v1 = (float)n1, v2 = (float)n2, v3 = (float)n3;             \
+    weights += stride;                                                          \
+    if (pixels == 1) {                                                          \
+      ESP_LAST_PIXEL(a, x, y);                                                  \
+      break;                                                                    \
+    }                                                                           \
+    ESP_PIXEL(a, x, y, rb[k]);                                                  \
+    ESP_PIXEL(b, y, x, rc[k]);                                                  \
+    ESP_PIXEL(c, x, y, rd[k]);                                                  \
+    if (pixels == 4) {                                                          \
+      ESP_LAST_PIXEL(d, y, x);                                                  \
+      break;                                                                    \
+    }                                                                           \
+    ESP_PIXEL(d, y, x, re[k]);                                                  \
+    ESP_PIXEL(e, x, y, rf[k]);                                                  \
+    ESP_LAST_PIXEL(f, y, x);                                                    \
   } while (0)
 
-ESP_INLINE void esp_put4(float* dx, float v0, float v1, float v2, float v3, int32_t add) {
-  dx[0] = add ? dx[0] + v0 : v0;
-  dx[1] = add ? dx[1] + v1 : v1;
-  dx[2] = add ? dx[2] + v2 : v2;
-  dx[3] = add ? dx[3] + v3 : v3;
+/* Where four sums of each pixel go. */
+typedef struct {
+  int32_t i0, i1, i2, i3, add;
+} esp_places;
+
+ESP_INLINE void esp_put4(float* dx, const esp_places* to, float v0, float v1, float v2, float v3) {
+  if (to->add) {
+    v0 = dx[to->i0] + v0;
+    v1 = dx[to->i1] + v1;
+    v2 = dx[to->i2] + v2;
+    v3 = dx[to->i3] + v3;
+  }
+  dx[to->i0] = v0;
+  dx[to->i1] = v1;
+  dx[to->i2] = v2;
+  dx[to->i3] = v3;
 }
 
-/* One sum, for edges and for trained weights that lie apart. */
+/* One, four or six pixels by four inputs, in named scalars: as outputs come one at a time, all sums
+ * of six pixels fit into the registers. Weights of neighbouring outputs lie `stride` apart. */
+ESP_INLINE void esp_block(int32_t pixels, const float* g, int32_t out_c, const int8_t* weights,
+                          int32_t stride, float* dx, int32_t in_c, const esp_places* to) {
+  const float *ra = g, *rb = ra + out_c, *rc = rb + out_c, *rd = rc + out_c;
+  const float *re = rd + out_c, *rf = re + out_c;
+  float a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+  float c0 = 0, c1 = 0, c2 = 0, c3 = 0, d0 = 0, d1 = 0, d2 = 0, d3 = 0;
+  float e0 = 0, e1 = 0, e2 = 0, e3 = 0, f0 = 0, f1 = 0, f2 = 0, f3 = 0;
+  int32_t o;
+  ESP_ROLLED
+  for (o = out_c >> 2; o > 0; --o) {
+    ESP_OUTPUT(0);
+    ESP_OUTPUT(1);
+    ESP_OUTPUT(2);
+    ESP_OUTPUT(3);
+    ra += 4, rb += 4, rc += 4, rd += 4, re += 4, rf += 4;
+  }
+  ESP_ROLLED
+  for (o = out_c & 3; o > 0; --o) {
+    ESP_OUTPUT(0);
+    ++ra, ++rb, ++rc, ++rd, ++re, ++rf;
+  }
+  esp_put4(dx, to, a0, a1, a2, a3);
+  if (pixels == 1) return;
+  esp_put4(dx + in_c, to, b0, b1, b2, b3);
+  esp_put4(dx + 2 * in_c, to, c0, c1, c2, c3);
+  esp_put4(dx + 3 * in_c, to, d0, d1, d2, d3);
+  if (pixels == 4) return;
+  esp_put4(dx + 4 * in_c, to, e0, e1, e2, e3);
+  esp_put4(dx + 5 * in_c, to, f0, f1, f2, f3);
+}
+#undef ESP_OUTPUT
+#undef ESP_LAST_PIXEL
+#undef ESP_PIXEL
+
+/* One sum, for what fours leave. */
 ESP_INLINE void esp_put_one(const float* g, const int8_t* weights, int32_t stride, int32_t out_c,
                             float* dx, int32_t add) {
   float sum = 0.0f;
   int32_t o;
+  ESP_ROLLED
   for (o = 0; o < out_c; ++o, weights += stride) sum += g[o] * (float)*weights;
   *dx = add ? *dx + sum : sum;
 }
 
 /* dL/dx of a 1x1 convolution of stride 1: g times the weights, over the outputs in order; stored or
- * added. Four pixels by four inputs at a time, in named scalars. */
+ * added. The weights of trained channels are zero among all and come, once more, on top. */
 ESP_KERNEL void esp_pointwise_input_gradient(const esp_conv* d, const float* g,
                                              const esp_weights* w, float* dx, int32_t add) {
-  const int32_t pixels = d->in_h * d->in_w, in_c = d->in_c, out_c = d->out_c;
-  int32_t p, o, c, i, j;
-  for (p = 0; p < pixels; p += 4) {
-    const int32_t rows = pixels - p < 4 ? pixels - p : 4;
-    const float* from = g + p * out_c;
-    float* to = dx + p * in_c;
-    for (c = 0; rows == 4 && c + 4 <= in_c; c += 4) {
-      const float *r0 = from, *r1 = r0 + out_c, *r2 = r1 + out_c, *r3 = r2 + out_c;
-      const int8_t* weights = w->full + c;
-      float p00 = 0, p01 = 0, p02 = 0, p03 = 0, p10 = 0, p11 = 0, p12 = 0, p13 = 0;
-      float p20 = 0, p21 = 0, p22 = 0, p23 = 0, p30 = 0, p31 = 0, p32 = 0, p33 = 0;
-      for (o = 0; o + 4 <= out_c; o += 4, r0 += 4, r1 += 4, r2 += 4, r3 += 4) {
-        ESP_OUTPUT(0);
-        ESP_OUTPUT(1);
-        ESP_OUTPUT(2);
-        ESP_OUTPUT(3);
+  const int32_t in_c = d->in_c, out_c = d->out_c, count = w->count;
+  int32_t left = d->in_h * d->in_w, some, c, i;
+  for (; left > 0; left -= some, g += some * out_c, dx += some * in_c) {
+    some = left > 9 || left == 6 || left == 7 ? 6 : left > 3 ? 4 : 1;
+    ESP_ROLLED
+    for (c = 0; c < in_c + count;) {
+      const int32_t part = c >= in_c, j = part ? c - in_c : c, stride = part ? count : in_c;
+      const int8_t* weights = (part ? w->trained : w->full) + j;
+      if (stride - j < 4) {
+        ESP_ROLLED
+        for (i = 0; i < some; ++i) {
+          esp_put_one(g + i * out_c, weights, stride, out_c,
+                      dx + i * in_c + (part ? w->channels[j] : j), add);
+        }
+        ++c;
+        continue;
       }
-      for (; o < out_c; ++o, ++r0, ++r1, ++r2, ++r3) ESP_OUTPUT(0);
-      esp_put4(to + c, p00, p01, p02, p03, add);
-      esp_put4(to + c + in_c, p10, p11, p12, p13, add);
-      esp_put4(to + c + 2 * in_c, p20, p21, p22, p23, add);
-      esp_put4(to + c + 3 * in_c, p30, p31, p32, p33, add);
-    }
-    for (i = 0; i < rows; ++i) {
-      for (j = c; j < in_c; ++j) {
-        esp_put_one(from + i * out_c, w->full + j, in_c, out_c, to + i * in_c + j, add);
+      {
+        esp_places to = {j, j + 1, j + 2, j + 3, add};
+        if (part) {
+          to.i0 = w->channels[j];
+          to.i1 = w->channels[j + 1];
+          to.i2 = w->channels[j + 2];
+          to.i3 = w->channels[j + 3];
+        }
+        if (some == 6) {
+          esp_block(6, g, out_c, weights, stride, dx, in_c, &to);
+        } else if (some == 4) {
+          esp_block(4, g, out_c, weights, stride, dx, in_c, &to);
+        } else {
+          esp_block(1, g, out_c, weights, stride, dx, in_c, &to);
+        }
       }
-    }
-    /* the weights of trained channels were zero above, and added nothing */
-    for (i = 0; i < rows; ++i) {
-      for (j = 0; j < w->count; ++j) {
-        esp_put_one(from + i * out_c, w->trained + j, w->count, out_c,
-                    to + i * in_c + w->channels[j], add);
-      }
+      c += 4;
     }
   }
 }
-#undef ESP_OUTPUT
-#undef ESP_COLUMN
