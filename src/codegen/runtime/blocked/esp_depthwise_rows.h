@@ -254,31 +254,34 @@ ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t p
 #define ESP_1(a, j, w) a##j += x * w
 #define ESP_2(a, i, v, j, w) (ESP_1(a, i, v), ESP_1(a, j, w))
 #define ESP_3(a, i, u, j, v, k, w) (ESP_1(a, i, u), ESP_1(a, j, v), ESP_1(a, k, w))
-#define ESP_ROW(BOTH, u, v, w, uu, vv, ww) \
-  do {                                     \
-    int32_t x = r[0];                      \
-    ESP_1(a, 0, u);                        \
-    BOTH(ESP_1(b, 0, uu));                 \
-    x = r[1];                              \
-    ESP_2(a, 0, v, 1, u);                  \
-    BOTH(ESP_2(b, 0, vv, 1, uu));          \
-    x = r[2];                              \
-    ESP_3(a, 0, w, 1, v, 2, u);            \
-    BOTH(ESP_3(b, 0, ww, 1, vv, 2, uu));   \
-    x = r[3];                              \
-    ESP_3(a, 1, w, 2, v, 3, u);            \
-    BOTH(ESP_3(b, 1, ww, 2, vv, 3, uu));   \
-    x = r[4];                              \
-    ESP_2(a, 2, w, 3, v);                  \
-    BOTH(ESP_2(b, 2, ww, 3, vv));          \
-    x = r[5];                              \
-    ESP_1(a, 3, w);                        \
-    BOTH(ESP_1(b, 3, ww));                 \
-    r += pitch;                            \
-    ESP_HERE(r);                           \
-    BOTH(ESP_DONE(a0, a1, a2, a3));        \
-    BOTH(ESP_DONE(b0, b1, b2, b3));        \
+#define ESP_ROW(BOTH, NEXT, u, v, w, uu, vv, ww) \
+  do {                                           \
+    ESP_1(a, 0, u);                              \
+    BOTH(ESP_1(b, 0, uu));                       \
+    x = r[1];                                    \
+    ESP_2(a, 0, v, 1, u);                        \
+    BOTH(ESP_2(b, 0, vv, 1, uu));                \
+    x = r[2];                                    \
+    ESP_3(a, 0, w, 1, v, 2, u);                  \
+    BOTH(ESP_3(b, 0, ww, 1, vv, 2, uu));         \
+    x = r[3];                                    \
+    ESP_3(a, 1, w, 2, v, 3, u);                  \
+    BOTH(ESP_3(b, 1, ww, 2, vv, 3, uu));         \
+    x = r[4];                                    \
+    ESP_2(a, 2, w, 3, v);                        \
+    BOTH(ESP_2(b, 2, ww, 3, vv));                \
+    x = r[5];                                    \
+    ESP_1(a, 3, w);                              \
+    BOTH(ESP_1(b, 3, ww));                       \
+    NEXT;                                        \
+    BOTH(ESP_DONE(a0, a1, a2, a3));              \
+    BOTH(ESP_DONE(b0, b1, b2, b3));              \
   } while (0)
+/* The first input of the next row, loaded before it is needed. */
+#define ESP_NEXT \
+  r += pitch;    \
+  ESP_HERE(r);   \
+  x = r[0]
 #define ESP_BOTH(sum) sum
 #define ESP_ONE(sum)
   ESP_ROLLED
@@ -288,14 +291,15 @@ ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t p
     for (; plane != end; plane += 4, sums += 4) {
       const int8_t* r = plane;
       int32_t* second = sums;
+      int32_t x = r[0];
       int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
       int32_t b0 = 0, b1 = 0, b2 = 0, b3 = 0;
-      ESP_ROW(ESP_ONE, w0, w1, w2, 0, 0, 0);
-      ESP_ROW(ESP_BOTH, w3, w4, w5, w0, w1, w2);
-      ESP_ROW(ESP_BOTH, w6, w7, w8, w3, w4, w5);
+      ESP_ROW(ESP_ONE, ESP_NEXT, w0, w1, w2, 0, 0, 0);
+      ESP_ROW(ESP_BOTH, ESP_NEXT, w3, w4, w5, w0, w1, w2);
+      ESP_ROW(ESP_BOTH, ESP_NEXT, w6, w7, w8, w3, w4, w5);
       ESP_STORE_4(sums, a0, a1, a2, a3);
       a0 = b0, a1 = b1, a2 = b2, a3 = b3;
-      ESP_ROW(ESP_ONE, w6, w7, w8, 0, 0, 0);
+      ESP_ROW(ESP_ONE, , w6, w7, w8, 0, 0, 0);
       ESP_HERE(second);
       second += width;
       ESP_STORE_4(second, a0, a1, a2, a3);
@@ -305,6 +309,7 @@ ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t p
 #undef ESP_2
 #undef ESP_3
 #undef ESP_ROW
+#undef ESP_NEXT
 #undef ESP_BOTH
 #undef ESP_ONE
 }
@@ -495,16 +500,17 @@ ESP_INLINE void esp_plane_rows(const int8_t* from, int32_t rows, int32_t in_w, i
   for (; rows > 0; --rows, to += pitch - in_w) {
     const int8_t* end = to + fours;
     ESP_ROLLED
-    while (to != end) {
-      to[0] = *from;
-      from += channels;
-      to[1] = *from;
-      from += channels;
-      to[2] = *from;
-      from += channels;
-      to[3] = *from;
-      from += channels;
-      to += 4;
+    for (; to != end; to += 4) {
+      int32_t v0, v1, v2, v3;
+      v0 = *from, from += channels;
+      v1 = *from, from += channels;
+      v2 = *from, from += channels;
+      v3 = *from, from += channels;
+      ESP_DONE(v0, v1, v2, v3);
+      to[0] = (int8_t)v0;
+      to[1] = (int8_t)v1;
+      to[2] = (int8_t)v2;
+      to[3] = (int8_t)v3;
     }
     end = to + rest;
     ESP_ROLLED
