@@ -85,7 +85,7 @@ ESP_INLINE int32_t esp_outputs_of(const esp_conv* d, const esp_weights* w,
 
 #ifdef ESP_DOT4
 /* Bytes of weights that are copied for the dot product. */
-#define ESP_COPIED 1024
+#define ESP_COPIED 768
 
 /* Four rows of weights with the trained channels among the others. */
 ESP_INLINE void esp_merge(const esp_weights* w, int32_t o, int32_t depth, int8_t* merged) {

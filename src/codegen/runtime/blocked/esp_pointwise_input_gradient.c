@@ -1,28 +1,6 @@
+#include "esp_float_sums.h"
 #include "espalier_runtime.h"
 
-/* One pixel's output x into its four sums s, and the next pixel's output into y. Written out for a
- * float unit: a product is not ready for the next two instructions, a load not for the next one,
- * and with the sums of six pixels there is no register to spare. */
-#if defined(__riscv_flen) && defined(__GNUC__)
-#define ESP_PIXEL(s, x, y, next)                                                                \
-  __asm__(                                                                                      \
-      "fmul.s %7, %6, %8\n\tfmul.s %4, %6, %9\n\tfmul.s %5, %6, %10\n\t"                        \
-      "fmul.s %6, %6, %11\n\tfadd.s %0, %0, %7\n\tflw %7, %12\n\t"                              \
-      "fadd.s %1, %1, %4\n\tfadd.s %2, %2, %5\n\tfadd.s %3, %3, %6"                             \
-      : "+f"(s##0), "+f"(s##1), "+f"(s##2), "+f"(s##3), "=&f"(t1), "=&f"(t2), "+f"(x), "=&f"(y) \
-      : "f"(v0), "f"(v1), "f"(v2), "f"(v3), "m"(next))
-#define ESP_LAST_PIXEL(s, x, y)                                                                 \
-  __asm__(                                                                                      \
-      "fmul.s %7, %6, %8\n\tfmul.s %4, %6, %9\n\tfmul.s %5, %6, %10\n\t"                        \
-      "fmul.s %6, %6, %11\n\tfadd.s %0, %0, %7\n\t"                                             \
-      "fadd.s %1, %1, %4\n\tfadd.s %2, %2, %5\n\tfadd.s %3, %3, %6"                             \
-      : "+f"(s##0), "+f"(s##1), "+f"(s##2), "+f"(s##3), "=&f"(t1), "=&f"(t2), "+f"(x), "=&f"(y) \
-      : "f"(v0), "f"(v1), "f"(v2), "f"(v3))
-#else
-#define ESP_PIXEL(s, x, y, next) (ESP_LAST_PIXEL(s, x, y), y = (next))
-#define ESP_LAST_PIXEL(s, x, y) \
-  (t1 = x * v1, t2 = x * v2, y = x * v0, s##0 += y, s##1 += t1, s##2 += t2, y = x * v3, s##3 += y)
-#endif
 /* Output k of one, four or six pixels with four weights. */
 #define ESP_OUTPUT(k)                                                           \
   do {                                                                          \
@@ -32,19 +10,19 @@
     v0 = (float)n0, v1 = (float)n1, v2 = (float)n2, v3 = (float)n3;             \
     weights += stride;                                                          \
     if (pixels == 1) {                                                          \
-      ESP_LAST_PIXEL(a, x, y);                                                  \
+      ESP_SUM_LAST(a, x, y);                                                    \
       break;                                                                    \
     }                                                                           \
-    ESP_PIXEL(a, x, y, rb[k]);                                                  \
-    ESP_PIXEL(b, y, x, rc[k]);                                                  \
-    ESP_PIXEL(c, x, y, rd[k]);                                                  \
+    ESP_SUM(a, x, y, rb[k]);                                                    \
+    ESP_SUM(b, y, x, rc[k]);                                                    \
+    ESP_SUM(c, x, y, rd[k]);                                                    \
     if (pixels == 4) {                                                          \
-      ESP_LAST_PIXEL(d, y, x);                                                  \
+      ESP_SUM_LAST(d, y, x);                                                    \
       break;                                                                    \
     }                                                                           \
-    ESP_PIXEL(d, y, x, re[k]);                                                  \
-    ESP_PIXEL(e, x, y, rf[k]);                                                  \
-    ESP_LAST_PIXEL(f, y, x);                                                    \
+    ESP_SUM(d, y, x, re[k]);                                                    \
+    ESP_SUM(e, x, y, rf[k]);                                                    \
+    ESP_SUM_LAST(f, y, x);                                                      \
   } while (0)
 
 /* Where four sums of each pixel go. */
@@ -98,8 +76,6 @@ ESP_INLINE void esp_block(int32_t pixels, const float* g, int32_t out_c, const i
   esp_put4(dx + 5 * in_c, to, f0, f1, f2, f3);
 }
 #undef ESP_OUTPUT
-#undef ESP_LAST_PIXEL
-#undef ESP_PIXEL
 
 /* One sum, for what fours leave. */
 ESP_INLINE void esp_put_one(const float* g, const int8_t* weights, int32_t stride, int32_t out_c,

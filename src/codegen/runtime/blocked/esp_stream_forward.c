@@ -16,7 +16,7 @@ ESP_KERNEL void esp_stream_forward(const esp_conv* d1, const int8_t* x, const es
   int32_t pitch = width, bytes = d2->kernel_h * width + ESP_PLANE_SLACK, dot = 0;
   int32_t kind, oy, c, ky, made = 0;
 #ifdef ESP_DOT4
-  uint32_t lines[160], spread[ESP_SPREAD_WORDS];
+  uint32_t lines[128], spread[ESP_SPREAD_WORDS];
   dot = esp_dot_pitch(d2, (const int8_t*)lines, width, (int32_t)sizeof lines);
   if (dot) plane = (int8_t*)lines, pitch = dot, bytes = (int32_t)sizeof lines;
 #else

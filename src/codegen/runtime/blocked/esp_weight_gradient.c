@@ -1,16 +1,5 @@
+#include "esp_float_sums.h"
 #include "espalier_runtime.h"
-
-/* One input into the sums of four outputs. */
-#define ESP_INPUT(j)                                          \
-  do {                                                        \
-    const float v = (float)(b##j - zero);                     \
-    float t0 = g0 * v, t1 = g1 * v, t2 = g2 * v, t3 = g3 * v; \
-    ESP_TOGETHER(t0, t1, t2, t3);                             \
-    s0##j += t0;                                              \
-    s1##j += t1;                                              \
-    s2##j += t2;                                              \
-    s3##j += t3;                                              \
-  } while (0)
 
 /* The outputs whose windows find input `tap` inside: [first, last). */
 ESP_INLINE int32_t esp_first_inside(int32_t pad, int32_t tap, int32_t stride) {
@@ -23,77 +12,147 @@ ESP_INLINE int32_t esp_end_inside(int32_t in, int32_t out, int32_t pad, int32_t 
   return end < out ? end : out;
 }
 
+/* Where the outputs and inputs of one tap lie: g and x at the first of them, and the steps to the
+ * next in a row and to the next row. */
+typedef struct {
+  const float* g;
+  const int8_t* x;
+  int32_t rows, columns, g_step, x_step, g_row, x_row;
+} esp_correlation;
+
+/* One, four or six outputs by four inputs, in named scalars; sums[output][input]. */
+ESP_INLINE void esp_correlate(int32_t outputs, esp_correlation t, int32_t zero, float* sums) {
+  float a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+  float c0 = 0, c1 = 0, c2 = 0, c3 = 0, d0 = 0, d1 = 0, d2 = 0, d3 = 0;
+  float e0 = 0, e1 = 0, e2 = 0, e3 = 0, f0 = 0, f1 = 0, f2 = 0, f3 = 0;
+  int32_t left;
+  ESP_ROLLED
+  for (; t.rows > 0; --t.rows, t.g += t.g_row, t.x += t.x_row) {
+    ESP_ROLLED
+    for (left = t.columns; left > 0; --left, t.g += t.g_step, t.x += t.x_step) {
+      int32_t n0 = t.x[0], n1 = t.x[1], n2 = t.x[2], n3 = t.x[3];
+      float x = t.g[0], y, t1, t2, v0, v1, v2, v3;
+      ESP_DONE(n0, n1, n2, n3);
+      v0 = (float)(n0 - zero), v1 = (float)(n1 - zero);
+      v2 = (float)(n2 - zero), v3 = (float)(n3 - zero);
+      if (outputs == 1) {
+        ESP_SUM_LAST(a, x, y);
+        continue;
+      }
+      ESP_SUM(a, x, y, t.g[1]);
+      ESP_SUM(b, y, x, t.g[2]);
+      ESP_SUM(c, x, y, t.g[3]);
+      if (outputs == 4) {
+        ESP_SUM_LAST(d, y, x);
+        continue;
+      }
+      ESP_SUM(d, y, x, t.g[4]);
+      ESP_SUM(e, x, y, t.g[5]);
+      ESP_SUM_LAST(f, y, x);
+    }
+  }
+#define ESP_STORE(k, s)                                                      \
+  (sums[4 * (k)] = s##0, sums[4 * (k) + 1] = s##1, sums[4 * (k) + 2] = s##2, \
+   sums[4 * (k) + 3] = s##3)
+  ESP_STORE(0, a);
+  if (outputs == 1) return;
+  ESP_STORE(1, b);
+  ESP_STORE(2, c);
+  ESP_STORE(3, d);
+  if (outputs == 4) return;
+  ESP_STORE(4, e);
+  ESP_STORE(5, f);
+#undef ESP_STORE
+}
+
+/* Four outputs or one by one input; sums[output][input]. */
+ESP_INLINE void esp_correlate_one(int32_t outputs, esp_correlation t, int32_t zero, float* sums) {
+  float a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+  int32_t left;
+  ESP_ROLLED
+  for (; t.rows > 0; --t.rows, t.g += t.g_row, t.x += t.x_row) {
+    ESP_ROLLED
+    for (left = t.columns; left > 0; --left, t.g += t.g_step, t.x += t.x_step) {
+      float x = (float)(t.x[0] - zero), y, t1, t2, v0, v1, v2, v3;
+      if (outputs == 1) {
+        a0 += t.g[0] * x;
+        continue;
+      }
+      v0 = t.g[0], v1 = t.g[1], v2 = t.g[2], v3 = t.g[3];
+      ESP_SUM_LAST(a, x, y);
+    }
+  }
+  sums[0] = a0, sums[4] = a1, sums[8] = a2, sums[12] = a3;
+}
+
 /* dL/dw of any convolution but a depthwise one: g correlated with x - zero, over the pixels in row
- * order. `x` holds `count` channels, those of `channels`, or when that is null all of them. Four
- * outputs by four inputs at a time, in named scalars. */
+ * order. `x` holds `count` channels, those of `channels`, or when that is null all of them. */
 ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int8_t* x,
                                     const int16_t* channels, int32_t count,
                                     const esp_weight_sink* sink) {
   const int32_t per_group = d->in_c / d->groups, out_per_group = d->out_c / d->groups;
   const int32_t width = channels ? count : per_group, stride = channels ? count : d->in_c;
-  const int32_t taps = d->kernel_h * d->kernel_w, out_c = d->out_c, zero = d->in_zero;
+  const int32_t taps = d->kernel_h * d->kernel_w, zero = d->in_zero;
   const uint32_t key = sink->sgd ? esp_tensor_key(sink->sgd, sink->tensor) : 0;
-  int32_t o, t, c, k, j, oy, ox;
-  for (o = 0; o < out_c;) {
-    /* four outputs of one group, or one */
-    const int32_t outputs = out_per_group - o % out_per_group >= 4 ? 4 : 1;
-    const int32_t first = channels ? 0 : o / out_per_group * per_group;
+  float sums[24];
+  int32_t o, t, c, k, j, outputs, left = out_per_group, first = 0;
+  for (o = 0; o < d->out_c; o += outputs) {
+    /* outputs of one group; single inputs are taken with four of them */
+    outputs = !(width & 3) && (left > 9 || left == 6 || left == 7) ? 6 : left > 3 ? 4 : 1;
     for (t = 0; t < taps; ++t) {
       const int32_t ky = t / d->kernel_w, kx = t - ky * d->kernel_w;
       const int32_t y0 = esp_first_inside(d->pad_top, ky, d->stride_h);
       const int32_t y1 = esp_end_inside(d->in_h, d->out_h, d->pad_top, ky, d->stride_h);
       const int32_t x0 = esp_first_inside(d->pad_left, kx, d->stride_w);
       const int32_t x1 = esp_end_inside(d->in_w, d->out_w, d->pad_left, kx, d->stride_w);
+      const int32_t iy = y0 * d->stride_h - d->pad_top + ky;
+      const int32_t ix = x0 * d->stride_w - d->pad_left + kx;
+      esp_correlation all;
+      all.g = g + (y0 * d->out_w + x0) * d->out_c + o;
+      all.x = x + (iy * d->in_w + ix) * stride + first;
+      all.rows = y1 - y0;
+      all.columns = x1 > x0 ? x1 - x0 : 0;
+      all.g_step = d->out_c;
+      all.x_step = d->stride_w * stride;
+      all.g_row = (d->out_w - all.columns) * d->out_c;
+      all.x_row = (d->stride_h * d->in_w - all.columns * d->stride_w) * stride;
+      if (all.rows > 0 && all.g_row == 0 && all.x_row == 0) {
+        all.columns *= all.rows; /* whole rows follow each other */
+        all.rows = 1;
+      }
       for (c = 0; c < width;) {
-        const int32_t inputs = outputs == 4 && width - c >= 4 ? 4 : 1;
-        float s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
-        float s20 = 0, s21 = 0, s22 = 0, s23 = 0, s30 = 0, s31 = 0, s32 = 0, s33 = 0;
-        for (oy = y0; oy < y1; ++oy) {
-          const int32_t iy = oy * d->stride_h - d->pad_top + ky;
-          const int32_t ix = x0 * d->stride_w - d->pad_left + kx;
-          const float* from = g + (oy * d->out_w + x0) * out_c + o;
-          const int8_t* pixel = x + (iy * d->in_w + ix) * stride + first + c;
-          const int32_t step = d->stride_w * stride;
-          if (inputs == 4) {
-            for (ox = x0; ox < x1; ++ox, from += out_c, pixel += step) {
-              const float g0 = from[0], g1 = from[1], g2 = from[2], g3 = from[3];
-              int32_t b0 = pixel[0], b1 = pixel[1], b2 = pixel[2], b3 = pixel[3];
-              ESP_DONE(b0, b1, b2, b3);
-              ESP_INPUT(0);
-              ESP_INPUT(1);
-              ESP_INPUT(2);
-              ESP_INPUT(3);
-            }
+        const int32_t inputs = width - c > 3 ? 4 : 1;
+        if (inputs == 1) {
+          if (outputs == 4) {
+            esp_correlate_one(4, all, zero, sums);
           } else {
-            for (ox = x0; ox < x1; ++ox, from += out_c, pixel += step) {
-              const float v = (float)(pixel[0] - zero);
-              s00 += from[0] * v;
-              if (outputs == 1) continue;
-              s10 += from[1] * v;
-              s20 += from[2] * v;
-              s30 += from[3] * v;
-            }
+            esp_correlate_one(1, all, zero, sums);
           }
+        } else if (outputs == 6) {
+          esp_correlate(6, all, zero, sums);
+        } else if (outputs == 4) {
+          esp_correlate(4, all, zero, sums);
+        } else {
+          esp_correlate(1, all, zero, sums);
         }
+        ESP_ROLLED
         for (k = 0; k < outputs; ++k) {
           const int32_t row = (o + k) * taps + t;
+          ESP_ROLLED
           for (j = 0; j < inputs; ++j) {
-            const float r0 = j == 0 ? s00 : j == 1 ? s01 : j == 2 ? s02 : s03;
-            const float r1 = j == 0 ? s10 : j == 1 ? s11 : j == 2 ? s12 : s13;
-            const float r2 = j == 0 ? s20 : j == 1 ? s21 : j == 2 ? s22 : s23;
-            const float r3 = j == 0 ? s30 : j == 1 ? s31 : j == 2 ? s32 : s33;
             esp_sink_weight(sink, key, row * width + c + j,
                             row * per_group + (channels ? channels[c + j] : c + j), o + k,
-                            k == 0   ? r0
-                            : k == 1 ? r1
-                            : k == 2 ? r2
-                                     : r3);
+                            sums[4 * k + j]);
           }
         }
         c += inputs;
+        all.x += inputs;
       }
     }
-    o += outputs;
+    left -= outputs;
+    if (left == 0) {
+      left = out_per_group;
+      if (!channels) first += per_group;
+    }
   }
 }
-#undef ESP_INPUT
