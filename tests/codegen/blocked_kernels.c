@@ -5,6 +5,7 @@
 #define esp_depthwise_backward ESP_NAME(esp_depthwise_backward)
 #define esp_depthwise_forward ESP_NAME(esp_depthwise_forward)
 #define esp_depthwise_input_gradient ESP_NAME(esp_depthwise_input_gradient)
+#define esp_mask_scale_channels ESP_NAME(esp_mask_scale_channels)
 #define esp_pointwise_forward ESP_NAME(esp_pointwise_forward)
 #define esp_pointwise_input_gradient ESP_NAME(esp_pointwise_input_gradient)
 #define esp_stream_forward ESP_NAME(esp_stream_forward)
@@ -14,6 +15,7 @@
 #include "runtime/blocked/esp_depthwise_backward.c"
 #include "runtime/blocked/esp_depthwise_forward.c"
 #include "runtime/blocked/esp_depthwise_input_gradient.c"
+#include "runtime/blocked/esp_mask_scale_channels.c"
 #include "runtime/blocked/esp_pointwise_forward.c"
 #include "runtime/blocked/esp_pointwise_input_gradient.c"
 #include "runtime/blocked/esp_stream_forward.c"

@@ -23,6 +23,7 @@ namespace {
   X(esp_depthwise_backward)       \
   X(esp_depthwise_forward)        \
   X(esp_depthwise_input_gradient) \
+  X(esp_mask_scale_channels)      \
   X(esp_pointwise_forward)        \
   X(esp_pointwise_input_gradient) \
   X(esp_stream_forward)           \
@@ -475,6 +476,33 @@ TEST(BlockedKernels, DepthwiseInputGradient) {
       dx.fill(old);
       form.esp_depthwise_input_gradient_(&d, g.data(), &w.view, dx.data(), add, plane.data());
       return Output{dx.bits(), {}, dx.guarded() && plane.guarded()};
+    });
+  }
+}
+
+TEST(BlockedKernels, MaskScaleChannels) {
+  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+    Maker make(seed);
+    const int pixels = static_cast<int>(make.between(1, 9));
+    const int channels = make.chance(0.5) ? 8 * static_cast<int>(make.between(1, 4))
+                                          : static_cast<int>(make.between(1, 30));
+    const int bits = make.chance(0.7) ? 1 : 0;
+    const std::int64_t elements = std::int64_t{pixels} * channels;
+    const std::vector<float> dy = make.floats(elements);
+    const std::vector<float> factor = make.floats(channels);
+    std::vector<std::int8_t> mask =
+        make.int8(bits != 0 ? (elements + 7) / 8 : elements, bits != 0 ? -128 : 0);
+    if (bits == 0) {
+      for (std::int8_t& m : mask) m = static_cast<std::int8_t>(m & 1);
+    }
+    const bool in_place = make.chance(0.5);
+    expect_equal(seed, [&](const Form& form) {
+      Buffer<float> g(elements);
+      g.fill(dy);
+      form.esp_mask_scale_channels_(pixels, channels, in_place ? g.data() : dy.data(),
+                                    reinterpret_cast<const std::uint8_t*>(mask.data()), bits,
+                                    factor.data(), g.data());
+      return Output{g.bits(), {}, g.guarded()};
     });
   }
 }
