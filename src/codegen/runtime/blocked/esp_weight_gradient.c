@@ -85,6 +85,45 @@ ESP_INLINE void esp_correlate_one(int32_t outputs, esp_correlation t, int32_t ze
   sums[0] = a0, sums[4] = a1, sums[8] = a2, sums[12] = a3;
 }
 
+/* esp_sink_weight() for four neighbours of one output, places `index` in the whole tensor: steps
+ * with stochastic rounding go side by side, for each operation waits for the one before. */
+ESP_INLINE void esp_sink_four(const esp_weight_sink* sink, uint32_t key, int32_t at,
+                              const int32_t* index, int32_t out, const float* sums) {
+  const float bound = 1073741824.0f, unit = 5.9604644775390625e-8f; /* as esp_round_step() */
+  int32_t j;
+  if (!sink->gradient && sink->sgd->stochastic) {
+    const float scale = sink->scale[out], rate = sink->sgd->rate;
+    float s0 = sums[0] * scale, s1 = sums[1] * scale, s2 = sums[2] * scale, s3 = sums[3] * scale;
+    ESP_TOGETHER(s0, s1, s2, s3);
+    s0 *= rate, s1 *= rate, s2 *= rate, s3 *= rate;
+    ESP_TOGETHER(s0, s1, s2, s3);
+    if ((s0 > -bound) & (s0 < bound) & (s1 > -bound) & (s1 < bound) & (s2 > -bound) & (s2 < bound) &
+        (s3 > -bound) & (s3 < bound)) {
+      int8_t* weights = sink->weights + at;
+      float t0 = (float)(esp_mix(key + (uint32_t)index[0]) >> 8) * unit;
+      float t1 = (float)(esp_mix(key + (uint32_t)index[1]) >> 8) * unit;
+      float t2 = (float)(esp_mix(key + (uint32_t)index[2]) >> 8) * unit;
+      float t3 = (float)(esp_mix(key + (uint32_t)index[3]) >> 8) * unit;
+      int32_t w0 = weights[0], w1 = weights[1], w2 = weights[2], w3 = weights[3];
+      int32_t n0, n1, n2, n3;
+      s0 += t0, s1 += t1, s2 += t2, s3 += t3;
+      ESP_TOGETHER(s0, s1, s2, s3);
+      n0 = (int32_t)s0, n1 = (int32_t)s1, n2 = (int32_t)s2, n3 = (int32_t)s3;
+      w0 -= n0 - ((float)n0 > s0);
+      w1 -= n1 - ((float)n1 > s1);
+      w2 -= n2 - ((float)n2 > s2);
+      w3 -= n3 - ((float)n3 > s3);
+      weights[0] = (int8_t)(w0 > 127 ? 127 : w0 < -127 ? -127 : w0);
+      weights[1] = (int8_t)(w1 > 127 ? 127 : w1 < -127 ? -127 : w1);
+      weights[2] = (int8_t)(w2 > 127 ? 127 : w2 < -127 ? -127 : w2);
+      weights[3] = (int8_t)(w3 > 127 ? 127 : w3 < -127 ? -127 : w3);
+      return;
+    }
+  }
+  ESP_ROLLED
+  for (j = 0; j < 4; ++j) esp_sink_weight(sink, key, at + j, index[j], out, sums[j]);
+}
+
 /* dL/dw of any convolution but a depthwise one: g correlated with x - zero, over the pixels in row
  * order. `x` holds `count` channels, those of `channels`, or when that is null all of them. */
 ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int8_t* x,
@@ -95,6 +134,7 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
   const int32_t taps = d->kernel_h * d->kernel_w, zero = d->in_zero;
   const uint32_t key = sink->sgd ? esp_tensor_key(sink->sgd, sink->tensor) : 0;
   float sums[24];
+  int32_t place[4]; /* of inputs in a row of the whole tensor */
   int32_t o, t, c, k, j, outputs, left = out_per_group, first = 0;
   for (o = 0; o < d->out_c; o += outputs) {
     /* outputs of one group; single inputs are taken with four of them */
@@ -136,13 +176,15 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
           esp_correlate(1, all, zero, sums);
         }
         ESP_ROLLED
+        for (j = 0; j < inputs; ++j) place[j] = channels ? channels[c + j] : c + j;
+        ESP_ROLLED
         for (k = 0; k < outputs; ++k) {
-          const int32_t row = (o + k) * taps + t;
-          ESP_ROLLED
-          for (j = 0; j < inputs; ++j) {
-            esp_sink_weight(sink, key, row * width + c + j,
-                            row * per_group + (channels ? channels[c + j] : c + j), o + k,
-                            sums[4 * k + j]);
+          const int32_t row = (o + k) * taps + t, at = row * width + c;
+          const uint32_t row_key = key + (uint32_t)(row * per_group);
+          if (inputs == 4) {
+            esp_sink_four(sink, row_key, at, place, o + k, sums + 4 * k);
+          } else {
+            esp_sink_weight(sink, row_key, at, place[0], o + k, sums[4 * k]);
           }
         }
         c += inputs;
