@@ -1,5 +1,9 @@
-/* The blocked kernels under names of their own, ESP_NAME(kernel), beside the plain ones. */
+/* The blocked kernels under names that end in ESP_FORM, beside the plain ones. */
 #include "runtime/espalier_runtime.h"
+
+#define ESP_JOIN_NAMES(name, form) name##form
+#define ESP_JOIN(name, form) ESP_JOIN_NAMES(name, form)
+#define ESP_NAME(name) ESP_JOIN(name, ESP_FORM)
 
 #define esp_conv_forward ESP_NAME(esp_conv_forward)
 #define esp_depthwise_backward ESP_NAME(esp_depthwise_backward)

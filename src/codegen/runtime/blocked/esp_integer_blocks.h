@@ -106,17 +106,19 @@ ESP_INLINE void esp_merge(const esp_weights* w, int32_t o, int32_t depth, int8_t
   }
 }
 
-/* Four elements of three pixels with four outputs. */
-#define ESP_DOT_STEP(k)                                                \
-  do {                                                                 \
-    const uint32_t v0 = esp_word(w0 + (k)), v1 = esp_word(w1 + (k));   \
-    const uint32_t v2 = esp_word(w2 + (k)), v3 = esp_word(w3 + (k));   \
-    const uint32_t xav = esp_word(xa + (k)), xbv = esp_word(xb + (k)); \
-    uint32_t xcv;                                                      \
-    ESP_DOT_4(a0, a1, a2, a3, xav, v0, v1, v2, v3);                    \
-    xcv = esp_word(xc + (k)); /* not earlier: registers are few */     \
-    ESP_DOT_4(b0, b1, b2, b3, xbv, v0, v1, v2, v3);                    \
-    ESP_DOT_4(c0, c1, c2, c3, xcv, v0, v1, v2, v3);                    \
+/* Four elements of three pixels with four outputs. The third pixel's are loaded neither so early
+ * that registers become few nor right before they are needed. */
+#define ESP_DOT_STEP(k)                                              \
+  do {                                                               \
+    const uint32_t v0 = esp_word(w0 + (k)), v1 = esp_word(w1 + (k)); \
+    const uint32_t v2 = esp_word(w2 + (k)), v3 = esp_word(w3 + (k)); \
+    const uint32_t xav = esp_word(xa + (k));                         \
+    uint32_t xbv = esp_word(xb + (k)), xcv;                          \
+    ESP_DOT_4(a0, a1, a2, a3, xav, v0, v1, v2, v3);                  \
+    xcv = esp_word(xc + (k));                                        \
+    ESP_DONE(xbv, xcv, b0, b1);                                      \
+    ESP_DOT_4(b0, b1, b2, b3, xbv, v0, v1, v2, v3);                  \
+    ESP_DOT_4(c0, c1, c2, c3, xcv, v0, v1, v2, v3);                  \
   } while (0)
 /* Moves all pointers, so that steps have constant offsets. */
 #define ESP_DOT_ADVANCE(n) \
@@ -150,14 +152,16 @@ ESP_INLINE void esp_dot_pixels(const esp_outputs* q, const esp_target* to, const
     const int8_t* xc = pixels > 2 ? xb + depth : xb;
     int32_t a0 = q->start[0], a1 = q->start[1], a2 = q->start[2], a3 = q->start[3];
     int32_t b0 = a0, b1 = a1, b2 = a2, b3 = a3, c0 = a0, c1 = a1, c2 = a2, c3 = a3;
-    if (depth & 4) {
-      ESP_DOT_STEP(0);
-      ESP_DOT_ADVANCE(4);
-    }
-    if (depth & 8) {
-      ESP_DOT_STEP(0);
-      ESP_DOT_STEP(4);
-      ESP_DOT_ADVANCE(8);
+    if (depth & 12) {
+      if (depth & 4) {
+        ESP_DOT_STEP(0);
+        ESP_DOT_ADVANCE(4);
+      }
+      if (depth & 8) {
+        ESP_DOT_STEP(0);
+        ESP_DOT_STEP(4);
+        ESP_DOT_ADVANCE(8);
+      }
     }
     ESP_ROLLED
     while (xa != end) {
