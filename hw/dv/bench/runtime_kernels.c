@@ -9,6 +9,8 @@
 
 void esp_pointwise_forward(const esp_conv* d, const int8_t* x, const esp_weights* w,
                            const esp_requantization* q, int8_t* y, uint8_t* mask);
+void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_weights* w,
+                      const esp_requantization* q, int8_t* y, uint8_t* mask, int8_t* patches);
 void esp_depthwise_forward(const esp_conv* d, const int8_t* x, const esp_weights* w,
                            const esp_requantization* q, int8_t* y, uint8_t* mask, int8_t* plane);
 void esp_pointwise_input_gradient(const esp_conv* d, const float* g, const esp_weights* w,
@@ -18,7 +20,8 @@ void esp_weight_gradient(const esp_conv* d, const float* g, const int8_t* x,
 
 static int8_t weights[MOST * MOST] __attribute__((aligned(4)));
 static int8_t input[PIXELS * MOST] __attribute__((aligned(4)));
-static int8_t output[PIXELS * MOST], plane[1024];
+static int8_t output[PIXELS * MOST];
+static int8_t plane[1024] __attribute__((aligned(4))); /* as the arena is */
 static float gradient[PIXELS * MOST], input_gradient[PIXELS * MOST];
 static float weight_gradient[MOST * 48];
 static int32_t bias[MOST], multiplier[MOST];
@@ -31,6 +34,14 @@ static esp_conv layer(int in_c, int out_c, int kernel, int groups) {
   d.kernel_h = d.kernel_w = (int16_t)kernel;
   d.pad_top = d.pad_left = (int16_t)(kernel / 2);
   d.groups = (int16_t)groups;
+  return d;
+}
+
+/* The same with stride 2, from twice the map. */
+static esp_conv halving(esp_conv d, int out) {
+  d.in_h = d.in_w = (int16_t)(2 * out);
+  d.out_h = d.out_w = (int16_t)out;
+  d.stride_h = d.stride_w = 2;
   return d;
 }
 
@@ -60,6 +71,7 @@ int main(void) {
   const esp_requantization q = {bias, multiplier, shift};
   const esp_conv deep = layer(192, 48, 1, 1), shallow = layer(48, 192, 1, 1);
   const esp_conv three = layer(48, 48, 3, 48), five = layer(48, 48, 5, 48);
+  const esp_conv seven = halving(layer(48, 48, 7, 48), 8), stem = halving(layer(3, 16, 3, 1), 16);
   const esp_weight_sink sink = {weight_gradient, 0, 0, 0, 0, 0};
   for (int i = 0; i < MOST * MOST; ++i) weights[i] = (int8_t)(i * 37 % 255 - 127);
   for (int i = 0; i < PIXELS * MOST; ++i) {
@@ -79,6 +91,10 @@ int main(void) {
           esp_depthwise_forward(&three, input, &w, &q, output, 0, plane));
   MEASURE("depthwise_forward_5x5", PIXELS * 48 * 25,
           esp_depthwise_forward(&five, input, &w, &q, output, 0, plane));
+  MEASURE("depthwise_forward_7x7_stride_2", PIXELS * 48 * 49,
+          esp_depthwise_forward(&seven, input, &w, &q, output, 0, plane));
+  MEASURE("conv_forward_3x3x3_stride_2", 16 * 16 * 16 * 27,
+          esp_conv_forward(&stem, input, &w, &q, output, 0, plane));
   MEASURE("pointwise_input_gradient_48_outputs", PIXELS * 48 * 192,
           esp_pointwise_input_gradient(&deep, gradient, &w, input_gradient, 0));
   MEASURE("pointwise_input_gradient_192_outputs", PIXELS * 48 * 192,
