@@ -17,11 +17,9 @@
 #ifdef __GNUC__
 #define ESP_INLINE static inline __attribute__((always_inline))
 #define ESP_RARELY(condition) __builtin_expect(condition, 0)
-#define ESP_APART() __asm__("")
 #else
 #define ESP_INLINE static inline
 #define ESP_RARELY(condition) (condition)
-#define ESP_APART() (void)0
 #endif
 
 /* Before a loop that has been unrolled by hand, or that is too rare to be. */
@@ -42,9 +40,10 @@
 /* Stands before a loop that needs most registers: whatever is not of it waits in memory, instead of
  * pushing out what the loop computes with. */
 #if defined(__riscv) && defined(__GNUC__)
-#define ESP_FRESH()                                                                            \
-  __asm__("" ::: "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a0", "a1", "a2", "a3", "a4", "a5", \
-          "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
+#define ESP_FRESH()                                                                           \
+  __asm__("" ::                                                                               \
+              : "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a0", "a1", "a2", "a3", "a4", "a5", \
+                "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11")
 #else
 #define ESP_FRESH() (void)0
 #endif
