@@ -3,9 +3,8 @@
 # the tests of the kernels, and trainings and an analysis whose documents and networks must equal this
 # machine's, all but the time they took.
 #
-#   tools/setup.sh --arm64    cross compiler and emulator
-#   tools/test_arm64.sh       needs build/release/espalier and the Fashion-MNIST dataset; builds the
-#                             former if it is missing
+#   tools/setup.sh --arm64    installs the cross compiler besides everything else
+#   tools/test_arm64.sh
 #
 # The libraries come from Debian's arm64 packages. They are unpacked into build/arm64-sysroot and not
 # installed: installing them would tie this machine's own packages to the same versions.
@@ -42,7 +41,7 @@ if [[ ! -f $build/build.ninja ]]; then
     -DCMAKE_TOOLCHAIN_FILE=cmake/arm64.cmake > "$build.configure.log"
 fi
 cmake --build "$build" --target kernels_test espalier
-[[ -x build/release/espalier ]] || tools/build.sh release
+tools/build.sh release espalier
 
 arm64=(qemu-aarch64 -cpu max -L "$sysroot")
 "${arm64[@]}" "$build/tests/kernels/kernels_test" --gtest_brief=1

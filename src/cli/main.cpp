@@ -8,6 +8,7 @@
 #include <new>
 
 #include "command.hpp"
+#include "espalier/kernels/choice.hpp"
 #include "espalier/support/interrupt.hpp"
 #include "espalier/version.hpp"
 
@@ -75,7 +76,8 @@ int run(int argc, char** argv) {
     spdlog::set_level(command.common->quiet     ? spdlog::level::err
                       : command.common->verbose ? spdlog::level::debug
                                                 : spdlog::level::info);
-    return finish(command.run());
+    const espalier::Status kernels = espalier::kernels::check_chosen_kernels();
+    return finish(kernels.ok() ? command.run() : kernels);
   }
   return static_cast<int>(ErrorKind::kInternal);
 }

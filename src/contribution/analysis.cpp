@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -14,6 +15,7 @@
 #include "espalier/support/interrupt.hpp"
 #include "espalier/train/parallel.hpp"
 #include "espalier/train/session.hpp"
+#include "espalier/train/store_chain.hpp"
 #include "espalier/train/trainer.hpp"
 #include "espalier/version.hpp"
 #include "trial_times.hpp"
@@ -45,35 +47,6 @@ Status check(const ir::Graph& graph, const AnalysisOptions& options) {
   if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
   return train::check(options.recipe);
 }
-
-// Cached prefixes of both sample sets, made on demand for ascending cuts. Only the latest stays
-// here; sessions that still use an earlier one hold it alive.
-class StoreChain {
- public:
-  struct Stores {
-    std::shared_ptr<const train::SampleStore> training;
-    std::shared_ptr<const train::SampleStore> validation;
-  };
-
-  StoreChain(const train::Network& network, Stores first, Bytes limit)
-      : network_(network), latest_(std::move(first)), limit_(limit) {}
-
-  /// Calls must ask for ascending cuts.
-  Stores at(int cut, int jobs) {
-    const std::int64_t samples = latest_.training->size() + latest_.validation->size();
-    const int affordable = train::affordable_cut(network_, cut, samples, limit_.count);
-    if (affordable > latest_.training->cut()) {
-      latest_ = {latest_.training->advance(network_, affordable, jobs),
-                 latest_.validation->advance(network_, affordable, jobs)};
-    }
-    return latest_;
-  }
-
- private:
-  const train::Network& network_;
-  Stores latest_;
-  Bytes limit_;
-};
 
 // Finished trials, one JSON object a line behind a line that says what they belong to.
 class Journal {
@@ -136,6 +109,28 @@ Result<FisherScores> scores_of(const train::Network& network, const train::Sampl
     return Error{ErrorKind::kUsage, "training the head alone diverged; lower --lr"};
   }
   return fisher_scores(network, training, session.head(), options.ratios, options.jobs);
+}
+
+// What the progress line weighs each of the open trials with: seconds where anybody watches.
+std::vector<double> progress_weights(const train::Network& network, const AnalysisOptions& options,
+                                     const std::vector<TrialSpec>& trials,
+                                     std::int64_t training_samples,
+                                     std::int64_t validation_samples) {
+  std::vector<double> weights(trials.size(), 1.0);
+  if (!options.progress.enabled) return weights;
+  const TrialTimes times(network, options);
+  std::transform(trials.begin(), trials.end(), weights.begin(), [&](const TrialSpec& spec) {
+    return times.seconds(spec, training_samples, validation_samples);
+  });
+  return weights;
+}
+
+Error interruption(std::size_t done, std::size_t wanted, const std::filesystem::path& journal) {
+  return Error{ErrorKind::kInterrupted,
+               fmt::format("interrupted after {} of {} trials{}", done, wanted,
+                           journal.empty() ? ""
+                                           : "; run the same command again to continue from " +
+                                                 journal.string())};
 }
 
 std::string journal_header(const Profile& profile) {
@@ -239,29 +234,23 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
   ESPALIER_CHECK_OK(journal.open(kept));
   if (!kept.empty()) spdlog::info("{} of {} trials resumed", kept.size(), wanted.size());
   std::vector<std::size_t> open;
-  const TrialTimes times(network, options);
-  const auto expected_seconds = [&](std::size_t i) {
-    return times.seconds(wanted[i], training.size(), validation.size());
-  };
-  double total_seconds = 0;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (results[i]) continue;
-    open.push_back(i);
-    total_seconds += expected_seconds(i);
+    if (!results[i]) open.push_back(i);
   }
 
-  if (!open.empty() || options.fisher) {
+  if (!open.empty()) {
     ESPALIER_TRY(auto training_store,
                  train::SampleStore::from_samples(network, training, options.jobs));
-    if (options.fisher) {
-      ESPALIER_TRY(profile.fisher,
-                   scores_of(network, *training_store, training.classes(), options));
-    }
     ESPALIER_TRY(auto validation_store,
                  train::SampleStore::from_samples(network, validation, options.jobs));
-    StoreChain chain(network, {std::move(training_store), std::move(validation_store)},
-                     options.cache_limit);
-    Progress progress(options.progress, fmt::format("analyze {}", graph.name), total_seconds);
+    train::StoreChain chain(network, {std::move(training_store), std::move(validation_store)},
+                            options.cache_limit);
+    std::vector<TrialSpec> specs;
+    for (const std::size_t i : open) specs.push_back(wanted[i]);
+    const std::vector<double> weights =
+        progress_weights(network, options, specs, training.size(), validation.size());
+    Progress progress(options.progress, fmt::format("analyze {}", graph.name),
+                      std::accumulate(weights.begin(), weights.end(), 0.0));
     // With fewer trials than threads, the threads share each batch instead.
     const bool over_trials = open.size() >= static_cast<std::size_t>(options.jobs);
     const int jobs_inside = over_trials ? 1 : options.jobs;
@@ -272,7 +261,8 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
     train::parallel_for(workers, static_cast<std::size_t>(workers), [&](std::size_t) {
       while (true) {
         std::size_t index = 0;
-        StoreChain::Stores stores;
+        double weight = 0;
+        train::StoreChain::Stores stores;
         std::optional<train::Session> session;
         {
           const std::lock_guard lock(mutex);
@@ -281,6 +271,7 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
             failure.emplace(ErrorKind::kInterrupted, "interrupted");
             return;
           }
+          weight = weights[next];
           index = open[next++];
           const plan::UpdatePlan plan = trial_plan(graph, wanted[index]);
           const int first = plan::first_trained_conv(plan, graph);
@@ -305,20 +296,16 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
         Trial trial{wanted[index], result->test.accuracy, result->test.loss, result->diverged};
         results[index] = trial;
         journal.append(trial);
-        progress.advance(expected_seconds(index));
+        progress.advance(weight);
       }
     });
     if (failure) {
       if (failure->kind != ErrorKind::kInterrupted) return *failure;
-      const auto done = static_cast<std::int64_t>(std::count_if(
-          results.begin(), results.end(), [](const auto& r) { return r.has_value(); }));
-      return Error{
-          ErrorKind::kInterrupted,
-          fmt::format("interrupted after {} of {} trials{}", done, wanted.size(),
-                      options.journal.empty() ? ""
-                                              : "; run the same command again to continue from " +
-                                                    options.journal.string())};
+      const auto open_still = std::count(results.begin(), results.end(), std::nullopt);
+      return interruption(wanted.size() - static_cast<std::size_t>(open_still), wanted.size(),
+                          options.journal);
     }
+    spdlog::info("cached prefixes took up to {}", format_bytes(chain.most()));
   }
 
   // Canonical order: as listed.
@@ -327,6 +314,17 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
     profile.trials.push_back(*results[static_cast<std::size_t>(at)]);
   }
   summarise(profile, static_cast<int>(network.convs().size()));
+  if (options.fisher) {
+    Result<FisherScores> scores = early_scores(network, training, options);
+    if (!scores.ok() && scores.error().kind == ErrorKind::kInterrupted) {
+      return interruption(wanted.size(), wanted.size(), options.journal);
+    }
+    if (scores.ok()) {
+      profile.fisher = *std::move(scores);
+    } else {
+      spdlog::warn("no Fisher scores: {}", scores.error().message());
+    }
+  }
   return profile;
 }
 

@@ -11,16 +11,17 @@ namespace espalier::contribution {
 namespace {
 
 // The shortest of a few runs, which other work on the machine has slowed least. The first one warms
-// caches and makes buffers, and does not count.
+// caches and makes buffers; it is long enough to count where kernels are slow.
 template <typename Body>
 double seconds_of(const Body& body) {
-  body();
+  constexpr double kLong = 0.05;
   double best = HUGE_VAL;
-  for (int run = 0; run < 3; ++run) {
+  for (int run = 0; run < 4; ++run) {
     const auto start = std::chrono::steady_clock::now();
     body();
     best = std::min(
         best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (best > kLong) break;
   }
   return best;
 }
@@ -78,7 +79,8 @@ void TrialTimes::measure(const TrialSpec& spec) {
   forward_.emplace_back(macs.forward, forward);
 }
 
-// Straight lines between the measurements, and through the origin or on behind the ends.
+// Straight lines between the measurements, in proportion behind the last one. The first is that of
+// the head alone, below which there is no trial.
 double TrialTimes::at(const Curve& curve, double macs) {
   const auto above = std::find_if(curve.begin(), curve.end(),
                                   [&](const auto& point) { return point.first >= macs; });

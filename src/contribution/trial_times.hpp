@@ -21,7 +21,7 @@ TrialMacs trial_macs(const ir::Graph& graph, const TrialSpec& spec);
 
 class TrialTimes {
  public:
-  /// Measures; takes less than a second on a network of 20 million MACs.
+  /// Measures a few chunks of samples forward and backward at each of nine depths.
   TrialTimes(const train::Network& network, const AnalysisOptions& options);
 
   /// Seconds of one thread for a trial.

@@ -25,6 +25,7 @@
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/data/subset.hpp"
 #include "espalier/import/importer.hpp"
+#include "espalier/kernels/choice.hpp"
 #include "espalier/kernels/simd.hpp"
 #include "espalier/plan/published.hpp"
 #include "espalier/support/rng.hpp"
@@ -354,6 +355,7 @@ class Bench {
 };
 
 Status run(const Options& options) {
+  ESPALIER_CHECK_OK(kernels::check_chosen_kernels());
   Json out{{"schema", "espalier.bench/1"}, {"instruction_set", kernels::kernels().name}};
   const auto wants = [&](const char* section) {
     return std::find(options.sections.begin(), options.sections.end(), section) !=

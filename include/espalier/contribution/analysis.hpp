@@ -24,7 +24,7 @@ struct AnalysisOptions {
   std::vector<int> layers;                            ///< conv indices to measure; empty = all
   std::vector<std::uint64_t> seeds{0};                ///< one training of each update per seed
   int jobs = 1;                                       ///< threads
-  Bytes cache_limit{std::int64_t{2} << 30};           ///< for cached prefixes; beyond: recompute
+  Bytes cache_limit{std::int64_t{2} << 30};           ///< of all cached prefixes; beyond: recompute
   bool fisher = false;                                ///< also the Fisher scores, seed seeds[0]
   std::filesystem::path journal;                      ///< of finished trials; empty = none
   ProgressOptions progress;

@@ -4,8 +4,10 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
+#include "espalier/kernels/choice.hpp"
 #include "espalier/kernels/simd.hpp"
 
 namespace espalier::kernels {
@@ -44,13 +46,19 @@ KernelTables all_kernels() {
 
 namespace {
 
-const KernelTable* choose() {
+// The table that the user names, or null.
+const KernelTable* named(const char* wanted) {
   const KernelTables all = all_kernels();
-  const char* wanted = std::getenv("ESPALIER_ISA");
   for (int i = 0; wanted != nullptr && i < all.count; ++i) {
     if (all.tables[i]->name == std::string_view(wanted)) return all.tables[i];
   }
-  return all.tables[all.count - 1];
+  return nullptr;
+}
+
+const KernelTable* choose() {
+  const KernelTable* wanted = named(std::getenv("ESPALIER_ISA"));
+  const KernelTables all = all_kernels();
+  return wanted != nullptr ? wanted : all.tables[all.count - 1];
 }
 
 std::atomic<const KernelTable*>& chosen() {
@@ -59,6 +67,16 @@ std::atomic<const KernelTable*>& chosen() {
 }
 
 }  // namespace
+
+Status check_chosen_kernels() {
+  const char* wanted = std::getenv("ESPALIER_ISA");
+  if (wanted == nullptr || named(wanted) != nullptr) return Ok{};
+  std::string names;
+  const KernelTables all = all_kernels();
+  for (int i = 0; i < all.count; ++i) names += " " + std::string(all.tables[i]->name);
+  return Error{ErrorKind::kUsage, "ESPALIER_ISA: this machine does not run '" +
+                                      std::string(wanted) + "'; unset it or choose of" + names};
+}
 
 const KernelTable& kernels() { return *chosen().load(std::memory_order_relaxed); }
 
