@@ -352,7 +352,14 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
 
   [[nodiscard]] std::string source() {
     std::string text = banner("the training step");
-    text += "#ifndef ESP_KERNEL\n#define ESP_KERNEL static\n#endif\n";
+    text +=
+        "/* Kernels stay functions of their own: the stack that one needs is taken only while it\n"
+        " * runs, and cycles can be told apart. */\n"
+        "#if defined(__GNUC__) && !defined(__clang__)\n"
+        "#define ESP_KERNEL static __attribute__((noinline, noclone))\n"
+        "#elif defined(__clang__)\n"
+        "#define ESP_KERNEL static __attribute__((noinline))\n"
+        "#else\n#define ESP_KERNEL static\n#endif\n";
     text += fmt::format("#include \"{0}.h\"\n\n#include \"{0}_params.h\"\n\n", name_);
     text += fmt::format("#define FLASH {}_params\n\n", name_);
     text +=
@@ -381,7 +388,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     std::string backward = "static void run_backward(int32_t label, const esp_sgd* sgd) {\n";
     for (std::size_t i = 0; i < program_.graph.nodes.size(); ++i) {
       (static_cast<int>(i) < program_.graph.backward_begin ? forward : backward) +=
-          statement(program_.graph.nodes[i]);
+          block(program_.graph.nodes[i]);
     }
     text += forward + "}\n\n";
     if (backward.find("sgd", backward.find('\n')) == std::string::npos)
@@ -389,7 +396,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     text += backward + "}\n\n";
     if (!program_.graph.update.empty()) {
       text += "static void run_update(const esp_sgd* sgd) {\n";
-      for (const Node& node : program_.graph.update) text += statement(node);
+      for (const Node& node : program_.graph.update) text += block(node);
       for (const StateItem& item : program_.state.items) {
         if (item.role == StateRole::kHeadWeightSum || item.role == StateRole::kHeadBiasSum ||
             item.role == StateRole::kBiasSum || item.role == StateRole::kWeightSum) {
@@ -472,7 +479,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     kernels_.insert(kernel);
     kernel_macs_[kernel] += macs_;
     // Arguments are packed into lines of at most 100 columns.
-    std::string text = fmt::format("  {}(", kernel);
+    std::string text = fmt::format("    {}(", kernel);
     const std::string indent(text.size(), ' ');
     std::size_t column = text.size();
     bool first = true;
@@ -511,145 +518,143 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     return fmt::format("  /* {} */\n", what);
   }
 
-  std::string statement(const Node& node) {
+  // The calls of a node behind a comment that names it. In a block of their own, so that the
+  // descriptors among their arguments are gone from the stack before the next node's come.
+  std::string block(const Node& node) { return comment(node) + "  {\n" + calls(node) + "  }\n"; }
+
+  std::string calls(const Node& node) {
     const auto desc = [&](FlashRole role) { return "&" + flash(role, node.op); };
     const std::string head = "&" + flash(FlashRole::kHead, -1);
     const bool has_second = node.inputs[1] >= 0;
     const KernelChoice kernel = choose_kernel(program_, node);
     macs_ = node_macs(program_, node);
     const auto number = [](std::int64_t n) { return fmt::format("{}", n); };
-    std::string text = comment(node);
     switch (node.kind) {
       case NodeKind::kConvForward:
         if (kernel.form == ConvForm::kDepthwise) {
-          return text + call("esp_depthwise_forward",
-                             {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
-                              requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1]),
-                              i8(node.scratch)});
+          return call("esp_depthwise_forward",
+                      {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
+                       requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1]),
+                       i8(node.scratch)});
         }
         if (kernel.form == ConvForm::kPointwise) {
-          return text + call("esp_pointwise_forward",
-                             {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
-                              requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1])});
+          return call("esp_pointwise_forward",
+                      {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
+                       requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1])});
         }
-        return text + call("esp_conv_forward",
-                           {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
-                            requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1]),
-                            i8(node.scratch)});
+        return call(
+            "esp_conv_forward",
+            {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op), requantization(node.op),
+             i8(node.outputs[0]), u8(node.outputs[1]), i8(node.scratch)});
       case NodeKind::kStreamForward:
-        return text + call("esp_stream_forward",
-                           {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
-                            requantization(node.op), u8(node.outputs[2]),
-                            "&" + flash(FlashRole::kConv, node.operand), weights(node.operand),
-                            requantization(node.operand), i8(node.outputs[0]), u8(node.outputs[1]),
-                            i8(node.scratch)});
+        return call(
+            "esp_stream_forward",
+            {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op), requantization(node.op),
+             u8(node.outputs[2]), "&" + flash(FlashRole::kConv, node.operand),
+             weights(node.operand), requantization(node.operand), i8(node.outputs[0]),
+             u8(node.outputs[1]), i8(node.scratch)});
       case NodeKind::kAddForward:
       case NodeKind::kRescaleForward:
-        return text + call("esp_add_forward",
-                           {desc(FlashRole::kAdd), i8(node.inputs[0]), i8(node.inputs[1]),
-                            i8(node.outputs[0]), u8(node.outputs[1])});
+        return call("esp_add_forward",
+                    {desc(FlashRole::kAdd), i8(node.inputs[0]), i8(node.inputs[1]),
+                     i8(node.outputs[0]), u8(node.outputs[1])});
       case NodeKind::kAveragePoolForward:
-        return text + call("esp_average_pool_forward",
-                           {desc(FlashRole::kPool), i8(node.inputs[0]), i8(node.outputs[0])});
+        return call("esp_average_pool_forward",
+                    {desc(FlashRole::kPool), i8(node.inputs[0]), i8(node.outputs[0])});
       case NodeKind::kMaxPoolForward:
-        return text + call("esp_max_pool_forward",
-                           {desc(FlashRole::kPool), i8(node.inputs[0]), i8(node.outputs[0])});
+        return call("esp_max_pool_forward",
+                    {desc(FlashRole::kPool), i8(node.inputs[0]), i8(node.outputs[0])});
       case NodeKind::kSaveChannels:
-        return text + call("esp_save_channels", {i8(node.inputs[0]), number(kernel.pixels_in),
-                                                 number(kernel.channels_in),
-                                                 channel_arguments(node.op), i8(node.outputs[0])});
+        return call("esp_save_channels",
+                    {i8(node.inputs[0]), number(kernel.pixels_in), number(kernel.channels_in),
+                     channel_arguments(node.op), i8(node.outputs[0])});
       case NodeKind::kHeadForward:
-        return text + call("esp_head_forward",
-                           {head, i8(node.inputs[0]), state(StateRole::kHeadWeights, -1),
-                            state(StateRole::kHeadBias, -1), state(StateRole::kLogits, -1)});
+        return call("esp_head_forward",
+                    {head, i8(node.inputs[0]), state(StateRole::kHeadWeights, -1),
+                     state(StateRole::kHeadBias, -1), state(StateRole::kLogits, -1)});
       case NodeKind::kLossGradient:
-        return text + call("esp_loss_gradient", {number(classes()), state(StateRole::kLogits, -1),
-                                                 "label", f32(node.outputs[0]), "&sram.loss"});
+        return call("esp_loss_gradient", {number(classes()), state(StateRole::kLogits, -1), "label",
+                                          f32(node.outputs[0]), "&sram.loss"});
       case NodeKind::kHeadInputGradient:
-        return text + call("esp_head_input_gradient",
-                           {head, f32(node.inputs[0]), state(StateRole::kHeadWeights, -1),
-                            f32(node.outputs[0])});
+        return call(
+            "esp_head_input_gradient",
+            {head, f32(node.inputs[0]), state(StateRole::kHeadWeights, -1), f32(node.outputs[0])});
       case NodeKind::kHeadGradient:
         if (node.sink == Sink::kApply) {
-          return text + call("esp_head_update", {head, f32(node.inputs[0]), i8(node.inputs[1]),
-                                                 state(StateRole::kHeadWeights, -1),
-                                                 state(StateRole::kHeadBias, -1), "sgd"});
+          return call("esp_head_update",
+                      {head, f32(node.inputs[0]), i8(node.inputs[1]),
+                       state(StateRole::kHeadWeights, -1), state(StateRole::kHeadBias, -1), "sgd"});
         }
         if (node.sink == Sink::kAdd) {
-          return text + call("esp_head_gradient", {head, f32(node.inputs[0]), i8(node.inputs[1]),
-                                                   state(StateRole::kHeadWeightSum, -1),
-                                                   state(StateRole::kHeadBiasSum, -1), "1"});
+          return call("esp_head_gradient", {head, f32(node.inputs[0]), i8(node.inputs[1]),
+                                            state(StateRole::kHeadWeightSum, -1),
+                                            state(StateRole::kHeadBiasSum, -1), "1"});
         }
-        return text + call("esp_head_gradient", {head, f32(node.inputs[0]), i8(node.inputs[1]),
-                                                 f32(node.outputs[0]), f32(node.outputs[1]), "0"});
+        return call("esp_head_gradient", {head, f32(node.inputs[0]), i8(node.inputs[1]),
+                                          f32(node.outputs[0]), f32(node.outputs[1]), "0"});
       case NodeKind::kMaskScale:
         if (compiler::conv_of(graph_, node.op) != nullptr) {
-          return text + call("esp_mask_scale_channels",
-                             {number(kernel.pixels_out), number(kernel.channels_out),
-                              f32(node.inputs[0]), u8(node.inputs[1]), number(kernel.mask_bits),
-                              flash(FlashRole::kFactor, node.op), f32(node.outputs[0])});
+          return call("esp_mask_scale_channels",
+                      {number(kernel.pixels_out), number(kernel.channels_out), f32(node.inputs[0]),
+                       u8(node.inputs[1]), number(kernel.mask_bits),
+                       flash(FlashRole::kFactor, node.op), f32(node.outputs[0])});
         }
-        return text +
-               call("esp_mask_scale",
+        return call("esp_mask_scale",
                     {number(kernel.pixels_out * kernel.channels_out), f32(node.inputs[0]),
                      u8(node.inputs[1]), number(kernel.mask_bits), float_literal(kernel.factor),
                      f32(node.outputs[0]), node.inputs[2] >= 0 ? "1" : "0"});
       case NodeKind::kBiasGradient:
-        return text +
-               call("esp_bias_gradient", {number(kernel.pixels_out), number(kernel.channels_out),
+        return call("esp_bias_gradient", {number(kernel.pixels_out), number(kernel.channels_out),
                                           f32(node.inputs[0]), bias_sink(node)});
       case NodeKind::kWeightGradient:
-        return text + call(kernel.form == ConvForm::kDepthwise ? "esp_depthwise_weight_gradient"
-                                                               : "esp_weight_gradient",
-                           {desc(FlashRole::kConv), f32(node.inputs[0]), i8(node.inputs[1]),
-                            channel_arguments(node.op), weight_sink(node, node.outputs[0])});
+        return call(kernel.form == ConvForm::kDepthwise ? "esp_depthwise_weight_gradient"
+                                                        : "esp_weight_gradient",
+                    {desc(FlashRole::kConv), f32(node.inputs[0]), i8(node.inputs[1]),
+                     channel_arguments(node.op), weight_sink(node, node.outputs[0])});
       case NodeKind::kInputGradient: {
         const std::string add = has_second ? "1" : "0";
         if (kernel.form == ConvForm::kDepthwise) {
-          return text + call("esp_depthwise_input_gradient",
-                             {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
-                              f32(node.outputs[0]), add, f32(node.scratch)});
+          return call("esp_depthwise_input_gradient",
+                      {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
+                       f32(node.outputs[0]), add, f32(node.scratch)});
         }
-        return text + call(kernel.form == ConvForm::kPointwise ? "esp_pointwise_input_gradient"
-                                                               : "esp_input_gradient",
-                           {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
-                            f32(node.outputs[0]), add});
+        return call(kernel.form == ConvForm::kPointwise ? "esp_pointwise_input_gradient"
+                                                        : "esp_input_gradient",
+                    {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
+                     f32(node.outputs[0]), add});
       }
       case NodeKind::kDepthwiseBackward:
-        return text + call("esp_depthwise_backward",
-                           {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
-                            i8(node.inputs[1]), has_second ? channel_arguments(node.op) : "0, 0",
-                            has_second ? weight_sink(node, -1) : "0", f32(node.scratch)});
+        return call("esp_depthwise_backward",
+                    {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
+                     i8(node.inputs[1]), has_second ? channel_arguments(node.op) : "0, 0",
+                     has_second ? weight_sink(node, -1) : "0", f32(node.scratch)});
       case NodeKind::kPoolGradient:
-        return text + call("esp_pool_gradient",
-                           {desc(FlashRole::kPool), f32(node.inputs[0]), f32(node.outputs[0])});
+        return call("esp_pool_gradient",
+                    {desc(FlashRole::kPool), f32(node.inputs[0]), f32(node.outputs[0])});
       case NodeKind::kGradientSum:
-        return text + call("esp_gradient_sum",
-                           {number(program_.graph.value(node.outputs[0]).elements),
-                            f32(node.inputs[0]), f32(node.inputs[1]), f32(node.outputs[0])});
+        return call("esp_gradient_sum",
+                    {number(program_.graph.value(node.outputs[0]).elements), f32(node.inputs[0]),
+                     f32(node.inputs[1]), f32(node.outputs[0])});
       case NodeKind::kApplyWeights: {
         const compiler::TrainedConv& trained = *program_.graph.trained_conv(node.op);
-        return text +
-               call("esp_apply_weights",
-                    {desc(FlashRole::kConv), flash_if(FlashRole::kChannels, node.op),
-                     number(static_cast<std::int64_t>(trained.channels.size())),
-                     trained.sliced ? "1" : "0",
-                     node.inputs[0] >= 0 ? f32(node.inputs[0])
-                                         : state(StateRole::kWeightSum, node.op),
-                     state(StateRole::kWeights, node.op), flash(FlashRole::kWeightScale, node.op),
-                     "sgd", number(weight_key(node.op))});
+        return call(
+            "esp_apply_weights",
+            {desc(FlashRole::kConv), flash_if(FlashRole::kChannels, node.op),
+             number(static_cast<std::int64_t>(trained.channels.size())), trained.sliced ? "1" : "0",
+             node.inputs[0] >= 0 ? f32(node.inputs[0]) : state(StateRole::kWeightSum, node.op),
+             state(StateRole::kWeights, node.op), flash(FlashRole::kWeightScale, node.op), "sgd",
+             number(weight_key(node.op))});
       }
       case NodeKind::kApplyBias:
-        return text + call("esp_apply_bias",
-                           {number(kernel.channels_out),
-                            node.inputs[0] >= 0 ? f32(node.inputs[0])
-                                                : state(StateRole::kBiasSum, node.op),
-                            state(StateRole::kBias, node.op), flash(FlashRole::kBiasScale, node.op),
-                            "sgd", number(bias_key(node.op))});
+        return call(
+            "esp_apply_bias",
+            {number(kernel.channels_out),
+             node.inputs[0] >= 0 ? f32(node.inputs[0]) : state(StateRole::kBiasSum, node.op),
+             state(StateRole::kBias, node.op), flash(FlashRole::kBiasScale, node.op), "sgd",
+             number(bias_key(node.op))});
       case NodeKind::kApplyHead: {
         const std::int64_t count = std::int64_t{graph_.head.features} * classes();
-        return text +
-               call("esp_apply_floats", {number(count),
+        return call("esp_apply_floats", {number(count),
                                          node.inputs[0] >= 0 ? f32(node.inputs[0])
                                                              : state(StateRole::kHeadWeightSum, -1),
                                          state(StateRole::kHeadWeights, -1), "sgd"}) +
@@ -659,7 +664,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
                      state(StateRole::kHeadBias, -1), "sgd"});
       }
     }
-    return text;
+    return {};
   }
 
   [[nodiscard]] std::string api() const {
@@ -795,7 +800,7 @@ Inference and on-device training of `{1}` in plain C99, made by Espalier {2} fro
 
 | | bytes |
 |---|---|
-| SRAM, all but the stack | {3} |
+| SRAM, all but the stack (which `espalier check` measures) | {3} |
 | - arena: values of one step | {4} |
 | - state: trained parameters, classifier, logits | {5} |
 | Flash, constants; code comes on top | {6} |

@@ -114,14 +114,10 @@ Result<std::string> samples_header(const Folder& folder, const CheckOptions& opt
   return text + "};\n";
 }
 
-// Kernels stay functions of their own, so that cycles can be told apart.
-constexpr const char* kKernelLinkage = "-DESP_KERNEL=static __attribute__((noinline, noclone))";
-
 std::vector<std::string> common_flags(const Folder& folder) {
   return {"-std=c99",
           "-O2",
           "-ffp-contract=off",
-          kKernelLinkage,
           fmt::format("-DPROGRAM={}", folder.name),
           fmt::format("-DHEADER=\"{}.h\"", folder.name),
           "-I",

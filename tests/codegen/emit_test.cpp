@@ -243,6 +243,39 @@ void expect_promised_sizes(const ir::Graph& graph, const plan::UpdatePlan& plan,
                           fmt::format("_PARAMETER_BYTES +{} ", flash_layout(program).bytes)));
 }
 
+// Frames of the functions that call the kernels, from the Makefile's own build for RISC-V.
+std::map<std::string, int> caller_frames(const ir::Graph& graph) {
+  const plan::UpdatePlan plan = plan::full(graph);
+  const compiler::Program program = compiled(graph, plan, {});
+  EmitOptions options;
+  options.target = Target::kRv32imf;
+  options.blocked = true;
+  const TemporaryFolder folder;
+  const std::filesystem::path sources = folder.path() / "c";
+  EXPECT_TRUE(write_folder(sources, emit(program, plan, options), false).ok());
+  std::string output;
+  const std::string make = "make CFLAGS='-O2 -fstack-usage' -C " + sources.string();
+  EXPECT_EQ(run_command(make, output), 0) << output;
+  std::map<std::string, int> frames;
+  std::istringstream lines(*read_file(sources / (identifier(graph.name) + ".su")));
+  for (std::string where; lines >> where;) {
+    int bytes = 0;
+    std::string kind;
+    lines >> bytes >> kind;
+    const std::string function = where.substr(where.rfind(':') + 1);
+    if (function.rfind("run_", 0) == 0) frames[function] = bytes;
+  }
+  return frames;
+}
+
+// Descriptors of one node are gone before those of the next, and no kernel is inlined: the stack
+// does not grow with the network.
+TEST(Emit, CallersOfKernelsNeedLittleStack) {
+  const std::map<std::string, int> frames = caller_frames(embedded());
+  ASSERT_EQ(frames.size(), 2U);
+  for (const auto& [function, bytes] : frames) EXPECT_LE(bytes, 128) << function;
+}
+
 TEST(Emit, SectionsHaveThePromisedSizes) {
   const ir::Graph graph = embedded();
   expect_promised_sizes(graph, plan::full(graph), {});
