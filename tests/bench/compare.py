@@ -10,6 +10,51 @@ def rate(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
+def kind(entry):
+    """Name of a kernel for the summary: its direction and the sort of convolution."""
+    shape = entry["shape"]
+    if "depthwise" in shape:
+        sort = "depthwise"
+    elif "1x1" in shape:
+        sort = "1x1"
+    else:
+        sort = "stem"
+    return f"{sort} {entry['kernel'].replace('_', ' ')}"
+
+
+def print_kernels(ours, models):
+    """Rates over the shapes of each network, and how far they are from what registers alone do."""
+    peak = ours["peak"]["1"]
+    integer = ours["instruction_set"] in ("avxvnni", "avx512vnni", "neondot")
+    print("\n| kernel, 1 thread | " + " | ".join(f"{m}: mean, best GMAC/s" for m in models) +
+          " | of the peak |")
+    print("|---|" + "---|" * (len(models) + 1))
+    kinds = {}
+    for model in models:
+        for entry in ours["kernels"][model]:
+            if entry["threads"] == 1 and entry.get("gmacs_per_second"):
+                kinds.setdefault(kind(entry), {}).setdefault(model, []).append(entry)
+    for name, by_model in sorted(kinds.items()):
+        cells, mean, best = [], [], []
+        for model in models:
+            entries = by_model.get(model, [])
+            # Seconds and MACs of one image through every shape once.
+            seconds = sum(1 / e["images_per_second"] for e in entries)
+            macs = sum(e["gmacs_per_second"] / e["images_per_second"] for e in entries)
+            if not entries:
+                cells.append("-")
+                continue
+            mean.append(macs / seconds)
+            best.append(max(e["gmacs_per_second"] for e in entries))
+            cells.append(f"{mean[-1]:.0f}, {best[-1]:.0f}")
+        int8 = name.endswith("forward") and integer
+        top = peak["int8_gmacs_per_second" if int8 else "float_gmacs_per_second"]
+        share = f"{100 * min(mean) / top:.0f}-{100 * max(best) / top:.0f} %"
+        print(f"| {name} | " + " | ".join(cells) + f" | {share} ({'int8' if int8 else 'float'}) |")
+    print(f"\npeak of one core, GMAC/s: {peak['float_gmacs_per_second']:.0f} float, "
+          f"{peak['int8_gmacs_per_second']:.0f} int8; reads {peak['read_gb_per_second']:.0f} GB/s")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("espalier", type=pathlib.Path)
@@ -58,6 +103,12 @@ def main():
         scaling["analysis"] = ours["analysis"]["1"]["seconds"] / ours["analysis"][threads]["seconds"]
         print(f"\n{threads} threads against one: " +
               ", ".join(f"{key} {value:.2f}x" for key, value in scaling.items()))
+    if "search" in ours:
+        search = ours["search"]
+        print(f"\nmemory of a plan: {search['analytic_evaluations_per_second']:,.0f} analytic, "
+              f"{search['planned_evaluations_per_second']:,.0f} planned evaluations/s")
+    if "kernels" in ours and "peak" in ours:
+        print_kernels(ours, list(ours["kernels"]))
     for name, check in theirs.get("check", {}).items():
         print(f"\nsame arithmetic, one step of '{name}': loss "
               f"{check['espalier_loss_before']:.4f} -> {check['espalier_loss_after']:.4f} here, "
