@@ -14,8 +14,8 @@
 namespace espalier::hw {
 namespace {
 
-constexpr std::uint32_t kRegisters = 0x1000'0000;  // of the test bench; see esp_pkg.sv
-constexpr std::uint32_t kRegisterBytes = 32;
+constexpr std::uint32_t kRegisters = 0x1000'0000;  // of the test bench: MmioBase of esp_pkg.sv
+constexpr std::uint32_t kRegisterBytes = 24;       // up to MmioTrapStop; esp_mmio.sv takes no more
 constexpr std::uint32_t kLargestMemory = 256u << 20;
 constexpr std::uint32_t kMret = 0x3020'0073;
 constexpr std::uint8_t kStackPointer = 2;

@@ -89,7 +89,7 @@ Status run(const Options& options) {
     return !interrupted();
   };
   ESPALIER_TRY(const device::CheckReport report, device::check(options.folder, check));
-  print(options.common, device::to_table(report));
+  if (report.failure.empty()) print(options.common, device::to_table(report));
   Json json = device::to_json(report);
   json["tool_version"] = kVersion;
   ESPALIER_CHECK_OK(write_report(options.common, json));

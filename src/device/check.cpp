@@ -64,7 +64,9 @@ class WorkFolder {
   bool keep_ = false;
 };
 
-Result<std::string> samples_header(const Folder& folder, const CheckOptions& options) {
+// Writes what the driver trains on: samples.bin, and samples.h, which takes it in as it is. As an
+// array in C it would cost compilers many times its size.
+Status write_samples(const Folder& folder, const CheckOptions& options, const fs::path& work) {
   std::string inputs;
   std::vector<int> labels = options.labels;
   const auto bytes = static_cast<std::size_t>(folder.input_bytes);
@@ -82,6 +84,7 @@ Result<std::string> samples_header(const Folder& folder, const CheckOptions& opt
                                "and {} labels; lower --steps",
                                options.inputs, steps, inputs.size() / bytes, labels.size())};
     }
+    inputs.resize(bytes * steps);
   } else {
     Rng rng{options.seed, 0x434845434B};  // "CHECK"
     inputs.resize(bytes * steps);
@@ -102,16 +105,18 @@ Result<std::string> samples_header(const Folder& folder, const CheckOptions& opt
                   steps, folder.classes, folder.features, folder.convs);
   text += "static const int32_t labels[] = {";
   for (std::size_t i = 0; i < steps; ++i) text += fmt::format("{},", labels[i]);
-  text += fmt::format("}};\nstatic const int8_t samples[][{}] = {{\n", bytes);
-  for (std::size_t i = 0; i < steps; ++i) {
-    text += '{';
-    for (std::size_t k = 0; k < bytes; ++k) {
-      text += fmt::format("{},", static_cast<int>(static_cast<signed char>(inputs[i * bytes + k])));
-      if (k % 32 == 31) text += '\n';
-    }
-    text += "},\n";
-  }
-  return text + "};\n";
+  text += fmt::format(
+      "}};\nextern const int8_t check_samples[][{}];\n"
+      "__asm__(\n"
+      "    \".pushsection .rodata.check_samples, \\\"a\\\"\\n\"\n"
+      "    \".balign 16\\n\"\n"
+      "    \".globl check_samples\\n\"\n"
+      "    \"check_samples:\\n\"\n"
+      "    \".incbin \\\"samples.bin\\\"\\n\"\n"
+      "    \".popsection\\n\");\n",
+      bytes);
+  ESPALIER_CHECK_OK(write_file_atomic(work / "samples.bin", inputs));
+  return write_file_atomic(work / "samples.h", text);
 }
 
 std::vector<std::string> common_flags(const Folder& folder) {
@@ -129,10 +134,24 @@ std::function<bool()> keep_going(const CheckOptions& options) {
   return [&options] { return !options.progress || options.progress(0); };
 }
 
+// A compiler, or what belongs to it. No fault of it is one of the program.
+Result<ProcessResult> run_tool(const std::vector<std::string>& arguments, const fs::path& folder,
+                               const CheckOptions& options, std::string advice) {
+  Result<ProcessResult> result =
+      run_process(arguments, folder,
+                  {.merge = true, .keep_going = keep_going(options), .advice = std::move(advice)});
+  if (!result.ok() && result.error().kind == ErrorKind::kMismatch) {
+    return Error{ErrorKind::kBadInput, result.error().message()};
+  }
+  return result;
+}
+
 Status compile(const std::vector<std::string>& arguments, const fs::path& folder,
                const CheckOptions& options, std::string_view what) {
+  const std::string_view option = what == "the host" ? "--host-cc" : "--riscv-cc";
   ESPALIER_TRY(const ProcessResult result,
-               run_process(arguments, folder, {.merge = true, .keep_going = keep_going(options)}));
+               run_tool(arguments, folder, options,
+                        fmt::format("install it, or name another one with {}", option)));
   if (result.exit_code == 0) return Ok{};
   const bool too_large = result.output.find("do not fit") != std::string::npos ||
                          result.output.find("will not fit") != std::string::npos;
@@ -215,9 +234,16 @@ Result<Run> run_host(const Folder& folder, const CheckOptions& options, const fs
   }
   build.insert(build.end(), {"-o", (work / "host").string()});
   ESPALIER_CHECK_OK(compile(build, work, options, "the host"));
+  // Lines of steps, bytes of arrays in hexadecimal, and much to spare.
+  const std::int64_t output = options.steps * (9 * folder.classes + 64) +
+                              2 * (folder.sram + folder.parameters) + (std::int64_t{1} << 20);
   Result<ProcessResult> result =
       run_process({(work / "host").string()}, work,
-                  {.limit = options.host_limit * options.steps, .keep_going = keep_going(options)});
+                  {.limit = options.host_limit * options.steps,
+                   .largest_output = static_cast<std::size_t>(output),
+                   .keep_going = keep_going(options),
+                   .advice = fmt::format("set {} to a folder that may execute",
+                                         options.keep.empty() ? "TMPDIR" : "--keep")});
   if (!result.ok()) {
     if (result.error().kind != ErrorKind::kMismatch) return result.error();
     return Error{ErrorKind::kMismatch, "on the host: " + result.error().message()};
@@ -243,41 +269,48 @@ Result<Run> run_host(const Folder& folder, const CheckOptions& options, const fs
                });
 }
 
-struct FlashUse {
-  std::int64_t total = 0;
-  std::int64_t constants = 0;  // the parameters alone
-};
-
-// Section sizes of the program's objects alone, from the size table of the compiler's binutils.
-Result<FlashUse> flash_of(const Folder& folder, const CheckOptions& options, const fs::path& work) {
-  // The tool lies beside the compiler: riscv64-unknown-elf-gcc-12 has riscv64-unknown-elf-size.
+// The size tool of the compiler's binutils, beside it: riscv64-unknown-elf-gcc-12 has
+// riscv64-unknown-elf-size.
+Result<std::string> size_tool(const CheckOptions& options) {
   const fs::path compiler = options.riscv_compiler;
-  std::string tool = compiler.filename().string();
-  tool = (compiler.parent_path() / (tool.substr(0, tool.rfind("gcc")) + "size")).string();
-  ESPALIER_TRY(const ProcessResult sizes,
-               run_process({tool, "-A", (work / (folder.name + ".o")).string(),
-                            (work / (folder.name + "_params.o")).string()},
-                           work, {.merge = true, .keep_going = keep_going(options)}));
-  FlashUse use;
+  const std::string name = compiler.filename().string();
+  const std::size_t at = name.rfind("gcc");
+  if (at == std::string::npos) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--riscv-cc {}: its size tool cannot be told from a name without "
+                             "'gcc'; name it as in riscv64-unknown-elf-gcc, beside which lies "
+                             "riscv64-unknown-elf-size",
+                             options.riscv_compiler)};
+  }
+  return (compiler.parent_path() / (name.substr(0, at) + "size")).string();
+}
+
+// Bytes of the sections of an object or a program for which `counts` holds.
+template <typename Counts>
+Result<std::int64_t> bytes_of(const std::string& tool, const fs::path& file,
+                              const CheckOptions& options, Counts counts) {
+  ESPALIER_TRY(
+      const ProcessResult sizes,
+      run_tool({tool, "-A", file.string()}, file.parent_path(), options,
+               fmt::format("it belongs to {}; install both, or name another one with --riscv-cc",
+                           options.riscv_compiler)));
+  std::int64_t total = 0;
   std::istringstream lines(sizes.output);
   for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
     std::string section;
     std::int64_t bytes = 0;
-    if (!(fields >> section >> bytes)) continue;
-    for (const char* kind : {".text", ".rodata", ".srodata", ".data", ".sdata"}) {
-      if (section == kind || section.rfind(std::string(kind) + ".", 0) == 0) {
-        use.total += bytes;
-        break;
-      }
-    }
-    if (section.ends_with("rodata." + folder.name + "_params")) use.constants += bytes;
+    if (fields >> section >> bytes && counts(section)) total += bytes;
   }
-  if (sizes.exit_code != 0 || use.total == 0) {
+  if (sizes.exit_code != 0 || total == 0) {
     return Error{ErrorKind::kBadInput,
                  fmt::format("{}: cannot tell sizes:\n{}", tool, sizes.output)};
   }
-  return use;
+  return total;
+}
+
+bool lies_in_flash(const std::string& section) {
+  return section == ".text" || section == ".rodata" || section == ".data";
 }
 
 // The linker script of the device: its memories, and where they hold what.
@@ -291,24 +324,46 @@ std::string linker_script(const CheckOptions& options, std::int64_t flash_bytes)
       options.system.sram.count, options.stack.count);
 }
 
-// The simulated system, with flash for samples; kInfeasible when no such system can be.
-Result<hw::SimulatorConfig> simulated_system(const System& system, std::int64_t flash_bytes) {
-  hw::SimulatorConfig config;
+// Bytes of flash for the run: the device's, samples and labels, and room for the driver. What the
+// program takes of it is checked apart.
+std::int64_t flash_for_run(const Folder& folder, const CheckOptions& options, std::int64_t steps) {
+  const std::int64_t samples = (folder.input_bytes + std::int64_t{sizeof(std::int32_t)}) * steps;
+  return (options.system.flash.count + samples + (std::int64_t{1} << 20)) / 16 * 16;
+}
+
+// The simulated system with so much flash, or what is wrong with it.
+std::optional<std::string> configure(const System& system, std::int64_t flash_bytes,
+                                     hw::SimulatorConfig& config) {
+  if (flash_bytes > kLargestSize || system.sram.count > kLargestSize) {
+    return fmt::format("{} bytes of flash and {} of SRAM are more than {}", flash_bytes,
+                       system.sram.count, kLargestSize);
+  }
   config.flash_base = system.flash_base;
   config.sram_base = system.sram_base;
+  config.flash_size = static_cast<std::uint32_t>(flash_bytes);
+  config.sram_size = static_cast<std::uint32_t>(system.sram.count);
   config.profile = true;
-  std::optional<std::string> wrong;
-  if (flash_bytes > kLargestSize || system.sram.count > kLargestSize) {
-    wrong = fmt::format("{} bytes of flash and {} of SRAM are more than {}", flash_bytes,
-                        system.sram.count, kLargestSize);
-  } else {
-    config.flash_size = static_cast<std::uint32_t>(flash_bytes);
-    config.sram_size = static_cast<std::uint32_t>(system.sram.count);
-    wrong = hw::check(config);
-  }
+  return hw::check(config);
+}
+
+// The simulated system, with flash for samples; kInfeasible when no such system can be.
+Result<hw::SimulatorConfig> simulated_system(const Folder& folder, const CheckOptions& options) {
+  hw::SimulatorConfig config;
+  const auto wrong_with = [&](std::int64_t steps) {
+    return configure(options.system, flash_for_run(folder, options, steps), config);
+  };
+  const std::optional<std::string> wrong = wrong_with(options.steps);
   if (!wrong) return config;
+  std::int64_t fit = 0;  // and `too_many` do not
+  for (std::int64_t too_many = options.steps; too_many - fit > 1;) {
+    const std::int64_t middle = fit + (too_many - fit) / 2;
+    (wrong_with(middle) ? too_many : fit) = middle;
+  }
   return Error{ErrorKind::kInfeasible,
-               fmt::format("{}: cannot be simulated with these samples: {}", system.name, *wrong)};
+               fmt::format("{}: cannot be simulated with the samples of {} steps: {}; {}",
+                           options.system.name, options.steps, *wrong,
+                           fit > 0 ? fmt::format("{} steps fit, lower --steps", fit)
+                                   : "not even one step fits, the device needs other memories")};
 }
 
 std::uint64_t cycle_limit(const Folder& folder, const CheckOptions& options) {
@@ -320,16 +375,13 @@ std::uint64_t cycle_limit(const Folder& folder, const CheckOptions& options) {
 }
 
 Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs::path& work,
+                     const hw::SimulatorConfig& config, const std::string& tool,
                      CheckReport& report) {
   for (const auto& [name, text] : device_sources()) {
     ESPALIER_CHECK_OK(write_file_atomic(work / std::string(name), text));
   }
-  // Room for the samples; what the program takes of the flash is checked apart.
-  const std::int64_t flash_for_run =
-      (options.system.flash.count + folder.input_bytes * options.steps + (std::int64_t{1} << 20)) /
-      16 * 16;
-  ESPALIER_TRY(const hw::SimulatorConfig config, simulated_system(options.system, flash_for_run));
-  ESPALIER_CHECK_OK(write_file_atomic(work / "device.ld", linker_script(options, flash_for_run)));
+  ESPALIER_CHECK_OK(
+      write_file_atomic(work / "device.ld", linker_script(options, config.flash_size)));
   std::vector<std::string> target{options.riscv_compiler, "--specs=picolibc.specs"};
   const std::vector<std::string> isa =
       options.system.float_unit
@@ -352,10 +404,20 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
   link.insert(link.end(), {"-nostartfiles", "-Wl,--gc-sections", "-Tdevice.ld", "crt0.S",
                            "driver.o", folder.name + ".o", folder.name + "_params.o", "-o", elf});
   ESPALIER_CHECK_OK(compile(link, work, options, "RISC-V"));
-  ESPALIER_TRY(const FlashUse use, flash_of(folder, options, work));
-  const std::int64_t flash = use.total;
+  // The program alone, whole, with what it needs of the libraries.
+  const fs::path alone = work / "program.elf";
+  link = target;
+  link.insert(link.end(), {"-nostartfiles", "-Tdevice.ld", "-Wl,-e," + folder.name + "_train_step",
+                           folder.name + ".o", folder.name + "_params.o", "-o", alone.string()});
+  ESPALIER_CHECK_OK(compile(link, work, options, "RISC-V"));
+  ESPALIER_TRY(const std::int64_t flash, bytes_of(tool, alone, options, lies_in_flash));
+  ESPALIER_TRY(
+      const std::int64_t constants,
+      bytes_of(tool, work / (folder.name + "_params.o"), options, [&](const std::string& name) {
+        return name.ends_with("rodata." + folder.name + "_params");
+      }));
   report.used_flash = Bytes{flash};
-  report.used_parameters = Bytes{use.constants};
+  report.used_parameters = Bytes{constants};
   if (flash > options.system.flash.count) {
     return Error{ErrorKind::kInfeasible,
                  fmt::format("{} bytes of code and constants exceed {} bytes of flash by {}", flash,
@@ -385,6 +447,8 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
   }
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   report.simulated_cycles_per_second = static_cast<double>(result.cycles) / spent.count();
+  report.used_sram = Bytes{result.sram.bytes_written_outside_stack};
+  report.stack_used = Bytes{result.sram.stack_bytes};
   if (result.outcome != hw::Outcome::kExited || result.exit_code != 0) {
     std::string_view next;
     if (result.outcome == hw::Outcome::kCycleLimit)
@@ -392,8 +456,6 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
     if (result.outcome == hw::Outcome::kStackOverflow) next = "; raise --stack if it needs more";
     return Error{ErrorKind::kMismatch, fmt::format("on the core: {}{}", result.describe(), next)};
   }
-  report.used_sram = Bytes{result.sram.bytes_written_outside_stack};
-  report.stack_used = Bytes{result.sram.stack_bytes};
   // Compilers append what they like to the name of a clone.
   std::map<std::string, KernelCycles> kernels;
   for (const hw::FunctionProfile& function : simulator.profile()) {
@@ -420,6 +482,14 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
                  if (!simulator.read_memory(at, values)) values.clear();
                  return values;
                });
+}
+
+// What is known when the program fails; other errors stay errors.
+Result<CheckReport> failed(CheckReport report, const Error& error) {
+  if (error.kind != ErrorKind::kMismatch) return error;
+  report.failure = error.message();
+  report.kernels.clear();
+  return report;
 }
 
 // Names the first difference between two runs; empty when there is none.
@@ -484,21 +554,27 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
                              options.stack.count, options.system.sram.count,
                              needed - options.system.sram.count)};
   }
+  // Before samples are made: they could be many.
+  ESPALIER_TRY(const hw::SimulatorConfig config, simulated_system(folder, options));
+  ESPALIER_TRY(const std::string tool, size_tool(options));
   ESPALIER_TRY(const WorkFolder work, WorkFolder::make(options.keep));
-  ESPALIER_TRY(const std::string samples, samples_header(folder, options));
-  ESPALIER_CHECK_OK(write_file_atomic(work.path() / "samples.h", samples));
+  ESPALIER_CHECK_OK(write_samples(folder, options, work.path()));
   ESPALIER_CHECK_OK(write_file_atomic(work.path() / "driver.c", device_sources().at("driver.c")));
-  ESPALIER_TRY(const Run host, run_host(folder, options, work.path()));
-  ESPALIER_TRY(const Run core, run_core(folder, options, work.path(), report));
-  report.mismatch = first_difference(host, core);
-  for (const auto& [name, values] : host.arrays) {
-    ++report.compared_arrays;
-    report.compared.count += static_cast<std::int64_t>(values.size());
-  }
+  const Result<Run> on_host = run_host(folder, options, work.path());
+  if (!on_host.ok()) return failed(report, on_host.error());
+  const Run& host = *on_host;
   for (const auto& step : host.steps) {
     float loss = 0;
     std::memcpy(&loss, step.data(), sizeof loss);
     report.losses.push_back(loss);
+  }
+  const Result<Run> on_core = run_core(folder, options, work.path(), config, tool, report);
+  if (!on_core.ok()) return failed(report, on_core.error());
+  const Run& core = *on_core;
+  report.mismatch = first_difference(host, core);
+  for (const auto& [name, values] : host.arrays) {
+    ++report.compared_arrays;
+    report.compared.count += static_cast<std::int64_t>(values.size());
   }
   for (std::size_t i = 0; i < core.cycles.size(); ++i) {
     report.cycles_per_step += static_cast<double>(core.cycles[i]) / options.steps;
@@ -508,6 +584,7 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
 }
 
 Status verdict(const CheckReport& report) {
+  if (!report.failure.empty()) return Error{ErrorKind::kMismatch, report.failure};
   std::vector<std::string> problems;
   if (!report.mismatch.empty()) problems.push_back(report.name + ": " + report.mismatch);
   // Start-up code clears all that the program may use, so that a promise is met to the byte.
@@ -542,7 +619,8 @@ Json to_json(const CheckReport& r) {
           {"name", r.name},
           {"target", r.target},
           {"steps", r.steps},
-          {"equal", r.mismatch.empty()},
+          {"failure", r.failure.empty() ? Json(nullptr) : Json(r.failure)},
+          {"equal", r.failure.empty() && r.mismatch.empty()},
           {"mismatch", r.mismatch.empty() ? Json(nullptr) : Json(r.mismatch)},
           {"compared", {{"arrays", r.compared_arrays}, {"bytes", r.compared.count}}},
           {"losses", r.losses},

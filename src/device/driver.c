@@ -76,7 +76,7 @@ int main(void) {
   F(_reset)();
   for (step = 0; step < SAMPLES; ++step) {
     const uint64_t cycles = count_cycles(), instructions = count_instructions();
-    const float loss = F(_train_step)(samples[step], labels[step]);
+    const float loss = F(_train_step)(check_samples[step], labels[step]);
     const uint64_t spent = count_cycles() - cycles, done = count_instructions() - instructions;
     put_text("step");
     put_float(loss);

@@ -36,6 +36,7 @@ TEST_F(CheckTest, ReportsAsTableAndJson) {
   const Json report = this->report({"check", "a folder", "--steps", "2"});
   EXPECT_EQ(report["schema"], "espalier.check/1");
   EXPECT_EQ(report["equal"], true);
+  EXPECT_EQ(report["failure"], nullptr);
   EXPECT_EQ(report["steps"], 2);
   EXPECT_EQ(report["sram"]["written"], report["sram"]["promised"]);
   EXPECT_EQ(report["sram"]["promised"], read_json("a folder/program.json")["sram_bytes"]);
@@ -87,7 +88,20 @@ TEST_F(CheckTest, ReportsProgramsThatGoWrong) {
     write("a folder/model.c", good);
     tamper("model.c", "  return sram.loss;",
            "#ifdef __riscv\n  " + std::string(code) + "\n#endif\n  return sram.loss;");
-    fail(4, {"check", "a folder", "--steps", "1", "--max-cycles", "20000000"}, {says});
+    const Arguments check{"check", "a folder", "--steps", "1", "--max-cycles", "20000000"};
+    const Finished finished = run(check + Arguments{"--json", "report.json"});
+    EXPECT_EQ(finished.exit_code, 4);
+    EXPECT_EQ(finished.out, "");
+    EXPECT_THAT(finished.err, HasSubstr(says));
+    const Json report = read_json("report.json");
+    EXPECT_EQ(report["schema"], "espalier.check/1");
+    EXPECT_THAT(report["failure"].get<std::string>(), HasSubstr(says));
+    EXPECT_EQ(report["equal"], false);
+    EXPECT_EQ(report["losses"].size(), 1);
+    EXPECT_GT(report["sram"]["written"].get<int>(), 0);
+    EXPECT_GT(report["stack"]["used"].get<int>(), 0);
+    EXPECT_GT(report["flash"]["used"].get<int>(), 0);
+    std::filesystem::remove(path("report.json"));
   }
 }
 
@@ -119,7 +133,7 @@ TEST_F(CheckTest, TakesRiscVDevicesOnly) {
   profile("rv32imf", bases);
   fail(3, check, {"uses pm4adda.b, which part has not"});
   profile("rv32imf+pm4adda.b", R"(, "sram_base": "0x10000000", "flash_base": "0x42000000")");
-  fail(3, check, {"part: cannot be simulated with these samples"});
+  fail(3, check, {"part: cannot be simulated with the samples of 1 steps"});
 }
 
 TEST_F(CheckTest, RefusesWhatIsNotAFolderOfCompile) {
@@ -127,7 +141,8 @@ TEST_F(CheckTest, RefusesWhatIsNotAFolderOfCompile) {
   fail(2, {"check", "a folder", "--steps", "0"}, {"--steps"});
   fail(2, {"check", "a folder", "--stack", "0"}, {"--stack must be above 0"});
   fail(66, {"check", "a folder", "--riscv-cc", "no-such-gcc"}, {"no-such-gcc: cannot be run"});
-  fail(66, {"check", "a folder", "--host-cc", "no-such-cc"}, {"no-such-cc: cannot be run"});
+  fail(66, {"check", "a folder", "--host-cc", "no-such-cc"}, {"another one with --host-cc"});
+  fail(2, {"check", "a folder", "--riscv-cc", "clang"}, {"--riscv-cc clang: its size tool"});
   Json program = read_json("a folder/program.json");
   program["classes"] = 3;
   write("a folder/program.json", program.dump());

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 
@@ -247,6 +249,18 @@ TEST_F(DeviceCheck, HoldsProgramJsonAgainstTheCode) {
   expect("name", "../x", "compile the folder again");
 }
 
+void expect_failure(const Result<CheckReport>& report, const std::string& says) {
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_THAT(report->failure, HasSubstr(says));
+  EXPECT_EQ(verdict(*report).error().kind, ErrorKind::kMismatch);
+  EXPECT_EQ(verdict(*report).error().message(), report->failure);
+  const Json json = to_json(*report);
+  EXPECT_EQ(json["failure"], report->failure);
+  EXPECT_EQ(json["equal"], false);
+  EXPECT_EQ(json["mismatch"], nullptr);
+  EXPECT_EQ(json["compared"]["arrays"], 0);
+}
+
 // Replaces the body of train_step on the core.
 class Misbehaving : public DeviceCheck {
  protected:
@@ -257,10 +271,7 @@ class Misbehaving : public DeviceCheck {
     return check(folder(), options);
   }
   void expect(const std::string& body, const std::string& says, CheckOptions options = steps(1)) {
-    const Result<CheckReport> report = run_with(body, options);
-    ASSERT_FALSE(report.ok());
-    EXPECT_EQ(report.error().kind, ErrorKind::kMismatch);
-    EXPECT_THAT(report.error().message(), HasSubstr(says));
+    expect_failure(run_with(body, options), says);
   }
 };
 
@@ -306,10 +317,8 @@ TEST_F(DeviceCheck, EndsAHostBuildThatNeverEnds) {
   CheckOptions options = steps(1);
   options.host_limit = std::chrono::seconds{1};
   const Result<CheckReport> report = check(folder(), options);
-  ASSERT_FALSE(report.ok());
-  EXPECT_EQ(report.error().kind, ErrorKind::kMismatch);
-  EXPECT_THAT(report.error().message(), HasSubstr("on the host"));
-  EXPECT_THAT(report.error().message(), HasSubstr("still running after 1 s"));
+  expect_failure(report, "on the host: ");
+  expect_failure(report, "still running after 1 s");
   // The user need not wait for the limit.
   options.host_limit = std::chrono::hours{1};
   const auto start = std::chrono::steady_clock::now();
@@ -323,10 +332,75 @@ TEST_F(DeviceCheck, ReportsAHostBuildThatCrashes) {
   const ir::Graph graph = testing::small_network(3);
   compile(graph, plan::head_only(graph));
   tamper(".c", kStep, "  __builtin_trap();\n" + kStep);
-  const Result<CheckReport> report = check(folder(), steps(1));
+  expect_failure(check(folder(), steps(1)), "on the host: ended by signal");
+}
+
+TEST_F(DeviceCheck, EndsAHostBuildThatPrintsWithoutEnd) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::head_only(graph));
+  tamper(".c", kStep, "  for (;;) puts(\"and so on\");\n" + kStep);
+  tamper(".c", "#include", "#include <stdio.h>\n#include");
+  expect_failure(check(folder(), steps(1)), "host: printed more than");
+}
+
+TEST_F(DeviceCheck, TellsWhereAHostBuildMayExecute) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::head_only(graph));
+  // Leaves a host program that may not be executed, as in a folder mounted so.
+  const std::filesystem::path compiler = folder() / "cc.sh";
+  ASSERT_TRUE(write_file_atomic(compiler, "#!/bin/sh\necho > host\n").ok());
+  std::filesystem::permissions(compiler, std::filesystem::perms::owner_all);
+  CheckOptions options = steps(1);
+  options.host_compiler = compiler.string();
+  const Result<CheckReport> report = check(folder(), options);
   ASSERT_FALSE(report.ok());
-  EXPECT_EQ(report.error().kind, ErrorKind::kMismatch);
-  EXPECT_THAT(report.error().message(), HasSubstr("on the host: ended by signal"));
+  EXPECT_EQ(report.error().kind, ErrorKind::kMissingInput);
+  EXPECT_THAT(report.error().message(),
+              HasSubstr("Permission denied; set TMPDIR to a folder that may execute"));
+}
+
+TEST_F(DeviceCheck, SaysHowManyStepsFit) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::head_only(graph));
+  CheckOptions options = steps(2'000'000'000);
+  const auto start = std::chrono::steady_clock::now();
+  const Result<CheckReport> report = check(folder(), options);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds{1});
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().kind, ErrorKind::kInfeasible);
+  // 3 MiB for program and driver, the rest up to the registers for samples of 192 bytes and labels.
+  const std::int64_t fit = (std::int64_t{125} << 20) / 196;
+  EXPECT_THAT(report.error().message(),
+              HasSubstr("; " + std::to_string(fit) + " steps fit, lower --steps"));
+  // Where the SRAM begins right behind the flash, none do.
+  options.system.sram_base = options.system.flash_base + (3u << 20);
+  EXPECT_THAT(check(folder(), options).error().message(), HasSubstr("not even one step fits"));
+}
+
+TEST_F(DeviceCheck, CountsTheLibrariesThatTheProgramLinks) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::head_only(graph));
+  CheckOptions options = steps(1);
+  options.system.float_unit = false;
+  options.keep = folder() / "kept";
+  const Result<CheckReport> report = check(folder(), options);
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  const std::int64_t used = report->used_flash.count;
+  // Section sizes of the program's own objects, which call __addsf3, __mulsf3 and others.
+  const std::string sizes = "riscv64-unknown-elf-size -G kept/random.o kept/random_params.o";
+  const std::string command = "cd " + folder().string() + " && " + sizes +
+                              " | awk 'NR > 1 { n += $1 + $2 } END { print n }' > sizes.txt";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  const std::int64_t objects = std::stoll(*read_file(folder() / "sizes.txt"));
+  EXPECT_GT(used, objects + 1000);
+  EXPECT_LT(used, objects + 20000);
+  options.system.flash = Bytes{used};
+  EXPECT_TRUE(check(folder(), options).ok());
+  options.system.flash = Bytes{used - 16};
+  const Result<CheckReport> tight = check(folder(), options);
+  ASSERT_FALSE(tight.ok());
+  EXPECT_EQ(tight.error().kind, ErrorKind::kInfeasible);
+  EXPECT_THAT(tight.error().message(), HasSubstr("bytes of flash by 16"));
 }
 
 TEST_F(DeviceCheck, StopsWhenTheUserAsks) {
@@ -378,6 +452,19 @@ TEST_F(DeviceCheck, PlacesTheProgramAsTheDeviceSays) {
   EXPECT_THAT(script, HasSubstr("ESPALIER_STACK_SIZE = 0x1000;"));
 }
 
+TEST_F(DeviceCheck, MemoryMayBeginRightBehindTheRegisters) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::head_only(graph));
+  CheckOptions options = steps(1);
+  options.system.sram_base = 0x10000018;
+  options.stack = Bytes{4096};
+  const Result<CheckReport> report = check(folder(), options);
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
+  options.system.sram_base = 0x10000014;
+  EXPECT_THAT(check(folder(), options).error().message(), HasSubstr("overlaps"));
+}
+
 TEST_F(DeviceCheck, ReportsWhatIsMissing) {
   EXPECT_EQ(check(folder(), steps(1)).error().kind, ErrorKind::kMissingInput);
   const ir::Graph graph = testing::small_network(3);
@@ -389,6 +476,10 @@ TEST_F(DeviceCheck, ReportsWhatIsMissing) {
   EXPECT_EQ(report.error().kind, ErrorKind::kMissingInput);
   EXPECT_THAT(report.error().message(), HasSubstr("no-such-gcc: cannot be run"));
   EXPECT_THAT(report.error().message(), HasSubstr("--riscv-cc"));
+  options.riscv_compiler = "/gcc/bin/clang";
+  EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kUsage);
+  EXPECT_THAT(check(folder(), options).error().message(),
+              HasSubstr("--riscv-cc /gcc/bin/clang: its size tool cannot be told"));
   tamper(".c", "run_forward();", "run_forwards();");
   EXPECT_EQ(check(folder(), steps(1)).error().kind, ErrorKind::kBadInput);
 }

@@ -57,6 +57,10 @@ struct CheckReport {
   std::string name;
   std::string target;
   int steps = 0;
+  /// How the program failed: a trap, a stack overflow, a limit, on the core or on the host; empty
+  /// when it ran to its end. After a failure nothing was compared, cycles are 0, and the rest is
+  /// what was known by then.
+  std::string failure;
   /// The first difference, naming array and element; empty when all bits agree.
   std::string mismatch;
   int compared_arrays = 0;  ///< of parameters: all that the plan trains, and the head
@@ -70,22 +74,23 @@ struct CheckReport {
   Bytes stack_used;
   Bytes promised_parameters;
   Bytes used_parameters;  ///< constants as built
-  Bytes used_flash;       ///< code and constants of the program, without samples and driver
+  Bytes used_flash;       ///< code, constants and initial data of the program, linked alone with
+                          ///< what it needs of libc and libgcc: no samples, driver, start-up code
   std::vector<float> losses;
   double simulated_cycles_per_second = 0;
 };
 
 /// Runs the check of a folder that `espalier compile` wrote. Errors: kMissingInput and kBadInput
 /// for the folder, for compilers that are missing and builds that fail; kInfeasible when the
-/// program does not fit the system; kMismatch when the program traps, overflows its stack or does
-/// not end, on the core or on the host, saying which. Differences and broken promises are in the
-/// report: see verdict().
+/// program or the samples do not fit the system. A program that traps, overflows its stack or does
+/// not end, differences and broken promises are in the report: see verdict().
 Result<CheckReport> check(const std::filesystem::path& folder, const CheckOptions& options);
 
-/// Ok, or kMismatch with all that does not hold.
+/// Ok, or kMismatch with the failure or all that does not hold.
 Status verdict(const CheckReport& report);
 
 Json to_json(const CheckReport& report);
+/// Of a report without failure.
 std::string to_table(const CheckReport& report);
 
 }  // namespace espalier::device
