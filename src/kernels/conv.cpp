@@ -1,6 +1,7 @@
 #include "espalier/kernels/conv.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "espalier/ir/fixed_point.hpp"
@@ -222,12 +223,27 @@ void pack_int8(const ConvGeometry& g, std::span<const float> weights,
   }
 }
 
+// Whether accumulators stay below 2^29, with room for what large sums round.
+bool bounded_sums(const ConvGeometry& g, std::span<const float> weights) {
+  constexpr double kMost = (1 << 28) / 255.0;
+  const auto fan_in = static_cast<std::size_t>(g.fan_in());
+  for (int c = 0; c < g.out.channels; ++c) {
+    double sum = 0.0;
+    for (const float w : weights.subspan(static_cast<std::size_t>(c) * fan_in, fan_in)) {
+      sum += std::abs(w);
+    }
+    if (sum > kMost) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 void PackedWeights::pack(const ConvGeometry& g, std::span<const float> weights,
                          bool with_input_gradient) {
   const int fan_in = g.fan_in();
   pack_int8(g, weights, int8_forward, int8_sums);
+  bounded = !int8_forward.empty() || bounded_sums(g, weights);
   if (g.direct_depthwise()) {
     forward.assign(static_cast<std::size_t>(g.taps() * g.out_stride), 0.0F);
     for (int c = 0; c < g.out.channels; ++c) {
@@ -287,6 +303,7 @@ void int8_forward(const KernelTable& table, const ConvGeometry& g, int samples,
   const std::ptrdiff_t in_size = g.in.pixels() * g.in_stride;
   const std::ptrdiff_t out_size = std::ptrdiff_t{out_pixels} * g.out_stride;
   RequantizeArgs requantize = requantize_args(requantization);
+  requantize.bounded = true;
   requantize.channels = g.out_stride;
   requantize.out_row = g.out_stride;
   const auto place = [&](std::ptrdiff_t at) {
@@ -366,6 +383,7 @@ void conv_forward(const ConvGeometry& g, int samples, const std::int8_t* x, int 
     return;
   }
   RequantizeArgs requantize = requantize_args(requantization);
+  requantize.bounded = weights.bounded;
   requantize.channels = g.out_stride;
   requantize.out_row = g.out_stride;
   requantize.acc_row = g.out_stride;

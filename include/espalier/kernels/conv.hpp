@@ -46,6 +46,7 @@ class PackedWeights {
   /// theirs.
   AlignedVector<std::int8_t> int8_forward;
   AlignedVector<std::int32_t> int8_sums;  ///< sum of the weights of each output channel
+  bool bounded = false;                   ///< no accumulator exceeds 2^29 in magnitude
 };
 
 /// Per-channel requantisation, padded to the output's channel stride.

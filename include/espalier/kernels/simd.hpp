@@ -55,6 +55,7 @@ struct RequantizeArgs {
   std::int8_t* out = nullptr;
   std::uint8_t* mask = nullptr;  ///< 1 where low <= p <= high; null when not wanted
   std::ptrdiff_t out_row = 0;
+  bool bounded = false;  ///< no accumulator exceeds 2^29 in magnitude; int8 kernels need that
 };
 
 /// p = round(((a - zero_a) * multiplier_a + (b - zero_b) * multiplier_b) / 2^shift) + zero_out,
