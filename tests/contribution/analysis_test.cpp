@@ -11,12 +11,14 @@
 #include "espalier/support/file.hpp"
 #include "espalier/support/interrupt.hpp"
 #include "espalier/train/trainer.hpp"
+#include "testing/kernel_choice.hpp"
 #include "testing/random_graph.hpp"
 #include "testing/toy_data.hpp"
 
 namespace espalier::contribution {
 namespace {
 
+using espalier::testing::KernelChoice;
 using espalier::testing::small_network;
 using espalier::testing::toy_samples;
 
@@ -105,11 +107,10 @@ TEST_F(Analysis, SameBytesForAnyJobsAndCacheLimit) {
 
 TEST_F(Analysis, SameBytesForAnyInstructionSet) {
   options_.fisher = true;
-  const kernels::KernelTable& chosen = kernels::kernels();
   const kernels::KernelTables all = kernels::all_kernels();
   std::string first;
   for (int i = 0; i < all.count; ++i) {
-    kernels::use_kernels(*all.tables[i]);
+    const KernelChoice choice(*all.tables[i]);
     // What a network packs may depend on the instruction set.
     const train::Network network(network_.graph());
     const Result<Profile> profile = analyze(network, toy_samples(network.graph(), 40, 1),
@@ -118,7 +119,6 @@ TEST_F(Analysis, SameBytesForAnyInstructionSet) {
     if (i == 0) first = to_json(*profile).dump();
     EXPECT_EQ(to_json(*profile).dump(), first) << all.tables[i]->name;
   }
-  kernels::use_kernels(chosen);
 }
 
 TEST_F(Analysis, ResumesFromItsJournal) {

@@ -5,6 +5,7 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,12 +15,14 @@
 #include "espalier/kernels/elementwise.hpp"
 #include "espalier/kernels/reference.hpp"
 #include "espalier/kernels/simd.hpp"
+#include "testing/kernel_choice.hpp"
 #include "testing/random_graph.hpp"
 
 namespace espalier::kernels {
 namespace {
 
 using testing::GraphBuilder;
+using testing::KernelChoice;
 using testing::window;
 
 struct Shape {
@@ -70,20 +73,18 @@ AlignedVector<T> widen_stride(const std::vector<std::vector<T>>& dense, int chan
 class ConvKernels : public ::testing::TestWithParam<std::tuple<std::string_view, Shape>> {
  protected:
   void SetUp() override {
-    previous_ = &kernels();
     const KernelTables all = all_kernels();
     for (int i = 0; i < all.count; ++i) {
       if (all.tables[i]->name == std::get<0>(GetParam())) {
-        use_kernels(*all.tables[i]);
+        choice_.emplace(*all.tables[i]);
         return;
       }
     }
     GTEST_SKIP() << "this machine does not run " << std::get<0>(GetParam());
   }
-  void TearDown() override { use_kernels(*previous_); }
 
  private:
-  const KernelTable* previous_ = nullptr;
+  std::optional<KernelChoice> choice_;
 };
 
 constexpr int kSamples = 3;
@@ -228,7 +229,6 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ConvKernels,
 // Every combination of factor and bias that requantisation treats in a way of its own: channels
 // that saturate, factors from far below the smallest to above 1, and weights that do not fit int8.
 TEST(Kernels, ForwardAgreesForExtremeChannels) {
-  const KernelTable& usual = kernels();
   const KernelTables all = all_kernels();
   const Shape shapes[] = {{"pointwise", {5, 5, 20}, 64, window(1, 1, 0), 1},
                           {"depthwise", {7, 6, 64}, 64, window(3, 1, 1), 64},
@@ -267,7 +267,7 @@ TEST(Kernels, ForwardAgreesForExtremeChannels) {
       EXPECT_EQ(packed.int8_forward.empty(), large);
       AlignedVector<std::int8_t> first;
       for (int i = 0; i < all.count; ++i) {
-        use_kernels(*all.tables[i]);
+        const KernelChoice choice(*all.tables[i]);
         AlignedVector<std::int8_t> result(static_cast<std::size_t>(out.pixels()) *
                                           static_cast<std::size_t>(geometry.out_stride));
         AlignedVector<std::uint8_t> mask(result.size());
@@ -284,7 +284,6 @@ TEST(Kernels, ForwardAgreesForExtremeChannels) {
       }
     }
   }
-  use_kernels(usual);
 }
 
 // All variants give the same bits, also where sums do not fit a float exactly, and those bits are
@@ -344,7 +343,6 @@ TEST(Kernels, VariantsAgreeToTheBit) {
 
 // The same for whole convolutions: results, masks and gradients, as bytes.
 TEST(Kernels, ConvolutionsAgreeToTheBit) {
-  const KernelTable& usual = kernels();
   const KernelTables all = all_kernels();
   const auto append = [](std::string& to, const auto& values) {
     to.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0]));
@@ -378,7 +376,7 @@ TEST(Kernels, ConvolutionsAgreeToTheBit) {
     const WeightGradientLayout layout(geometry, channels);
     std::string first;
     for (int i = 0; i < all.count; ++i) {
-      use_kernels(*all.tables[i]);
+      const KernelChoice choice(*all.tables[i]);
       ConvScratch scratch;
       std::string bytes;
       AlignedVector<std::int8_t> result(out_size * kSamples);
@@ -413,7 +411,6 @@ TEST(Kernels, ConvolutionsAgreeToTheBit) {
       EXPECT_TRUE(bytes == first) << shape.name << ' ' << all.tables[i]->name;
     }
   }
-  use_kernels(usual);
 }
 
 // Rescaling, for every shift and multipliers up to the largest.

@@ -6,12 +6,14 @@
 
 #include "espalier/kernels/simd.hpp"
 #include "espalier/support/interrupt.hpp"
+#include "testing/kernel_choice.hpp"
 #include "testing/random_graph.hpp"
 #include "testing/toy_data.hpp"
 
 namespace espalier::train {
 namespace {
 
+using espalier::testing::KernelChoice;
 using espalier::testing::small_network;
 using espalier::testing::toy_samples;
 
@@ -78,17 +80,15 @@ TEST(Trainer, SameBytesForAnyNumberOfJobs) {
 
 TEST(Trainer, SameBytesForAnyInstructionSet) {
   const Task task;
-  const kernels::KernelTable& usual = kernels::kernels();
   const kernels::KernelTables all = kernels::all_kernels();
   std::vector<double> losses;
   std::vector<std::string> texts;
   for (int i = 0; i < all.count; ++i) {
-    kernels::use_kernels(*all.tables[i]);
+    const KernelChoice choice(*all.tables[i]);
     ir::Graph tuned;
     losses.push_back(task.run(plan::full(task.graph), kRecipe, 1, -1, &tuned).test.loss);
     texts.push_back(ir::to_text(tuned));
   }
-  kernels::use_kernels(usual);
   for (int i = 1; i < all.count; ++i) {
     EXPECT_EQ(losses[static_cast<std::size_t>(i)], losses[0]) << all.tables[i]->name;
     EXPECT_EQ(texts[static_cast<std::size_t>(i)], texts[0]) << all.tables[i]->name;
