@@ -9,6 +9,7 @@
 #include <sstream>
 #include <utility>
 
+#include "dot_conditionals.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/version.hpp"
@@ -319,7 +320,6 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     // One include guard around all.
     text += types.substr(0, types.rfind("#endif"));
     text += "#ifndef ESP_TYPES_ONLY\n";
-    if (options_.dot_product) text += "#define ESP_DOT4\n";
     std::set<std::string> emitted{"espalier_runtime.h"};
     for (const std::string& kernel : kernels_) append_source(kernel + ".c", emitted, text);
     text += "\n#endif\n\n#endif\n";
@@ -334,7 +334,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     const auto& sources = runtime_sources();
     auto found = sources.find("blocked/" + file);
     if (found == sources.end() || !options_.blocked) found = sources.find(file);
-    std::istringstream lines{std::string(found->second)};
+    std::istringstream lines{resolve_dot_conditionals(file, found->second, options_.dot_product)};
     std::string body;
     for (std::string line; std::getline(lines, line);) {
       constexpr std::string_view kInclude = "#include \"";

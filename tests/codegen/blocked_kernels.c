@@ -1,4 +1,8 @@
 /* The blocked kernels under names that end in ESP_FORM, beside the plain ones. */
+#ifndef ESP_FORM
+#define ESP_FORM _blocked
+#endif
+
 #include "runtime/espalier_runtime.h"
 
 #define ESP_JOIN_NAMES(name, form) name##form

@@ -377,6 +377,33 @@ TEST(Emit, BlockedKernelsAreTheBlockedOnes) {
               ::testing::Not(::testing::HasSubstr("esp_matrix_product(")));
 }
 
+TEST(Emit, KernelsHoldNothingOfOtherForms) {
+  using ::testing::HasSubstr;
+  using ::testing::Not;
+  const ir::Graph graph = testing::small_network(1);
+  const plan::UpdatePlan plan = plan::full(graph);
+  const compiler::Program program = compiled(graph, plan, {});
+  const auto kernels = [&](bool blocked, bool dot_product) {
+    EmitOptions options;
+    options.blocked = blocked;
+    options.dot_product = dot_product;
+    return emit(program, plan, options).at("random_kernels.h");
+  };
+  const std::string plain = kernels(false, false);
+  const std::string blocked = kernels(true, false);
+  const std::string dot_product = kernels(true, true);
+  for (const std::string& text : {plain, blocked, dot_product}) {
+    EXPECT_THAT(text, Not(HasSubstr("ESP_DOT4")));
+  }
+  for (const char* macro : {"ESP_FRESH", "ESP_HERE", "ESP_DONE", "ESP_TOGETHER", "ESP_ROLLED",
+                            "ESP_RARELY", "ESP_INLINE", "ESP_PLANE_SLACK", "__GNUC__"}) {
+    EXPECT_THAT(plain, Not(HasSubstr(macro)));
+    EXPECT_THAT(blocked, HasSubstr(macro));
+  }
+  EXPECT_THAT(blocked, Not(HasSubstr(".insn")));
+  EXPECT_THAT(dot_product, HasSubstr(".insn"));
+}
+
 TEST(WriteFolder, RefusesAFolderThatIsNotEmpty) {
   const TemporaryFolder folder;
   const std::filesystem::path target = folder.path() / "out";

@@ -1,3 +1,4 @@
+#include "esp_blocking.h"
 #include "esp_integer_blocks.h"
 #include "espalier_runtime.h"
 
@@ -65,6 +66,10 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
   const int32_t filled = (depth + 3) & ~3;
   const int32_t dot = esp_words(patches, 0) && 3 * filled <= 4 * depth && 4 * filled <= ESP_COPIED;
   if (dot) pitch = filled, at_once = 3;
+  if (dot && pitch != depth) { /* what fills up the rows, and stays */
+    memset(copied, 0, sizeof copied);
+    memset(patches, 0, (size_t)(3 * pitch));
+  }
 #endif
   for (o = 0; o < d->out_c;) {
     esp_outputs outputs[4];
@@ -88,8 +93,6 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
     }
 #ifdef ESP_DOT4
     if (dot) {
-      memset(copied, 0, sizeof copied);
-      memset(patches, 0, (size_t)(3 * pitch));
       for (j = 0; j < 4 * fours; ++j) {
         memcpy((int8_t*)copied + j * pitch, w->full + (o + j) * depth, (size_t)depth);
       }

@@ -1,3 +1,4 @@
+#include "esp_blocking.h"
 #include "esp_depthwise_rows.h"
 #include "espalier_runtime.h"
 

@@ -1,3 +1,4 @@
+#include "esp_blocking.h"
 #include "espalier_runtime.h"
 
 /* dL/dx of a depthwise convolution, over the taps in order; stored or added. `plane` holds one

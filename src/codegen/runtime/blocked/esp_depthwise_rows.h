@@ -1,6 +1,7 @@
 #ifndef ESP_DEPTHWISE_ROWS_H
 #define ESP_DEPTHWISE_ROWS_H
 
+#include "esp_blocking.h"
 #include "esp_requantize.h"
 #include "espalier_runtime.h"
 
@@ -429,7 +430,8 @@ ESP_INLINE void esp_spread_kind(const esp_filter* f, int32_t kind, int32_t kerne
 
 /* `rows` rows of outputs of channel c, no more than esp_batch_of(), from a plane with rows `pitch`
  * apart, the first output at y[i]. `whole`: rows are multiples of a strip and have room among the
- * sums. May read 6 values past the last window. */
+ * sums. Reads at most 3 values past the last window, with the dot product 4 bytes past the last
+ * row. */
 ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
                                    const esp_requantization* q, int32_t c, int32_t kind,
                                    int32_t kernel_h, int32_t whole, const uint32_t* spread,

@@ -1,6 +1,7 @@
 #ifndef ESP_FLOAT_ROWS_H
 #define ESP_FLOAT_ROWS_H
 
+#include "esp_blocking.h"
 #include "espalier_runtime.h"
 
 #define ESP_FLOAT_TAP(k)                                                                       \

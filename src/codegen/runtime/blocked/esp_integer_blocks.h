@@ -1,6 +1,7 @@
 #ifndef ESP_INTEGER_BLOCKS_H
 #define ESP_INTEGER_BLOCKS_H
 
+#include "esp_blocking.h"
 #include "esp_requantize.h"
 #include "espalier_runtime.h"
 
@@ -289,6 +290,7 @@ ESP_INLINE void esp_matrix_product(const esp_conv* d, const int8_t* x, int32_t p
   int32_t o, p, c;
 #ifdef ESP_DOT4
   uint32_t merged[ESP_COPIED / 4];
+  const int32_t words = esp_words(x, depth);
 #endif
   for (o = 0; o < d->out_c;) {
     const int8_t* weights = w->full + o * depth;
@@ -296,17 +298,15 @@ ESP_INLINE void esp_matrix_product(const esp_conv* d, const int8_t* x, int32_t p
     esp_outputs outputs;
     if (o + 4 <= d->out_c && esp_outputs_of(d, w, q, o, depth, &outputs)) {
 #ifdef ESP_DOT4
-      if (w->count && 4 * depth <= ESP_COPIED) {
-        esp_merge(w, o, depth, (int8_t*)merged);
-        weights = (const int8_t*)merged;
-      }
-      if (esp_words(weights, depth) && esp_words(x, depth) &&
-          (!w->count || weights == (const int8_t*)merged)) {
+      if (words && (w->count ? 4 * depth <= ESP_COPIED : esp_words(weights, depth))) {
+        if (w->count) {
+          esp_merge(w, o, depth, (int8_t*)merged);
+          weights = (const int8_t*)merged;
+        }
         esp_dot_pixels(&outputs, &to, weights, x, depth, pixels, o, i);
         o += 4;
         continue;
       }
-      weights = w->full + o * depth;
 #endif
       esp_scalar_pixels(&outputs, &to, weights, trained, w->channels, w->count, x, depth, pixels, o,
                         i);

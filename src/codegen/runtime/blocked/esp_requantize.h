@@ -1,6 +1,7 @@
 #ifndef ESP_REQUANTIZE_H
 #define ESP_REQUANTIZE_H
 
+#include "esp_blocking.h"
 #include "espalier_runtime.h"
 
 /* Requantisation in 32 bits, to values that count from the lowest output: rounding and zero point

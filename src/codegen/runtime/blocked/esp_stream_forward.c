@@ -1,3 +1,4 @@
+#include "esp_blocking.h"
 #include "esp_depthwise_rows.h"
 #include "esp_integer_blocks.h"
 #include "espalier_runtime.h"

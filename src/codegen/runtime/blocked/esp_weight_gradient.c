@@ -1,3 +1,4 @@
+#include "esp_blocking.h"
 #include "esp_float_sums.h"
 #include "espalier_runtime.h"
 
