@@ -260,7 +260,7 @@ static void same_window(esp_conv* d, int32_t kernel, int32_t wide) {
   d->stride_h = d->stride_w = 1;
   d->pad_top = (int16_t)between(0, kernel - 1);
   d->pad_left = (int16_t)between(0, kernel - 1);
-  d->in_h = d->out_h = (int16_t)between(1, few ? 6 : 11);
+  d->in_h = d->out_h = (int16_t)between(wide ? 6 : 1, few && !wide ? 6 : 11);
   d->in_w = d->out_w = (int16_t)(wide ? between(60, few ? 80 : 200) : between(1, few ? 6 : 11));
 }
 
@@ -268,7 +268,7 @@ static void same_window(esp_conv* d, int32_t kernel, int32_t wide) {
  * time. */
 static void depthwise_layer(layer* l, int32_t same) {
   static const int8_t kernels[] = {1, 2, 3, 3, 3, 5, 5, 7, 7, 4, 9};
-  const int32_t wide = chance(10);
+  const int32_t wide = chance(few ? 20 : 10);
   esp_conv* d = &l->d;
   d->in_c = d->out_c = d->groups = (int16_t)between(2, wide || few ? 3 : 12);
   if (same) {
@@ -429,7 +429,7 @@ static void run_depthwise_forward(void) {
                  esp_plane_extent(d->in_w, d->pad_left, d->out_w, d->stride_w, d->kernel_w) *
                          esp_plane_extent(d->in_h, d->pad_top, d->out_h, d->stride_h, d->kernel_h) +
                      ESP_PLANE_SLACK,
-                 byte_skew(), 1);
+                 chance(50) ? between(0, 3) : word_skew(), 1);
   for (f = first_form(); f != last_form; f = next_form(f)) {
     f->depthwise_forward(d, x, &l.w, &l.q, y, mask, plane);
   }
@@ -615,12 +615,13 @@ static void run_weight_gradient(void) {
   g = new_floats("g", outputs);
   new_sink(&sink, d->out_c * taps_of(&l) * width, d->out_c);
   if (sink.scale && chance(20)) {
-    /* steps of exactly 2^30 and around it */
+    /* steps of exactly 2^30 and around it, and beyond 2^31, beside small ones */
+    static const int8_t values[] = {63, 64, 65, -63, -64, -65, 127, -128, 0, 1, 2, -3};
     sink.sgd.rate = 1.0f;
     d->in_zero = 0;
-    for (i = 0; i < inputs; ++i) x[i] = (int8_t)((chance(50) ? 63 : -65) + between(0, 2));
+    for (i = 0; i < inputs; ++i) x[i] = values[between(0, 11)];
     for (i = 0; i < outputs; ++i) g[i] = i < d->out_c ? chance(50) ? 1.0f : -1.0f : 0.0f;
-    for (i = 0; i < d->out_c; ++i) sink.scale[i] = 16777216.0f;
+    for (i = 0; i < d->out_c; ++i) sink.scale[i] = chance(50) ? 16777216.0f : 33554432.0f;
   } else if (sink.scale && chance(30)) {
     make_special(sink.scale, d->out_c, 40);
     if (chance(50)) make_special(g, outputs, 10);
