@@ -404,7 +404,8 @@ static void run_conv_forward(void) {
   x = new_int8("x", pixels_in(&l) * d->in_c, byte_skew(), -128);
   y = new_buffer("y", elements, byte_skew(), 0);
   mask = new_mask("mask", d, elements);
-  patches = new_buffer("patches", 4 * taps_of(&l) * d->in_c, byte_skew(), 1);
+  /* the compiler plans none for groups */
+  patches = d->groups == 1 ? new_buffer("patches", 4 * taps_of(&l) * d->in_c, byte_skew(), 1) : 0;
   for (f = first_form(); f != last_form; f = next_form(f)) {
     f->conv_forward(d, x, &l.w, &l.q, y, mask, patches);
   }

@@ -60,11 +60,13 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
                                  int8_t* patches) {
   const esp_target to = esp_target_of(d, y, mask);
   const int32_t depth = d->kernel_h * d->kernel_w * d->in_c;
+  const int32_t dense = d->groups == 1 && !w->count; /* groups have no patches */
   int32_t pitch = depth, at_once = 4, o, oy, ox, j, p;
 #ifdef ESP_DOT4
   uint32_t copied[ESP_COPIED / 4];
   const int32_t filled = (depth + 3) & ~3;
-  const int32_t dot = esp_words(patches, 0) && 3 * filled <= 4 * depth && 4 * filled <= ESP_COPIED;
+  const int32_t dot =
+      dense && esp_words(patches, 0) && 3 * filled <= 4 * depth && 4 * filled <= ESP_COPIED;
   if (dot) pitch = filled, at_once = 3;
   if (dot && pitch != depth) { /* what fills up the rows, and stays */
     memset(copied, 0, sizeof copied);
@@ -74,7 +76,7 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
   for (o = 0; o < d->out_c;) {
     esp_outputs outputs[4];
     int32_t fours = 0;
-    while (d->groups == 1 && !w->count && fours < 4 && o + 4 * fours + 4 <= d->out_c &&
+    while (dense && fours < 4 && o + 4 * fours + 4 <= d->out_c &&
 #ifdef ESP_DOT4
            (!dot || 4 * (fours + 1) * pitch <= ESP_COPIED) &&
 #endif
