@@ -10,6 +10,7 @@
 // (a) to (d) are of the first model given, (e) of all. With --dump, inputs, labels, orders and
 // results go to a folder from which pytorch_bench.py runs the same trainings.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -395,6 +396,7 @@ Status run(const Options& options) {
 }  // namespace espalier::bench
 
 int main(int argc, char** argv) {
+  spdlog::set_level(spdlog::level::warn);  // the document alone goes to standard output
   espalier::bench::Options options;
   CLI::App app{"Measures the speed of Espalier's host engine"};
   app.add_option("models", options.models, "int8 models, ONNX")->required();

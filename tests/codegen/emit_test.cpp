@@ -154,13 +154,6 @@ ir::Graph embedded() {
   return load(std::filesystem::path(ESPALIER_PROFILES) / "models/fmnist-mbv2/fmnist-mbv2.onnx", 0);
 }
 
-plan::UpdatePlan published_100k(const ir::Graph& graph) {
-  const Json notation{{"n_bias_update", 22},
-                      {"manual_weight_idx", {21, 24, 27, 30, 36, 39}},
-                      {"weight_update_ratio", {1, 1, 1, 1, 0.125, 0.25}}};
-  return *plan::from_published(graph, notation);
-}
-
 TEST(Emit, EmbeddedDefaultTrainsAsTheEngineDoes) {
   const ir::Graph graph = embedded();
   Rng rng{8, 0};
@@ -182,13 +175,20 @@ TEST(Emit, BlockedKernelsTrainAsPlainOnesDo) {
   expect_same_training(graph, testing::random_plan(graph, rng), blocked, 10, 0.5F, "-O2");
 }
 
-TEST(Emit, PublishedPlanOfMcunetTrainsAsTheEngineDoes) {
+#ifdef ESPALIER_SLOW_TESTS
+plan::UpdatePlan published_100k(const ir::Graph& graph) {
+  const Json notation{{"n_bias_update", 22},
+                      {"manual_weight_idx", {21, 24, 27, 30, 36, 39}},
+                      {"weight_update_ratio", {1, 1, 1, 1, 0.125, 0.25}}};
+  return *plan::from_published(graph, notation);
+}
+
+TEST(EmitSlow, PublishedPlanOfMcunetTrainsAsTheEngineDoes) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   const ir::Graph graph = load(shared / "models/mcunet-5fps.onnx", 10);
   expect_same_training(graph, published_100k(graph), {}, 200, 0.1F, "-O3 -march=native");
 }
 
-#ifdef ESPALIER_SLOW_TESTS
 TEST(EmitSlow, RandomPlansOfThePublishedNetworksTrainAsTheEngineDoes) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   for (const char* name : {"mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"}) {
@@ -335,11 +335,13 @@ TEST(Emit, EmbeddedDefaultIsCleanUnderSanitizers) {
   expect_clean_under_sanitizers(graph, plan::full(graph), 5, true);
 }
 
-TEST(Emit, McunetIsCleanUnderSanitizers) {
+#ifdef ESPALIER_SLOW_TESTS
+TEST(EmitSlow, McunetIsCleanUnderSanitizers) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   const ir::Graph graph = load(shared / "models/mcunet-5fps.onnx", 10);
   expect_clean_under_sanitizers(graph, published_100k(graph), 2, true);
 }
+#endif
 
 // ---- The folder --------------------------------------------------------------------------------
 
