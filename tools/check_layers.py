@@ -25,6 +25,7 @@ ALLOWED = {
     "contribution": {"train", "cost", "kernels", "data", "plan", "ir", "support"},
     "search": {"support"},
     "selection": {"compiler", "contribution", "cost", "search", "train", "data", "plan", "ir", "support"},
+    "study": {"search", "support"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"espalier/([a-z_]+)/', re.MULTILINE)

@@ -131,23 +131,6 @@ std::vector<double> channel_scores(const ir::Conv2D& conv, const Moments& weight
   return scores;
 }
 
-// Ranks from 1, equal values sharing the mean of theirs.
-std::vector<double> ranks(std::span<const double> values) {
-  std::vector<std::size_t> order(values.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(),
-            [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
-  std::vector<double> result(values.size());
-  for (std::size_t first = 0; first < order.size();) {
-    std::size_t end = first + 1;
-    while (end < order.size() && values[order[end]] == values[order[first]]) ++end;
-    for (std::size_t i = first; i < end; ++i) {
-      result[order[i]] = static_cast<double>(first + 1 + end) / 2;
-    }
-    first = end;
-  }
-  return result;
-}
 
 }  // namespace
 
@@ -183,23 +166,6 @@ Result<FisherScores> fisher_scores(const train::Network& network,
     scores.weight.push_back(std::move(row));
   }
   return scores;
-}
-
-std::optional<double> rank_correlation(std::span<const double> a, std::span<const double> b) {
-  if (a.size() != b.size() || a.size() < 3) return std::nullopt;
-  const std::vector<double> x = ranks(a);
-  const std::vector<double> y = ranks(b);
-  const double mean = (static_cast<double>(a.size()) + 1) / 2;
-  double xy = 0;
-  double xx = 0;
-  double yy = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    xy += (x[i] - mean) * (y[i] - mean);
-    xx += (x[i] - mean) * (x[i] - mean);
-    yy += (y[i] - mean) * (y[i] - mean);
-  }
-  if (xx == 0 || yy == 0) return std::nullopt;
-  return xy / std::sqrt(xx * yy);
 }
 
 }  // namespace espalier::contribution

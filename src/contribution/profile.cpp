@@ -4,6 +4,8 @@
 #include <cmath>
 #include <map>
 
+#include "espalier/support/statistics.hpp"
+
 namespace espalier::contribution {
 namespace {
 

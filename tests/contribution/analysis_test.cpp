@@ -10,6 +10,7 @@
 #include "espalier/kernels/simd.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/interrupt.hpp"
+#include "espalier/support/statistics.hpp"
 #include "espalier/train/trainer.hpp"
 #include "testing/kernel_choice.hpp"
 #include "testing/random_graph.hpp"

@@ -31,8 +31,4 @@ Result<FisherScores> fisher_scores(const train::Network& network,
                                    const train::SampleStore& training, const ir::Head& head,
                                    std::span<const double> ratios, int jobs);
 
-/// Spearman's correlation of ranks, equal values sharing their mean rank. Without a value for fewer
-/// than three pairs, or when one side is constant.
-std::optional<double> rank_correlation(std::span<const double> a, std::span<const double> b);
-
 }  // namespace espalier::contribution

@@ -1,0 +1,94 @@
+// Search that measures whole plans. Adding up single gains says where good plans may be; training
+// them says which are. Rounds of: fit a model to what was measured, draw gains from its posterior,
+// solve the drawn problem exactly, measure the plans that win (Thompson sampling: Thompson,
+// Biometrika 25, 1933). The finalists then race with seeds and samples that nothing before used,
+// because the best of many noisy measurements is partly luck.
+//
+// Knows candidates, gains and costs as numbers only; who asks supplies the trainings.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "espalier/search/problem.hpp"
+#include "espalier/study/plan_model.hpp"
+#include "espalier/support/result.hpp"
+
+namespace espalier::study {
+
+/// One training that is asked for.
+struct Request {
+  search::Candidate candidate;
+  std::uint64_t seed = 0;
+  bool race = false;  ///< the final race, on samples of its own
+
+  bool operator==(const Request&) const = default;
+};
+
+/// The gains of the requests in their order, each over training the head alone with the same seed
+/// and samples; nullopt for a training that diverged. Must be a pure function of each request.
+using Measure =
+    std::function<Result<std::vector<std::optional<double>>>(const std::vector<Request>&)>;
+
+struct MeasuredSearchOptions {
+  int measurements = 240;  ///< trainings before the race, over all problems; at least 1
+  int batch = 12;          ///< trainings proposed at once: enough to fill the threads
+  std::vector<std::uint64_t> seeds{0, 1, 2, 3};  ///< of the trainings before the race; distinct
+  int draws = 48;                                ///< posterior draws a proposal is chosen from
+  int finalists = 6;                             ///< plans of each problem that race, at least 2
+  int race_seeds = 5;                            ///< most trainings of one finalist, at least 2
+  std::uint64_t first_race_seed = 1'000'000;     ///< and the ones after it
+  std::vector<search::Candidate> known;          ///< plans to measure as well, where they fit
+  std::uint64_t seed = 0;                        ///< of every random choice
+  std::function<bool()> stop;                    ///< asked between batches; true starts the race
+  /// Called after each batch with trainings done and planned, the race included.
+  std::function<void(int done, int planned)> progress;
+};
+
+/// One plan that raced.
+struct Finalist {
+  search::Candidate candidate;
+  Prediction predicted;       ///< by the model, before the race
+  std::vector<double> gains;  ///< by race seed
+  [[nodiscard]] double mean() const;
+  /// Standard error of the mean; 0 with fewer than two gains.
+  [[nodiscard]] double standard_error() const;
+};
+
+/// What was found for one problem.
+struct MeasuredPlan {
+  search::Solution solution;        ///< objective: mean gain in the race
+  double standard_error = 0;        ///< of that
+  search::Solution additive;        ///< the optimum of the sum of single gains
+  std::vector<Finalist> finalists;  ///< best first; the additive optimum among them
+  double over_runner_up = 0;        ///< probability that the winner is better, paired by seed
+  double over_additive = 0;         ///< likewise; 0.5 when it is the same plan
+};
+
+/// How predictions rank what was measured: over plans, means over seeds.
+struct Agreement {
+  std::optional<double> rank;  ///< Spearman's correlation; nullopt below three plans
+  std::optional<double> r2;    ///< share of the variance explained
+};
+
+struct MeasuredSearchResult {
+  std::vector<MeasuredPlan> plans;  ///< by problem
+  std::vector<Observation> observations;
+  ModelScales scales;
+  double shrinkage = 1;  ///< what single gains are multiplied by
+  Agreement before;      ///< sums of single gains
+  Agreement after;       ///< the model, each plan predicted from the others
+  int measurements = 0;  ///< trainings, the race included
+  int diverged = 0;
+};
+
+/// Searches all `problems`, which differ in their constraints' limits only and share what is
+/// measured. Constraints must be additive. Errors: check(), check_feasible() of each problem;
+/// kUsage for options out of range; those of `measure`.
+Result<MeasuredSearchResult> measured_search(const std::vector<search::Problem>& problems,
+                                             const Measure& measure,
+                                             const MeasuredSearchOptions& options = {});
+
+}  // namespace espalier::study

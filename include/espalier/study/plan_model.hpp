@@ -1,0 +1,91 @@
+// What measured plans say about plans that were not measured: a Gaussian process over candidates.
+//
+// A plan's gain is the sum of the gains of its parts, as the contribution analysis has it, plus a
+// smooth function of the whole plan (what adding up leaves out), plus an effect of its own. The
+// parts' gains have the measured single gains, shrunk by a fitted factor, as prior mean, and a
+// prior covariance that ties neighbouring depths and the options of one layer. An observation is a
+// gain measured with one seed. Rasmussen and Williams, "Gaussian Processes for Machine Learning"
+// (2006), sections 2.2, 2.7 and 5.4, is the theory.
+#pragma once
+
+#include <Eigen/Core>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "espalier/search/problem.hpp"
+#include "espalier/support/rng.hpp"
+
+namespace espalier::study {
+
+/// The gain of a plan as one training measured it.
+struct Observation {
+  search::Candidate candidate;
+  double gain = 0;
+};
+
+/// Standard deviations in the unit of the gains.
+struct ModelScales {
+  double depth = 0;        ///< of a depth's gain around its shrunk single gain
+  double option = 0;       ///< likewise of an option's
+  double interaction = 0;  ///< of what adding up leaves out, shared by similar plans
+  double own = 0;          ///< of a plan's own effect, shared by nothing
+  double noise = 0;        ///< between seeds of one plan
+};
+
+struct Prediction {
+  double mean = 0;
+  double deviation = 0;  ///< of the expected gain over seeds, noise of a training left out
+};
+
+class PlanModel {
+ public:
+  /// `prior` gives layers, options and single gains; its constraints are not read. Fits the scales
+  /// and the factor of the single gains to the observations by their marginal likelihood.
+  PlanModel(const search::Problem& prior, std::vector<Observation> observations);
+
+  [[nodiscard]] const ModelScales& scales() const { return scales_; }
+  /// Posterior mean of the factor that single gains are multiplied by.
+  [[nodiscard]] double shrinkage() const;
+
+  [[nodiscard]] Prediction predict(const search::Candidate& candidate) const;
+  /// One draw of the expected gains of all candidates together.
+  [[nodiscard]] std::vector<double> sample(std::span<const search::Candidate> candidates,
+                                           Rng& rng) const;
+  /// `problem` with gains drawn from the posterior of the additive part, or with its mean.
+  [[nodiscard]] search::Problem sample_gains(search::Problem problem, Rng& rng) const;
+  [[nodiscard]] search::Problem mean_gains(search::Problem problem) const;
+
+  /// What each observation would have been predicted as without it (leave one plan out: all
+  /// observations of the same candidate are left out together).
+  [[nodiscard]] std::vector<double> predictions_without() const;
+
+ private:
+  using Features = std::vector<int>;  // parts of a plan, ascending
+
+  [[nodiscard]] Features features(const search::Candidate& candidate) const;
+  [[nodiscard]] Eigen::MatrixXd part_covariance(const ModelScales& scales) const;
+  [[nodiscard]] double prior_mean(const Features& x) const;
+  [[nodiscard]] double covariance(const Features& a, const Features& b) const;
+  [[nodiscard]] Eigen::VectorXd covariances(const Features& x) const;
+  [[nodiscard]] double own_effect(const search::Candidate& a, const search::Candidate& b) const;
+  void fit();
+  double set_scales(const ModelScales& scales);  // returns the log of the marginal likelihood
+  [[nodiscard]] search::Problem with_gains(search::Problem problem,
+                                           const Eigen::VectorXd& parts) const;
+  [[nodiscard]] Eigen::VectorXd part_means() const;
+
+  int layers_ = 0;
+  int options_ = 0;
+  double unit_ = 1;  // typical size of a single gain
+  Eigen::VectorXd single_;
+  std::vector<Observation> observations_;
+  std::vector<Features> rows_;
+  ModelScales scales_;
+  Eigen::MatrixXd parts_;   // prior covariance of the parts' gains
+  Eigen::MatrixXd factor_;  // Cholesky factor of the observations' covariance
+  Eigen::VectorXd residual_;
+  Eigen::VectorXd weights_;  // inverse covariance times residual
+};
+
+}  // namespace espalier::study

@@ -1,0 +1,405 @@
+#include "espalier/study/measured_search.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "espalier/search/exact.hpp"
+#include "espalier/support/statistics.hpp"
+
+namespace espalier::study {
+namespace {
+
+using search::Candidate;
+using search::Problem;
+
+struct ByContent {
+  bool operator()(const Candidate& a, const Candidate& b) const {
+    return a.depth != b.depth ? a.depth < b.depth : a.choice < b.choice;
+  }
+};
+
+bool feasible(const Problem& problem, const Candidate& candidate) {
+  if (!search::is_depth_available(problem, candidate.depth)) return false;
+  for (int layer = 0; layer < problem.layers; ++layer) {
+    if (!search::is_available(problem, layer, candidate.choice[static_cast<std::size_t>(layer)])) {
+      return false;
+    }
+  }
+  return std::all_of(
+      problem.constraints.begin(), problem.constraints.end(),
+      [&](const search::Constraint& c) { return search::cost(c, candidate) <= c.limit; });
+}
+
+// Every plan one step away: another depth, another option of one layer, or an option that moves to
+// another layer.
+std::vector<Candidate> neighbours(const Problem& problem, const Candidate& centre) {
+  std::vector<Candidate> found;
+  const auto keep = [&](const Candidate& candidate) {
+    if (feasible(problem, candidate)) found.push_back(candidate);
+  };
+  for (int depth = 0; depth <= problem.layers; ++depth) {
+    if (depth == centre.depth) continue;
+    Candidate next = centre;
+    next.depth = depth;
+    for (int layer = 0; layer < problem.layers - depth; ++layer) {
+      next.choice[static_cast<std::size_t>(layer)] = 0;
+    }
+    keep(next);
+  }
+  const int first = problem.layers - centre.depth;
+  for (int layer = first; layer < problem.layers; ++layer) {
+    const auto at = static_cast<std::size_t>(layer);
+    for (int option = 0; option <= problem.options; ++option) {
+      if (option == centre.choice[at]) continue;
+      Candidate next = centre;
+      next.choice[at] = static_cast<std::uint8_t>(option);
+      keep(next);
+      if (centre.choice[at] == 0 || option >= centre.choice[at]) continue;
+      for (int other = first; other < problem.layers; ++other) {
+        const auto to = static_cast<std::size_t>(other);
+        if (other == layer || centre.choice[to] == problem.options) continue;
+        Candidate moved = next;
+        ++moved.choice[to];
+        keep(moved);
+      }
+    }
+  }
+  return found;
+}
+
+Status check(const std::vector<Problem>& problems, const MeasuredSearchOptions& options) {
+  std::vector<std::string> wrong;
+  if (problems.empty()) wrong.emplace_back("a measured search needs at least one problem");
+  if (options.measurements < 1) wrong.emplace_back("at least one measurement is needed");
+  if (options.batch < 1 || options.draws < 1) {
+    wrong.emplace_back("batch and draws must be at least 1");
+  }
+  if (options.finalists < 2 || options.race_seeds < 2) {
+    wrong.emplace_back("a race needs at least two finalists and two seeds");
+  }
+  const std::set seeds(options.seeds.begin(), options.seeds.end());
+  if (seeds.empty() || seeds.size() != options.seeds.size()) {
+    wrong.emplace_back("seeds must be distinct, and at least one");
+  }
+  if (!seeds.empty() && *seeds.rbegin() >= options.first_race_seed) {
+    wrong.push_back(fmt::format("seeds must be below {}, where those of the race begin",
+                                options.first_race_seed));
+  }
+  if (!wrong.empty()) return Error{ErrorKind::kUsage, wrong};
+  for (const Problem& problem : problems) {
+    ESPALIER_CHECK_OK(search::check(problem));
+    ESPALIER_CHECK_OK(search::check_feasible(problem));
+    if (problem.layers != problems[0].layers || problem.options != problems[0].options) {
+      return Error{ErrorKind::kUsage, "problems of one search must have the same layers"};
+    }
+  }
+  return Ok{};
+}
+
+double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
+
+// Probability that a's expected gain is above b's, from gains paired by seed.
+double probability_above(const Finalist& a, const Finalist& b) {
+  std::vector<double> difference;
+  for (std::size_t i = 0; i < std::min(a.gains.size(), b.gains.size()); ++i) {
+    difference.push_back(a.gains[i] - b.gains[i]);
+  }
+  if (a.candidate == b.candidate || difference.size() < 2) return 0.5;
+  const Finalist paired{a.candidate, {}, difference};
+  const double error = paired.standard_error();
+  if (error == 0) return paired.mean() > 0 ? 1.0 : paired.mean() < 0 ? 0.0 : 0.5;
+  return normal_cdf(paired.mean() / error);
+}
+
+class Search {
+ public:
+  Search(const std::vector<Problem>& problems, const Measure& measure,
+         const MeasuredSearchOptions& options)
+      : problems_(problems), measure_(measure), options_(options) {}
+
+  Result<MeasuredSearchResult> run() {
+    for (const Problem& problem : problems_) {
+      ESPALIER_TRY(search::ExactResult exact, search::solve_exact(problem));
+      additive_.push_back(std::move(exact.best));
+    }
+    ESPALIER_CHECK_OK(measure_first());
+    for (int round = 0; result_.measurements < options_.measurements; ++round) {
+      if (options_.stop && options_.stop()) break;
+      ESPALIER_TRY(const std::vector<Request> batch, propose(round));
+      if (batch.empty()) break;
+      ESPALIER_CHECK_OK(measure(batch));
+    }
+    const PlanModel model(problems_[0], result_.observations);
+    describe(model);
+    for (std::size_t p = 0; p < problems_.size(); ++p) {
+      ESPALIER_CHECK_OK(race(p, model));
+    }
+    return std::move(result_);
+  }
+
+ private:
+  // The additive optima, known plans, and nothing but biases: where the model starts from.
+  Status measure_first() {
+    std::vector<Candidate> first;
+    for (const search::Solution& solution : additive_) first.push_back(solution.candidate);
+    for (const Candidate& known : options_.known) {
+      if (std::any_of(problems_.begin(), problems_.end(),
+                      [&](const Problem& p) { return feasible(p, known); })) {
+        first.push_back(known);
+      }
+    }
+    std::vector<Request> batch;
+    std::set<Candidate, ByContent> seen;
+    for (const Candidate& candidate : first) {
+      if (!seen.insert(candidate).second) continue;
+      if (static_cast<int>(batch.size()) == options_.measurements) break;
+      batch.push_back({candidate, next_seed(candidate)});
+    }
+    return measure(batch);
+  }
+
+  // The next seed a plan was not measured with; asking counts as measuring.
+  std::uint64_t next_seed(const Candidate& candidate) {
+    return options_.seeds[static_cast<std::size_t>(asked_[candidate]++)];
+  }
+  bool exhausted(const Candidate& candidate) const {
+    const auto found = asked_.find(candidate);
+    return found != asked_.end() && found->second >= static_cast<int>(options_.seeds.size());
+  }
+
+  Status measure(const std::vector<Request>& batch) {
+    ESPALIER_TRY(const std::vector<std::optional<double>> gains, ask(batch));
+    double worst = 0;
+    for (const Observation& o : result_.observations) worst = std::min(worst, o.gain);
+    for (const std::optional<double>& gain : gains) worst = std::min(worst, gain.value_or(0.0));
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      // Diverged is as bad as the worst that was seen, and no better than no training at all.
+      result_.observations.push_back({batch[i].candidate, gains[i].value_or(worst)});
+    }
+    return Ok{};
+  }
+
+  Result<std::vector<std::optional<double>>> ask(const std::vector<Request>& batch) {
+    ESPALIER_TRY(std::vector<std::optional<double>> gains, measure_(batch));
+    if (gains.size() != batch.size()) {
+      return Error{ErrorKind::kInternal, "measured search: as many gains as requests are expected"};
+    }
+    result_.measurements += static_cast<int>(batch.size());
+    for (const auto& gain : gains) result_.diverged += gain ? 0 : 1;
+    if (options_.progress) {
+      const int race =
+          static_cast<int>(problems_.size()) * options_.finalists * options_.race_seeds;
+      options_.progress(result_.measurements,
+                        std::max(result_.measurements, options_.measurements + race));
+    }
+    return gains;
+  }
+
+  // Plans that are best under gains drawn from the posterior. Each draw of additive gains is solved
+  // exactly; the winners and the neighbours of the best plan make the pool in which one draw of the
+  // whole model, interactions included, decides.
+  Result<std::vector<Request>> propose(int round) {
+    const PlanModel model(problems_[0], result_.observations);
+    const int room = options_.measurements - result_.measurements;
+    std::vector<Request> batch;
+    const int count = std::min(options_.batch, room);
+    std::vector<std::vector<Candidate>> pools(problems_.size());
+    for (int slot = 0; slot < count; ++slot) {
+      const auto p = static_cast<std::size_t>((round * options_.batch + slot) %
+                                              static_cast<int>(problems_.size()));
+      if (pools[p].empty()) {
+        ESPALIER_TRY(pools[p], pool(model, problems_[p], p, round));
+      }
+      std::vector<Candidate> open;
+      for (const Candidate& c : pools[p]) {
+        if (!exhausted(c)) open.push_back(c);
+      }
+      if (open.empty()) continue;
+      Rng rng{options_.seed, 2, static_cast<std::uint64_t>(round),
+              static_cast<std::uint64_t>(slot)};
+      const std::vector<double> drawn = model.sample(open, rng);
+      const auto best =
+          static_cast<std::size_t>(std::max_element(drawn.begin(), drawn.end()) - drawn.begin());
+      batch.push_back({open[best], next_seed(open[best])});
+    }
+    return batch;
+  }
+
+  Result<std::vector<Candidate>> pool(const PlanModel& model, const Problem& problem,
+                                      std::size_t index, int round) {
+    std::set<Candidate, ByContent> found;
+    for (int draw = 0; draw < options_.draws; ++draw) {
+      Rng rng{options_.seed, 1, index, static_cast<std::uint64_t>(round),
+              static_cast<std::uint64_t>(draw)};
+      ESPALIER_TRY(const search::ExactResult solved,
+                   search::solve_exact(model.sample_gains(problem, rng)));
+      found.insert(solved.best.candidate);
+    }
+    std::vector<Candidate> measured = measured_within(problem);
+    found.insert(measured.begin(), measured.end());
+    const Candidate best = best_of(model, {found.begin(), found.end()});
+    // A few neighbours at random: the whole neighbourhood would slow the draws down.
+    std::vector<Candidate> near = neighbours(problem, best);
+    Rng rng{options_.seed, 3, index, static_cast<std::uint64_t>(round)};
+    for (const std::uint32_t i : rng.permutation(near.size())) {
+      if (static_cast<int>(found.size()) >= 5 * options_.draws) break;
+      found.insert(near[i]);
+    }
+    return std::vector<Candidate>(found.begin(), found.end());
+  }
+
+  [[nodiscard]] std::vector<Candidate> measured_within(const Problem& problem) const {
+    std::vector<Candidate> plans;
+    for (const auto& [candidate, times] : asked_) {
+      if (feasible(problem, candidate)) plans.push_back(candidate);
+    }
+    return plans;
+  }
+
+  static Candidate best_of(const PlanModel& model, const std::vector<Candidate>& candidates) {
+    return *std::max_element(candidates.begin(), candidates.end(),
+                             [&](const Candidate& a, const Candidate& b) {
+                               return model.predict(a).mean < model.predict(b).mean;
+                             });
+  }
+
+  // Finalists by posterior mean, the additive optimum always among them. After every seed from the
+  // second on those that are behind by more than two standard errors of the paired difference
+  // leave, but neither the leader nor the additive optimum.
+  Status race(std::size_t index, const PlanModel& model) {
+    const Problem& problem = problems_[index];
+    const Candidate& additive = additive_[index].candidate;
+    std::vector<Candidate> plans = measured_within(problem);
+    ESPALIER_TRY(const search::ExactResult mean, search::solve_exact(model.mean_gains(problem)));
+    plans.push_back(mean.best.candidate);
+    std::sort(plans.begin(), plans.end(), ByContent{});
+    plans.erase(std::unique(plans.begin(), plans.end()), plans.end());
+    std::vector<Finalist> racing;
+    for (const Candidate& plan : plans) racing.push_back({plan, model.predict(plan), {}});
+    std::stable_sort(racing.begin(), racing.end(), [](const Finalist& a, const Finalist& b) {
+      return a.predicted.mean > b.predicted.mean;
+    });
+    const auto is_additive = [&](const Finalist& f) { return f.candidate == additive; };
+    const auto at = std::find_if(racing.begin(), racing.end(), is_additive);
+    const auto limit = std::min(racing.size(), static_cast<std::size_t>(options_.finalists));
+    if (at == racing.end()) {
+      racing.resize(limit);
+      racing.back() = {additive, model.predict(additive), {}};
+    } else {
+      if (static_cast<std::size_t>(at - racing.begin()) >= limit) {
+        std::iter_swap(at, racing.begin() + static_cast<std::ptrdiff_t>(limit) - 1);
+      }
+      racing.resize(limit);
+    }
+    std::vector<Finalist> left;  // behind
+    for (int seed = 0; seed < options_.race_seeds; ++seed) {
+      std::vector<Request> batch;
+      for (const Finalist& f : racing) {
+        batch.push_back(
+            {f.candidate, options_.first_race_seed + static_cast<std::uint64_t>(seed), true});
+      }
+      ESPALIER_TRY(const std::vector<std::optional<double>> gains, ask(batch));
+      const double worst = std::accumulate(gains.begin(), gains.end(), 0.0,
+                                           [](double low, const std::optional<double>& g) {
+                                             return std::min(low, g.value_or(low));
+                                           });
+      for (std::size_t i = 0; i < racing.size(); ++i) {
+        racing[i].gains.push_back(gains[i].value_or(worst));
+      }
+      std::stable_sort(racing.begin(), racing.end(),
+                       [](const Finalist& a, const Finalist& b) { return a.mean() > b.mean(); });
+      if (seed == 0) continue;
+      const Finalist leader = racing.front();
+      const auto behind =
+          std::stable_partition(racing.begin(), racing.end(), [&](const Finalist& f) {
+            return is_additive(f) || probability_above(leader, f) < 0.9772;
+          });
+      left.insert(left.begin(), behind, racing.end());
+      racing.erase(behind, racing.end());
+      if (racing.size() == 1) break;
+    }
+    finish(index, std::move(racing), std::move(left));
+    return Ok{};
+  }
+
+  void finish(std::size_t index, std::vector<Finalist> racing, std::vector<Finalist> left) {
+    MeasuredPlan plan;
+    plan.additive = additive_[index];
+    const Finalist winner = racing.front();
+    plan.solution = search::make_solution(problems_[index], winner.candidate);
+    plan.solution.objective = winner.mean();
+    plan.standard_error = winner.standard_error();
+    racing.insert(racing.end(), left.begin(), left.end());
+    plan.over_runner_up = racing.size() > 1 ? probability_above(winner, racing[1]) : 1.0;
+    const auto additive = std::find_if(racing.begin(), racing.end(), [&](const Finalist& f) {
+      return f.candidate == plan.additive.candidate;
+    });
+    plan.over_additive = probability_above(winner, *additive);
+    plan.finalists = std::move(racing);
+    result_.plans.push_back(std::move(plan));
+  }
+
+  void describe(const PlanModel& model) {
+    result_.scales = model.scales();
+    result_.shrinkage = model.shrinkage();
+    const std::vector<double> without = model.predictions_without();
+    struct Sum {
+      double gain = 0, model = 0, additive = 0, count = 0;
+    };
+    std::map<Candidate, Sum, ByContent> plans;
+    for (std::size_t i = 0; i < result_.observations.size(); ++i) {
+      const Observation& o = result_.observations[i];
+      Sum& sum = plans[o.candidate];
+      sum.gain += o.gain;
+      sum.model += without[i];
+      sum.additive += search::objective(problems_[0], o.candidate);
+      sum.count += 1;
+    }
+    std::vector<double> gain, predicted, added;
+    for (const auto& [candidate, sum] : plans) {
+      gain.push_back(sum.gain / sum.count);
+      predicted.push_back(sum.model / sum.count);
+      added.push_back(sum.additive / sum.count);
+    }
+    result_.before = {rank_correlation(added, gain), explained_variance(added, gain)};
+    result_.after = {rank_correlation(predicted, gain), explained_variance(predicted, gain)};
+  }
+
+  const std::vector<Problem>& problems_;
+  const Measure& measure_;
+  const MeasuredSearchOptions& options_;
+  std::vector<search::Solution> additive_;  // by problem
+  std::map<Candidate, int, ByContent> asked_;
+  MeasuredSearchResult result_;
+};
+
+}  // namespace
+
+double Finalist::mean() const {
+  return gains.empty()
+             ? 0.0
+             : std::accumulate(gains.begin(), gains.end(), 0.0) / static_cast<double>(gains.size());
+}
+
+double Finalist::standard_error() const {
+  if (gains.size() < 2) return 0;
+  const double centre = mean();
+  double sum = 0;
+  for (const double gain : gains) sum += (gain - centre) * (gain - centre);
+  const auto count = static_cast<double>(gains.size());
+  return std::sqrt(sum / (count - 1) / count);
+}
+
+Result<MeasuredSearchResult> measured_search(const std::vector<search::Problem>& problems,
+                                             const Measure& measure,
+                                             const MeasuredSearchOptions& options) {
+  ESPALIER_CHECK_OK(check(problems, options));
+  return Search(problems, measure, options).run();
+}
+
+}  // namespace espalier::study

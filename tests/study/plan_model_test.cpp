@@ -1,0 +1,141 @@
+#include "espalier/study/plan_model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "espalier/support/statistics.hpp"
+
+namespace espalier::study {
+namespace {
+
+using search::Candidate;
+
+// Six layers of two options, without constraints.
+search::Problem prior() {
+  search::Problem problem;
+  problem.layers = 6;
+  problem.options = 2;
+  for (int depth = 0; depth <= 6; ++depth) problem.bias_gain.push_back(0.1 * std::sqrt(depth));
+  for (int layer = 0; layer < 6; ++layer) {
+    problem.weight_gain.push_back({0.0, 0.01 * (layer + 1), 0.015 * (layer + 1)});
+  }
+  return problem;
+}
+
+Candidate random_candidate(Rng& rng) {
+  Candidate candidate{static_cast<int>(1 + rng.below(6)), std::vector<std::uint8_t>(6, 0)};
+  for (int layer = 6 - candidate.depth; layer < 6; ++layer) {
+    candidate.choice[static_cast<std::size_t>(layer)] = static_cast<std::uint8_t>(rng.below(3));
+  }
+  return candidate;
+}
+
+TEST(PlanModel, WithoutObservationsIsTheShrunkSum) {
+  const search::Problem problem = prior();
+  const PlanModel model(problem, {});
+  Rng rng{1};
+  for (int i = 0; i < 20; ++i) {
+    const Candidate candidate = random_candidate(rng);
+    const Prediction p = model.predict(candidate);
+    EXPECT_NEAR(p.mean, model.shrinkage() * search::objective(problem, candidate), 1e-12);
+    EXPECT_GT(p.deviation, 0);
+  }
+}
+
+// What is observed again and again is believed, and its neighbours move along.
+TEST(PlanModel, FollowsWhatItObserves) {
+  const search::Problem problem = prior();
+  const Candidate plan{4, {0, 0, 1, 0, 2, 0}};
+  const Candidate near{4, {0, 0, 1, 0, 1, 0}};
+  std::vector<Observation> observations(12, {plan, 0.9});
+  for (std::size_t i = 0; i < observations.size(); ++i) {
+    observations[i].gain += i % 2 == 0 ? 0.01 : -0.01;
+  }
+  const PlanModel before(problem, {});
+  const PlanModel model(problem, observations);
+  EXPECT_NEAR(model.predict(plan).mean, 0.9, 0.02);
+  EXPECT_LT(model.predict(plan).deviation, before.predict(plan).deviation);
+  EXPECT_GT(model.predict(near).mean, before.predict(near).mean + 0.1);
+}
+
+// Gains of a linear world with another factor and other parts are found from its plans.
+TEST(PlanModel, LearnsALinearWorld) {
+  const search::Problem problem = prior();
+  Rng rng{7};
+  search::Problem world = problem;
+  for (double& gain : world.bias_gain) gain *= 0.5;
+  for (auto& row : world.weight_gain) {
+    for (std::size_t option = 1; option < row.size(); ++option)
+      row[option] += rng.uniform(-0.03, 0.03);
+  }
+  std::vector<Observation> observations;
+  for (int i = 0; i < 150; ++i) {
+    const Candidate candidate = random_candidate(rng);
+    observations.push_back(
+        {candidate, search::objective(world, candidate) + rng.uniform(-0.005, 0.005)});
+  }
+  const PlanModel model(problem, observations);
+  std::vector<double> predicted;
+  std::vector<double> truth;
+  for (int i = 0; i < 100; ++i) {
+    const Candidate candidate = random_candidate(rng);
+    predicted.push_back(model.predict(candidate).mean);
+    truth.push_back(search::objective(world, candidate));
+  }
+  EXPECT_GT(*rank_correlation(predicted, truth), 0.97);
+  EXPECT_GT(*explained_variance(predicted, truth), 0.95);
+  EXPECT_LT(model.scales().noise, 0.02);
+}
+
+// Leaving a plan out by the formula equals fitting without it, scales held.
+TEST(PlanModel, PredictionsWithoutAPlanDoNotKnowIt) {
+  const search::Problem problem = prior();
+  Rng rng{3};
+  std::vector<Observation> observations;
+  for (int i = 0; i < 30; ++i) {
+    const Candidate candidate = random_candidate(rng);
+    observations.push_back({candidate, search::objective(problem, candidate)});
+  }
+  const std::vector<double> usual = PlanModel(problem, observations).predictions_without();
+  // A plan far off what is expected must not pull its own prediction along.
+  observations[0].gain += 0.05;
+  const PlanModel model(problem, observations);
+  const double without = model.predictions_without()[0];
+  EXPECT_LT(std::abs(without - usual[0]), 0.02);
+  EXPECT_GT(model.predict(observations[0].candidate).mean, without);
+}
+
+// Draws have the mean and the deviation that predictions claim, and agree on equal plans.
+TEST(PlanModel, SamplesItsPosterior) {
+  const search::Problem problem = prior();
+  Rng rng{5};
+  std::vector<Observation> observations;
+  for (int i = 0; i < 20; ++i) {
+    const Candidate candidate = random_candidate(rng);
+    observations.push_back({candidate, 0.5 * search::objective(problem, candidate)});
+  }
+  const PlanModel model(problem, observations);
+  const std::vector<Candidate> plans{random_candidate(rng), random_candidate(rng)};
+  constexpr int kDraws = 4000;
+  std::vector<double> sum(2);
+  std::vector<double> squares(2);
+  for (int draw = 0; draw < kDraws; ++draw) {
+    Rng key{11, static_cast<std::uint64_t>(draw)};
+    const std::vector<double> values = model.sample(plans, key);
+    for (std::size_t i = 0; i < 2; ++i) {
+      sum[i] += values[i];
+      squares[i] += values[i] * values[i];
+    }
+  }
+  for (std::size_t i = 0; i < 2; ++i) {
+    const Prediction p = model.predict(plans[i]);
+    const double mean = sum[i] / kDraws;
+    EXPECT_NEAR(mean, p.mean, 5 * p.deviation / std::sqrt(kDraws));
+    EXPECT_NEAR(std::sqrt(squares[i] / kDraws - mean * mean), p.deviation, 0.06 * p.deviation);
+  }
+}
+
+}  // namespace
+}  // namespace espalier::study

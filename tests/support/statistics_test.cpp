@@ -1,0 +1,45 @@
+#include "espalier/support/statistics.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+namespace espalier {
+namespace {
+
+TEST(RankCorrelation, OfKnownOrders) {
+  const std::vector<double> up{1, 2, 3, 4};
+  const std::vector<double> down{9, 7, 0, -3};
+  EXPECT_DOUBLE_EQ(*rank_correlation(up, up), 1);
+  EXPECT_DOUBLE_EQ(*rank_correlation(up, down), -1);
+  // One swap of neighbours among four: 1 - 6 * 2 / (4 * 15).
+  EXPECT_DOUBLE_EQ(*rank_correlation(up, std::vector<double>{1, 3, 2, 4}), 0.8);
+  // Ranks 1, 2.5, 2.5, 4 against 1, 3, 2, 4: 4.5 / sqrt(4.5 * 5).
+  EXPECT_DOUBLE_EQ(
+      *rank_correlation(std::vector<double>{1, 2, 2, 3}, std::vector<double>{1, 3, 2, 4}),
+      4.5 / std::sqrt(4.5 * 5));
+}
+
+TEST(RankCorrelation, HasNoValueWhereNothingVaries) {
+  const std::vector<double> values{1, 2, 3};
+  EXPECT_FALSE(rank_correlation(values, std::vector<double>{5, 5, 5}).has_value());
+  EXPECT_FALSE(rank_correlation(std::vector<double>{1, 2}, std::vector<double>{1, 2}).has_value());
+}
+
+TEST(ExplainedVariance, OfKnownSeries) {
+  const std::vector<double> observed{1, 2, 3, 6};
+  EXPECT_DOUBLE_EQ(*explained_variance(observed, observed), 1);
+  EXPECT_DOUBLE_EQ(*explained_variance(std::vector<double>{3, 3, 3, 3}, observed), 0);
+  // Residuals 0, 0, 0, 7 against deviations 2, 1, 0, 3.
+  EXPECT_DOUBLE_EQ(*explained_variance(std::vector<double>{1, 2, 3, -1}, observed), 1 - 49.0 / 14);
+}
+
+TEST(ExplainedVariance, HasNoValueWhereNothingVaries) {
+  const std::vector<double> values{1, 2, 3};
+  EXPECT_FALSE(explained_variance(values, std::vector<double>{5, 5, 5}).has_value());
+  EXPECT_FALSE(explained_variance(values, std::vector<double>{5, 5}).has_value());
+}
+
+}  // namespace
+}  // namespace espalier
