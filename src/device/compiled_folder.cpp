@@ -92,9 +92,11 @@ Result<Folder> read_folder(const fs::path& path) {
       {"features", folder.features}, {"convs", folder.convs}};
   for (const auto& [key, value] : said) {
     ESPALIER_CHECK_OK(agree(header, folder, key, value, where));
-    if (value < 1 || value > kLargestSize) {
+    // A classifier of the input alone has no convolution.
+    const std::int64_t least = std::string_view(key) == "convs" ? 0 : 1;
+    if (value < least || value > kLargestSize) {
       return Error{ErrorKind::kBadInput,
-                   fmt::format("{}: '{}' must lie in 1..{}", where, key, kLargestSize)};
+                   fmt::format("{}: '{}' must lie in {}..{}", where, key, least, kLargestSize)};
     }
   }
   return folder;

@@ -10,10 +10,10 @@ namespace {
 std::ptrdiff_t in_size(const MapGeometry& g) { return g.in.pixels() * g.in_stride; }
 std::ptrdiff_t out_size(const MapGeometry& g) { return g.out.pixels() * g.out_stride; }
 
-// Input and output are the same array of vectors. Padding channels are computed like the others:
+// Operand and output are the same array of vectors. Padding channels are computed like the others:
 // they never reach a result, and their gradients are 0.
-bool padded_alike(const MapGeometry& g) {
-  return g.in_stride == g.out_stride && g.in_stride % kLanes == 0;
+bool padded_alike(const MapGeometry& g, int operand_stride) {
+  return operand_stride == g.out_stride && operand_stride % kLanes == 0;
 }
 
 // The part of a pooling window that lies inside the input.
@@ -86,7 +86,7 @@ ElementwiseParams make_elementwise(const ir::Graph& graph, const ir::Op& op) {
 
 void add_forward(const ElementwiseParams& params, const MapGeometry& g, int samples,
                  const std::int8_t* a, const std::int8_t* b, std::int8_t* y, std::uint8_t* mask) {
-  if (padded_alike(g)) {
+  if (padded_alike(g, g.in_stride) && (b == nullptr || padded_alike(g, g.second_stride))) {
     RescaleArgs args;
     args.count = static_cast<std::size_t>(out_size(g)) * static_cast<std::size_t>(samples);
     args.a = a;
@@ -111,7 +111,7 @@ void add_forward(const ElementwiseParams& params, const MapGeometry& g, int samp
   const std::int64_t pixels = g.out.pixels() * samples;
   for (std::int64_t p = 0; p < pixels; ++p) {
     const std::int8_t* pa = a + p * g.in_stride;
-    const std::int8_t* pb = b == nullptr ? nullptr : b + p * g.in_stride;
+    const std::int8_t* pb = b == nullptr ? nullptr : b + p * g.second_stride;
     for (int c = 0; c < g.out.channels; ++c) {
       std::int64_t sum = (pa[c] - params.zero_a) * multiplier_a;
       if (pb != nullptr) sum += (pb[c] - params.zero_b) * multiplier_b;
@@ -123,9 +123,9 @@ void add_forward(const ElementwiseParams& params, const MapGeometry& g, int samp
   }
 }
 
-void add_backward(float factor, const MapGeometry& g, int samples, const float* dy,
+void add_backward(float factor, const MapGeometry& g, int dx_stride, int samples, const float* dy,
                   const std::uint8_t* mask, float* dx, bool accumulate) {
-  if (padded_alike(g)) {
+  if (padded_alike(g, dx_stride)) {
     kernels().mask_factor(dy, mask, factor,
                           static_cast<std::size_t>(out_size(g)) * static_cast<std::size_t>(samples),
                           dx, accumulate);
@@ -136,11 +136,11 @@ void add_backward(float factor, const MapGeometry& g, int samples, const float* 
     for (int c = 0; c < g.out.channels; ++c) {
       const std::ptrdiff_t at = p * g.out_stride + c;
       const float masked = mask[at] != 0 ? dy[at] * factor : 0.0F;
-      float& out = dx[p * g.in_stride + c];
+      float& out = dx[p * dx_stride + c];
       out = accumulate ? out + masked : masked;
     }
     if (!accumulate) {
-      std::fill(dx + p * g.in_stride + g.out.channels, dx + (p + 1) * g.in_stride, 0.0F);
+      std::fill(dx + p * dx_stride + g.out.channels, dx + (p + 1) * dx_stride, 0.0F);
     }
   }
 }

@@ -45,6 +45,15 @@ Result<std::shared_ptr<const SampleStore>> SampleStore::from_samples(const Netwo
   return std::shared_ptr<const SampleStore>(store);
 }
 
+std::shared_ptr<const SampleStore> SampleStore::from_inputs(const Network& network,
+                                                            std::vector<std::int8_t> inputs,
+                                                            std::vector<int> labels) {
+  std::shared_ptr<SampleStore> store(new SampleStore(network, 0));
+  store->data_ = std::move(inputs);
+  store->labels_ = std::move(labels);
+  return store;
+}
+
 std::shared_ptr<const SampleStore> SampleStore::advance(const Network& network, int cut,
                                                         int jobs) const {
   std::shared_ptr<SampleStore> store(new SampleStore(network, cut));

@@ -405,8 +405,8 @@ struct Session::BackwardStep {
       const ir::TensorId id = node.inputs[i];
       if (!wanted(id)) continue;
       const bool second_use = i == 1 && node.inputs[0] == id;
-      kernels::add_backward(factors[i], prepared.map, samples, dy, mask, gradient(id),
-                            second_use || accumulate(id));
+      kernels::add_backward(factors[i], prepared.map, session.network_->stride(id), samples, dy,
+                            mask, gradient(id), second_use || accumulate(id));
     }
   }
   void operator()(const ir::Add&) const { rescaling(); }

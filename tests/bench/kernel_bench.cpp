@@ -119,8 +119,8 @@ Json measure_kernels(const train::Network& network, int threads, double seconds)
       const double backward = calls_per_second(threads, seconds, [&] {
         return [&, dy = AlignedVector<float>(size, 1), mask = AlignedVector<std::uint8_t>(size, 1),
                 dx = AlignedVector<float>(size)]() mutable {
-          kernels::add_backward(0.5F, prepared.map, kChunk, dy.data(), mask.data(), dx.data(),
-                                false);
+          kernels::add_backward(0.5F, prepared.map, prepared.map.in_stride, kChunk, dy.data(),
+                                mask.data(), dx.data(), false);
         };
       });
       list.push_back(entry("input_gradient", shape, threads, backward, 0));

@@ -457,73 +457,91 @@ TEST(Kernels, RescaleAgreesForEveryShift) {
   }
 }
 
-TEST(Elementwise, AgreeWithReference) {
-  for (std::uint64_t seed = 0; seed < 20; ++seed) {
-    GraphBuilder b(seed, {5, 6, 20});
-    const ir::TensorId left = b.rescale(b.input());
-    const ir::TensorId right = b.rescale(b.input(), -100, 90);
-    const ir::TensorId sum = b.add(left, right);
-    const ir::TensorId mean =
-        b.average_pool(sum, {3, 2, 2, 2, 1, 0, 1, 1},
-                       seed % 2 == 0 ? ir::HalfRounding::kToEven : ir::HalfRounding::kAwayFromZero);
-    const ir::TensorId most = b.max_pool(mean, window(3, 1, 1));
-    const ir::Graph graph = b.finish(most, 2);
-    Rng rng{seed, 3};
-    std::vector<std::vector<std::int8_t>> dense(graph.tensors.size());
-    dense[0] = testing::random_int8(rng, 600);
-    const int stride = padded(20);
-    std::vector<AlignedVector<std::int8_t>> wide(graph.tensors.size());
-    wide[0] = widen_stride(std::vector<std::vector<std::int8_t>>{dense[0]}, 20, stride);
-    for (const ir::Op& op : graph.ops) {
-      std::vector<std::vector<std::int8_t>> inputs;
-      for (const ir::TensorId id : op.inputs) inputs.push_back(dense[static_cast<std::size_t>(id)]);
-      const reference::Forward expected = reference::forward(graph, op, inputs);
-      const auto y = static_cast<std::size_t>(op.output);
-      dense[y] = expected.output;
-      const ir::Shape in = graph.tensor(op.inputs[0]).shape;
-      const ir::Shape out = graph.tensor(op.output).shape;
-      const MapGeometry map{in, out, stride, stride};
-      wide[y].resize(static_cast<std::size_t>(out.pixels() * stride));
-      AlignedVector<std::uint8_t> mask(wide[y].size(), 1);
-      const std::int8_t* x = wide[static_cast<std::size_t>(op.inputs[0])].data();
-      std::vector<double> dy(expected.output.size());
-      std::vector<float> dy_float(dy.size());
-      for (std::size_t i = 0; i < dy.size(); ++i) {
-        dy_float[i] = static_cast<float>(rng.uniform(-1, 1));
-        dy[i] = static_cast<double>(dy_float[i]);
-      }
-      const auto g = widen_stride(std::vector<std::vector<float>>{dy_float}, out.channels, stride);
-      AlignedVector<float> dx(static_cast<std::size_t>(in.pixels() * stride), 0.5F);
-      const reference::Backward back = reference::backward(graph, op, inputs, expected.mask, dy);
-      std::size_t checked_input = 0;
-      if (std::holds_alternative<ir::Add>(op.params) ||
-          std::holds_alternative<ir::Rescale>(op.params)) {
-        const ElementwiseParams params = make_elementwise(graph, op);
-        const bool two = op.inputs.size() == 2;
-        add_forward(params, map, 1, x,
-                    two ? wide[static_cast<std::size_t>(op.inputs[1])].data() : nullptr,
-                    wide[y].data(), mask.data());
-        checked_input = two ? 1 : 0;
-        add_backward(two ? params.factor_b : params.factor_a, map, 1, g.data(), mask.data(),
-                     dx.data(), false);
-      } else if (const auto* pool = std::get_if<ir::AveragePool>(&op.params)) {
-        average_pool_forward(*pool, map, 1, x, wide[y].data());
-        average_pool_backward(*pool, map, 1, g.data(), dx.data(), false);
-      } else {
-        const auto& max = std::get<ir::MaxPool>(op.params);
-        max_pool_forward(max, map, 1, x, wide[y].data());
-        max_pool_backward(max, map, 1, x, g.data(), dx.data(), false);
-      }
-      for (std::size_t i = 0; i < expected.output.size(); ++i) {
-        const std::size_t at = i / 20 * static_cast<std::size_t>(stride) + i % 20;
-        ASSERT_EQ(wide[y][at], expected.output[i]) << op.name;
-        ASSERT_EQ(mask[at], expected.mask[i]) << op.name;
-      }
-      for (std::size_t i = 0; i < back.inputs[checked_input].size(); ++i) {
-        const std::size_t at = i / 20 * static_cast<std::size_t>(stride) + i % 20;
-        ASSERT_NEAR(dx[at], back.inputs[checked_input][i], 1e-5) << op.name;
-      }
+// Adds, rescalings and pools of tensors of any width, in both storages: the network's input is
+// dense, all other tensors are padded. Every op reads the input in every operand position.
+ir::Graph elementwise_graph(std::uint64_t seed) {
+  Rng rng{seed, 2};
+  GraphBuilder b(seed, {5, 6, 1 + static_cast<int>(rng.below(40))});
+  const ir::TensorId in = b.input();
+  const ir::TensorId left = b.rescale(in);
+  const ir::TensorId right = b.add(in, in);
+  b.average_pool(in, window(3, 2, 1));
+  b.max_pool(in, window(2, 1, 0));
+  const ir::TensorId sum = b.add(b.add(in, left), b.add(b.add(left, right), in));
+  const ir::TensorId mean =
+      b.average_pool(b.rescale(sum, -100, 90), {3, 2, 2, 2, 1, 0, 1, 1},
+                     seed % 2 == 0 ? ir::HalfRounding::kToEven : ir::HalfRounding::kAwayFromZero);
+  return b.finish(b.max_pool(mean, window(3, 1, 1)), 2);
+}
+
+// One op on tensors as the host stores them, against the reference.
+void expect_elementwise(const ir::Graph& graph, const ir::Op& op,
+                        std::vector<std::vector<std::int8_t>>& values, Rng& rng) {
+  SCOPED_TRACE(op.name);
+  const auto stride = [&](ir::TensorId id) {
+    const int channels = graph.tensor(id).shape.channels;
+    return id == graph.input ? channels : padded(channels);
+  };
+  std::vector<std::vector<std::int8_t>> inputs;
+  std::vector<AlignedVector<std::int8_t>> wide;
+  for (const ir::TensorId id : op.inputs) {
+    inputs.push_back(values[static_cast<std::size_t>(id)]);
+    wide.push_back(widen_stride(std::vector<std::vector<std::int8_t>>{inputs.back()},
+                                graph.tensor(id).shape.channels, stride(id)));
+  }
+  const ir::Shape in = graph.tensor(op.inputs[0]).shape;
+  const ir::Shape out = graph.tensor(op.output).shape;
+  const MapGeometry map{in, out, stride(op.inputs[0]), stride(op.output), stride(op.inputs.back())};
+  const reference::Forward expected = reference::forward(graph, op, inputs);
+  values[static_cast<std::size_t>(op.output)] = expected.output;
+  AlignedVector<std::int8_t> y(static_cast<std::size_t>(out.pixels() * map.out_stride));
+  AlignedVector<std::uint8_t> mask(y.size(), 1);
+  std::vector<float> dy;
+  for (std::size_t i = 0; i < expected.output.size(); ++i) {
+    dy.push_back(static_cast<float>(rng.uniform(-1, 1)));
+  }
+  const auto g = widen_stride(std::vector<std::vector<float>>{dy}, out.channels, map.out_stride);
+  const reference::Backward back = reference::backward(graph, op, inputs, expected.mask,
+                                                       std::vector<double>(dy.begin(), dy.end()));
+  for (std::size_t operand = 0; operand < inputs.size(); ++operand) {
+    const int dx_stride = stride(op.inputs[operand]);
+    AlignedVector<float> dx(static_cast<std::size_t>(in.pixels() * dx_stride), 0.5F);
+    if (const auto* average = std::get_if<ir::AveragePool>(&op.params)) {
+      average_pool_forward(*average, map, 1, wide[0].data(), y.data());
+      average_pool_backward(*average, map, 1, g.data(), dx.data(), false);
+    } else if (const auto* max = std::get_if<ir::MaxPool>(&op.params)) {
+      max_pool_forward(*max, map, 1, wide[0].data(), y.data());
+      max_pool_backward(*max, map, 1, wide[0].data(), g.data(), dx.data(), false);
+    } else {
+      const ElementwiseParams params = make_elementwise(graph, op);
+      add_forward(params, map, 1, wide[0].data(), wide.size() == 2 ? wide[1].data() : nullptr,
+                  y.data(), mask.data());
+      add_backward(operand == 1 ? params.factor_b : params.factor_a, map, dx_stride, 1, g.data(),
+                   mask.data(), dx.data(), false);
     }
+    const auto channels = static_cast<std::size_t>(in.channels);
+    for (std::size_t i = 0; i < back.inputs[operand].size(); ++i) {
+      const std::size_t at = i / channels * static_cast<std::size_t>(dx_stride) + i % channels;
+      ASSERT_NEAR(dx[at], back.inputs[operand][i], 1e-5) << "operand " << operand;
+    }
+  }
+  const auto channels = static_cast<std::size_t>(out.channels);
+  for (std::size_t i = 0; i < expected.output.size(); ++i) {
+    const std::size_t at = i / channels * static_cast<std::size_t>(map.out_stride) + i % channels;
+    ASSERT_EQ(y[at], expected.output[i]);
+    ASSERT_EQ(mask[at], expected.mask[i]);
+  }
+}
+
+TEST(Elementwise, AgreeWithReference) {
+  for (std::uint64_t seed = 0; seed < 80; ++seed) {
+    SCOPED_TRACE(seed);
+    const ir::Graph graph = elementwise_graph(seed);
+    Rng rng{seed, 3};
+    std::vector<std::vector<std::int8_t>> values(graph.tensors.size());
+    values[static_cast<std::size_t>(graph.input)] = testing::random_int8(
+        rng, static_cast<std::size_t>(graph.tensor(graph.input).shape.elements()));
+    for (const ir::Op& op : graph.ops) expect_elementwise(graph, op, values, rng);
   }
 }
 

@@ -125,71 +125,119 @@ ir::Graph small_network(std::uint64_t seed, int classes) {
 
 namespace {
 
-// One random op on `x`; `earlier` are tensors that an add may reach back to.
-ir::TensorId random_op(GraphBuilder& b, Rng& rng, ir::TensorId x,
-                       const std::vector<ir::TensorId>& earlier) {
-  const ir::Shape in = b.shape(x);
-  const auto pick = [&](int low, int high) {
-    return low + static_cast<int>(rng.below(static_cast<std::uint64_t>(high - low + 1)));
-  };
-  const int any_kernel = std::array{3, 3, 5, 2}[rng.below(4)];
-  const int kernel = std::min(in.height, in.width) < 2 ? 3 : any_kernel;
-  const int stride = std::min(in.height, in.width) > 4 && rng.chance(0.35) ? 2 : 1;
-  // A kernel of 2 has no middle: it shrinks the map, or grows it by a row.
-  const int pad = kernel == 2 ? static_cast<int>(rng.below(2)) : kernel / 2;
-  switch (rng.below(9)) {
-    case 0:
-    case 1:
-      return b.conv(x, pick(1, 20), window(1, 1, 0));
-    case 2:
-      return b.conv(x, in.channels, window(kernel, stride, pad), in.channels);
-    case 3: {  // the expanding pair that streaming looks for
-      const ir::TensorId wide = b.conv(x, pick(4, 24), window(1, 1, 0));
-      return b.conv(wide, b.shape(wide).channels, window(kernel, stride, pad),
-                    b.shape(wide).channels);
+// Makes one random network. Any op may read the network's input, in any operand position: hosts
+// and devices store it differently from what ops write.
+class RandomNetwork {
+ public:
+  explicit RandomNetwork(std::uint64_t seed)
+      : rng_{seed, 0x4E4554},  // "NET"
+        b_(seed, {extent(), extent(), input_channels()}) {}
+
+  ir::Graph make() {
+    ir::TensorId x = b_.input();
+    if (rng_.chance(0.2)) x = b_.max_pool(x, window(2, 1, 0));
+    tensors_.push_back(b_.input());
+    if (x != b_.input()) tensors_.push_back(x);
+    const int ops = 2 + below(8);
+    for (int i = 0; i < ops; ++i) {
+      // Mostly a chain; sometimes a branch from an earlier tensor that an add may join again.
+      ir::TensorId from = x;
+      if (rng_.chance(0.15)) from = tensors_[static_cast<std::size_t>(below(tensors_.size()))];
+      if (rng_.chance(0.1)) from = b_.input();
+      x = op(from);
+      tensors_.push_back(x);
     }
-    case 4:
-      return b.conv(x, pick(1, 12), window(kernel, stride, pad));
-    case 5: {
-      const int groups = in.channels % 2 == 0 ? 2 : 1;
-      return b.conv(x, 2 * pick(1, 5), window(kernel, stride, pad), groups);
-    }
-    case 6:  // a depthwise convolution with two filters a channel
-      return b.conv(x, 2 * in.channels, window(3, stride, 1), in.channels);
-    case 7: {
-      for (std::size_t i = earlier.size(); i-- > 0;) {
-        if (b.shape(earlier[i]) == in && rng.chance(0.7)) return b.add(x, earlier[i]);
-      }
-      return b.rescale(x, -128, pick(60, 127));
-    }
-    default:
-      return stride == 2 ? b.average_pool(x, window(2, 2, 0),
-                                          rng.chance(0.5) ? ir::HalfRounding::kToEven
-                                                          : ir::HalfRounding::kAwayFromZero)
-                         : b.conv(x, in.channels, window(1, 1, 0));
+    // A classifier of the raw input is legal too: nothing before it can train.
+    if (rng_.chance(0.02)) x = b_.input();
+    if (b_.shape(x).channels > 40) x = b_.conv(x, 10, window(1, 1, 0));
+    if (rng_.chance(0.8)) x = b_.global_pool(x);
+    return b_.finish(x, pick(2, 7));
   }
-}
+
+ private:
+  int below(std::uint64_t n) { return static_cast<int>(rng_.below(n)); }
+  int pick(int low, int high) { return low + below(static_cast<std::uint64_t>(high - low + 1)); }
+  int extent() { return pick(5, 12); }
+  // Images have few channels; whatever else comes may have any number.
+  int input_channels() { return rng_.chance(0.5) ? pick(1, 4) : pick(1, 40); }
+
+  ir::TensorId op(ir::TensorId x) {
+    const ir::Shape in = b_.shape(x);
+    const int any_kernel = std::array{3, 3, 5, 2}[rng_.below(4)];
+    const int kernel = std::min(in.height, in.width) < 2 ? 3 : any_kernel;
+    const int stride = std::min(in.height, in.width) > 4 && rng_.chance(0.35) ? 2 : 1;
+    // A kernel of 2 has no middle: it shrinks the map, or grows it by a row.
+    const int pad = kernel == 2 ? below(2) : kernel / 2;
+    switch (rng_.below(10)) {
+      case 0:
+      case 1:
+        return b_.conv(x, pick(1, 20), window(1, 1, 0));
+      case 2:
+        return b_.conv(x, in.channels, window(kernel, stride, pad), in.channels);
+      case 3: {  // the expanding pair that streaming looks for
+        const ir::TensorId wide = b_.conv(x, pick(4, 24), window(1, 1, 0));
+        return b_.conv(wide, b_.shape(wide).channels, window(kernel, stride, pad),
+                       b_.shape(wide).channels);
+      }
+      case 4:
+        return b_.conv(x, pick(1, 12), window(kernel, stride, pad));
+      case 5: {
+        const int groups = in.channels % 2 == 0 ? 2 : 1;
+        return b_.conv(x, 2 * pick(1, 5), window(kernel, stride, pad), groups);
+      }
+      case 6:  // a depthwise convolution with two filters a channel
+        return b_.conv(x, 2 * std::min(in.channels, 20), window(3, stride, 1),
+                       std::min(in.channels, 20) == in.channels ? in.channels : 1);
+      case 7:
+        return join(x);
+      case 8:
+        return join_with_input(x);
+      default:
+        return stride == 2 ? b_.average_pool(x, window(2, 2, 0),
+                                             rng_.chance(0.5) ? ir::HalfRounding::kToEven
+                                                              : ir::HalfRounding::kAwayFromZero)
+                           : b_.conv(x, in.channels, window(1, 1, 0));
+    }
+  }
+
+  // An add in either order, of a tensor with itself too.
+  ir::TensorId sum(ir::TensorId a, ir::TensorId b) {
+    return rng_.chance(0.5) ? b_.add(a, b) : b_.add(b, a);
+  }
+
+  ir::TensorId join(ir::TensorId x) {
+    for (std::size_t i = tensors_.size(); i-- > 0;) {
+      if (b_.shape(tensors_[i]) == b_.shape(x) && rng_.chance(0.7)) return sum(x, tensors_[i]);
+    }
+    return b_.rescale(x, -128, pick(60, 127));
+  }
+
+  // The input itself where it fits, brought to its width where only that differs; otherwise an op
+  // that reads the input alone.
+  ir::TensorId join_with_input(ir::TensorId x) {
+    const ir::Shape input = b_.shape(b_.input());
+    const ir::Shape shape = b_.shape(x);
+    if (shape.height == input.height && shape.width == input.width) {
+      if (shape.channels != input.channels) x = b_.conv(x, input.channels, window(1, 1, 0));
+      return sum(x, b_.input());
+    }
+    switch (rng_.below(3)) {
+      case 0:
+        return b_.rescale(b_.input(), -128, pick(60, 127));
+      case 1:  // not on the way of any gradient: the device has none of a maximum pool
+        return b_.max_pool(b_.input(), window(3, 1, 1));
+      default:
+        return sum(b_.input(), b_.input());
+    }
+  }
+
+  Rng rng_;
+  GraphBuilder b_;
+  std::vector<ir::TensorId> tensors_;
+};
 
 }  // namespace
 
-ir::Graph random_network(std::uint64_t seed) {
-  Rng rng{seed, 0x4E4554};  // "NET"
-  const auto extent = [&] { return 5 + static_cast<int>(rng.below(8)); };
-  GraphBuilder b(seed, {extent(), extent(), 1 + static_cast<int>(rng.below(4))});
-  ir::TensorId x = b.input();
-  if (rng.chance(0.2)) x = b.max_pool(x, window(2, 1, 0));
-  std::vector<ir::TensorId> tensors{x};
-  const int ops = 2 + static_cast<int>(rng.below(8));
-  for (int i = 0; i < ops; ++i) {
-    // Mostly a chain; sometimes a branch from an earlier tensor that an add may join again.
-    const ir::TensorId from =
-        rng.chance(0.15) ? tensors[static_cast<std::size_t>(rng.below(tensors.size()))] : x;
-    x = random_op(b, rng, from, tensors);
-    tensors.push_back(x);
-  }
-  if (b.shape(x).channels > 40) x = b.conv(x, 10, window(1, 1, 0));
-  if (rng.chance(0.8)) x = b.global_pool(x);
-  return b.finish(x, 2 + static_cast<int>(rng.below(6)));
-}
+ir::Graph random_network(std::uint64_t seed) { return RandomNetwork(seed).make(); }
 
 }  // namespace espalier::testing

@@ -47,9 +47,9 @@ std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count);
 /// A MobileNetV2-like network of a few convs with a residual add, for training tests.
 ir::Graph small_network(std::uint64_t seed, int classes = 4);
 
-/// A network of random topology and odd extents: convolutions of all kinds, residual and repeated
-/// operands, rescalings, pools. Maximum pools come before every convolution, so that any plan can
-/// be trained.
+/// A network of random topology, odd extents and 1 to 40 input channels: convolutions of all kinds,
+/// residual and repeated operands, rescalings, pools; every op may read the input, in every operand
+/// position. Maximum pools read nothing but the input, so that any plan can be trained.
 ir::Graph random_network(std::uint64_t seed);
 
 }  // namespace espalier::testing

@@ -15,6 +15,7 @@ struct MapGeometry {
   ir::Shape out;
   int in_stride = 0;
   int out_stride = 0;
+  int second_stride = 0;  ///< of an Add's second operand, which has the shape `in` too
 };
 
 /// Rescaling of one or two operands into one output.
@@ -36,9 +37,9 @@ ElementwiseParams make_elementwise(const ir::Graph& graph, const ir::Op& op);
 void add_forward(const ElementwiseParams& params, const MapGeometry& geometry, int samples,
                  const std::int8_t* a, const std::int8_t* b, std::int8_t* y, std::uint8_t* mask);
 
-/// dx (+)= dy * mask * factor.
-void add_backward(float factor, const MapGeometry& geometry, int samples, const float* dy,
-                  const std::uint8_t* mask, float* dx, bool accumulate);
+/// dx (+)= dy * mask * factor, where dx is of the operand with pixels `dx_stride` apart.
+void add_backward(float factor, const MapGeometry& geometry, int dx_stride, int samples,
+                  const float* dy, const std::uint8_t* mask, float* dx, bool accumulate);
 
 void average_pool_forward(const ir::AveragePool& pool, const MapGeometry& geometry, int samples,
                           const std::int8_t* x, std::int8_t* y);

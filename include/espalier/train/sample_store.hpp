@@ -21,6 +21,11 @@ class SampleStore {
                                                                  const data::Samples& samples,
                                                                  int jobs);
 
+  /// The store at cut 0 of inputs that are int8 already, [sample][element], with a label each.
+  static std::shared_ptr<const SampleStore> from_inputs(const Network& network,
+                                                        std::vector<std::int8_t> inputs,
+                                                        std::vector<int> labels);
+
   /// The same samples at a later cut, by running ops [this->cut(), cut) with the pre-trained
   /// parameters.
   [[nodiscard]] std::shared_ptr<const SampleStore> advance(const Network& network, int cut,

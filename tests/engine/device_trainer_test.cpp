@@ -1,0 +1,82 @@
+// Training in device numerics from a cached prefix, which the host's fast kernels compute, against
+// the engine that computes everything as the emitted C does.
+#include "espalier/engine/device_trainer.hpp"
+
+#include <gtest/gtest.h>
+
+#include "testing/random_graph.hpp"
+#include "testing/random_inputs.hpp"
+#include "testing/random_plan.hpp"
+
+namespace espalier::engine {
+namespace {
+
+constexpr int kSamples = 5;
+
+// Parameters and losses after training every sample in the recipe's order, from the input.
+struct Expected {
+  ir::Graph tuned;
+  double loss = 0;
+};
+
+Expected train_from_input(const compiler::Program& program, const testing::RandomInputs& data,
+                          const train::Recipe& recipe, const EngineOptions& options) {
+  Engine engine(program, options);
+  Expected expected;
+  const std::int64_t steps = kSamples / recipe.batch;
+  std::int64_t sample = 0;
+  for (const std::uint32_t i : train::epoch_order(recipe, 0, kSamples)) {
+    const float rate = train::learning_rate_at(
+        recipe, std::min<std::int64_t>(sample++ / recipe.batch, steps - 1), steps, steps);
+    engine.set_learning_rate(rate * 256.0F / static_cast<float>(recipe.batch));
+    std::copy(data.inputs[i].begin(), data.inputs[i].end(), engine.input());
+    expected.loss += static_cast<double>(engine.train_step(data.labels[i]));
+  }
+  expected.loss /= kSamples;
+  expected.tuned = engine.tuned_graph();
+  return expected;
+}
+
+class CachedPrefix : public ::testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(CachedPrefix, OfAnyLengthTrainsAsTheEmittedCDoes) {
+  const ir::Graph graph = testing::random_network(GetParam());
+  Rng rng{GetParam(), 8};
+  const plan::UpdatePlan plan = testing::random_plan(graph, rng);
+  compiler::CompileOptions compile;
+  compile.accumulate = GetParam() % 3 == 0 ? 2 : 1;
+  const Result<compiler::Program> program = compiler::compile(graph, plan, compile);
+  ASSERT_TRUE(program.ok()) << program.error().message();
+  train::Recipe recipe;
+  recipe.epochs = 1;
+  recipe.batch = compile.accumulate;
+  recipe.warmup_epochs = 0;
+  recipe.learning_rate = 0.3;
+  const EngineOptions options{GetParam() % 2 == 0, 5};
+  const testing::RandomInputs data(graph, kSamples, GetParam());
+  const Expected expected = train_from_input(*program, data, recipe, options);
+  const train::Network network(graph);
+  const auto inputs = data.store(network);
+  const int deepest = train::Session(network, plan, graph.head).cut();
+  for (int cut = 0; cut <= deepest; ++cut) {
+    if (device_cut(*program, cut) != cut) continue;
+    SCOPED_TRACE(cut);
+    const auto store = inputs->advance(network, cut, 1);
+    Engine engine(*program, options);
+    const Result<train::TrainResult> result =
+        train(engine, *program, network, plan, *store, *store, recipe, {});
+    ASSERT_TRUE(result.ok()) << result.error().message();
+    ASSERT_EQ(result->epochs.at(0).train.loss, expected.loss);
+    const ir::Graph tuned = engine.tuned_graph();
+    ASSERT_EQ(tuned.head.weights, expected.tuned.head.weights);
+    for (const int op : ir::conv_ops(graph)) {
+      ASSERT_EQ(ir::conv(tuned, op).weights, ir::conv(expected.tuned, op).weights);
+      ASSERT_EQ(ir::conv(tuned, op).bias, ir::conv(expected.tuned, op).bias);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, CachedPrefix, ::testing::Range<std::uint64_t>(3000, 3150));
+
+}  // namespace
+}  // namespace espalier::engine
