@@ -13,6 +13,7 @@
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/support/file.hpp"
+#include "espalier/support/folder.hpp"
 #include "espalier/train/session.hpp"
 #include "espalier/version.hpp"
 
@@ -165,7 +166,7 @@ Status run(const Options& options) {
     emit.stochastic = options.rounding == "stochastic";
     emit.seed = static_cast<std::uint32_t>(options.common.seed);
     ESPALIER_CHECK_OK(
-        codegen::write_folder(options.out, codegen::emit(program, plan, emit), options.force));
+        write_folder(options.out, codegen::emit(program, plan, emit), options.force));
   }
   const double ratio =
       static_cast<double>(program.placement.peak) /

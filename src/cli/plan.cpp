@@ -83,15 +83,20 @@ Status make(const Options& options) {
   return save(options, std::move(plan), graph);
 }
 
+// --published takes the notation itself, which has braces, or the name of a file.
+bool is_file_name(const std::string& text) { return text.find('{') == std::string::npos; }
+
 Status import_published(const Options& options) {
   ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
   std::string text = options.published;
-  if (text.find('{') == std::string::npos) {
+  std::string where = "--published";
+  if (is_file_name(options.published)) {
     ESPALIER_TRY(text, read_file(options.published));
+    where = options.published;
   }
-  ESPALIER_TRY(const Json document, parse_json(text, "--published"));
+  ESPALIER_TRY(const Json document, parse_json(text, where));
   ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
-  ESPALIER_TRY(plan::UpdatePlan plan, plan::from_published(graph, document, "--published"));
+  ESPALIER_TRY(plan::UpdatePlan plan, plan::from_published(graph, document, where));
   return save(options, std::move(plan), graph);
 }
 

@@ -63,7 +63,7 @@ class Emitter {
         macro_(upper(name_)),
         layout_(flash_layout(program)),
         image_(flash_image(program, layout_)),
-        plan_text_(plan::to_json(plan).dump(2) + "\n") {}
+        plan_text_(json_text(plan::to_json(plan), 2) + "\n") {}
 
   std::map<std::string, std::string> run() {
     std::map<std::string, std::string> files;
@@ -870,7 +870,7 @@ The classifier, and
                         {"seed", options_.seed},
                         {"kernel_macs", kernel_macs_},
                         {"trained", std::move(convs)}};
-    return document.dump(2) + "\n";
+    return json_text(document, 2) + "\n";
   }
 
   const Program& program_;
@@ -960,56 +960,6 @@ std::string item_name(const ir::Graph& graph, StateRole role, int op) {
 std::map<std::string, std::string> emit(const Program& program, const plan::UpdatePlan& plan,
                                         const EmitOptions& options) {
   return Emitter(program, plan, options).run();
-}
-
-Status write_folder(const std::filesystem::path& folder,
-                    const std::map<std::string, std::string>& files, bool force) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const auto failed = [&](const fs::path& path) {
-    return Error{ErrorKind::kCannotWrite, fmt::format("{}: {}; name a folder that can be written",
-                                                      path.string(), error.message())};
-  };
-  const fs::file_status status = fs::status(folder, error);
-  if (fs::exists(status) && !fs::is_directory(status)) {
-    return Error{ErrorKind::kCannotWrite,
-                 fmt::format("{}: is not a folder; name another one", folder.string())};
-  }
-  if (fs::is_directory(status)) {
-    const bool empty = fs::is_empty(folder, error);
-    if (error) return failed(folder);
-    if (!empty && !force) {
-      return Error{ErrorKind::kUsage,
-                   fmt::format("{}: is not empty; name another folder, or --force to replace the "
-                               "files in it",
-                               folder.string())};
-    }
-    for (const auto& [name, text] : files) {
-      ESPALIER_CHECK_OK(write_file_atomic(folder / name, text));
-    }
-    return Ok{};
-  }
-  fs::path target = folder;
-  if (!target.has_filename()) target = target.parent_path();
-  fs::path temporary = target;
-  temporary += ".partial";
-  fs::remove_all(temporary, error);
-  fs::create_directories(temporary, error);
-  if (error) return failed(temporary);
-  for (const auto& [name, text] : files) {
-    const Status written = write_file_atomic(temporary / name, text);
-    if (!written.ok()) {
-      fs::remove_all(temporary, error);
-      return written.error();
-    }
-  }
-  fs::rename(temporary, target, error);
-  if (error) {
-    const Error failure = failed(target);
-    fs::remove_all(temporary, error);
-    return failure;
-  }
-  return Ok{};
 }
 
 }  // namespace espalier::codegen

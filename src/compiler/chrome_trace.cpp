@@ -83,7 +83,7 @@ class TraceWriter {
   void add(const Json& event) {
     events_ += events_.empty() ? "\n" : ",\n";
     // Names may come from a model file and need not be UTF-8.
-    events_ += event.dump(-1, ' ', false, Json::error_handler_t::replace);
+    events_ += json_text(event);
   }
 
   std::string events_;

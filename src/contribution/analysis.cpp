@@ -78,14 +78,14 @@ class Journal {
   Status open(const std::vector<Trial>& kept) {
     if (path_.empty()) return Ok{};
     std::string content = header_ + "\n";
-    for (const Trial& trial : kept) content += trial_to_json(trial).dump() + "\n";
+    for (const Trial& trial : kept) content += json_text(trial_to_json(trial)) + "\n";
     ESPALIER_CHECK_OK(write_file_atomic(path_, content));
     file_.open(path_, std::ios::app);
     return Ok{};
   }
 
   void append(const Trial& trial) {
-    if (file_.is_open()) file_ << trial_to_json(trial).dump() << std::endl;
+    if (file_.is_open()) file_ << json_text(trial_to_json(trial)) << std::endl;
   }
 
  private:
@@ -134,12 +134,11 @@ Error interruption(std::size_t done, std::size_t wanted, const std::filesystem::
 }
 
 std::string journal_header(const Profile& profile) {
-  return Json{{"schema", "espalier.journal/1"},
-              {"tool_version", profile.tool_version},
-              {"model", profile.model_sha256},
-              {"data", profile.data},
-              {"recipe", train::to_json(profile.recipe)}}
-      .dump();
+  return json_text({{"schema", "espalier.journal/1"},
+                    {"tool_version", profile.tool_version},
+                    {"model", profile.model_sha256},
+                    {"data", profile.data},
+                    {"recipe", train::to_json(profile.recipe)}});
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ std::string file_name(const fs::path& path) {
 
 // File names may hold any bytes, JSON may not.
 Json valid_utf8(const std::string& text) {
-  return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
+  return Json::parse(json_text(text));
 }
 
 Json selection_json(const Selection& selection) {

@@ -90,7 +90,7 @@ class Reader {
     for (const Json& channel : *list) {
       if (!channel.is_number_integer() || channel < std::numeric_limits<int>::min() ||
           channel > std::numeric_limits<int>::max()) {
-        problem(where, fmt::format("channel {} must be an integer", channel.dump()));
+        problem(where, fmt::format("channel {} must be an integer", json_text(channel)));
         return;
       }
       channels.push_back(channel.get<int>());

@@ -13,6 +13,50 @@ Error missing(std::string_view where, const char* key, std::string_view expected
   return Error{ErrorKind::kBadInput, fmt::format("{}: '{}' must be {}", where, key, expected)};
 }
 
+// Goes through a text without building anything. What holds, Json::parse() takes without throwing.
+class Checker : public nlohmann::json_sax<Json> {
+ public:
+  std::string problem;
+  std::size_t byte = 0;  // number of bytes read when the problem was seen; 0 = anywhere
+
+  bool null() override { return true; }
+  bool boolean(bool /*value*/) override { return true; }
+  bool number_integer(number_integer_t /*value*/) override { return true; }
+  bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
+  bool number_float(number_float_t /*value*/, const string_t& /*text*/) override { return true; }
+  bool string(string_t& /*value*/) override { return true; }
+  bool binary(binary_t& /*value*/) override { return true; }
+  bool key(string_t& /*value*/) override { return true; }
+  bool start_object(std::size_t /*size*/) override { return deeper(); }
+  bool start_array(std::size_t /*size*/) override { return deeper(); }
+  bool end_object() override { return shallower(); }
+  bool end_array() override { return shallower(); }
+  bool parse_error(std::size_t position, const std::string& token,
+                   const nlohmann::detail::exception& error) override {
+    constexpr int kNumberOverflow = 406;
+    byte = position;
+    problem = error.id == kNumberOverflow ? fmt::format("the number {} is out of range", token)
+                                          : "not valid JSON";
+    return false;
+  }
+
+ private:
+  // Copying and writing a value recurse into it.
+  static constexpr int kMaxDepth = 100;
+
+  bool deeper() {
+    if (++depth_ <= kMaxDepth) return true;
+    problem = fmt::format("nested deeper than {} levels", kMaxDepth);
+    return false;
+  }
+  bool shallower() {
+    --depth_;
+    return true;
+  }
+
+  int depth_ = 0;
+};
+
 const Json* find(const Json& object, const char* key) {
   if (!object.is_object()) return nullptr;
   const auto it = object.find(key);
@@ -22,18 +66,21 @@ const Json* find(const Json& object, const char* key) {
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, std::string_view where) {
-  try {
-    return Json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
-    std::size_t line = 1;
-    std::size_t column = 1;
-    for (std::size_t i = 0; i + 1 < error.byte && i < text.size(); ++i) {
-      column = text[i] == '\n' ? 1 : column + 1;
-      line += text[i] == '\n' ? 1 : 0;
-    }
-    return Error{ErrorKind::kBadInput,
-                 fmt::format("{}:{}:{}: not valid JSON", where, line, column)};
+  Checker checker;
+  if (Json::sax_parse(text, &checker)) return Json::parse(text);
+  std::size_t line = 1;
+  std::size_t column = 1;
+  for (std::size_t i = 0; i + 1 < checker.byte && i < text.size(); ++i) {
+    column = text[i] == '\n' ? 1 : column + 1;
+    line += text[i] == '\n' ? 1 : 0;
   }
+  const std::string place =
+      checker.byte == 0 ? std::string(where) : fmt::format("{}:{}:{}", where, line, column);
+  return Error{ErrorKind::kBadInput, fmt::format("{}: {}", place, checker.problem)};
+}
+
+std::string json_text(const Json& document, int indent) {
+  return document.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
 Result<Json> read_json(const std::filesystem::path& path, std::string_view schema) {
@@ -48,7 +95,7 @@ Result<Json> read_json(const std::filesystem::path& path, std::string_view schem
 }
 
 Status write_json(const std::filesystem::path& path, const Json& document) {
-  const std::string text = document.dump(2) + "\n";
+  const std::string text = json_text(document, 2) + "\n";
   if (path != "-") return write_file_atomic(path, text);
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     return Error{ErrorKind::kCannotWrite, "standard output: cannot be written"};

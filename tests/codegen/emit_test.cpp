@@ -14,6 +14,7 @@
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/published.hpp"
 #include "espalier/support/file.hpp"
+#include "espalier/support/folder.hpp"
 #include "espalier/train/session.hpp"
 #include "testing/npy.hpp"
 #include "testing/random_graph.hpp"
@@ -404,19 +405,6 @@ TEST(Emit, KernelsHoldNothingOfOtherForms) {
   }
   EXPECT_THAT(blocked, Not(HasSubstr(".insn")));
   EXPECT_THAT(dot_product, HasSubstr(".insn"));
-}
-
-TEST(WriteFolder, RefusesAFolderThatIsNotEmpty) {
-  const TemporaryFolder folder;
-  const std::filesystem::path target = folder.path() / "out";
-  ASSERT_TRUE(write_folder(target, {{"a.txt", "1"}}, false).ok());
-  const Status refused = write_folder(target, {{"a.txt", "2"}}, false);
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().kind, ErrorKind::kUsage);
-  EXPECT_EQ(*read_file(target / "a.txt"), "1");
-  ASSERT_TRUE(write_folder(target, {{"a.txt", "2"}}, true).ok());
-  EXPECT_EQ(*read_file(target / "a.txt"), "2");
-  EXPECT_FALSE(write_folder(target / "a.txt", {{"b", ""}}, true).ok());
 }
 
 TEST(Identifier, IsOne) {

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "espalier/support/folder.hpp"
+
 namespace espalier::testing {
 
 TemporaryFolder::TemporaryFolder() {
@@ -38,7 +40,7 @@ EmittedProgram::EmittedProgram(const std::map<std::string, std::string>& files,
                                const std::string& name, const std::string& flags)
     : name_(name) {
   const std::filesystem::path sources = folder_.path() / "c";
-  const Status written = codegen::write_folder(sources, files, false);
+  const Status written = write_folder(sources, files, false);
   if (!written.ok()) throw std::runtime_error(written.error().message());
   std::string output;
   const std::string command = fmt::format(

@@ -14,6 +14,7 @@
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/published.hpp"
 #include "espalier/support/file.hpp"
+#include "espalier/support/folder.hpp"
 #include "espalier/train/session.hpp"
 #include "support/temp_folder.hpp"
 #include "testing/npy.hpp"
@@ -36,7 +37,7 @@ class DeviceCheck : public ::testing::Test {
     ASSERT_TRUE(program.ok()) << program.error().message();
     options.target = codegen::Target::kRv32imf;
     const Status written =
-        codegen::write_folder(folder(), codegen::emit(*program, plan, options), true);
+        write_folder(folder(), codegen::emit(*program, plan, options), true);
     ASSERT_TRUE(written.ok()) << written.error().message();
   }
   [[nodiscard]] std::filesystem::path folder() const { return temporary_.path() / "c"; }

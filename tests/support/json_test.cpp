@@ -33,6 +33,37 @@ TEST(ParseJson, GivesLineAndColumnOfAnError) {
   }
 }
 
+TEST(ParseJson, RefusesNumbersThatNoDoubleHolds) {
+  EXPECT_EQ(parse_json("{\n  \"a\": 1e999\n}", "plan.json").error().message(),
+            "plan.json:2:12: the number 1e999 is out of range");
+  EXPECT_EQ(parse_json("-1e999", "x").error().kind, ErrorKind::kBadInput);
+  EXPECT_TRUE(parse_json("1e308", "x").ok());
+  EXPECT_TRUE(parse_json("1e-999", "x").ok());
+  EXPECT_TRUE(parse_json("99999999999999999999999", "x").ok());
+}
+
+TEST(ParseJson, RefusesNestingThatWouldExhaustTheStack) {
+  for (const char* open : {"[", "{\"a\":"}) {
+    std::string text;
+    for (int i = 0; i < 500000; ++i) text += open;
+    EXPECT_THAT(parse_json(text, "plan.json").error().message(),
+                HasSubstr("plan.json: nested deeper than 100 levels"));
+  }
+  EXPECT_TRUE(parse_json(std::string(100, '[') + std::string(100, ']'), "x").ok());
+}
+
+TEST(JsonText, IsReadableWhateverTheBytes) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string name = std::string("a") + static_cast<char>(byte) + "b";
+    const std::string text = json_text({{"name", name}});
+    const Result<Json> back = parse_json(text, "x");
+    ASSERT_TRUE(back.ok()) << byte;
+    EXPECT_EQ((*back)["name"], byte < 128 ? name
+                                          : "a\xef\xbf\xbd"
+                                            "b");
+  }
+}
+
 TEST(ParseJson, RefusesInvalidUtf8) { EXPECT_FALSE(parse_json("\"\xff\xfe\"", "x").ok()); }
 
 TEST(ParseJson, KeepsTheOrderOfKeys) {

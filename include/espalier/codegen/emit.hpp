@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <string>
 
@@ -10,7 +9,6 @@
 #include "espalier/compiler/compile.hpp"
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/support/json.hpp"
-#include "espalier/support/result.hpp"
 
 namespace espalier::codegen {
 
@@ -41,11 +39,5 @@ std::string item_name(const ir::Graph& graph, compiler::StateRole role, int op);
 /// program.json (espalier.program/1: sizes and what was compiled).
 std::map<std::string, std::string> emit(const compiler::Program& program,
                                         const plan::UpdatePlan& plan, const EmitOptions& options);
-
-/// Writes emit()'s files. A folder that exists and is not empty is refused (kUsage) unless `force`;
-/// then files of the same names are replaced and nothing else is touched. The folder is complete or
-/// absent: it is written under a temporary name and renamed where it did not exist. kCannotWrite.
-Status write_folder(const std::filesystem::path& folder,
-                    const std::map<std::string, std::string>& files, bool force);
 
 }  // namespace espalier::codegen

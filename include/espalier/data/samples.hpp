@@ -33,7 +33,7 @@ class Samples {
   [[nodiscard]] std::size_t elements() const { return pipeline_.elements(); }
 
   /// Equal for equal samples: identity_json() on one line.
-  [[nodiscard]] std::string identity() const { return identity_json().dump(); }
+  [[nodiscard]] std::string identity() const { return json_text(identity_json()); }
   /// The dataset's identity with the member `preprocess` added (canonical text).
   [[nodiscard]] Json identity_json() const;
 

@@ -15,8 +15,13 @@ namespace espalier {
 /// Keeps the order in which keys were written, so that documents are readable and stable.
 using Json = nlohmann::ordered_json;
 
-/// Parses text; a syntax error becomes kBadInput with line and column, prefixed by `where`.
+/// Parses text. Errors of syntax, numbers that no double holds and nesting that no document of
+/// ours has become kBadInput with line and column, prefixed by `where`.
 Result<Json> parse_json(std::string_view text, std::string_view where);
+
+/// The document as text: one line, or indented. Bytes that are no UTF-8, such as those of an odd
+/// file name, become U+FFFD: every text we write can be read.
+std::string json_text(const Json& document, int indent = -1);
 
 /// Reads and parses a file and checks that its "schema" equals `schema`.
 Result<Json> read_json(const std::filesystem::path& path, std::string_view schema);

@@ -1,0 +1,87 @@
+#include "espalier/support/folder.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "espalier/support/file.hpp"
+#include "support/temp_folder.hpp"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::TempFolder;
+
+TEST(WriteFolder, RefusesAFolderThatIsNotEmpty) {
+  const TempFolder folder;
+  const fs::path target = folder.path() / "out";
+  ASSERT_TRUE(write_folder(target, {{"a.txt", "1"}}, false).ok());
+  const Status refused = write_folder(target, {{"a.txt", "2"}}, false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::kUsage);
+  EXPECT_EQ(*read_file(target / "a.txt"), "1");
+  ASSERT_TRUE(write_folder(target, {{"a.txt", "2"}}, true).ok());
+  EXPECT_EQ(*read_file(target / "a.txt"), "2");
+  EXPECT_FALSE(write_folder(target / "a.txt", {{"b", ""}}, true).ok());
+}
+
+TEST(WriteFolder, TakesEveryWayToSpellAFolder) {
+  const TempFolder folder;
+  for (const char* name : {"a", "b/", "./c", "d/e/f/", "g/../h"}) {
+    fs::create_directory(folder.path() / "g");
+    ASSERT_TRUE(write_folder(folder.path() / name, {{"x", "1"}}, false).ok()) << name;
+    EXPECT_EQ(*read_file(folder.path() / name / "x"), "1") << name;
+  }
+}
+
+TEST(WriteFolder, LeavesNothingBehindWhenItFails) {
+  const TempFolder folder;
+  EXPECT_FALSE(write_folder(folder.path() / "out", {{"missing/a.txt", ""}}, false).ok());
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+TEST(WriteFolder, OfTwoProcessesOneWinsAndTheOtherIsTold) {
+  const TempFolder folder;
+  std::map<std::string, std::string> files;
+  for (int i = 0; i < 40; ++i) files["file" + std::to_string(i)] = "text";
+  int told = 0;
+  for (int round = 0; round < 10; ++round) {
+    const fs::path target = folder.path() / std::to_string(round);
+    std::vector<pid_t> children;
+    for (int child = 0; child < 3; ++child) {
+      children.push_back(fork());
+      if (children.back() != 0) continue;
+      const Status written = write_folder(target, files, false);
+      if (written.ok()) _exit(0);
+      // Told before it began, or when the other was there first.
+      const std::string& says = written.error().diagnostics.front();
+      const bool clear = says.find("is not empty; name another folder") != std::string::npos ||
+                         says.find("another process has written it") != std::string::npos;
+      _exit(clear ? 1 : 2);
+    }
+    int winners = 0;
+    for (const pid_t child : children) {
+      int status = 0;
+      waitpid(child, &status, 0);
+      ASSERT_TRUE(WIFEXITED(status));
+      ASSERT_NE(WEXITSTATUS(status), 2) << "an unclear diagnostic";
+      winners += WEXITSTATUS(status) == 0 ? 1 : 0;
+      told += WEXITSTATUS(status);
+    }
+    EXPECT_EQ(winners, 1);
+    EXPECT_EQ(std::distance(fs::directory_iterator(target), fs::directory_iterator()), 40);
+  }
+  EXPECT_EQ(told, 20);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 10);
+}
+
+}  // namespace
+}  // namespace espalier
