@@ -39,7 +39,7 @@ for seed in 0 1 2; do
   for plan in head-only published found by-accuracy; do
     "$espalier" train "$model" --plan "$out/$plan.json" "${training[@]}" \
       --test "cifar10:$data/cifar10/test_2k.bin" --config configs/published-recipe.toml \
-      --seed "$seed" --quiet --json "$out/$plan.$seed.json"
+      --schedule standard --seed "$seed" --quiet --json "$out/$plan.$seed.json"
   done
 done
 

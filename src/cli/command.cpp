@@ -176,6 +176,15 @@ void add_recipe_options(CLI::App* command, train::Recipe& recipe) {
       ->capture_default_str();
   command->add_option("--warmup", recipe.warmup_epochs, "Epochs of linear rise before the cosine")
       ->capture_default_str();
+  command
+      ->add_option_function<std::string>(
+          "--schedule",
+          [&recipe](const std::string& name) {
+            recipe.schedule = train::schedule_of(name, "--schedule").value();
+          },
+          "standard, or published: a rise from rate 0 and a cosine that does not reach it")
+      ->check(CLI::IsMember({"standard", "published"}))
+      ->default_str("standard");
   command->add_flag_callback(
       "--no-qas", [&recipe] { recipe.qas = false; }, "Train without quantisation-aware scaling");
 }

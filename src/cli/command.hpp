@@ -88,7 +88,7 @@ struct HeadOptions {
   [[nodiscard]] Result<ir::Head> make(const ir::Graph& graph, std::uint64_t seed) const;
 };
 
-/// --epochs, --batch, --lr, --warmup, --no-qas.
+/// --epochs, --batch, --lr, --warmup, --schedule, --no-qas.
 void add_recipe_options(CLI::App* command, train::Recipe& recipe);
 
 /// Parses a size such as "100KiB" given to the option `what`.

@@ -24,11 +24,24 @@ Status check(const Recipe& r) {
   return Ok{};
 }
 
+std::string_view schedule_name(Schedule schedule) {
+  return schedule == Schedule::kPublished ? "published" : "standard";
+}
+
+Result<Schedule> schedule_of(std::string_view name, std::string_view where) {
+  for (const Schedule schedule : {Schedule::kStandard, Schedule::kPublished}) {
+    if (name == schedule_name(schedule)) return schedule;
+  }
+  return Error{ErrorKind::kBadInput,
+               fmt::format("{}: schedule '{}' is neither standard nor published", where, name)};
+}
+
 Json to_json(const Recipe& r) {
   return Json{{"epochs", r.epochs},
               {"batch", r.batch},
               {"learning_rate", r.learning_rate},
               {"warmup_epochs", r.warmup_epochs},
+              {"schedule", schedule_name(r.schedule)},
               {"qas", r.qas},
               {"seed", r.seed}};
 }
@@ -39,6 +52,10 @@ Result<Recipe> recipe_from_json(const Json& json, std::string_view where) {
   ESPALIER_TRY(r.batch, json_field<int>(json, "batch", where));
   ESPALIER_TRY(r.learning_rate, json_field<double>(json, "learning_rate", where));
   ESPALIER_TRY(r.warmup_epochs, json_field<double>(json, "warmup_epochs", where));
+  if (json.contains("schedule")) {
+    ESPALIER_TRY(const auto schedule, json_field<std::string>(json, "schedule", where));
+    ESPALIER_TRY(r.schedule, schedule_of(schedule, where));
+  }
   ESPALIER_TRY(r.qas, json_field<bool>(json, "qas", where));
   ESPALIER_TRY(const std::int64_t seed, json_field<std::int64_t>(json, "seed", where));
   r.seed = static_cast<std::uint64_t>(seed);
@@ -50,6 +67,11 @@ float learning_rate_at(const Recipe& recipe, std::int64_t step, std::int64_t ste
   const double peak = recipe.learning_rate * recipe.batch / 256.0;
   const double warmup = recipe.warmup_epochs * static_cast<double>(steps_per_epoch);
   const auto at = static_cast<double>(step);
+  if (recipe.schedule == Schedule::kPublished) {
+    if (at < warmup) return static_cast<float>(peak * at / warmup);
+    const double share = (at - warmup) / static_cast<double>(steps);
+    return static_cast<float>(peak * 0.5 * (1 + std::cos(std::numbers::pi * share)));
+  }
   if (at < warmup) return static_cast<float>(peak * std::min(1.0, (at + 1) / warmup));
   const double share = (at - warmup) / std::max(1.0, static_cast<double>(steps) - warmup);
   return static_cast<float>(peak * 0.5 * (1 + std::cos(std::numbers::pi * share)));

@@ -94,6 +94,7 @@ TEST_F(ConfigTest, ThePublishedRecipeIsRead) {
                                            "--test", "b", "--config", recipe, "--epochs", "2"});
   EXPECT_THAT(config, HasSubstr("limit-train=5000\n"));
   EXPECT_THAT(config, HasSubstr("subset=\"first\"\n"));
+  EXPECT_THAT(config, HasSubstr("schedule=\"published\"\n"));
   EXPECT_THAT(config, HasSubstr("epochs=2\n"));
 }
 

@@ -18,11 +18,39 @@ TEST(Recipe, LearningRateRisesThenFollowsACosine) {
   EXPECT_LT(at(49), 0.0001F);
 }
 
+// The published code: a rise from 0, and a cosine over all steps that begins behind the warm-up.
+TEST(Recipe, PublishedScheduleStartsAtZeroAndEndsAboveIt) {
+  const Recipe recipe{.epochs = 10,
+                      .batch = 64,
+                      .learning_rate = 0.1,
+                      .warmup_epochs = 1,
+                      .schedule = Schedule::kPublished};
+  const auto at = [&](std::int64_t step) { return learning_rate_at(recipe, step, 1000, 100); };
+  EXPECT_EQ(at(0), 0.0F);
+  EXPECT_FLOAT_EQ(at(50), 0.0125F);
+  EXPECT_FLOAT_EQ(at(100), 0.025F);
+  EXPECT_NEAR(at(600), 0.0125F, 1e-6);
+  EXPECT_NEAR(at(999) / 0.025F, 0.024, 0.001);  // 2.4 % of the peak with 10 epochs
+  Recipe two_epochs = recipe;
+  two_epochs.epochs = 2;
+  EXPECT_NEAR(learning_rate_at(two_epochs, 199, 200, 100) / 0.025F, 0.5, 0.01);
+}
+
+TEST(Recipe, WithoutAScheduleIsTheStandardOne) {
+  Json old = to_json(Recipe{});
+  EXPECT_EQ(old["schedule"], "standard");
+  old.erase("schedule");
+  EXPECT_EQ(recipe_from_json(old, "recipe").value(), Recipe{});
+  old["schedule"] = "linear";
+  EXPECT_EQ(recipe_from_json(old, "recipe").error().kind, ErrorKind::kBadInput);
+}
+
 TEST(Recipe, SurvivesJson) {
   const Recipe recipe{.epochs = 3,
                       .batch = 8,
                       .learning_rate = 0.05,
                       .warmup_epochs = 0.5,
+                      .schedule = Schedule::kPublished,
                       .qas = false,
                       .seed = 9};
   const Result<Recipe> read = recipe_from_json(to_json(recipe), "recipe");

@@ -9,13 +9,22 @@
 
 namespace espalier::train {
 
+/// How the learning rate goes over a training: a linear rise, then a cosine.
+enum class Schedule {
+  kStandard,   ///< the first step moves; the peak after the warm-up, the last step close to 0
+  kPublished,  ///< as the published training code: the first step has rate 0, and the cosine
+               ///< divides by all steps, so that it ends at the rate it has warm-up steps before
+               ///< its end
+};
+
 struct Recipe {
   int epochs = 10;
   int batch = 64;              ///< samples per step
   double learning_rate = 0.1;  ///< for a batch of 256; scaled by batch / 256
-  double warmup_epochs = 1;    ///< linear rise, then cosine to 0
-  bool qas = true;             ///< quantisation-aware scaling
-  std::uint64_t seed = 0;      ///< of the head's start and of the order of samples
+  double warmup_epochs = 1;    ///< of the linear rise
+  Schedule schedule = Schedule::kStandard;
+  bool qas = true;         ///< quantisation-aware scaling
+  std::uint64_t seed = 0;  ///< of the head's start and of the order of samples
 
   bool operator==(const Recipe&) const = default;
 };
@@ -23,7 +32,13 @@ struct Recipe {
 /// kUsage when a field is out of range.
 Status check(const Recipe& recipe);
 
+/// "standard" or "published", as options and documents have it.
+std::string_view schedule_name(Schedule schedule);
+/// kBadInput for a name that is neither; `where` begins the diagnostic.
+Result<Schedule> schedule_of(std::string_view name, std::string_view where);
+
 Json to_json(const Recipe& recipe);
+/// A recipe without a schedule is older than the choice and has the standard one.
 Result<Recipe> recipe_from_json(const Json& json, std::string_view where);
 
 /// Learning rate of step `step` of `steps`, with `steps_per_epoch` steps an epoch.
