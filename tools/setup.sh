@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Espalier is built and tested with, by Debian package name. Safe to run again.
 #   tools/setup.sh          what building, testing and the demo need
-#   tools/setup.sh --slow   also ONNX Runtime (npm), the oracle of some slow tests
+#   tools/setup.sh --slow   also what some slow tests need: Yosys and ONNX Runtime (npm)
 #   tools/setup.sh --arm64  also the cross compiler that tools/test_arm64.sh needs
 #   tools/setup.sh --train  also what the offline scripts in tools/ need (PyTorch)
 set -euo pipefail
@@ -20,8 +20,9 @@ if [[ "${1:-}" == --train ]]; then
   packages+=(python3-torch python3-onnx python3-numpy)
 elif [[ "${1:-}" == --arm64 ]]; then
   packages+=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu)
-elif [[ "${1:-}" == --slow ]] && ! command -v npm >/dev/null; then
-  packages+=(nodejs npm)
+elif [[ "${1:-}" == --slow ]]; then
+  packages+=(yosys)
+  command -v npm >/dev/null || packages+=(nodejs npm)
 fi
 
 missing=()

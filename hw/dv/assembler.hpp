@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Encodes instructions, for tests that build programs without a tool chain. Checks no ranges.
 #pragma once
 

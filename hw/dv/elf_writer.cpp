@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dv/elf_writer.hpp"
 
 namespace espalier::hw::dv {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Writes small static RISC-V executables, with symbols. The counterpart of tb/elf.hpp for tests.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // espalier-fpu-check: every operation of the float unit against the oracle and the host.
 #include <CLI/CLI.hpp>
 #include <cstdio>

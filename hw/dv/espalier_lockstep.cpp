@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // espalier-lockstep: random programs on the core against the oracle, for as long as one likes.
 #include <CLI/CLI.hpp>
 #include <cstdio>

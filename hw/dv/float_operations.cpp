@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Compiled with -frounding-math; operands and results pass through volatile variables, so that the
 // host computes them at run time and in the mode that is set.
 #include "dv/float_operations.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Every operation of the float unit once: how it is issued, what the oracle says, what the host
 // says. Tests of the unit expand this table.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dv/fpu_bench.hpp"
 
 #include <verilated.h>
@@ -83,10 +84,10 @@ class OperandSource {
 class FpuBench::Impl {
  public:
   Impl() : top_(&context_) {
-    top_.rst_ni = 0;
+    top_.srst_ni = 0;
     clock();
     clock();
-    top_.rst_ni = 1;
+    top_.srst_ni = 1;
   }
   ~Impl() { top_.final(); }
 

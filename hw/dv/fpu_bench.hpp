@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Drives the float unit of the RTL on its own, as fast as it accepts operations, and compares every
 // result with the oracle and the host.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dv/iss.hpp"
 
 #include <cstring>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // An instruction-set simulator of the same machine, written from the ISA manual and not from the
 // RTL: RV32IMF, Zicsr, Zifencei, pm4adda.b, machine mode. The oracle of the lockstep tests.
 //

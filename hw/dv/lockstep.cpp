@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dv/lockstep.hpp"
 
 #include <cstdio>

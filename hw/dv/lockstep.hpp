@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Runs one program on the core and on the instruction-set simulator, and compares every
 // instruction: address, encoding, trap, written register and value, store.
 #pragma once

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Breaks the RTL on purpose, one small change at a time, and asks whether the checks notice.
 
     hw/dv/mutation_check.py [--work DIR] [--first N] [--count N]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dv/program_generator.hpp"
 
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Random programs that end: constrained so that every loop is counted, every jump lands inside and
 // every address is known, and otherwise as irregular as possible. Same options, same program.
 #pragma once

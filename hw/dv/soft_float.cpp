@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dv/soft_float.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Single-precision arithmetic of RISC-V in integers: the reference that the float unit is held to.
 //
 // Sums are formed exactly, in fixed point wide enough for every float and every product of two, and

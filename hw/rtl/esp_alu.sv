@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Integer arithmetic and logic. Combinational.
 module esp_alu (
   input  esp_pkg::alu_op_t op_i,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The core: RV32IM + Zicsr + Zifencei, machine mode, with F and pm4adda.b as parameters.
 //
 // Three stages. Fetch (esp_fetch) holds the address whose instruction the memory is delivering.
@@ -14,7 +15,7 @@ module esp_core #(
   parameter logic [31:0] HartId = 32'd0
 ) (
   input  logic        clk_i,
-  input  logic        rst_ni,
+  input  logic        srst_ni,
   input  logic [31:0] boot_addr_i,
 
   // Instruction port: data and error one cycle after the request, held until the next.
@@ -69,7 +70,7 @@ module esp_core #(
 
   esp_fetch u_fetch (
     .clk_i,
-    .rst_ni,
+    .srst_ni,
     .boot_addr_i,
     .instr_req_o,
     .instr_addr_o,
@@ -164,7 +165,7 @@ module esp_core #(
 
   esp_regfile u_regfile (
     .clk_i,
-    .rst_ni,
+    .srst_ni,
     .raddr_a_i(rs1),
     .rdata_a_o(reg_a),
     .raddr_b_i(rs2),
@@ -212,7 +213,7 @@ module esp_core #(
 
     esp_fregfile u_fregfile (
       .clk_i,
-      .rst_ni,
+      .srst_ni,
       .raddr_a_i(rs1),
       .rdata_a_o(freg_a),
       .raddr_b_i(rs2),
@@ -255,7 +256,7 @@ module esp_core #(
 
     esp_fpu u_fpu (
       .clk_i,
-      .rst_ni,
+      .srst_ni,
       .valid_i(fpu_valid),
       .op_i(fpu_op),
       .funct_i(funct3),
@@ -361,7 +362,7 @@ module esp_core #(
 
   esp_div u_div (
     .clk_i,
-    .rst_ni,
+    .srst_ni,
     .valid_i(ex_go & ~decode_illegal & ~id_err & (unit == esp_pkg::UnitDiv)),
     .signed_i(~funct3[0]),
     .remainder_i(funct3[1]),
@@ -535,7 +536,7 @@ module esp_core #(
     .HartId(HartId)
   ) u_csr (
     .clk_i,
-    .rst_ni,
+    .srst_ni,
     .valid_i(id_valid & (unit == esp_pkg::UnitCsr)),
     .addr_i(id_instr[31:20]),
     .op_i(funct3[1:0]),
@@ -575,7 +576,7 @@ module esp_core #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
+    if (!srst_ni) begin
       wb_rd_we_q <= 1'b0;
       wb_frd_we_q <= 1'b0;
       wb_load_q <= 1'b0;
@@ -596,7 +597,7 @@ module esp_core #(
 
 `ifdef ESP_ASSERT
   always_ff @(posedge clk_i) begin
-    if (rst_ni) begin
+    if (srst_ni) begin
       // Memory never sees an access of an instruction that traps, unless memory itself refuses it.
       assert (!(data_req_o && take_trap && !data_err_i));
       // Late results belong to the float registers.
@@ -621,8 +622,8 @@ module esp_core #(
   logic [31:0] ret_mem_wdata_q;
 
   always_ff @(posedge clk_i) begin
-    ret_valid_q <= rst_ni & ex_done;
-    ret_trap_q <= rst_ni & take_trap;
+    ret_valid_q <= srst_ni & ex_done;
+    ret_trap_q <= srst_ni & take_trap;
     ret_pc_q <= id_pc;
     ret_instr_q <= id_instr;
     ret_late_q <= retire & frd_we & fpu_late;

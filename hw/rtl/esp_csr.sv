@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Control and status registers, trap state, counters and the float flags.
 //
 // Reads are combinational in the execute stage; writes and traps take effect at its end. There are
@@ -8,7 +9,7 @@ module esp_csr #(
   parameter logic [31:0] HartId = 32'd0
 ) (
   input  logic              clk_i,
-  input  logic              rst_ni,
+  input  logic              srst_ni,
 
   // Access from a CSR instruction. `op_i` is funct3[1:0]: write, set, clear.
   input  logic              valid_i,
@@ -118,7 +119,7 @@ module esp_csr #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
+    if (!srst_ni) begin
       mie_q <= 1'b0;
       mpie_q <= 1'b0;
       fs_q <= 2'd0;
@@ -187,7 +188,7 @@ module esp_csr #(
 `ifdef ESP_ASSERT
   // An instruction either completes or traps, and a write is one of those that complete.
   always_ff @(posedge clk_i) begin
-    if (rst_ni) begin
+    if (srst_ni) begin
       assert (!(trap_i && retire_i));
       assert (!(we && illegal_o));
     end

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Instruction decoder. Combinational; knows encodings only, no machine state.
 //
 // Whether a CSR exists and whether a rounding mode is valid depends on state and is decided by the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Iterative restoring divider, one quotient bit a cycle, for DIV, DIVU, REM and REMU.
 //
 // `valid_i` and the operands are held until `done_o`, 33 cycles after the first cycle of `valid_i`.
@@ -5,7 +6,7 @@
 // the remainder that the ISA asks for, provided that the sign is not applied to that quotient.
 module esp_div (
   input  logic        clk_i,
-  input  logic        rst_ni,
+  input  logic        srst_ni,
   input  logic        valid_i,
   input  logic        signed_i,
   input  logic        remainder_i,
@@ -65,7 +66,7 @@ module esp_div (
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
+    if (!srst_ni) begin
       busy_q <= 1'b0;
       steps_q <= '0;
       quotient_q <= '0;
@@ -89,7 +90,7 @@ module esp_div (
   always_ff @(posedge clk_i) begin
     a_q <= a_i;
     b_q <= b_i;
-    if (rst_ni && busy_q) assert (valid_i && a_i == a_q && b_i == b_q);
+    if (srst_ni && busy_q) assert (valid_i && a_i == a_q && b_i == b_q);
   end
 `endif
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Instruction fetch stage: program counter and the register in front of execute.
 //
 // The memory is synchronous: the address given in one cycle yields data and error in the next, and
@@ -5,7 +6,7 @@
 // branch costs one empty cycle.
 module esp_fetch (
   input  logic        clk_i,
-  input  logic        rst_ni,
+  input  logic        srst_ni,
   input  logic [31:0] boot_addr_i,
 
   output logic        instr_req_o,
@@ -37,7 +38,7 @@ module esp_fetch (
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
+    if (!srst_ni) begin
       if_valid_q <= 1'b0;
       if_pc_q <= boot_addr_i;
       id_valid_q <= 1'b0;
@@ -56,7 +57,7 @@ module esp_fetch (
 
 `ifdef ESP_ASSERT
   // Misaligned targets trap in execute and never come here.
-  always_ff @(posedge clk_i) assert (!rst_ni || instr_addr_o[1:0] == 2'b00);
+  always_ff @(posedge clk_i) assert (!srst_ni || instr_addr_o[1:0] == 2'b00);
 `endif
 
   assign id_valid_o = id_valid_q;

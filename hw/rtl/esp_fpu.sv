@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The float unit: single-cycle operations, the pipelined multiply-add, and division and square root
 // that borrow its rounding stage.
 //
@@ -7,7 +8,7 @@
 // evaluates for an instruction that is not a float operation.
 module esp_fpu (
   input  logic             clk_i,
-  input  logic             rst_ni,
+  input  logic             srst_ni,
 
   input  logic             valid_i,
   input  esp_pkg::fpu_op_e op_i,
@@ -77,7 +78,7 @@ module esp_fpu (
 
   esp_fpu_fma u_fma (
     .clk_i,
-    .rst_ni,
+    .srst_ni,
     .start_i(is_fma),
     .op_i,
     .rm_i,
@@ -107,7 +108,7 @@ module esp_fpu (
 
   esp_fpu_divsqrt u_divsqrt (
     .clk_i,
-    .rst_ni,
+    .srst_ni,
     .valid_i(is_divsqrt),
     .sqrt_i(op_i == esp_pkg::FpuSqrt),
     .a_i,
@@ -138,7 +139,7 @@ module esp_fpu (
   logic [63:0]      round_sum_q;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
+    if (!srst_ni) begin
       round_valid_q <= 1'b0;
       round_rd_q <= '0;
       round_rm_q <= esp_pkg::RmRne;
@@ -188,7 +189,7 @@ module esp_fpu (
 `ifdef ESP_ASSERT
   // The rounding stage takes one result a cycle, and only late operations write through it.
   always_ff @(posedge clk_i) begin
-    if (rst_ni) begin
+    if (srst_ni) begin
       assert (!(add_valid && div_taken));
       assert (!(is_misc && (late_o || !ready_o)));
     end

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: MIT
 // Iterative division and square root, one result bit a cycle.
 //
 // `valid_i` and the operands are held until `done_o`; then the outputs are an unrounded result for
 // esp_fpu_round, held while `done_o` and not `taken_i`. Specials are ready after one cycle.
 module esp_fpu_divsqrt (
   input  logic             clk_i,
-  input  logic             rst_ni,
+  input  logic             srst_ni,
 
   input  logic             valid_i,
   input  logic             sqrt_i,
@@ -139,7 +140,7 @@ module esp_fpu_divsqrt (
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
+    if (!srst_ni) begin
       busy_q <= 1'b0;
       steps_q <= '0;
       special_q <= 1'b0;
@@ -180,7 +181,7 @@ module esp_fpu_divsqrt (
 
 `ifdef ESP_ASSERT
   // Execute holds the instruction until its result is taken.
-  always_ff @(posedge clk_i) assert (!(rst_ni && busy_q && !valid_i));
+  always_ff @(posedge clk_i) assert (!(srst_ni && busy_q && !valid_i));
 `endif
 
 endmodule

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Fused multiply-add in two stages; esp_fpu_round is the third.
 //
 // Stage 1 (issue, combinational from the operands): specials, sign, exponents, 24x24 product.
@@ -8,7 +9,7 @@
 // not normalised: their product then has leading zeros, but keeps all of its bits.
 module esp_fpu_fma (
   input  logic             clk_i,
-  input  logic             rst_ni,
+  input  logic             srst_ni,
 
   input  logic             start_i,
   input  esp_pkg::fpu_op_e op_i,
@@ -122,7 +123,7 @@ module esp_fpu_fma (
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
+    if (!srst_ni) begin
       valid_q <= 1'b0;
       rd_q <= '0;
       rm_q <= esp_pkg::RmRne;

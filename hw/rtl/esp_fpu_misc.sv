@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Float operations that finish in the execute stage: conversions, comparisons, minimum and maximum,
 // sign injection, classification and moves. Combinational.
 module esp_fpu_misc (

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Normalises, rounds and packs a result. Combinational; tininess is detected after rounding.
 //
 // `sum_i` is below 2^62 and its bit 59 weighs 2^(exponent_i - 127); bit 0 may be a sticky bit.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Places store data on byte lanes, finds misaligned accesses, extends load data. Combinational.
 module esp_lsu (
   // Execute stage.

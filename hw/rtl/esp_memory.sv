@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The memories of the simulated system: an instruction port and a data port, both synchronous.
 //
 // The words live in the C++ test bench, so that sizes are chosen at run time and a small system

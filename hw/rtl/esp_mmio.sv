@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Memory-mapped registers of the simulated system: console, exit and the report of a trap.
 //
 // Writes go to the C++ test bench; every register reads as zero. `valid_o` says whether the offset

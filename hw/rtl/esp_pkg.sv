@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Types, encodings and small float helpers of the core. No state, no ports.
 //
 // Functions assign to their name: Yosys knows no `return`.

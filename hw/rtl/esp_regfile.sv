@@ -1,9 +1,10 @@
-// Integer registers: three read ports, one write port. Register 0 reads as zero.
+// SPDX-License-Identifier: MIT
+// Integer registers: three read ports, one write port. Register 0 reads as zero and is not stored.
 //
 // The third read port serves the accumulator of pm4adda.b.
 module esp_regfile (
   input  logic        clk_i,
-  input  logic        rst_ni,
+  input  logic        srst_ni,
   input  logic [4:0]  raddr_a_i,
   output logic [31:0] rdata_a_o,
   input  logic [4:0]  raddr_b_i,
@@ -15,23 +16,25 @@ module esp_regfile (
   input  logic [31:0] wdata_i
 );
 
-  logic [31:0] regs_q[32];
+  logic [31:0] regs_q[1:31];
 
-  assign rdata_a_o = regs_q[raddr_a_i];
-  assign rdata_b_o = regs_q[raddr_b_i];
-  assign rdata_c_o = regs_q[raddr_c_i];
+  assign rdata_a_o = raddr_a_i == '0 ? '0 : regs_q[raddr_a_i];
+  assign rdata_b_o = raddr_b_i == '0 ? '0 : regs_q[raddr_b_i];
+  assign rdata_c_o = raddr_c_i == '0 ? '0 : regs_q[raddr_c_i];
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      for (int unsigned i = 0; i < 32; i++) regs_q[i] <= '0;
-    end else if (we_i) begin
-      // The core never asks to write register 0.
-      regs_q[waddr_i] <= wdata_i;
+    // The core never asks to write register 0.
+    if (we_i) regs_q[waddr_i] <= wdata_i;
+`ifndef SYNTHESIS
+    // The ISA leaves them undefined after reset. Simulated, they are zero, so that runs repeat.
+    if (!srst_ni) begin
+      for (int unsigned i = 1; i < 32; i++) regs_q[i] <= '0;
     end
+`endif
   end
 
 `ifdef ESP_ASSERT
-  always_ff @(posedge clk_i) assert (!(rst_ni && we_i && waddr_i == '0));
+  always_ff @(posedge clk_i) assert (!(srst_ni && we_i && waddr_i == '0));
 `endif
 
 endmodule

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The simulated system: core, address decoder, flash, SRAM and memory-mapped registers.
 //
 // Bases and sizes are straps, taken over while in reset. Flash can be read and executed, SRAM read,
@@ -8,7 +9,7 @@ module esp_soc #(
   parameter bit Dot   = 1'b1
 ) (
   input  logic        clk_i,
-  input  logic        rst_ni,
+  input  logic        srst_ni,
 
   input  logic [31:0] boot_addr_i,
   input  logic [31:0] flash_base_i,
@@ -47,7 +48,7 @@ module esp_soc #(
   logic [63:0] handle_q;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
+    if (!srst_ni) begin
       flash_base_q <= flash_base_i;
       flash_size_q <= flash_size_i;
       sram_base_q <= sram_base_i;
@@ -74,7 +75,7 @@ module esp_soc #(
     .Dot(Dot)
   ) u_core (
     .clk_i,
-    .rst_ni,
+    .srst_ni,
     .boot_addr_i,
     .instr_req_o(instr_req),
     .instr_addr_o(instr_addr),
@@ -134,7 +135,7 @@ module esp_soc #(
   assign data_err = ~(data_in_sram | (data_in_flash & ~data_we) | data_in_mmio);
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
+    if (!srst_ni) begin
       instr_err_q <= 1'b0;
       mmio_read_q <= 1'b0;
     end else begin
@@ -146,11 +147,11 @@ module esp_soc #(
   esp_memory u_memory (
     .clk_i,
     .handle_i(handle_q),
-    .instr_req_i(rst_ni & instr_req & (instr_in_flash | instr_in_sram)),
+    .instr_req_i(srst_ni & instr_req & (instr_in_flash | instr_in_sram)),
     .instr_region_i(instr_in_sram),
     .instr_offset_i(instr_in_sram ? instr_sram_offset : instr_flash_offset),
     .instr_rdata_o(instr_rdata),
-    .data_req_i(rst_ni & data_req & ~data_err & ~data_in_mmio),
+    .data_req_i(srst_ni & data_req & ~data_err & ~data_in_mmio),
     .data_we_i(data_we),
     .data_be_i(data_be),
     .data_region_i(data_in_sram),
@@ -162,7 +163,7 @@ module esp_soc #(
   esp_mmio u_mmio (
     .clk_i,
     .handle_i(handle_q),
-    .write_i(rst_ni & data_req & data_we & data_in_mmio),
+    .write_i(srst_ni & data_req & data_we & data_in_mmio),
     .offset_i(data_addr[4:0]),
     .wdata_i(data_wdata),
     .valid_o(mmio_valid)
@@ -171,7 +172,7 @@ module esp_soc #(
 `ifdef ESP_ASSERT
   // What the straps have to fulfil.
   always_ff @(posedge clk_i) begin
-    if (rst_ni) begin
+    if (srst_ni) begin
       assert ({flash_base_q[1:0], flash_size_q[1:0], sram_base_q[1:0], sram_size_q[1:0]} == '0);
       assert ({1'b0, flash_base_q} + {1'b0, flash_size_q} <= 33'h1_0000_0000);
       assert ({1'b0, sram_base_q} + {1'b0, sram_size_q} <= 33'h1_0000_0000);

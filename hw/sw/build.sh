@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Compiles one program for the simulated system.
 #
 #   hw/sw/build.sh [-i] OUTPUT.elf SOURCE.c... [FLAG...]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Start-up code: trap handler, stack, float unit, data and bss, main, exit. Runs from flash.
 #
 # `espalier_trap` reports a trap through the memory-mapped registers and ends the run; it uses no

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "espalier_io.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Console, exit and counters of the simulated system. */
 #ifndef ESPALIER_IO_H
 #define ESPALIER_IO_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "elf.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Reads 32-bit little-endian RISC-V executables: segments and symbols. Trusts no offset in them.
 #pragma once
 

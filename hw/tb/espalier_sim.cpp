@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // espalier-sim: runs one RISC-V program on the simulated core and reports how it went.
 //
 // The program's console goes to standard output, the report to standard error. The exit status is

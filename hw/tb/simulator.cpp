@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "simulator.hpp"
 
 #include <verilated.h>
@@ -198,10 +199,10 @@ class Simulator::Impl {
     top_.sram_base_i = config_.sram_base;
     top_.sram_size_i = config_.sram_size;
     top_.handle_i = reinterpret_cast<std::uintptr_t>(&memory_);
-    top_.rst_ni = 0;
+    top_.srst_ni = 0;
     clock();
     clock();
-    top_.rst_ni = 1;
+    top_.srst_ni = 1;
   }
 
   RunResult run(std::uint64_t max_cycles) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Runs programs on the simulated core: loads ELF files, clocks the model, says how a program ended
 // and what it used. Knows no plan and no network. No Verilator type appears here.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Memories and registers of one simulated system, as the model reaches them through DPI.
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Cycles and instructions per multiply-accumulate of hand-written kernels, as emitted code would
  * have them: blocked, named scalars, no arrays of accumulators. Every kernel is compared with its
  * plain form first; a difference is the exit code. */

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Prints cycles per multiply-accumulate of the kernels, cycles per instruction of small programs,
 # and the speed of the simulation.
 #

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Cycles per multiply-accumulate of the kernels that Espalier emits, on shapes that show their
  * inner loops. Built by run.sh with the blocked kernels of src/codegen/runtime, with and without
  * ESP_DOT4. */

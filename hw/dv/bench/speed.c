@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Long inner loops, to measure how fast the simulation runs: integer, or float with -DFLOAT. */
 #include <stdint.h>
 

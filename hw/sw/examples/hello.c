@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The smallest program: says hello through the console and through printf. */
 #include <stdio.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A mixture of what small programs do, in the spirit of Dhrystone but not comparable with it:
  * structures, strings, lists, arrays, divisions, float series. Checks its own results. */
 #include <stdint.h>
