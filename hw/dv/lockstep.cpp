@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <deque>
 
+#include "tb/elf.hpp"
+
 namespace espalier::hw::dv {
 namespace {
 
@@ -144,6 +146,16 @@ class Comparer : public Observer {
   std::deque<Pending> pending_;
 };
 
+IssConfig memories_of(const SimulatorConfig& config, const Extensions& extensions) {
+  return {config.flash_base, config.flash_size, config.sram_base, config.sram_size, extensions};
+}
+
+void run(Simulator& simulator, Iss& iss, std::uint64_t max_cycles, LockstepResult& result) {
+  Comparer comparer(iss, result);
+  simulator.set_observer(&comparer);
+  result.run = simulator.run(max_cycles);
+}
+
 }  // namespace
 
 LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uint64_t max_cycles,
@@ -153,7 +165,7 @@ LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uin
   config.flash_size = kFlashBytes;
   config.sram_size = kSramBytes;
   Simulator simulator(config);
-  Iss iss({config.flash_base, config.flash_size, config.sram_base, config.sram_size, extensions});
+  Iss iss(memories_of(config, extensions));
   for (const ElfImage::Segment& segment : image.segments) {
     if (!simulator.write_memory(segment.address, segment.bytes) ||
         !iss.write_memory(segment.address, segment.bytes)) {
@@ -163,9 +175,28 @@ LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uin
   }
   simulator.reset(entry);
   iss.reset(entry);
-  Comparer comparer(iss, result);
-  simulator.set_observer(&comparer);
-  result.run = simulator.run(max_cycles);
+  run(simulator, iss, max_cycles, result);
+  return result;
+}
+
+LockstepResult run_lockstep(std::span<const std::uint8_t> elf, const SimulatorConfig& config,
+                            std::uint64_t max_cycles, const Extensions& extensions) {
+  LockstepResult result;
+  Simulator simulator(config);
+  Iss iss(memories_of(config, extensions));
+  ElfFile file;
+  std::optional<std::string> error = simulator.load_elf(elf);
+  if (!error) error = read_elf(elf, file);
+  if (error) {
+    result.mismatch = *error;
+    return result;
+  }
+  for (const ElfSegment& segment : file.segments) {
+    // The simulator has taken the same segments, so they lie inside memory.
+    (void)iss.write_memory(segment.address, {segment.bytes.begin(), segment.bytes.end()});
+  }
+  iss.reset(file.entry);
+  run(simulator, iss, max_cycles, result);
   return result;
 }
 

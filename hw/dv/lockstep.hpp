@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "dv/elf_writer.hpp"
@@ -31,5 +32,10 @@ struct LockstepResult {
 // `extensions` are those of the core that this program is linked with.
 LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uint64_t max_cycles,
                             const Extensions& extensions = {});
+
+// The same for an executable, in memories of the caller's choice. The oracle has no other bus
+// master and no timing, so a program must not depend on either.
+LockstepResult run_lockstep(std::span<const std::uint8_t> elf, const SimulatorConfig& config,
+                            std::uint64_t max_cycles, const Extensions& extensions = {});
 
 }  // namespace espalier::hw::dv
