@@ -36,6 +36,8 @@ function(espalier_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} espalier_testing GTest::gmock GTest::gtest_main)
+  # Tests take longer to optimise than to run.
+  target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)
   set(properties "")
   if(ARG_LABELS)
     set(properties PROPERTIES LABELS "${ARG_LABELS}")
