@@ -5,7 +5,7 @@
     hw/dv/check_style.py [DIR]
 
 Every file names its licence; a file of RTL holds the one module or package of its name, in at most
-100 columns, and its reset is `srst_ni`. Prints what is wrong; exit status 1 if anything is.
+100 columns, its reset is `srst_ni`, and its assertions and cover points have labels. Prints what is wrong; exit status 1 if anything is.
 """
 import pathlib
 import re
@@ -28,6 +28,9 @@ def check(path, text):
             yield number, "longer than 100 columns"
         if re.search(r"\ba?rst_n?i?\b|negedge", line):
             yield number, "the reset is synchronous and named srst_ni"
+        if re.search(r"\b(assert|cover|assume)\b *(property *)?\(", line) and not re.search(
+                r"\b[A-Z]\w*: (assert|cover|assume)\b", line):
+            yield number, "an assertion or cover point without a label"
 
 
 def main():

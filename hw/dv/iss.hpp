@@ -57,6 +57,8 @@ class Iss {
   // For results that depend on timing: overrides what the last step wrote.
   void set_register(std::uint8_t index, std::uint32_t value);
 
+  // Of the instruction that the next step executes.
+  std::uint32_t pc() const { return pc_; }
   std::uint32_t integer_register(std::uint8_t index) const { return x_[index]; }
   std::uint32_t float_register(std::uint8_t index) const { return f_[index]; }
   std::uint32_t fflags() const { return fflags_; }

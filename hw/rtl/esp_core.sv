@@ -34,27 +34,54 @@ module esp_core #(
   input  logic        data_err_i,
   input  logic [31:0] data_rdata_i
 
-`ifdef ESP_RETIRE
-  // What left execute one cycle ago, in program order. For traps, `ret_wdata_o` is mtval. Float
-  // results that are late follow on the `late_*` ports, in the order of their instructions.
+`ifdef ESP_RVFI
+  // What left execute one cycle ago, in program order, as the RISC-V Formal Interface has it: one
+  // channel, aligned memory accesses, the accumulator of pm4adda.b as a third source. A float
+  // result that is late is announced with `rvfi_ext_late` and follows on `rvfi_ext_late_*`, in the
+  // order of the instructions; `rvfi_frd_*` hold those that are not.
   ,
-  output logic        ret_valid_o,
-  output logic        ret_trap_o,
-  output logic [3:0]  ret_cause_o,
-  output logic [31:0] ret_pc_o,
-  output logic [31:0] ret_instr_o,
-  output logic        ret_rd_we_o,
-  output logic        ret_frd_we_o,
-  output logic        ret_late_o,
-  output logic [4:0]  ret_rd_o,
-  output logic [31:0] ret_wdata_o,
-  output logic [31:0] ret_mem_addr_o,
-  output logic [3:0]  ret_mem_we_o,
-  output logic [31:0] ret_mem_wdata_o,
-  output logic [31:0] ret_mtvec_o,
-  output logic        late_valid_o,
-  output logic [4:0]  late_rd_o,
-  output logic [31:0] late_wdata_o
+  output logic        rvfi_valid,
+  output logic [63:0] rvfi_order,
+  output logic [31:0] rvfi_insn,
+  output logic        rvfi_trap,
+  output logic        rvfi_halt,
+  output logic        rvfi_intr,
+  output logic [1:0]  rvfi_mode,
+  output logic [1:0]  rvfi_ixl,
+  output logic [4:0]  rvfi_rs1_addr,
+  output logic [4:0]  rvfi_rs2_addr,
+  output logic [4:0]  rvfi_rs3_addr,
+  output logic [31:0] rvfi_rs1_rdata,
+  output logic [31:0] rvfi_rs2_rdata,
+  output logic [31:0] rvfi_rs3_rdata,
+  output logic [4:0]  rvfi_rd_addr,
+  output logic [31:0] rvfi_rd_wdata,
+  output logic [4:0]  rvfi_frs1_addr,
+  output logic [4:0]  rvfi_frs2_addr,
+  output logic [4:0]  rvfi_frs3_addr,
+  output logic        rvfi_frs1_rvalid,
+  output logic        rvfi_frs2_rvalid,
+  output logic        rvfi_frs3_rvalid,
+  output logic [31:0] rvfi_frs1_rdata,
+  output logic [31:0] rvfi_frs2_rdata,
+  output logic [31:0] rvfi_frs3_rdata,
+  output logic        rvfi_frd_wvalid,
+  output logic [4:0]  rvfi_frd_addr,
+  output logic [31:0] rvfi_frd_wdata,
+  output logic [31:0] rvfi_pc_rdata,
+  output logic [31:0] rvfi_pc_wdata,
+  output logic [31:0] rvfi_mem_addr,
+  output logic [3:0]  rvfi_mem_rmask,
+  output logic [3:0]  rvfi_mem_wmask,
+  output logic [31:0] rvfi_mem_rdata,
+  output logic [31:0] rvfi_mem_wdata,
+  output logic [3:0]  rvfi_ext_cause,
+  output logic [31:0] rvfi_ext_tval,
+  output logic [31:0] rvfi_ext_mtvec,
+  output logic        rvfi_ext_late,
+  output logic        rvfi_ext_late_valid,
+  output logic [4:0]  rvfi_ext_late_addr,
+  output logic [31:0] rvfi_ext_late_wdata
 `endif
 );
 
@@ -599,9 +626,9 @@ module esp_core #(
   always_ff @(posedge clk_i) begin
     if (srst_ni) begin
       // Memory never sees an access of an instruction that traps, unless memory itself refuses it.
-      assert (!(data_req_o && take_trap && !data_err_i));
+      NoAccessOfATrap: assert (!(data_req_o && take_trap && !data_err_i));
       // Late results belong to the float registers.
-      assert (!(retire && fpu_late && rd_we));
+      LateIsFloat: assert (!(retire && fpu_late && rd_we));
     end
   end
 `endif
@@ -609,53 +636,116 @@ module esp_core #(
   logic unused_core;
   assign unused_core = ^fflags;
 
-`ifdef ESP_RETIRE
-  logic        ret_valid_q;
-  logic        ret_trap_q;
-  logic [3:0]  ret_cause_q;
-  logic [31:0] ret_pc_q;
-  logic [31:0] ret_instr_q;
-  logic        ret_late_q;
-  logic [31:0] ret_tval_q;
-  logic [31:0] ret_mem_addr_q;
-  logic [3:0]  ret_mem_we_q;
-  logic [31:0] ret_mem_wdata_q;
+`ifdef ESP_RVFI
+  logic        rvfi_valid_q;
+  logic [63:0] rvfi_order_q;
+  logic        rvfi_trap_q;
+  logic        rvfi_intr_q;
+  logic        rvfi_load_q;
+  logic [31:0] rvfi_insn_q;
+  logic [31:0] rvfi_pc_q;
+  logic [31:0] rvfi_next_pc_q;
+  logic [2:0]  rvfi_use_q;
+  logic [2:0]  rvfi_use_float_q;
+  logic [31:0] rvfi_rs1_q;
+  logic [31:0] rvfi_rs2_q;
+  logic [31:0] rvfi_rs3_q;
+  logic [31:0] rvfi_frs1_q;
+  logic [31:0] rvfi_frs2_q;
+  logic [31:0] rvfi_frs3_q;
+  logic        rvfi_late_q;
+  logic [31:0] rvfi_mem_addr_q;
+  logic [3:0]  rvfi_mem_mask_q;
+  logic [31:0] rvfi_mem_wdata_q;
+  logic [3:0]  rvfi_cause_q;
+  logic [31:0] rvfi_tval_q;
 
   always_ff @(posedge clk_i) begin
-    ret_valid_q <= srst_ni & ex_done;
-    ret_trap_q <= srst_ni & take_trap;
-    ret_pc_q <= id_pc;
-    ret_instr_q <= id_instr;
-    ret_late_q <= retire & frd_we & fpu_late;
-    ret_mem_we_q <= 4'b0;
-    if (is_mem) begin
-      ret_mem_addr_q <= mem_addr;
-      ret_mem_we_q <= is_store && retire ? data_be_o : 4'b0;
-      ret_mem_wdata_q <= data_wdata_o;
-    end
-    if (take_trap) begin
-      ret_cause_q <= cause;
-      ret_tval_q <= tval;
+    rvfi_valid_q <= srst_ni & ex_done;
+    if (!srst_ni) begin
+      // The first instruction is number 0.
+      rvfi_order_q <= '1;
+      rvfi_trap_q <= 1'b0;
+      rvfi_intr_q <= 1'b0;
+    end else if (ex_done) begin
+      rvfi_order_q <= rvfi_order_q + 64'd1;
+      rvfi_trap_q <= take_trap;
+      // The first instruction of a handler.
+      rvfi_intr_q <= rvfi_trap_q;
+      rvfi_insn_q <= id_instr;
+      rvfi_pc_q <= id_pc;
+      rvfi_next_pc_q <= redirect ? redirect_target : id_pc + 32'd4;
+      rvfi_late_q <= retire & frd_we & fpu_late;
+      rvfi_load_q <= retire & (unit == esp_pkg::UnitLoad);
+      rvfi_mem_mask_q <= retire & is_mem ? data_be_o : '0;
+      // An instruction that traps may be none at all: it has no sources.
+      rvfi_use_q <= {3{retire}} & {Dot && unit == esp_pkg::UnitDot, use_rs2, use_rs1};
+      rvfi_use_float_q <= {3{retire && Float}} & {use_frs3, use_frs2, use_frs1};
+      rvfi_rs1_q <= rs1_value;
+      rvfi_rs2_q <= rs2_value;
+      if (Dot && unit == esp_pkg::UnitDot) rvfi_rs3_q <= acc_value;
+      if (is_float) begin
+        rvfi_frs1_q <= frs1_value;
+        rvfi_frs2_q <= frs2_value;
+        rvfi_frs3_q <= frs3_value;
+      end
+      if (is_mem) begin
+        rvfi_mem_addr_q <= {mem_addr[31:2], 2'b00};
+        rvfi_mem_wdata_q <= data_wdata_o;
+      end
+      if (take_trap) begin
+        rvfi_cause_q <= cause;
+        rvfi_tval_q <= tval;
+      end
     end
   end
 
-  assign ret_valid_o = ret_valid_q;
-  assign ret_trap_o = ret_trap_q;
-  assign ret_cause_o = ret_cause_q;
-  assign ret_pc_o = ret_pc_q;
-  assign ret_instr_o = ret_instr_q;
-  assign ret_rd_we_o = wb_rd_we_q;
-  assign ret_frd_we_o = wb_frd_we_q;
-  assign ret_late_o = ret_late_q;
-  assign ret_rd_o = wb_rd_q;
-  assign ret_wdata_o = ret_trap_q ? ret_tval_q : wb_data;
-  assign ret_mem_addr_o = ret_mem_addr_q;
-  assign ret_mem_we_o = ret_mem_we_q;
-  assign ret_mem_wdata_o = ret_mem_wdata_q;
-  assign ret_mtvec_o = mtvec;
-  assign late_valid_o = round_valid;
-  assign late_rd_o = round_rd;
-  assign late_wdata_o = late_result;
+  assign rvfi_valid = rvfi_valid_q;
+  assign rvfi_order = rvfi_order_q;
+  assign rvfi_insn = rvfi_insn_q;
+  assign rvfi_trap = rvfi_trap_q;
+  assign rvfi_halt = 1'b0;
+  assign rvfi_intr = rvfi_intr_q;
+  assign rvfi_mode = 2'd3;
+  assign rvfi_ixl = 2'd1;
+  assign rvfi_pc_rdata = rvfi_pc_q;
+  assign rvfi_pc_wdata = rvfi_next_pc_q;
+
+  assign rvfi_rs1_addr = rvfi_use_q[0] ? rvfi_insn_q[19:15] : '0;
+  assign rvfi_rs2_addr = rvfi_use_q[1] ? rvfi_insn_q[24:20] : '0;
+  assign rvfi_rs3_addr = rvfi_use_q[2] ? rvfi_insn_q[11:7] : '0;
+  assign rvfi_rs1_rdata = rvfi_use_q[0] ? rvfi_rs1_q : '0;
+  assign rvfi_rs2_rdata = rvfi_use_q[1] ? rvfi_rs2_q : '0;
+  assign rvfi_rs3_rdata = rvfi_use_q[2] ? rvfi_rs3_q : '0;
+  assign rvfi_rd_addr = wb_rd_we_q ? wb_rd_q : '0;
+  assign rvfi_rd_wdata = wb_rd_we_q ? wb_data : '0;
+
+  assign rvfi_frs1_addr = rvfi_insn_q[19:15];
+  assign rvfi_frs2_addr = rvfi_insn_q[24:20];
+  assign rvfi_frs3_addr = rvfi_insn_q[31:27];
+  assign rvfi_frs1_rvalid = rvfi_use_float_q[0];
+  assign rvfi_frs2_rvalid = rvfi_use_float_q[1];
+  assign rvfi_frs3_rvalid = rvfi_use_float_q[2];
+  assign rvfi_frs1_rdata = rvfi_frs1_q;
+  assign rvfi_frs2_rdata = rvfi_frs2_q;
+  assign rvfi_frs3_rdata = rvfi_frs3_q;
+  assign rvfi_frd_wvalid = wb_frd_we_q;
+  assign rvfi_frd_addr = wb_rd_q;
+  assign rvfi_frd_wdata = wb_data;
+
+  assign rvfi_mem_addr = rvfi_mem_addr_q;
+  assign rvfi_mem_rmask = rvfi_load_q ? rvfi_mem_mask_q : '0;
+  assign rvfi_mem_wmask = rvfi_load_q ? '0 : rvfi_mem_mask_q;
+  assign rvfi_mem_rdata = data_rdata_i;
+  assign rvfi_mem_wdata = rvfi_mem_wdata_q;
+
+  assign rvfi_ext_cause = rvfi_cause_q;
+  assign rvfi_ext_tval = rvfi_tval_q;
+  assign rvfi_ext_mtvec = mtvec;
+  assign rvfi_ext_late = rvfi_late_q;
+  assign rvfi_ext_late_valid = round_valid;
+  assign rvfi_ext_late_addr = round_rd;
+  assign rvfi_ext_late_wdata = late_result;
 `endif
 
 endmodule

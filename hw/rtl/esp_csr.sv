@@ -189,8 +189,8 @@ module esp_csr #(
   // An instruction either completes or traps, and a write is one of those that complete.
   always_ff @(posedge clk_i) begin
     if (srst_ni) begin
-      assert (!(trap_i && retire_i));
-      assert (!(we && illegal_o));
+      TrapsOrRetires: assert (!(trap_i && retire_i));
+      NoIllegalWrite: assert (!(we && illegal_o));
     end
   end
 `endif

@@ -90,7 +90,7 @@ module esp_div (
   always_ff @(posedge clk_i) begin
     a_q <= a_i;
     b_q <= b_i;
-    if (srst_ni && busy_q) assert (valid_i && a_i == a_q && b_i == b_q);
+    if (srst_ni && busy_q) OperandsHeld: assert (valid_i && a_i == a_q && b_i == b_q);
   end
 `endif
 

@@ -57,7 +57,7 @@ module esp_fetch (
 
 `ifdef ESP_ASSERT
   // Misaligned targets trap in execute and never come here.
-  always_ff @(posedge clk_i) assert (!srst_ni || instr_addr_o[1:0] == 2'b00);
+  always_ff @(posedge clk_i) AddressAligned: assert (!srst_ni || instr_addr_o[1:0] == 2'b00);
 `endif
 
   assign id_valid_o = id_valid_q;

@@ -190,8 +190,8 @@ module esp_fpu (
   // The rounding stage takes one result a cycle, and only late operations write through it.
   always_ff @(posedge clk_i) begin
     if (srst_ni) begin
-      assert (!(add_valid && div_taken));
-      assert (!(is_misc && (late_o || !ready_o)));
+      OneResultToRound: assert (!(add_valid && div_taken));
+      MiscInTime: assert (!(is_misc && (late_o || !ready_o)));
     end
   end
 `endif

@@ -181,7 +181,7 @@ module esp_fpu_divsqrt (
 
 `ifdef ESP_ASSERT
   // Execute holds the instruction until its result is taken.
-  always_ff @(posedge clk_i) assert (!(srst_ni && busy_q && !valid_i));
+  always_ff @(posedge clk_i) OperandsHeld: assert (!(srst_ni && busy_q && !valid_i));
 `endif
 
 endmodule

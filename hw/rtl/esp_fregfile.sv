@@ -38,7 +38,9 @@ module esp_fregfile (
   end
 
 `ifdef ESP_ASSERT
-  always_ff @(posedge clk_i) assert (!(srst_ni && we_a_i && we_b_i && waddr_a_i == waddr_b_i));
+  always_ff @(posedge clk_i) begin
+    OneWriter: assert (!(srst_ni && we_a_i && we_b_i && waddr_a_i == waddr_b_i));
+  end
 `endif
 
 endmodule

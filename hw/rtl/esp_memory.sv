@@ -50,8 +50,8 @@ module esp_memory (
 `ifdef ESP_ASSERT
   // The C++ side indexes words with these and asks nothing.
   always_ff @(posedge clk_i) begin
-    if (instr_req_i) assert (instr_offset_i[1:0] == 2'b00);
-    if (data_req_i && data_we_i) assert (data_region_i && data_be_i != 4'b0);
+    if (instr_req_i) InstrAligned: assert (instr_offset_i[1:0] == 2'b00);
+    if (data_req_i && data_we_i) StoreToSram: assert (data_region_i && data_be_i != 4'b0);
   end
 `endif
 

@@ -34,7 +34,7 @@ module esp_regfile (
   end
 
 `ifdef ESP_ASSERT
-  always_ff @(posedge clk_i) assert (!(srst_ni && we_i && waddr_i == '0));
+  always_ff @(posedge clk_i) NoWriteOfZero: assert (!(srst_ni && we_i && waddr_i == '0));
 `endif
 
 endmodule

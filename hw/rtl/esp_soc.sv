@@ -19,25 +19,50 @@ module esp_soc #(
   // Names this system to the C++ test bench.
   input  logic [63:0] handle_i
 
-`ifdef ESP_RETIRE
+`ifdef ESP_RVFI
   ,
-  output logic        ret_valid_o,
-  output logic        ret_trap_o,
-  output logic [3:0]  ret_cause_o,
-  output logic [31:0] ret_pc_o,
-  output logic [31:0] ret_instr_o,
-  output logic        ret_rd_we_o,
-  output logic        ret_frd_we_o,
-  output logic        ret_late_o,
-  output logic [4:0]  ret_rd_o,
-  output logic [31:0] ret_wdata_o,
-  output logic [31:0] ret_mem_addr_o,
-  output logic [3:0]  ret_mem_we_o,
-  output logic [31:0] ret_mem_wdata_o,
-  output logic [31:0] ret_mtvec_o,
-  output logic        late_valid_o,
-  output logic [4:0]  late_rd_o,
-  output logic [31:0] late_wdata_o
+  output logic        rvfi_valid,
+  output logic [63:0] rvfi_order,
+  output logic [31:0] rvfi_insn,
+  output logic        rvfi_trap,
+  output logic        rvfi_halt,
+  output logic        rvfi_intr,
+  output logic [1:0]  rvfi_mode,
+  output logic [1:0]  rvfi_ixl,
+  output logic [4:0]  rvfi_rs1_addr,
+  output logic [4:0]  rvfi_rs2_addr,
+  output logic [4:0]  rvfi_rs3_addr,
+  output logic [31:0] rvfi_rs1_rdata,
+  output logic [31:0] rvfi_rs2_rdata,
+  output logic [31:0] rvfi_rs3_rdata,
+  output logic [4:0]  rvfi_rd_addr,
+  output logic [31:0] rvfi_rd_wdata,
+  output logic [4:0]  rvfi_frs1_addr,
+  output logic [4:0]  rvfi_frs2_addr,
+  output logic [4:0]  rvfi_frs3_addr,
+  output logic        rvfi_frs1_rvalid,
+  output logic        rvfi_frs2_rvalid,
+  output logic        rvfi_frs3_rvalid,
+  output logic [31:0] rvfi_frs1_rdata,
+  output logic [31:0] rvfi_frs2_rdata,
+  output logic [31:0] rvfi_frs3_rdata,
+  output logic        rvfi_frd_wvalid,
+  output logic [4:0]  rvfi_frd_addr,
+  output logic [31:0] rvfi_frd_wdata,
+  output logic [31:0] rvfi_pc_rdata,
+  output logic [31:0] rvfi_pc_wdata,
+  output logic [31:0] rvfi_mem_addr,
+  output logic [3:0]  rvfi_mem_rmask,
+  output logic [3:0]  rvfi_mem_wmask,
+  output logic [31:0] rvfi_mem_rdata,
+  output logic [31:0] rvfi_mem_wdata,
+  output logic [3:0]  rvfi_ext_cause,
+  output logic [31:0] rvfi_ext_tval,
+  output logic [31:0] rvfi_ext_mtvec,
+  output logic        rvfi_ext_late,
+  output logic        rvfi_ext_late_valid,
+  output logic [4:0]  rvfi_ext_late_addr,
+  output logic [31:0] rvfi_ext_late_wdata
 `endif
 );
 
@@ -88,25 +113,50 @@ module esp_soc #(
     .data_wdata_o(data_wdata),
     .data_err_i(data_err),
     .data_rdata_i(data_rdata)
-`ifdef ESP_RETIRE
+`ifdef ESP_RVFI
     ,
-    .ret_valid_o,
-    .ret_trap_o,
-    .ret_cause_o,
-    .ret_pc_o,
-    .ret_instr_o,
-    .ret_rd_we_o,
-    .ret_frd_we_o,
-    .ret_late_o,
-    .ret_rd_o,
-    .ret_wdata_o,
-    .ret_mem_addr_o,
-    .ret_mem_we_o,
-    .ret_mem_wdata_o,
-    .ret_mtvec_o,
-    .late_valid_o,
-    .late_rd_o,
-    .late_wdata_o
+    .rvfi_valid,
+    .rvfi_order,
+    .rvfi_insn,
+    .rvfi_trap,
+    .rvfi_halt,
+    .rvfi_intr,
+    .rvfi_mode,
+    .rvfi_ixl,
+    .rvfi_rs1_addr,
+    .rvfi_rs2_addr,
+    .rvfi_rs3_addr,
+    .rvfi_rs1_rdata,
+    .rvfi_rs2_rdata,
+    .rvfi_rs3_rdata,
+    .rvfi_rd_addr,
+    .rvfi_rd_wdata,
+    .rvfi_frs1_addr,
+    .rvfi_frs2_addr,
+    .rvfi_frs3_addr,
+    .rvfi_frs1_rvalid,
+    .rvfi_frs2_rvalid,
+    .rvfi_frs3_rvalid,
+    .rvfi_frs1_rdata,
+    .rvfi_frs2_rdata,
+    .rvfi_frs3_rdata,
+    .rvfi_frd_wvalid,
+    .rvfi_frd_addr,
+    .rvfi_frd_wdata,
+    .rvfi_pc_rdata,
+    .rvfi_pc_wdata,
+    .rvfi_mem_addr,
+    .rvfi_mem_rmask,
+    .rvfi_mem_wmask,
+    .rvfi_mem_rdata,
+    .rvfi_mem_wdata,
+    .rvfi_ext_cause,
+    .rvfi_ext_tval,
+    .rvfi_ext_mtvec,
+    .rvfi_ext_late,
+    .rvfi_ext_late_valid,
+    .rvfi_ext_late_addr,
+    .rvfi_ext_late_wdata
 `endif
   );
 
@@ -173,9 +223,10 @@ module esp_soc #(
   // What the straps have to fulfil.
   always_ff @(posedge clk_i) begin
     if (srst_ni) begin
-      assert ({flash_base_q[1:0], flash_size_q[1:0], sram_base_q[1:0], sram_size_q[1:0]} == '0);
-      assert ({1'b0, flash_base_q} + {1'b0, flash_size_q} <= 33'h1_0000_0000);
-      assert ({1'b0, sram_base_q} + {1'b0, sram_size_q} <= 33'h1_0000_0000);
+      StrapsAligned: assert (
+          {flash_base_q[1:0], flash_size_q[1:0], sram_base_q[1:0], sram_size_q[1:0]} == '0);
+      FlashEnds: assert ({1'b0, flash_base_q} + {1'b0, flash_size_q} <= 33'h1_0000_0000);
+      SramEnds: assert ({1'b0, sram_base_q} + {1'b0, sram_size_q} <= 33'h1_0000_0000);
     end
   end
 `endif

@@ -7,6 +7,12 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#if VM_COVERAGE
+#include <unistd.h>
+#include <verilated_cov.h>
+
+#include <cstdlib>
+#endif
 
 #include "Vesp_soc.h"
 #include "elf.hpp"
@@ -139,7 +145,12 @@ class Simulator::Impl {
       : config_(config), memory_(config.flash_size, config.sram_size), top_(&context_) {
     reset(config_.flash_base);
   }
-  ~Impl() { top_.final(); }
+  ~Impl() {
+    top_.final();
+#if VM_COVERAGE
+    write_coverage();
+#endif
+  }
 
   std::optional<std::string> load_elf(std::span<const std::uint8_t> bytes) {
     ElfFile file;
@@ -277,6 +288,18 @@ class Simulator::Impl {
     std::uint64_t instructions = 0;
   };
 
+#if VM_COVERAGE
+  // One file for each simulator, in the folder that the environment names.
+  void write_coverage() {
+    static int count = 0;
+    const char* folder = std::getenv("ESPALIER_HW_COVERAGE");
+    if (folder == nullptr) return;
+    const std::string name = std::string(folder) + "/coverage-" + std::to_string(::getpid()) + "-" +
+                             std::to_string(count++) + ".dat";
+    context_.coveragep()->write(name.c_str());
+  }
+#endif
+
   void clock() {
     top_.clk_i = 0;
     top_.eval();
@@ -302,10 +325,10 @@ class Simulator::Impl {
     while (cycles_ < max_cycles && !stopped && !memory_.stop) {
       clock();
       ++cycles_;
-      if (top_.ret_valid_o) stopped = on_retire<Observed>(result);
+      if (top_.rvfi_valid) stopped = on_retire<Observed>(result);
       // After the retirement: a division writes in the cycle in which it is reported.
-      if (Observed && top_.late_valid_o) {
-        stopped |= !observer_->late_float(top_.late_rd_o, top_.late_wdata_o);
+      if (Observed && top_.rvfi_ext_late_valid) {
+        stopped |= !observer_->late_float(top_.rvfi_ext_late_addr, top_.rvfi_ext_late_wdata);
       }
     }
     return finish(result, stopped);
@@ -314,35 +337,50 @@ class Simulator::Impl {
   // True if the run ends here, and then says in `result` why.
   template <bool Observed>
   bool on_retire(RunResult& result) {
-    last_pc_ = top_.ret_pc_o;
+    last_pc_ = top_.rvfi_pc_rdata;
     if (config_.profile) count_cycles();
     bool stopped = false;
     if (Observed && !observe()) {
       result.outcome = Outcome::kStopped;
       stopped = true;
     }
-    if (top_.ret_trap_o) return on_trap(result) || stopped;
+    if (top_.rvfi_trap) return on_trap(result) || stopped;
     ++instructions_;
-    if (in_trap_ && (top_.ret_instr_o == kMret || writes_mtvec(top_.ret_instr_o))) in_trap_ = false;
-    if (top_.ret_rd_o == kStackPointer && top_.ret_rd_we_o) stopped |= on_stack_pointer(result);
+    if (in_trap_ && (top_.rvfi_insn == kMret || writes_mtvec(top_.rvfi_insn))) in_trap_ = false;
+    if (top_.rvfi_rd_addr == kStackPointer) stopped |= on_stack_pointer(result);
     return stopped;
   }
 
   bool observe() {
     Retirement retirement;
     retirement.cycle = cycles_;
-    retirement.pc = top_.ret_pc_o;
-    retirement.instruction = top_.ret_instr_o;
-    retirement.trapped = top_.ret_trap_o;
-    retirement.cause = top_.ret_cause_o;
-    retirement.writes_register = top_.ret_rd_we_o;
-    retirement.writes_float_register = top_.ret_frd_we_o;
-    retirement.float_result_follows = top_.ret_late_o;
-    retirement.rd = top_.ret_rd_o;
-    retirement.value = top_.ret_wdata_o;
-    retirement.memory_address = top_.ret_mem_addr_o;
-    retirement.store_mask = top_.ret_mem_we_o;
-    retirement.store_data = top_.ret_mem_wdata_o;
+    retirement.pc = top_.rvfi_pc_rdata;
+    retirement.instruction = top_.rvfi_insn;
+    retirement.trapped = top_.rvfi_trap;
+    retirement.order = top_.rvfi_order;
+    retirement.next_pc = top_.rvfi_pc_wdata;
+    retirement.first_of_handler = top_.rvfi_intr;
+    retirement.cause = top_.rvfi_ext_cause;
+    retirement.writes_register = top_.rvfi_rd_addr != 0;
+    retirement.writes_float_register = top_.rvfi_frd_wvalid;
+    retirement.float_result_follows = top_.rvfi_ext_late;
+    retirement.rd = retirement.writes_register ? top_.rvfi_rd_addr : top_.rvfi_frd_addr;
+    retirement.value = retirement.trapped           ? top_.rvfi_ext_tval
+                       : retirement.writes_register ? top_.rvfi_rd_wdata
+                                                    : top_.rvfi_frd_wdata;
+    retirement.sources = {{{top_.rvfi_rs1_addr, top_.rvfi_rs1_rdata},
+                           {top_.rvfi_rs2_addr, top_.rvfi_rs2_rdata},
+                           {top_.rvfi_rs3_addr, top_.rvfi_rs3_rdata}}};
+    retirement.float_sources = {{{top_.rvfi_frs1_addr, top_.rvfi_frs1_rdata},
+                                 {top_.rvfi_frs2_addr, top_.rvfi_frs2_rdata},
+                                 {top_.rvfi_frs3_addr, top_.rvfi_frs3_rdata}}};
+    retirement.float_sources_used = static_cast<std::uint8_t>(
+        top_.rvfi_frs1_rvalid | top_.rvfi_frs2_rvalid << 1 | top_.rvfi_frs3_rvalid << 2);
+    retirement.memory_address = top_.rvfi_mem_addr;
+    retirement.load_mask = top_.rvfi_mem_rmask;
+    retirement.load_data = top_.rvfi_mem_rdata;
+    retirement.store_mask = top_.rvfi_mem_wmask;
+    retirement.store_data = top_.rvfi_mem_wdata;
     return observer_->retired(retirement);
   }
 
@@ -358,24 +396,24 @@ class Simulator::Impl {
       count = &sram_cycles_[sram_offset / 4];
     }
     count->cycles += spent;
-    count->instructions += top_.ret_trap_o ? 0 : 1;
+    count->instructions += top_.rvfi_trap ? 0 : 1;
   }
 
   // True if the run ends here.
   bool on_trap(RunResult& result) {
     const bool nested = in_trap_;
     in_trap_ = true;
-    if (top_.ret_mtvec_o != 0 && !(nested && config_.stop_on_nested_trap)) return false;
+    if (top_.rvfi_ext_mtvec != 0 && !(nested && config_.stop_on_nested_trap)) return false;
     result.outcome = Outcome::kTrapped;
-    result.trap = {top_.ret_pc_o, top_.ret_cause_o, top_.ret_wdata_o, nested};
+    result.trap = {top_.rvfi_pc_rdata, top_.rvfi_ext_cause, top_.rvfi_ext_tval, nested};
     return true;
   }
 
   // True if the run ends here.
   bool on_stack_pointer(RunResult& result) {
-    const std::uint32_t sp = top_.ret_wdata_o;
+    const std::uint32_t sp = top_.rvfi_rd_wdata;
     // lui and auipc write half of an address; the other half follows.
-    if ((top_.ret_instr_o & 0x5fu) == 0x17) return false;
+    if ((top_.rvfi_insn & 0x5fu) == 0x17) return false;
     if (inside(sp, 0, config_.sram_base, config_.sram_size)) lowest_sp_ = std::min(lowest_sp_, sp);
     if (stack_top_ == 0) return false;
     // Start-up code and context switches may put anything there; a stack pointer that was on the
@@ -384,7 +422,7 @@ class Simulator::Impl {
       sp_on_stack_ = true;
     } else if (sp_on_stack_ && sp < stack_bottom_) {
       result.outcome = Outcome::kStackOverflow;
-      result.trap = {top_.ret_pc_o, 0, sp, false};
+      result.trap = {top_.rvfi_pc_rdata, 0, sp, false};
       return true;
     }
     return false;

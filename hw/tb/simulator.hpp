@@ -3,6 +3,7 @@
 // and what it used. Knows no plan and no network. No Verilator type appears here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -81,21 +82,36 @@ struct RunResult {
   std::string describe() const;
 };
 
-// One instruction leaving the pipeline, in program order.
+// A register that an instruction read.
+struct Source {
+  std::uint8_t index = 0;
+  std::uint32_t value = 0;
+};
+
+// One instruction leaving the pipeline, in program order: the RISC-V Formal Interface of the core,
+// `rvfi_*` of esp_core.sv.
 struct Retirement {
   std::uint64_t cycle = 0;
+  std::uint64_t order = 0;  // 0 for the first after reset, without gaps
   std::uint32_t pc = 0;
+  std::uint32_t next_pc = 0;  // of the instruction that follows
   std::uint32_t instruction = 0;
   bool trapped = false;  // then `cause` and `value` hold mcause and mtval, and nothing was written
+  bool first_of_handler = false;  // the instruction before it trapped
   std::uint32_t cause = 0;
   bool writes_register = false;
   bool writes_float_register = false;
   bool float_result_follows = false;  // written later, see Observer::late_float
   std::uint8_t rd = 0;
-  std::uint32_t value = 0;  // written value, or mtval
-  std::uint32_t memory_address = 0;
-  std::uint8_t store_mask = 0;  // byte lanes of a store, 0 for anything else
-  std::uint32_t store_data = 0;
+  std::uint32_t value = 0;        // written value, or mtval
+  std::array<Source, 3> sources;  // integer registers, the accumulator third; 0 for none
+  std::array<Source, 3> float_sources;
+  std::uint8_t float_sources_used = 0;  // a bit for each that counts
+  std::uint32_t memory_address = 0;     // of the word
+  std::uint8_t load_mask = 0;           // byte lanes of a load, 0 for anything else
+  std::uint32_t load_data = 0;          // the word; other lanes hold anything
+  std::uint8_t store_mask = 0;          // byte lanes of a store, 0 for anything else
+  std::uint32_t store_data = 0;         // shifted to its lanes; other lanes hold anything
 };
 
 // Sees every instruction. Returning false ends the run after this cycle.

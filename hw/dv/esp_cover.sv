@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+// Functional cover points of the core: what a test has to have made happen. Bound into esp_core by
+// hw/dv/coverage.py; never part of the core.
+module esp_cover (
+  input logic             clk_i,
+  input logic             srst_ni,
+
+  // Execute stage.
+  input logic             id_valid_i,
+  input logic             ex_done_i,
+  input logic             retire_i,
+  input logic             take_trap_i,
+  input esp_pkg::cause_e  cause_i,
+  input esp_pkg::unit_e   unit_i,
+  input esp_pkg::fpu_op_e fpu_op_i,
+  input esp_pkg::rm_t     rm_i,
+  input logic [31:0]      instr_i,
+  input logic             jump_i,
+  input logic             use_rs1_i,
+  input logic             use_rs2_i,
+  input logic             use_frs1_i,
+  input logic             use_frs2_i,
+  input logic             use_frs3_i,
+  input logic             frd_we_i,
+  input logic             is_float_i,
+  input logic             float_hazard_i,
+  input logic             hazard_i,
+
+  // Write-back and the stages behind.
+  input logic             wb_rd_we_i,
+  input logic             wb_frd_we_i,
+  input logic             wb_load_i,
+  input logic [4:0]       wb_rd_i,
+  input logic             add_valid_i,
+  input logic [4:0]       add_rd_i,
+  input logic             round_valid_i,
+  input logic [4:0]       round_rd_i,
+  input logic [31:0]      late_result_i,
+  input esp_pkg::fflags_t late_flags_i
+);
+
+  logic [2:0] funct3;
+  logic [4:0] rs1;
+  logic [4:0] rs2;
+  logic [4:0] rs3;
+  logic [4:0] rd;
+  logic       multiplies;
+  assign funct3 = instr_i[14:12];
+  assign rs1 = instr_i[19:15];
+  assign rs2 = instr_i[24:20];
+  assign rs3 = instr_i[31:27];
+  assign rd = instr_i[11:7];
+  assign multiplies = unit_i == esp_pkg::UnitMul || unit_i == esp_pkg::UnitDiv;
+
+  // Every kind of instruction completes.
+  for (genvar u = 0; u < 16; u++) begin : gen_unit
+    UnitRetires: cover property (@(posedge clk_i) retire_i && unit_i == u);
+  end
+  for (genvar f = 0; f < 8; f++) begin : gen_funct
+    MulDiv: cover property (@(posedge clk_i) retire_i && multiplies && funct3 == f);
+  end
+  for (genvar f = 0; f < 17; f++) begin : gen_fpu
+    FpuOp: cover property (@(posedge clk_i)
+        retire_i && unit_i == esp_pkg::UnitFpu && fpu_op_i == f);
+  end
+  for (genvar r = 0; r < 5; r++) begin : gen_rm
+    MultiplyAddRounds: cover property (@(posedge clk_i)
+        retire_i && unit_i == esp_pkg::UnitFpu && fpu_op_i <= esp_pkg::FpuMul && rm_i == r);
+  end
+  for (genvar f = 0; f < 8; f++) begin : gen_branch
+    if (f != 2 && f != 3) begin : gen_there
+      Taken: cover property (@(posedge clk_i)
+          retire_i && unit_i == esp_pkg::UnitBranch && funct3 == f && jump_i);
+      NotTaken: cover property (@(posedge clk_i)
+          retire_i && unit_i == esp_pkg::UnitBranch && funct3 == f && !jump_i);
+    end
+  end
+
+  // Every fault, and every unit that one can come from.
+  for (genvar c = 0; c < 12; c++) begin : gen_cause
+    if (c < 8 || c == 11) begin : gen_there
+      Trap: cover property (@(posedge clk_i) take_trap_i && cause_i == c);
+    end
+  end
+  IllegalCsr: cover property (@(posedge clk_i) take_trap_i && unit_i == esp_pkg::UnitCsr);
+  IllegalFloat: cover property (@(posedge clk_i) take_trap_i && is_float_i && cause_i == 4'd2);
+  logic trapped_q;
+  always_ff @(posedge clk_i) begin
+    if (!srst_ni) trapped_q <= 1'b0;
+    else if (ex_done_i) trapped_q <= take_trap_i;
+  end
+  TrapInFirstOfHandler: cover property (@(posedge clk_i) take_trap_i && trapped_q);
+
+  // Every way to forward, and every wait.
+  ForwardA: cover property (@(posedge clk_i)
+      ex_done_i && wb_rd_we_i && !wb_load_i && use_rs1_i && wb_rd_i == rs1);
+  ForwardB: cover property (@(posedge clk_i)
+      ex_done_i && wb_rd_we_i && !wb_load_i && use_rs2_i && wb_rd_i == rs2);
+  ForwardAccumulator: cover property (@(posedge clk_i)
+      ex_done_i && wb_rd_we_i && !wb_load_i && unit_i == esp_pkg::UnitDot && wb_rd_i == rd);
+  ForwardFloat: cover property (@(posedge clk_i)
+      ex_done_i && wb_frd_we_i && !wb_load_i && use_frs1_i && wb_rd_i == rs1);
+  LoadWaitA: cover property (@(posedge clk_i)
+      hazard_i && wb_load_i && wb_rd_we_i && use_rs1_i && wb_rd_i == rs1);
+  LoadWaitB: cover property (@(posedge clk_i)
+      hazard_i && wb_load_i && wb_rd_we_i && use_rs2_i && wb_rd_i == rs2);
+  LoadWaitAccumulator: cover property (@(posedge clk_i)
+      hazard_i && wb_load_i && wb_rd_we_i && unit_i == esp_pkg::UnitDot && wb_rd_i == rd);
+  LoadWaitFloat: cover property (@(posedge clk_i)
+      float_hazard_i && wb_load_i && wb_frd_we_i && use_frs1_i && wb_rd_i == rs1);
+  AddWait1: cover property (@(posedge clk_i)
+      float_hazard_i && add_valid_i && use_frs1_i && add_rd_i == rs1);
+  AddWait2: cover property (@(posedge clk_i)
+      float_hazard_i && add_valid_i && use_frs2_i && add_rd_i == rs2);
+  AddWait3: cover property (@(posedge clk_i)
+      float_hazard_i && add_valid_i && use_frs3_i && add_rd_i == rs3);
+  AddWaitDestination: cover property (@(posedge clk_i)
+      float_hazard_i && add_valid_i && frd_we_i && add_rd_i == rd);
+  RoundWait1: cover property (@(posedge clk_i)
+      float_hazard_i && round_valid_i && use_frs1_i && round_rd_i == rs1);
+  RoundWait2: cover property (@(posedge clk_i)
+      float_hazard_i && round_valid_i && use_frs2_i && round_rd_i == rs2);
+  RoundWait3: cover property (@(posedge clk_i)
+      float_hazard_i && round_valid_i && use_frs3_i && round_rd_i == rs3);
+  CsrWaitsForFlags: cover property (@(posedge clk_i)
+      id_valid_i && unit_i == esp_pkg::UnitCsr && (add_valid_i || round_valid_i));
+  TwoFloatWrites: cover property (@(posedge clk_i) wb_frd_we_i && round_valid_i);
+  DivideBehindMultiplyAdd: cover property (@(posedge clk_i)
+      id_valid_i && fpu_op_i == esp_pkg::FpuDiv && unit_i == esp_pkg::UnitFpu && add_valid_i);
+  TrapUnderLateResult: cover property (@(posedge clk_i) take_trap_i && add_valid_i);
+  JumpUnderLateResult: cover property (@(posedge clk_i) retire_i && jump_i && round_valid_i);
+
+  // Every kind of late result and every flag of one.
+  LateZero: cover property (@(posedge clk_i) round_valid_i && late_result_i[30:0] == '0);
+  LateSubnormal: cover property (@(posedge clk_i)
+      round_valid_i && late_result_i[30:23] == '0 && late_result_i[22:0] != '0);
+  LateInfinite: cover property (@(posedge clk_i)
+      round_valid_i && late_result_i[30:0] == 31'h7F80_0000);
+  LateNan: cover property (@(posedge clk_i)
+      round_valid_i && late_result_i == esp_pkg::CanonicalNan);
+  LateInvalid: cover property (@(posedge clk_i) round_valid_i && late_flags_i.nv);
+  LateDivideByZero: cover property (@(posedge clk_i) round_valid_i && late_flags_i.dz);
+  LateOverflow: cover property (@(posedge clk_i) round_valid_i && late_flags_i.of);
+  LateUnderflow: cover property (@(posedge clk_i) round_valid_i && late_flags_i.uf);
+  LateInexact: cover property (@(posedge clk_i) round_valid_i && late_flags_i.nx);
+
+endmodule
+
+bind esp_core esp_cover u_cover (
+  .clk_i,
+  .srst_ni,
+  .id_valid_i(id_valid),
+  .ex_done_i(ex_done),
+  .retire_i(retire),
+  .take_trap_i(take_trap),
+  .cause_i(cause),
+  .unit_i(unit),
+  .fpu_op_i(fpu_op),
+  .rm_i(rm),
+  .instr_i(id_instr),
+  .jump_i(jump),
+  .use_rs1_i(use_rs1),
+  .use_rs2_i(use_rs2),
+  .use_frs1_i(use_frs1),
+  .use_frs2_i(use_frs2),
+  .use_frs3_i(use_frs3),
+  .frd_we_i(frd_we),
+  .is_float_i(is_float),
+  .float_hazard_i(float_hazard),
+  .hazard_i(id_valid & hazard),
+  .wb_rd_we_i(wb_rd_we_q),
+  .wb_frd_we_i(wb_frd_we_q),
+  .wb_load_i(wb_load_q),
+  .wb_rd_i(wb_rd_q),
+  .add_valid_i(add_valid),
+  .add_rd_i(add_rd),
+  .round_valid_i(round_valid),
+  .round_rd_i(round_rd),
+  .late_result_i(late_result),
+  .late_flags_i(late_flags)
+);
