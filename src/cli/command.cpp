@@ -8,6 +8,7 @@
 #include <sstream>
 #include <thread>
 
+#include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/train/session.hpp"
 
@@ -151,11 +152,11 @@ Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
 Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset,
                                    const DataOptions& options) {
   ESPALIER_TRY(const data::Preprocess preprocess, data::parse_preprocess(options.preprocess));
-  const ir::Tensor& input = graph.tensor(graph.input);
-  ESPALIER_TRY(
-      data::InputPipeline pipeline,
-      data::make_pipeline(preprocess, input.shape.height, input.shape.width, input.shape.channels,
-                          input.quantization.scale, input.quantization.zero_point));
+  const ir::Shape& shape = graph.tensor(graph.input).shape;
+  const ir::Quantization quantization = ir::file_input_quantization(graph);
+  ESPALIER_TRY(data::InputPipeline pipeline,
+               data::make_pipeline(preprocess, shape.height, shape.width, shape.channels,
+                                   quantization.scale, quantization.zero_point));
   return data::Samples(std::move(dataset), std::move(pipeline));
 }
 

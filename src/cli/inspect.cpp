@@ -5,6 +5,7 @@
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/cost/training_macs.hpp"
 #include "espalier/import/importer.hpp"
+#include "espalier/ir/input.hpp"
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/version.hpp"
 
@@ -92,7 +93,7 @@ Status inspect(const Options& options) {
        {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
        {"input",
         {{"shape", {input.shape.height, input.shape.width, input.shape.channels}},
-         {"scale", input.quantization.scale},
+         {"scale", ir::file_input_quantization(graph).scale},
          {"zero_point", input.quantization.zero_point}}},
        {"macs", total_macs},
        {"weights", total_weights},

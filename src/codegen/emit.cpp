@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "dot_conditionals.hpp"
+#include "espalier/ir/input.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/version.hpp"
@@ -123,10 +124,11 @@ class Emitter {
     define("CONVS", static_cast<std::int64_t>(ir::conv_ops(graph_).size()), "convolutions");
     define("ACCUMULATE", program_.graph.accumulate, "samples an update");
     text += fmt::format("\n/* One input element stands for {} * (q - {}). */\n",
-                        float_literal(input.quantization.scale), input.quantization.zero_point);
-    text +=
-        fmt::format("#define {}_INPUT_SCALE {}\n#define {}_INPUT_ZERO_POINT ({})\n", macro_,
-                    float_literal(input.quantization.scale), macro_, input.quantization.zero_point);
+                        float_literal(ir::file_input_quantization(graph_).scale),
+                        input.quantization.zero_point);
+    text += fmt::format("#define {}_INPUT_SCALE {}\n#define {}_INPUT_ZERO_POINT ({})\n", macro_,
+                        float_literal(ir::file_input_quantization(graph_).scale), macro_,
+                        input.quantization.zero_point);
     text += fmt::format(R"(
 /* Puts all parameters back to where training starts. Call it before anything else. */
 void {0}_reset(void);
@@ -836,7 +838,7 @@ The classifier, and
         fmt::format("{}x{}x{}", input.shape.height, input.shape.width, input.shape.channels),
         program_.graph.accumulate > 1 ? fmt::format("every {} samples", program_.graph.accumulate)
                                       : "after every sample",
-        macro_, input.quantization.scale, input.quantization.zero_point,
+        macro_, ir::file_input_quantization(graph_).scale, input.quantization.zero_point,
         program_.graph.accumulate > 1 ? "s" : "", trained.empty() ? "| - | - | - |\n" : trained);
   }
 

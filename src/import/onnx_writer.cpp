@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
 
 namespace espalier {
@@ -305,7 +306,7 @@ class Writer {
 
 Result<std::string> export_onnx_bytes(const ir::Graph& graph) {
   ESPALIER_CHECK_OK(ir::verify(graph));
-  return Writer(graph).run();
+  return Writer(ir::in_file_units(graph)).run();
 }
 
 Status export_onnx(const ir::Graph& graph, const std::filesystem::path& path) {

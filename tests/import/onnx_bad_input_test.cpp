@@ -77,7 +77,7 @@ TEST(BadFile, EmptyOrRandom) {
 TEST(BadFile, TruncatedAnywhere) {
   const std::string bytes = testing::small_model().bytes();
   for (std::size_t size = 0; size < bytes.size(); ++size) {
-    EXPECT_EQ(diagnostics_of(std::string_view(bytes).substr(0, size)).size(), 1U) << size;
+    EXPECT_FALSE(diagnostics_of(std::string_view(bytes).substr(0, size)).empty()) << size;
   }
 }
 
@@ -95,8 +95,17 @@ TEST(BadFile, TruncatedPublishedModel) {
 }
 
 TEST(BadModel, OpsetTooOldOrAbsent) {
-  expect_one("uses opset 12",
+  expect_one("opset 12 has one scale a tensor",
              [](OnnxBuilder& b) { b.model.mutable_opset_import(0)->set_version(12); });
+  // Everything in one run.
+  OnnxBuilder old = testing::small_model();
+  old.model.mutable_opset_import(0)->set_version(9);
+  old.output("pool", {0, 4});
+  node_of(old, "GlobalAveragePool").set_op_type("Evil");
+  const std::vector<std::string> all = diagnostics(old.import());
+  EXPECT_THAT(all, Contains(HasSubstr("uses opset 9, at least 10")));
+  EXPECT_THAT(all, Contains(HasSubstr("2 outputs")));
+  EXPECT_THAT(all, Contains(HasSubstr("'pool' (Evil): this operator is not supported")));
   expect_one("does not say", [](OnnxBuilder& b) { b.model.clear_opset_import(); });
   expect_one("does not say",
              [](OnnxBuilder& b) { b.model.mutable_opset_import(0)->set_domain("com.microsoft"); });
@@ -144,7 +153,7 @@ TEST(BadModel, UnquantisedPartsAreNamed) {
   b.classifier(b.quantized("d", "d", 0.1F, 0), 2, 2);
   const std::vector<std::string> all = diagnostics(b.import());
   EXPECT_EQ(all.size(), 2U) << ::testing::PrintToString(all);
-  EXPECT_THAT(all, Contains(AllOf(HasSubstr("'d' (Conv)"), HasSubstr("weights are not int8"))));
+  EXPECT_THAT(all, Contains(AllOf(HasSubstr("'d' (Conv)"), HasSubstr("weights are float"))));
   EXPECT_THAT(all, Contains(AllOf(HasSubstr("'d' (Conv)"), HasSubstr("'c' (Conv)"),
                                   HasSubstr("not quantised"))));
 }
@@ -294,7 +303,7 @@ TEST(BadModel, Quantisation) {
     EXPECT_THAT(diagnostics(b.import()), Contains(HasSubstr("not a positive number")));
   }
   expect_one("asymmetric",
-             [](OnnxBuilder& b) { (*initializer(b, "c0_w_zp").mutable_raw_data())[2] = 1; });
+             [](OnnxBuilder& b) { (*initializer(b, "c0_w_zp").mutable_raw_data())[2] = 80; });
   expect_one("differ from those", [](OnnxBuilder& b) {
     b.scalar("other", 0.25F);
     b.node_at(6).set_input(1, "other");
@@ -328,7 +337,7 @@ TEST(BadModel, Attributes) {
   conv("kernel_shape", [](onnx::NodeProto& n) { set_attribute(n, "kernel_shape", Dims{5, 5}); });
   conv("auto_pad",
        [](onnx::NodeProto& n) { set_attribute(n, "auto_pad", std::string("SAME\x01")); });
-  conv("smaller than the kernel",
+  conv("pads as much as its kernel or more, which is legal",
        [](onnx::NodeProto& n) { n.mutable_attribute(0)->set_ints(0, 3); });
   conv("pad is negative", [](onnx::NodeProto& n) { n.mutable_attribute(0)->set_ints(0, -1); });
   conv("does not fit", [](onnx::NodeProto& n) { n.set_input(2, "fc_b"); });
@@ -350,7 +359,7 @@ TEST(BadModel, Attributes) {
     set_attribute(pool, "strides", Dims{2, 2});
     set_attribute(pool, "ceil_mode", std::int64_t{1});
   });
-  expect_one("height and width", [](OnnxBuilder& b) {
+  expect_one("an image in another order", [](OnnxBuilder& b) {
     onnx::NodeProto& pool = node_of(b, "GlobalAveragePool");
     pool.set_op_type("ReduceMean");
     set_attribute(pool, "axes", Dims{1, 2});

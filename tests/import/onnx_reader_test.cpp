@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "equivalent.hpp"
+#include "espalier/ir/input.hpp"
 #include "sample_models.hpp"
 
 namespace espalier {
@@ -85,13 +86,14 @@ TEST(OnnxReader, UnsignedActivationsShiftBy128) {
   b.node("Clip", {"c", b.scalar("low", -10.0F), b.scalar("high", 20.0F)}, "clip");
   b.classifier(b.quantized<std::uint8_t>("clip", "c", 0.5F, 28), 2, 2);
   const ir::Graph graph = import_ok(b);
-  EXPECT_EQ(graph.tensor(graph.input).quantization, (ir::Quantization{0.5F, 72}));
+  EXPECT_EQ(ir::file_input_quantization(graph), (ir::Quantization{0.5F, 72}));
   EXPECT_EQ(graph.tensor(graph.ops[0].output).quantization, (ir::Quantization{0.5F, -100}));
   EXPECT_EQ(graph.ops[0].clamp_low, -100 - 20);
   EXPECT_EQ(graph.ops[0].clamp_high, -100 + 40);
   // -128 is outside the symmetric range.
   EXPECT_THAT(params<ir::Conv2D>(graph, 0).weights, ElementsAre(-127, -127, 0, 127));
-  EXPECT_THAT(params<ir::Conv2D>(graph, 0).weight_scales, ElementsAre(0.25F, 0.25F));
+  // 0.25 in the file; the unit of the input is brought to 1/128 of the file's.
+  EXPECT_THAT(params<ir::Conv2D>(graph, 0).weight_scales, ElementsAre(32.0F, 32.0F));
   EXPECT_THAT(params<ir::Conv2D>(graph, 0).bias, ElementsAre(0, 0));
 }
 
@@ -101,7 +103,7 @@ TEST(OnnxReader, DefaultZeroPointIsUnsignedZero) {
   b.node("QuantizeLinear", {b.input("input", {1, 3}), "s"}, "q");
   b.node("DequantizeLinear", {"q", "s"}, "dq");
   b.classifier("dq", 3, 2);
-  EXPECT_EQ(import_ok(b).tensor(0).quantization, (ir::Quantization{0.5F, -128}));
+  EXPECT_EQ(ir::file_input_quantization(import_ok(b)), (ir::Quantization{0.5F, -128}));
 }
 
 TEST(OnnxReader, IntegerInput) {
@@ -115,7 +117,7 @@ TEST(OnnxReader, IntegerInput) {
   const ir::Graph graph = import_ok(b);
   EXPECT_EQ(graph.tensor(graph.input).name, "image");
   EXPECT_EQ(graph.tensor(graph.input).shape, (ir::Shape{2, 2, 3}));
-  EXPECT_EQ(graph.tensor(graph.input).quantization, (ir::Quantization{0.5F, 0}));
+  EXPECT_EQ(ir::file_input_quantization(graph), (ir::Quantization{0.5F, 0}));
 }
 
 struct ClampCase {

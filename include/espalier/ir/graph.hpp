@@ -2,6 +2,7 @@
 // A plain value: importers build it, verify() checks it, everything else reads it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -138,6 +139,21 @@ struct Head {
   std::vector<float> bias;     ///< [classes]
 };
 
+/// Element type of the network's input in the model file.
+enum class InputElement { kFloat, kInt8, kUint8 };
+
+/// The network's input as the model file has it. The graph's own is int8 and channels last; element
+/// (row, column, channel) is number row * strides[0] + column * strides[1] + channel * strides[2]
+/// of a sample in the file's row-major order.
+struct InputFormat {
+  std::vector<std::int64_t> dims;         ///< without the batch; empty: those of the graph's input
+  std::array<std::int64_t, 3> strides{};  ///< meaningless when dims is empty
+  InputElement element = InputElement::kFloat;
+  /// Real values of the file's input are `unit` times the graph's, a power of two (see input.hpp).
+  float unit = 1.0F;
+  bool operator==(const InputFormat&) const = default;
+};
+
 /// A network: body ops, then the head on tensor `features`.
 struct Graph {
   std::string name;
@@ -147,6 +163,7 @@ struct Graph {
   TensorId input = -1;
   TensorId features = -1;
   Head head;  ///< as pre-trained
+  InputFormat input_format;
 
   [[nodiscard]] const Tensor& tensor(TensorId id) const { return tensors[static_cast<size_t>(id)]; }
 };

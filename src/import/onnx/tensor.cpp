@@ -1,4 +1,4 @@
-#include "onnx_constant.hpp"
+#include "onnx/tensor.hpp"
 
 #include <fmt/format.h>
 

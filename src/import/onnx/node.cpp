@@ -1,16 +1,8 @@
-#include "onnx_node.hpp"
-
-#include <fmt/format.h>
+#include "onnx/node.hpp"
 
 namespace espalier::onnx_detail {
 
-std::string printable(std::string_view text) {
-  constexpr std::size_t kLongest = 80;
-  std::string shown;
-  for (const char c : text.substr(0, kLongest)) shown += c >= ' ' && c <= '~' ? c : '?';
-  if (text.size() > kLongest) shown += "...";
-  return shown;
-}
+bool is_standard_domain(std::string_view domain) { return domain.empty() || domain == "ai.onnx"; }
 
 std::string_view Node::input(int i) const {
   return i < proto_->input_size() ? std::string_view(proto_->input(i)) : std::string_view();
@@ -24,10 +16,9 @@ std::string Node::name() const {
   return std::string(proto_->name().empty() ? output() : std::string_view(proto_->name()));
 }
 
-std::string Node::text() const {
-  const bool standard = proto_->domain().empty() || proto_->domain() == "ai.onnx";
-  return fmt::format("node {} '{}' ({}{})", index_, printable(name()),
-                     standard ? "" : printable(proto_->domain()) + ".", printable(type()));
+import_detail::Where Node::where() const {
+  const bool standard = is_standard_domain(proto_->domain());
+  return {index_, name(), standard ? type() : proto_->domain() + "." + type()};
 }
 
 const onnx::AttributeProto* Node::attribute(std::string_view name) const {
@@ -59,14 +50,6 @@ std::optional<Dims> Node::integers(std::string_view name) const {
   const onnx::AttributeProto* found = attribute(name);
   if (found == nullptr || found->type() != onnx::AttributeProto::INTS) return std::nullopt;
   return Dims(found->ints().begin(), found->ints().end());
-}
-
-void Diagnostics::add(std::string_view text) {
-  all_.push_back(fmt::format("{}: {}", where_, text));
-}
-
-void Diagnostics::add(const Node& node, std::string_view why, std::string_view next) {
-  all_.push_back(fmt::format("{}: {}: {}; {}", where_, node.text(), why, next));
 }
 
 }  // namespace espalier::onnx_detail

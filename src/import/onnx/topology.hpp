@@ -11,7 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "onnx_node.hpp"
+#include "onnx/node.hpp"
 
 namespace espalier::onnx_detail {
 
@@ -20,17 +20,20 @@ class Topology {
  public:
   explicit Topology(const onnx::GraphProto& graph);
 
-  /// Reports names that are written twice, and a graph without nodes or with other than one output.
-  void check(Diagnostics& diagnostics) const;
+  /// Reports names that are written twice.
+  void check(import_detail::Diagnostics& diagnostics) const;
 
-  /// Name of the graph's output, empty when there is not exactly one.
+  /// Name of the graph's first output, empty when there is none.
   [[nodiscard]] const std::string& output() const { return output_; }
   /// Index of the node that writes a name, -1 when none does.
   [[nodiscard]] int producer(std::string_view name) const;
   /// True when the output depends on the node.
   [[nodiscard]] bool live(int node) const { return live_[static_cast<std::size_t>(node)]; }
   /// True when a live node reads the name.
-  [[nodiscard]] bool reads(const std::string& name) const { return read_.count(name) > 0; }
+  [[nodiscard]] bool reads(const std::string& name) const { return readers_.count(name) > 0; }
+  /// True when nothing else reads a name, nor what the quantisations and changes of view on the way
+  /// to it from the operator that computed it write.
+  [[nodiscard]] bool private_chain(const std::string& name) const;
   /// True when the live nodes cannot be sorted.
   [[nodiscard]] bool has_cycle() const;
 
@@ -49,7 +52,7 @@ class Topology {
   std::string output_;
   std::unordered_map<std::string, int> producers_;
   std::unordered_set<std::string> initializers_;
-  std::unordered_set<std::string> read_;
+  std::unordered_map<std::string, int> readers_;  // live ones, and the output
   std::vector<bool> live_;
 };
 

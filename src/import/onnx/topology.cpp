@@ -1,19 +1,22 @@
-#include "onnx_topology.hpp"
+#include "onnx/topology.hpp"
 
 #include <fmt/format.h>
 
 namespace espalier::onnx_detail {
 namespace {
 
+const std::unordered_set<std::string_view> kViews{"Cast",    "Dropout", "Flatten",   "Identity",
+                                                  "Reshape", "Squeeze", "Transpose", "Unsqueeze"};
 const std::unordered_set<std::string_view> kTransparent{
-    "DequantizeLinear", "Dropout", "Flatten", "Identity", "LogSoftmax",
-    "QuantizeLinear",   "Reshape", "Softmax", "Squeeze"};
-const std::unordered_set<std::string_view> kClassifiers{"Conv", "Gemm", "MatMul"};
+    "DequantizeLinear", "LogSoftmax", "QLinearSigmoid", "QLinearSoftmax",
+    "QuantizeLinear",   "Sigmoid",    "Softmax"};
+const std::unordered_set<std::string_view> kClassifiers{"Conv",  "Gemm",        "MatMul",
+                                                        "QGemm", "QLinearConv", "QLinearMatMul"};
 
 }  // namespace
 
 Topology::Topology(const onnx::GraphProto& graph) : graph_(graph) {
-  if (graph.output_size() == 1) output_ = graph.output(0).name();
+  if (graph.output_size() > 0) output_ = graph.output(0).name();
   for (const onnx::TensorProto& initializer : graph.initializer()) {
     initializers_.insert(initializer.name());
   }
@@ -35,31 +38,28 @@ void Topology::mark_live() {
     waiting.push_back(node);
   };
   visit(output_);
+  ++readers_[output_];
   while (!waiting.empty()) {
     const onnx::NodeProto& node = graph_.node(waiting.back());
     waiting.pop_back();
     for (const std::string& name : node.input()) {
-      read_.insert(name);
+      ++readers_[name];
       visit(name);
     }
   }
 }
 
-void Topology::check(Diagnostics& diagnostics) const {
-  if (graph_.output_size() != 1 || output_.empty()) {
-    diagnostics.add(
-        fmt::format("the graph has {} outputs; keep only the logits", graph_.output_size()));
-  }
+void Topology::check(import_detail::Diagnostics& diagnostics) const {
   for (int i = 0; i < graph_.node_size(); ++i) {
     for (const std::string& name : graph_.node(i).output()) {
       if (name.empty()) continue;
       if (initializers_.count(name) > 0) {
-        diagnostics.add(Node(graph_.node(i), i),
+        diagnostics.add(Node(graph_.node(i), i).where(),
                         fmt::format("writes '{}', which is an initializer", printable(name)),
                         "the file is damaged, export it again");
       } else if (producer(name) != i) {
         diagnostics.add(
-            Node(graph_.node(i), i),
+            Node(graph_.node(i), i).where(),
             fmt::format("writes '{}', which node {} writes too", printable(name), producer(name)),
             "the file is damaged, export it again");
       }
@@ -70,6 +70,23 @@ void Topology::check(Diagnostics& diagnostics) const {
 int Topology::producer(std::string_view name) const {
   const auto found = producers_.find(std::string(name));
   return found == producers_.end() ? -1 : found->second;
+}
+
+bool Topology::private_chain(const std::string& name) const {
+  std::string current = name;
+  for (int step = 0; step <= graph_.node_size(); ++step) {
+    const auto readers = readers_.find(current);
+    const int node = producer(current);
+    if (readers == readers_.end() || readers->second != 1 || node < 0) return false;
+    const onnx::NodeProto& writer = graph_.node(node);
+    if ((kViews.count(writer.op_type()) == 0 && writer.op_type() != "QuantizeLinear" &&
+         writer.op_type() != "DequantizeLinear") ||
+        writer.input_size() == 0) {
+      return true;
+    }
+    current = writer.input(0);
+  }
+  return false;
 }
 
 bool Topology::has_cycle() const {
@@ -128,13 +145,16 @@ Topology::HeadSearch Topology::find_head() const {
     const int index = producer(name);
     if (index < 0) return {};
     const onnx::NodeProto& node = graph_.node(index);
-    if (kClassifiers.count(node.op_type()) > 0) return {.node = index};
-    if (kTransparent.count(node.op_type()) > 0 && node.input_size() > 0) {
+    const std::string& type = node.op_type();
+    // Inputs of a sum: operands of QLinearAdd come with scale and zero point.
+    const int other = type == "QLinearAdd" ? 3 : 1;
+    if (kClassifiers.count(type) > 0) return {.node = index};
+    if ((kTransparent.count(type) > 0 || kViews.count(type) > 0) && node.input_size() > 0) {
       name = node.input(0);
-    } else if (node.op_type() == "Add" && node.input_size() == 2 &&
-               constant(node.input(0)) != constant(node.input(1))) {
+    } else if ((type == "Add" || type == "QLinearAdd") && node.input_size() > other &&
+               constant(node.input(0)) != constant(node.input(other))) {
       // A MatMul's bias.
-      name = constant(node.input(0)) ? node.input(1) : node.input(0);
+      name = constant(node.input(0)) ? node.input(other) : node.input(0);
     } else {
       return {.stopped_at = index};
     }

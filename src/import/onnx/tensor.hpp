@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "espalier/support/result.hpp"
+#include "view.hpp"
 
 namespace espalier::onnx_detail {
 
@@ -17,8 +18,7 @@ enum class Element { kFloat, kInt8, kUint8, kInt32, kInt64, kBool };
 
 std::string element_name(Element element);
 
-/// Dimensions as ONNX writes them.
-using Dims = std::vector<std::int64_t>;
+using import_detail::Dims;
 
 /// `16x3x3x3`, or `scalar`.
 std::string dims_text(const Dims& dims);

@@ -1,0 +1,677 @@
+#include "graph_builder.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "espalier/ir/fixed_point.hpp"
+#include "espalier/ir/input.hpp"
+
+namespace espalier::import_detail {
+namespace {
+
+// Many nodes can share one constant and each claim a copy; this bounds the sum.
+constexpr std::int64_t kMaxClaimedElements = std::int64_t{256} << 20;
+// Quantisers compute the scale of a bias in float, or not at all; beyond this relative difference
+// it is another scale.
+constexpr double kBiasScaleTolerance = 1e-3;
+
+std::int32_t round_to_int32(double value) {
+  // Half to even, as QuantizeLinear.
+  return static_cast<std::int32_t>(std::clamp<double>(std::nearbyint(value), INT32_MIN, INT32_MAX));
+}
+
+std::array<std::int64_t, 3> own_strides(const ir::Shape& shape) {
+  return {std::int64_t{shape.width} * shape.channels, shape.channels, 1};
+}
+
+std::array<std::int64_t, 3> extents_of(const ir::Shape& shape) {
+  return {shape.height, shape.width, shape.channels};
+}
+
+ir::Window turned(const ir::Window& w) {
+  return {.kernel_h = w.kernel_w,
+          .kernel_w = w.kernel_h,
+          .stride_h = w.stride_w,
+          .stride_w = w.stride_h,
+          .pad_top = w.pad_left,
+          .pad_left = w.pad_top,
+          .pad_bottom = w.pad_right,
+          .pad_right = w.pad_bottom};
+}
+
+bool reaches_over(const ir::Window& w) {
+  return w.pad_top >= w.kernel_h || w.pad_bottom >= w.kernel_h || w.pad_left >= w.kernel_w ||
+         w.pad_right >= w.kernel_w;
+}
+
+// The axis of a view, or one of extent 1.
+Axis axis_of(const View& view, int i) {
+  return i < 0 ? Axis{} : view.axis(static_cast<std::size_t>(i));
+}
+
+}  // namespace
+
+bool extent_in_range(std::int64_t extent) { return extent >= 1 && extent <= kMaxExtent; }
+
+bool usable_scale(float scale) { return std::isfinite(scale) && scale > 0; }
+
+double Numbers::real(std::size_t i, std::size_t channel) const {
+  if (is_float()) return floats[i];
+  return (static_cast<double>(integers[i]) - zero(channel)) * scale(channel);
+}
+
+bool Draft::clipped() const { return !std::isinf(low) || !std::isinf(high); }
+
+void Draft::clip(double lowest, double highest) {
+  low = std::clamp(low, lowest, highest);
+  high = std::clamp(high, lowest, highest);
+}
+
+void pad_same(ir::Window& window, int rows, int columns, bool odd_below) {
+  const auto same = [&](int extent, int kernel, int stride, int& before, int& after) {
+    const int out = (extent + stride - 1) / stride;
+    const int total = std::max(0, (out - 1) * stride + kernel - extent);
+    before = odd_below ? total / 2 : total - total / 2;
+    after = total - before;
+  };
+  same(rows, window.kernel_h, window.stride_h, window.pad_top, window.pad_bottom);
+  same(columns, window.kernel_w, window.stride_w, window.pad_left, window.pad_right);
+}
+
+std::nullopt_t GraphBuilder::refuse(const Where& node, std::string_view why,
+                                    std::string_view next) {
+  diagnostics_.add(node, why, next);
+  return std::nullopt;
+}
+
+bool GraphBuilder::fail(const Where& node, std::string_view why, std::string_view next) {
+  diagnostics_.add(node, why, next);
+  return false;
+}
+
+// ------------------------------------------------------------------------------------------------
+// Tensors and views
+
+ir::TensorId GraphBuilder::add_tensor(const std::string& name, const ir::Shape& shape,
+                                      const ir::Quantization& quantization, int lowest) {
+  graph_.tensors.push_back({printable(name), shape, quantization});
+  memory_.push_back({own_strides(shape), lowest});
+  return static_cast<ir::TensorId>(graph_.tensors.size()) - 1;
+}
+
+ir::TensorId GraphBuilder::open_input(const std::string& name, const Dims& dims, ImageAxes axes,
+                                      const ir::Quantization& quantization,
+                                      ir::InputElement element) {
+  graph_.input = add_tensor(name, ir::Shape{}, quantization, -128);
+  graph_.input_format = {.dims = dims, .strides = {}, .element = element};
+  input_dims_ = dims;
+  input_axes_ = axes;
+  return graph_.input;
+}
+
+void GraphBuilder::settle_input(const ir::Shape& shape,
+                                const std::array<std::int64_t, 3>& strides) {
+  graph_.tensors[static_cast<std::size_t>(graph_.input)].shape = shape;
+  memory_[static_cast<std::size_t>(graph_.input)].strides = own_strides(shape);
+  graph_.input_format.strides = strides;
+  input_settled_ = true;
+}
+
+void GraphBuilder::close_input() {
+  if (!has_input() || input_settled_) return;
+  const View view = View::row_major(input_dims_);
+  std::array<std::int64_t, 3> extents{1, 1, 1};
+  std::array<std::int64_t, 3> strides{0, 0, 0};
+  const std::array<int, 3> axes{input_axes_.rows, input_axes_.columns, input_axes_.channels};
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const Axis axis = axis_of(view, axes[i]);
+    if (!axis.empty()) {
+      extents[i] = axis[0].extent;
+      strides[i] = axis[0].stride;
+    }
+  }
+  settle_input(
+      {static_cast<int>(extents[0]), static_cast<int>(extents[1]), static_cast<int>(extents[2])},
+      strides);
+}
+
+// Views of the input count in the file's order until here, then in the tensor's.
+std::optional<Operand> GraphBuilder::settled(const Where& node, Operand x) {
+  ++memory_[static_cast<std::size_t>(x.tensor)].reads;
+  if (x.tensor != graph_.input) return x;
+  close_input();
+  const ir::Shape& shape = tensor(x.tensor).shape;
+  std::optional<View> view =
+      x.view.moved(extents_of(shape), graph_.input_format.strides, own_strides(shape));
+  if (!view) {
+    return refuse(node,
+                  fmt::format("sees the input as {}, other nodes as {}x{}x{}",
+                              batch_text(x.view.dims()), shape.height, shape.width, shape.channels),
+                  "let every reader of the input see it in one shape");
+  }
+  x.view = *std::move(view);
+  return x;
+}
+
+std::optional<GraphBuilder::Image> GraphBuilder::image(const Where& node, Operand& x,
+                                                       ImageAxes axes) {
+  if (x.view.rank() != axes.rank()) {
+    return refuse(
+        node,
+        fmt::format("reads a tensor of {}, which is not an image of {} axes and the batch",
+                    batch_text(x.view.dims()), axes.rank()),
+        "only a fully connected layer may follow a change of shape");
+  }
+  if (x.tensor == graph_.input && !input_settled_) {
+    std::array<std::int64_t, 3> extents{1, 1, 1};
+    std::array<std::int64_t, 3> strides{0, 0, 0};
+    const std::array<int, 3> order{axes.rows, axes.columns, axes.channels};
+    bool plain = true;
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const Axis axis = axis_of(x.view, order[i]);
+      if (axis.size() > 1) plain = false;
+      if (axis.size() == 1) {
+        extents[i] = axis[0].extent;
+        strides[i] = axis[0].stride;
+      }
+    }
+    if (plain) {
+      settle_input({static_cast<int>(extents[0]), static_cast<int>(extents[1]),
+                    static_cast<int>(extents[2])},
+                   strides);
+    }
+  }
+  std::optional<Operand> own = settled(node, std::move(x));
+  if (!own) return std::nullopt;
+  x = *std::move(own);
+  const ir::Shape& shape = tensor(x.tensor).shape;
+  for (const bool turn : {false, true}) {
+    if (x.view == arranged(shape, turn, axes)) return Image{x.tensor, turn};
+  }
+  return refuse(node,
+                fmt::format("reads {} of a tensor of {}x{}x{} as an image in another order",
+                            batch_text(x.view.dims()), shape.height, shape.width, shape.channels),
+                "only a fully connected layer may follow a change of shape");
+}
+
+View GraphBuilder::arranged(const ir::Shape& shape, bool turned, ImageAxes axes) {
+  const std::array<std::int64_t, 3> strides = own_strides(shape);
+  const Axis height{{shape.height, strides[0]}};
+  const Axis width{{shape.width, strides[1]}};
+  std::vector<Axis> arranged(axes.rank());
+  const auto put = [&](int at, const Axis& axis) {
+    if (at >= 0) arranged[static_cast<std::size_t>(at)] = axis;
+  };
+  put(axes.rows, turned ? width : height);
+  put(axes.columns, turned ? height : width);
+  put(axes.channels, {{shape.channels, strides[2]}});
+  return View(std::move(arranged));
+}
+
+bool GraphBuilder::unpadded(const Where& node, const Operand& x) {
+  if (x.pads.empty()) return true;
+  return fail(node, "reads a padded tensor", "pad in front of convolutions and maximum pools only");
+}
+
+// Moves an operand's padding into a window.
+bool GraphBuilder::take_pads(const Where& node, const Operand& x, ImageAxes axes,
+                             ir::Window& window) {
+  for (std::size_t i = 0; i < x.pads.size(); ++i) {
+    const Pads& pads = x.pads[i];
+    if (static_cast<int>(i) == axes.rows) {
+      window.pad_top += pads.before;
+      window.pad_bottom += pads.after;
+    } else if (static_cast<int>(i) == axes.columns) {
+      window.pad_left += pads.before;
+      window.pad_right += pads.after;
+    } else if (pads.before > 0 || pads.after > 0) {
+      return fail(node, "reads a tensor with padded channels", "pad rows and columns alone");
+    }
+  }
+  return true;
+}
+
+std::optional<ir::Shape> GraphBuilder::extents(const Where& node, const Operand& x,
+                                               ImageAxes axes) {
+  const Dims dims = x.view.dims();
+  if (dims.size() != axes.rank()) {
+    return refuse(
+        node,
+        fmt::format("reads a tensor of {}, which is not an image of {} axes and the batch",
+                    batch_text(dims), axes.rank()),
+        "only a fully connected layer may follow a change of shape");
+  }
+  const auto extent = [&](int axis) {
+    if (axis < 0) return 1;
+    const auto i = static_cast<std::size_t>(axis);
+    const Pads pads = x.pads.empty() ? Pads{} : x.pads[i];
+    return static_cast<int>(dims[i]) + pads.before + pads.after;
+  };
+  return ir::Shape{extent(axes.rows), extent(axes.columns), extent(axes.channels)};
+}
+
+// ------------------------------------------------------------------------------------------------
+// Layers
+
+bool GraphBuilder::claim(const Where& node, std::int64_t elements) {
+  claimed_elements_ += elements;
+  if (claimed_elements_ <= kMaxClaimedElements) return true;
+  return fail(node, "the network has too many weights for any microcontroller",
+              "check that the file is what you meant");
+}
+
+std::optional<Draft> GraphBuilder::draft(const Where& node, ir::OpParams params,
+                                         std::vector<ir::TensorId> inputs) {
+  std::vector<ir::Shape> shapes;
+  for (const ir::TensorId id : inputs) shapes.push_back(tensor(id).shape);
+  const Result<ir::Shape> shape = ir::infer_shape(params, shapes);
+  if (!shape.ok()) return refuse(node, shape.error().message(), kDamagedNext);
+  Draft draft{.node = node,
+              .params = std::move(params),
+              .inputs = std::move(inputs),
+              .shape = *shape,
+              .view = {}};
+  return draft;
+}
+
+// Offsets of the weights of an output in the order of the graph, [row][column][channel].
+std::optional<std::vector<std::size_t>> GraphBuilder::convolution_offsets(const Where& node,
+                                                                          Layer& layer, Operand x,
+                                                                          ImageAxes axes,
+                                                                          Image& found) {
+  if (!take_pads(node, x, axes, layer.window)) return std::nullopt;
+  const std::optional<Image> image = this->image(node, x, axes);
+  if (!image) return std::nullopt;
+  found = *image;
+  if (found.turned) {
+    layer.window = turned(layer.window);
+    std::swap(layer.row_step, layer.column_step);
+  }
+  if (reaches_over(layer.window)) {
+    return refuse(node, "pads as much as its kernel or more, which is legal but not supported",
+                  "pad less than the kernel; what lies further out sees zeros alone");
+  }
+  std::vector<std::size_t> offsets;
+  for (int row = 0; row < layer.window.kernel_h; ++row) {
+    for (int column = 0; column < layer.window.kernel_w; ++column) {
+      for (int channel = 0; channel < layer.in_per_group; ++channel) {
+        offsets.push_back(static_cast<std::size_t>(row) * layer.row_step +
+                          static_cast<std::size_t>(column) * layer.column_step +
+                          static_cast<std::size_t>(channel) * layer.channel_step);
+      }
+    }
+  }
+  return offsets;
+}
+
+// Offsets of the weights of an output when its features are seen through a view: a window that
+// covers the whole tensor.
+std::optional<std::vector<std::size_t>> GraphBuilder::feature_offsets(const Where& node,
+                                                                      Layer& layer, Operand& x) {
+  if (!unpadded(node, x)) return std::nullopt;
+  std::optional<Operand> own = settled(node, std::move(x));
+  if (!own) return std::nullopt;
+  x = *std::move(own);
+  const ir::Shape& shape = tensor(x.tensor).shape;
+  if (shape.elements() > kMaxFeatures) {
+    return refuse(node, fmt::format("reads {} features", shape.elements()),
+                  "no microcontroller holds as many; check that the file is what you meant");
+  }
+  if (layer.in_per_group != shape.elements()) {
+    return refuse(node,
+                  fmt::format("its weights expect {} features, the input has {}",
+                              layer.in_per_group, shape.elements()),
+                  kDamagedNext);
+  }
+  const std::vector<std::int64_t> positions = x.view.positions();
+  std::vector<std::size_t> offsets(positions.size());
+  for (std::size_t k = 0; k < positions.size(); ++k) {
+    offsets[static_cast<std::size_t>(positions[k])] = k * layer.channel_step;
+  }
+  layer.in_per_group = shape.channels;
+  layer.window = {.kernel_h = shape.height, .kernel_w = shape.width};
+  return offsets;
+}
+
+std::optional<ir::Conv2D> GraphBuilder::make_conv(const Where& node, const Layer& layer,
+                                                  std::span<const std::size_t> offsets,
+                                                  ir::TensorId input) {
+  const auto out = static_cast<std::size_t>(layer.out);
+  if (!claim(node, static_cast<std::int64_t>(out * offsets.size()))) return std::nullopt;
+  if (layer.weights.is_float()) {
+    return refuse(node, "its weights are float", "quantise the weights too, statically");
+  }
+  ir::Conv2D conv{.window = layer.window,
+                  .in_channels = layer.in_per_group * layer.groups,
+                  .out_channels = layer.out,
+                  .groups = layer.groups,
+                  .weights = {},
+                  .weight_scales = {},
+                  .bias = std::vector<std::int32_t>(out, 0)};
+  conv.weights.reserve(out * offsets.size());
+  for (std::size_t o = 0; o < out; ++o) {
+    conv.weight_scales.push_back(layer.weights.scale(o));
+    const std::int32_t zero = layer.weights.zero(o);
+    for (const std::size_t offset : offsets) {
+      const std::int32_t w = layer.weights.integers[o * layer.out_step + offset] - zero;
+      if (w < -128 || w > 127) {
+        return refuse(node,
+                      fmt::format("its weights are asymmetric (zero point {}, not {})", zero,
+                                  layer.weights.symmetric_zero),
+                      "quantise weights symmetrically (WeightSymmetric=True)");
+      }
+      // Quantisers can reach -128 at the very end of a tensor's range; the graph is symmetric.
+      conv.weights.push_back(static_cast<std::int8_t>(std::max(w, -127)));
+    }
+  }
+  if (!layer.bias) return conv;
+  Draft holder{.node = node, .params = std::move(conv), .inputs = {input}, .shape = {}, .view = {}};
+  if (!add_bias(node, *layer.bias, holder)) return std::nullopt;
+  return std::get<ir::Conv2D>(std::move(holder.params));
+}
+
+std::optional<Draft> GraphBuilder::convolution(const Where& node, Layer layer, const Operand& x,
+                                               ImageAxes axes) {
+  Image image;
+  const auto offsets = convolution_offsets(node, layer, x, axes, image);
+  if (!offsets) return std::nullopt;
+  std::optional<ir::Conv2D> conv = make_conv(node, layer, *offsets, image.tensor);
+  if (!conv) return std::nullopt;
+  std::optional<Draft> made = draft(node, *std::move(conv), {image.tensor});
+  if (made) made->view = arranged(made->shape, image.turned, axes);
+  return made;
+}
+
+std::optional<Draft> GraphBuilder::fully_connected(const Where& node, const Layer& layer,
+                                                   const Operand& x) {
+  Layer whole = layer;
+  Operand own = x;
+  const auto offsets = feature_offsets(node, whole, own);
+  if (!offsets) return std::nullopt;
+  std::optional<ir::Conv2D> conv = make_conv(node, whole, *offsets, own.tensor);
+  if (!conv) return std::nullopt;
+  std::optional<Draft> made = draft(node, *std::move(conv), {own.tensor});
+  if (made) made->view = View::row_major({layer.out});
+  return made;
+}
+
+bool GraphBuilder::check_bias(const Where& node, const Numbers& bias, std::size_t out) {
+  if (bias.count() != 1 && bias.count() != out) {
+    return fail(node,
+                fmt::format("its bias of {} does not fit {} output channels", bias.count(), out),
+                kDamagedNext);
+  }
+  for (const float b : bias.floats) {
+    if (!std::isfinite(b)) {
+      return fail(node, "a bias is not a finite number", "train the model again");
+    }
+  }
+  return true;
+}
+
+bool GraphBuilder::add_bias(const Where& node, const Numbers& bias, Draft& draft) {
+  auto& conv = std::get<ir::Conv2D>(draft.params);
+  if (!check_bias(node, bias, conv.bias.size())) return false;
+  const double input_scale = tensor(draft.inputs[0]).quantization.scale;
+  for (std::size_t o = 0; o < conv.bias.size(); ++o) {
+    const double unit = input_scale * conv.weight_scales[o];
+    const std::size_t i = bias.count() == 1 ? 0 : o;
+    const bool same_unit =
+        !bias.is_float() &&
+        (bias.scales.empty() ||
+         (bias.zero(i) == 0 && std::abs(bias.scale(i) - unit) <= kBiasScaleTolerance * unit));
+    const std::int32_t units =
+        same_unit ? bias.integers[i] : round_to_int32(bias.real(i, i) / unit);
+    conv.bias[o] = ir::saturating_add(conv.bias[o], units);
+  }
+  return true;
+}
+
+bool GraphBuilder::scale_channels(const Where& node, std::span<const double> factors,
+                                  std::span<const double> offsets, Draft& draft) {
+  auto& conv = std::get<ir::Conv2D>(draft.params);
+  const std::size_t out = conv.bias.size();
+  if ((factors.size() != 1 && factors.size() != out) ||
+      (offsets.size() != 1 && offsets.size() != out)) {
+    return fail(node,
+                fmt::format("its {} factors and {} offsets do not fit {} output channels",
+                            factors.size(), offsets.size(), out),
+                kDamagedNext);
+  }
+  const double input_scale = tensor(draft.inputs[0]).quantization.scale;
+  const std::size_t each = conv.weights.size() / out;
+  for (std::size_t o = 0; o < out; ++o) {
+    const double factor = factors[factors.size() == 1 ? 0 : o];
+    const double offset = offsets[offsets.size() == 1 ? 0 : o];
+    const auto scale = static_cast<float>(conv.weight_scales[o] * std::abs(factor));
+    if (!usable_scale(scale) || !std::isfinite(offset)) {
+      return fail(node, fmt::format("scales a channel by {}, offset {}", factor, offset),
+                  "fold it into the layer before it, ahead of quantisation");
+    }
+    if (factor < 0) {
+      conv.bias[o] = static_cast<std::int32_t>(-std::max<std::int64_t>(conv.bias[o], -INT32_MAX));
+      for (std::size_t i = 0; i < each; ++i) {
+        conv.weights[o * each + i] = static_cast<std::int8_t>(-conv.weights[o * each + i]);
+      }
+    }
+    conv.weight_scales[o] = scale;
+    conv.bias[o] = ir::saturating_add(conv.bias[o], round_to_int32(offset / (input_scale * scale)));
+  }
+  return true;
+}
+
+std::optional<Draft> GraphBuilder::reopen(const Where& node, const Operand& x) {
+  if (graph_.ops.empty() || graph_.ops.back().output != x.tensor ||
+      memory_[static_cast<std::size_t>(x.tensor)].reads > 0 ||
+      x.tensor + 1 != static_cast<int>(graph_.tensors.size()) ||
+      !std::holds_alternative<ir::Conv2D>(graph_.ops.back().params) ||
+      graph_.ops.back().clamp_low > -128 || graph_.ops.back().clamp_high < 127) {
+    return refuse(node, "adds a constant to something that is not a fresh Conv, Gemm or MatMul",
+                  "fold the constant into the bias of the layer before it, ahead of quantisation");
+  }
+  ir::Op op = std::move(graph_.ops.back());
+  Draft draft{.node = node,
+              .params = std::move(op.params),
+              .inputs = std::move(op.inputs),
+              .shape = tensor(x.tensor).shape,
+              .view = x.view};
+  draft.node.name = op.name;
+  graph_.ops.pop_back();
+  graph_.tensors.pop_back();
+  memory_.pop_back();
+  return draft;
+}
+
+// ------------------------------------------------------------------------------------------------
+// Sums, pools and changes of quantisation
+
+std::optional<Draft> GraphBuilder::add(const Where& node, const Operand& a, const Operand& b) {
+  if (!unpadded(node, a) || !unpadded(node, b)) return std::nullopt;
+  const std::optional<Operand> x = settled(node, a);
+  const std::optional<Operand> y = settled(node, b);
+  if (!x || !y) return std::nullopt;
+  const Dims dims = x->view.dims();
+  if (dims != y->view.dims()) {
+    return refuse(node,
+                  fmt::format("adds {} and {}; broadcasting is not supported", batch_text(dims),
+                              batch_text(y->view.dims())),
+                  "add tensors of equal shape");
+  }
+  // Equal dimensions over memory of another order would pair other elements.
+  if (x->view.flat() != y->view.flat() || !(tensor(x->tensor).shape == tensor(y->tensor).shape)) {
+    return refuse(node,
+                  fmt::format("adds two tensors of {} whose elements lie in different orders",
+                              batch_text(dims)),
+                  "add them in front of transpositions and changes of shape");
+  }
+  std::optional<Draft> made = draft(node, ir::Add{}, {x->tensor, y->tensor});
+  if (made) made->view = x->view;
+  return made;
+}
+
+std::optional<Draft> GraphBuilder::rescale(const Where& node, const Operand& x) {
+  if (!unpadded(node, x)) return std::nullopt;
+  const std::optional<Operand> own = settled(node, x);
+  if (!own) return std::nullopt;
+  std::optional<Draft> made = draft(node, ir::Rescale{}, {own->tensor});
+  if (made) made->view = own->view;
+  return made;
+}
+
+std::optional<Draft> GraphBuilder::pool(const Where& node, ir::OpParams params, const Operand& x,
+                                        ImageAxes axes) {
+  Operand own = x;
+  const std::optional<Image> found = image(node, own, axes);
+  if (!found) return std::nullopt;
+  auto* average = std::get_if<ir::AveragePool>(&params);
+  ir::Window& window = average != nullptr ? average->window : std::get<ir::MaxPool>(params).window;
+  if (found->turned) window = turned(window);
+  if (reaches_over(window)) {
+    return refuse(node, "pads as much as its kernel or more", "pad less than the kernel");
+  }
+  std::optional<Draft> made = draft(node, std::move(params), {found->tensor});
+  if (made) made->view = arranged(made->shape, found->turned, axes);
+  return made;
+}
+
+std::optional<Draft> GraphBuilder::average_pool(const Where& node, const ir::Window& window,
+                                                ir::HalfRounding rounding, const Operand& x,
+                                                ImageAxes axes) {
+  if (!unpadded(node, x)) return std::nullopt;
+  return pool(node, ir::AveragePool{window, rounding}, x, axes);
+}
+
+std::optional<Draft> GraphBuilder::max_pool(const Where& node, const ir::Window& window,
+                                            const Operand& x, ImageAxes axes) {
+  ir::MaxPool params{window};
+  if (!x.pads.empty()) {
+    // A zero never wins over what is at least zero.
+    if (memory_[static_cast<std::size_t>(x.tensor)].lowest <
+        tensor(x.tensor).quantization.zero_point) {
+      return refuse(node, "takes the maximum of padded values that can be negative",
+                    "pad behind a Relu, or in the pool itself");
+    }
+    if (!take_pads(node, x, axes, params.window)) return std::nullopt;
+  }
+  return pool(node, params, x, axes);
+}
+
+Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
+                             const std::string& name) {
+  const std::string op_name = printable(draft.node.name);
+  const bool pooling = std::holds_alternative<ir::AveragePool>(draft.params) ||
+                       std::holds_alternative<ir::MaxPool>(draft.params);
+  const Memory& from = memory_[static_cast<std::size_t>(draft.inputs[0])];
+  const int lowest_pooled = from.lowest;
+  if (pooling && !(tensor(draft.inputs[0]).quantization == quantization)) {
+    // Pools keep their input's quantisation; the change is an op of its own.
+    const ir::TensorId pooled = add_tensor(draft.node.name + "_pooled", draft.shape,
+                                           tensor(draft.inputs[0]).quantization, lowest_pooled);
+    graph_.ops.push_back({op_name, std::move(draft.params), draft.inputs, pooled});
+    draft.params = ir::Rescale{};
+    draft.inputs = {pooled};
+  }
+  // Rounding is monotonic, so clipping before it and clamping behind it are the same.
+  const auto bound = [&](double real) {
+    const double q = std::nearbyint(real / quantization.scale) + quantization.zero_point;
+    return static_cast<int>(std::clamp<double>(q, -128, 127));
+  };
+  const int low = bound(draft.low);
+  const bool same = pooling && std::holds_alternative<ir::Rescale>(draft.params) == false;
+  const ir::TensorId output =
+      add_tensor(name, draft.shape, quantization, same ? std::max(low, lowest_pooled) : low);
+  graph_.ops.push_back(
+      {op_name, std::move(draft.params), std::move(draft.inputs), output, low, bound(draft.high)});
+  return Operand{output, std::move(draft.view), {}};
+}
+
+// ------------------------------------------------------------------------------------------------
+// The head
+
+bool GraphBuilder::place_head(const Where& node, const Layer& layer,
+                              std::span<const std::size_t> offsets, ir::TensorId features) {
+  const ir::Shape& shape = tensor(features).shape;
+  const auto out = static_cast<std::size_t>(layer.out);
+  if (!claim(node, static_cast<std::int64_t>(out * offsets.size()))) return false;
+  for (const float w : layer.weights.floats) {
+    if (!std::isfinite(w)) {
+      return fail(node, "a weight is not a finite number", "train the model again");
+    }
+  }
+  ir::Head& head = graph_.head;
+  head.classes = layer.out;
+  head.features = static_cast<int>(shape.elements());
+  head.weights.reserve(out * offsets.size());
+  for (std::size_t o = 0; o < out; ++o) {
+    for (const std::size_t offset : offsets) {
+      head.weights.push_back(
+          static_cast<float>(layer.weights.real(o * layer.out_step + offset, o)));
+    }
+  }
+  head.bias.assign(out, 0.0F);
+  graph_.features = features;
+  if (!layer.bias) return true;
+  Numbers bias = *layer.bias;
+  std::vector<float> units;
+  if (!bias.is_float() && bias.scales.empty()) {
+    // Integers in the unit of the accumulator.
+    for (std::size_t o = 0; o < out; ++o) {
+      units.push_back(static_cast<float>(static_cast<double>(tensor(features).quantization.scale) *
+                                         layer.weights.scale(o)));
+    }
+    bias.scales = units;
+  }
+  return add_head_bias(node, bias);
+}
+
+bool GraphBuilder::head_convolution(const Where& node, Layer layer, const Operand& x,
+                                    ImageAxes axes) {
+  Image image;
+  const auto offsets = convolution_offsets(node, layer, x, axes, image);
+  if (!offsets) return false;
+  const ir::Shape& shape = tensor(image.tensor).shape;
+  const ir::Window& w = layer.window;
+  if (layer.groups != 1 || w.kernel_h != shape.height || w.kernel_w != shape.width ||
+      w.pad_top != 0 || w.pad_left != 0 || w.pad_bottom != 0 || w.pad_right != 0) {
+    return fail(node, "the last layer is not a classifier, its output is an image",
+                "end the network in global pooling and a fully connected layer or a 1x1 "
+                "convolution");
+  }
+  if (layer.in_per_group != shape.channels) {
+    return fail(node,
+                fmt::format("its weights expect {} input channels, the input has {}",
+                            layer.in_per_group, shape.channels),
+                kDamagedNext);
+  }
+  return place_head(node, layer, *offsets, image.tensor);
+}
+
+bool GraphBuilder::head_fully_connected(const Where& node, const Layer& layer, const Operand& x) {
+  Layer whole = layer;
+  Operand own = x;
+  const auto offsets = feature_offsets(node, whole, own);
+  return offsets && place_head(node, whole, *offsets, own.tensor);
+}
+
+bool GraphBuilder::add_head_bias(const Where& node, const Numbers& bias) {
+  if (!check_bias(node, bias, graph_.head.bias.size())) return false;
+  for (std::size_t o = 0; o < graph_.head.bias.size(); ++o) {
+    const std::size_t i = bias.count() == 1 ? 0 : o;
+    graph_.head.bias[o] += static_cast<float>(bias.real(i, i));
+  }
+  return true;
+}
+
+void GraphBuilder::split_logistic_head() {
+  ir::Head& head = graph_.head;
+  if (head.classes != 1) return;
+  // softmax(0, x) = (1 - sigmoid(x), sigmoid(x)).
+  head.classes = 2;
+  head.weights.insert(head.weights.begin(), static_cast<std::size_t>(head.features), 0.0F);
+  head.bias.insert(head.bias.begin(), 0.0F);
+}
+
+}  // namespace espalier::import_detail

@@ -1,0 +1,218 @@
+// What every source format shares: views of tensors become images or features, foreign layers,
+// pools and sums become ops, scales and clips become quantised tensors, the last layer the head.
+// A format brings its operators and the constants they read; it never writes to the graph itself.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "diagnostics.hpp"
+#include "espalier/ir/graph.hpp"
+#include "view.hpp"
+
+namespace espalier::import_detail {
+
+// What to do next, where several refusals end alike.
+inline constexpr std::string_view kDamagedNext = "the file is damaged, export it again";
+inline constexpr std::string_view kInt8Next =
+    "quantise with int8 or uint8 activations and symmetric int8 weights";
+
+/// Larger extents are damaged files, not networks for microcontrollers.
+inline constexpr std::int64_t kMaxExtent = 1 << 20;
+bool extent_in_range(std::int64_t extent);
+
+/// Inputs and layers of more features than this are no networks for microcontrollers either.
+inline constexpr std::int64_t kMaxFeatures = std::int64_t{1} << 24;
+
+/// True for a positive finite number.
+bool usable_scale(float scale);
+
+/// Zeros before and after an axis.
+struct Pads {
+  int before = 0;
+  int after = 0;
+};
+
+/// An int8 tensor of the graph as a foreign node sees it. Padding that no op has taken in yet is
+/// not in the view's dimensions.
+struct Operand {
+  ir::TensorId tensor = -1;
+  View view;
+  std::vector<Pads> pads;  ///< by axis of the view; empty: none
+};
+
+/// Which axes of a view are rows, columns and channels; -1 where there is none.
+struct ImageAxes {
+  int rows = -1;
+  int columns = -1;
+  int channels = -1;
+  [[nodiscard]] std::size_t rank() const {
+    return static_cast<std::size_t>(rows >= 0) + static_cast<std::size_t>(columns >= 0) +
+           static_cast<std::size_t>(channels >= 0);
+  }
+};
+
+/// Constants that a layer reads: integers with their scales and zero points, or floats.
+/// Scales and zero points are one, or one a channel; no scales: integers in the unit of the
+/// accumulator. No zero points: zeros.
+struct Numbers {
+  std::span<const std::int32_t> integers;
+  std::span<const float> floats;
+  std::span<const float> scales;
+  std::span<const std::int32_t> zeros;
+  std::int32_t symmetric_zero = 0;  ///< the zero point of symmetric values: 128 for uint8
+
+  [[nodiscard]] bool is_float() const { return integers.empty(); }
+  [[nodiscard]] std::size_t count() const { return is_float() ? floats.size() : integers.size(); }
+  [[nodiscard]] float scale(std::size_t channel) const {
+    return scales.size() == 1 ? scales[0] : scales[channel];
+  }
+  [[nodiscard]] std::int32_t zero(std::size_t channel) const {
+    return zeros.empty() ? 0 : zeros[zeros.size() == 1 ? 0 : channel];
+  }
+  /// Element i, of a channel, as a real number.
+  [[nodiscard]] double real(std::size_t i, std::size_t channel) const;
+};
+
+/// A convolution or a fully connected layer with its weights in the file's order: the weight of
+/// output o, row, column and input channel (within the group) is element o * out_step + row *
+/// row_step + column * column_step + channel * channel_step. The features of a fully connected
+/// layer are channels.
+struct Layer {
+  int out = 0;
+  int in_per_group = 0;
+  int groups = 1;
+  ir::Window window;
+  std::size_t out_step = 0;
+  std::size_t row_step = 0;
+  std::size_t column_step = 0;
+  std::size_t channel_step = 1;
+  Numbers weights;
+  std::optional<Numbers> bias;  ///< one, or one an output; absent: zeros
+};
+
+/// An op that waits for the quantisation of its output.
+struct Draft {
+  Where node;
+  ir::OpParams params;
+  std::vector<ir::TensorId> inputs;
+  ir::Shape shape;
+  View view;
+  double low = -std::numeric_limits<double>::infinity();  ///< clip bounds, real values
+  double high = std::numeric_limits<double>::infinity();
+
+  [[nodiscard]] Dims dims() const { return view.dims(); }
+  [[nodiscard]] bool clipped() const;
+  void clip(double lowest, double highest);
+};
+
+/// Windows whose outputs are as many as strides fit the input, zeros added evenly; the odd one goes
+/// below and right, or above and left.
+void pad_same(ir::Window& window, int rows, int columns, bool odd_below);
+
+class GraphBuilder {
+ public:
+  GraphBuilder(ir::Graph& graph, Diagnostics& diagnostics)
+      : graph_(graph), diagnostics_(diagnostics) {}
+
+  // ---- diagnostics ----
+  /// Adds a diagnostic; for functions that return an optional, and for those that return a bool.
+  std::nullopt_t refuse(const Where& node, std::string_view why, std::string_view next);
+  bool fail(const Where& node, std::string_view why, std::string_view next);
+
+  // ---- tensors ----
+  [[nodiscard]] const ir::Tensor& tensor(ir::TensorId id) const { return graph_.tensor(id); }
+  [[nodiscard]] ir::Graph& graph() { return graph_; }
+  [[nodiscard]] bool has_input() const { return graph_.input >= 0; }
+  /// Makes the network's input, once. Views of it count in the row-major order of `dims`; its shape
+  /// is that in which it is first used, an image of `axes` if that says nothing. At most
+  /// kMaxFeatures elements.
+  ir::TensorId open_input(const std::string& name, const Dims& dims, ImageAxes axes,
+                          const ir::Quantization& quantization, ir::InputElement element);
+  /// An input that nothing has used gets its shape.
+  void close_input();
+
+  // ---- ops; nullopt after a diagnostic ----
+  std::optional<Draft> convolution(const Where& node, Layer layer, const Operand& x,
+                                   ImageAxes axes);
+  /// Of all features of a sample, in the order of the view.
+  std::optional<Draft> fully_connected(const Where& node, const Layer& layer, const Operand& x);
+  std::optional<Draft> add(const Where& node, const Operand& a, const Operand& b);
+  /// Padding of the window and of the operand is added up. Pads of a maximum are no zeros.
+  std::optional<Draft> average_pool(const Where& node, const ir::Window& window,
+                                    ir::HalfRounding rounding, const Operand& x, ImageAxes axes);
+  std::optional<Draft> max_pool(const Where& node, const ir::Window& window, const Operand& x,
+                                ImageAxes axes);
+  std::optional<Draft> rescale(const Where& node, const Operand& x);
+  /// Rows and columns of an image, its padding included; nullopt when it is none.
+  std::optional<ir::Shape> extents(const Where& node, const Operand& x, ImageAxes axes);
+
+  /// Adds to the bias of a convolution that is not yet clipped.
+  bool add_bias(const Where& node, const Numbers& bias, Draft& convolution);
+  /// y = x * factor + offset for every output channel (or one for all) of such a convolution.
+  bool scale_channels(const Where& node, std::span<const double> factors,
+                      std::span<const double> offsets, Draft& convolution);
+  /// Takes a finished convolution back that wrote the last op, for a bias added behind its
+  /// quantisation; nullopt when the tensor is another op's or was read.
+  std::optional<Draft> reopen(const Where& node, const Operand& x);
+
+  /// Writes the op. Clips become clamps.
+  Operand finish(Draft draft, const ir::Quantization& quantization, const std::string& name);
+
+  // ---- the head ----
+  bool head_convolution(const Where& node, Layer layer, const Operand& x, ImageAxes axes);
+  bool head_fully_connected(const Where& node, const Layer& layer, const Operand& x);
+  bool add_head_bias(const Where& node, const Numbers& bias);
+  /// A classifier of one output behind a sigmoid becomes one of two classes with the same scores.
+  void split_logistic_head();
+
+ private:
+  struct Image {
+    ir::TensorId tensor = -1;
+    bool turned = false;  ///< rows of the foreign image are columns of the tensor
+  };
+  struct Memory {
+    std::array<std::int64_t, 3> strides;  ///< of rows, columns, channels
+    int lowest = -128;                    ///< value that an element has at least
+    int reads = 0;
+  };
+  ir::TensorId add_tensor(const std::string& name, const ir::Shape& shape,
+                          const ir::Quantization& quantization, int lowest);
+  void settle_input(const ir::Shape& shape, const std::array<std::int64_t, 3>& strides);
+  std::optional<Operand> settled(const Where& node, Operand x);
+  std::optional<Image> image(const Where& node, Operand& x, ImageAxes axes);
+  bool unpadded(const Where& node, const Operand& x);
+  bool take_pads(const Where& node, const Operand& x, ImageAxes axes, ir::Window& window);
+  static View arranged(const ir::Shape& shape, bool turned, ImageAxes axes);
+  std::optional<std::vector<std::size_t>> convolution_offsets(const Where& node, Layer& layer,
+                                                              Operand x, ImageAxes axes,
+                                                              Image& image);
+  std::optional<std::vector<std::size_t>> feature_offsets(const Where& node, Layer& layer,
+                                                          Operand& x);
+  std::optional<ir::Conv2D> make_conv(const Where& node, const Layer& layer,
+                                      std::span<const std::size_t> offsets, ir::TensorId input);
+  bool place_head(const Where& node, const Layer& layer, std::span<const std::size_t> offsets,
+                  ir::TensorId features);
+  bool check_bias(const Where& node, const Numbers& bias, std::size_t out);
+  bool claim(const Where& node, std::int64_t elements);
+  std::optional<Draft> draft(const Where& node, ir::OpParams params,
+                             std::vector<ir::TensorId> inputs);
+  std::optional<Draft> pool(const Where& node, ir::OpParams params, const Operand& x,
+                            ImageAxes axes);
+
+  ir::Graph& graph_;
+  Diagnostics& diagnostics_;
+  std::vector<Memory> memory_;  ///< by tensor
+  Dims input_dims_;
+  ImageAxes input_axes_;
+  bool input_settled_ = false;
+  std::int64_t claimed_elements_ = 0;
+};
+
+}  // namespace espalier::import_detail

@@ -1,0 +1,282 @@
+// Sums, products with constants, clips, and what may stand behind the classifier.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "onnx/context.hpp"
+
+namespace espalier::onnx_detail {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr std::string_view kFoldNext =
+    "fold the constant into the layer before it, ahead of quantisation";
+
+// True when a constant broadcasts along the channels of `dims` (axis 0 behind the batch), or is one
+// number.
+bool along_channels(const Dims& constant, const Dims& dims) {
+  if (import_detail::element_count(constant) == 1) return true;
+  if (dims.empty() || constant.size() > dims.size() + 1) return false;
+  Dims padded(dims.size() + 1 - constant.size(), 1);
+  padded.insert(padded.end(), constant.begin(), constant.end());
+  Dims wanted(dims.size() + 1, 1);
+  wanted[1] = dims[0];
+  return padded == wanted;
+}
+
+// The elements of a constant as real numbers; empty for integers without a scale.
+std::vector<double> real_elements(const Value& constant) {
+  const Numbers values = numbers(constant);
+  std::vector<double> real;
+  if (!values.is_float() && values.scales.empty()) return real;
+  for (std::size_t i = 0; i < values.count(); ++i) real.push_back(values.real(i, i));
+  return real;
+}
+
+// The draft of a convolution that nothing has happened to; nullptr for anything else.
+Draft* fresh_convolution(Value& value) {
+  auto* waiting = std::get_if<DraftPtr>(&value);
+  if (waiting == nullptr || (*waiting)->clipped() ||
+      !std::holds_alternative<ir::Conv2D>((*waiting)->params)) {
+    return nullptr;
+  }
+  return waiting->get();
+}
+
+// y = x * factor + offset of a constant factor and offset.
+Value affine(Context& c, const Node& node, Value& operand, const Dims& dims,
+             const std::vector<double>& factors, const std::vector<double>& offsets) {
+  if (std::holds_alternative<Unknown>(operand)) return Unknown{};
+  if (auto* input = std::get_if<NetworkInput>(&operand);
+      input != nullptr && factors.size() == 1 && offsets.size() == 1 && factors[0] > 0 &&
+      std::isfinite(factors[0]) && std::isfinite(offsets[0])) {
+    NetworkInput result = *input;
+    result.factor *= factors[0];
+    result.offset = result.offset * factors[0] + offsets[0];
+    return result;
+  }
+  if (Draft* convolution = fresh_convolution(operand);
+      convolution != nullptr && along_channels(dims, convolution->dims())) {
+    if (!c.builder.scale_channels(node.where(), factors, offsets, *convolution)) return Unknown{};
+    return std::make_unique<Draft>(Context::take(operand));
+  }
+  return c.refuse(node, "multiplies by a constant what is not a fresh Conv, Gemm or MatMul",
+                  kFoldNext);
+}
+
+// A node of one constant and one other operand; false after a diagnostic or when there is none.
+bool split_operands(Context& c, const Node& node, Value*& operand, Value*& constant) {
+  Value* a = c.resolve(node, 0);
+  Value* b = c.resolve(node, 1);
+  if (a == nullptr || b == nullptr) return false;
+  if (is_constant(*a) == is_constant(*b)) {
+    if (!std::holds_alternative<Unknown>(*a) && !std::holds_alternative<Unknown>(*b)) {
+      c.refuse(node, "this operator is supported with one constant operand only",
+               "rewrite the network without it");
+    }
+    return false;
+  }
+  operand = is_constant(*a) ? b : a;
+  constant = is_constant(*a) ? a : b;
+  return true;
+}
+
+Value add(Context& c, const Node& node) {
+  Value* a = c.resolve(node, 0);
+  Value* b = c.resolve(node, 1);
+  if (a == nullptr || b == nullptr) return Unknown{};
+  if (is_constant(*a) != is_constant(*b)) {
+    return add_constant(c, node, is_constant(*a) ? 1 : 0, is_constant(*a) ? *a : *b);
+  }
+  const std::optional<Activation> x = c.activation(node, 0);
+  const std::optional<Activation> y = c.activation(node, 1);
+  if (!x || !y) return Unknown{};
+  return Context::waiting(c.builder.add(node.where(), x->operand, y->operand));
+}
+
+Value subtract(Context& c, const Node& node) {
+  Value* operand = nullptr;
+  Value* constant = nullptr;
+  if (!split_operands(c, node, operand, constant)) return Unknown{};
+  std::vector<double> offsets = real_elements(*constant);
+  if (offsets.empty() || c.resolve(node, 1) != constant) {
+    return c.refuse(node, "subtracts from a constant", kFoldNext);
+  }
+  for (double& offset : offsets) offset = -offset;
+  return affine(c, node, *operand, *constant_dims(*constant), {1.0}, offsets);
+}
+
+Value multiply_elements(Context& c, const Node& node) {
+  Value* operand = nullptr;
+  Value* constant = nullptr;
+  if (!split_operands(c, node, operand, constant)) return Unknown{};
+  const std::vector<double> factors = real_elements(*constant);
+  if (factors.empty()) return c.refuse(node, "multiplies by integers", kFoldNext);
+  return affine(c, node, *operand, *constant_dims(*constant), factors, {0.0});
+}
+
+Value divide(Context& c, const Node& node) {
+  Value* operand = nullptr;
+  Value* constant = nullptr;
+  if (!split_operands(c, node, operand, constant)) return Unknown{};
+  std::vector<double> factors = real_elements(*constant);
+  if (factors.empty() || c.resolve(node, 1) != constant) {
+    return c.refuse(node, "divides a constant", kFoldNext);
+  }
+  for (double& factor : factors) factor = 1 / factor;
+  return affine(c, node, *operand, *constant_dims(*constant), factors, {0.0});
+}
+
+Value batch_normalization(Context& c, const Node& node) {
+  Value* operand = c.resolve(node, 0);
+  std::vector<const Constant*> parameters;
+  for (int i = 1; i < 5; ++i) {
+    parameters.push_back(c.constant(node, i, "a parameter"));
+    if (parameters.back() == nullptr) return Unknown{};
+    if (!parameters.back()->is_float() || parameters.back()->count() != parameters[0]->count()) {
+      return c.refuse(node, "its parameters are not four lists of floats of one size",
+                      kDamagedNext);
+    }
+  }
+  if (operand == nullptr || std::holds_alternative<Unknown>(*operand)) return Unknown{};
+  if (fresh_convolution(*operand) == nullptr) {
+    return c.refuse(node, "normalises what is not a fresh Conv, Gemm or MatMul",
+                    "fold it into the convolution before it, ahead of quantisation");
+  }
+  const double epsilon = node.real("epsilon").value_or(1e-5F);
+  std::vector<double> factors;
+  std::vector<double> offsets;
+  for (std::size_t i = 0; i < parameters[0]->count(); ++i) {
+    const double variance = parameters[3]->floats[i];
+    factors.push_back(parameters[0]->floats[i] / std::sqrt(variance + epsilon));
+    offsets.push_back(parameters[1]->floats[i] - parameters[2]->floats[i] * factors.back());
+  }
+  return affine(c, node, *operand, {1}, factors, offsets);
+}
+
+Value clamp_to(Context& c, const Node& node, double low, double high) {
+  Value* value = c.resolve(node, 0);
+  if (value == nullptr) return Unknown{};
+  if (std::holds_alternative<DraftPtr>(*value)) {
+    Draft draft = Context::take(*value);
+    draft.clip(low, high);
+    return std::make_unique<Draft>(std::move(draft));
+  }
+  const std::optional<Activation> x = c.activation(node, 0);
+  if (!x) return Unknown{};
+  std::optional<Draft> draft = c.builder.rescale(node.where(), x->operand);
+  if (draft) draft->clip(low, high);
+  return Context::waiting(std::move(draft));
+}
+
+Value relu(Context& c, const Node& node) { return clamp_to(c, node, 0, kInfinity); }
+
+Value clip(Context& c, const Node& node) {
+  double low = node.real("min").value_or(-std::numeric_limits<float>::infinity());
+  double high = node.real("max").value_or(std::numeric_limits<float>::infinity());
+  const auto read = [&](int input, std::string_view role, double& bound) {
+    if (!node.has_input(input)) return true;
+    const Value* value = c.resolve(node, input);
+    if (value == nullptr || std::holds_alternative<Unknown>(*value)) return false;
+    const std::vector<double> real = real_elements(*value);
+    if (real.size() != 1) {
+      c.refuse(node, fmt::format("{} is not one constant float", role), kDamagedNext);
+      return false;
+    }
+    bound = real[0];
+    return true;
+  };
+  if (!read(1, "the lower bound", low) || !read(2, "the upper bound", high)) return Unknown{};
+  if (!(low <= high)) {
+    return c.refuse(node, fmt::format("clips to {}..{}, which is empty", low, high), kDamagedNext);
+  }
+  return clamp_to(c, node, low, high);
+}
+
+// Softmax, LogSoftmax and Sigmoid do not change which class wins.
+Value behind_classifier(Context& c, const Node& node) {
+  const Value* value = c.resolve(node, 0);
+  if (value == nullptr) return Unknown{};
+  if (const auto* logits = std::get_if<Logits>(value)) {
+    const bool logistic = node.type().find("Sigmoid") != std::string::npos;
+    return Logits{logits->view, true, logits->logistic || logistic};
+  }
+  // Behind a classifier that was refused it is not to blame.
+  if (std::holds_alternative<Unknown>(*value) && c.head >= 0 && node.index() > c.head) {
+    return Unknown{};
+  }
+  return c.refuse(node, "not supported inside the body",
+                  "only one behind the classifier can be dropped, so rewrite the network without "
+                  "it");
+}
+
+}  // namespace
+
+Value add_constant(Context& c, const Node& node, int input, const Value& constant) {
+  Value& operand = *c.resolve(node, input);
+  if (std::holds_alternative<Unknown>(operand)) return Unknown{};
+  const Dims& dims = *constant_dims(constant);
+  const Numbers values = numbers(constant);
+  if (!values.is_float() && values.scales.empty()) {
+    return c.refuse(node, "adds integers without DequantizeLinear",
+                    "make the constant float, or put a DequantizeLinear behind it");
+  }
+  const auto misfit = [&](const Dims& to) {
+    return c.refuse(node,
+                    fmt::format("adds a constant of [{}] to {}, not one number a channel",
+                                dims_text(dims), import_detail::batch_text(to)),
+                    kFoldNext);
+  };
+  if (auto* logits = std::get_if<Logits>(&operand); logits != nullptr && !logits->final) {
+    if (!along_channels(dims, logits->view.dims())) return misfit(logits->view.dims());
+    return c.builder.add_head_bias(node.where(), values) ? Value(*logits) : Value(Unknown{});
+  }
+  if (std::holds_alternative<NetworkInput>(operand)) {
+    return affine(c, node, operand, dims, {1.0}, real_elements(constant));
+  }
+  if (auto* x = std::get_if<Activation>(&operand)) {
+    // The bias of a layer behind the layer's own quantisation: taken in, the sum is rounded once.
+    if (x->quantized && node.type() == "Add") {
+      c.report_not_activation(node, input, operand);
+      return Unknown{};
+    }
+    if (!along_channels(dims, x->operand.view.dims())) return misfit(x->operand.view.dims());
+    if (!c.topology.private_chain(std::string(node.input(input)))) {
+      return c.refuse(node, "adds a constant to a quantised tensor that others read too",
+                      kFoldNext);
+    }
+    std::optional<Draft> draft = c.builder.reopen(node.where(), x->operand);
+    if (!draft || !c.builder.add_bias(node.where(), values, *draft)) return Unknown{};
+    operand = Consumed{draft->node, std::nullopt};
+    return Context::waiting(std::move(draft));
+  }
+  Draft* convolution = fresh_convolution(operand);
+  if (convolution == nullptr) {
+    return c.refuse(node, "adds a constant to something that is not a fresh Conv, Gemm or MatMul",
+                    kFoldNext);
+  }
+  if (!along_channels(dims, convolution->dims())) return misfit(convolution->dims());
+  if (!c.builder.add_bias(node.where(), values, *convolution)) return Unknown{};
+  return std::make_unique<Draft>(Context::take(operand));
+}
+
+std::span<const Handler> elementwise_handlers() {
+  static constexpr Handler kHandlers[]{
+      {"Add", &add},
+      {"BatchNormalization", &batch_normalization},
+      {"Clip", &clip},
+      {"Div", &divide},
+      {"LogSoftmax", &behind_classifier},
+      {"Mul", &multiply_elements},
+      {"Relu", &relu},
+      {"Sigmoid", &behind_classifier},
+      {"Softmax", &behind_classifier},
+      {"Sub", &subtract},
+  };
+  return kHandlers;
+}
+
+}  // namespace espalier::onnx_detail

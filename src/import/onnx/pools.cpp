@@ -1,0 +1,121 @@
+// Pools and means over height and width.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "onnx/context.hpp"
+
+namespace espalier::onnx_detail {
+namespace {
+
+Value pool(Context& c, const Node& node, bool average) {
+  // Only a maximum is defined on integers.
+  const std::optional<Activation> x = average ? c.activation(node, 0) : c.any_activation(node, 0);
+  if (!x) return Unknown{};
+  return c.result(node, pool_window(c, node, x->operand, average), *x);
+}
+
+Value average_pool(Context& c, const Node& node) { return pool(c, node, true); }
+Value max_pool(Context& c, const Node& node) { return pool(c, node, false); }
+
+Value global(Context& c, const Node& node, bool average) {
+  const std::optional<Activation> x = c.activation(node, 0);
+  if (!x) return Unknown{};
+  return Context::waiting(
+      pool_whole(c, node, x->operand, channels_first(x->operand.view.rank()), average));
+}
+Value global_average_pool(Context& c, const Node& node) { return global(c, node, true); }
+Value global_max_pool(Context& c, const Node& node) { return global(c, node, false); }
+
+// The image whose mean over `axes` (the batch being 0) is a global pool: [C,H,W], or [H,W,C] as
+// converters from channels-last formats leave it; nullopt when it is none.
+std::optional<ImageAxes> averaged_image(const Dims& axes, std::size_t rank) {
+  if (rank == 3 && axes == Dims{2, 3}) return channels_first(3);
+  if (rank == 2 && axes == Dims{2}) return channels_first(2);
+  if (rank == 3 && axes == Dims{1, 2}) return ImageAxes{.rows = 0, .columns = 1, .channels = 2};
+  if (rank == 2 && axes == Dims{1}) return ImageAxes{.rows = -1, .columns = 0, .channels = 1};
+  return std::nullopt;
+}
+
+Value reduce_mean(Context& c, const Node& node) {
+  bool ok = false;
+  Dims axes = c.integers(node, 1, "axes", ok).value_or(Dims{});
+  const std::optional<Activation> x = c.activation(node, 0);
+  if (!ok || !x) return Unknown{};
+  const auto rank = static_cast<std::int64_t>(x->operand.view.rank());
+  for (std::int64_t& axis : axes) axis = axis < 0 ? axis + rank + 1 : axis;
+  std::sort(axes.begin(), axes.end());
+  const std::optional<ImageAxes> image = averaged_image(axes, static_cast<std::size_t>(rank));
+  if (!image) {
+    return c.refuse(
+        node,
+        fmt::format("it averages axes {} of {}, not height and width", fmt::join(axes, ","),
+                    import_detail::batch_text(x->operand.view.dims())),
+        "use GlobalAveragePool or axes [2,3]");
+  }
+  std::optional<Draft> draft = pool_whole(c, node, x->operand, *image, true);
+  if (draft && node.integer("keepdims").value_or(1) == 0) {
+    draft->view = *draft->view.reshaped({draft->shape.channels});
+  }
+  return Context::waiting(std::move(draft));
+}
+
+}  // namespace
+
+std::optional<Draft> pool_whole(Context& c, const Node& node, const Operand& x, ImageAxes axes,
+                                bool average) {
+  const std::optional<ir::Shape> image = c.builder.extents(node.where(), x, axes);
+  if (!image) return std::nullopt;
+  const ir::Window window{.kernel_h = image->height, .kernel_w = image->width};
+  return average ? c.builder.average_pool(node.where(), window, ir::HalfRounding::kToEven, x, axes)
+                 : c.builder.max_pool(node.where(), window, x, axes);
+}
+
+std::optional<Draft> pool_window(Context& c, const Node& node, const Operand& x, bool average) {
+  const auto refused = [&](std::string_view why, std::string_view next) {
+    c.refuse(node, why, next);
+    return std::nullopt;
+  };
+  const Dims kernel = node.integers("kernel_shape").value_or(Dims{});
+  if ((kernel.size() != 1 && kernel.size() != 2) ||
+      !std::all_of(kernel.begin(), kernel.end(), import_detail::extent_in_range)) {
+    return refused("kernel_shape is not one or two positive numbers",
+                   "only 1-D and 2-D windows are supported");
+  }
+  std::optional<ir::Window> window = read_window(c, node, kernel.size());
+  const ImageAxes axes = node.integer("channels_last").value_or(0) != 0
+                             ? ImageAxes{.rows = 0, .columns = 1, .channels = 2}
+                             : channels_first(kernel.size() + 1);
+  const std::optional<ir::Shape> image = c.builder.extents(node.where(), x, axes);
+  if (!window || !image) return std::nullopt;
+  window->kernel_h = kernel.size() == 2 ? static_cast<int>(kernel[0]) : 1;
+  window->kernel_w = static_cast<int>(kernel.back());
+  resolve_padding(node, *image, *window);
+  const bool padded = window->pad_top > 0 || window->pad_left > 0 || window->pad_bottom > 0 ||
+                      window->pad_right > 0;
+  if (average && padded && node.integer("count_include_pad").value_or(0) != 0) {
+    return refused("count_include_pad=1 with padding is not supported",
+                   "export with count_include_pad=0 or without padding");
+  }
+  // Rounding up the output size makes no difference when the windows end at the border.
+  const int rows = image->height + window->pad_top + window->pad_bottom - window->kernel_h;
+  const int columns = image->width + window->pad_left + window->pad_right - window->kernel_w;
+  if (node.integer("ceil_mode").value_or(0) != 0 &&
+      (rows % window->stride_h != 0 || columns % window->stride_w != 0)) {
+    return refused("ceil_mode=1 is not supported", "export with ceil_mode=0");
+  }
+  return average ? c.builder.average_pool(node.where(), *window, ir::HalfRounding::kToEven, x, axes)
+                 : c.builder.max_pool(node.where(), *window, x, axes);
+}
+
+std::span<const Handler> pool_handlers() {
+  static constexpr Handler kHandlers[]{
+      {"AveragePool", &average_pool},      {"GlobalAveragePool", &global_average_pool},
+      {"GlobalMaxPool", &global_max_pool}, {"MaxPool", &max_pool},
+      {"ReduceMean", &reduce_mean},
+  };
+  return kHandlers;
+}
+
+}  // namespace espalier::onnx_detail

@@ -1,0 +1,69 @@
+// How a foreign graph sees the elements of a tensor: any sequence of transpositions and changes of
+// shape, without moving anything.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace espalier::import_detail {
+
+/// Extents of one sample, without the batch.
+using Dims = std::vector<std::int64_t>;
+
+/// Product of the extents.
+std::int64_t element_count(const Dims& dims);
+
+/// Elements that lie `stride` apart.
+struct Run {
+  std::int64_t extent = 1;
+  std::int64_t stride = 1;
+  bool operator==(const Run&) const = default;
+};
+
+/// One axis of a view: runs from the outermost to the innermost, neither of extent 1 nor two that
+/// one could stand for. An axis of extent 1 has none.
+using Axis = std::vector<Run>;
+
+/// Axes over the elements of a tensor; strides count elements of the tensor's memory.
+class View {
+ public:
+  View() = default;
+  explicit View(std::vector<Axis> axes);
+
+  /// Rows of memory in the order of the dimensions.
+  static View row_major(const Dims& dims);
+
+  [[nodiscard]] Dims dims() const;
+  [[nodiscard]] std::size_t rank() const { return axes_.size(); }
+  [[nodiscard]] const Axis& axis(std::size_t i) const { return axes_[i]; }
+  [[nodiscard]] std::int64_t elements() const;
+  /// All elements in the order of the view.
+  [[nodiscard]] Axis flat() const;
+  /// Memory positions of all elements in the order of the view.
+  [[nodiscard]] std::vector<std::int64_t> positions() const;
+
+  /// The same elements in the same order under other dimensions; nullopt when their number differs
+  /// or an axis would have to be cut where memory has no boundary.
+  [[nodiscard]] std::optional<View> reshaped(const Dims& dims) const;
+  /// Axis i becomes what axis order[i] was. `order` is a permutation.
+  [[nodiscard]] View transposed(std::span<const std::size_t> order) const;
+  /// The same elements where memory has other strides: what lay `from[i]` apart lies `to[i]` apart.
+  /// `extents` are those of the memory's axes; an axis of extent 1 is not looked at. nullopt when
+  /// the strides do not belong to such a memory.
+  [[nodiscard]] std::optional<View> moved(std::span<const std::int64_t> extents,
+                                          std::span<const std::int64_t> from,
+                                          std::span<const std::int64_t> to) const;
+
+  bool operator==(const View&) const = default;
+
+ private:
+  std::vector<Axis> axes_;
+};
+
+/// `[N,3,96,96]`.
+std::string batch_text(const Dims& dims);
+
+}  // namespace espalier::import_detail
