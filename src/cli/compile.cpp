@@ -83,6 +83,23 @@ std::vector<std::string> step_names(const compiler::Program& program) {
   return names;
 }
 
+// Where and when each value of the arena lives, in the steps of one training step.
+Json arena_json(const compiler::Program& program) {
+  const std::vector<std::string> names = buffer_names(program);
+  Json values = Json::array();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const compiler::BufferLifetime& buffer = program.arena.problem.buffers[i];
+    values.push_back({{"name", names[i]},
+                      {"offset", program.placement.offsets[i]},
+                      {"bytes", buffer.bytes},
+                      {"first_step", buffer.first},
+                      {"last_step", buffer.last}});
+  }
+  return {{"steps", step_names(program)},
+          {"backward_begin", program.graph.backward_begin},
+          {"values", std::move(values)}};
+}
+
 Status write_text(const std::string& path, const std::string& text) {
   if (path == "-") {
     std::fputs(text.c_str(), stdout);
@@ -165,8 +182,7 @@ Status run(const Options& options) {
     emit.learning_rate = static_cast<float>(options.learning_rate);
     emit.stochastic = options.rounding == "stochastic";
     emit.seed = static_cast<std::uint32_t>(options.common.seed);
-    ESPALIER_CHECK_OK(
-        write_folder(options.out, codegen::emit(program, plan, emit), options.force));
+    ESPALIER_CHECK_OK(write_folder(options.out, codegen::emit(program, plan, emit), options.force));
   }
   const double ratio =
       static_cast<double>(program.placement.peak) /
@@ -181,6 +197,7 @@ Status run(const Options& options) {
   return write_report(options.common, {{"schema", "espalier.compile/1"},
                                        {"tool_version", kVersion},
                                        {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
+                                       {"plan_sha256", plan::sha256_of(plan)},
                                        {"target", options.target},
                                        {"accumulate", options.accumulate},
                                        {"classes", graph.head.classes},
@@ -189,7 +206,8 @@ Status run(const Options& options) {
                                        {"arena_lower_bound", program.placement.lower_bound},
                                        {"state_bytes", program.state.bytes},
                                        {"parameter_bytes", parameters.count},
-                                       {"passes", std::move(passes)}});
+                                       {"passes", std::move(passes)},
+                                       {"arena", arena_json(program)}});
 }
 
 }  // namespace

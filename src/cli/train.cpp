@@ -36,6 +36,15 @@ struct Options {
   [[nodiscard]] bool device() const { return numerics == "device"; }
 };
 
+// What the plan trains, without the channels.
+Json updates_json(const plan::UpdatePlan& plan) {
+  Json updates = Json::array();
+  for (const plan::WeightUpdate& update : plan.weights) {
+    updates.push_back({{"conv", update.conv}, {"ratio", update.ratio}});
+  }
+  return updates;
+}
+
 Status run(const Options& options) {
   train::Recipe recipe = options.recipe;
   recipe.seed = options.common.seed;
@@ -134,8 +143,10 @@ Status run(const Options& options) {
               {"tool_version", kVersion},
               {"model", {{"name", network.graph().name}, {"sha256", network.graph().sha256}}},
               {"plan",
-               {{"bias_depth", plan.bias_depth},
+               {{"sha256", plan::sha256_of(plan)},
+                {"bias_depth", plan.bias_depth},
                 {"weights", plan.weights.size()},
+                {"updates", updates_json(plan)},
                 {"analytic_bytes", memory.count}}},
               {"data", {{"train", training.identity_json()}, {"test", test.identity_json()}}},
               {"recipe", train::to_json(recipe)},

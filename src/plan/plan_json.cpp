@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "espalier/support/file.hpp"
+
 namespace espalier::plan {
 namespace {
 
@@ -165,6 +167,10 @@ Result<UpdatePlan> from_json(const Json& document, const ir::Graph& graph, std::
 Result<UpdatePlan> load_plan(const std::filesystem::path& path, const ir::Graph& graph) {
   ESPALIER_TRY(const Json document, read_json(path, kPlanSchema));
   return from_json(document, graph, path.string());
+}
+
+std::string sha256_of(const UpdatePlan& plan) {
+  return sha256_hex(json_text(to_json(plan), 2) + "\n");
 }
 
 Status save_plan(const std::filesystem::path& path, const UpdatePlan& plan) {

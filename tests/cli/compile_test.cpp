@@ -1,4 +1,5 @@
 // espalier compile, planned memory and device numerics, from the command line.
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -32,6 +33,35 @@ TEST_F(CompileTest, WritesAFolderThatBuilds) {
   EXPECT_EQ(program["sram_bytes"], report["sram_bytes"]);
   EXPECT_THAT(read("c/model.h"), HasSubstr("float model_train_step("));
   EXPECT_EQ(std::system(("make -s -C " + path("c").string()).c_str()), 0);
+}
+
+// What a picture of the arena is drawn from: nothing overlaps in place and time, and the highest
+// end is the arena that was promised.
+TEST_F(CompileTest, TellsWhereTheArenaHoldsWhat) {
+  const Json report = this->report({"compile", "model.onnx", "--plan", "plan.json", "--out", "c"});
+  EXPECT_EQ(report["plan_sha256"], read_json("c/program.json")["plan_sha256"]);
+  const Json& arena = report["arena"];
+  const int steps = static_cast<int>(arena["steps"].size());
+  EXPECT_THAT(arena["backward_begin"].get<int>(), AllOf(Gt(0), Lt(steps)));
+  const Json& values = arena["values"];
+  ASSERT_GT(values.size(), 3U);
+  int end = 0;
+  const auto number = [](const Json& value, const char* key) { return value[key].get<int>(); };
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const Json& a = values[i];
+    EXPECT_LE(number(a, "first_step"), number(a, "last_step"));
+    EXPECT_LT(number(a, "last_step"), steps);
+    end = std::max(end, number(a, "offset") + number(a, "bytes"));
+    for (std::size_t j = 0; j < i; ++j) {
+      const Json& b = values[j];
+      const bool together = number(a, "first_step") <= number(b, "last_step") &&
+                            number(b, "first_step") <= number(a, "last_step");
+      const bool overlap = number(a, "offset") < number(b, "offset") + number(b, "bytes") &&
+                           number(b, "offset") < number(a, "offset") + number(a, "bytes");
+      EXPECT_FALSE(together && overlap) << a << b;
+    }
+  }
+  EXPECT_EQ((end + 3) / 4 * 4, report["arena_bytes"].get<int>());
 }
 
 TEST_F(CompileTest, DoesNotOverwriteWithoutForce) {
@@ -146,6 +176,9 @@ TEST_F(CompileTest, TrainsInDeviceNumerics) {
                         "--epochs",   "2",
                         "--numerics", "device"};
   const Json one = report(train);
+  succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c"});
+  EXPECT_EQ(one["plan"]["sha256"], read_json("c/program.json")["plan_sha256"]);
+  EXPECT_EQ(one["plan"]["updates"].size(), one["plan"]["weights"].get<std::size_t>());
   EXPECT_EQ(one["numerics"], "device");
   EXPECT_EQ(one["recipe"]["batch"], 1);
   EXPECT_TRUE(one["test_accuracy"].is_number());

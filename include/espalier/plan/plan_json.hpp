@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 #include "espalier/plan/update_plan.hpp"
@@ -21,6 +22,9 @@ Result<UpdatePlan> from_json(const Json& document, const ir::Graph& graph,
 
 /// from_json() of a file. Errors also as read_json().
 Result<UpdatePlan> load_plan(const std::filesystem::path& path, const ir::Graph& graph);
+
+/// SHA-256 of the file that save_plan() writes: what documents name a plan by.
+std::string sha256_of(const UpdatePlan& plan);
 
 /// Writes to_json() atomically; `-` is standard output.
 Status save_plan(const std::filesystem::path& path, const UpdatePlan& plan);
