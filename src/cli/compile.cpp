@@ -26,6 +26,7 @@ struct Options {
   std::string model;
   std::string plan;
   std::string out;
+  std::string name;
   std::string target = "host";
   std::string kernels = "auto";
   bool dot = false;
@@ -118,6 +119,10 @@ Status run(const Options& options) {
     return Error{ErrorKind::kUsage,
                  "--dot-product is a matter of blocked kernels on rv32imf; add --target rv32imf"};
   }
+  if (!options.name.empty()) {
+    const Status usable = codegen::check_name(options.name);
+    if (!usable.ok()) return Error{usable.error().kind, "--name: " + usable.error().message()};
+  }
   ESPALIER_CHECK_OK(
       check_outputs({options.common.json, options.emit_ir, options.trace, options.problem}));
   compiler::CompileOptions compile;
@@ -175,6 +180,7 @@ Status run(const Options& options) {
   }
   if (!options.out.empty()) {
     codegen::EmitOptions emit;
+    emit.name = options.name;
     emit.target = options.target == "host" ? codegen::Target::kHost : codegen::Target::kRv32imf;
     emit.blocked = options.kernels == "blocked" ||
                    (options.kernels == "auto" && emit.target == codegen::Target::kRv32imf);
@@ -219,6 +225,8 @@ Command add_compile(CLI::App& app) {
   command->add_option("model", o->model, "int8 model, ONNX")->required();
   command->add_option("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
   command->add_option("--out", o->out, "Folder for the C sources");
+  command->add_option("--name", o->name,
+                      "Prefix of files and symbols; otherwise made from the model's name");
   command->add_flag("--force", o->force, "Replace files in a folder that is not empty");
   command->add_option("--target", o->target, "host or rv32imf")
       ->check(CLI::IsMember({"host", "rv32imf"}))

@@ -54,13 +54,15 @@ T read_at(const std::vector<std::byte>& image, std::int64_t offset) {
   return value;
 }
 
+constexpr std::string_view kHashPlaceholder = "@PROGRAM_HASH@";
+
 class Emitter {
  public:
   Emitter(const Program& program, const plan::UpdatePlan& plan, const EmitOptions& options)
       : program_(program),
         graph_(*program.graph.forward),
         options_(options),
-        name_(identifier(graph_.name)),
+        name_(options.name.empty() ? identifier(graph_.name) : options.name),
         macro_(upper(name_)),
         layout_(flash_layout(program)),
         image_(flash_image(program, layout_)),
@@ -78,24 +80,51 @@ class Emitter {
     files["README.md"] = readme();
     files["plan.json"] = plan_text_;
     files["program.json"] = program_json();
+    put_hash(files);
     return files;
   }
 
  private:
+  // Two programs of one name, from other plans or other options, must not be mixed: all files carry
+  // the hash of all their text.
+  static void put_hash(std::map<std::string, std::string>& files) {
+    std::string all;
+    for (const auto& [name, text] : files) all += name + '\0' + text + '\0';
+    const std::string hash = sha256_hex(all).substr(0, 16);
+    for (auto& [name, text] : files) {
+      for (std::size_t at = 0; (at = text.find(kHashPlaceholder, at)) != std::string::npos;) {
+        text.replace(at, kHashPlaceholder.size(), hash);
+      }
+    }
+  }
+
   // ---- names ---------------------------------------------------------------------------------
 
   [[nodiscard]] std::string flash(FlashRole role, int op) const {
     return fmt::format("FLASH.{}", item_name(graph_, role, op));
   }
   [[nodiscard]] std::string state(StateRole role, int op) const {
-    return fmt::format("sram.{}", item_name(graph_, role, op));
+    return fmt::format("sram.state.{}", item_name(graph_, role, op));
   }
   [[nodiscard]] std::string flash_if(FlashRole role, int op) const {
     return layout_.find(role, op) == nullptr ? "0" : flash(role, op);
   }
   [[nodiscard]] std::string banner(std::string_view what) const {
     return fmt::format("/* {} - {}\n * Plan {}\n * Made by Espalier {}; do not edit. */\n", name_,
-                       what, sha256_hex(plan_text_).substr(0, 16), kVersion);
+                       what, plan_hash(), kVersion);
+  }
+  [[nodiscard]] std::string plan_hash() const { return sha256_hex(plan_text_).substr(0, 16); }
+  // Refuses to compile with headers of another program. `headers`: suffixes of their macros.
+  [[nodiscard]] std::string hash_check(std::initializer_list<std::string_view> headers) const {
+    std::string condition;
+    for (const std::string_view header : headers) {
+      condition += fmt::format("{}{}_{}HASH != 0x{}ull", condition.empty() ? "" : " || \\\n    ",
+                               macro_, header, kHashPlaceholder);
+    }
+    return fmt::format(
+        "#if {}\n#error \"the files of {} come from different programs: compile its plan again and "
+        "take all of them\"\n#endif\n\n",
+        condition, name_);
   }
   [[nodiscard]] std::int64_t classes() const { return graph_.head.classes; }
   [[nodiscard]] const ir::Shape& input_shape() const { return graph_.tensor(graph_.input).shape; }
@@ -113,7 +142,7 @@ class Emitter {
     };
     define("SRAM_BYTES", program_.sram_bytes().count, "everything but the stack");
     define("ARENA_BYTES", program_.arena_bytes().count, "of these, for values of one step");
-    define("STATE_BYTES", program_.state.bytes, "of these, kept across steps");
+    define("STATE_BYTES", program_.state.bytes, "of these, kept across steps: the block to save");
     define("PARAMETER_BYTES", layout_.bytes, "constants in flash; code comes on top");
     define("INPUT_HEIGHT", input.shape.height, "rows");
     define("INPUT_WIDTH", input.shape.width, "columns");
@@ -123,6 +152,14 @@ class Emitter {
     define("FEATURES", graph_.head.features, "inputs of the classifier");
     define("CONVS", static_cast<std::int64_t>(ir::conv_ops(graph_).size()), "convolutions");
     define("ACCUMULATE", program_.graph.accumulate, "samples an update");
+    text += fmt::format(
+        "#define {}_PLAN_HASH 0x{}ull /* first 64 bits of the SHA-256 of plan.json */\n", macro_,
+        plan_hash());
+    text +=
+        fmt::format("#define {}_PROGRAM_HASH 0x{}ull /* of all files here, as in program.json */\n",
+                    macro_, kHashPlaceholder);
+    text += fmt::format(
+        "#define {}_REFUSED (-1.0f) /* in place of a loss, which is never negative */\n", macro_);
     text += fmt::format("\n/* One input element stands for {} * (q - {}). */\n",
                         float_literal(ir::file_input_quantization(graph_).scale),
                         input.quantization.zero_point);
@@ -134,8 +171,8 @@ class Emitter {
 void {0}_reset(void);
 
 /* Learning rate for a batch of 256; a sample's gradient is stepped by 1/256 of it. Reset sets
- * {1}. */
-void {0}_set_learning_rate(float rate);
+ * {1}. Returns 0; a rate that is negative or no finite number changes nothing and returns -1. */
+int32_t {0}_set_learning_rate(float rate);
 
 /* Where the next input may be written instead of passing it: {2}_INPUT_BYTES bytes, rows of
  * pixels of channels. Overwritten by every call of forward and train_step. */
@@ -146,12 +183,18 @@ int8_t* {0}_input(void);
 int32_t {0}_forward(const int8_t* input);
 
 /* One step of training on one sample: forward, loss, backward, update (every
- * {2}_ACCUMULATE samples). Returns the loss before the update. 0 <= label < {2}_CLASSES. */
+ * {2}_ACCUMULATE samples). Returns the loss before the update. A label that is not one of 0 to
+ * {2}_CLASSES - 1 changes nothing and returns {2}_REFUSED. */
 float {0}_train_step(const int8_t* input, int32_t label);
 
 /* Of the last train_step and of the last forward. */
 float {0}_loss(void);
 const float* {0}_logits(void);
+
+/* All that persists: parameters, learning rate, seed and count of the steps, sums of gradients. Save
+ * {2}_STATE_BYTES bytes between any two calls; to go on from there, call {0}_reset() and
+ * copy them back. They belong to the program of {2}_PROGRAM_HASH alone. */
+void* {0}_state(void);
 
 /* Parameters of a convolution by conv index, in SRAM when they are trained, otherwise 0; `count`
  * receives the number of elements. Weights are [out][tap][trained input channel]; of a depthwise
@@ -222,6 +265,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     text +=
         fmt::format("#ifndef {0}_PARAMS_H\n#define {0}_PARAMS_H\n\n#include \"{1}_kernels.h\"\n\n",
                     macro_, name_);
+    text += fmt::format("#define {}_PARAMS_HASH 0x{}ull\n\n", macro_, kHashPlaceholder);
     text += fmt::format("struct {}_params {{\n", name_);
     for (const FlashItem& item : layout_.items) {
       const bool one = flash_type(item.role) == FlashType::kStruct;
@@ -236,6 +280,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     std::string text = banner("constants");
     // The kernels themselves belong to the other source.
     text += fmt::format("#define ESP_TYPES_ONLY\n#include \"{0}_params.h\"\n\n", name_);
+    text += hash_check({"PARAMS_", "KERNELS_"});
     text += fmt::format("const struct {0}_params {0}_params = {{\n", name_);
     for (const FlashItem& item : layout_.items) {
       text += fmt::format("  /* {} */\n  {{", item_name(graph_, item.role, item.op));
@@ -318,6 +363,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
   [[nodiscard]] std::string kernels() const {
     const auto& sources = runtime_sources();
     std::string text = banner("the kernels in use");
+    text += fmt::format("#define {}_KERNELS_HASH 0x{}ull\n", macro_, kHashPlaceholder);
     std::string types(sources.at("espalier_runtime.h"));
     // One include guard around all.
     text += types.substr(0, types.rfind("#endif"));
@@ -363,25 +409,28 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
         "#define ESP_KERNEL static __attribute__((noinline))\n"
         "#else\n#define ESP_KERNEL static\n#endif\n";
     text += fmt::format("#include \"{0}.h\"\n\n#include \"{0}_params.h\"\n\n", name_);
+    text += hash_check({"PROGRAM_", "PARAMS_", "KERNELS_"});
     text += fmt::format("#define FLASH {}_params\n\n", name_);
     text +=
         "/* All SRAM but the stack. The arena is of floats so that they may be accessed as such;\n"
         " * int8 and bytes may alias anything. */\nstatic struct {\n";
     text += fmt::format("  float arena[{}];\n", program_.arena_bytes().count / 4);
-    text += "  float rate;       /* learning rate per sample */\n";
-    text += "  uint32_t seed;    /* of stochastic rounding */\n";
-    text += "  uint32_t step;    /* updates so far */\n";
-    text += "  int32_t waiting;  /* samples since the last update */\n";
-    text += "  float loss;\n";
+    text +=
+        "  struct { /* what is kept across steps, all that saving needs */\n"
+        "    float rate;      /* learning rate per sample */\n"
+        "    uint32_t seed;   /* of stochastic rounding */\n"
+        "    uint32_t step;   /* updates so far */\n"
+        "    int32_t waiting; /* samples since the last update */\n"
+        "    float loss;\n";
     for (const StateItem& item : program_.state.items) {
       const std::string_view type = item.role == StateRole::kWeights ? "int8_t"
                                     : item.role == StateRole::kBias  ? "int32_t"
                                                                      : "float";
       text += fmt::format(
-          "  {} {}[{}];\n", type, item_name(graph_, item.role, item.op),
+          "    {} {}[{}];\n", type, item_name(graph_, item.role, item.op),
           item.role == StateRole::kWeights ? (item.elements + 3) / 4 * 4 : item.elements);
     }
-    text += "} sram;\n\n";
+    text += "  } state;\n} sram;\n\n";
     text += "#define I8(offset) ((int8_t*)sram.arena + (offset))\n";
     text += "#define U8(offset) ((uint8_t*)sram.arena + (offset))\n";
     text += "#define F32(offset) (sram.arena + (offset) / 4)\n\n";
@@ -517,7 +566,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
                       conv->window.stride_h > 1 ? fmt::format("/{}", conv->window.stride_h) : "",
                       conv->in_channels, conv->out_channels, out.height, out.width);
     }
-    return fmt::format("  /* {} */\n", what);
+    return fmt::format("  /* {} */\n", comment_text(what));
   }
 
   // The calls of a node behind a comment that names it. In a block of their own, so that the
@@ -576,7 +625,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
                      state(StateRole::kHeadBias, -1), state(StateRole::kLogits, -1)});
       case NodeKind::kLossGradient:
         return call("esp_loss_gradient", {number(classes()), state(StateRole::kLogits, -1), "label",
-                                          f32(node.outputs[0]), "&sram.loss"});
+                                          f32(node.outputs[0]), "&sram.state.loss"});
       case NodeKind::kHeadInputGradient:
         return call(
             "esp_head_input_gradient",
@@ -672,9 +721,9 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
   [[nodiscard]] std::string api() const {
     std::string text =
         fmt::format("void {}_reset(void) {{\n  memset(&sram, 0, sizeof sram);\n", name_);
-    text +=
-        fmt::format("  {}_set_learning_rate({});\n", name_, float_literal(options_.learning_rate));
-    text += fmt::format("  sram.seed = {}u;\n", options_.seed);
+    text += fmt::format("  (void){}_set_learning_rate({});\n", name_,
+                        float_literal(options_.learning_rate));
+    text += fmt::format("  sram.state.seed = {}u;\n", options_.seed);
     const auto copy = [&](const std::string& to, const std::string& from) {
       text += fmt::format("  memcpy({0}, {1}, sizeof {0});\n", to, from);
     };
@@ -688,8 +737,14 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
       }
     }
     text += "}\n\n";
-    text += fmt::format(
-        "void {}_set_learning_rate(float rate) {{ sram.rate = rate / 256.0f; }}\n\n", name_);
+    text += fmt::format(R"(int32_t {}_set_learning_rate(float rate) {{
+  if (!(rate >= 0.0f && rate <= 3.40282347e38f)) return -1;
+  sram.state.rate = rate / 256.0f;
+  return 0;
+}}
+
+)",
+                        name_);
     const std::string input = i8(program_.graph.input);
     text += fmt::format("int8_t* {}_input(void) {{ return {}; }}\n\n", name_, input);
     text += fmt::format(
@@ -701,40 +756,43 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
   take_input(input);
   run_forward();
   for (k = 1; k < {1}; ++k) {{
-    if (sram.logits[k] > sram.logits[best]) best = k;
+    if (sram.state.logits[k] > sram.state.logits[best]) best = k;
   }}
   return best;
 }}
 
 float {0}_train_step(const int8_t* input, int32_t label) {{
-  const esp_sgd sgd = {{sram.rate, esp_mix(sram.seed + sram.step * 0x9E3779B9u), {2}}};
+  const esp_sgd sgd = {{sram.state.rate, esp_mix(sram.state.seed + sram.state.step * 0x9E3779B9u), {2}}};
+  if (label < 0 || label >= {1}) return {3}_REFUSED;
   take_input(input);
   run_forward();
   run_backward(label, &sgd);
 )",
-                        name_, classes(), options_.stochastic ? 1 : 0);
+                        name_, classes(), options_.stochastic ? 1 : 0, macro_);
     if (program_.graph.accumulate > 1) {
-      text += fmt::format(R"(  if (++sram.waiting == {}) {{
+      text += fmt::format(R"(  if (++sram.state.waiting == {}) {{
     run_update(&sgd);
-    sram.waiting = 0;
-    ++sram.step;
+    sram.state.waiting = 0;
+    ++sram.state.step;
   }}
 )",
                           program_.graph.accumulate);
     } else {
-      text += "  ++sram.step;\n";
+      text += "  ++sram.state.step;\n";
     }
-    text += "  return sram.loss;\n}\n\n";
-    text += fmt::format("float {}_loss(void) {{ return sram.loss; }}\n\n", name_);
-    text += fmt::format("const float* {}_logits(void) {{ return sram.logits; }}\n\n", name_);
+    text += "  return sram.state.loss;\n}\n\n";
+    text += fmt::format("float {}_loss(void) {{ return sram.state.loss; }}\n\n", name_);
+    text += fmt::format("const float* {}_logits(void) {{ return sram.state.logits; }}\n\n", name_);
+    text += fmt::format("void* {}_state(void) {{ return &sram.state; }}\n\n", name_);
     text += accessor("int8_t", "weights", StateRole::kWeights);
     text += accessor("int32_t", "bias", StateRole::kBias);
     if (program_.graph.accumulate > 1) {
       text += accessor("float", "weight_sums", StateRole::kWeightSum);
       text += accessor("float", "bias_sums", StateRole::kBiasSum);
     }
-    text += fmt::format("float* {}_head_weights(void) {{ return sram.head_weights; }}\n\n", name_);
-    text += fmt::format("float* {}_head_bias(void) {{ return sram.head_bias; }}\n", name_);
+    text += fmt::format("float* {}_head_weights(void) {{ return sram.state.head_weights; }}\n\n",
+                        name_);
+    text += fmt::format("float* {}_head_bias(void) {{ return sram.state.head_bias; }}\n", name_);
     return text;
   }
 
@@ -795,36 +853,53 @@ clean:
                                                compiler::conv_of(graph_, t.op)->in_channels));
     }
     return fmt::format(
-        R"(# {0}
+        R"(# {name}
 
-Inference and on-device training of `{1}` in plain C99, made by Espalier {2} from the plan in
+Inference and on-device training of `{model}` in plain C99, made by Espalier {version} from the plan in
 `plan.json`. No heap, no recursion, no library but `string.h` and `stdint.h`.
 
 | | bytes |
 |---|---|
-| SRAM, all but the stack (which `espalier check` measures) | {3} |
-| - arena: values of one step | {4} |
-| - state: trained parameters, classifier, logits | {5} |
-| Flash, constants; code comes on top | {6} |
+| SRAM, all but the stack (which `espalier check` measures) | {sram} |
+| - arena: values of one step | {arena} |
+| - state: trained parameters, classifier, logits, what steps count | {state} |
+| Flash, constants; code comes on top | {parameters} |
 
 ## Use
 
-Add `{0}.c` and `{0}_params.c` to the firmware, or `make` (for the target's compiler see the top of
+Add `{name}.c` and `{name}_params.c` to the firmware, or `make` (for the target's compiler see the top of
 the `Makefile`). Keep `-ffp-contract=off`: with it the device computes what the host measured, to the
 last bit.
 
 ```c
-#include "{0}.h"
+#include "{name}.h"
 
-{0}_reset();
-memcpy({0}_input(), image, {9}_INPUT_BYTES);  /* {7} int8, q = real / {10} + ({11}) */
-int32_t guess = {0}_forward({0}_input());
-float loss = {0}_train_step(image, label);
+{name}_reset();
+memcpy({name}_input(), image, {macro}_INPUT_BYTES);  /* {input} int8, q = real / {scale} + ({zero}) */
+int32_t guess = {name}_forward({name}_input());
+float loss = {name}_train_step(image, label);
 ```
 
-`train_step` updates the parameters in place, {8}. Nothing is kept in flash:
-what was learned is lost with the power unless the firmware saves the arrays that the accessors in
-`{0}.h` return.
+`train_step` updates the parameters in place, after every {samples}. A label that is out of range
+changes nothing and returns `{macro}_REFUSED`.
+
+## Saving what was learned
+
+Nothing is kept in flash: what was learned is lost with the power unless the firmware saves the block
+that `{name}_state()` returns, after any call.
+
+```c
+memcpy(saved, {name}_state(), {macro}_STATE_BYTES);  /* {state} bytes */
+```
+
+After the next start, training goes on to the bit as if there had been no break:
+
+```c
+{name}_reset();
+memcpy({name}_state(), saved, {macro}_STATE_BYTES);
+```
+
+A block is of use to the program it came from alone; save `{macro}_PROGRAM_HASH` with it and compare.
 
 ## What learns
 
@@ -832,14 +907,20 @@ The classifier, and
 
 | conv | bias | weights |
 |---|---|---|
-{12})",
-        name_, graph_.name, kVersion, program_.sram_bytes().count, program_.arena_bytes().count,
-        program_.state.bytes, layout_.bytes,
-        fmt::format("{}x{}x{}", input.shape.height, input.shape.width, input.shape.channels),
-        program_.graph.accumulate > 1 ? fmt::format("every {} samples", program_.graph.accumulate)
-                                      : "after every sample",
-        macro_, ir::file_input_quantization(graph_).scale, input.quantization.zero_point,
-        program_.graph.accumulate > 1 ? "s" : "", trained.empty() ? "| - | - | - |\n" : trained);
+{trained})",
+        fmt::arg("name", name_), fmt::arg("macro", macro_),
+        fmt::arg("model", markdown_text(graph_.name)), fmt::arg("version", kVersion),
+        fmt::arg("sram", program_.sram_bytes().count),
+        fmt::arg("arena", program_.arena_bytes().count), fmt::arg("state", program_.state.bytes),
+        fmt::arg("parameters", layout_.bytes),
+        fmt::arg("input", fmt::format("{}x{}x{}", input.shape.height, input.shape.width,
+                                      input.shape.channels)),
+        fmt::arg("scale", ir::file_input_quantization(graph_).scale),
+        fmt::arg("zero", input.quantization.zero_point),
+        fmt::arg("samples", program_.graph.accumulate > 1
+                                ? fmt::format("{} samples", program_.graph.accumulate)
+                                : "sample"),
+        fmt::arg("trained", trained.empty() ? "| - | - | - |\n" : trained));
   }
 
   [[nodiscard]] std::string program_json() const {
@@ -854,6 +935,7 @@ The classifier, and
                         {"name", name_},
                         {"model", {{"name", graph_.name}, {"sha256", graph_.sha256}}},
                         {"plan_sha256", sha256_hex(plan_text_)},
+                        {"program_hash", kHashPlaceholder},
                         {"target", options_.target == Target::kRv32imf ? "rv32imf" : "host"},
                         {"kernels", options_.blocked ? "blocked" : "plain"},
                         {"dot_product", options_.dot_product},
@@ -889,16 +971,6 @@ The classifier, and
 };
 
 }  // namespace
-
-std::string identifier(std::string_view name) {
-  std::string text;
-  for (const char c : name) {
-    const auto u = static_cast<unsigned char>(c);
-    text += std::isalnum(u) != 0 && u < 128 ? static_cast<char>(std::tolower(u)) : '_';
-  }
-  if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) != 0) text = "net_" + text;
-  return text;
-}
 
 std::string item_name(const ir::Graph& graph, FlashRole role, int op) {
   const std::string prefix = op_identifier(graph, op);

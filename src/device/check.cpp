@@ -64,8 +64,8 @@ class WorkFolder {
   bool keep_ = false;
 };
 
-// Writes what the driver trains on: samples.bin, and samples.h, which takes it in as it is. As an
-// array in C it would cost compilers many times its size.
+// Writes what the driver trains on: samples.bin, and check-samples.h, which takes it in as it is.
+// As an array in C it would cost compilers many times its size.
 Status write_samples(const Folder& folder, const CheckOptions& options, const fs::path& work) {
   std::string inputs;
   std::vector<int> labels = options.labels;
@@ -116,7 +116,7 @@ Status write_samples(const Folder& folder, const CheckOptions& options, const fs
       "    \".popsection\\n\");\n",
       bytes);
   ESPALIER_CHECK_OK(write_file_atomic(work / "samples.bin", inputs));
-  return write_file_atomic(work / "samples.h", text);
+  return write_file_atomic(work / "check-samples.h", text);
 }
 
 std::vector<std::string> common_flags(const Folder& folder) {
@@ -391,18 +391,20 @@ Result<Run> run_core(const Folder& folder, const CheckOptions& options, const fs
   for (const std::string& flag : common_flags(folder)) target.push_back(flag);
   target.insert(target.end(), {"-fno-schedule-insns", "-funroll-loops", "-ffunction-sections",
                                "-fdata-sections"});
+  // Names of our own files hold a hyphen, which no name of a program does.
   const auto object = [&](const fs::path& source, const std::string& name) -> Status {
     std::vector<std::string> build = target;
     build.insert(build.end(), {"-c", source.string(), "-o", (work / name).string()});
     return compile(build, work, options, "RISC-V");
   };
-  ESPALIER_CHECK_OK(object(work / "driver.c", "driver.o"));
+  ESPALIER_CHECK_OK(object(work / "driver.c", "check-driver.o"));
   ESPALIER_CHECK_OK(object(folder.path / (folder.name + ".c"), folder.name + ".o"));
   ESPALIER_CHECK_OK(object(folder.path / (folder.name + "_params.c"), folder.name + "_params.o"));
   std::vector<std::string> link = target;
   const std::string elf = (work / "core.elf").string();
-  link.insert(link.end(), {"-nostartfiles", "-Wl,--gc-sections", "-Tdevice.ld", "crt0.S",
-                           "driver.o", folder.name + ".o", folder.name + "_params.o", "-o", elf});
+  link.insert(link.end(),
+              {"-nostartfiles", "-Wl,--gc-sections", "-Tdevice.ld", "crt0.S", "check-driver.o",
+               folder.name + ".o", folder.name + "_params.o", "-o", elf});
   ESPALIER_CHECK_OK(compile(link, work, options, "RISC-V"));
   // The program alone, whole, with what it needs of the libraries.
   const fs::path alone = work / "program.elf";

@@ -1,11 +1,11 @@
-/* Trains on the samples of samples.h and tells what came of it, on the host and on the core alike:
- * losses and logits of each step as bits, then where every parameter array lies (core) or what it
- * holds (host). PROGRAM, HEADER and SAMPLES come from the command line. */
+/* Trains on the samples of check-samples.h and tells what came of it, on the host and on the core
+ * alike: losses and logits of each step as bits, then where every parameter array lies (core) or
+ * what it holds (host). PROGRAM, HEADER and SAMPLES come from the command line. */
 #include <stdint.h>
 #include <string.h>
 
 #include HEADER
-#include "samples.h"
+#include "check-samples.h"
 
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)

@@ -1,6 +1,7 @@
 #include "espalier/engine/engine.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "codegen/kernel_choice.hpp"
@@ -43,8 +44,7 @@ Engine::Engine(const compiler::Program& program, const EngineOptions& options)
     : program_(program), options_(options), flash_layout_(codegen::flash_layout(program)) {
   flash_ = codegen::flash_image(program, flash_layout_);
   arena_.assign(static_cast<std::size_t>(program.arena_bytes().count / 4), 0.0F);
-  state_.assign(static_cast<std::size_t>((program.state.bytes - compiler::kControlBytes) / 4),
-                0.0F);
+  state_.resize(static_cast<std::size_t>(program.state.bytes));
   const std::size_t ops = program.graph.forward->ops.size();
   state_offset_ = offsets(program.state, ops);
   flash_offset_ = offsets(flash_layout_, ops);
@@ -55,7 +55,7 @@ template <typename T>
 T* Engine::state_at(StateRole role, int op) {
   const std::int64_t offset = lookup(state_offset_, static_cast<std::size_t>(role), op);
   if (offset == kAbsent) return nullptr;
-  return reinterpret_cast<T*>(reinterpret_cast<std::byte*>(state_.data()) + offset);
+  return reinterpret_cast<T*>(state_.data() + compiler::kControlBytes + offset);
 }
 
 template <typename T>
@@ -71,7 +71,26 @@ T* Engine::value(ValueId id) {
   return reinterpret_cast<T*>(reinterpret_cast<std::byte*>(arena_.data()) + program_.offset(id));
 }
 
+bool Engine::set_learning_rate(float rate) {
+  if (!(rate >= 0.0F && std::isfinite(rate))) return false;
+  control().rate = rate / 256.0F;
+  return true;
+}
+
+bool Engine::restore(std::span<const std::byte> block) {
+  if (block.size() != state().size()) return false;
+  std::memcpy(state_.data(), block.data(), block.size());
+  return true;
+}
+
+bool Engine::has_class(int label) const {
+  return label >= 0 && label < program_.graph.forward->head.classes;
+}
+
 void Engine::reset() {
+  std::fill(state_.begin(), state_.end(), std::byte{0});
+  set_learning_rate(options_.learning_rate);
+  control().seed = options_.seed;
   const auto copy = [&](StateRole to, FlashRole from, int op, std::int64_t bytes) {
     std::memcpy(state_at<std::byte>(to, op), flash_at<std::byte>(from, op),
                 static_cast<std::size_t>(bytes));
@@ -105,14 +124,21 @@ void Engine::run_forward(int first) {
   }
 }
 
+float Engine::train_step(int label, int first) {
+  if (!has_class(label)) return kRefused;
+  run_forward(first);
+  return run_backward(label);
+}
+
 float Engine::run_backward(int label) {
+  if (!has_class(label)) return kRefused;
   for (std::size_t i = static_cast<std::size_t>(program_.graph.backward_begin);
        i < program_.graph.nodes.size(); ++i) {
     run(program_.graph.nodes[i], label);
   }
   if (program_.graph.accumulate == 1) {
-    ++step_;
-  } else if (++waiting_ == program_.graph.accumulate) {
+    ++control().step;
+  } else if (++control().waiting == program_.graph.accumulate) {
     for (const Node& node : program_.graph.update) run(node, label);
     for (const compiler::StateItem& item : program_.state.items) {
       switch (item.role) {
@@ -127,16 +153,16 @@ float Engine::run_backward(int label) {
           break;
       }
     }
-    waiting_ = 0;
-    ++step_;
+    control().waiting = 0;
+    ++control().step;
   }
-  return loss_;
+  return control().loss;
 }
 
 void Engine::run(const Node& node, int label) {
   const ir::Graph& graph = *program_.graph.forward;
   const codegen::KernelChoice choice = codegen::choose_kernel(program_, node);
-  const esp_sgd sgd{rate_, esp_mix(options_.seed + step_ * 0x9E3779B9U),
+  const esp_sgd sgd{control().rate, esp_mix(control().seed + control().step * 0x9E3779B9U),
                     options_.stochastic ? 1 : 0};
   const auto weights = [&](int op) -> esp_weights {
     const compiler::TrainedConv* trained = program_.graph.trained_conv(op);
@@ -248,7 +274,7 @@ void Engine::run(const Node& node, int label) {
       esp_head_forward(head, int8(node.inputs[0]), head_weights, head_bias, logits);
       break;
     case NodeKind::kLossGradient:
-      esp_loss_gradient(graph.head.classes, logits, label, f32(node.outputs[0]), &loss_);
+      esp_loss_gradient(graph.head.classes, logits, label, f32(node.outputs[0]), &control().loss);
       break;
     case NodeKind::kHeadInputGradient:
       esp_head_input_gradient(head, f32(node.inputs[0]), head_weights, f32(node.outputs[0]));
@@ -350,14 +376,13 @@ void Engine::run(const Node& node, int label) {
 std::span<const std::byte> Engine::state(StateRole role, int op) const {
   const compiler::StateItem* item = program_.state.find(role, op);
   if (item == nullptr) return {};
-  return std::as_bytes(std::span(state_))
-      .subspan(static_cast<std::size_t>(item->offset), static_cast<std::size_t>(item->bytes()));
+  return state().subspan(static_cast<std::size_t>(compiler::kControlBytes + item->offset),
+                         static_cast<std::size_t>(item->bytes()));
 }
 
 std::span<const float> Engine::logits() const {
-  const compiler::StateItem* item = program_.state.find(StateRole::kLogits, -1);
-  return std::span(state_).subspan(static_cast<std::size_t>(item->offset / 4),
-                                   static_cast<std::size_t>(item->elements));
+  const std::span<const std::byte> bytes = state(StateRole::kLogits, -1);
+  return {reinterpret_cast<const float*>(bytes.data()), bytes.size() / sizeof(float)};
 }
 
 ir::Graph Engine::tuned_graph() const {

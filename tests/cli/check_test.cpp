@@ -66,8 +66,8 @@ TEST_F(CheckTest, SamplesOfTheUser) {
 
 TEST_F(CheckTest, NamesTheFirstDifferenceAndEndsWith4) {
   // On the core alone, one trained weight changes behind the last step.
-  tamper("model.c", "  return sram.loss;",
-         "#ifdef __riscv\n  sram.conv6_weights[7] ^= 1;\n#endif\n  return sram.loss;");
+  tamper("model.c", "  return sram.state.loss;",
+         "#ifdef __riscv\n  sram.state.conv6_weights[7] ^= 1;\n#endif\n  return sram.state.loss;");
   const Finished finished = run({"check", "a folder", "--steps", "1", "--json", "report.json"});
   EXPECT_EQ(finished.exit_code, 4);
   EXPECT_THAT(finished.err, HasSubstr("conv 6 weights[7]: byte 7 is 0x"));
@@ -86,8 +86,8 @@ TEST_F(CheckTest, ReportsProgramsThatGoWrong) {
   };
   for (const auto& [code, says] : cases) {
     write("a folder/model.c", good);
-    tamper("model.c", "  return sram.loss;",
-           "#ifdef __riscv\n  " + std::string(code) + "\n#endif\n  return sram.loss;");
+    tamper("model.c", "  return sram.state.loss;",
+           "#ifdef __riscv\n  " + std::string(code) + "\n#endif\n  return sram.state.loss;");
     const Arguments check{"check", "a folder", "--steps", "1", "--max-cycles", "20000000"};
     const Finished finished = run(check + Arguments{"--json", "report.json"});
     EXPECT_EQ(finished.exit_code, 4);
@@ -164,8 +164,8 @@ TEST_F(CheckTest, StopsAtOnceWhenAsked) {
   };
   // In the simulation, then in a host build that never ends.
   EXPECT_EQ(interrupted({"check", "a folder", "--steps", "5000"}).exit_code, 130);
-  tamper("model.c", "  return sram.loss;",
-         "  for (;;) __asm__ volatile(\"\");\n  return sram.loss;");
+  tamper("model.c", "  return sram.state.loss;",
+         "  for (;;) __asm__ volatile(\"\");\n  return sram.state.loss;");
   EXPECT_EQ(interrupted({"check", "a folder", "--steps", "1"}).exit_code, 130);
 }
 

@@ -72,6 +72,17 @@ TEST_F(CompileTest, DoesNotOverwriteWithoutForce) {
   succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c", "--force"});
 }
 
+TEST_F(CompileTest, NamesTheProgram) {
+  succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c", "--name", "kitchen_2"});
+  EXPECT_THAT(read("c/kitchen_2.h"), HasSubstr("float kitchen_2_train_step("));
+  EXPECT_EQ(read_json("c/program.json")["name"], "kitchen_2");
+  const Finished refused =
+      run({"compile", "model.onnx", "--plan", "plan.json", "--out", "d", "--name", "esp"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--name: 'esp' cannot be the name"));
+  EXPECT_FALSE(std::filesystem::exists(path("d")));
+}
+
 TEST_F(CompileTest, RefusesADeviceThatIsTooSmall) {
   write("small.json", R"({"schema": "espalier.device/1", "name": "small", "description": "tiny",
     "isa": "rv32imc", "sram_bytes": 6000, "flash_bytes": 1000, "clock_hz": 1000000})");

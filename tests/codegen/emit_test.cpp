@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <optional>
 
 #include "emitted.hpp"
@@ -78,6 +79,7 @@ std::optional<std::string> first_difference(const compiler::Program& program,
   if (!same(weights, floats(emitted.head_weights(), weights.size()))) return "head weights";
   const auto bias = engine.state(StateRole::kHeadBias, -1);
   if (!same(bias, floats(emitted.head_bias(), bias.size()))) return "head bias";
+  if (!same(engine.state(), emitted.state(program.state.bytes))) return "state";
   return std::nullopt;
 }
 
@@ -202,6 +204,115 @@ TEST(EmitSlow, RandomPlansOfThePublishedNetworksTrainAsTheEngineDoes) {
   }
 }
 #endif
+
+// ---- Saving and refusing -----------------------------------------------------------------------
+
+struct Both {
+  Both(const ir::Graph& network, const plan::UpdatePlan& plan, const Variant& variant)
+      : graph(network),
+        program(compiled(network, plan, variant)),
+        engine(program, {variant.stochastic, 77, 40.0F}),
+        emitted(emit(program, plan, options(variant)), identifier(graph.name)) {
+    emitted.reset();
+  }
+  static EmitOptions options(const Variant& variant) {
+    EmitOptions options;
+    options.stochastic = variant.stochastic;
+    options.seed = 77;
+    options.learning_rate = 40.0F;
+    return options;
+  }
+  // Trains on the samples [from, to) of one sequence.
+  void train(int from, int to) {
+    for (int i = from; i < to; ++i) {
+      Rng rng{21, static_cast<std::uint64_t>(i)};
+      const std::vector<std::int8_t> input = random_input(graph, rng);
+      std::copy(input.begin(), input.end(), engine.input());
+      const int label = i % graph.head.classes;
+      ASSERT_EQ(engine.train_step(label), emitted.train_step(input, label)) << "sample " << i;
+    }
+  }
+  [[nodiscard]] std::vector<std::byte> state() const {
+    const std::span<const std::byte> block = emitted.state(program.state.bytes);
+    EXPECT_TRUE(same(block, engine.state()));
+    return {block.begin(), block.end()};
+  }
+  void restore(const std::vector<std::byte>& block) {
+    engine.reset();
+    EXPECT_TRUE(engine.restore(block));
+    emitted.reset();
+    std::copy(block.begin(), block.end(), emitted.state(program.state.bytes).begin());
+  }
+  const ir::Graph& graph;
+  compiler::Program program;
+  engine::Engine engine;
+  EmittedProgram emitted;
+};
+
+// A break in the middle of training, also with gradients waiting to be applied, changes no bit.
+TEST(State, SavedAndRestoredTrainsOnAsIfWithoutABreak) {
+  const ir::Graph graph = testing::small_network(5);
+  for (const int accumulate : {1, 3}) {
+    for (const bool stochastic : {false, true}) {
+      Rng rng{3, 1};
+      Both both(graph, testing::random_plan(graph, rng), {accumulate, stochastic});
+      SCOPED_TRACE(fmt::format("accumulate {} stochastic {}", accumulate, stochastic));
+      const std::vector<std::byte> start = both.state();
+      both.train(0, 40);
+      const std::vector<std::byte> expected = both.state();
+      both.restore(start);
+      both.train(0, 20);
+      const std::vector<std::byte> saved = both.state();
+      both.train(20, 23);  // is lost
+      both.restore(saved);
+      both.train(20, 40);
+      EXPECT_EQ(both.state(), expected);
+      both.restore(saved);
+      EXPECT_NE(both.state(), expected);
+      EXPECT_FALSE(both.engine.restore(std::span(saved).first(saved.size() - 4)));
+    }
+  }
+}
+
+TEST(State, ResetIsWhereTrainingStarts) {
+  const ir::Graph graph = testing::small_network(6);
+  Both both(graph, plan::full(graph), {2, true});
+  const std::vector<std::byte> start = both.state();
+  both.train(0, 5);
+  EXPECT_NE(both.state(), start);
+  both.emitted.reset();
+  both.engine.reset();
+  EXPECT_EQ(both.state(), start);
+}
+
+TEST(Refused, LabelsAndRatesThatAreNoneChangeNothing) {
+  const ir::Graph graph = testing::small_network(7);
+  for (const int accumulate : {1, 2}) {
+    Both both(graph, plan::full(graph), {accumulate, true});
+    both.train(0, 3);
+    const std::vector<std::byte> before = both.state();
+    Rng rng{1, 1};
+    const std::vector<std::int8_t> input = random_input(graph, rng);
+    for (const int label : {-1, graph.head.classes, INT32_MIN, INT32_MAX}) {
+      EXPECT_EQ(both.emitted.train_step(input, label), -1.0F) << label;
+      EXPECT_EQ(both.engine.train_step(label), engine::kRefused) << label;
+      EXPECT_EQ(both.engine.run_backward(label), engine::kRefused) << label;
+      EXPECT_EQ(both.state(), before) << label;
+    }
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    for (const float rate : {std::numeric_limits<float>::quiet_NaN(), kInfinity, -kInfinity, -1.0F,
+                             -std::numeric_limits<float>::denorm_min()}) {
+      EXPECT_EQ(both.emitted.set_learning_rate(rate), -1) << rate;
+      EXPECT_FALSE(both.engine.set_learning_rate(rate)) << rate;
+      EXPECT_EQ(both.state(), before) << rate;
+    }
+    for (const float rate : {0.0F, 0.5F, std::numeric_limits<float>::max()}) {
+      EXPECT_EQ(both.emitted.set_learning_rate(rate), 0) << rate;
+      EXPECT_TRUE(both.engine.set_learning_rate(rate)) << rate;
+      EXPECT_NE(both.state(), before) << rate;
+    }
+  }
+}
 
 // ---- Promised sizes ----------------------------------------------------------------------------
 
@@ -358,6 +469,83 @@ TEST(Emit, IsDeterministicAndNamesThePlan) {
   }
 }
 
+// One file of another program among those of this one does not build, whichever it is.
+TEST(Emit, FilesOfDifferentProgramsDoNotMix) {
+  const ir::Graph graph = testing::small_network(1);
+  const plan::UpdatePlan plan = plan::full(graph);
+  const auto files = emit(compiled(graph, plan, {}), plan, {});
+  const auto build = [](const std::map<std::string, std::string>& mixture) {
+    const TemporaryFolder folder;
+    const std::filesystem::path sources = folder.path() / "c";
+    EXPECT_TRUE(write_folder(sources, mixture, false).ok());
+    std::string output;
+    const int code = run_command(
+        "cd " + sources.string() + " && cc -std=c99 -fsyntax-only random.c random_params.c",
+        output);
+    return code == 0 ? "" : output;
+  };
+  EXPECT_EQ(build(files), "");
+  const plan::UpdatePlan fewer = *plan::bias_only(graph, 2);
+  EmitOptions blocked;
+  blocked.blocked = true;
+  EmitOptions other_seed;
+  other_seed.seed = 1;
+  const std::map<std::string, std::string> others[] = {
+      emit(compiled(graph, fewer, {}), fewer, {}), emit(compiled(graph, plan, {2}), plan, {}),
+      emit(compiled(graph, plan, {}), plan, blocked),
+      emit(compiled(graph, plan, {}), plan, other_seed)};
+  for (const auto& other : others) {
+    for (const auto& [name, text] : files) {
+      if (name.rfind("random", 0) != 0) continue;
+      std::map<std::string, std::string> mixture = files;
+      mixture[name] = other.at(name);
+      EXPECT_THAT(build(mixture), ::testing::HasSubstr("come from different programs")) << name;
+    }
+  }
+  const Json json = Json::parse(files.at("program.json"));
+  const std::string header = files.at("random.h");
+  EXPECT_THAT(header, ::testing::HasSubstr("RANDOM_PROGRAM_HASH 0x" +
+                                           json["program_hash"].get<std::string>() + "ull"));
+  EXPECT_THAT(header,
+              ::testing::HasSubstr("RANDOM_PLAN_HASH 0x" +
+                                   json["plan_sha256"].get<std::string>().substr(0, 16) + "ull"));
+}
+
+std::string section(const std::string& text, const std::string& from, const std::string& to) {
+  const std::size_t begin = text.find(from);
+  if (begin == std::string::npos) return "";
+  return text.substr(begin, text.find(to, begin) - begin);
+}
+
+TEST(Emit, ReadmeSaysWhatLearnsAndHowToKeepIt) {
+  const ir::Graph graph = testing::small_network(1);
+  const int convs = static_cast<int>(ir::conv_ops(graph).size());
+  plan::UpdatePlan plan = *plan::bias_only(graph, 3);
+  plan.weights.push_back(plan::make_weight_update(graph, convs - 2, 0.5));
+  for (const int accumulate : {1, 8}) {
+    const compiler::Program program = compiled(graph, plan, {accumulate});
+    const std::string readme = emit(program, plan, {}).at("README.md");
+    const ir::Conv2D& sliced = ir::conv(graph, ir::conv_ops(graph)[convs - 2]);
+    const std::string table = fmt::format(
+        "## What learns\n\nThe classifier, and\n\n| conv | bias | weights |\n|---|---|---|\n"
+        "| {} | yes | - |\n| {} | yes | {} of {} input channels |\n| {} | yes | - |\n",
+        convs - 3, convs - 2, plan.weights[0].channels.size(), sliced.in_channels, convs - 1);
+    EXPECT_EQ(section(readme, "## What learns", "\n\n\n"), table);
+    EXPECT_THAT(readme,
+                ::testing::HasSubstr(accumulate == 1 ? "in place, after every sample. "
+                                                     : "in place, after every 8 samples. "));
+    const std::string saving = section(readme, "## Saving", "## What learns");
+    EXPECT_THAT(saving, ::testing::HasSubstr("memcpy(saved, random_state(), RANDOM_STATE_BYTES);"));
+    EXPECT_THAT(saving, ::testing::HasSubstr("random_reset();\nmemcpy(random_state(), saved, "
+                                             "RANDOM_STATE_BYTES);"));
+    EXPECT_THAT(readme, ::testing::HasSubstr(fmt::format("| {} |\n| Flash", program.state.bytes)));
+    EXPECT_THAT(readme, ::testing::Not(::testing::ContainsRegex("[{}]")));
+  }
+  const std::string head =
+      emit(compiled(graph, plan::head_only(graph), {}), plan, {}).at("README.md");
+  EXPECT_THAT(head, ::testing::EndsWith("|---|---|---|\n| - | - | - |\n"));
+}
+
 TEST(Emit, HoldsOnlyTheKernelsInUse) {
   const ir::Graph graph = testing::small_network(1);
   const plan::UpdatePlan plan = plan::head_only(graph);
@@ -405,13 +593,6 @@ TEST(Emit, KernelsHoldNothingOfOtherForms) {
   }
   EXPECT_THAT(blocked, Not(HasSubstr(".insn")));
   EXPECT_THAT(dot_product, HasSubstr(".insn"));
-}
-
-TEST(Identifier, IsOne) {
-  EXPECT_EQ(identifier("mcunet-5fps"), "mcunet_5fps");
-  EXPECT_EQ(identifier("MbV2 w0.35"), "mbv2_w0_35");
-  EXPECT_EQ(identifier("3net"), "net_3net");
-  EXPECT_EQ(identifier(""), "net_");
 }
 
 }  // namespace

@@ -65,8 +65,8 @@ Function* EmittedProgram::symbol(const char* suffix) const {
 
 void EmittedProgram::reset() const { symbol<void()>("_reset")(); }
 
-void EmittedProgram::set_learning_rate(float rate) const {
-  symbol<void(float)>("_set_learning_rate")(rate);
+int EmittedProgram::set_learning_rate(float rate) const {
+  return symbol<std::int32_t(float)>("_set_learning_rate")(rate);
 }
 
 int EmittedProgram::forward(std::span<const std::int8_t> input) const {
@@ -96,6 +96,9 @@ std::span<const std::byte> EmittedProgram::bias(int conv) const {
 }
 std::span<const std::byte> EmittedProgram::weight_sums(int conv) const {
   return array<float>("_weight_sums", conv);
+}
+std::span<std::byte> EmittedProgram::state(std::int64_t bytes) const {
+  return {static_cast<std::byte*>(symbol<void*()>("_state")()), static_cast<std::size_t>(bytes)};
 }
 const float* EmittedProgram::head_weights() const { return symbol<float*()>("_head_weights")(); }
 const float* EmittedProgram::head_bias() const { return symbol<float*()>("_head_bias")(); }

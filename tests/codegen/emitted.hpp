@@ -40,7 +40,7 @@ class EmittedProgram {
   EmittedProgram& operator=(const EmittedProgram&) = delete;
 
   void reset() const;
-  void set_learning_rate(float rate) const;
+  int set_learning_rate(float rate) const;
   [[nodiscard]] int forward(std::span<const std::int8_t> input) const;
   [[nodiscard]] float train_step(std::span<const std::int8_t> input, int label) const;
   [[nodiscard]] std::span<const float> logits(int classes) const;
@@ -48,6 +48,8 @@ class EmittedProgram {
   [[nodiscard]] std::span<const std::byte> weights(int conv) const;
   [[nodiscard]] std::span<const std::byte> bias(int conv) const;
   [[nodiscard]] std::span<const std::byte> weight_sums(int conv) const;
+  /// The block that persists; its size is the header's.
+  [[nodiscard]] std::span<std::byte> state(std::int64_t bytes) const;
   [[nodiscard]] const float* head_weights() const;
   [[nodiscard]] const float* head_bias() const;
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path(); }

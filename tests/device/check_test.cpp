@@ -126,6 +126,18 @@ TEST_F(DeviceCheck, EmbeddedDefaultFull) {
   expect_proof(steps(1));
 }
 
+// What the check makes beside the program's files has names of its own.
+TEST_F(DeviceCheck, ProgramsMayHaveTheNamesOfItsOwnFiles) {
+  for (const char* name : {"driver", "samples", "espalier", "crt0", "string", "device", "core"}) {
+    ir::Graph graph = testing::small_network(3);
+    graph.name = name;
+    SCOPED_TRACE(name);
+    std::filesystem::remove_all(folder());
+    compile(graph, plan::head_only(graph));
+    expect_proof(steps(1), 0.5);
+  }
+}
+
 TEST_F(DeviceCheck, PlainKernelsAndSoftFloat) {
   const ir::Graph graph = testing::small_network(3);
   compile(graph, plan::full(graph));
@@ -210,7 +222,7 @@ TEST_F(DeviceCheck, NamesTheFirstOutputThatDiffers) {
   // From the second step on, one weight of the classifier is another on the core alone.
   tamper(
       ".c", kStep,
-      std::string("#ifdef __riscv\n  if (sram.step == 1) sram.head_weights[5] += 1.0f;\n#endif\n") +
+      std::string("#ifdef __riscv\n  if (sram.state.step == 1) sram.state.head_weights[5] += 1.0f;\n#endif\n") +
           kStep);
   const Result<CheckReport> report = check(folder(), steps(2));
   ASSERT_TRUE(report.ok()) << report.error().message();
@@ -285,7 +297,7 @@ TEST_F(Misbehaving, WritesToFlash) {
 }
 
 TEST_F(Misbehaving, ReadsOddAddresses) {
-  expect("  { volatile uintptr_t odd = (uintptr_t)&sram + 2; sram.loss = *(volatile float*)odd; }",
+  expect("  { volatile uintptr_t odd = (uintptr_t)&sram + 2; sram.state.loss = *(volatile float*)odd; }",
          "misaligned");
 }
 

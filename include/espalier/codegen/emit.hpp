@@ -6,6 +6,7 @@
 #include <string>
 
 #include "espalier/codegen/flash_layout.hpp"
+#include "espalier/codegen/names.hpp"
 #include "espalier/compiler/compile.hpp"
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/support/json.hpp"
@@ -20,6 +21,8 @@ enum class Target : std::uint8_t {
 };
 
 struct EmitOptions {
+  std::string
+      name;  ///< prefix of files and symbols, see check_name(); empty: from the model's name
   Target target = Target::kHost;
   bool blocked = false;      ///< kernels blocked for registers instead of the plain ones; same bits
   bool dot_product = false;  ///< blocked kernels also use pm4adda.b, four int8 products at once
@@ -27,9 +30,6 @@ struct EmitOptions {
   bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
   std::uint32_t seed = 0;      ///< of stochastic rounding, after reset
 };
-
-/// A C identifier from a model's name: `mcunet-5fps` gives `mcunet_5fps`.
-std::string identifier(std::string_view name);
 
 /// Name of an item in the emitted structs, such as `conv21_weights`.
 std::string item_name(const ir::Graph& graph, FlashRole role, int op);

@@ -1,5 +1,5 @@
 // What a trained network keeps in SRAM across steps, item by item, in the order in which the
-// emitted C declares it.
+// emitted C declares it: one block, and all that saving and restoring need.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,16 @@ struct StateItem {
   }
 };
 
-/// Learning rate, seed, count of steps, samples waiting, loss: in front of the items.
-inline constexpr std::int64_t kControlBytes = 20;
+/// What stands in front of the items.
+struct StateControl {
+  float rate = 0;            ///< learning rate per sample
+  std::uint32_t seed = 0;    ///< of stochastic rounding
+  std::uint32_t step = 0;    ///< updates so far
+  std::int32_t waiting = 0;  ///< samples since the last update
+  float loss = 0;            ///< of the last sample
+};
+inline constexpr std::int64_t kControlBytes = sizeof(StateControl);
+static_assert(kControlBytes == 20);
 
 struct StateLayout {
   std::vector<StateItem> items;

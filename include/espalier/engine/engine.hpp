@@ -14,17 +14,25 @@
 namespace espalier::engine {
 
 struct EngineOptions {
-  bool stochastic = false;  ///< rounding of int8 and int32 steps; otherwise to nearest
-  std::uint32_t seed = 0;   ///< of stochastic rounding
+  bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
+  std::uint32_t seed = 0;      ///< of stochastic rounding
+  float learning_rate = 0.1F;  ///< after reset, for a batch of 256
 };
+
+/// What a step returns that did not take place: a loss is never negative.
+inline constexpr float kRefused = -1.0F;
 
 class Engine {
  public:
   /// `program` must outlive the engine. Starts where the emitted reset() does.
   Engine(const compiler::Program& program, const EngineOptions& options);
 
-  /// Rate for a batch of 256: a sample's gradient is stepped by 1/256 of it.
-  void set_learning_rate(float rate) { rate_ = rate / 256.0F; }
+  /// Puts the whole state back to where training starts.
+  void reset();
+
+  /// Rate for a batch of 256: a sample's gradient is stepped by 1/256 of it. False, and nothing
+  /// changes, when it is negative or no finite number.
+  bool set_learning_rate(float rate);
 
   /// Where a value lies in the arena, to be filled before run_forward().
   std::int8_t* activation(compiler::ValueId id) {
@@ -34,16 +42,21 @@ class Engine {
 
   /// Runs the forward nodes from `first` on; what they read must be in the arena.
   void run_forward(int first = 0);
-  /// Loss, backward and update after run_forward(). Returns the loss.
+  /// Loss, backward and update after run_forward(). Returns the loss; kRefused, and nothing
+  /// changes, when there is no such label.
   float run_backward(int label);
-  /// The two together, on an input that is in the arena. Returns the loss before the update.
-  float train_step(int label, int first = 0) {
-    run_forward(first);
-    return run_backward(label);
-  }
+  /// The two together, on an input that is in the arena. Returns the loss before the update, or
+  /// kRefused as run_backward().
+  float train_step(int label, int first = 0);
 
   [[nodiscard]] std::span<const float> logits() const;
-  [[nodiscard]] float loss() const { return loss_; }
+  [[nodiscard]] float loss() const { return control().loss; }
+
+  /// All that persists, in the layout of the emitted C's block; between two steps a copy of it,
+  /// restored into this or another engine of the program and options, makes training go on to the
+  /// bit. False, and nothing changes, for another number of bytes.
+  [[nodiscard]] std::span<const std::byte> state() const { return state_; }
+  bool restore(std::span<const std::byte> block);
   /// The content of one state item, in the emitted C's layout; empty when there is no such item.
   [[nodiscard]] std::span<const std::byte> state(compiler::StateRole role, int op) const;
 
@@ -58,18 +71,20 @@ class Engine {
   const T* flash_at(codegen::FlashRole role, int op) const;
   template <typename T>
   T* value(compiler::ValueId id);
-  void reset();
+  [[nodiscard]] compiler::StateControl& control() {
+    return *reinterpret_cast<compiler::StateControl*>(state_.data());
+  }
+  [[nodiscard]] const compiler::StateControl& control() const {
+    return *reinterpret_cast<const compiler::StateControl*>(state_.data());
+  }
+  [[nodiscard]] bool has_class(int label) const;
 
   const compiler::Program& program_;
   EngineOptions options_;
   codegen::FlashLayout flash_layout_;
   std::vector<std::byte> flash_;
   std::vector<float> arena_;
-  std::vector<float> state_;  // the items, in words
-  float rate_ = 0;
-  std::uint32_t step_ = 0;
-  int waiting_ = 0;
-  float loss_ = 0;
+  std::vector<std::byte> state_;  // the block
   // Positions of items by role and op.
   std::vector<std::vector<std::int64_t>> state_offset_;
   std::vector<std::vector<std::int64_t>> flash_offset_;
