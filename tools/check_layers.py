@@ -18,7 +18,7 @@ ALLOWED = {
     "plan": {"ir", "support"},
     "compiler": {"plan", "ir", "support"},
     "codegen": {"compiler", "plan", "ir", "support"},
-    "device": {"support"},
+    "device": {"codegen", "cost", "support"},
     "cost": {"plan", "ir", "support"},
     "train": {"kernels", "data", "plan", "ir", "support"},
     "engine": {"codegen", "compiler", "train", "kernels", "data", "plan", "ir", "support"},

@@ -26,14 +26,13 @@ EOF
 measure() { # name, plan, device, compile options...
   local name="$1" plan="$2" device="$3"
   shift 3
-  "$espalier" compile "$model" --plan "$work/$plan.json" --classes 10 --target rv32imf \
-    --out "$work/$name" --quiet "$@"
+  "$espalier" compile "$model" --plan "$work/$plan.json" --classes 10 --out "$work/$name" --quiet "$@"
   "$espalier" check "$work/$name" --device "$device" --steps 1 --quiet --json "$work/$name.json"
 }
-measure full-plain full "$work/large.json" --kernels plain
-measure sparse-plain sparse profiles/devices/espalier-core.json --kernels plain
-measure sparse-blocked sparse profiles/devices/espalier-core.json
-measure sparse-dot sparse profiles/devices/espalier-core.json --dot-product
+measure full-plain full "$work/large.json" --target rv32imf --kernels plain
+measure sparse-plain sparse profiles/devices/espalier-core.json --target rv32imf --kernels plain
+measure sparse-blocked sparse profiles/devices/espalier-core.json --target rv32imf
+measure sparse-dot sparse profiles/devices/espalier-core.json --target rv32imf+pm4adda.b
 
 python3 - "$work" <<'EOF'
 import json, pathlib, sys

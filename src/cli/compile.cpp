@@ -29,7 +29,6 @@ struct Options {
   std::string name;
   std::string target = "host";
   std::string kernels = "auto";
-  bool dot = false;
   std::string device;
   std::string stack = "4KiB";
   std::string rounding = "stochastic";
@@ -109,15 +108,28 @@ Status write_text(const std::string& path, const std::string& text) {
   return write_file_atomic(path, text);
 }
 
+// The row of --target, with the kernels of --kernels.
+codegen::Target target_of(const Options& options) {
+  codegen::Target target = codegen::target_named(options.target);
+  if (options.kernels == "plain") {
+    target.overlays.clear();
+    target.dot_product = false;
+  }
+  if (options.kernels == "blocked" && target.overlays.empty()) target.overlays = {"blocked"};
+  return target;
+}
+
+std::vector<std::string> target_names() {
+  std::vector<std::string> names;
+  for (const codegen::Target& target : codegen::targets()) names.push_back(target.name);
+  return names;
+}
+
 Status run(const Options& options) {
   if (options.out.empty() && options.emit_ir.empty() && options.trace.empty() &&
       options.problem.empty() && options.common.json.empty()) {
     return Error{ErrorKind::kUsage,
                  "nothing to write: give --out DIR, --emit-ir, --trace, --problem or --json"};
-  }
-  if (options.dot && (options.kernels == "plain" || options.target != "rv32imf")) {
-    return Error{ErrorKind::kUsage,
-                 "--dot-product is a matter of blocked kernels on rv32imf; add --target rv32imf"};
   }
   if (!options.name.empty()) {
     const Status usable = codegen::check_name(options.name);
@@ -181,10 +193,7 @@ Status run(const Options& options) {
   if (!options.out.empty()) {
     codegen::EmitOptions emit;
     emit.name = options.name;
-    emit.target = options.target == "host" ? codegen::Target::kHost : codegen::Target::kRv32imf;
-    emit.blocked = options.kernels == "blocked" ||
-                   (options.kernels == "auto" && emit.target == codegen::Target::kRv32imf);
-    emit.dot_product = options.dot;
+    emit.target = target_of(options);
     emit.learning_rate = static_cast<float>(options.learning_rate);
     emit.stochastic = options.rounding == "stochastic";
     emit.seed = static_cast<std::uint32_t>(options.common.seed);
@@ -228,15 +237,18 @@ Command add_compile(CLI::App& app) {
   command->add_option("--name", o->name,
                       "Prefix of files and symbols; otherwise made from the model's name");
   command->add_flag("--force", o->force, "Replace files in a folder that is not empty");
-  command->add_option("--target", o->target, "host or rv32imf")
-      ->check(CLI::IsMember({"host", "rv32imf"}))
+  std::string rows = "What to compile for:";
+  for (const codegen::Target& target : codegen::targets()) {
+    rows += fmt::format("\n{}: {}", target.name, target.description);
+  }
+  command->add_option("--target", o->target, rows)
+      ->check(CLI::IsMember(target_names()))
       ->capture_default_str();
   command
       ->add_option("--kernels", o->kernels,
-                   "plain, blocked for registers, or auto: blocked on rv32imf; same bits")
+                   "plain, blocked for registers, or auto: as the target says; same bits")
       ->check(CLI::IsMember({"plain", "blocked", "auto"}))
       ->capture_default_str();
-  command->add_flag("--dot-product", o->dot, "rv32imf: use pm4adda.b, four int8 products at once");
   command->add_option("--device", o->device, "Device profile whose SRAM and flash must suffice");
   command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
       ->capture_default_str();

@@ -76,7 +76,7 @@ class Emitter {
     files[name_ + "_params.h"] = parameter_header();
     files[name_ + "_params.c"] = parameters();
     files[name_ + "_kernels.h"] = kernels();
-    files["Makefile"] = makefile();
+    files["Makefile"] = makefile(options_.target, name_);
     files["README.md"] = readme();
     files["plan.json"] = plan_text_;
     files["program.json"] = program_json();
@@ -374,15 +374,19 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     return text;
   }
 
-  // The text of a kernel or of a header it includes, blocked where there is such a form, after what
-  // it includes itself.
+  // The text of a kernel or of a header it includes, in the form of the last overlay that has one,
+  // after what it includes itself.
   void append_source(const std::string& file, std::set<std::string>& emitted,
                      std::string& text) const {
     if (!emitted.insert(file).second) return;
     const auto& sources = runtime_sources();
-    auto found = sources.find("blocked/" + file);
-    if (found == sources.end() || !options_.blocked) found = sources.find(file);
-    std::istringstream lines{resolve_dot_conditionals(file, found->second, options_.dot_product)};
+    auto found = sources.find(file);
+    for (const std::string& overlay : options_.target.overlays) {
+      const auto other = sources.find(overlay + "/" + file);
+      if (other != sources.end()) found = other;
+    }
+    std::istringstream lines{
+        resolve_dot_conditionals(file, found->second, options_.target.dot_product)};
     std::string body;
     for (std::string line; std::getline(lines, line);) {
       constexpr std::string_view kInclude = "#include \"";
@@ -813,34 +817,6 @@ float {0}_train_step(const int8_t* input, int32_t label) {{
 
   // ---- the rest ------------------------------------------------------------------------------
 
-  [[nodiscard]] std::string makefile() const {
-    const bool riscv = options_.target == Target::kRv32imf;
-    return fmt::format(
-        R"(# Builds lib{0}.a. For another compiler: make CC=arm-none-eabi-gcc AR=arm-none-eabi-ar TARGET_FLAGS=...
-CC = {1}gcc
-AR = {1}ar
-TARGET_FLAGS = {2}
-CFLAGS = -std=c99 -O2 -Wall -Wextra -Werror
-# Without this a compiler may fuse products and sums, and the device no longer computes what the
-# host measured.
-override CFLAGS += -ffp-contract=off $(TARGET_FLAGS)
-
-lib{0}.a: {0}.o {0}_params.o
-	$(AR) rcs $@ $^
-
-{0}.o: {0}.c {0}.h {0}_params.h {0}_kernels.h
-{0}_params.o: {0}_params.c {0}_params.h {0}_kernels.h
-
-.PHONY: clean
-clean:
-	rm -f lib{0}.a {0}.o {0}_params.o
-)",
-        name_, riscv ? "riscv64-unknown-elf-" : "",
-        riscv ? "-march=rv32imf -mabi=ilp32f --specs=picolibc.specs -fno-schedule-insns "
-                "-funroll-loops"
-              : "");
-  }
-
   [[nodiscard]] std::string readme() const {
     const ir::Tensor& input = graph_.tensor(graph_.input);
     std::string trained;
@@ -936,9 +912,8 @@ The classifier, and
                         {"model", {{"name", graph_.name}, {"sha256", graph_.sha256}}},
                         {"plan_sha256", sha256_hex(plan_text_)},
                         {"program_hash", kHashPlaceholder},
-                        {"target", options_.target == Target::kRv32imf ? "rv32imf" : "host"},
-                        {"kernels", options_.blocked ? "blocked" : "plain"},
-                        {"dot_product", options_.dot_product},
+                        {"target", options_.target.name},
+                        {"build", to_json(options_.target)},
                         {"sram_bytes", program_.sram_bytes().count},
                         {"arena_bytes", program_.arena_bytes().count},
                         {"arena_lower_bound", program_.placement.lower_bound},

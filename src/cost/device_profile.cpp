@@ -1,6 +1,9 @@
 #include "espalier/cost/device_profile.hpp"
 
+#include <algorithm>
 #include <charconv>
+
+#include "device_sources.hpp"
 
 namespace espalier::cost {
 namespace {
@@ -68,6 +71,43 @@ class Reader {
 };
 
 }  // namespace
+
+bool DeviceProfile::has_extension(std::string_view extension) const {
+  std::string_view rest = isa;
+  constexpr std::string_view kBase = "rv32";
+  if (!rest.starts_with(kBase)) return false;
+  rest.remove_prefix(kBase.size());
+  const std::string_view letters = rest.substr(0, rest.find_first_of("_+"));
+  if (extension.size() == 1) {
+    const auto has = [&](char c) { return letters.find(c) != std::string_view::npos; };
+    // g stands for imafd; d brings f with it.
+    const char letter = extension.front();
+    return has(letter) || (letter == 'f' && has('d')) ||
+           (std::string_view("imafd").find(letter) != std::string_view::npos && has('g'));
+  }
+  for (std::size_t plus = 0; (plus = rest.find('+', plus)) != std::string_view::npos; ++plus) {
+    const std::string_view named = rest.substr(plus + 1);
+    if (named.substr(0, named.find_first_of("_+")) == extension) return true;
+  }
+  return false;
+}
+
+const std::vector<DeviceProfile>& shipped_devices() {
+  static const std::vector<DeviceProfile> devices = [] {
+    std::vector<DeviceProfile> all;
+    for (const auto& [file, text] : device_sources()) {
+      all.push_back(device_from_json(parse_json(text, file).value(), file).value());
+    }
+    return all;
+  }();
+  return devices;
+}
+
+const DeviceProfile& espalier_core() {
+  const auto& all = shipped_devices();
+  return *std::find_if(all.begin(), all.end(),
+                       [](const DeviceProfile& d) { return d.name == "espalier-core"; });
+}
 
 Json to_json(const DeviceProfile& device) {
   Json document;

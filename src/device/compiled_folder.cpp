@@ -57,14 +57,15 @@ Result<Folder> read_folder(const fs::path& path) {
   Folder folder;
   folder.path = fs::absolute(path);
   ESPALIER_TRY(folder.name, json_field<std::string>(json, "name", where));
-  ESPALIER_TRY(folder.target, json_field<std::string>(json, "target", where));
+  ESPALIER_TRY(const std::string target, json_field<std::string>(json, "target", where));
+  ESPALIER_TRY(const Json build, json_field<Json>(json, "build", where));
+  ESPALIER_TRY(folder.target, codegen::target_from_json(build, target, where));
   ESPALIER_TRY(folder.sram, json_field<std::int64_t>(json, "sram_bytes", where));
   ESPALIER_TRY(folder.parameters, json_field<std::int64_t>(json, "parameter_bytes", where));
   ESPALIER_TRY(folder.input_bytes, json_field<std::int64_t>(json, "input_bytes", where));
   ESPALIER_TRY(folder.classes, json_field<std::int64_t>(json, "classes", where));
   ESPALIER_TRY(folder.features, json_field<std::int64_t>(json, "features", where));
   ESPALIER_TRY(folder.convs, json_field<std::int64_t>(json, "convs", where));
-  ESPALIER_TRY(folder.dot_product, json_field<bool>(json, "dot_product", where));
   ESPALIER_TRY(const Json kernels, json_field<Json>(json, "kernel_macs", where));
   ESPALIER_TRY(const Json trained, json_field<Json>(json, "trained", where));
   const bool identifier =

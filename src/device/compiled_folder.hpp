@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "espalier/codegen/target.hpp"
 #include "espalier/support/result.hpp"
 
 namespace espalier::device {
@@ -16,16 +17,15 @@ namespace espalier::device {
 inline constexpr std::int64_t kLargestSize = std::int64_t{1} << 28;
 
 struct Folder {
-  std::filesystem::path path;  ///< absolute
-  std::string name;            ///< prefix of files and symbols
-  std::string target;
+  std::filesystem::path path;   ///< absolute
+  std::string name;             ///< prefix of files and symbols
+  codegen::Target target;       ///< with the flags that the folder carries
   std::int64_t sram = 0;        ///< bytes, without stack
   std::int64_t parameters = 0;  ///< bytes of constants
   std::int64_t input_bytes = 0;
   std::int64_t classes = 0;
   std::int64_t features = 0;
   std::int64_t convs = 0;
-  bool dot_product = false;
   std::map<std::string, double> macs;  ///< by kernel, of one step
   std::set<std::string> trained;       ///< names of the arrays of parameters that a step changes
 };

@@ -1,6 +1,7 @@
-/* Trains on the samples of check-samples.h and tells what came of it, on the host and on the core
- * alike: losses and logits of each step as bits, then where every parameter array lies (core) or
- * what it holds (host). PROGRAM, HEADER and SAMPLES come from the command line. */
+/* Trains on the samples of check-samples.h and tells what came of it, on the host and on the
+ * simulated core alike: losses and logits of each step as bits, then where every parameter array
+ * lies (core) or what it holds (host). PROGRAM, HEADER and ESPALIER_CORE come from the command
+ * line. */
 #include <stdint.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@
 #define JOIN(a, b) JOIN2(a, b)
 #define F(name) JOIN(PROGRAM, name)
 
-#ifdef __riscv
+#ifdef ESPALIER_CORE
 static void put(char c) { *(volatile uint32_t*)0x10000000u = (unsigned char)c; }
 static uint64_t count_cycles(void) {
   uint32_t high, low, again;
@@ -50,13 +51,15 @@ static void put_float(float value) {
   put_hex(bits, 8);
 }
 
-static void put_array(const char* what, int32_t conv, const void* data, int32_t bytes) {
+static void put_array(const char* what, int32_t conv, const void* data, int32_t bytes,
+                      int32_t element_bytes) {
   if (bytes == 0) return;
   put_text("array ");
   put_text(what);
   put_hex((uint32_t)conv, 4);
   put_hex((uint32_t)bytes, 8);
-#ifdef __riscv
+  put_hex((uint32_t)element_bytes, 2);
+#ifdef ESPALIER_CORE
   put_hex((uint32_t)(uintptr_t)data, 8);
 #else
   {
@@ -89,13 +92,13 @@ int main(void) {
   }
   for (k = 0; k < CONVS; ++k) {
     const int8_t* weights = F(_weights)(k, &count);
-    put_array("weights", k, weights, count);
+    put_array("weights", k, weights, count, 1);
     {
       const int32_t* bias = F(_bias)(k, &count);
-      put_array("bias", k, bias, count * 4);
+      put_array("bias", k, bias, count * 4, 4);
     }
   }
-  put_array("head_weights", 0, F(_head_weights)(), FEATURES * CLASSES * 4);
-  put_array("head_bias", 0, F(_head_bias)(), CLASSES * 4);
+  put_array("head_weights", 0, F(_head_weights)(), FEATURES * CLASSES * 4, 4);
+  put_array("head_bias", 0, F(_head_bias)(), CLASSES * 4, 4);
   return 0;
 }

@@ -90,8 +90,8 @@ void expect_same_training(const ir::Graph& graph, const plan::UpdatePlan& plan,
   const compiler::Program program = compiled(graph, plan, variant);
   EmitOptions options;
   options.stochastic = variant.stochastic;
-  options.blocked = variant.blocked;
-  options.dot_product = variant.dot_product;
+  if (variant.blocked) options.target.overlays = {"blocked"};
+  options.target.dot_product = variant.dot_product;
   options.seed = 77;
   const EmittedProgram emitted(emit(program, plan, options), identifier(graph.name), flags);
   engine::Engine engine(program, {variant.stochastic, 77});
@@ -360,8 +360,7 @@ std::map<std::string, int> caller_frames(const ir::Graph& graph) {
   const plan::UpdatePlan plan = plan::full(graph);
   const compiler::Program program = compiled(graph, plan, {});
   EmitOptions options;
-  options.target = Target::kRv32imf;
-  options.blocked = true;
+  options.target = target_named("rv32imf");
   const TemporaryFolder folder;
   const std::filesystem::path sources = folder.path() / "c";
   EXPECT_TRUE(write_folder(sources, emit(program, plan, options), false).ok());
@@ -405,7 +404,7 @@ TEST(Emit, SectionsHaveThePromisedSizes) {
 void expect_clean_under_sanitizers(const ir::Graph& graph, const plan::UpdatePlan& plan,
                                    int samples, bool blocked) {
   EmitOptions options;
-  options.blocked = blocked;
+  if (blocked) options.target.overlays = {"blocked"};
   const compiler::Program program = compiled(graph, plan, {});
   const std::string name = identifier(graph.name);
   const TemporaryFolder folder;
@@ -487,7 +486,7 @@ TEST(Emit, FilesOfDifferentProgramsDoNotMix) {
   EXPECT_EQ(build(files), "");
   const plan::UpdatePlan fewer = *plan::bias_only(graph, 2);
   EmitOptions blocked;
-  blocked.blocked = true;
+  blocked.target.overlays = {"blocked"};
   EmitOptions other_seed;
   other_seed.seed = 1;
   const std::map<std::string, std::string> others[] = {
@@ -561,7 +560,7 @@ TEST(Emit, BlockedKernelsAreTheBlockedOnes) {
   const plan::UpdatePlan plan = plan::full(graph);
   const compiler::Program program = compiled(graph, plan, {});
   EmitOptions options;
-  options.blocked = true;
+  options.target.overlays = {"blocked"};
   const std::string blocked = emit(program, plan, options).at("random_kernels.h");
   EXPECT_THAT(blocked, ::testing::HasSubstr("esp_matrix_product("));
   EXPECT_THAT(emit(program, plan, {}).at("random_kernels.h"),
@@ -576,8 +575,8 @@ TEST(Emit, KernelsHoldNothingOfOtherForms) {
   const compiler::Program program = compiled(graph, plan, {});
   const auto kernels = [&](bool blocked, bool dot_product) {
     EmitOptions options;
-    options.blocked = blocked;
-    options.dot_product = dot_product;
+    if (blocked) options.target.overlays = {"blocked"};
+    options.target.dot_product = dot_product;
     return emit(program, plan, options).at("random_kernels.h");
   };
   const std::string plain = kernels(false, false);

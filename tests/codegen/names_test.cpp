@@ -118,7 +118,7 @@ std::set<std::string> identifiers(const std::map<std::string, std::string>& file
 TEST(Names, CollideWithNothingThatIsEmitted) {
   for (const bool blocked : {false, true}) {
     EmitOptions options;
-    options.blocked = blocked;
+    if (blocked) options.target.overlays = {"blocked"};
     options.name = "zzz";
     const std::set<std::string> all = identifiers(emitted(testing::small_network(1), options));
     std::set<std::string> own;    // what follows the name

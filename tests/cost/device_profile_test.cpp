@@ -42,6 +42,36 @@ TEST(DeviceProfile, FiguresOfTheShippedParts) {
   EXPECT_EQ(core.flash_base, 0x08000000U);
 }
 
+TEST(DeviceProfile, ProgramAndFolderHoldTheSameProfiles) {
+  for (const DeviceProfile& device : shipped_devices()) {
+    EXPECT_EQ(device, load_device(kDevices / (device.name + ".json")).value());
+  }
+  const auto files = std::filesystem::directory_iterator(kDevices);
+  EXPECT_EQ(shipped_devices().size(), std::distance(begin(files), end(files)));
+  EXPECT_EQ(espalier_core().name, "espalier-core");
+}
+
+TEST(DeviceProfile, ExtensionsOfItsInstructionSet) {
+  const auto has = [](const char* isa, const char* extension) {
+    DeviceProfile device;
+    device.isa = isa;
+    return device.has_extension(extension);
+  };
+  EXPECT_TRUE(has("rv32imf", "f"));
+  EXPECT_TRUE(has("rv32imafdc", "m"));
+  EXPECT_TRUE(has("rv32id", "f"));
+  EXPECT_TRUE(has("rv32gc", "f"));
+  EXPECT_TRUE(has("rv32imf+pm4adda.b", "pm4adda.b"));
+  EXPECT_TRUE(has("rv32imf_zicsr+pm4adda.b", "pm4adda.b"));
+  EXPECT_FALSE(has("rv32imf+pm4adda.b", "pm4adda"));
+  EXPECT_FALSE(has("rv32imc", "f"));
+  EXPECT_FALSE(has("rv32im_zfinx", "f"));
+  EXPECT_FALSE(has("rv32im+fast", "f"));
+  EXPECT_FALSE(has("rv32gc", "v"));
+  EXPECT_FALSE(has("rv64imf", "f"));
+  EXPECT_FALSE(has("armv7e-m+fp", "m"));
+}
+
 struct Damage {
   std::string name;
   std::function<void(Json&)> apply;

@@ -26,16 +26,28 @@ namespace {
 
 using ::testing::HasSubstr;
 
+codegen::EmitOptions options_for(const char* target) {
+  codegen::EmitOptions options;
+  options.target = codegen::target_named(target);
+  return options;
+}
+
+// Plain kernels on the core.
+codegen::EmitOptions plain() {
+  codegen::EmitOptions options = options_for("rv32imf");
+  options.target.overlays.clear();
+  return options;
+}
+
 class DeviceCheck : public ::testing::Test {
  protected:
   // Compiles a plan and leaves the folder at folder().
   void compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
-               codegen::EmitOptions options = {}, int accumulate = 1) {
+               codegen::EmitOptions options = plain(), int accumulate = 1) {
     compiler::CompileOptions compile;
     compile.accumulate = accumulate;
     const Result<compiler::Program> program = compiler::compile(graph, plan, compile);
     ASSERT_TRUE(program.ok()) << program.error().message();
-    options.target = codegen::Target::kRv32imf;
     const Status written =
         write_folder(folder(), codegen::emit(*program, plan, options), true);
     ASSERT_TRUE(written.ok()) << written.error().message();
@@ -92,16 +104,13 @@ CheckOptions steps(int count) {
 
 TEST_F(DeviceCheck, EmbeddedDefaultHeadOnly) {
   const ir::Graph graph = embedded();
-  codegen::EmitOptions blocked;
-  blocked.blocked = true;
-  compile(graph, plan::head_only(graph), blocked);
+  compile(graph, plan::head_only(graph), options_for("rv32imf"));
   expect_proof(steps(2));
 }
 
 TEST_F(DeviceCheck, EmbeddedDefaultBiasOnly) {
   const ir::Graph graph = embedded();
-  codegen::EmitOptions options;
-  options.blocked = true;
+  codegen::EmitOptions options = options_for("rv32imf");
   options.stochastic = true;
   compile(graph, *plan::bias_only(graph, 9), options);
   expect_proof(steps(2));
@@ -110,9 +119,7 @@ TEST_F(DeviceCheck, EmbeddedDefaultBiasOnly) {
 TEST_F(DeviceCheck, EmbeddedDefaultSparse) {
   const ir::Graph graph = embedded();
   Rng rng{4, 0};
-  codegen::EmitOptions options;
-  options.blocked = true;
-  options.dot_product = true;
+  codegen::EmitOptions options = options_for("rv32imf+pm4adda.b");
   options.stochastic = true;
   compile(graph, testing::random_plan(graph, rng), options, 2);
   expect_proof(steps(4));
@@ -120,9 +127,7 @@ TEST_F(DeviceCheck, EmbeddedDefaultSparse) {
 
 TEST_F(DeviceCheck, EmbeddedDefaultFull) {
   const ir::Graph graph = embedded();
-  codegen::EmitOptions options;
-  options.blocked = true;
-  compile(graph, plan::full(graph), options);
+  compile(graph, plan::full(graph), options_for("rv32imf"));
   expect_proof(steps(1));
 }
 
@@ -138,22 +143,32 @@ TEST_F(DeviceCheck, ProgramsMayHaveTheNamesOfItsOwnFiles) {
   }
 }
 
-TEST_F(DeviceCheck, PlainKernelsAndSoftFloat) {
+TEST_F(DeviceCheck, PlainKernels) {
   const ir::Graph graph = testing::small_network(3);
   compile(graph, plan::full(graph));
   expect_proof(steps(2));
-  CheckOptions soft = steps(1);
-  soft.system.float_unit = false;
-  expect_proof(soft, 0.1);  // the routines of soft float take the rest
+}
+
+TEST_F(DeviceCheck, EveryTargetOfTheCore) {
+  const ir::Graph graph = testing::small_network(3);
+  int targets = 0;
+  for (const codegen::Target& target : codegen::targets()) {
+    if (target.machine != "core") continue;
+    compile(graph, plan::full(graph), options_for(target.name.c_str()));
+    // The routines of soft float take what kernels do not.
+    expect_proof(steps(1), target.float_unit ? 0.9 : 0.05);
+    ++targets;
+  }
+  EXPECT_GE(targets, 3);
 }
 
 TEST_F(DeviceCheck, RandomNetworksInEveryForm) {
   for (std::uint64_t seed = 0; seed < 4; ++seed) {
     const ir::Graph graph = testing::random_network(seed);
     Rng rng{seed, 17};
-    codegen::EmitOptions options;
-    options.blocked = seed % 2 == 1;
-    options.dot_product = seed % 4 == 3;
+    const codegen::EmitOptions options = seed % 4 == 3   ? options_for("rv32imf+pm4adda.b")
+                                         : seed % 4 == 1 ? options_for("rv32imf")
+                                                         : plain();
     compile(graph, testing::random_plan(graph, rng), options, 1 + static_cast<int>(seed % 3));
     expect_proof(steps(3));
   }
@@ -189,11 +204,8 @@ TEST_F(DeviceCheck, PublishedPlanOfMcunet) {
   const Json notation{{"n_bias_update", 22},
                       {"manual_weight_idx", {21, 24, 27, 30, 36, 39}},
                       {"weight_update_ratio", {1, 1, 1, 1, 0.125, 0.25}}};
-  for (const bool dot : {false, true}) {
-    codegen::EmitOptions options;
-    options.blocked = true;
-    options.dot_product = dot;
-    compile(graph, *plan::from_published(graph, notation), options);
+  for (const char* target : {"rv32imf", "rv32imf+pm4adda.b"}) {
+    compile(graph, *plan::from_published(graph, notation), options_for(target));
     expect_proof(steps(3));
   }
 }
@@ -386,15 +398,14 @@ TEST_F(DeviceCheck, SaysHowManyStepsFit) {
   EXPECT_THAT(report.error().message(),
               HasSubstr("; " + std::to_string(fit) + " steps fit, lower --steps"));
   // Where the SRAM begins right behind the flash, none do.
-  options.system.sram_base = options.system.flash_base + (3u << 20);
+  options.device.sram_base = *options.device.flash_base + (3u << 20);
   EXPECT_THAT(check(folder(), options).error().message(), HasSubstr("not even one step fits"));
 }
 
 TEST_F(DeviceCheck, CountsTheLibrariesThatTheProgramLinks) {
   const ir::Graph graph = testing::small_network(3);
-  compile(graph, plan::head_only(graph));
+  compile(graph, plan::head_only(graph), options_for("rv32im"));
   CheckOptions options = steps(1);
-  options.system.float_unit = false;
   options.keep = folder() / "kept";
   const Result<CheckReport> report = check(folder(), options);
   ASSERT_TRUE(report.ok()) << report.error().message();
@@ -407,9 +418,9 @@ TEST_F(DeviceCheck, CountsTheLibrariesThatTheProgramLinks) {
   const std::int64_t objects = std::stoll(*read_file(folder() / "sizes.txt"));
   EXPECT_GT(used, objects + 1000);
   EXPECT_LT(used, objects + 20000);
-  options.system.flash = Bytes{used};
+  options.device.flash = Bytes{used};
   EXPECT_TRUE(check(folder(), options).ok());
-  options.system.flash = Bytes{used - 16};
+  options.device.flash = Bytes{used - 16};
   const Result<CheckReport> tight = check(folder(), options);
   ASSERT_FALSE(tight.ok());
   EXPECT_EQ(tight.error().kind, ErrorKind::kInfeasible);
@@ -426,22 +437,25 @@ TEST_F(DeviceCheck, StopsWhenTheUserAsks) {
 
 TEST_F(DeviceCheck, RefusesWhatDoesNotFit) {
   const ir::Graph graph = testing::small_network(3);
-  codegen::EmitOptions emit;
-  emit.blocked = true;
-  emit.dot_product = true;
-  compile(graph, plan::full(graph), emit);
+  compile(graph, plan::full(graph), options_for("rv32imf+pm4adda.b"));
   CheckOptions options = steps(1);
-  options.system.sram = Bytes{4096};
+  options.device.sram = Bytes{4096};
   EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kInfeasible);
   options = steps(1);
-  options.system.flash = Bytes{1024};
+  options.device.flash = Bytes{1024};
   EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kInfeasible);
   options = steps(1);
-  options.system.sram_base = options.system.flash_base + 4096;
+  options.device.sram_base = *options.device.flash_base + 4096;
   EXPECT_THAT(check(folder(), options).error().message(), HasSubstr("overlaps"));
   options = steps(1);
-  options.system.dot_product = false;
-  EXPECT_THAT(check(folder(), options).error().message(), HasSubstr("pm4adda.b"));
+  options.device.isa = "rv32imf";
+  EXPECT_THAT(check(folder(), options).error().message(),
+              HasSubstr("uses pm4adda.b, which espalier-core has not; compile it with --target "
+                        "rv32imf"));
+  options.device.isa = "rv32imc+pm4adda.b";
+  EXPECT_THAT(check(folder(), options).error().message(),
+              HasSubstr("uses a float unit, which espalier-core has not; compile it with --target "
+                        "rv32im"));
   options = steps(1);
   options.stack = Bytes{0};
   EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kUsage);
@@ -451,10 +465,10 @@ TEST_F(DeviceCheck, PlacesTheProgramAsTheDeviceSays) {
   const ir::Graph graph = testing::small_network(3);
   compile(graph, plan::full(graph));
   CheckOptions options = steps(1);
-  options.system.name = "elsewhere";
-  options.system.flash_base = 0x42000000;
-  options.system.sram_base = 0x3fc80000;
-  options.system.sram = Bytes{200 * 1024};
+  options.device.name = "elsewhere";
+  options.device.flash_base = 0x42000000;
+  options.device.sram_base = 0x3fc80000;
+  options.device.sram = Bytes{200 * 1024};
   options.stack = Bytes{4090};
   options.keep = folder() / "kept builds";
   expect_proof(options);
@@ -469,12 +483,12 @@ TEST_F(DeviceCheck, MemoryMayBeginRightBehindTheRegisters) {
   const ir::Graph graph = testing::small_network(3);
   compile(graph, plan::head_only(graph));
   CheckOptions options = steps(1);
-  options.system.sram_base = 0x10000018;
+  options.device.sram_base = 0x10000018;
   options.stack = Bytes{4096};
   const Result<CheckReport> report = check(folder(), options);
   ASSERT_TRUE(report.ok()) << report.error().message();
   EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
-  options.system.sram_base = 0x10000014;
+  options.device.sram_base = 0x10000014;
   EXPECT_THAT(check(folder(), options).error().message(), HasSubstr("overlaps"));
 }
 

@@ -7,6 +7,7 @@
 
 #include "espalier/codegen/flash_layout.hpp"
 #include "espalier/codegen/names.hpp"
+#include "espalier/codegen/target.hpp"
 #include "espalier/compiler/compile.hpp"
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/support/json.hpp"
@@ -15,17 +16,10 @@ namespace espalier::codegen {
 
 inline constexpr const char* kProgramSchema = "espalier.program/1";
 
-enum class Target : std::uint8_t {
-  kHost,
-  kRv32imf,
-};
-
 struct EmitOptions {
   std::string
       name;  ///< prefix of files and symbols, see check_name(); empty: from the model's name
-  Target target = Target::kHost;
-  bool blocked = false;      ///< kernels blocked for registers instead of the plain ones; same bits
-  bool dot_product = false;  ///< blocked kernels also use pm4adda.b, four int8 products at once
+  Target target = target_named("host");  ///< with the overlays to use, which change no bit
   float learning_rate = 0.1F;  ///< for a batch of 256; the device steps by 1/256 of it a sample
   bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
   std::uint32_t seed = 0;      ///< of stochastic rounding, after reset

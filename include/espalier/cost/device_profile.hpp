@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "espalier/support/bytes.hpp"
 #include "espalier/support/json.hpp"
@@ -15,7 +16,8 @@ namespace espalier::cost {
 
 inline constexpr std::string_view kDeviceSchema = "espalier.device/1";
 
-/// A microcontroller as a target of training.
+/// A microcontroller as a target of training: what a program is held against, and what the
+/// simulated system is given.
 struct DeviceProfile {
   std::string name;                         ///< such as "stm32f746"; the file's name
   std::string description;                  ///< one sentence for people
@@ -26,8 +28,17 @@ struct DeviceProfile {
   std::optional<std::uint32_t> sram_base;   ///< address of the first byte
   std::optional<std::uint32_t> flash_base;  ///< address of the first byte
 
+  /// Whether `isa` is 32-bit RISC-V with this extension: a letter, or a name behind a plus.
+  [[nodiscard]] bool has_extension(std::string_view extension) const;
+
   bool operator==(const DeviceProfile&) const = default;
 };
+
+/// The profiles of profiles/devices, by name, as they were when this was built.
+const std::vector<DeviceProfile>& shipped_devices();
+
+/// That of the simulated core.
+const DeviceProfile& espalier_core();
 
 Json to_json(const DeviceProfile& device);
 

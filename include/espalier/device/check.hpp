@@ -1,5 +1,5 @@
-// Proof of a compiled folder: built for the host and for RISC-V, run on both, compared to the bit,
-// held against the SRAM it promised, with cycles counted by kernel.
+// Proof of a compiled folder: built for the host and for its target, run on both, compared to the
+// bit, held against the SRAM it promised, with cycles counted by kernel.
 #pragma once
 
 #include <chrono>
@@ -10,25 +10,16 @@
 #include <string>
 #include <vector>
 
+#include "espalier/cost/device_profile.hpp"
 #include "espalier/support/bytes.hpp"
 #include "espalier/support/json.hpp"
 #include "espalier/support/result.hpp"
 
 namespace espalier::device {
 
-/// The simulated system.
-struct System {
-  std::string name = "espalier-core";
-  std::uint32_t sram_base = 0x20000000;
-  Bytes sram{256 * 1024};
-  std::uint32_t flash_base = 0x08000000;
-  Bytes flash{2 * 1024 * 1024};
-  bool float_unit = true;   ///< off: soft float
-  bool dot_product = true;  ///< off: folders that use it are refused
-};
-
 struct CheckOptions {
-  System system;
+  /// Memories and instructions of the system that is simulated; its clock and its own core are not.
+  cost::DeviceProfile device = cost::espalier_core();
   Bytes stack{4096};        ///< SRAM for the stack, in blocks of 16 bytes
   int steps = 3;            ///< training steps, one sample each
   std::uint64_t seed = 0;   ///< of random samples and labels
@@ -40,7 +31,7 @@ struct CheckOptions {
   std::chrono::seconds host_limit{60};  ///< a step on the host; longer has failed
   std::filesystem::path keep;           ///< where to leave the builds; empty: nowhere
   std::string host_compiler = "cc";
-  std::string riscv_compiler = "riscv64-unknown-elf-gcc";
+  std::string riscv_compiler;  ///< of the target; empty: as the folder says
   /// Share of the steps done, 0..1; false stops with kInterrupted.
   std::function<bool(double)> progress;
 };
@@ -56,6 +47,7 @@ struct KernelCycles {
 struct CheckReport {
   std::string name;
   std::string target;
+  std::string machine;  ///< where it ran, beside the host: "the core"
   int steps = 0;
   /// How the program failed: a trap, a stack overflow, a limit, on the core or on the host; empty
   /// when it ran to its end. After a failure nothing was compared, cycles are 0, and the rest is

@@ -1,0 +1,159 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "espalier/codegen/target.hpp"
+
+namespace espalier::codegen {
+namespace {
+
+constexpr const char* kStandard = "-std=c99";
+constexpr const char* kOptimise = "-O2";
+constexpr const char* kNoFusing = "-ffp-contract=off";
+
+// Instructions stay in the order of the sources, which are written for the core's pipeline.
+std::vector<std::string> core_flags(std::initializer_list<std::string> isa) {
+  std::vector<std::string> flags(isa);
+  flags.insert(flags.end(), {"--specs=picolibc.specs", "-fno-schedule-insns", "-funroll-loops"});
+  return flags;
+}
+
+Result<std::vector<std::string>> texts(const Json& build, const char* key, std::string_view where) {
+  ESPALIER_TRY(const Json list, json_field<Json>(build, key, where));
+  const bool all_texts =
+      list.is_array() &&
+      std::all_of(list.begin(), list.end(), [](const Json& j) { return j.is_string(); });
+  if (!all_texts) {
+    return Error{ErrorKind::kBadInput, fmt::format("{}: '{}' must be a list of texts", where, key)};
+  }
+  return list.get<std::vector<std::string>>();
+}
+
+}  // namespace
+
+const std::vector<Target>& targets() {
+  static const std::vector<Target> rows{
+      {.name = "host",
+       .description = "this machine's compiler, plain kernels",
+       .compiler_prefix = "",
+       .flags = {},
+       .overlays = {},
+       .float_unit = true,
+       .dot_product = false,
+       .linker_script = "",
+       .machine = "host"},
+      {.name = "rv32imf",
+       .description = "RISC-V with a float unit",
+       .compiler_prefix = "riscv64-unknown-elf-",
+       .flags = core_flags({"-march=rv32imf", "-mabi=ilp32f"}),
+       .overlays = {"blocked"},
+       .float_unit = true,
+       .dot_product = false,
+       .linker_script = "link.ld",
+       .machine = "core"},
+      {.name = "rv32imf+pm4adda.b",
+       .description = "the same with the packed int8 dot product of the draft P extension",
+       .compiler_prefix = "riscv64-unknown-elf-",
+       .flags = core_flags({"-march=rv32imf", "-mabi=ilp32f"}),
+       .overlays = {"blocked"},
+       .float_unit = true,
+       .dot_product = true,
+       .linker_script = "link.ld",
+       .machine = "core"},
+      {.name = "rv32im",
+       .description = "RISC-V without a float unit, such as the ESP32-C3; floats in software",
+       .compiler_prefix = "riscv64-unknown-elf-",
+       // rv32im_zicsr would pick a C library that does not exist; the older ISA includes Zicsr.
+       .flags = core_flags({"-march=rv32im", "-misa-spec=2.2", "-mabi=ilp32"}),
+       .overlays = {"blocked"},
+       .float_unit = false,
+       .dot_product = false,
+       .linker_script = "link.ld",
+       .machine = "core"},
+  };
+  return rows;
+}
+
+const Target* find_target(std::string_view name) {
+  const auto& rows = targets();
+  const auto row = std::find_if(rows.begin(), rows.end(),
+                                [&](const Target& target) { return target.name == name; });
+  return row == rows.end() ? nullptr : &*row;
+}
+
+const Target& target_named(std::string_view name) {
+  const Target* target = find_target(name);
+  if (target == nullptr) throw std::logic_error(fmt::format("no target {}", name));
+  return *target;
+}
+
+const std::vector<std::string>& language_flags() {
+  static const std::vector<std::string> flags{kStandard, kOptimise, kNoFusing};
+  return flags;
+}
+
+std::vector<std::string> compile_flags(const Target& target) {
+  std::vector<std::string> flags = language_flags();
+  flags.insert(flags.end(), target.flags.begin(), target.flags.end());
+  return flags;
+}
+
+std::string makefile(const Target& target, std::string_view name) {
+  return fmt::format(
+      R"(# Builds lib{0}.a. For another compiler: make CC=arm-none-eabi-gcc AR=arm-none-eabi-ar TARGET_FLAGS=...
+CC = {1}gcc
+AR = {1}ar
+TARGET_FLAGS = {2}
+CFLAGS = {3} {4} -Wall -Wextra -Werror
+# Without this a compiler may fuse products and sums, and the device no longer computes what the
+# host measured.
+override CFLAGS += {5} $(TARGET_FLAGS)
+
+lib{0}.a: {0}.o {0}_params.o
+	$(AR) rcs $@ $^
+
+{0}.o: {0}.c {0}.h {0}_params.h {0}_kernels.h
+{0}_params.o: {0}_params.c {0}_params.h {0}_kernels.h
+
+.PHONY: clean
+clean:
+	rm -f lib{0}.a {0}.o {0}_params.o
+)",
+      name, target.compiler_prefix, fmt::join(target.flags, " "), kStandard, kOptimise, kNoFusing);
+}
+
+Json to_json(const Target& target) {
+  return {{"compiler_prefix", target.compiler_prefix},
+          {"flags", compile_flags(target)},
+          {"overlays", target.overlays},
+          {"float_unit", target.float_unit},
+          {"dot_product", target.dot_product},
+          {"linker_script", target.linker_script},
+          {"machine", target.machine}};
+}
+
+Result<Target> target_from_json(const Json& build, std::string_view name, std::string_view where) {
+  Target target;
+  target.name = name;
+  ESPALIER_TRY(target.compiler_prefix, json_field<std::string>(build, "compiler_prefix", where));
+  ESPALIER_TRY(target.flags, texts(build, "flags", where));
+  ESPALIER_TRY(target.overlays, texts(build, "overlays", where));
+  ESPALIER_TRY(target.float_unit, json_field<bool>(build, "float_unit", where));
+  ESPALIER_TRY(target.dot_product, json_field<bool>(build, "dot_product", where));
+  ESPALIER_TRY(target.linker_script, json_field<std::string>(build, "linker_script", where));
+  ESPALIER_TRY(target.machine, json_field<std::string>(build, "machine", where));
+  // The language's flags are in the document, so that it says all of them.
+  for (const std::string& flag : language_flags()) {
+    const auto found = std::find(target.flags.begin(), target.flags.end(), flag);
+    if (found == target.flags.end()) {
+      return Error{ErrorKind::kBadInput,
+                   fmt::format("{}: 'flags' lack {}; compile the folder again", where, flag)};
+    }
+    target.flags.erase(found);
+  }
+  return target;
+}
+
+}  // namespace espalier::codegen

@@ -1,0 +1,48 @@
+// What runs a compiled folder. One implementation a file beside this; a target names its machine.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compiled_folder.hpp"
+#include "espalier/device/check.hpp"
+#include "run.hpp"
+
+namespace espalier::device {
+
+/// What to run: `work` holds driver.c, check-samples.h and samples.bin, and takes what is built.
+struct Job {
+  const Folder& folder;
+  const CheckOptions& options;
+  std::filesystem::path work;
+};
+
+class Machine {
+ public:
+  virtual ~Machine() = default;
+
+  /// For people, as in "on the core".
+  [[nodiscard]] virtual std::string_view where() const = 0;
+
+  /// What cannot work, said before samples are made and anything is built.
+  [[nodiscard]] virtual Status prepare(const Folder& folder, const CheckOptions& options) const = 0;
+
+  /// Builds the folder and the driver with the flags of the machine's target, runs them and fills
+  /// what this machine can tell of `report`. kMismatch when the program fails; other errors as
+  /// check() has them.
+  [[nodiscard]] virtual Result<Run> run(const Job& job, CheckReport& report) const = 0;
+};
+
+std::unique_ptr<Machine> make_host();
+std::unique_ptr<Machine> make_core();
+
+/// Null when there is no such machine.
+std::unique_ptr<Machine> find_machine(std::string_view name);
+
+/// What the driver is told on the command line of the compiler.
+std::vector<std::string> driver_definitions(const Folder& folder);
+
+}  // namespace espalier::device

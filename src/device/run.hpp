@@ -1,0 +1,40 @@
+// What the driver printed on a machine, read back and compared.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiled_folder.hpp"
+
+namespace espalier::device {
+
+/// An array of parameters after the last step.
+struct Array {
+  std::vector<std::uint8_t> bytes;
+  std::size_t element_bytes = 1;
+};
+
+struct Run {
+  std::vector<std::vector<std::uint32_t>> steps;  ///< loss, then logits, as bits
+  std::vector<std::uint64_t> cycles;              ///< of each step
+  std::vector<std::uint64_t> instructions;
+  std::map<std::string, Array> arrays;  ///< by name
+  std::vector<std::string> order;       ///< of arrays
+};
+
+/// The bytes of an array from the last field of its line.
+using Contents = std::function<std::vector<std::uint8_t>(const std::string&, std::uint32_t bytes)>;
+
+/// kMismatch when something cannot be read or a step is missing, kBadInput when the arrays are not
+/// those that program.json says are trained.
+Result<Run> parse_run(const std::string& text, const Folder& folder, int steps,
+                      const Contents& contents);
+
+/// The first difference between two runs, named; empty when there is none. `machine`: where the
+/// other one ran.
+std::string first_difference(const Run& host, const Run& other, std::string_view machine);
+
+}  // namespace espalier::device

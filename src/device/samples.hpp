@@ -1,0 +1,17 @@
+// What the driver trains on.
+#pragma once
+
+#include <filesystem>
+
+#include "compiled_folder.hpp"
+#include "espalier/device/check.hpp"
+
+namespace espalier::device {
+
+/// Writes samples.bin, and check-samples.h, which takes it in as it is: as an array in C it would cost
+/// compilers many times its size. Random samples by the seed, or those of the options. kBadInput,
+/// kMissingInput and kUsage for samples and labels that do not fit the folder, kCannotWrite.
+Status write_samples(const Folder& folder, const CheckOptions& options,
+                     const std::filesystem::path& work);
+
+}  // namespace espalier::device
