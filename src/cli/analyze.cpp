@@ -12,6 +12,7 @@
 #include "espalier/contribution/analysis.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/support/bytes.hpp"
+#include "espalier/support/file.hpp"
 #include "espalier/version.hpp"
 
 namespace espalier::cli {
@@ -168,6 +169,47 @@ std::string duration(double seconds) {
   return fmt::format("{:.1f} h", seconds / 3600);
 }
 
+// What makes two analyses the same; everything else of a profile follows from it.
+Json identity_of(const Json& profile) {
+  Json identity;
+  for (const char* key : {"model", "data", "recipe", "seeds", "ratios"}) {
+    identity[key] = profile.value(key, Json());
+  }
+  Json trials = Json::array();
+  for (const Json& trial : profile.value("trials", Json::array())) {
+    if (!trial.is_object()) continue;
+    trials.push_back({trial.value("depth", Json()), trial.value("conv", Json()),
+                      trial.value("ratio", Json()), trial.value("seed", Json())});
+  }
+  identity["trials"] = std::move(trials);
+  return identity;
+}
+
+// Days of work may stand in a profile: one of other options is renamed, not replaced.
+Status keep_other_analysis(const std::string& out, const Json& document) {
+  const Result<Json> before = read_json(out, contribution::kProfileSchema);
+  if (!before.ok() || identity_of(*before) == identity_of(document)) return Ok{};
+  const std::filesystem::path path(out);
+  const std::string digest = sha256_hex(json_text(identity_of(*before))).substr(0, 8);
+  const std::filesystem::path kept =
+      path.parent_path() /
+      fmt::format("{}.other-options-{}{}", path.stem().string(), digest, path.extension().string());
+  std::error_code error;
+  std::filesystem::rename(path, kept, error);
+  if (error) {
+    return Error{ErrorKind::kCannotWrite,
+                 fmt::format("{}: cannot be kept as {}: {}; choose another output path", out,
+                             kept.string(), error.message())};
+  }
+  spdlog::warn("{} held an analysis of other options; it is kept as {}", out, kept.string());
+  return Ok{};
+}
+
+Status write_profile(const Options& options, const std::string& out, const Json& document) {
+  if (out != "-" && !options.common.force) ESPALIER_CHECK_OK(keep_other_analysis(out, document));
+  return write_json(out, document);
+}
+
 Status run(const Options& options) {
   contribution::AnalysisOptions analysis;
   analysis.recipe = options.recipe;
@@ -187,7 +229,6 @@ Status run(const Options& options) {
   if (!options.estimate_only) {
     if (options.out.empty()) return Error{ErrorKind::kUsage, "--out is required"};
     if (options.out != "-") analysis.journal = options.out + ".partial.jsonl";
-    ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
   }
   analysis.progress = options.common.progress();
 
@@ -232,39 +273,51 @@ Status run(const Options& options) {
                              options.recipe.learning_rate)};
   }
   const Json document = contribution::to_json(profile);
-  ESPALIER_CHECK_OK(write_json(options.out, document));
-  std::filesystem::remove(analysis.journal, ignored);
+  Outputs outputs;
+  const Status written = write_profile(options, options.out, document);
+  outputs.add(options.out, written);
+  if (written.ok()) std::filesystem::remove(analysis.journal, ignored);
   if (options.out != "-") {
     print(options.common,
           table(profile) + (profile.fisher ? correlation_text(profile) : std::string()));
   }
-  return write_report(options.common, document);
+  if (!options.common.json.empty()) {
+    outputs.add(options.common.json, write_profile(options, options.common.json, document));
+  }
+  outputs.next(fmt::format("espalier search {} --model {} --budget 100KiB --out plan.json",
+                           options.out == "-" ? "PROFILE" : options.out, options.model));
+  return outputs.status();
 }
 
 }  // namespace
 
 Command add_analyze(CLI::App& app) {
   const auto o = std::make_shared<Options>();
-  CLI::App* command = add_command(
-      app, "analyze", "Measure the contribution of every bias depth and conv", o->common);
-  command->add_option("model", o->model, "int8 model, ONNX")->required();
-  command->add_option("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
+  const auto profile_file = [] { return json_format(contribution::kProfileSchema); };
+  CommandApp* command =
+      add_command(app, "analyze", "Measure the contribution of every bias depth and conv",
+                  o->common, [o, profile_file] {
+                    return o->estimate_only ? json_format("espalier.estimate/1") : profile_file();
+                  });
+  command->add_input("model", o->model, "int8 model, ONNX")->required();
+  command->add_data("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
       ->required();
-  command->add_option("--val", o->validation,
-                      "Validation data; without it, a part of --train is set aside");
-  command->add_option("--out", o->out, "Where the contribution profile goes");
+  command->add_data("--val", o->validation,
+                    "Validation data; without it, a part of --train is set aside");
+  command->add_output("--out", o->out, profile_file,
+                      "Where the contribution profile goes, or -; required unless --estimate");
   command
       ->add_option("--limit-train", o->limit_train,
                    fmt::format("Training samples; 0 = all [up to {}]", kUsualTraining))
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_0());
   command
       ->add_option("--limit-val", o->limit_val,
                    fmt::format("Validation samples; 0 = all, or a third of --train without --val "
                                "[up to {}]",
                                kUsualValidation))
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_0());
   command->add_option("--seeds", o->seeds, "Trainings of each update, seeds --seed, --seed+1, ...")
-      ->check(CLI::Range(1, 1000))
+      ->check(between(1, 1000))
       ->capture_default_str();
   command->add_option("--ratios", o->ratios, "Shares of input channels to measure")
       ->delimiter(',')
@@ -278,6 +331,12 @@ Command add_analyze(CLI::App& app) {
                     "without measuring any");
   add_recipe_options(command, o->recipe);
   o->data.add_to(command);
+  const auto measures = [o] { return !o->estimate_only; };
+  command->effective_if("--out", measures, "--estimate measures nothing; leave one of them out");
+  command->effective_if("--cache-limit", measures, "--estimate caches nothing");
+  command->footer(
+      "Example:\n  espalier analyze model.onnx --train cifar10:train.bin --out contributions.json"
+      "\nBefore: espalier inspect. Next: espalier search");
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
 }
 

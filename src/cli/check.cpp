@@ -25,8 +25,28 @@ struct Options {
   std::uint64_t max_cycles = 0;
 };
 
+// With the progress line, which goes before results are printed.
+Result<device::CheckReport> run_check(const Options& options, device::CheckOptions& check) {
+  Progress progress(options.common.progress(), "check " + options.folder, options.steps);
+  double done = 0;
+  check.progress = [&](double share) {
+    const double now = share * options.steps;
+    progress.advance(now - done);
+    done = now;
+    return !interrupted();
+  };
+  return device::check(options.folder, check);
+}
+
+// A folder of --keep is recognised by the driver in it.
+Format kept_builds() {
+  return {"a folder that check --keep wrote", true, [](const std::filesystem::path& path) {
+            std::error_code error;
+            return std::filesystem::exists(path / "driver.c", error);
+          }};
+}
+
 Status run(const Options& options) {
-  ESPALIER_CHECK_OK(check_outputs({options.common.json}));
   device::CheckOptions check;
   check.seed = options.common.seed;
   check.steps = options.steps;
@@ -45,34 +65,36 @@ Status run(const Options& options) {
   if (!options.device.empty()) {
     ESPALIER_TRY(check.device, cost::load_device(options.device));
   }
-  Progress progress(options.common.progress(), "check " + options.folder, options.steps);
-  double done = 0;
-  check.progress = [&](double share) {
-    const double now = share * options.steps;
-    progress.advance(now - done);
-    done = now;
-    return !interrupted();
-  };
-  ESPALIER_TRY(const device::CheckReport report, device::check(options.folder, check));
+  ESPALIER_TRY(const device::CheckReport report, run_check(options, check));
   if (report.failure.empty()) print(options.common, device::to_table(report));
   Json json = device::to_json(report);
   json["tool_version"] = kVersion;
-  ESPALIER_CHECK_OK(write_report(options.common, json));
-  return device::verdict(report);
+  Outputs outputs;
+  write_report(outputs, options.common, json);
+  outputs.add(options.keep, Ok{});
+  const Status verdict = device::verdict(report);
+  outputs.add({}, verdict);
+  outputs.next(fmt::format("build {} into your firmware; its README.md says how", options.folder));
+  // A program that is wrong is worse news than a report that was not written.
+  if (!verdict.ok()) return verdict;
+  return outputs.status();
 }
 
 }  // namespace
 
 Command add_check(CLI::App& app) {
   const auto o = std::make_shared<Options>();
-  CLI::App* command = add_command(
-      app, "check", "Run a compiled folder on the host and on the simulated core", o->common);
-  command->add_option("folder", o->folder, "Folder that compile wrote")->required();
+  CommandApp* command =
+      add_command(app, "check", "Run a compiled folder on the host and on the simulated core",
+                  o->common, "espalier.check/1");
+  command->add_input("folder", o->folder, "Folder that compile wrote")
+      ->type_name("FOLDER")
+      ->required();
   command->add_option("--steps", o->steps, "Training steps, one sample each")
-      ->check(CLI::Range(1, 100000))
+      ->check(between(1, 100000))
       ->capture_default_str();
-  command->add_option("--inputs", o->inputs,
-                      "int8 samples, one after the other; otherwise random ones by --seed");
+  command->add_input("--inputs", o->inputs,
+                     "int8 samples, one after the other; otherwise random ones by --seed");
   command->add_option("--labels", o->labels, "Labels of --inputs, such as 1,0,3");
   command->add_option("--device", o->device,
                       "RISC-V device profile: memories, instructions (default espalier-core)");
@@ -82,10 +104,17 @@ Command add_check(CLI::App& app) {
                    "A program that needs more has failed; 0 = 50 million a step and 100 a "
                    "multiply-accumulate, 600 with soft float")
       ->capture_default_str();
-  command->add_option("--keep", o->keep, "Folder in which to leave the builds");
+  command->add_output(
+      "--keep", o->keep, [] { return kept_builds(); }, "Folder in which to leave the builds");
   command->add_option("--riscv-cc", o->riscv_compiler,
                       "Cross compiler; otherwise the one that the folder names");
   command->add_option("--host-cc", o->host_compiler, "Compiler of the host")->capture_default_str();
+  command->effective_if(
+      "--seed", [o] { return o->inputs.empty(); },
+      "it draws random samples, and --inputs gives them");
+  command->footer(
+      "Example:\n  espalier check firmware --steps 2\n"
+      "Before: espalier compile --target rv32imf");
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
 }
 

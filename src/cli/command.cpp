@@ -1,12 +1,14 @@
 #include "command.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
@@ -16,11 +18,11 @@ namespace espalier::cli {
 namespace {
 
 // Every reader of JSON holds integers up to 2^53 - 1 exactly.
-constexpr std::uint64_t kMaxSeed = (std::uint64_t{1} << 53) - 1;
+constexpr std::int64_t kMaxSeed = (std::int64_t{1} << 53) - 1;
 
 // Sets the options that a configuration file names and the command line does not. CLI11 reads such
 // a file for the program as a whole only, not for a subcommand. Fails as CLI11 does, by throwing.
-void apply_config(CLI::App* command, const std::string& path) {
+void apply_config(CommandApp* command, const std::string& path) {
   const Result<std::string> text = read_file(path);
   if (!text.ok()) throw CLI::FileError(text.error().message(), CLI::ExitCodes::FileError);
   std::istringstream stream(*text);
@@ -31,8 +33,11 @@ void apply_config(CLI::App* command, const std::string& path) {
     if (!item.parents.empty() || option == nullptr || !option->get_configurable()) {
       const std::string name =
           item.parents.empty() ? item.name : fmt::format("[{}]", item.parents.front());
-      throw CLI::ConfigError(fmt::format("{}: '{}' is not an option of this command", path, name),
-                             CLI::ExitCodes::ConfigError);
+      const std::string meant = item.parents.empty() ? nearest_option(*command, item.name) : "";
+      throw CLI::ConfigError(
+          fmt::format("{}: '{}' is not an option of this command{}", path, name,
+                      meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant)),
+          CLI::ExitCodes::ConfigError);
     }
     if (!option->empty()) continue;
     if (option->get_expected_min() == 0) {
@@ -41,7 +46,18 @@ void apply_config(CLI::App* command, const std::string& path) {
       option->add_result(item.inputs);
     }
     option->run_callback();
+    command->set_by_file(option);
   }
+}
+
+// The file that a --preprocess names, if any.
+std::vector<std::filesystem::path> table_of(const std::string& preprocess) {
+  constexpr std::string_view kTable = "lut=";
+  std::istringstream items(preprocess);
+  for (std::string item; std::getline(items, item, ',');) {
+    if (item.starts_with(kTable)) return {item.substr(kTable.size())};
+  }
+  return {};
 }
 
 }  // namespace
@@ -57,23 +73,44 @@ ProgressOptions CommonOptions::progress() const {
   return options;
 }
 
-CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& description,
-                      CommonOptions& common) {
-  CLI::App* command = app.add_subcommand(name, description);
+CommandApp* add_command(CLI::App& app, const std::string& name, const std::string& description,
+                        CommonOptions& common, std::string_view schema) {
+  return add_command(app, name, description, common,
+                     [schema = std::string(schema)] { return json_format(schema); });
+}
+
+CommandApp* add_command(CLI::App& app, const std::string& name, const std::string& description,
+                        CommonOptions& common, std::function<Format()> report) {
+  const auto command = std::make_shared<CommandApp>(description, name);
+  app.add_subcommand(command);
+  command->formatter(app.get_formatter());
+  command->option_defaults()->group("Common options");
+  command->get_help_ptr()->group("Common options");
   command->add_option("--seed", common.seed, "Seed of every random choice")
-      ->check(CLI::Range(std::uint64_t{0}, kMaxSeed))
+      ->check(between(0, kMaxSeed))
       ->capture_default_str();
   command->add_option("--jobs", common.jobs, "Threads; 0 = one per processor. Results are the same")
-      ->check(CLI::Range(0, 1024))
+      ->check(between(0, 1024))
       ->capture_default_str();
-  command->add_option("--json", common.json, "Write the report as JSON to PATH, or - for stdout")
+  command
+      ->add_output("--json", common.json, std::move(report),
+                   "Write the report as JSON to PATH, or - for stdout")
       ->type_name("PATH|-");
+  command->add_flag("--force", common.force,
+                    "Replace an output that is an input, or something else than will be written");
   command->add_flag("--quiet", common.quiet, "Print errors only");
   command->add_flag("-v,--verbose", common.verbose, "Print more");
+  command->effective_if(
+      "--verbose", [&common] { return !common.quiet; }, "leave --quiet out");
   command->add_flag("--no-progress", common.no_progress, "Never show a progress line");
+  command->reads([&common] { return std::vector<std::filesystem::path>{common.config}; });
   command
       ->add_option_function<std::string>(
-          "--config", [command](const std::string& path) { apply_config(command, path); },
+          "--config",
+          [app = command.get(), &common](const std::string& path) {
+            common.config = path;
+            apply_config(app, path);
+          },
           "Read options from a file of option=value lines; the command line goes before it")
       ->type_name("FILE")
       ->configurable(false);
@@ -81,42 +118,61 @@ CLI::App* add_command(CLI::App& app, const std::string& name, const std::string&
       ->add_flag("--print-config", common.print_config,
                  "Print the options in effect as a configuration file and stop")
       ->configurable(false);
-  return command;
+  command->option_defaults()->group("Options");
+  return command.get();
 }
 
-std::string config_text(const CLI::App* command) {
+std::string config_text(const CommandApp* command) {
   std::istringstream lines(command->config_to_str(true));
   std::string text;
   for (std::string line; std::getline(lines, line);) {
+    const std::string name = line.substr(0, line.find('='));
+    const CLI::Option* option = command->get_option_no_throw("--" + name);
     // An empty text stands for an option that was not given.
-    if (!line.ends_with("=\"\"")) text += line + '\n';
+    if (line.ends_with("=\"\"") || (option != nullptr && !command->effective(option))) continue;
+    text += line + '\n';
   }
   return text;
 }
 
 void print(const CommonOptions& common, const std::string& text) {
-  if (!common.quiet && !common.json_on_stdout()) std::fputs(text.c_str(), stdout);
+  if (common.quiet || common.json_on_stdout()) return;
+  Progress::clear_line();
+  std::fputs(text.c_str(), stdout);
 }
 
-Status write_report(const CommonOptions& common, const Json& document) {
-  if (common.json.empty()) return Ok{};
-  return write_json(common.json, document);
-}
-
-Status check_outputs(const std::vector<std::string>& paths) {
-  for (const std::string& path : paths) {
-    if (path.empty()) continue;
-    if (std::count(paths.begin(), paths.end(), path) > 1) {
-      return Error{ErrorKind::kUsage,
-                   fmt::format("{}: is to hold two outputs; name another path for one of them",
-                               path == "-" ? "standard output" : path)};
-    }
-    if (path != "-") ESPALIER_CHECK_OK(check_writable(path));
+void Outputs::add(const std::string& path, const Status& written) {
+  if (written.ok()) {
+    if (!path.empty() && path != "-") spdlog::info("wrote {}", path);
+  } else if (failure_) {
+    failure_->diagnostics.insert(failure_->diagnostics.end(), written.error().diagnostics.begin(),
+                                 written.error().diagnostics.end());
+  } else {
+    failure_ = written.error();
   }
+}
+
+void Outputs::next(const std::string& advice) const {
+  if (!failure_) spdlog::info("next: {}", advice);
+}
+
+Status Outputs::status() const {
+  if (failure_) return *failure_;
   return Ok{};
 }
 
-void DataOptions::add_to(CLI::App* command) {
+void write_report(Outputs& outputs, const CommonOptions& common, const Json& document) {
+  if (!common.json.empty()) outputs.add(common.json, write_json(common.json, document));
+}
+
+Status write_report(const CommonOptions& common, const Json& document) {
+  Outputs outputs;
+  write_report(outputs, common, document);
+  return outputs.status();
+}
+
+void DataOptions::add_to(CommandApp* command) {
+  command->reads([this] { return table_of(preprocess); });
   command
       ->add_option("--preprocess", preprocess,
                    "auto, or items such as resize=147,crop=128,lut=FILE,mean=..,std=..,identity")
@@ -126,7 +182,7 @@ void DataOptions::add_to(CLI::App* command) {
   command
       ->add_option("--subset", subset,
                    "How limits take samples: balanced over classes by the seed, or the first")
-      ->check(CLI::IsMember({"balanced", "first"}))
+      ->check(one_of({"balanced", "first"}))
       ->capture_default_str();
 }
 
@@ -167,7 +223,7 @@ Result<data::Samples> load_samples(const ir::Graph& graph, const std::string& sp
   return bind_samples(graph, std::move(dataset), options);
 }
 
-void add_recipe_options(CLI::App* command, train::Recipe& recipe) {
+void add_recipe_options(CommandApp* command, train::Recipe& recipe) {
   command->add_option("--epochs", recipe.epochs, "Passes over the training set")
       ->capture_default_str();
   command->add_option("--batch", recipe.batch, "Samples per step")->capture_default_str();
@@ -184,7 +240,7 @@ void add_recipe_options(CLI::App* command, train::Recipe& recipe) {
             recipe.schedule = train::schedule_of(name, "--schedule").value();
           },
           "standard, or published: a rise from rate 0 and a cosine that does not reach it")
-      ->check(CLI::IsMember({"standard", "published"}))
+      ->check(one_of({"standard", "published"}))
       ->default_str("standard");
   command->add_flag_callback(
       "--no-qas", [&recipe] { recipe.qas = false; }, "Train without quantisation-aware scaling");
@@ -220,11 +276,15 @@ Result<std::vector<int>> parse_int_list(const std::string& text, const std::stri
   }
 }
 
-void HeadOptions::add_to(CLI::App* command) {
+void HeadOptions::add_classes(CommandApp* command) {
   command->add_option("--classes", classes, "Classes of the classifier; 0 = the model's own")
-      ->check(CLI::Range(0, 32767));
+      ->check(between(0, 32767));
+}
+
+void HeadOptions::add_to(CommandApp* command) {
+  add_classes(command);
   command->add_option("--head", start, "Start of the classifier: fresh, keep, or auto")
-      ->check(CLI::IsMember({"fresh", "keep", "auto"}))
+      ->check(one_of({"fresh", "keep", "auto"}))
       ->capture_default_str();
 }
 

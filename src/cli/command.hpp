@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "command_app.hpp"
 #include "espalier/data/samples.hpp"
 #include "espalier/data/subset.hpp"
 #include "espalier/ir/graph.hpp"
@@ -15,18 +16,21 @@
 #include "espalier/support/progress.hpp"
 #include "espalier/support/result.hpp"
 #include "espalier/train/recipe.hpp"
+#include "words.hpp"
 
 namespace espalier::cli {
 
 /// Flags that every subcommand has.
 struct CommonOptions {
   std::uint64_t seed = 0;
-  int jobs = 0;      ///< 0 = one per processor
-  std::string json;  ///< empty = none, "-" = standard output
+  int jobs = 0;        ///< 0 = one per processor
+  std::string json;    ///< empty = none, "-" = standard output
+  std::string config;  ///< file that options were read from
   bool quiet = false;
   bool verbose = false;
   bool no_progress = false;
   bool print_config = false;
+  bool force = false;  ///< replace files that are inputs or something else than is written
 
   [[nodiscard]] int job_count() const;
   [[nodiscard]] ProgressOptions progress() const;
@@ -34,29 +38,45 @@ struct CommonOptions {
   [[nodiscard]] bool json_on_stdout() const { return json == "-"; }
 };
 
-/// Adds a subcommand with the common flags.
-CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& description,
-                      CommonOptions& common);
+/// Adds a subcommand with the common flags. `schema` is that of the report that --json writes; it
+/// may depend on other options.
+CommandApp* add_command(CLI::App& app, const std::string& name, const std::string& description,
+                        CommonOptions& common, std::function<Format()> report);
+CommandApp* add_command(CLI::App& app, const std::string& name, const std::string& description,
+                        CommonOptions& common, std::string_view schema);
 
 /// The options in effect, as a file that --config reads.
-std::string config_text(const CLI::App* command);
+std::string config_text(const CommandApp* command);
 
 /// Prints text for people, unless --quiet or JSON takes standard output.
 void print(const CommonOptions& common, const std::string& text);
 
-/// Writes `document` where --json says, if anywhere.
-Status write_report(const CommonOptions& common, const Json& document);
+/// The outputs of a command, each attempted whatever became of the others.
+class Outputs {
+ public:
+  /// Notes how writing `path` went, and tells people when it went well.
+  void add(const std::string& path, const Status& written);
+  /// Says what to do with what was written, unless something was not.
+  void next(const std::string& advice) const;
+  /// All diagnostics, under the exit code of the first.
+  [[nodiscard]] Status status() const;
 
-/// Fails early for output paths that cannot be written or are named twice. Empty ones stand for no
-/// output, "-" for standard output.
-Status check_outputs(const std::vector<std::string>& paths);
+ private:
+  std::optional<Error> failure_;
+};
+
+/// Writes `document` where --json says, if anywhere.
+void write_report(Outputs& outputs, const CommonOptions& common, const Json& document);
+
+/// The same where the report is all there is to write.
+Status write_report(const CommonOptions& common, const Json& document);
 
 /// How samples are selected and preprocessed.
 struct DataOptions {
   std::string preprocess = "auto";
   std::string classes;  ///< comma separated labels; empty = all
   std::string subset = "balanced";
-  void add_to(CLI::App* command);
+  void add_to(CommandApp* command);
   /// Takes `limit` samples (0 = all), as --subset says.
   [[nodiscard]] data::SubsetOptions subset_of(std::int64_t limit, std::uint64_t seed) const;
 };
@@ -84,12 +104,13 @@ Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start,
 struct HeadOptions {
   int classes = 0;             ///< 0 = the model's own
   std::string start = "auto";  ///< fresh, keep, or auto: keep when the number of classes allows it
-  void add_to(CLI::App* command);
+  void add_classes(CommandApp* command);
+  void add_to(CommandApp* command);
   [[nodiscard]] Result<ir::Head> make(const ir::Graph& graph, std::uint64_t seed) const;
 };
 
 /// --epochs, --batch, --lr, --warmup, --schedule, --no-qas.
-void add_recipe_options(CLI::App* command, train::Recipe& recipe);
+void add_recipe_options(CommandApp* command, train::Recipe& recipe);
 
 /// Parses a size such as "100KiB" given to the option `what`.
 Result<Bytes> parse_size(const std::string& text, const std::string& what);

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <filesystem>
+#include <map>
 
 #include "command.hpp"
 #include "espalier/codegen/emit.hpp"
@@ -39,7 +39,6 @@ struct Options {
   std::vector<std::string> disabled;
   int accumulate = 1;
   double learning_rate = 0.1;
-  bool force = false;
 };
 
 // What a device has, held against what the program needs.
@@ -108,6 +107,34 @@ Status write_text(const std::string& path, const std::string& text) {
   return write_file_atomic(path, text);
 }
 
+// What the compiler tells on its way: a row for each pass, and the graph behind it.
+struct PassLog {
+  Json rows = Json::array();
+  std::map<std::string, std::string> dumps;  // by file name
+
+  void add(const compiler::PassReport& report, const compiler::TrainingGraph& training, bool dump) {
+    const std::string name(report.name.empty() ? "differentiate" : report.name);
+    const compiler::MemoryProblem problem = compiler::arena_problem(training).problem;
+    const std::int64_t load = compiler::lower_bound(problem);
+    spdlog::debug("{:<14} {:>5} nodes, {:>9} bytes at the peak, {:.0f} us", name, report.nodes,
+                  load, report.seconds * 1e6);
+    if (dump) {
+      dumps[fmt::format("{:02}-{}.txt", rows.size(), name)] = compiler::to_text(training);
+    }
+    rows.push_back({{"pass", name},
+                    {"nodes", report.nodes},
+                    {"peak_load_bytes", load},
+                    {"seconds", report.seconds}});
+  }
+};
+
+// Such as 03-reorder.txt.
+bool is_dump(std::string_view name) {
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  return name.size() > 7 && digit(name[0]) && digit(name[1]) && name[2] == '-' &&
+         name.ends_with(".txt");
+}
+
 // The row of --target, with the kernels of --kernels.
 codegen::Target target_of(const Options& options) {
   codegen::Target target = codegen::target_named(options.target);
@@ -125,18 +152,56 @@ std::vector<std::string> target_names() {
   return names;
 }
 
+codegen::EmitOptions emit_options(const Options& options) {
+  codegen::EmitOptions emit;
+  emit.name = options.name;
+  emit.target = target_of(options);
+  emit.learning_rate = static_cast<float>(options.learning_rate);
+  emit.stochastic = options.rounding == "stochastic";
+  emit.seed = static_cast<std::uint32_t>(options.common.seed);
+  return emit;
+}
+
+void write_listings(Outputs& outputs, const Options& options, const compiler::Program& program) {
+  if (!options.emit_ir.empty()) {
+    outputs.add(options.emit_ir, write_text(options.emit_ir, compiler::to_text(program.graph)));
+  }
+  if (!options.trace.empty()) {
+    outputs.add(options.trace,
+                write_text(options.trace,
+                           compiler::chrome_trace(program.arena.problem, program.placement,
+                                                  buffer_names(program), step_names(program))));
+  }
+  if (!options.problem.empty()) {
+    outputs.add(options.problem, write_text(options.problem, compiler::to_csv(program.arena.problem,
+                                                                              buffer_names(program),
+                                                                              &program.placement)));
+  }
+}
+
+std::string summary(const Options& options, const compiler::Program& program, Bytes parameters) {
+  const double ratio =
+      static_cast<double>(program.placement.peak) /
+      static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
+  return fmt::format(
+      "{}SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
+      "constants {} of flash\n",
+      options.out.empty() ? "" : options.out + ": ", program.sram_bytes().count,
+      program.arena_bytes().count, program.state.bytes, ratio, parameters.count);
+}
+
 Status run(const Options& options) {
   if (options.out.empty() && options.emit_ir.empty() && options.trace.empty() &&
-      options.problem.empty() && options.common.json.empty()) {
-    return Error{ErrorKind::kUsage,
-                 "nothing to write: give --out DIR, --emit-ir, --trace, --problem or --json"};
+      options.problem.empty() && options.dump_passes.empty() && options.common.json.empty()) {
+    return Error{
+        ErrorKind::kUsage,
+        "nothing to write: give --out DIR, --emit-ir, --dump-passes, --trace, --problem or "
+        "--json"};
   }
   if (!options.name.empty()) {
     const Status usable = codegen::check_name(options.name);
     if (!usable.ok()) return Error{usable.error().kind, "--name: " + usable.error().message()};
   }
-  ESPALIER_CHECK_OK(
-      check_outputs({options.common.json, options.emit_ir, options.trace, options.problem}));
   compiler::CompileOptions compile;
   compile.accumulate = options.accumulate;
   for (const std::string& name : options.disabled) {
@@ -146,129 +211,115 @@ Status run(const Options& options) {
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
   ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed));
 
-  Json passes = Json::array();
-  Status dumped = Ok{};
+  PassLog passes;
   compile.observer = [&](const compiler::PassReport& report,
                          const compiler::TrainingGraph& training) {
-    const std::string name(report.name.empty() ? "differentiate" : report.name);
-    const compiler::MemoryProblem problem = compiler::arena_problem(training).problem;
-    const std::int64_t load = compiler::lower_bound(problem);
-    spdlog::debug("{:<14} {:>5} nodes, {:>9} bytes at the peak, {:.0f} us", name, report.nodes,
-                  load, report.seconds * 1e6);
-    passes.push_back({{"pass", name},
-                      {"nodes", report.nodes},
-                      {"peak_load_bytes", load},
-                      {"seconds", report.seconds}});
-    if (options.dump_passes.empty() || !dumped.ok()) return;
-    const std::filesystem::path path = std::filesystem::path(options.dump_passes) /
-                                       fmt::format("{:02}-{}.txt", passes.size() - 1, name);
-    dumped = write_file_atomic(path, compiler::to_text(training));
+    passes.add(report, training, !options.dump_passes.empty());
   };
+  const Result<compiler::Program> compiled = compiler::compile(graph, plan, compile);
+  Outputs outputs;
+  // Also of a compilation that failed: they show how far it came.
   if (!options.dump_passes.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(options.dump_passes, error);
-    if (error) {
-      return Error{ErrorKind::kCannotWrite,
-                   fmt::format("{}: {}", options.dump_passes, error.message())};
-    }
+    outputs.add(options.dump_passes, write_folder(options.dump_passes, passes.dumps, true));
   }
-  ESPALIER_TRY(const compiler::Program program, compiler::compile(graph, plan, compile));
-  ESPALIER_CHECK_OK(dumped);
+  if (!compiled.ok()) return compiled.error();
+  const compiler::Program& program = *compiled;
   const Bytes parameters{codegen::flash_layout(program).bytes};
   if (!options.device.empty()) ESPALIER_CHECK_OK(check_device(options, program, parameters));
 
-  if (!options.emit_ir.empty()) {
-    ESPALIER_CHECK_OK(write_text(options.emit_ir, compiler::to_text(program.graph)));
-  }
-  if (!options.trace.empty()) {
-    ESPALIER_CHECK_OK(write_text(
-        options.trace, compiler::chrome_trace(program.arena.problem, program.placement,
-                                              buffer_names(program), step_names(program))));
-  }
-  if (!options.problem.empty()) {
-    ESPALIER_CHECK_OK(write_text(
-        options.problem,
-        compiler::to_csv(program.arena.problem, buffer_names(program), &program.placement)));
-  }
+  write_listings(outputs, options, program);
   if (!options.out.empty()) {
-    codegen::EmitOptions emit;
-    emit.name = options.name;
-    emit.target = target_of(options);
-    emit.learning_rate = static_cast<float>(options.learning_rate);
-    emit.stochastic = options.rounding == "stochastic";
-    emit.seed = static_cast<std::uint32_t>(options.common.seed);
-    ESPALIER_CHECK_OK(write_folder(options.out, codegen::emit(program, plan, emit), options.force));
+    const auto files = codegen::emit(program, plan, emit_options(options));
+    outputs.add(options.out, write_folder(options.out, files, options.common.force));
   }
-  const double ratio =
-      static_cast<double>(program.placement.peak) /
-      static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
-    print(options.common,
-          fmt::format("{}SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
-                      "constants {} of flash\n",
-                      options.out.empty() ? "" : options.out + ": ", program.sram_bytes().count,
-                      program.arena_bytes().count, program.state.bytes, ratio, parameters.count));
+    print(options.common, summary(options, program, parameters));
   }
-  return write_report(options.common, {{"schema", "espalier.compile/1"},
-                                       {"tool_version", kVersion},
-                                       {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
-                                       {"plan_sha256", plan::sha256_of(plan)},
-                                       {"target", options.target},
-                                       {"accumulate", options.accumulate},
-                                       {"classes", graph.head.classes},
-                                       {"sram_bytes", program.sram_bytes().count},
-                                       {"arena_bytes", program.arena_bytes().count},
-                                       {"arena_lower_bound", program.placement.lower_bound},
-                                       {"state_bytes", program.state.bytes},
-                                       {"parameter_bytes", parameters.count},
-                                       {"passes", std::move(passes)},
-                                       {"arena", arena_json(program)}});
+  write_report(outputs, options.common,
+               {{"schema", "espalier.compile/1"},
+                {"tool_version", kVersion},
+                {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
+                {"plan_sha256", plan::sha256_of(plan)},
+                {"target", options.target},
+                {"accumulate", options.accumulate},
+                {"classes", graph.head.classes},
+                {"sram_bytes", program.sram_bytes().count},
+                {"arena_bytes", program.arena_bytes().count},
+                {"arena_lower_bound", program.placement.lower_bound},
+                {"state_bytes", program.state.bytes},
+                {"parameter_bytes", parameters.count},
+                {"passes", std::move(passes.rows)},
+                {"arena", arena_json(program)}});
+  if (!options.out.empty()) {
+    outputs.next((options.target == "host" ? "make -C " : "espalier check ") + options.out);
+  }
+  return outputs.status();
 }
 
 }  // namespace
 
 Command add_compile(CLI::App& app) {
   const auto o = std::make_shared<Options>();
-  CLI::App* command =
-      add_command(app, "compile", "Compile a plan to C that trains on the device", o->common);
-  command->add_option("model", o->model, "int8 model, ONNX")->required();
-  command->add_option("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
-  command->add_option("--out", o->out, "Folder for the C sources");
+  CommandApp* command = add_command(app, "compile", "Compile a plan to C that trains on the device",
+                                    o->common, "espalier.compile/1");
+  command->add_input("model", o->model, "int8 model, ONNX")->required();
+  command->add_input("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
+  command->add_output(
+      "--out", o->out,
+      [] { return folder_format("a new folder", [](std::string_view) { return false; }); },
+      "Folder for the C sources; one that is not empty needs --force");
   command->add_option("--name", o->name,
                       "Prefix of files and symbols; otherwise made from the model's name");
-  command->add_flag("--force", o->force, "Replace files in a folder that is not empty");
   std::string rows = "What to compile for:";
   for (const codegen::Target& target : codegen::targets()) {
     rows += fmt::format("\n{}: {}", target.name, target.description);
   }
   command->add_option("--target", o->target, rows)
-      ->check(CLI::IsMember(target_names()))
+      ->check(one_of(target_names()))
       ->capture_default_str();
   command
       ->add_option("--kernels", o->kernels,
                    "plain, blocked for registers, or auto: as the target says; same bits")
-      ->check(CLI::IsMember({"plain", "blocked", "auto"}))
+      ->check(one_of({"plain", "blocked", "auto"}))
       ->capture_default_str();
-  command->add_option("--device", o->device, "Device profile whose SRAM and flash must suffice");
+  command->add_input("--device", o->device, "Device profile whose SRAM and flash must suffice");
   command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
       ->capture_default_str();
   o->head.add_to(command);
   command->add_option("--accumulate", o->accumulate, "Samples whose gradients make one update")
-      ->check(CLI::Range(1, 65536))
+      ->check(between(1, 65536))
       ->capture_default_str();
   command->add_option("--lr", o->learning_rate, "Learning rate after reset, for a batch of 256")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least_0())
       ->capture_default_str();
   command->add_option("--rounding", o->rounding, "Of int8 and int32 steps: nearest or stochastic")
-      ->check(CLI::IsMember({"nearest", "stochastic"}))
+      ->check(one_of({"nearest", "stochastic"}))
       ->capture_default_str();
-  command->add_option("--emit-ir", o->emit_ir, "Write the training graph as text, or -");
-  command->add_option("--dump-passes", o->dump_passes,
-                      "Folder for the training graph after each pass");
+  command->add_output(
+      "--emit-ir", o->emit_ir, [] { return text_format("a training graph", "training_graph "); },
+      "Write the training graph as text, or -");
+  command->add_output(
+      "--dump-passes", o->dump_passes,
+      [] { return folder_format("a folder of training graphs", is_dump); },
+      "Folder for the training graph after each pass");
   command->add_option("--disable-pass", o->disabled, "Leave out a pass; may be repeated");
-  command->add_option("--trace", o->trace, "Write arena occupancy as a Chrome trace, or -");
-  command->add_option("--problem", o->problem,
-                      "Write the memory planning problem and its solution as CSV, or -");
+  command->add_output(
+      "--trace", o->trace,
+      [] { return text_format("a Chrome trace", "{\"displayTimeUnit\": \"ns\""); },
+      "Write arena occupancy as a Chrome trace, or -");
+  command->add_output(
+      "--problem", o->problem,
+      [] { return text_format("a memory planning problem", "id,lower,upper,size"); },
+      "Write the memory planning problem and its solution as CSV, or -");
+  command->effective_if(
+      "--stack", [o] { return !o->device.empty(); }, "add --device");
+  for (const char* emitted : {"--seed", "--name", "--kernels", "--head", "--lr", "--rounding"}) {
+    command->effective_if(
+        emitted, [o] { return !o->out.empty(); }, "it is a matter of the C sources; add --out");
+  }
+  command->footer(
+      "Example:\n  espalier compile model.onnx --plan plan.json --target rv32imf --out firmware\n"
+      "Before: espalier search, or espalier plan make. Next: espalier check");
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
 }
 

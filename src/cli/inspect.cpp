@@ -30,7 +30,6 @@ struct Extreme {
 };
 
 Status inspect(const Options& options) {
-  ESPALIER_CHECK_OK(check_outputs({options.common.json}));
   ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
   const ir::Tensor& input = graph.tensor(graph.input);
   Json convs = Json::array();
@@ -86,30 +85,39 @@ Status inspect(const Options& options) {
         {{"update", extreme.name}, {"analytic_bytes", memory.count}, {"step_macs", macs}});
   }
   print(options.common, options.ir ? ir::to_text(graph) : table);
-  return write_report(
-      options.common,
-      {{"schema", "espalier.inspect/1"},
-       {"tool_version", kVersion},
-       {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
-       {"input",
-        {{"shape", {input.shape.height, input.shape.width, input.shape.channels}},
-         {"scale", ir::file_input_quantization(graph).scale},
-         {"zero_point", input.quantization.zero_point}}},
-       {"macs", total_macs},
-       {"weights", total_weights},
-       {"head", {{"features", graph.head.features}, {"classes", graph.head.classes}}},
-       {"convs", std::move(convs)},
-       {"training", std::move(training)}});
+  Outputs outputs;
+  write_report(outputs, options.common,
+               {{"schema", "espalier.inspect/1"},
+                {"tool_version", kVersion},
+                {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
+                {"input",
+                 {{"shape", {input.shape.height, input.shape.width, input.shape.channels}},
+                  {"scale", ir::file_input_quantization(graph).scale},
+                  {"zero_point", input.quantization.zero_point}}},
+                {"macs", total_macs},
+                {"weights", total_weights},
+                {"head", {{"features", graph.head.features}, {"classes", graph.head.classes}}},
+                {"convs", std::move(convs)},
+                {"training", std::move(training)}});
+  outputs.next(
+      fmt::format("espalier analyze {} --train DATA --out contributions.json", options.model));
+  return outputs.status();
 }
 
 }  // namespace
 
 Command add_inspect(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command =
-      add_command(app, "inspect", "Show a model's layers and what training costs", options->common);
-  command->add_option("model", options->model, "int8 model, ONNX")->required();
+  CommandApp* command = add_command(app, "inspect", "Show a model's layers and what training costs",
+                                    options->common, "espalier.inspect/1");
+  command->add_input("model", options->model, "int8 model, ONNX")->required();
   command->add_flag("--ir", options->ir, "Print the graph as text");
+  command->effective_if(
+      "--ir", [options] { return !options->common.json_on_stdout() && !options->common.quiet; },
+      "the text is printed on standard output, which --quiet and --json - keep free");
+  command->footer(
+      "Example:\n  espalier inspect model.onnx\n"
+      "Next: espalier analyze, which measures what training each part gains");
   return {command, [options] { return inspect(*options); },
           std::shared_ptr<CommonOptions>(options, &options->common)};
 }

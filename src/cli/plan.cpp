@@ -56,14 +56,20 @@ Status save(const Options& options, plan::UpdatePlan plan, const ir::Graph& grap
   const Bytes memory = cost::analytic_memory(plan, graph).bytes();
   plan.memory["analytic"] = memory;
   plan.tool_version = kVersion;
-  ESPALIER_CHECK_OK(plan::save_plan(options.out, plan));
+  Outputs outputs;
+  outputs.add(options.out, plan::save_plan(options.out, plan));
   if (options.out != "-") {
     print(
         options.common,
         fmt::format("{}: biases of the last {} convs, weights of {}, {} extra memory (analytic)\n",
                     options.out, plan.bias_depth, plan.weights.size(), format_bytes(memory)));
   }
-  return write_report(options.common, plan::to_json(plan));
+  write_report(outputs, options.common, plan::to_json(plan));
+  outputs.next(
+      fmt::format("espalier train {} --plan {} --train DATA --test DATA, or espalier plan "
+                  "show {} --model {}",
+                  options.model, options.out, options.out, options.model));
+  return outputs.status();
 }
 
 Status make(const Options& options) {
@@ -72,7 +78,6 @@ Status make(const Options& options) {
   if (chosen != 1) {
     return Error{ErrorKind::kUsage, "give one of --head-only, --bias K, --last K, --full"};
   }
-  ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
   ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
   plan::UpdatePlan plan = options.full ? plan::full(graph) : plan::head_only(graph);
   if (options.bias >= 0) {
@@ -87,7 +92,6 @@ Status make(const Options& options) {
 bool is_file_name(const std::string& text) { return text.find('{') == std::string::npos; }
 
 Status import_published(const Options& options) {
-  ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
   std::string text = options.published;
   std::string where = "--published";
   if (is_file_name(options.published)) {
@@ -111,13 +115,14 @@ Json to_json(const cost::ConvMemory& m) {
 }
 
 Status show(const Options& options) {
-  ESPALIER_CHECK_OK(check_outputs({options.common.json}));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
   ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed));
   if (options.as_published) {
-    return write_json(options.common.json.empty() ? "-" : options.common.json,
-                      plan::to_published(plan));
+    Outputs outputs;
+    const std::string path = options.common.json.empty() ? "-" : options.common.json;
+    outputs.add(path, write_json(path, plan::to_published(plan)));
+    return outputs.status();
   }
   const cost::AnalyticMemory memory = cost::analytic_memory(plan, graph);
   const cost::TrainingMacs macs = cost::training_macs(plan, graph);
@@ -188,33 +193,54 @@ Command add_plan(CLI::App& app) {
   const auto o = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("plan", "Make, import and show update plans");
   command->require_subcommand(1);
+  command->footer("Example:\n  espalier plan show plan.json --model model.onnx");
 
-  CLI::App* make_command = add_command(*command, "make", "Make a plan by rule", o->common);
-  make_command->add_option("model", o->model, "int8 model, ONNX")->required();
+  const std::string_view schema = plan::kPlanSchema;
+  const auto plan_file = [schema] { return json_format(schema); };
+  CommandApp* make_command =
+      add_command(*command, "make", "Make a plan by rule", o->common, schema);
+  make_command->add_input("model", o->model, "int8 model, ONNX")->required();
   make_command->add_flag("--head-only", o->head_only, "Train the head alone");
   make_command->add_option("--bias", o->bias, "Train the biases of the last K convs")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_0());
   make_command->add_option("--last", o->last, "Train biases and weights of the last K convs")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_0());
   make_command->add_flag("--full", o->full, "Train everything");
-  make_command->add_option("--out", o->out, "Where the plan goes, or -")->required();
+  make_command->add_output("--out", o->out, plan_file, "Where the plan goes, or -")->required();
+  make_command->footer("Example:\n  espalier plan make model.onnx --last 3 --out plan.json");
 
-  CLI::App* import_command =
-      add_command(*command, "import", "Read a plan in the published notation", o->common);
-  import_command->add_option("model", o->model, "int8 model, ONNX")->required();
+  CommandApp* import_command =
+      add_command(*command, "import", "Read a plan in the published notation", o->common, schema);
+  import_command->add_input("model", o->model, "int8 model, ONNX")->required();
   import_command
       ->add_option("--published", o->published,
                    "The notation as JSON text, or a file that holds it")
       ->required();
-  import_command->add_option("--out", o->out, "Where the plan goes, or -")->required();
+  import_command->reads([o] {
+    std::vector<std::filesystem::path> files;
+    if (is_file_name(o->published)) files.emplace_back(o->published);
+    return files;
+  });
+  import_command->add_output("--out", o->out, plan_file, "Where the plan goes, or -")->required();
+  import_command->footer(
+      "Example:\n  espalier plan import model.onnx --out plan.json --published \\\n"
+      "    '{\"n_bias_update\": 22, \"manual_weight_idx\": [21, 24], "
+      "\"weight_update_ratio\": [1, 0.25]}'");
 
-  CLI::App* show_command =
-      add_command(*command, "show", "Show a plan and its memory, conv by conv", o->common);
-  show_command->add_option("plan", o->plan, "Update plan (espalier.plan/1)")->required();
-  show_command->add_option("--model", o->model, "The model the plan is for")->required();
-  o->head.add_to(show_command);
+  CommandApp* show_command =
+      add_command(*command, "show", "Show a plan and its memory, conv by conv", o->common, [o] {
+        return o->as_published
+                   ? text_format("a plan in the published notation", "{\n  \"n_bias_update\"")
+                   : json_format("espalier.plan_memory/1");
+      });
+  show_command->add_input("plan", o->plan, "Update plan (espalier.plan/1)")->required();
+  show_command->add_input("--model", o->model, "The model the plan is for")->required();
+  o->head.add_classes(show_command);
   show_command->add_flag("--published", o->as_published,
                          "Print the plan in the published notation");
+  show_command->effective_if(
+      "--classes", [o] { return !o->as_published; }, "the published notation does not hold it");
+  show_command->footer("Example:\n  espalier plan show plan.json --model model.onnx");
 
   const auto run = [=] {
     if (make_command->parsed()) return make(*o);

@@ -62,7 +62,6 @@ Status run(const Options& options) {
                  parse_size(text, options.budgets.empty() ? "--budget" : "--budgets"));
     budgets.push_back(budget);
   }
-  ESPALIER_CHECK_OK(check_outputs({options.out, options.common.json}));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   if (options.memory == "analytic" && options.classes > 0) {
     return Error{ErrorKind::kUsage,
@@ -100,7 +99,8 @@ Status run(const Options& options) {
   for (const selection::Selected& selected : front) table += line(selected);
   if (options.out != "-") print(options.common, table);
   const selection::Selected& best = front.back();
-  if (!options.out.empty()) ESPALIER_CHECK_OK(plan::save_plan(options.out, best.plan));
+  Outputs outputs;
+  if (!options.out.empty()) outputs.add(options.out, plan::save_plan(options.out, best.plan));
   Json report{{"schema", "espalier.search/1"},
               {"tool_version", kVersion},
               {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
@@ -119,39 +119,53 @@ Status run(const Options& options) {
     }
     report["front"] = std::move(points);
   }
-  return write_report(options.common, report);
+  write_report(outputs, options.common, report);
+  const std::string plan = options.out.empty() || options.out == "-" ? "PLAN" : options.out;
+  outputs.next(
+      (options.out.empty() ? "again with --out to keep the plan, then " : "") +
+      fmt::format("espalier train {} --plan {} --train DATA --test DATA", options.model, plan));
+  return outputs.status();
 }
 
 }  // namespace
 
 Command add_search(CLI::App& app) {
   const auto o = std::make_shared<Options>();
-  CLI::App* command = add_command(app, "search", "Find the best plan under a budget", o->common);
-  command->add_option("profile", o->profile, "Contribution profile (espalier.contributions/1)")
+  CommandApp* command = add_command(app, "search", "Find the best plan under a budget", o->common,
+                                    "espalier.search/1");
+  command->add_input("profile", o->profile, "Contribution profile (espalier.contributions/1)")
       ->required();
-  command->add_option("--model", o->model, "The model the profile was measured on")->required();
-  command->add_option("--budget", o->budget, "Memory for training, such as 100KiB");
+  command->add_input("--model", o->model, "The model the profile was measured on")->required();
+  command->add_option("--budget", o->budget,
+                      "Memory for training, such as 100KiB; required unless --budgets");
   command->add_option("--budgets", o->budgets, "Several budgets: a Pareto front in one call")
       ->delimiter(',');
-  command->add_option("--out", o->out, "Where the plan goes; of several, the largest budget's");
+  command->add_output(
+      "--out", o->out, [] { return json_format(plan::kPlanSchema); },
+      "Where the plan goes, or -; of several, the largest budget's");
   command->add_option("--solver", o->solver, "evolution, or exact (proven optimum)")
-      ->check(CLI::IsMember({"evolution", "exact"}))
+      ->check(one_of({"evolution", "exact"}))
       ->capture_default_str();
   command->add_option("--metric", o->metric, "Gains to add up: accuracy, or loss (less noisy)")
-      ->check(CLI::IsMember({"accuracy", "loss"}))
+      ->check(one_of({"accuracy", "loss"}))
       ->capture_default_str();
   command
       ->add_option("--memory", o->memory,
                    "What the budget bounds: analytic (extra memory), or planned (all SRAM of the "
                    "compiled program but the stack)")
-      ->check(CLI::IsMember({"analytic", "planned"}))
+      ->check(one_of({"analytic", "planned"}))
       ->capture_default_str();
   command
       ->add_option("--classes", o->classes,
                    "Classes of the classifier, with --memory planned; 0 = the model's own")
-      ->check(CLI::Range(0, 32767));
+      ->check(between(0, 32767));
   command->add_option("--max-macs", o->max_macs, "Bound on MACs of one training step; 0 = none")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_0());
+  command->effective_if(
+      "--seed", [o] { return o->solver != "exact"; }, "the exact solver draws nothing at random");
+  command->footer(
+      "Example:\n  espalier search contributions.json --model model.onnx --budget 100KiB --out "
+      "plan.json\nBefore: espalier analyze. Next: espalier plan show, espalier train");
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
 }
 

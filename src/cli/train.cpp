@@ -54,14 +54,9 @@ Status run(const Options& options) {
                    "--no-qas: the device always scales gradients; use --numerics simulation"};
     }
     recipe.batch = options.accumulate;  // so many samples make one update
-  } else if (options.accumulate != 1 || options.rounding != "stochastic") {
-    return Error{ErrorKind::kUsage,
-                 "--accumulate and --rounding have no part in --numerics simulation; add "
-                 "--numerics device"};
   }
   ESPALIER_CHECK_OK(train::check(recipe));
   ESPALIER_TRY(const Bytes cache_limit, parse_size(options.cache_limit, "--cache-limit"));
-  ESPALIER_CHECK_OK(check_outputs({options.common.json, options.exported}));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
   ESPALIER_TRY(const data::Samples training,
@@ -168,64 +163,85 @@ Status run(const Options& options) {
                                     : Json(nullptr);
   if (result.diverged) {
     report["diverged_step"] = result.diverged_step;
-    ESPALIER_CHECK_OK(write_report(options.common, report));
-    return Error{ErrorKind::kUsage,
-                 fmt::format("training diverged at step {}: a loss or weight is no longer a "
-                             "usable number; lower --lr (now {}) or train fewer layers",
-                             result.diverged_step, recipe.learning_rate)};
+    Outputs outputs;
+    outputs.add({},
+                Error{ErrorKind::kUsage,
+                      fmt::format("training diverged at step {}: a loss or weight is no longer a "
+                                  "usable number; lower --lr (now {}) or train fewer layers",
+                                  result.diverged_step, recipe.learning_rate)});
+    write_report(outputs, options.common, report);
+    return outputs.status();
   }
   print(options.common,
         fmt::format("test accuracy {:.2f} %  loss {:.4f}  extra memory {} (analytic)\n",
                     result.test.accuracy * 100, result.test.loss, format_bytes(memory)));
+  Outputs outputs;
   if (!options.exported.empty()) {
     std::int64_t saturated = 0;
     const ir::Graph tuned = session ? session->tuned_graph(&saturated) : engine->tuned_graph();
-    ESPALIER_CHECK_OK(export_onnx(tuned, options.exported));
+    outputs.add(options.exported, export_onnx(tuned, options.exported));
     report["export"] = {{"saturated_weights", saturated}};
     if (saturated > 0) {
       spdlog::info("{} weights had left -127..127 and were saturated in {}", saturated,
                    options.exported);
     }
   }
-  return write_report(options.common, report);
+  write_report(outputs, options.common, report);
+  outputs.next(
+      fmt::format("espalier compile {} --plan {} --out FOLDER", options.model, options.plan));
+  return outputs.status();
 }
 
 }  // namespace
 
 Command add_train(CLI::App& app) {
   const auto o = std::make_shared<Options>();
-  CLI::App* command = add_command(app, "train", "Train a plan and measure its accuracy", o->common);
-  command->add_option("model", o->model, "int8 model, ONNX")->required();
-  command->add_option("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
-  command->add_option("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
+  CommandApp* command = add_command(app, "train", "Train a plan and measure its accuracy",
+                                    o->common, "espalier.train/1");
+  command->add_input("model", o->model, "int8 model, ONNX")->required();
+  command->add_input("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
+  command->add_data("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
       ->required();
-  command->add_option("--test", o->test, "Data to measure accuracy on")->required();
+  command->add_data("--test", o->test, "Data to measure accuracy on")->required();
   command->add_option("--limit-train", o->limit_train, "Training samples; 0 = all")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--limit-test", o->limit_test, "Test samples; 0 = all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_0());
+  command->add_option("--limit-test", o->limit_test, "Test samples; 0 = all")->check(at_least_0());
   command->add_option("--head", o->head, "fresh, or keep the model's classifier")
-      ->check(CLI::IsMember({"fresh", "keep"}))
+      ->check(one_of({"fresh", "keep"}))
       ->capture_default_str();
   command
       ->add_option("--numerics", o->numerics,
                    "simulation (fp32 master weights), or device (what the emitted C does)")
-      ->check(CLI::IsMember({"simulation", "device"}))
+      ->check(one_of({"simulation", "device"}))
       ->capture_default_str();
   command
       ->add_option("--accumulate", o->accumulate,
                    "Device: samples whose gradients make one update (in place of --batch)")
-      ->check(CLI::Range(1, 65536))
+      ->check(between(1, 65536))
       ->capture_default_str();
   command->add_option("--rounding", o->rounding, "Device: nearest or stochastic")
-      ->check(CLI::IsMember({"nearest", "stochastic"}))
+      ->check(one_of({"nearest", "stochastic"}))
       ->capture_default_str();
-  command->add_option("--export", o->exported, "Write the tuned model as ONNX");
+  command->add_output("--export", o->exported, onnx_format, "Write the tuned model as ONNX");
   command->add_option("--cache-limit", o->cache_limit, "Memory for the cached frozen prefix")
       ->capture_default_str();
   command->add_flag("--test-every-epoch", o->test_every_epoch, "Also test after each epoch");
   add_recipe_options(command, o->recipe);
   o->data.add_to(command);
+  const auto on_device = [o] { return o->device(); };
+  command->effective_if("--accumulate", on_device, "add --numerics device");
+  command->effective_if("--rounding", on_device, "add --numerics device");
+  command->effective_if(
+      "--batch", [o] { return !o->device(); },
+      "a device takes one sample a step; --accumulate says how many make an "
+      "update");
+  command->effective_if(
+      "--subset", [o] { return o->limit_train > 0 || o->limit_test > 0; },
+      "it says how --limit-train and --limit-test take samples");
+  command->footer(
+      "Example:\n  espalier train model.onnx --plan plan.json --train cifar10:train.bin --test "
+      "cifar10:test.bin \\\n    --json result.json --export tuned.onnx\n"
+      "Before: espalier search, or espalier plan make. Next: espalier compile");
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
 }
 

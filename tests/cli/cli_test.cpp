@@ -38,7 +38,8 @@ TEST_F(CliTest, InspectShowsEveryConv) {
   EXPECT_THAT(text.out, HasSubstr("model  input 8x8x3"));
   EXPECT_THAT(text.out, HasSubstr("7 convs"));
   EXPECT_THAT(text.out, HasSubstr("head 40 -> 4"));
-  EXPECT_EQ(text.err, "");
+  EXPECT_EQ(text.err,
+            "espalier: next: espalier analyze model.onnx --train DATA --out contributions.json\n");
 
   const Json report = this->report({"inspect", "model.onnx"});
   EXPECT_EQ(report["schema"], "espalier.inspect/1");

@@ -13,7 +13,7 @@ struct ProgressOptions {
   bool enabled = false;  ///< show the line; set by default_progress()
 };
 
-/// Enabled exactly when stderr is a terminal.
+/// Enabled exactly when stderr is a terminal that understands escapes (TERM is set and not "dumb").
 ProgressOptions default_progress();
 
 /// One running task with a known total of work units. Thread-safe.
@@ -26,6 +26,11 @@ class Progress {
 
   /// Adds work done, in the unit of `total`.
   void advance(double amount);
+
+  /// Takes the line off the terminal, if one is shown; call it before printing anything else. The
+  /// next advance() draws it again.
+  static void clear_line();
+
   /// Replaces the short text behind the bar, such as the last loss.
   void note(std::string text);
 

@@ -1,0 +1,218 @@
+#include "command_app.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <sstream>
+#include <system_error>
+#include <utility>
+
+#include "espalier/support/file.hpp"
+
+namespace espalier::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Both exist and are one, whatever links lead there.
+bool same(const fs::path& a, const fs::path& b) {
+  std::error_code error;
+  return fs::equivalent(a, b, error) && !error;
+}
+
+// Without links and dots, as far as it exists; without a final slash.
+fs::path resolved(const fs::path& path) {
+  std::error_code error;
+  fs::path full = fs::weakly_canonical(fs::absolute(path), error);
+  if (error) full = fs::absolute(path).lexically_normal();
+  return full.has_filename() ? full : full.parent_path();
+}
+
+bool lies_within(const fs::path& path, const fs::path& folder) {
+  for (fs::path at = resolved(path); at != at.parent_path(); at = at.parent_path()) {
+    if (same(at, folder)) return true;
+  }
+  return false;
+}
+
+// Such as /dev/null: written in place, and by as many as like.
+bool is_device(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  return fs::exists(status) && !fs::is_directory(status) && !fs::is_regular_file(status);
+}
+
+// Nothing is lost when it is replaced.
+bool holds_nothing(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error) || is_device(path)) return true;
+  return fs::is_empty(path, error) && !error;
+}
+
+Error two_in_one(const fs::path& path) {
+  return Error{ErrorKind::kUsage,
+               fmt::format("{}: is to hold two outputs; name another path for one of them",
+                           path == "-" ? "standard output" : path.string())};
+}
+
+constexpr std::string_view kFolder = "folder:";
+
+std::vector<fs::path> files_of(const std::string& spec) {
+  std::vector<fs::path> files;
+  std::istringstream list(spec.substr(spec.find(':') + 1));
+  for (std::string name; std::getline(list, name, ',');) files.emplace_back(name);
+  return files;
+}
+
+// Standard output is a file that the shell opened.
+bool is_standard_output(const fs::path& path) {
+  struct stat out {};
+  struct stat named {};
+  return ::fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode) &&
+         ::stat(path.c_str(), &named) == 0 && out.st_dev == named.st_dev &&
+         out.st_ino == named.st_ino;
+}
+
+}  // namespace
+
+CLI::Option* CommandApp::add_input(const std::string& name, std::string& path,
+                                   const std::string& description) {
+  reads([&path] { return std::vector<fs::path>{path}; });
+  return add_option(name, path, description)->type_name("FILE");
+}
+
+CLI::Option* CommandApp::add_data(const std::string& name, std::string& spec,
+                                  const std::string& description) {
+  reads([&spec] { return files_of(spec); });
+  data_folders_.push_back([&spec]() -> fs::path {
+    return spec.starts_with(kFolder) ? spec.substr(kFolder.size()) : std::string();
+  });
+  return add_option(name, spec, description)->type_name("DATA");
+}
+
+void CommandApp::reads(std::function<std::vector<fs::path>()> paths) {
+  inputs_.push_back(std::move(paths));
+}
+
+CLI::Option* CommandApp::add_output(const std::string& name, std::string& path,
+                                    std::function<Format()> format,
+                                    const std::string& description) {
+  outputs_.push_back([name, &path, format = std::move(format)] {
+    return Output{name, path, format()};
+  });
+  return add_option(name, path, description)->type_name("PATH");
+}
+
+void CommandApp::effective_if(const std::string& option, std::function<bool()> condition,
+                              std::string advice) {
+  effects_.push_back({get_option(option), std::move(condition), std::move(advice)});
+}
+
+bool CommandApp::effective(const CLI::Option* option) const {
+  return std::all_of(effects_.begin(), effects_.end(), [&](const Effect& effect) {
+    return effect.option != option || effect.condition();
+  });
+}
+
+Status CommandApp::check_effects() const {
+  std::vector<std::string> problems;
+  for (const Effect& effect : effects_) {
+    if (effect.option->empty() || effect.condition()) continue;
+    const std::string text =
+        fmt::format("{} has no effect here; {}", effect.option->get_name(), effect.advice);
+    if (from_file_.contains(effect.option)) {
+      spdlog::warn("{}", text);
+    } else {
+      problems.push_back(text);
+    }
+  }
+  if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
+  return Ok{};
+}
+
+std::vector<CommandApp::Output> CommandApp::named_outputs() const {
+  std::vector<Output> named;
+  for (const auto& output : outputs_) {
+    Output one = output();
+    if (!one.path.empty()) named.push_back(std::move(one));
+  }
+  return named;
+}
+
+Status CommandApp::check_replacement(const Output& output) const {
+  const auto refuse = [&](const std::string& why) {
+    return Error{ErrorKind::kUsage, fmt::format("{}: {}", output.path.string(), why)};
+  };
+  for (const auto& list : inputs_) {
+    for (const fs::path& input : list()) {
+      if (input.empty() || !same(output.path, input)) continue;
+      return refuse(
+          fmt::format("{} would replace an input of this command; name another path, or "
+                      "--force to replace it",
+                      output.option));
+    }
+  }
+  for (const auto& folder : data_folders_) {
+    const fs::path data = folder();
+    if (data.empty() || !lies_within(output.path, data)) continue;
+    return refuse(
+        fmt::format("{} would write into the dataset folder:{}; name another path, or "
+                    "--force to write there",
+                    output.option, data.string()));
+  }
+  std::error_code error;
+  if (holds_nothing(output.path)) return Ok{};
+  if (fs::is_directory(output.path, error)) {
+    if (!output.format.folder || output.format.matches(output.path)) return Ok{};
+    return refuse("is not empty; name another folder, or --force to replace the files in it");
+  }
+  if (output.format.folder || output.format.matches(output.path)) return Ok{};
+  return refuse(fmt::format("exists and is not {}; name another path, or --force to replace it",
+                            output.format.name));
+}
+
+Status CommandApp::check_places(const std::vector<Output>& outputs, bool force) const {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const fs::path& a = outputs[i].path;
+    for (std::size_t j = 0; j < i; ++j) {
+      const fs::path& b = outputs[j].path;
+      if (a == b || (!is_device(a) && (same(a, b) || resolved(a) == resolved(b)))) {
+        return two_in_one(b);
+      }
+    }
+  }
+  for (const auto& list : inputs_) {
+    for (const fs::path& input : list()) {
+      if (force || input.empty() || !is_standard_output(input)) continue;
+      return Error{ErrorKind::kUsage,
+                   fmt::format("{}: is both an input and standard output; send the output "
+                               "elsewhere",
+                               input.string())};
+    }
+  }
+  return Ok{};
+}
+
+Result<std::vector<FileLock>> CommandApp::claim_outputs(bool force) const {
+  const std::vector<Output> outputs = named_outputs();
+  ESPALIER_CHECK_OK(check_places(outputs, force));
+  std::vector<FileLock> locks;
+  for (const Output& output : outputs) {
+    if (output.path == "-") continue;
+    if (!force) ESPALIER_CHECK_OK(check_replacement(output));
+    if (!output.format.folder) ESPALIER_CHECK_OK(check_writable(output.path));
+    // A folder's parents may still have to be made; then the first to write it wins.
+    std::error_code error;
+    if (is_device(output.path) || !fs::is_directory(resolved(output.path).parent_path(), error)) {
+      continue;
+    }
+    ESPALIER_TRY(FileLock lock, FileLock::acquire(output.path));
+    locks.push_back(std::move(lock));
+  }
+  return locks;
+}
+
+}  // namespace espalier::cli
