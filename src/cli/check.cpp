@@ -63,7 +63,7 @@ Status run(const Options& options) {
     ESPALIER_TRY(check.labels, parse_int_list(options.labels, "--labels"));
   }
   if (!options.device.empty()) {
-    ESPALIER_TRY(check.device, cost::load_device(options.device));
+    ESPALIER_TRY(check.device, cost::find_device(options.device));
   }
   ESPALIER_TRY(const device::CheckReport report, run_check(options, check));
   if (report.failure.empty()) print(options.common, device::to_table(report));
@@ -96,8 +96,9 @@ Command add_check(CLI::App& app) {
   command->add_input("--inputs", o->inputs,
                      "int8 samples, one after the other; otherwise random ones by --seed");
   command->add_option("--labels", o->labels, "Labels of --inputs, such as 1,0,3");
-  command->add_option("--device", o->device,
-                      "RISC-V device profile: memories, instructions (default espalier-core)");
+  command->add_input(
+      "--device", o->device,
+      "RISC-V device, by name or profile: memories, instructions (default espalier-core)");
   command->add_option("--stack", o->stack, "SRAM for the stack")->capture_default_str();
   command
       ->add_option("--max-cycles", o->max_cycles,

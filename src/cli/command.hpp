@@ -132,5 +132,6 @@ Command add_plan(CLI::App& app);
 Command add_train(CLI::App& app);
 Command add_compile(CLI::App& app);
 Command add_check(CLI::App& app);
+Command add_devices(CLI::App& app);
 
 }  // namespace espalier::cli

@@ -44,7 +44,7 @@ struct Options {
 // What a device has, held against what the program needs.
 Status check_device(const Options& options, const compiler::Program& program, Bytes parameters) {
   ESPALIER_TRY(const Bytes stack, parse_size(options.stack, "--stack"));
-  ESPALIER_TRY(const cost::DeviceProfile device, cost::load_device(options.device));
+  ESPALIER_TRY(const cost::DeviceProfile device, cost::find_device(options.device));
   std::vector<std::string> problems;
   const std::int64_t sram = program.sram_bytes().count + stack.count;
   if (sram > device.sram.count) {
@@ -282,7 +282,8 @@ Command add_compile(CLI::App& app) {
                    "plain, blocked for registers, or auto: as the target says; same bits")
       ->check(one_of({"plain", "blocked", "auto"}))
       ->capture_default_str();
-  command->add_input("--device", o->device, "Device profile whose SRAM and flash must suffice");
+  command->add_input("--device", o->device,
+                     "Device, by name or profile, whose SRAM and flash must suffice");
   command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
       ->capture_default_str();
   o->head.add_to(command);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <system_error>
 
 #include "device_sources.hpp"
 
@@ -130,6 +131,22 @@ Result<DeviceProfile> device_from_json(const Json& document, std::string_view wh
 Result<DeviceProfile> load_device(const std::filesystem::path& path) {
   ESPALIER_TRY(const Json document, read_json(path, kDeviceSchema));
   return device_from_json(document, path.string());
+}
+
+Result<DeviceProfile> find_device(const std::string& name_or_path) {
+  std::string names;
+  for (const DeviceProfile& device : shipped_devices()) {
+    if (device.name == name_or_path) return device;
+    names += (names.empty() ? "" : ", ") + device.name;
+  }
+  const std::filesystem::path path(name_or_path);
+  std::error_code ignored;
+  if (path.has_parent_path() || path.has_extension() || std::filesystem::exists(path, ignored)) {
+    return load_device(path);
+  }
+  return Error{ErrorKind::kUsage,
+               fmt::format("device '{}' is not known; name one of {}, or a file of schema {}",
+                           name_or_path, names, kDeviceSchema)};
 }
 
 }  // namespace espalier::cost

@@ -71,6 +71,19 @@ TEST_F(CliTest, HelpAndVersion) {
   }
 }
 
+TEST_F(CliTest, DevicesAreListedAndTakenByName) {
+  const Json report = this->report({"devices"});
+  EXPECT_EQ(report["schema"], "espalier.devices/1");
+  EXPECT_GE(report["devices"].size(), 3U);
+  EXPECT_THAT(succeed({"devices"}).out, HasSubstr("stm32f746"));
+  make_plan("plan.json", {"--head-only"});
+  const Arguments compile{"compile", "model.onnx", "--plan", "plan.json", "--json", "-"};
+  for (const Json& device : report["devices"]) {
+    succeed(compile + Arguments{"--device", device["name"].get<std::string>()});
+  }
+  EXPECT_EQ(run(compile + Arguments{"--device", "stm32"}).exit_code, 2);
+}
+
 TEST_F(CliTest, PlansMadeByRule) {
   struct Rule {
     Arguments arguments;

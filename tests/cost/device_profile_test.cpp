@@ -72,6 +72,18 @@ TEST(DeviceProfile, ExtensionsOfItsInstructionSet) {
   EXPECT_FALSE(has("armv7e-m+fp", "m"));
 }
 
+TEST(DeviceProfile, AreFoundByNameOrFile) {
+  for (const DeviceProfile& shipped : shipped_devices()) {
+    EXPECT_EQ(*find_device(shipped.name), shipped);
+    EXPECT_EQ(*find_device((kDevices / (shipped.name + ".json")).string()), shipped);
+  }
+  const Result<DeviceProfile> unknown = find_device("stm32");
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().kind, ErrorKind::kUsage);
+  EXPECT_THAT(unknown.error().message(), HasSubstr("name one of esp32-c3, espalier-core"));
+  EXPECT_EQ(find_device("nowhere.json").error().kind, ErrorKind::kMissingInput);
+}
+
 struct Damage {
   std::string name;
   std::function<void(Json&)> apply;

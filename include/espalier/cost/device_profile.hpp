@@ -48,4 +48,8 @@ Result<DeviceProfile> device_from_json(const Json& document, std::string_view wh
 /// device_from_json() of a file. Errors also as read_json().
 Result<DeviceProfile> load_device(const std::filesystem::path& path);
 
+/// A shipped device by its name, otherwise load_device() of a file. kUsage lists the names when it
+/// is neither.
+Result<DeviceProfile> find_device(const std::string& name_or_path);
+
 }  // namespace espalier::cost
