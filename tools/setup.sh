@@ -14,6 +14,7 @@ packages=(
   libgtest-dev libgmock-dev
   gcc make binutils libc6-dev
   verilator gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-user
+  gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
   python3 dataset-fashion-mnist
 )
 if [[ "${1:-}" == --train ]]; then

@@ -19,7 +19,7 @@ struct Options {
   std::string inputs;
   std::string labels;
   std::string keep;
-  std::string riscv_compiler;
+  std::string target_compiler;
   std::string host_compiler = "cc";
   int steps = 3;
   std::uint64_t max_cycles = 0;
@@ -53,7 +53,7 @@ Status run(const Options& options) {
   check.inputs = options.inputs;
   check.max_cycles = options.max_cycles;
   check.keep = options.keep;
-  check.riscv_compiler = options.riscv_compiler;
+  check.target_compiler = options.target_compiler;
   check.host_compiler = options.host_compiler;
   ESPALIER_TRY(check.stack, parse_size(options.stack, "--stack"));
   if (options.inputs.empty() != options.labels.empty()) {
@@ -64,6 +64,7 @@ Status run(const Options& options) {
   }
   if (!options.device.empty()) {
     ESPALIER_TRY(check.device, cost::find_device(options.device));
+    check.device_named = true;
   }
   ESPALIER_TRY(const device::CheckReport report, run_check(options, check));
   if (report.failure.empty()) print(options.common, device::to_table(report));
@@ -85,8 +86,8 @@ Status run(const Options& options) {
 Command add_check(CLI::App& app) {
   const auto o = std::make_shared<Options>();
   CommandApp* command =
-      add_command(app, "check", "Run a compiled folder on the host and on the simulated core",
-                  o->common, "espalier.check/1");
+      add_command(app, "check", "Run a compiled folder on the host and on its target", o->common,
+                  "espalier.check/1");
   command->add_input("folder", o->folder, "Folder that compile wrote")
       ->type_name("FOLDER")
       ->required();
@@ -96,9 +97,9 @@ Command add_check(CLI::App& app) {
   command->add_input("--inputs", o->inputs,
                      "int8 samples, one after the other; otherwise random ones by --seed");
   command->add_option("--labels", o->labels, "Labels of --inputs, such as 1,0,3");
-  command->add_input(
-      "--device", o->device,
-      "RISC-V device, by name or profile: memories, instructions (default espalier-core)");
+  command->add_input("--device", o->device,
+                     "Device, by name or profile: memories, instructions; otherwise espalier-core, "
+                     "or stm32f746 for Arm");
   command->add_option("--stack", o->stack, "SRAM for the stack")->capture_default_str();
   command
       ->add_option("--max-cycles", o->max_cycles,
@@ -107,7 +108,7 @@ Command add_check(CLI::App& app) {
       ->capture_default_str();
   command->add_output(
       "--keep", o->keep, [] { return kept_builds(); }, "Folder in which to leave the builds");
-  command->add_option("--riscv-cc", o->riscv_compiler,
+  command->add_option("--target-cc,--riscv-cc", o->target_compiler,
                       "Cross compiler; otherwise the one that the folder names");
   command->add_option("--host-cc", o->host_compiler, "Compiler of the host")->capture_default_str();
   command->effective_if(

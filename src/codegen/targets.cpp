@@ -20,6 +20,24 @@ std::vector<std::string> core_flags(std::initializer_list<std::string> isa) {
   return flags;
 }
 
+// A Cortex-M. Blocked kernels have more live values than its registers, and still win.
+Target arm(std::string name, std::string description, std::vector<std::string> flags,
+           std::string machine, std::string isa) {
+  const bool float_unit = isa != "armv";
+  flags.insert(flags.begin(), "-mthumb");
+  flags.emplace_back("--specs=nosys.specs");
+  return {.name = std::move(name),
+          .description = std::move(description),
+          .compiler_prefix = "arm-none-eabi-",
+          .flags = std::move(flags),
+          .overlays = {"blocked"},
+          .float_unit = float_unit,
+          .dot_product = false,
+          .linker_script = "link_arm.ld",
+          .machine = std::move(machine),
+          .isa = std::move(isa)};
+}
+
 Result<std::vector<std::string>> texts(const Json& build, const char* key, std::string_view where) {
   ESPALIER_TRY(const Json list, json_field<Json>(build, key, where));
   const bool all_texts =
@@ -72,6 +90,19 @@ const std::vector<Target>& targets() {
        .dot_product = false,
        .linker_script = "link.ld",
        .machine = "core"},
+      arm("cortex-m0plus", "Arm without a float unit; floats in software, run on an emulated M3",
+          {"-mcpu=cortex-m0plus", "-mfloat-abi=soft"}, "mps2-an385", "armv"),
+      arm("cortex-m4f", "Arm Cortex-M4 with a float unit",
+          {"-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"}, "mps2-an386",
+          "armv7e-m+fp"),
+      arm("cortex-m7", "Arm Cortex-M7 with a float unit, such as the STM32F746",
+          {"-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"}, "mps2-an500",
+          "armv7e-m+fp"),
+      arm("cortex-m33", "Arm Cortex-M33 with a float unit",
+          {"-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"}, "mps2-an505",
+          "armv8-m.main+fp"),
+      arm("cortex-m55", "Arm Cortex-M55, without kernels for its vectors",
+          {"-mcpu=cortex-m55", "-mfloat-abi=hard"}, "mps3-an547", "armv8.1-m.main"),
   };
   return rows;
 }
@@ -131,7 +162,8 @@ Json to_json(const Target& target) {
           {"float_unit", target.float_unit},
           {"dot_product", target.dot_product},
           {"linker_script", target.linker_script},
-          {"machine", target.machine}};
+          {"machine", target.machine},
+          {"isa", target.isa}};
 }
 
 Result<Target> target_from_json(const Json& build, std::string_view name, std::string_view where) {
@@ -144,6 +176,7 @@ Result<Target> target_from_json(const Json& build, std::string_view name, std::s
   ESPALIER_TRY(target.dot_product, json_field<bool>(build, "dot_product", where));
   ESPALIER_TRY(target.linker_script, json_field<std::string>(build, "linker_script", where));
   ESPALIER_TRY(target.machine, json_field<std::string>(build, "machine", where));
+  ESPALIER_TRY(target.isa, json_field<std::string>(build, "isa", where));
   // The language's flags are in the document, so that it says all of them.
   for (const std::string& flag : language_flags()) {
     const auto found = std::find(target.flags.begin(), target.flags.end(), flag);

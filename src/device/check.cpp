@@ -60,6 +60,7 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
   report.promised_sram = Bytes{folder.sram};
   report.promised_parameters = Bytes{folder.parameters};
   report.stack_allowed = options.stack;
+  if (!options.device_named) options.device = machine->usual_device(options);
   ESPALIER_CHECK_OK(machine->prepare(folder, options));
   ESPALIER_TRY(const WorkFolder work, WorkFolder::make(options.keep));
   ESPALIER_CHECK_OK(write_samples(folder, options, work.path()));

@@ -1,7 +1,7 @@
 /* Trains on the samples of check-samples.h and tells what came of it, on the host and on the
  * simulated core alike: losses and logits of each step as bits, then where every parameter array
  * lies (core) or what it holds (host). PROGRAM, HEADER and ESPALIER_CORE come from the command
- * line. */
+ * line; so does ESPALIER_ARM for an emulated part. */
 #include <stdint.h>
 #include <string.h>
 
@@ -29,6 +29,11 @@ static uint64_t count_instructions(void) {
   } while (high != again);
   return (uint64_t)high << 32 | low;
 }
+#elif defined(ESPALIER_ARM)
+#include "espalier_arm.h"
+static void put(char c) { espalier_put(c); }
+static uint64_t count_cycles(void) { return 0; } /* an emulator knows none */
+static uint64_t count_instructions(void) { return espalier_instructions(); }
 #else
 #include <stdio.h>
 static void put(char c) { putchar(c); }
@@ -74,6 +79,24 @@ static void put_array(const char* what, int32_t conv, const void* data, int32_t 
   put('\n');
 }
 
+#ifdef ESPALIER_ARM
+/* All memory of the program, and how much stack was used: the painting shows what was written. */
+static void put_memory(void) {
+  uint32_t bytes, i, k;
+  const uint8_t* memory = espalier_painted(&bytes);
+  put_text("stack");
+  put_hex(espalier_stack_used(), 8);
+  for (i = 0; i < bytes; i += 100) {
+    put_text("\nmemory ");
+    for (k = i; k < bytes && k < i + 100; ++k) {
+      put("0123456789abcdef"[memory[k] >> 4]);
+      put("0123456789abcdef"[memory[k] & 15]);
+    }
+  }
+  put('\n');
+}
+#endif
+
 int main(void) {
   int32_t step, k, count;
   F(_reset)();
@@ -100,5 +123,8 @@ int main(void) {
   }
   put_array("head_weights", 0, F(_head_weights)(), FEATURES * CLASSES * 4, 4);
   put_array("head_bias", 0, F(_head_bias)(), CLASSES * 4, 4);
+#ifdef ESPALIER_ARM
+  put_memory();
+#endif
   return 0;
 }

@@ -76,6 +76,10 @@ std::string to_table(const CheckReport& r) {
                       r.stack_allowed.count);
   text += fmt::format("flash  {:>9} used, of these {} constants of {} promised\n",
                       r.used_flash.count, r.used_parameters.count, r.promised_parameters.count);
+  if (r.cycles_per_step == 0) {
+    return text + fmt::format("{:>9.0f} instructions a step; an emulator knows no cycles\n",
+                              r.instructions_per_step);
+  }
   text += fmt::format(
       "cycles {:>9.0f} a step, {:.3f} an instruction; simulated at {:.1f} M a "
       "second\n\n",

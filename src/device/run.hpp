@@ -28,6 +28,9 @@ struct Run {
 /// The bytes of an array from the last field of its line.
 using Contents = std::function<std::vector<std::uint8_t>(const std::string&, std::uint32_t bytes)>;
 
+/// Bytes from hexadecimal digits.
+std::vector<std::uint8_t> from_hex(const std::string& hex, std::uint32_t bytes);
+
 /// kMismatch when something cannot be read or a step is missing, kBadInput when the arrays are not
 /// those that program.json says are trained.
 Result<Run> parse_run(const std::string& text, const Folder& folder, int steps,

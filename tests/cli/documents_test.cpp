@@ -142,7 +142,7 @@ TEST_F(DocumentsTest, CompiledPrograms) {
   succeed({"compile", "model.onnx", "--plan", "plan.json", "--target", "rv32imf", "--out", "c"});
   // Without a compiler it ends once the folder is understood.
   device::CheckOptions options;
-  options.host_compiler = options.riscv_compiler = "no-such-cc";
+  options.host_compiler = options.target_compiler = "no-such-cc";
   survives("c/program.json", [&] { return status_of(device::check(path("c"), options)); },
            {"check", "c"});
 }

@@ -497,13 +497,13 @@ TEST_F(DeviceCheck, ReportsWhatIsMissing) {
   const ir::Graph graph = testing::small_network(3);
   compile(graph, plan::full(graph));
   CheckOptions options = steps(1);
-  options.riscv_compiler = "no-such-gcc";
+  options.target_compiler = "no-such-gcc";
   const Result<CheckReport> report = check(folder(), options);
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().kind, ErrorKind::kMissingInput);
   EXPECT_THAT(report.error().message(), HasSubstr("no-such-gcc: cannot be run"));
   EXPECT_THAT(report.error().message(), HasSubstr("--riscv-cc"));
-  options.riscv_compiler = "/gcc/bin/clang";
+  options.target_compiler = "/gcc/bin/clang";
   EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kUsage);
   EXPECT_THAT(check(folder(), options).error().message(),
               HasSubstr("--riscv-cc /gcc/bin/clang: its size tool cannot be told"));

@@ -23,6 +23,7 @@ struct Target {
   bool dot_product = false;   ///< the kernels use pm4adda.b, four int8 products at once
   std::string linker_script;  ///< in hw/sw; empty: the compiler's own
   std::string machine;        ///< what `check` runs it on
+  std::string isa;  ///< what a device's isa must begin with; empty: RISC-V, told by the rest
 
   bool operator==(const Target&) const = default;
 };

@@ -20,18 +20,19 @@ namespace espalier::device {
 struct CheckOptions {
   /// Memories and instructions of the system that is simulated; its clock and its own core are not.
   cost::DeviceProfile device = cost::espalier_core();
-  Bytes stack{4096};        ///< SRAM for the stack, in blocks of 16 bytes
-  int steps = 3;            ///< training steps, one sample each
-  std::uint64_t seed = 0;   ///< of random samples and labels
-  std::string inputs;       ///< instead: int8 samples, one after the other, as a file
-  std::vector<int> labels;  ///< of these
+  bool device_named = false;  ///< otherwise an emulated machine takes its usual device
+  Bytes stack{4096};          ///< SRAM for the stack, in blocks of 16 bytes
+  int steps = 3;              ///< training steps, one sample each
+  std::uint64_t seed = 0;     ///< of random samples and labels
+  std::string inputs;         ///< instead: int8 samples, one after the other, as a file
+  std::vector<int> labels;    ///< of these
   /// In all; a program that needs more has failed. 0: 50 million a step and 100 (soft float 600)
   /// for each of its multiply-accumulates.
   std::uint64_t max_cycles = 0;
   std::chrono::seconds host_limit{60};  ///< a step on the host; longer has failed
   std::filesystem::path keep;           ///< where to leave the builds; empty: nowhere
   std::string host_compiler = "cc";
-  std::string riscv_compiler;  ///< of the target; empty: as the folder says
+  std::string target_compiler;  ///< of the target; empty: as the folder says
   /// Share of the steps done, 0..1; false stops with kInterrupted.
   std::function<bool(double)> progress;
 };

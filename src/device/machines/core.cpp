@@ -27,9 +27,9 @@ class Core : public Machine {
 };
 
 Toolchain toolchain_of(const Folder& folder, const CheckOptions& options) {
-  return {options.riscv_compiler.empty() ? folder.target.compiler_prefix + "gcc"
-                                         : options.riscv_compiler,
-          folder.target, "RISC-V", "--riscv-cc", options};
+  return {options.target_compiler.empty() ? folder.target.compiler_prefix + "gcc"
+                                          : options.target_compiler,
+          folder.target, "RISC-V", "--target-cc", options};
 }
 
 // ---- Devices -----------------------------------------------------------------------------------
@@ -163,9 +163,10 @@ Status build(const Job& job, std::int64_t flash_for_samples, CheckReport& report
   ESPALIER_CHECK_OK(object(job.work / "driver.c", "check-driver.o", definitions));
   ESPALIER_CHECK_OK(object(folder.path / (folder.name + ".c"), program, {}));
   ESPALIER_CHECK_OK(object(folder.path / (folder.name + "_params.c"), parameters, {}));
-  ESPALIER_CHECK_OK(toolchain.compile({"-nostartfiles", "-Wl,--gc-sections", "-Tdevice.ld",
-                                       "crt0.S", "check-driver.o", program, parameters, "-o", "core.elf"},
-                                      job.work));
+  ESPALIER_CHECK_OK(
+      toolchain.compile({"-nostartfiles", "-Wl,--gc-sections", "-Tdevice.ld", "crt0.S",
+                         "check-driver.o", program, parameters, "-o", "core.elf"},
+                        job.work));
   // The program alone, whole, with what it needs of the libraries.
   ESPALIER_CHECK_OK(
       toolchain.compile({"-nostartfiles", "-Tdevice.ld", "-Wl,-e," + folder.name + "_train_step",

@@ -13,16 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Bytes from hexadecimal digits.
-std::vector<std::uint8_t> from_hex(const std::string& hex, std::uint32_t bytes) {
-  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-  std::vector<std::uint8_t> values;
-  for (std::uint32_t i = 0; i < bytes && 2 * i + 1 < hex.size(); ++i) {
-    values.push_back(static_cast<std::uint8_t>(digit(hex[2 * i]) * 16 + digit(hex[2 * i + 1])));
-  }
-  return values;
-}
-
 class Host : public Machine {
  public:
   [[nodiscard]] std::string_view where() const override { return "the host"; }

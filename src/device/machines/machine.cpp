@@ -7,7 +7,7 @@ namespace espalier::device {
 std::unique_ptr<Machine> find_machine(std::string_view name) {
   if (name == "host") return make_host();
   if (name == "core") return make_core();
-  return nullptr;
+  return make_emulator(name);
 }
 
 std::vector<std::string> driver_definitions(const Folder& folder) {

@@ -27,6 +27,11 @@ class Machine {
   /// For people, as in "on the core".
   [[nodiscard]] virtual std::string_view where() const = 0;
 
+  /// The device that is meant where none was named.
+  [[nodiscard]] virtual cost::DeviceProfile usual_device(const CheckOptions& options) const {
+    return options.device;
+  }
+
   /// What cannot work, said before samples are made and anything is built.
   [[nodiscard]] virtual Status prepare(const Folder& folder, const CheckOptions& options) const = 0;
 
@@ -38,6 +43,8 @@ class Machine {
 
 std::unique_ptr<Machine> make_host();
 std::unique_ptr<Machine> make_core();
+/// A board of qemu-system-arm; null when it is none that stands for a device.
+std::unique_ptr<Machine> make_emulator(std::string_view board);
 
 /// Null when there is no such machine.
 std::unique_ptr<Machine> find_machine(std::string_view name);

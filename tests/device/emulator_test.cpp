@@ -1,0 +1,138 @@
+// Compiled folders on emulated Cortex-M parts: the host's bits, the memory promised, instructions.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "espalier/codegen/emit.hpp"
+#include "espalier/codegen/target.hpp"
+#include "espalier/compiler/compile.hpp"
+#include "espalier/device/check.hpp"
+#include "espalier/import/importer.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/support/folder.hpp"
+#include "support/temp_folder.hpp"
+#include "testing/random_graph.hpp"
+
+namespace espalier::device {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Emulator : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::system("command -v qemu-system-arm arm-none-eabi-gcc >/dev/null 2>&1") != 0) {
+      GTEST_SKIP() << "needs qemu-system-arm and arm-none-eabi-gcc; tools/setup.sh installs them";
+    }
+  }
+  void compile(const ir::Graph& graph, const plan::UpdatePlan& plan, const std::string& target,
+               int accumulate = 1) {
+    compiler::CompileOptions compile;
+    compile.accumulate = accumulate;
+    const Result<compiler::Program> program = compiler::compile(graph, plan, compile);
+    ASSERT_TRUE(program.ok()) << program.error().message();
+    codegen::EmitOptions options;
+    options.target = codegen::target_named(target);
+    options.stochastic = true;
+    ASSERT_TRUE(write_folder(folder(), codegen::emit(*program, plan, options), true).ok());
+  }
+  [[nodiscard]] std::filesystem::path folder() const { return temporary_.path() / "c"; }
+
+  void expect_proof(int steps) const {
+    CheckOptions options;
+    options.steps = steps;
+    const Result<CheckReport> report = check(folder(), options);
+    ASSERT_TRUE(report.ok()) << report.error().message();
+    EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
+    EXPECT_EQ(report->machine, "the emulated part");
+    EXPECT_EQ(report->used_sram, report->promised_sram);
+    EXPECT_EQ(report->used_parameters, report->promised_parameters);
+    EXPECT_GT(report->stack_used.count, 0);
+    EXPECT_GT(report->used_flash, report->promised_parameters);
+    EXPECT_GT(report->instructions_per_step, 1000);
+    EXPECT_EQ(report->cycles_per_step, 0);
+    EXPECT_GE(report->compared_arrays, 2);
+  }
+
+ private:
+  testing::TempFolder temporary_;
+};
+
+ir::Graph embedded() {
+  return std::move(import_model(std::filesystem::path(ESPALIER_PROFILES) /
+                                "models/fmnist-mbv2/fmnist-mbv2.onnx"))
+      .value();
+}
+
+TEST_F(Emulator, EveryCortexM) {
+  const ir::Graph graph = testing::small_network(3);
+  int targets = 0;
+  for (const codegen::Target& target : codegen::targets()) {
+    if (target.compiler_prefix != "arm-none-eabi-") continue;
+    SCOPED_TRACE(target.name);
+    compile(graph, plan::full(graph), target.name);
+    expect_proof(3);
+    ++targets;
+  }
+  EXPECT_EQ(targets, 5);
+}
+
+TEST_F(Emulator, EmbeddedDefaultSparseOnM7) {
+  const ir::Graph graph = embedded();
+  plan::UpdatePlan plan = *plan::bias_only(graph, 9);
+  for (const int conv : {12, 14, 16})
+    plan.weights.push_back(plan::make_weight_update(graph, conv, 0.25));
+  compile(graph, plan, "cortex-m7");
+  expect_proof(3);
+}
+
+TEST_F(Emulator, AccumulatedUpdatesOnM4) {
+  const ir::Graph graph = testing::small_network(5);
+  compile(graph, plan::full(graph), "cortex-m4f", 2);
+  expect_proof(5);
+}
+
+// A fault of the program is the program's, and told.
+TEST_F(Emulator, FaultsAndDifferencesAreFound) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph), "cortex-m7");
+  const std::filesystem::path source = folder() / (graph.name + ".c");
+  const std::string text = *read_file(source);
+  const auto with = [&](const std::string& line) {
+    std::string changed = text;
+    const std::size_t at = changed.rfind("run_forward();");
+    ASSERT_NE(at, std::string::npos);
+    changed.insert(at, line);
+    ASSERT_TRUE(write_file_atomic(source, changed).ok());
+  };
+  with("\n#ifdef __arm__\n  *(volatile int*)0xF0000000u = 1;\n#endif\n  ");
+  Result<CheckReport> report = check(folder(), {});
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_THAT(report->failure, HasSubstr("on the emulated part: a fault"));
+  with("\n#ifdef __arm__\n  random_input()[0] ^= 64;\n#endif\n  ");
+  report = check(folder(), {});
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_THAT(report->mismatch, HasSubstr("the emulated part"));
+}
+
+TEST_F(Emulator, RefusesDevicesThatAreNotMeant) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph), "cortex-m7");
+  CheckOptions options;
+  options.device_named = true;  // the simulated RISC-V core
+  Result<CheckReport> report = check(folder(), options);
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().kind, ErrorKind::kInfeasible);
+  EXPECT_THAT(report.error().message(), HasSubstr("compile it with another --target"));
+  options.device.isa = "armv7e-m+fp";
+  options.device.sram = Bytes{4096};
+  report = check(folder(), options);
+  ASSERT_FALSE(report.ok());
+  EXPECT_THAT(report.error().message(), HasSubstr("exceed 4096 bytes"));
+}
+
+}  // namespace
+}  // namespace espalier::device
