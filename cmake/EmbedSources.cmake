@@ -1,5 +1,6 @@
 # espalier_embed_sources(OUTPUT HEADER NAMESPACE FUNCTION file...): a C++ source that holds text files
-# as string literals, by file name, so that they can be written out from any working directory.
+# as string literals, by file name or path in the module, so that they can be written out from any
+# working directory.
 function(espalier_embed_sources output header namespace function)
   set(body "// Generated from the files it names; do not edit.\n")
   string(APPEND body "#include \"${header}\"\n\nnamespace ${namespace} {\n\n")
@@ -7,10 +8,9 @@ function(espalier_embed_sources output header namespace function)
   string(APPEND body "  static const std::map<std::string_view, std::string_view> sources{\n")
   foreach(file ${ARGN})
     get_filename_component(name ${file} NAME)
-    get_filename_component(folder ${file} DIRECTORY)
-    get_filename_component(folder ${folder} NAME)
-    if(folder STREQUAL "blocked")  # the other form of a file of the same name
-      set(name blocked/${name})
+    file(RELATIVE_PATH inside ${CMAKE_CURRENT_SOURCE_DIR} ${file})
+    if(NOT inside MATCHES "^\\.\\.")  # files of a folder of the module keep the folder's name
+      set(name ${inside})
     endif()
     file(READ ${file} text)
     string(APPEND body "      {\"${name}\", R\"ESPALIER(${text})ESPALIER\"},\n")

@@ -6,16 +6,17 @@
 #include <cctype>
 #include <cstring>
 #include <set>
+#include <span>
 #include <sstream>
 #include <utility>
 
 #include "dot_conditionals.hpp"
+#include "espalier/compiler/kernel_choice.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/version.hpp"
 #include "kernel_choice.hpp"
-#include "runtime_sources.hpp"
 
 namespace espalier::codegen {
 namespace {
@@ -27,6 +28,7 @@ using compiler::Sink;
 using compiler::StateItem;
 using compiler::StateRole;
 using compiler::ValueId;
+using runtime::Kernel;
 
 std::string upper(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
@@ -361,7 +363,7 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
   // ---- <name>_kernels.h ----------------------------------------------------------------------
 
   [[nodiscard]] std::string kernels() const {
-    const auto& sources = runtime_sources();
+    const auto& sources = runtime::runtime_sources();
     std::string text = banner("the kernels in use");
     text += fmt::format("#define {}_KERNELS_HASH 0x{}ull\n", macro_, kHashPlaceholder);
     std::string types(sources.at("espalier_runtime.h"));
@@ -379,14 +381,8 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
   void append_source(const std::string& file, std::set<std::string>& emitted,
                      std::string& text) const {
     if (!emitted.insert(file).second) return;
-    const auto& sources = runtime_sources();
-    auto found = sources.find(file);
-    for (const std::string& overlay : options_.target.overlays) {
-      const auto other = sources.find(overlay + "/" + file);
-      if (other != sources.end()) found = other;
-    }
-    std::istringstream lines{
-        resolve_dot_conditionals(file, found->second, options_.target.dot_product)};
+    const std::string_view source = runtime::source_of(file, options_.target.overlays);
+    std::istringstream lines{resolve_dot_conditionals(file, source, options_.target.dot_product)};
     std::string body;
     for (std::string line; std::getline(lines, line);) {
       constexpr std::string_view kInclude = "#include \"";
@@ -582,17 +578,18 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
     const std::string head = "&" + flash(FlashRole::kHead, -1);
     const bool has_second = node.inputs[1] >= 0;
     const KernelChoice kernel = choose_kernel(program_, node);
+    const Kernel chosen = compiler::kernel_of(program_.graph, node);
     macs_ = node_macs(program_, node);
     const auto number = [](std::int64_t n) { return fmt::format("{}", n); };
     switch (node.kind) {
       case NodeKind::kConvForward:
-        if (kernel.form == ConvForm::kDepthwise) {
+        if (chosen == Kernel::esp_depthwise_forward) {
           return call("esp_depthwise_forward",
                       {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
                        requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1]),
                        i8(node.scratch)});
         }
-        if (kernel.form == ConvForm::kPointwise) {
+        if (chosen == Kernel::esp_pointwise_forward) {
           return call("esp_pointwise_forward",
                       {desc(FlashRole::kConv), i8(node.inputs[0]), weights(node.op),
                        requantization(node.op), i8(node.outputs[0]), u8(node.outputs[1])});
@@ -662,19 +659,17 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
         return call("esp_bias_gradient", {number(kernel.pixels_out), number(kernel.channels_out),
                                           f32(node.inputs[0]), bias_sink(node)});
       case NodeKind::kWeightGradient:
-        return call(kernel.form == ConvForm::kDepthwise ? "esp_depthwise_weight_gradient"
-                                                        : "esp_weight_gradient",
+        return call(std::string(runtime::kernel_name(chosen)),
                     {desc(FlashRole::kConv), f32(node.inputs[0]), i8(node.inputs[1]),
                      channel_arguments(node.op), weight_sink(node, node.outputs[0])});
       case NodeKind::kInputGradient: {
         const std::string add = has_second ? "1" : "0";
-        if (kernel.form == ConvForm::kDepthwise) {
+        if (chosen == Kernel::esp_depthwise_input_gradient) {
           return call("esp_depthwise_input_gradient",
                       {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
                        f32(node.outputs[0]), add, f32(node.scratch)});
         }
-        return call(kernel.form == ConvForm::kPointwise ? "esp_pointwise_input_gradient"
-                                                        : "esp_input_gradient",
+        return call(std::string(runtime::kernel_name(chosen)),
                     {desc(FlashRole::kConv), f32(node.inputs[0]), weights(node.op),
                      f32(node.outputs[0]), add});
       }

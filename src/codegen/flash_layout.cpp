@@ -5,6 +5,7 @@
 #include <cstring>
 #include <set>
 
+#include "espalier/compiler/kernel_choice.hpp"
 #include "espalier/ir/fixed_point.hpp"
 #include "runtime/espalier_runtime.h"
 
@@ -49,6 +50,15 @@ float inverse_square(double scale) {
   return std::isfinite(value) ? value : 0.0F;
 }
 
+// The descriptor of an op; a new op does not compile without one.
+struct Descriptor {
+  FlashRole operator()(const ir::Conv2D&) const { return FlashRole::kConv; }
+  FlashRole operator()(const ir::Add&) const { return FlashRole::kAdd; }
+  FlashRole operator()(const ir::Rescale&) const { return FlashRole::kAdd; }
+  FlashRole operator()(const ir::AveragePool&) const { return FlashRole::kPool; }
+  FlashRole operator()(const ir::MaxPool&) const { return FlashRole::kPool; }
+};
+
 class Image {
  public:
   Image(const Program& program, const FlashLayout& layout)
@@ -84,7 +94,7 @@ class Image {
     for (std::int64_t i = 0; i < item.elements; ++i) {
       switch (item.role) {
         case FlashRole::kConv:
-          put(item, i, describe(item.op, *conv));
+          put(item, i, describe(item.op));
           break;
         case FlashRole::kAdd:
           put(item, i, describe_add(item.op));
@@ -156,28 +166,8 @@ class Image {
                                 static_cast<double>(output(position).quantization.scale));
   }
 
-  [[nodiscard]] esp_conv describe(int position, const ir::Conv2D& conv) const {
-    const ir::Shape& in = input(position).shape;
-    const ir::Shape& out = output(position).shape;
-    const ir::Window& w = conv.window;
-    esp_conv d{};
-    d.in_h = half(in.height);
-    d.in_w = half(in.width);
-    d.in_c = half(in.channels);
-    d.out_h = half(out.height);
-    d.out_w = half(out.width);
-    d.out_c = half(out.channels);
-    d.kernel_h = half(w.kernel_h);
-    d.kernel_w = half(w.kernel_w);
-    d.stride_h = half(w.stride_h);
-    d.stride_w = half(w.stride_w);
-    d.pad_top = half(w.pad_top);
-    d.pad_left = half(w.pad_left);
-    d.groups = half(conv.groups);
-    d.in_zero = half(input(position).quantization.zero_point);
-    d.out_zero = half(output(position).quantization.zero_point);
-    d.low = half(op(position).clamp_low);
-    d.high = half(op(position).clamp_high);
+  [[nodiscard]] esp_conv describe(int position) const {
+    esp_conv d = compiler::describe_conv(graph_, position);
     d.mask_bits = mask_bits();
     return d;
   }
@@ -298,9 +288,7 @@ FlashLayout flash_layout(const Program& program) {
     const ir::Op& node = graph.forward->ops[i];
     const ir::Conv2D* conv = compiler::conv_of(*graph.forward, op);
     if (conv == nullptr) {
-      const bool sums = std::holds_alternative<ir::Add>(node.params) ||
-                        std::holds_alternative<ir::Rescale>(node.params);
-      put(sums ? FlashRole::kAdd : FlashRole::kPool, op, 1);
+      put(std::visit(Descriptor{}, node.params), op, 1);
       continue;
     }
     const compiler::TrainedConv* trained = graph.trained_conv(op);

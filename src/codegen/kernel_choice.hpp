@@ -8,10 +8,7 @@
 
 namespace espalier::codegen {
 
-enum class ConvForm : std::uint8_t { kGeneral, kPointwise, kDepthwise };
-
 struct KernelChoice {
-  ConvForm form = ConvForm::kGeneral;
   std::int64_t pixels_in = 0;
   std::int64_t channels_in = 0;
   std::int64_t pixels_out = 0;
@@ -31,13 +28,6 @@ inline KernelChoice choose_kernel(const compiler::Program& program, const compil
   choice.channels_in = in.shape.channels;
   choice.pixels_out = out.shape.pixels();
   choice.channels_out = out.shape.channels;
-  if (const ir::Conv2D* conv = compiler::conv_of(graph, node.op)) {
-    if (compiler::is_plain_depthwise(*conv)) {
-      choice.form = ConvForm::kDepthwise;
-    } else if (compiler::is_pointwise(graph, node.op)) {
-      choice.form = ConvForm::kPointwise;
-    }
-  }
   if (node.kind == compiler::NodeKind::kMaskScale) {
     choice.mask_bits =
         program.graph.value(node.inputs[1]).element == compiler::Element::kBitMask ? 1 : 0;

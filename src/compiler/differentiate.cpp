@@ -80,9 +80,15 @@ class Differentiator {
 
   [[nodiscard]] int conv_count() const { return static_cast<int>(convs_.size()); }
 
-  static bool has_gradient(const ir::Op& op) {
-    return !std::holds_alternative<ir::MaxPool>(op.params);
-  }
+  // A new op does not compile without an answer here, and without its case in differentiate().
+  struct HasGradient {
+    bool operator()(const ir::Conv2D&) const { return true; }
+    bool operator()(const ir::Add&) const { return true; }
+    bool operator()(const ir::Rescale&) const { return true; }
+    bool operator()(const ir::AveragePool&) const { return true; }
+    bool operator()(const ir::MaxPool&) const { return false; }
+  };
+  static bool has_gradient(const ir::Op& op) { return std::visit(HasGradient{}, op.params); }
 
   // The ops that a gradient has to pass on its way to something trained must have one.
   Status check_gradients() {
@@ -179,18 +185,27 @@ class Differentiator {
     const ir::Op& op = op_at(position);
     const ValueId dy = gradient(op.output);
     if (dy < 0 || !has_gradient(op)) return;  // nothing needs it: see check_gradients
-    if (std::holds_alternative<ir::AveragePool>(op.params)) {
-      if (op.inputs[0] == forward_.input) return;
-      contribute(op.inputs[0], [&](ValueId dx) {
-        push(NodeKind::kPoolGradient, position, {dy, -1, -1}, {dx, -1, -1});
-      });
-      return;
-    }
+    std::visit([&](const auto& params) { differentiate(position, params, dy); }, op.params);
+  }
+
+  void differentiate(int position, const ir::Conv2D& conv, ValueId dy) {
+    differentiate_conv(position, conv, dy, mask_[static_cast<std::size_t>(position)]);
+  }
+  void differentiate(int position, const ir::Add&, ValueId dy) { rescale_inputs(position, dy); }
+  void differentiate(int position, const ir::Rescale&, ValueId dy) { rescale_inputs(position, dy); }
+  void differentiate(int position, const ir::AveragePool&, ValueId dy) {
+    const ir::TensorId input = op_at(position).inputs[0];
+    if (input == forward_.input) return;
+    contribute(input, [&](ValueId dx) {
+      push(NodeKind::kPoolGradient, position, {dy, -1, -1}, {dx, -1, -1});
+    });
+  }
+  void differentiate(int, const ir::MaxPool&, ValueId) {}  // has none: see check_gradients
+
+  // dL/dx of every input: masked and rescaled.
+  void rescale_inputs(int position, ValueId dy) {
+    const ir::Op& op = op_at(position);
     const ValueId mask = mask_[static_cast<std::size_t>(position)];
-    if (const ir::Conv2D* conv = conv_of(forward_, position)) {
-      differentiate_conv(position, *conv, dy, mask);
-      return;
-    }
     for (std::size_t i = 0; i < op.inputs.size(); ++i) {
       if (op.inputs[i] == forward_.input) continue;
       contribute(op.inputs[i], [&](ValueId dx) {

@@ -1,62 +1,8 @@
 #include "espalier/compiler/liveness.hpp"
 
-#include <algorithm>
+#include "espalier/compiler/kernel_choice.hpp"
 
 namespace espalier::compiler {
-namespace {
-
-// As ESP_PLANE_SLACK and esp_plane_extent of the runtime.
-constexpr std::int64_t kPlaneSlack = 8;
-std::int64_t plane_extent(int in, int pad, int out, int stride, int kernel) {
-  return std::max((out - 1) * stride + kernel, in + pad);
-}
-
-}  // namespace
-
-std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
-  const ir::Graph& forward = *graph.forward;
-  const ir::Conv2D* conv =
-      conv_of(forward, node.kind == NodeKind::kStreamForward ? node.operand : node.op);
-  if (conv == nullptr) return 0;
-  const ir::Op& op = forward.ops[static_cast<std::size_t>(
-      node.kind == NodeKind::kStreamForward ? node.operand : node.op)];
-  const ir::Shape& in = forward.tensor(op.inputs[0]).shape;
-  const ir::Shape& out = forward.tensor(op.output).shape;
-  const ir::Window& w = conv->window;
-  const std::int64_t taps = std::int64_t{w.kernel_h} * w.kernel_w;
-  const std::int64_t plane_width =
-      plane_extent(in.width, w.pad_left, out.width, w.stride_w, w.kernel_w);
-  const bool depthwise = is_plain_depthwise(*conv);
-  switch (node.kind) {
-    case NodeKind::kConvForward:
-      if (depthwise) {
-        return plane_width *
-                   plane_extent(in.height, w.pad_top, out.height, w.stride_h, w.kernel_h) +
-               kPlaneSlack;
-      }
-      // The windows of four outputs.
-      return conv->groups == 1 && !is_pointwise(forward, node.op) ? 4 * taps * in.channels : 0;
-    case NodeKind::kStreamForward:
-      return std::int64_t{w.kernel_h} * in.width * in.channels + w.kernel_h * plane_width +
-             kPlaneSlack;
-    case NodeKind::kDepthwiseBackward:
-      return 4 * (std::int64_t{in.height + w.kernel_h - 1} * (in.width + w.kernel_w - 1) + 4 +
-                  2 * taps);
-    case NodeKind::kInputGradient: {
-      if (!depthwise) return 0;
-      const auto extent = [](int in_extent, int pad, int out_extent, int stride, int kernel) {
-        return std::int64_t{std::max((in_extent - 1 + pad) / stride + 1, out_extent) +
-                            (kernel - 1) / stride + 1};
-      };
-      return 4 * (extent(in.height, w.pad_top, out.height, w.stride_h, w.kernel_h) *
-                      extent(in.width, w.pad_left, out.width, w.stride_w, w.kernel_w) +
-                  taps);
-    }
-    default:
-      return 0;
-  }
-}
-
 void assign_scratch(TrainingGraph& graph) {
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     Node& node = graph.nodes[i];

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "espalier/compiler/kernel_choice.hpp"
 #include "espalier/compiler/liveness.hpp"
 
 namespace espalier::compiler {

@@ -5,18 +5,19 @@
 #include <cstring>
 
 #include "codegen/kernel_choice.hpp"
-#include "codegen/runtime/espalier_kernels.h"
+#include "espalier/compiler/kernel_choice.hpp"
+#include "runtime/espalier_kernels.h"
 
 namespace espalier::engine {
 namespace {
 
-using codegen::ConvForm;
 using codegen::FlashRole;
 using compiler::Node;
 using compiler::NodeKind;
 using compiler::Sink;
 using compiler::StateRole;
 using compiler::ValueId;
+using runtime::Kernel;
 
 constexpr std::int64_t kAbsent = -1;
 
@@ -162,6 +163,7 @@ float Engine::run_backward(int label) {
 void Engine::run(const Node& node, int label) {
   const ir::Graph& graph = *program_.graph.forward;
   const codegen::KernelChoice choice = codegen::choose_kernel(program_, node);
+  const Kernel kernel = compiler::kernel_of(program_.graph, node);
   const esp_sgd sgd{control().rate, esp_mix(control().seed + control().step * 0x9E3779B9U),
                     options_.stochastic ? 1 : 0};
   const auto weights = [&](int op) -> esp_weights {
@@ -231,10 +233,10 @@ void Engine::run(const Node& node, int label) {
     case NodeKind::kConvForward: {
       const esp_weights w = weights(node.op);
       const esp_requantization q = requantization(node.op);
-      if (choice.form == ConvForm::kDepthwise) {
+      if (kernel == Kernel::esp_depthwise_forward) {
         esp_depthwise_forward(conv, int8(node.inputs[0]), &w, &q, int8(node.outputs[0]),
                               mask(node.outputs[1]), int8(node.scratch));
-      } else if (choice.form == ConvForm::kPointwise) {
+      } else if (kernel == Kernel::esp_pointwise_forward) {
         esp_pointwise_forward(conv, int8(node.inputs[0]), &w, &q, int8(node.outputs[0]),
                               mask(node.outputs[1]));
       } else {
@@ -311,19 +313,21 @@ void Engine::run(const Node& node, int label) {
     }
     case NodeKind::kWeightGradient: {
       const esp_weight_sink sink = weight_sink(node.outputs[0]);
-      (choice.form == ConvForm::kDepthwise ? esp_depthwise_weight_gradient : esp_weight_gradient)(
+      (kernel == Kernel::esp_depthwise_weight_gradient ? esp_depthwise_weight_gradient
+                                                       : esp_weight_gradient)(
           conv, f32(node.inputs[0]), int8(node.inputs[1]), channels, count, &sink);
       break;
     }
     case NodeKind::kInputGradient: {
       const esp_weights w = weights(node.op);
       const std::int32_t add = node.inputs[1] >= 0 ? 1 : 0;
-      if (choice.form == ConvForm::kDepthwise) {
+      if (kernel == Kernel::esp_depthwise_input_gradient) {
         esp_depthwise_input_gradient(conv, f32(node.inputs[0]), &w, f32(node.outputs[0]), add,
                                      f32(node.scratch));
       } else {
-        (choice.form == ConvForm::kPointwise ? esp_pointwise_input_gradient : esp_input_gradient)(
-            conv, f32(node.inputs[0]), &w, f32(node.outputs[0]), add);
+        (kernel == Kernel::esp_pointwise_input_gradient
+             ? esp_pointwise_input_gradient
+             : esp_input_gradient)(conv, f32(node.inputs[0]), &w, f32(node.outputs[0]), add);
       }
       break;
     }

@@ -7,7 +7,7 @@
 
 #include <stdexcept>
 
-#include "runtime_sources.hpp"
+#include "espalier/runtime/kernels.hpp"
 
 namespace espalier::codegen {
 namespace {
@@ -64,7 +64,7 @@ TEST(DotConditionals, AnythingElseIsAnError) {
 }
 
 TEST(DotConditionals, AllSourcesAreUnderstood) {
-  for (const auto& [name, text] : runtime_sources()) {
+  for (const auto& [name, text] : runtime::runtime_sources()) {
     for (const bool defined : {false, true}) {
       EXPECT_THAT(resolve_dot_conditionals(name, text, defined), Not(HasSubstr("ESP_DOT4")))
           << name;

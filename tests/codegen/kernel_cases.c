@@ -10,42 +10,42 @@
 
 #include "runtime/blocked/esp_blocking.h"
 #include "runtime/espalier_kernels.h"
+#include "runtime/espalier_scratch.h"
 
 /* ---- The three forms ------------------------------------------------------------------------ */
 
-#define KERNELS(X)            \
-  X(conv_forward)             \
-  X(depthwise_backward)       \
-  X(depthwise_forward)        \
-  X(depthwise_input_gradient) \
-  X(mask_scale_channels)      \
-  X(pointwise_forward)        \
-  X(pointwise_input_gradient) \
-  X(stream_forward)           \
-  X(weight_gradient)
-
-#define DECLARE(name) extern __typeof__(esp_##name) esp_##name##_blocked, esp_##name##_dot_product;
-KERNELS(DECLARE)
-#undef DECLARE
+#define ESPALIER_BLOCKED_KERNEL(name) \
+  extern __typeof__(esp_##name) esp_##name##_blocked, esp_##name##_dot_product;
+#include "runtime/blocked/kernels.def"
+#undef ESPALIER_BLOCKED_KERNEL
 
 typedef struct {
   const char* name;
-#define MEMBER(name) __typeof__(esp_##name)* name;
-  KERNELS(MEMBER)
-#undef MEMBER
+#define ESPALIER_BLOCKED_KERNEL(name) __typeof__(esp_##name)* name;
+#include "runtime/blocked/kernels.def"
+#undef ESPALIER_BLOCKED_KERNEL
 } kernel_form;
 
-#define PLAIN(name) esp_##name,
-#define BLOCKED(name) esp_##name##_blocked,
-#define DOT_PRODUCT(name) esp_##name##_dot_product,
 static const kernel_form forms[] = {
-    {"plain", KERNELS(PLAIN)},
-    {"blocked", KERNELS(BLOCKED)},
-    {"dot product", KERNELS(DOT_PRODUCT)},
+    {
+        "plain",
+#define ESPALIER_BLOCKED_KERNEL(name) esp_##name,
+#include "runtime/blocked/kernels.def"
+#undef ESPALIER_BLOCKED_KERNEL
+    },
+    {
+        "blocked",
+#define ESPALIER_BLOCKED_KERNEL(name) esp_##name##_blocked,
+#include "runtime/blocked/kernels.def"
+#undef ESPALIER_BLOCKED_KERNEL
+    },
+    {
+        "dot product",
+#define ESPALIER_BLOCKED_KERNEL(name) esp_##name##_dot_product,
+#include "runtime/blocked/kernels.def"
+#undef ESPALIER_BLOCKED_KERNEL
+    },
 };
-#undef PLAIN
-#undef BLOCKED
-#undef DOT_PRODUCT
 #define FORMS 3
 
 /* ---- Random numbers ------------------------------------------------------------------------- */
@@ -459,12 +459,7 @@ static void run_stream_forward(void) {
   y = new_buffer("y", elements, byte_skew(), 0);
   mask1 = new_mask("mask of the first", d1, pixels_out(&l1) * d1->out_c);
   mask2 = new_mask("mask", d2, elements);
-  rows = new_buffer("rows",
-                    d2->kernel_h * d2->in_w * d2->in_c +
-                        d2->kernel_h * esp_plane_extent(d2->in_w, d2->pad_left, d2->out_w,
-                                                        d2->stride_w, d2->kernel_w) +
-                        ESP_PLANE_SLACK,
-                    byte_skew(), 1);
+  rows = new_buffer("rows", (int32_t)esp_stream_forward_scratch(d2), byte_skew(), 1);
   for (f = first_form(); f != last_form; f = next_form(f)) {
     f->stream_forward(d1, x, &l1.w, &l1.q, mask1, d2, &l2.w, &l2.q, y, mask2, rows);
   }
@@ -483,11 +478,6 @@ static void run_pointwise_input_gradient(void) {
   }
 }
 
-/* As scratch_bytes() of the compiler. */
-static int32_t padded(int32_t in, int32_t pad, int32_t out, int32_t stride, int32_t kernel) {
-  return most((in - 1 + pad) / stride + 1, out) + (kernel - 1) / stride + 1;
-}
-
 static void run_depthwise_input_gradient(void) {
   const kernel_form* f;
   const int32_t add = chance(50);
@@ -498,11 +488,7 @@ static void run_depthwise_input_gradient(void) {
   numbers(&l, 40);
   g = new_floats("g", pixels_out(&l) * d->out_c);
   dx = new_floats("dx", pixels_in(&l) * d->in_c);
-  plane = new_buffer("plane",
-                     4 * (padded(d->in_h, d->pad_top, d->out_h, d->stride_h, d->kernel_h) *
-                              padded(d->in_w, d->pad_left, d->out_w, d->stride_w, d->kernel_w) +
-                          taps_of(&l)),
-                     word_skew(), 1);
+  plane = new_buffer("plane", (int32_t)esp_depthwise_input_gradient_scratch(d), word_skew(), 1);
   for (f = first_form(); f != last_form; f = next_form(f)) {
     f->depthwise_input_gradient(d, g, &l.w, dx, add, plane);
   }
@@ -577,10 +563,7 @@ static void run_depthwise_backward(void) {
     new_sink(&sink, width * taps_of(&l), d->out_c);
     if (sink.scale && chance(30)) make_special(sink.scale, d->out_c, 30);
   }
-  plane = new_buffer(
-      "plane",
-      4 * ((d->in_h + d->kernel_h - 1) * (d->in_w + d->kernel_w - 1) + 4 + 2 * taps_of(&l)),
-      word_skew(), 1);
+  plane = new_buffer("plane", (int32_t)esp_depthwise_backward_scratch(d), word_skew(), 1);
   for (f = first_form(); f != last_form; f = next_form(f)) {
     f->depthwise_backward(d, g, &l.w, x, l.w.count ? l.w.channels : 0, l.w.count,
                           with_weights ? &sink.view : 0, plane);
@@ -638,9 +621,9 @@ static const struct {
   const char* name;
   void (*run)(void);
 } cases[] = {
-#define CASE(name) {#name, run_##name},
-    KERNELS(CASE)
-#undef CASE
+#define ESPALIER_BLOCKED_KERNEL(name) {#name, run_##name},
+#include "runtime/blocked/kernels.def"
+#undef ESPALIER_BLOCKED_KERNEL
 };
 
 const char* kernel_case_name(int32_t kernel) {

@@ -21,7 +21,7 @@ run() {
 
 run "kernels, rv32imf + pm4adda.b" "$work/program.elf" "$here/kernels.c"
 # The kernels that the code generator emits.
-runtime="$hw/../src/codegen/runtime"
+runtime="$hw/../src/runtime"
 emitted=("$here/runtime_kernels.c" -I"$runtime" -I"$runtime/blocked")
 for kernel in pointwise_forward depthwise_forward conv_forward pointwise_input_gradient \
   weight_gradient; do

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Cycles per multiply-accumulate of the kernels that Espalier emits, on shapes that show their
- * inner loops. Built by run.sh with the blocked kernels of src/codegen/runtime, with and without
+ * inner loops. Built by run.sh with the blocked kernels of src/runtime, with and without
  * ESP_DOT4. */
 #include "espalier_io.h"
 #include "espalier_runtime.h"

@@ -12,9 +12,6 @@ namespace espalier::compiler {
 /// Alignment of everything in the arena: a float's, and a word's for loads of four int8.
 inline constexpr int kArenaAlignment = 4;
 
-/// Temporary bytes that a node's kernel needs.
-std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node);
-
 /// Gives each node that needs temporary memory a value for it.
 void assign_scratch(TrainingGraph& graph);
 
