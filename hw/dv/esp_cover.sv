@@ -26,6 +26,15 @@ module esp_cover (
   input logic             float_hazard_i,
   input logic             hazard_i,
 
+  // Ports to memory.
+  input logic             instr_req_i,
+  input logic             instr_ready_i,
+  input logic             redirect_i,
+  input logic             data_req_i,
+  input logic             data_ready_i,
+  input logic             data_we_i,
+  input logic             data_err_i,
+
   // Write-back and the stages behind.
   input logic             wb_rd_we_i,
   input logic             wb_frd_we_i,
@@ -130,6 +139,17 @@ module esp_cover (
   TrapUnderLateResult: cover property (@(posedge clk_i) take_trap_i && add_valid_i);
   JumpUnderLateResult: cover property (@(posedge clk_i) retire_i && jump_i && round_valid_i);
 
+  // Every kind of wait for memory.
+  InstrWaits: cover property (@(posedge clk_i) instr_req_i && !instr_ready_i);
+  JumpWaits: cover property (@(posedge clk_i) redirect_i && instr_req_i && !instr_ready_i);
+  LoadWaits: cover property (@(posedge clk_i) data_req_i && !data_ready_i && !data_we_i);
+  StoreWaits: cover property (@(posedge clk_i) data_req_i && !data_ready_i && data_we_i);
+  FaultWaits: cover property (@(posedge clk_i) data_req_i && !data_ready_i && data_err_i);
+  BothWait: cover property (@(posedge clk_i)
+      data_req_i && !data_ready_i && instr_req_i && !instr_ready_i);
+  WaitUnderLateResult: cover property (@(posedge clk_i)
+      data_req_i && !data_ready_i && round_valid_i);
+
   // Every kind of late result and every flag of one.
   LateZero: cover property (@(posedge clk_i) round_valid_i && late_result_i[30:0] == '0);
   LateSubnormal: cover property (@(posedge clk_i)
@@ -168,6 +188,13 @@ bind esp_core esp_cover u_cover (
   .is_float_i(is_float),
   .float_hazard_i(float_hazard),
   .hazard_i(id_valid & hazard),
+  .instr_req_i(instr_req_o),
+  .instr_ready_i,
+  .redirect_i(redirect),
+  .data_req_i(data_req_o),
+  .data_ready_i,
+  .data_we_i(data_we_o),
+  .data_err_i,
   .wb_rd_we_i(wb_rd_we_q),
   .wb_frd_we_i(wb_frd_we_q),
   .wb_load_i(wb_load_q),

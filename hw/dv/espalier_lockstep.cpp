@@ -8,9 +8,11 @@
 
 #include "dv/lockstep.hpp"
 #include "dv/program_generator.hpp"
+#include "tb/memory_options.hpp"
 
 namespace {
 
+using espalier::hw::MemoryTiming;
 using espalier::hw::Outcome;
 using espalier::hw::SimulatorConfig;
 using espalier::hw::dv::GeneratorOptions;
@@ -43,12 +45,14 @@ bool report(const std::string& what, const LockstepResult& result) {
   return false;
 }
 
-int run_random(GeneratorOptions options, std::uint64_t programs) {
+// Random programs have memories of their own; of `timing` each takes another seed.
+int run_random(GeneratorOptions options, std::uint64_t programs, MemoryTiming timing) {
   Totals totals;
   for (std::uint64_t i = 0; i < programs; ++i, ++options.seed) {
     const auto program = espalier::hw::dv::generate_program(options);
-    const auto result =
-        espalier::hw::dv::run_lockstep(program.image, program.machine_entry, 100'000'000);
+    const auto result = espalier::hw::dv::run_lockstep(program.image, program.machine_entry,
+                                                       100'000'000, {}, timing);
+    if (timing.random_seed != 0) ++timing.random_seed;
     totals.add(result);
     if (!report("seed " + std::to_string(options.seed), result)) return 1;
   }
@@ -96,14 +100,12 @@ int main(int argc, char** argv) {
   app.add_flag_callback(
       "--nested-traps", [&] { config.stop_on_nested_trap = false; },
       "Go on after a trap inside a trap handler");
-  app.add_option("--mem-base", config.sram_base, "Base of the read-write memory, for files");
-  app.add_option("--sram-size,--mem-size", config.sram_size, "Bytes of it");
-  app.add_option("--flash-base", config.flash_base, "Base of the flash, for files");
-  app.add_option("--flash-size", config.flash_size, "Bytes of it");
+  espalier::hw::add_memory_options(app, config);
   CLI11_PARSE(app, argc, argv);
   if (const std::optional<std::string> error = check(config)) {
     std::fprintf(stderr, "%s\n", error->c_str());
     return 2;
   }
-  return files.empty() ? run_random(options, programs) : run_files(files, config, max_cycles);
+  return files.empty() ? run_random(options, programs, config.timing)
+                       : run_files(files, config, max_cycles);
 }

@@ -216,9 +216,10 @@ void run(Simulator& simulator, Iss& iss, std::uint64_t max_cycles, LockstepResul
 }  // namespace
 
 LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uint64_t max_cycles,
-                            const Extensions& extensions) {
+                            const Extensions& extensions, const MemoryTiming& timing) {
   LockstepResult result;
   SimulatorConfig config;
+  config.timing = timing;
   config.flash_size = kFlashBytes;
   config.sram_size = kSramBytes;
   Simulator simulator(config);

@@ -31,7 +31,7 @@ struct LockstepResult {
 
 // `extensions` are those of the core that this program is linked with.
 LockstepResult run_lockstep(const ElfImage& image, std::uint32_t entry, std::uint64_t max_cycles,
-                            const Extensions& extensions = {});
+                            const Extensions& extensions = {}, const MemoryTiming& timing = {});
 
 // The same for an executable, in memories of the caller's choice. The oracle has no other bus
 // master and no timing, so a program must not depend on either.

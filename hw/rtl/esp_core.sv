@@ -18,15 +18,21 @@ module esp_core #(
   input  logic        srst_ni,
   input  logic [31:0] boot_addr_i,
 
-  // Instruction port: data and error one cycle after the request, held until the next.
+  // Both ports are valid/ready handshakes: a request is taken in the cycle in which `*_ready_i` is
+  // high, which may depend on its address. One that is not taken is repeated in the next cycle; an
+  // instruction request may then be for another address.
+  //
+  // Instruction port: data and error one cycle after the request was taken, held until the next is.
   output logic        instr_req_o,
+  input  logic        instr_ready_i,
   output logic [31:0] instr_addr_o,
   input  logic [31:0] instr_rdata_i,
   input  logic        instr_err_i,
 
-  // Data port: the error answers the address in the same cycle and stops the access; read data
-  // come one cycle later.
+  // Data port: the error answers the address in the cycle in which the request is taken and stops
+  // the access; read data come one cycle later.
   output logic        data_req_o,
+  input  logic        data_ready_i,
   output logic        data_we_o,
   output logic [3:0]  data_be_o,
   output logic [31:0] data_addr_o,
@@ -100,6 +106,7 @@ module esp_core #(
     .srst_ni,
     .boot_addr_i,
     .instr_req_o,
+    .instr_ready_i,
     .instr_addr_o,
     .instr_rdata_i,
     .instr_err_i,
@@ -491,7 +498,7 @@ module esp_core #(
     end else begin
       unique case (unit)
         esp_pkg::UnitLoad, esp_pkg::UnitStore: begin
-          trap = mem_misaligned | data_err_i;
+          trap = mem_misaligned | (data_ready_i & data_err_i);
           if (mem_misaligned) begin
             cause = is_store ? esp_pkg::CauseStoreMisaligned : esp_pkg::CauseLoadMisaligned;
           end else begin
@@ -530,6 +537,7 @@ module esp_core #(
   always_comb begin
     ex_done = ex_go;
     if (!trap) begin
+      if (is_mem) ex_done = ex_go & data_ready_i;
       if (unit == esp_pkg::UnitDiv) ex_done = ex_go & div_done;
       if (Float && unit == esp_pkg::UnitFpu) ex_done = ex_go & fpu_ready;
     end
@@ -623,10 +631,19 @@ module esp_core #(
   end
 
 `ifdef ESP_ASSERT
+  logic        instr_waits_q;
+  logic        data_waits_q;
+  logic [31:0] data_addr_q;
   always_ff @(posedge clk_i) begin
+    instr_waits_q <= srst_ni & instr_req_o & ~instr_ready_i;
+    data_waits_q <= srst_ni & data_req_o & ~data_ready_i;
+    data_addr_q <= data_addr_o;
     if (srst_ni) begin
+      // What is not taken is asked for again.
+      InstrRepeated: assert (!(instr_waits_q && !instr_req_o));
+      DataRepeated: assert (!(data_waits_q && !(data_req_o && data_addr_o == data_addr_q)));
       // Memory never sees an access of an instruction that traps, unless memory itself refuses it.
-      NoAccessOfATrap: assert (!(data_req_o && take_trap && !data_err_i));
+      NoAccessOfATrap: assert (!(data_req_o && data_ready_i && take_trap && !data_err_i));
       // Late results belong to the float registers.
       LateIsFloat: assert (!(retire && fpu_late && rd_we));
     end
@@ -641,11 +658,12 @@ module esp_core #(
   logic [63:0] rvfi_order_q;
   logic        rvfi_trap_q;
   logic        rvfi_intr_q;
-  logic        rvfi_load_q;
   logic [31:0] rvfi_insn_q;
   logic [31:0] rvfi_pc_q;
   logic [31:0] rvfi_next_pc_q;
-  logic [2:0]  rvfi_use_q;
+  logic [4:0]  rvfi_rs1_addr_q;
+  logic [4:0]  rvfi_rs2_addr_q;
+  logic [4:0]  rvfi_rs3_addr_q;
   logic [2:0]  rvfi_use_float_q;
   logic [31:0] rvfi_rs1_q;
   logic [31:0] rvfi_rs2_q;
@@ -655,7 +673,8 @@ module esp_core #(
   logic [31:0] rvfi_frs3_q;
   logic        rvfi_late_q;
   logic [31:0] rvfi_mem_addr_q;
-  logic [3:0]  rvfi_mem_mask_q;
+  logic [3:0]  rvfi_mem_rmask_q;
+  logic [3:0]  rvfi_mem_wmask_q;
   logic [31:0] rvfi_mem_wdata_q;
   logic [3:0]  rvfi_cause_q;
   logic [31:0] rvfi_tval_q;
@@ -676,20 +695,29 @@ module esp_core #(
       rvfi_pc_q <= id_pc;
       rvfi_next_pc_q <= redirect ? redirect_target : id_pc + 32'd4;
       rvfi_late_q <= retire & frd_we & fpu_late;
-      rvfi_load_q <= retire & (unit == esp_pkg::UnitLoad);
-      rvfi_mem_mask_q <= retire & is_mem ? data_be_o : '0;
-      // An instruction that traps may be none at all: it has no sources.
-      rvfi_use_q <= {3{retire}} & {Dot && unit == esp_pkg::UnitDot, use_rs2, use_rs1};
-      rvfi_use_float_q <= {3{retire && Float}} & {use_frs3, use_frs2, use_frs1};
-      rvfi_rs1_q <= rs1_value;
-      rvfi_rs2_q <= rs2_value;
-      if (Dot && unit == esp_pkg::UnitDot) rvfi_rs3_q <= acc_value;
+      // An instruction that traps may be none at all: it has no sources. Register 0 is none either.
+      rvfi_rs1_addr_q <= retire & use_rs1 ? rs1 : '0;
+      rvfi_rs2_addr_q <= retire & use_rs2 ? rs2 : '0;
+      rvfi_rs1_q <= retire & use_rs1 ? rs1_value : '0;
+      rvfi_rs2_q <= retire & use_rs2 ? rs2_value : '0;
+      rvfi_rs3_addr_q <= '0;
+      rvfi_rs3_q <= '0;
+      if (Dot && unit == esp_pkg::UnitDot && retire) begin
+        rvfi_rs3_addr_q <= rd;
+        rvfi_rs3_q <= acc_value;
+      end
+      rvfi_use_float_q <= '0;
       if (is_float) begin
+        rvfi_use_float_q <= {3{retire && Float}} & {use_frs3, use_frs2, use_frs1};
         rvfi_frs1_q <= frs1_value;
         rvfi_frs2_q <= frs2_value;
         rvfi_frs3_q <= frs3_value;
       end
+      rvfi_mem_rmask_q <= '0;
+      rvfi_mem_wmask_q <= '0;
       if (is_mem) begin
+        rvfi_mem_rmask_q <= retire & ~is_store ? data_be_o : '0;
+        rvfi_mem_wmask_q <= retire & is_store ? data_be_o : '0;
         rvfi_mem_addr_q <= {mem_addr[31:2], 2'b00};
         rvfi_mem_wdata_q <= data_wdata_o;
       end
@@ -711,12 +739,12 @@ module esp_core #(
   assign rvfi_pc_rdata = rvfi_pc_q;
   assign rvfi_pc_wdata = rvfi_next_pc_q;
 
-  assign rvfi_rs1_addr = rvfi_use_q[0] ? rvfi_insn_q[19:15] : '0;
-  assign rvfi_rs2_addr = rvfi_use_q[1] ? rvfi_insn_q[24:20] : '0;
-  assign rvfi_rs3_addr = rvfi_use_q[2] ? rvfi_insn_q[11:7] : '0;
-  assign rvfi_rs1_rdata = rvfi_use_q[0] ? rvfi_rs1_q : '0;
-  assign rvfi_rs2_rdata = rvfi_use_q[1] ? rvfi_rs2_q : '0;
-  assign rvfi_rs3_rdata = rvfi_use_q[2] ? rvfi_rs3_q : '0;
+  assign rvfi_rs1_addr = rvfi_rs1_addr_q;
+  assign rvfi_rs2_addr = rvfi_rs2_addr_q;
+  assign rvfi_rs3_addr = rvfi_rs3_addr_q;
+  assign rvfi_rs1_rdata = rvfi_rs1_q;
+  assign rvfi_rs2_rdata = rvfi_rs2_q;
+  assign rvfi_rs3_rdata = rvfi_rs3_q;
   assign rvfi_rd_addr = wb_rd_we_q ? wb_rd_q : '0;
   assign rvfi_rd_wdata = wb_rd_we_q ? wb_data : '0;
 
@@ -734,8 +762,8 @@ module esp_core #(
   assign rvfi_frd_wdata = wb_data;
 
   assign rvfi_mem_addr = rvfi_mem_addr_q;
-  assign rvfi_mem_rmask = rvfi_load_q ? rvfi_mem_mask_q : '0;
-  assign rvfi_mem_wmask = rvfi_load_q ? '0 : rvfi_mem_mask_q;
+  assign rvfi_mem_rmask = rvfi_mem_rmask_q;
+  assign rvfi_mem_wmask = rvfi_mem_wmask_q;
   assign rvfi_mem_rdata = data_rdata_i;
   assign rvfi_mem_wdata = rvfi_mem_wdata_q;
 

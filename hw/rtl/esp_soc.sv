@@ -16,6 +16,12 @@ module esp_soc #(
   input  logic [31:0] flash_size_i,
   input  logic [31:0] sram_base_i,
   input  logic [31:0] sram_size_i,
+  // Wait states, the bits of an address that name a line of the flash, and, unless zero, the seed
+  // of further waits at random.
+  input  logic [3:0]  flash_wait_i,
+  input  logic [3:0]  sram_wait_i,
+  input  logic [31:0] flash_line_mask_i,
+  input  logic [31:0] random_wait_i,
   // Names this system to the C++ test bench.
   input  logic [63:0] handle_i
 
@@ -70,6 +76,11 @@ module esp_soc #(
   logic [31:0] flash_size_q;
   logic [31:0] sram_base_q;
   logic [31:0] sram_size_q;
+  logic [3:0]  flash_wait_q;
+  logic [3:0]  sram_wait_q;
+  logic        slow_q;
+  logic [31:0] flash_line_mask_q;
+  logic [31:0] random_q;
   logic [63:0] handle_q;
 
   always_ff @(posedge clk_i) begin
@@ -78,15 +89,25 @@ module esp_soc #(
       flash_size_q <= flash_size_i;
       sram_base_q <= sram_base_i;
       sram_size_q <= sram_size_i;
+      flash_wait_q <= flash_wait_i;
+      sram_wait_q <= sram_wait_i;
+      slow_q <= flash_wait_i != '0 || sram_wait_i != '0;
+      flash_line_mask_q <= flash_line_mask_i;
+      random_q <= random_wait_i;
       handle_q <= handle_i;
+    end else if (random_q != '0) begin
+      // A linear feedback shift register of full period.
+      random_q <= (random_q >> 1) ^ (random_q[0] ? 32'h8020_0003 : '0);
     end
   end
 
   logic        instr_req;
+  logic        instr_ready;
   logic [31:0] instr_addr;
   logic [31:0] instr_rdata;
   logic        instr_err_q;
   logic        data_req;
+  logic        data_ready;
   logic        data_we;
   logic [3:0]  data_be;
   logic [31:0] data_addr;
@@ -103,10 +124,12 @@ module esp_soc #(
     .srst_ni,
     .boot_addr_i,
     .instr_req_o(instr_req),
+    .instr_ready_i(instr_ready),
     .instr_addr_o(instr_addr),
     .instr_rdata_i(instr_rdata),
     .instr_err_i(instr_err_q),
     .data_req_o(data_req),
+    .data_ready_i(data_ready),
     .data_we_o(data_we),
     .data_be_o(data_be),
     .data_addr_o(data_addr),
@@ -184,24 +207,78 @@ module esp_soc #(
   assign data_in_mmio = data_addr[31:5] == esp_pkg::MmioBase[31:5] && mmio_valid;
   assign data_err = ~(data_in_sram | (data_in_flash & ~data_we) | data_in_mmio);
 
+  // Waits. What is no memory answers at once.
+  logic [3:0] instr_wait;
+  logic [3:0] data_wait;
+  logic       instr_in_time;
+  logic       data_in_time;
+  logic       instr_taken;
+  logic       data_taken;
+
+  always_comb begin
+    instr_wait = '0;
+    data_wait = '0;
+    // Simulation pays for what is asked for.
+    if (slow_q) begin
+      if (instr_in_flash) instr_wait = flash_wait_q;
+      if (instr_in_sram) instr_wait = sram_wait_q;
+      if (data_in_flash & ~data_we) data_wait = flash_wait_q;
+      if (data_in_sram) data_wait = sram_wait_q;
+    end
+  end
+
+  esp_wait #(
+    .Prefetch(1'b1)
+  ) u_instr_wait (
+    .clk_i,
+    .srst_ni,
+    .wait_i(instr_wait),
+    .keep_i(~instr_in_sram),
+    .line_mask_i(instr_in_sram ? 32'hFFFF_FFFC : flash_line_mask_q),
+    .req_i(instr_req),
+    .addr_i(instr_addr),
+    .accept_i(instr_taken),
+    .ready_o(instr_in_time)
+  );
+
+  esp_wait #(
+    .Prefetch(1'b0)
+  ) u_data_wait (
+    .clk_i,
+    .srst_ni,
+    .wait_i(data_wait),
+    .keep_i(~data_in_sram),
+    .line_mask_i(data_in_sram ? 32'hFFFF_FFFC : flash_line_mask_q),
+    .req_i(data_req),
+    .addr_i(data_addr),
+    .accept_i(data_taken),
+    .ready_o(data_in_time)
+  );
+
+  // At random, instructions wait one cycle in four and data one in two.
+  assign instr_ready = instr_in_time & (random_q == '0 || random_q[1:0] != 2'b00);
+  assign data_ready = data_in_time & (random_q == '0 || random_q[16]);
+  assign instr_taken = instr_req & instr_ready;
+  assign data_taken = data_req & data_ready;
+
   always_ff @(posedge clk_i) begin
     if (!srst_ni) begin
       instr_err_q <= 1'b0;
       mmio_read_q <= 1'b0;
     end else begin
-      if (instr_req) instr_err_q <= ~(instr_in_flash | instr_in_sram);
-      if (data_req) mmio_read_q <= data_in_mmio;
+      if (instr_taken) instr_err_q <= ~(instr_in_flash | instr_in_sram);
+      if (data_taken) mmio_read_q <= data_in_mmio;
     end
   end
 
   esp_memory u_memory (
     .clk_i,
     .handle_i(handle_q),
-    .instr_req_i(srst_ni & instr_req & (instr_in_flash | instr_in_sram)),
+    .instr_req_i(srst_ni & instr_taken & (instr_in_flash | instr_in_sram)),
     .instr_region_i(instr_in_sram),
     .instr_offset_i(instr_in_sram ? instr_sram_offset : instr_flash_offset),
     .instr_rdata_o(instr_rdata),
-    .data_req_i(srst_ni & data_req & ~data_err & ~data_in_mmio),
+    .data_req_i(srst_ni & data_taken & ~data_err & ~data_in_mmio),
     .data_we_i(data_we),
     .data_be_i(data_be),
     .data_region_i(data_in_sram),
@@ -213,7 +290,7 @@ module esp_soc #(
   esp_mmio u_mmio (
     .clk_i,
     .handle_i(handle_q),
-    .write_i(srst_ni & data_req & data_we & data_in_mmio),
+    .write_i(srst_ni & data_taken & data_we & data_in_mmio),
     .offset_i(data_addr[4:0]),
     .wdata_i(data_wdata),
     .valid_o(mmio_valid)

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "tb/memory_options.hpp"
 #include "tb/simulator.hpp"
 
 namespace {
@@ -266,11 +267,7 @@ int main(int argc, char** argv) {
   app.add_flag_callback(
       "--nested-traps", [&] { options.config.stop_on_nested_trap = false; },
       "Go on after a trap inside a trap handler");
-  app.add_option("--mem-base", options.config.sram_base, "Base of the read-write memory");
-  app.add_option("--sram-size,--mem-size", options.config.sram_size,
-                 "Bytes of the read-write memory");
-  app.add_option("--flash-base", options.config.flash_base, "Base of the flash");
-  app.add_option("--flash-size", options.config.flash_size, "Bytes of the flash");
+  espalier::hw::add_memory_options(app, options.config);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

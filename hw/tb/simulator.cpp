@@ -4,6 +4,7 @@
 #include <verilated.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -24,6 +25,8 @@ namespace {
 constexpr std::uint32_t kRegisters = 0x1000'0000;  // of the test bench: MmioBase of esp_pkg.sv
 constexpr std::uint32_t kRegisterBytes = 24;       // up to MmioTrapStop; esp_mmio.sv takes no more
 constexpr std::uint32_t kLargestMemory = 256u << 20;
+constexpr std::uint32_t kMostWaits = 15;     // what the straps of esp_soc.sv hold
+constexpr std::uint32_t kLongestLine = 256;  // bytes
 constexpr std::uint32_t kMret = 0x3020'0073;
 constexpr std::uint8_t kStackPointer = 2;
 
@@ -51,6 +54,15 @@ std::string outside(std::uint32_t address, std::size_t bytes) {
 }  // namespace
 
 std::optional<std::string> check(const SimulatorConfig& config) {
+  const MemoryTiming& timing = config.timing;
+  if (timing.flash_wait > kMostWaits || timing.sram_wait > kMostWaits) {
+    return "memories wait at most " + std::to_string(kMostWaits) + " cycles";
+  }
+  if (!std::has_single_bit(timing.flash_line_bytes) || timing.flash_line_bytes < 4 ||
+      timing.flash_line_bytes > kLongestLine) {
+    return "a line of the flash has a power of two from 4 to " + std::to_string(kLongestLine) +
+           " bytes";
+  }
   struct Range {
     std::string name;
     std::uint64_t base;
@@ -209,6 +221,10 @@ class Simulator::Impl {
     top_.flash_size_i = config_.flash_size;
     top_.sram_base_i = config_.sram_base;
     top_.sram_size_i = config_.sram_size;
+    top_.flash_wait_i = static_cast<std::uint8_t>(config_.timing.flash_wait);
+    top_.sram_wait_i = static_cast<std::uint8_t>(config_.timing.sram_wait);
+    top_.flash_line_mask_i = ~(config_.timing.flash_line_bytes - 1);
+    top_.random_wait_i = config_.timing.random_seed;
     top_.handle_i = reinterpret_cast<std::uintptr_t>(&memory_);
     top_.srst_ni = 0;
     clock();

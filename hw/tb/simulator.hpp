@@ -14,11 +14,23 @@
 
 namespace espalier::hw {
 
+// How long memories take. An access that waits n cycles is served n cycles later than one that does
+// not. The flash is read by lines: the last line stays in a buffer, one for instructions and one
+// for data, and costs nothing until another is wanted; the line behind the last of the instructions
+// is read ahead. The registers of the test bench never wait.
+struct MemoryTiming {
+  std::uint32_t flash_wait = 0;  // cycles, 0 to 15, for a line of the flash
+  std::uint32_t flash_line_bytes = 16;
+  std::uint32_t sram_wait = 0;    // cycles, 0 to 15, for an access to the SRAM
+  std::uint32_t random_seed = 0;  // unless 0: every access also waits at random, for verification
+};
+
 struct SimulatorConfig {
   std::uint32_t flash_base = 0x0800'0000;  // read and execute; a multiple of 4
   std::uint32_t flash_size = 8u << 20;     // bytes; only pages in use cost memory
   std::uint32_t sram_base = 0x2000'0000;   // read, write and execute; a multiple of 4
   std::uint32_t sram_size = 256u << 10;    // bytes
+  MemoryTiming timing;
   // A trap inside a trap handler ends the run. A handler is left by mret or by writing mtvec.
   bool stop_on_nested_trap = true;
   // Attribute cycles and instructions to functions; costs a few per cent of speed.
@@ -26,7 +38,8 @@ struct SimulatorConfig {
 };
 
 // Says what is wrong with the memories, if anything: they have aligned bases and sizes, at most
-// 256 MiB each, and overlap neither each other nor the registers. A Simulator takes no other ones.
+// 256 MiB each, overlap neither each other nor the registers, and wait as MemoryTiming says. A
+// Simulator takes no other ones.
 [[nodiscard]] std::optional<std::string> check(const SimulatorConfig& config);
 
 enum class Outcome {

@@ -185,6 +185,23 @@ TEST_F(EspalierSim, ReportsEveryKindOfEnd) {
   }
 }
 
+TEST_F(EspalierSim, SlowMemoriesTakeMoreCycles) {
+  write("pass.elf", suite_program(1).elf());
+  const auto cycles = [&](const std::string& options) {
+    const Finished finished = run("pass.elf --stats stats.json" + kSuiteMemory + options);
+    EXPECT_EQ(finished.status, 0) << finished.err;
+    const std::string stats = contents(path("stats.json"));
+    return std::stoi(stats.substr(stats.find("\"cycles\": ") + 10));
+  };
+  const int at_once = cycles("");
+  EXPECT_EQ(cycles(" --flash-wait 5 --flash-line 32"), at_once);  // it runs from the other memory
+  EXPECT_GT(cycles(" --sram-wait 1"), at_once);
+  EXPECT_GT(cycles(" --sram-wait 2"), cycles(" --sram-wait 1"));
+  EXPECT_GT(cycles(" --random-wait 1"), at_once);
+  EXPECT_EQ(run("pass.elf --flash-wait 16" + kSuiteMemory).status, 127);
+  EXPECT_EQ(run("pass.elf --flash-line 12" + kSuiteMemory).status, 127);
+}
+
 TEST_F(EspalierSim, Help) {
   const Finished help = run("--help");
   EXPECT_EQ(help.status, 0);

@@ -11,12 +11,14 @@
 namespace espalier::hw::dv {
 namespace {
 
-void expect_agreement(GeneratorOptions options, std::uint64_t wanted_instructions) {
+void expect_agreement(GeneratorOptions options, std::uint64_t wanted_instructions,
+                      MemoryTiming timing = {}) {
   std::uint64_t instructions = 0;
   InstructionMix mix;
   while (instructions < wanted_instructions) {
     const GeneratedProgram program = generate_program(options);
-    const LockstepResult result = run_lockstep(program.image, program.machine_entry, 50'000'000);
+    const LockstepResult result =
+        run_lockstep(program.image, program.machine_entry, 50'000'000, {}, timing);
     ASSERT_EQ(result.mismatch, "") << "seed " << options.seed;
     // A user program ends with a system call, for which there is no handler here.
     ASSERT_EQ(result.run.outcome, options.user_mode ? Outcome::kTrapped : Outcome::kExited)
@@ -27,6 +29,7 @@ void expect_agreement(GeneratorOptions options, std::uint64_t wanted_instruction
     mix.csr += result.mix.csr;
     mix.dot += result.mix.dot;
     ++options.seed;
+    if (timing.random_seed != 0) ++timing.random_seed;
   }
   // No extension is left out, or a matter of a few instructions.
   EXPECT_GT(mix.multiply, instructions / 50);
@@ -47,6 +50,8 @@ TEST(LockstepSlow, TenMillionInstructions) {
   expect_agreement({.seed = 2000, .body_instructions = 300, .loops = 5}, 2'000'000);
   expect_agreement({.seed = 3000, .loops = 20, .floats = false}, 2'000'000);
   expect_agreement({.seed = 4000, .loops = 20, .user_mode = true}, 2'000'000);
+  expect_agreement({.seed = 5000, .loops = 20}, 2'000'000, {.random_seed = 1});
+  expect_agreement({.seed = 6000, .loops = 20}, 1'000'000, {.flash_wait = 4, .random_seed = 1});
 }
 #else
 TEST(Lockstep, MachineMode) { expect_agreement({.seed = 1}, 250'000); }
@@ -55,6 +60,13 @@ TEST(Lockstep, ShortPrograms) {
 }
 TEST(Lockstep, IntegerOnly) { expect_agreement({.seed = 200, .floats = false}, 100'000); }
 TEST(Lockstep, UserMode) { expect_agreement({.seed = 300, .user_mode = true}, 100'000); }
+TEST(Lockstep, RandomWaits) { expect_agreement({.seed = 400}, 100'000, {.random_seed = 1}); }
+TEST(Lockstep, SlowMemories) {
+  expect_agreement({.seed = 500}, 50'000, {.flash_wait = 3, .sram_wait = 1});
+  expect_agreement({.seed = 510}, 50'000, {.flash_wait = 1, .flash_line_bytes = 4});
+  expect_agreement({.seed = 520}, 50'000,
+                   {.flash_wait = 15, .flash_line_bytes = 64, .sram_wait = 7, .random_seed = 9});
+}
 
 // Cycles of the default memories: a change of these is a change of every figure in the documents.
 TEST(Lockstep, CyclesAreWhatTheyWere) {

@@ -19,11 +19,13 @@ class RetirementCycles : public Observer {
  public:
   bool retired(const Retirement& retirement) override {
     cycles.push_back(retirement.cycle);
+    addresses.push_back(retirement.pc);
     return true;
   }
   bool late_float(std::uint8_t, std::uint32_t) override { return true; }
 
   std::vector<std::uint64_t> cycles;
+  std::vector<std::uint32_t> addresses;
 };
 
 struct PipelineCase {
@@ -37,22 +39,37 @@ std::ostream& operator<<(std::ostream& out, const PipelineCase& row) { return ou
 
 class Pipeline : public ::testing::TestWithParam<PipelineCase> {};
 
-// Cycles that the first `executed` retirements of `code` take together.
-std::uint64_t measure(const std::vector<Word>& code, std::size_t executed) {
+// `code` behind a start that sets what PipelineCase names; `before` is the number of instructions
+// that retire before it.
+ProgramBuilder program_of(const std::vector<Word>& code, std::size_t& before) {
   ProgramBuilder program;
   program.enable_float().li(1, kSram).add({dv::addi(2, 0, 7), dv::addi(3, 0, 3)});
   program.add({dv::lui(5, 0x3fc00), dv::encode_r(0x78, 0, 5, 0, 1, 0x53)});
   program.add({dv::encode_r(0x78, 0, 0, 0, 2, 0x53), dv::kNop, dv::kNop, dv::kNop});
-  const std::size_t before = (program.here() - kFlash) / 4;
+  before = (program.here() - kFlash) / 4;
   for (const Word word : code) program.add(word);
   program.add({dv::kNop, dv::kNop, dv::kNop, dv::kNop, dv::kNop, dv::kNop}).exit_with(0);
+  return program;
+}
 
-  Simulator simulator;
+RetirementCycles run(const ProgramBuilder& program, const MemoryTiming& timing = {}) {
+  SimulatorConfig config;
+  config.timing = timing;
+  Simulator simulator(config);
   EXPECT_EQ(simulator.load_elf(program.elf()), std::nullopt);
   RetirementCycles observer;
   simulator.set_observer(&observer);
   const RunResult result = simulator.run(10'000);
   EXPECT_EQ(result.outcome, Outcome::kExited) << result.describe();
+  return observer;
+}
+
+// Cycles that the first `executed` retirements of `code` take together.
+std::uint64_t measure(const std::vector<Word>& code, std::size_t executed,
+                      const MemoryTiming& timing = {}) {
+  std::size_t before = 0;
+  const ProgramBuilder program = program_of(code, before);
+  const RetirementCycles observer = run(program, timing);
   if (observer.cycles.size() <= before + executed) return 0;
   return observer.cycles[before + executed] - observer.cycles[before];
 }
@@ -60,6 +77,18 @@ std::uint64_t measure(const std::vector<Word>& code, std::size_t executed) {
 TEST_P(Pipeline, TakesTheCyclesThatTheManualSays) {
   const PipelineCase& row = GetParam();
   EXPECT_EQ(measure(row.code, row.executed), row.cycles);
+}
+
+// Wait states add cycles and change nothing else: the same instructions retire in the same order.
+TEST_P(Pipeline, RunsTheSameInstructionsWithRandomWaits) {
+  std::size_t before = 0;
+  const ProgramBuilder program = program_of(GetParam().code, before);
+  const RetirementCycles at_once = run(program);
+  for (std::uint32_t seed = 1; seed <= 8; ++seed) {
+    const RetirementCycles waiting = run(program, {.random_seed = seed * 0x9e37'79b9u});
+    EXPECT_EQ(waiting.addresses, at_once.addresses) << "seed " << seed;
+    EXPECT_GT(waiting.cycles.back(), at_once.cycles.back()) << "seed " << seed;
+  }
 }
 
 constexpr Word fma(Word rd, Word rs1, Word rs2, Word rs3) {
@@ -195,6 +224,72 @@ TEST(PipelineTable, EveryInstructionTakesTheCyclesOfItsRow) {
           << "instruction " << std::hex << instruction;
     }
   }
+}
+
+// ---- Wait states --------------------------------------------------------------------------------
+
+// Cycles from the retirement of the first instruction of `code` to that of the last, in a program
+// that is nothing else; addresses begin at a line of the flash.
+std::uint64_t span(const std::vector<Word>& code, const MemoryTiming& timing) {
+  ProgramBuilder program;
+  for (const Word word : code) program.add(word);
+  program.exit_with(0);
+  const RetirementCycles observer = run(program, timing);
+  return observer.cycles[code.size() - 1] - observer.cycles[0];
+}
+
+TEST(WaitStates, StraightCodeWaitsForWhatThePrefetchDoesNotHide) {
+  const std::vector<Word> code(64, dv::kNop);
+  // Four instructions a line are read ahead while four others run.
+  for (const std::uint32_t wait : {0u, 1u, 2u, 3u}) {
+    EXPECT_EQ(span(code, {.flash_wait = wait}), 63u) << wait;
+  }
+  EXPECT_EQ(span(code, {.flash_wait = 5}), 63u + 15u * 2u);
+  EXPECT_EQ(span(code, {.flash_wait = 5, .flash_line_bytes = 32}), 63u);
+  EXPECT_EQ(span(code, {.flash_wait = 2, .flash_line_bytes = 4}), 63u * 3u);
+}
+
+TEST(WaitStates, AJumpOutOfTheLineWaitsForAll) {
+  // To the line after the next one, which no prefetch has.
+  std::vector<Word> code(17, dv::kNop);
+  code[0] = dv::jal(0, 48);
+  for (const std::uint32_t wait : {0u, 2u, 5u, 15u}) {
+    ProgramBuilder program;
+    for (const Word word : code) program.add(word);
+    program.exit_with(0);
+    const RetirementCycles observer = run(program, {.flash_wait = wait});
+    EXPECT_EQ(observer.cycles[1] - observer.cycles[0], 2 + wait);
+  }
+}
+
+TEST(WaitStates, SramMakesLoadsAndStoresWait) {
+  for (const std::uint32_t wait : {0u, 1u, 4u, 15u}) {
+    const MemoryTiming timing{.sram_wait = wait};
+    EXPECT_EQ(measure({dv::kNop, dv::lw(4, 1, 0), dv::kNop}, 2, timing), 2 + wait);
+    EXPECT_EQ(measure({dv::kNop, dv::lw(4, 1, 0), dv::add(5, 4, 4)}, 2, timing), 3 + wait);
+    EXPECT_EQ(measure({dv::lw(4, 1, 0), dv::add(5, 4, 4)}, 2, timing), 3u);
+    EXPECT_EQ(measure({dv::kNop, dv::sw(2, 1, 0), dv::sb(2, 1, 5)}, 2, timing), 2 + 2 * wait);
+    EXPECT_EQ(measure({dv::kNop, dv::fsw(1, 1, 0)}, 2, timing), 2 + wait);
+  }
+}
+
+TEST(WaitStates, DataFromFlashComeByLines) {
+  // x6 = flash; loads of one line, then of the next.
+  std::vector<Word> code = {dv::lui(6, kFlash >> 12)};
+  for (std::int32_t i = 0; i < 8; ++i) code.push_back(dv::lw(7, 6, 4 * i));
+  const std::uint64_t at_once = span(code, {});
+  for (const std::uint32_t wait : {1u, 3u}) {
+    EXPECT_EQ(span(code, {.flash_wait = wait}), at_once + 2 * wait);
+  }
+}
+
+TEST(WaitStates, TheRegistersOfTheTestBenchAndFaultsDoNotWait) {
+  const MemoryTiming slow{.sram_wait = 15};
+  const std::vector<Word> console = {dv::lui(4, testing::kMmio >> 12), dv::lw(5, 4, 0)};
+  EXPECT_EQ(measure(console, 2, slow), measure(console, 2));
+  const std::vector<Word> fault = {dv::auipc(4, 0), dv::addi(4, 4, 16), dv::csrrw(0, 0x305, 4),
+                                   dv::lw(5, 0, 0)};
+  EXPECT_EQ(measure(fault, 4, slow), 5u);
 }
 
 }  // namespace

@@ -435,6 +435,14 @@ TEST(Simulator, ChecksItsMemories) {
   EXPECT_THAT(check({.sram_base = kFlash + 64}).value_or(""), HasSubstr("overlaps flash"));
   EXPECT_THAT(check({.sram_base = kMmio - 4}).value_or(""), HasSubstr("overlaps"));
   EXPECT_THAT(check({.flash_base = kMmio + 16}).value_or(""), HasSubstr("overlaps"));
+  EXPECT_EQ(check({.timing = {.flash_wait = 15, .flash_line_bytes = 256, .sram_wait = 15}}),
+            std::nullopt);
+  EXPECT_THAT(check({.timing = {.flash_wait = 16}}).value_or(""), HasSubstr("at most 15 cycles"));
+  EXPECT_THAT(check({.timing = {.sram_wait = 16}}).value_or(""), HasSubstr("at most 15 cycles"));
+  for (const std::uint32_t bytes : {0u, 2u, 12u, 512u}) {
+    EXPECT_THAT(check({.timing = {.flash_line_bytes = bytes}}).value_or(""),
+                HasSubstr("a power of two"));
+  }
 }
 
 TEST(Simulator, SurvivesDamagedFiles) {
