@@ -7,7 +7,6 @@
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/engine/device_trainer.hpp"
 #include "espalier/import/importer.hpp"
-#include "espalier/import/onnx_writer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/train/sample_store.hpp"
 #include "espalier/train/trainer.hpp"
@@ -57,6 +56,7 @@ Status run(const Options& options) {
   }
   ESPALIER_CHECK_OK(train::check(recipe));
   ESPALIER_TRY(const Bytes cache_limit, parse_size(options.cache_limit, "--cache-limit"));
+  ESPALIER_CHECK_OK(check_export(options.model, options.exported));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
   ESPALIER_TRY(const data::Samples training,
@@ -179,7 +179,7 @@ Status run(const Options& options) {
   if (!options.exported.empty()) {
     std::int64_t saturated = 0;
     const ir::Graph tuned = session ? session->tuned_graph(&saturated) : engine->tuned_graph();
-    outputs.add(options.exported, export_onnx(tuned, options.exported));
+    outputs.add(options.exported, export_model(tuned, options.model, options.exported));
     report["export"] = {{"saturated_weights", saturated}};
     if (saturated > 0) {
       spdlog::info("{} weights had left -127..127 and were saturated in {}", saturated,
@@ -198,7 +198,7 @@ Command add_train(CLI::App& app) {
   const auto o = std::make_shared<Options>();
   CommandApp* command = add_command(app, "train", "Train a plan and measure its accuracy",
                                     o->common, "espalier.train/1");
-  command->add_input("model", o->model, "int8 model, ONNX")->required();
+  command->add_input("model", o->model, "int8 model, TFLite or ONNX")->required();
   command->add_input("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
   command->add_data("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
       ->required();
@@ -222,7 +222,8 @@ Command add_train(CLI::App& app) {
   command->add_option("--rounding", o->rounding, "Device: nearest or stochastic")
       ->check(one_of({"nearest", "stochastic"}))
       ->capture_default_str();
-  command->add_output("--export", o->exported, onnx_format, "Write the tuned model as ONNX");
+  command->add_output("--export", o->exported, onnx_format,
+                      "Write the tuned model: .onnx, or .tflite when the model is");
   command->add_option("--cache-limit", o->cache_limit, "Memory for the cached frozen prefix")
       ->capture_default_str();
   command->add_flag("--test-every-epoch", o->test_every_epoch, "Also test after each epoch");
