@@ -68,6 +68,7 @@ Result<Sets> load_sets(const Options& options, const ir::Graph& graph) {
   ESPALIER_TRY(data::Dataset all, load_selected(options.training, 0, options.data, seed));
   if (!options.validation.empty()) {
     ESPALIER_TRY(data::Dataset other, load_selected(options.validation, 0, options.data, seed));
+    ESPALIER_TRY(other, with_classes(std::move(other), all.class_names, options.training));
     ESPALIER_TRY(data::Samples training,
                  limited(options, graph, std::move(all), options.limit_train, kUsualTraining));
     ESPALIER_TRY(data::Samples validation,
@@ -235,12 +236,7 @@ Status run(const Options& options) {
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_CHECK_OK(check_choice(options, analysis.layers, graph));
   ESPALIER_TRY(const Sets sets, load_sets(options, graph));
-  if (sets.training.classes() != sets.validation.classes()) {
-    return Error{ErrorKind::kBadInput,
-                 fmt::format("training data has {} classes, validation data {}; name sets of the "
-                             "same task",
-                             sets.training.classes(), sets.validation.classes())};
-  }
+  warn_of_data(sets.training, sets.validation);
   const train::Network network(std::move(graph));
   const contribution::AnalysisEstimate cost =
       contribution::estimate_cost(network, sets.training.size(), sets.validation.size(), analysis);
@@ -300,8 +296,7 @@ Command add_analyze(CLI::App& app) {
                     return o->estimate_only ? json_format("espalier.estimate/1") : profile_file();
                   });
   command->add_input("model", o->model, "int8 model, TFLite or ONNX")->required();
-  command->add_data("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
-      ->required();
+  command->add_data("--train", o->training, kDataForms)->required();
   command->add_data("--val", o->validation,
                     "Validation data; without it, a part of --train is set aside");
   command->add_output("--out", o->out, profile_file,

@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "espalier/data/sanity.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/train/session.hpp"
@@ -178,7 +179,8 @@ void DataOptions::add_to(CommandApp* command) {
                    "auto, or items such as resize=147,crop=128,lut=FILE,mean=..,std=..,identity")
       ->capture_default_str();
   command->add_option("--classes", classes,
-                      "Keep these labels only, in this order, as classes 0, 1, ...; e.g. 0,2-4");
+                      "Keep these classes only, in this order: names or numbers, such as cat,dog "
+                      "or 0,2-4");
   command
       ->add_option("--subset", subset,
                    "How limits take samples: balanced over classes by the seed, or the first")
@@ -198,11 +200,22 @@ data::SubsetOptions DataOptions::subset_of(std::int64_t limit, std::uint64_t see
 Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
                                     const DataOptions& options, std::uint64_t seed) {
   data::SubsetOptions subset = options.subset_of(limit, seed);
+  ESPALIER_TRY(data::Dataset dataset, data::open_dataset(spec));
   if (!options.classes.empty()) {
-    ESPALIER_TRY(subset.classes, parse_int_list(options.classes, "--classes"));
+    ESPALIER_TRY(subset.classes, data::parse_classes(options.classes, dataset));
   }
-  ESPALIER_TRY(data::Dataset dataset, data::load_dataset(spec));
   return data::subset(std::move(dataset), subset);
+}
+
+Result<data::Dataset> with_classes(data::Dataset dataset, const data::ClassNames& names,
+                                   const std::string& wanted_by) {
+  ESPALIER_TRY(const data::ClassMatch match,
+               data::match_classes(names, wanted_by, dataset.class_names, dataset.spec));
+  if (match.by_position) {
+    spdlog::warn("{} has {}; {} has {}: matched by position, as one side has no names", wanted_by,
+                 data::class_list(names), dataset.spec, data::class_list(dataset.class_names));
+  }
+  return data::order_classes(std::move(dataset), names, match);
 }
 
 Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset,
@@ -212,15 +225,25 @@ Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset
   const ir::Quantization quantization = ir::file_input_quantization(graph);
   ESPALIER_TRY(data::InputPipeline pipeline,
                data::make_pipeline(preprocess, shape.height, shape.width, shape.channels,
-                                   quantization.scale, quantization.zero_point));
+                                   quantization.scale, quantization.zero_point, dataset.element));
+  pipeline.set_file_layout(ir::file_input_dims(graph), ir::file_input_order(graph));
+  ESPALIER_TRY(dataset, data::decode(std::move(dataset), pipeline));
   return data::Samples(std::move(dataset), std::move(pipeline));
 }
 
-Result<data::Samples> load_samples(const ir::Graph& graph, const std::string& spec,
-                                   std::int64_t limit, const DataOptions& options,
-                                   std::uint64_t seed) {
-  ESPALIER_TRY(data::Dataset dataset, load_selected(spec, limit, options, seed));
-  return bind_samples(graph, std::move(dataset), options);
+std::vector<std::string> warn_of_data(const data::Samples& training, const data::Samples& test) {
+  std::vector<std::string> all;
+  const auto take = [&](std::vector<std::string> doubts) {
+    for (std::string& doubt : doubts) {
+      spdlog::warn("{}", doubt);
+      all.push_back(std::move(doubt));
+    }
+  };
+  take(data::doubts(training.dataset()));
+  take(data::doubts(test.dataset()));
+  take(data::input_doubts(training));
+  take(data::overlap_doubts(training.dataset(), test.dataset()));
+  return all;
 }
 
 void add_recipe_options(CommandApp* command, train::Recipe& recipe) {

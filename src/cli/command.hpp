@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "command_app.hpp"
+#include "espalier/data/classes.hpp"
 #include "espalier/data/samples.hpp"
 #include "espalier/data/subset.hpp"
 #include "espalier/ir/graph.hpp"
@@ -71,20 +72,20 @@ void write_report(Outputs& outputs, const CommonOptions& common, const Json& doc
 /// The same where the report is all there is to write.
 Status write_report(const CommonOptions& common, const Json& document);
 
+/// The forms of a dataset, for the help of options.
+inline constexpr const char* kDataForms =
+    "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR, npy:X,Y, npz:FILE[,X,Y] or "
+    "csv:FILE[,COLUMN]";
+
 /// How samples are selected and preprocessed.
 struct DataOptions {
   std::string preprocess = "auto";
-  std::string classes;  ///< comma separated labels; empty = all
+  std::string classes;  ///< comma separated names or numbers; empty = all
   std::string subset = "balanced";
   void add_to(CommandApp* command);
   /// Takes `limit` samples (0 = all), as --subset says.
   [[nodiscard]] data::SubsetOptions subset_of(std::int64_t limit, std::uint64_t seed) const;
 };
-
-/// Loads `spec`, keeps `limit` samples and binds them to the input of `graph`.
-Result<data::Samples> load_samples(const ir::Graph& graph, const std::string& spec,
-                                   std::int64_t limit, const DataOptions& options,
-                                   std::uint64_t seed);
 
 /// Binds an already selected dataset to the input of a graph.
 Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset,
@@ -93,6 +94,15 @@ Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset
 /// load_dataset() and the selection by class and number.
 Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
                                     const DataOptions& options, std::uint64_t seed);
+
+/// The dataset with its classes in the order of `names`, which `wanted_by` has. kBadInput with both
+/// lists when they are not the same; a warning when numbers and names could only be matched by
+/// position.
+Result<data::Dataset> with_classes(data::Dataset dataset, const data::ClassNames& names,
+                                   const std::string& wanted_by);
+
+/// Everything doubtful about two sets, logged as warnings and returned.
+std::vector<std::string> warn_of_data(const data::Samples& training, const data::Samples& test);
 
 /// The classifier that training starts from: `start` is fresh, keep, or auto, which keeps the
 /// model's own when that has `classes` classes. kUsage when another one is to be kept; `who` asks
@@ -130,6 +140,7 @@ Command add_analyze(CLI::App& app);
 Command add_search(CLI::App& app);
 Command add_plan(CLI::App& app);
 Command add_train(CLI::App& app);
+Command add_evaluate(CLI::App& app);
 Command add_compile(CLI::App& app);
 Command add_check(CLI::App& app);
 Command add_devices(CLI::App& app);

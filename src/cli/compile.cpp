@@ -210,6 +210,10 @@ Status run(const Options& options) {
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
   ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed));
+  if (graph.head.class_names.empty() &&
+      plan.classes.size() == static_cast<std::size_t>(graph.head.classes)) {
+    graph.head.class_names = plan.classes;
+  }
 
   PassLog passes;
   compile.observer = [&](const compiler::PassReport& report,

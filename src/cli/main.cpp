@@ -111,9 +111,9 @@ int run(int argc, char** argv) {
   const std::vector<espalier::cli::Command> commands{
       espalier::cli::add_inspect(app), espalier::cli::add_analyze(app),
       espalier::cli::add_search(app),  espalier::cli::add_plan(app),
-      espalier::cli::add_train(app),   espalier::cli::add_compile(app),
-      espalier::cli::add_check(app),   espalier::cli::add_devices(app),
-      espalier::cli::add_report(app)};
+      espalier::cli::add_train(app),   espalier::cli::add_evaluate(app),
+      espalier::cli::add_compile(app), espalier::cli::add_check(app),
+      espalier::cli::add_devices(app), espalier::cli::add_report(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {

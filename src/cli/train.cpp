@@ -8,6 +8,7 @@
 #include "espalier/engine/device_trainer.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
+#include "espalier/train/result_sanity.hpp"
 #include "espalier/train/sample_store.hpp"
 #include "espalier/train/trainer.hpp"
 #include "espalier/version.hpp"
@@ -44,6 +45,39 @@ Json updates_json(const plan::UpdatePlan& plan) {
   return updates;
 }
 
+struct Sets {
+  data::Samples training;
+  data::Samples test;
+};
+
+// Both sets, of the same classes in the same order: the model's own when its classifier is kept and
+// says their names, otherwise that of the training set.
+Result<Sets> load_sets(const Options& options, const plan::UpdatePlan& plan,
+                       const ir::Graph& graph) {
+  const std::uint64_t seed = options.common.seed;
+  ESPALIER_TRY(data::Dataset training,
+               load_selected(options.training, options.limit_train, options.data, seed));
+  ESPALIER_TRY(data::Dataset test,
+               load_selected(options.test, options.limit_test, options.data, seed));
+  if (!plan.classes.empty()) {
+    const auto made_for =
+        data::match_classes(plan.classes, options.plan, training.class_names, options.training);
+    if (!made_for.ok()) return made_for.error();
+  } else if (!plan.solver.empty()) {
+    spdlog::warn("{} does not say which classes it was made for; take care that it was these",
+                 options.plan);
+  }
+  if (options.head == "keep" && !graph.head.class_names.empty()) {
+    ESPALIER_TRY(training,
+                 with_classes(std::move(training), graph.head.class_names, options.model));
+  }
+  ESPALIER_TRY(test, with_classes(std::move(test), training.class_names, options.training));
+  ESPALIER_TRY(data::Samples training_samples,
+               bind_samples(graph, std::move(training), options.data));
+  ESPALIER_TRY(data::Samples test_samples, bind_samples(graph, std::move(test), options.data));
+  return Sets{std::move(training_samples), std::move(test_samples)};
+}
+
 Status run(const Options& options) {
   train::Recipe recipe = options.recipe;
   recipe.seed = options.common.seed;
@@ -59,18 +93,12 @@ Status run(const Options& options) {
   ESPALIER_CHECK_OK(check_export(options.model, options.exported));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
-  ESPALIER_TRY(const data::Samples training,
-               load_samples(graph, options.training, options.limit_train, options.data,
-                            options.common.seed));
-  ESPALIER_TRY(const data::Samples test, load_samples(graph, options.test, options.limit_test,
-                                                      options.data, options.common.seed));
-  if (training.classes() != test.classes()) {
-    return Error{ErrorKind::kBadInput,
-                 fmt::format("{} has {} classes, {} has {}; name sets of the same task",
-                             options.training, training.classes(), options.test, test.classes())};
-  }
+  ESPALIER_TRY(const Sets sets, load_sets(options, plan, graph));
+  const auto& [training, test] = sets;
   ESPALIER_TRY(ir::Head head, starting_head(graph, options.head, training.classes(),
                                             options.common.seed, "the data"));
+  head.class_names = training.dataset().class_names;
+  std::vector<std::string> warnings = warn_of_data(training, test);
 
   const int jobs = options.common.job_count();
   if (options.device()) graph.head = std::move(head);
@@ -157,6 +185,16 @@ Status run(const Options& options) {
   report["host_memory"] = std::move(host);
   report["test_accuracy"] = result.diverged ? Json(nullptr) : Json(result.test.accuracy);
   report["test_loss"] = result.diverged ? Json(nullptr) : Json(result.test.loss);
+  const data::ClassNames& names = test.dataset().class_names;
+  if (!result.diverged) {
+    report["test_balanced_accuracy"] = result.test.confusion.balanced_accuracy();
+    report["test_classes"] = train::per_class_json(result.test.confusion, names);
+    for (const std::string& doubt : train::doubts(result.test, names)) {
+      spdlog::warn("{}", doubt);
+      warnings.push_back(doubt);
+    }
+  }
+  report["warnings"] = warnings;
   report["epochs"] = std::move(epochs);
   report["images_per_second"] = result.seconds > 0
                                     ? Json(static_cast<double>(result.images) / result.seconds)
@@ -173,8 +211,11 @@ Status run(const Options& options) {
     return outputs.status();
   }
   print(options.common,
-        fmt::format("test accuracy {:.2f} %  loss {:.4f}  extra memory {} (analytic)\n",
-                    result.test.accuracy * 100, result.test.loss, format_bytes(memory)));
+        train::per_class_table(result.test.confusion, names) +
+            fmt::format("test accuracy {:.2f} %  balanced {:.2f} %  loss {:.4f}  extra memory {} "
+                        "(analytic)\n",
+                        result.test.accuracy * 100, result.test.confusion.balanced_accuracy() * 100,
+                        result.test.loss, format_bytes(memory)));
   Outputs outputs;
   if (!options.exported.empty()) {
     std::int64_t saturated = 0;
@@ -200,8 +241,7 @@ Command add_train(CLI::App& app) {
                                     o->common, "espalier.train/1");
   command->add_input("model", o->model, "int8 model, TFLite or ONNX")->required();
   command->add_input("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
-  command->add_data("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
-      ->required();
+  command->add_data("--train", o->training, kDataForms)->required();
   command->add_data("--test", o->test, "Data to measure accuracy on")->required();
   command->add_option("--limit-train", o->limit_train, "Training samples; 0 = all")
       ->check(at_least_0());

@@ -10,6 +10,7 @@
 #include <sstream>
 #include <utility>
 
+#include "class_names.hpp"
 #include "dot_conditionals.hpp"
 #include "espalier/compiler/kernel_choice.hpp"
 #include "espalier/ir/input.hpp"
@@ -162,6 +163,7 @@ class Emitter {
                     macro_, kHashPlaceholder);
     text += fmt::format(
         "#define {}_REFUSED (-1.0f) /* in place of a loss, which is never negative */\n", macro_);
+    text += class_names_macro(macro_, graph_.head);
     text += fmt::format("\n/* One input element stands for {} * (q - {}). */\n",
                         float_literal(ir::file_input_quantization(graph_).scale),
                         input.quantization.zero_point);
@@ -916,6 +918,7 @@ The classifier, and
                         {"parameter_bytes", layout_.bytes},
                         {"input_bytes", input_shape().elements()},
                         {"classes", classes()},
+                        {"class_names", graph_.head.class_names},
                         {"features", graph_.head.features},
                         {"convs", ir::conv_ops(graph_).size()},
                         {"accumulate", program_.graph.accumulate},

@@ -163,6 +163,24 @@ RankCorrelations fisher_correlations(const Profile& profile) {
   return result;
 }
 
+int class_count(const Profile& profile) {
+  const auto train = profile.data.find("train");
+  if (train == profile.data.end()) return 0;
+  const Result<int> classes = json_field<int>(*train, "classes", "data");
+  return classes.ok() ? *classes : 0;
+}
+
+std::vector<std::string> class_names(const Profile& profile) {
+  std::vector<std::string> names;
+  const auto train = profile.data.find("train");
+  if (train == profile.data.end() || !train->contains("class_names")) return names;
+  for (const Json& name : train->at("class_names")) {
+    if (!name.is_string()) return {};
+    names.push_back(name.get<std::string>());
+  }
+  return names;
+}
+
 Json to_json(const Profile& profile) {
   Json json;
   json["schema"] = kProfileSchema;

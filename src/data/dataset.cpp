@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <filesystem>
 #include <system_error>
@@ -14,12 +16,29 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kSchemes =
-    "write cifar10:FILE[,FILE...], idx:IMAGES,LABELS or folder:DIR";
+    "write cifar10:FILE[,FILE...], idx:IMAGES,LABELS, folder:DIR, npy:FEATURES,LABELS, npz:FILE or "
+    "csv:FILE";
 
 struct Spec {
   std::string_view scheme;
   std::vector<fs::path> paths;
+  std::vector<std::string> names;  // two, of what is inside the file; empty ones were not given
 };
+
+// How many parts a format takes, and how many of them are files; the others name what is in them.
+struct Format {
+  std::string_view scheme;
+  std::size_t least;
+  std::size_t most;
+  std::size_t files;
+};
+constexpr std::size_t kAny = 1000000;
+constexpr std::array<Format, 6> kFormats{{{"cifar10", 1, kAny, kAny},
+                                          {"idx", 2, 2, 2},
+                                          {"folder", 1, 1, 1},
+                                          {"npy", 2, 2, 2},
+                                          {"npz", 1, 3, 1},
+                                          {"csv", 1, 2, 1}}};
 
 Result<Spec> parse_spec(std::string_view text) {
   const auto wrong = [&](std::string_view why) {
@@ -27,18 +46,30 @@ Result<Spec> parse_spec(std::string_view text) {
   };
   const std::size_t colon = text.find(':');
   if (colon == std::string_view::npos) return wrong("names no format");
-  Spec spec{text.substr(0, colon), {}};
+  const auto* const format = std::find_if(kFormats.begin(), kFormats.end(), [&](const Format& f) {
+    return f.scheme == text.substr(0, colon);
+  });
+  if (format == kFormats.end()) return wrong("unknown format");
+  Spec spec{format->scheme, {}, {}};
   std::string_view rest = text.substr(colon + 1);
-  const bool list = spec.scheme == "cifar10" || spec.scheme == "idx";
-  if (!list && spec.scheme != "folder") return wrong("unknown format");
+  // The name of a folder may hold a comma: nothing follows it.
+  const bool list = format->most > 1;
   while (true) {
     const std::size_t comma = list ? rest.find(',') : std::string_view::npos;
-    spec.paths.emplace_back(rest.substr(0, comma));
-    if (spec.paths.back().empty()) return wrong("a file name is missing");
+    const std::string_view part = rest.substr(0, comma);
+    if (part.empty()) return wrong("a file name is missing");
+    if (spec.paths.size() < format->files) {
+      spec.paths.emplace_back(part);
+    } else {
+      spec.names.emplace_back(part);
+    }
     if (comma == std::string_view::npos) break;
     rest.remove_prefix(comma + 1);
   }
-  if (spec.scheme == "idx" && spec.paths.size() != 2) return wrong("two files are needed");
+  const std::size_t parts = spec.paths.size() + spec.names.size();
+  if (format->least == 2 && parts != 2) return wrong("two files are needed");
+  if (parts > format->most) return wrong("has too many parts");
+  spec.names.resize(2);
   return spec;
 }
 
@@ -52,9 +83,7 @@ std::string file_name(const fs::path& path) {
 }
 
 // File names may hold any bytes, JSON may not.
-Json valid_utf8(const std::string& text) {
-  return Json::parse(json_text(text));
-}
+Json valid_utf8(const std::string& text) { return Json::parse(json_text(text)); }
 
 Json selection_json(const Selection& selection) {
   switch (selection.kind) {
@@ -80,16 +109,27 @@ Json selection_json(const Selection& selection) {
 
 }  // namespace
 
-Result<Dataset> load_dataset(std::string_view spec) {
+namespace {
+
+Result<Dataset> read(std::string_view spec, bool decode_folders) {
   ESPALIER_TRY(const Spec parsed, parse_spec(spec));
   auto dataset = [&]() -> Result<Dataset> {
     if (parsed.scheme == "cifar10") return read_cifar10(parsed.paths);
     if (parsed.scheme == "idx") return read_idx(parsed.paths[0], parsed.paths[1]);
-    return read_folder(parsed.paths[0]);
+    if (parsed.scheme == "npy") return read_npy(parsed.paths[0], parsed.paths[1]);
+    if (parsed.scheme == "npz") return read_npz(parsed.paths[0], parsed.names[0], parsed.names[1]);
+    if (parsed.scheme == "csv") return read_csv(parsed.paths[0], parsed.names[0]);
+    return read_folder(parsed.paths[0], decode_folders);
   }();
   if (dataset.ok()) dataset->spec = spec;
   return dataset;
 }
+
+}  // namespace
+
+Result<Dataset> load_dataset(std::string_view spec) { return read(spec, true); }
+
+Result<Dataset> open_dataset(std::string_view spec) { return read(spec, false); }
 
 std::string portable_spec(std::string_view spec) {
   const Result<Spec> parsed = parse_spec(spec);
@@ -100,19 +140,41 @@ std::string portable_spec(std::string_view spec) {
     text += separator + file_name(path);
     separator = ',';
   }
+  for (const std::string& name : parsed->names) {
+    if (!name.empty()) text += separator + name;
+  }
   return text;
 }
 
 Json identity_json(const Dataset& dataset) {
+  Json names = Json::array();
+  for (const std::string& name : dataset.class_names) names.push_back(valid_utf8(name));
   Json selections = Json::array();
   for (const Selection& selection : dataset.selections) {
     selections.push_back(selection_json(selection));
   }
-  return {{"spec", valid_utf8(portable_spec(dataset.spec))},
-          {"sha256", dataset.sha256},
-          {"count", dataset.size()},
-          {"classes", dataset.classes},
-          {"selections", std::move(selections)}};
+  Json json{{"spec", valid_utf8(portable_spec(dataset.spec))},
+            {"sha256", dataset.sha256},
+            {"count", dataset.size()},
+            {"classes", dataset.classes},
+            {"class_names", std::move(names)},
+            {"selections", std::move(selections)}};
+  if (dataset.element != Element::kPixel) json["element"] = element_name(dataset.element);
+  return json;
+}
+
+std::string_view element_name(Element element) {
+  switch (element) {
+    case Element::kPixel:
+      return "pixel";
+    case Element::kUint8:
+      return "uint8";
+    case Element::kInt8:
+      return "int8";
+    case Element::kFloat32:
+      return "float32";
+  }
+  return "";
 }
 
 }  // namespace espalier::data

@@ -7,34 +7,65 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 
 #include "readers.hpp"
 
 namespace espalier::data {
 
-Result<Image> decode_image(std::string_view file) {
+namespace {
+
+// A file that can be handed to stb, and what its header says.
+struct Checked {
+  std::string_view file;
+  int width = 0;
+  int height = 0;
+  int channels = 0;
+
+  [[nodiscard]] const stbi_uc* bytes() const {
+    return reinterpret_cast<const stbi_uc*>(file.data());
+  }
+  [[nodiscard]] int size() const { return static_cast<int>(file.size()); }
+};
+
+Result<Checked> check_file(std::string_view file) {
   if (!file.starts_with("\x89PNG\r\n\x1a\n") && !file.starts_with("\xff\xd8\xff")) {
     return Error{ErrorKind::kBadInput, "is neither PNG nor JPEG; convert or remove it"};
   }
   if (file.starts_with('\xff')) {
     ESPALIER_TRY(file, complete_jpeg(file));
   }
-  const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
-  const int size = static_cast<int>(file.size());
-  int width = 0;
-  int height = 0;
-  int channels = 0;
-  if (stbi_info_from_memory(bytes, size, &width, &height, &channels) == 0) {
+  Checked checked{file};
+  if (stbi_info_from_memory(checked.bytes(), checked.size(), &checked.width, &checked.height,
+                            &checked.channels) == 0) {
     return Error{ErrorKind::kBadInput,
                  "has a header that is damaged or promises too many pixels; repair or remove it"};
   }
-  if (width < 1 || height < 1 || width > kMaxImageSide || height > kMaxImageSide) {
+  if (checked.width < 1 || checked.height < 1 || checked.width > kMaxImageSide ||
+      checked.height > kMaxImageSide) {
     return Error{ErrorKind::kBadInput,
                  fmt::format("is {}x{} pixels, and {} a side is the limit; shrink or remove it",
-                             width, height, kMaxImageSide)};
+                             checked.width, checked.height, kMaxImageSide)};
   }
+  return checked;
+}
+
+}  // namespace
+
+Status check_image(std::string_view file) {
+  const Result<Checked> checked = check_file(file);
+  if (!checked.ok()) return checked.error();
+  return Ok{};
+}
+
+Result<Image> decode_image(std::string_view file) {
+  ESPALIER_TRY(const Checked checked, check_file(file));
+  int width = 0;
+  int height = 0;
+  int channels = 0;
   const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
-      stbi_load_from_memory(bytes, size, &width, &height, &channels, 0), &stbi_image_free);
+      stbi_load_from_memory(checked.bytes(), checked.size(), &width, &height, &channels, 0),
+      &stbi_image_free);
   if (!pixels) {
     const char* reason = stbi_failure_reason();
     return Error{ErrorKind::kBadInput, fmt::format("cannot be decoded ({}); repair or remove it",
@@ -50,7 +81,7 @@ Result<Image> decode_image(std::string_view file) {
     const stbi_uc* pixel = pixels.get() + i * channels;
     image.pixels.insert(image.pixels.end(), pixel, pixel + kept);
   }
-  return image;
+  return file.starts_with('\xff') ? upright(std::move(image), exif_orientation(file)) : image;
 }
 
 }  // namespace espalier::data

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <system_error>
 
+#include "espalier/data/preprocess.hpp"
 #include "espalier/support/file.hpp"
 #include "readers.hpp"
 
@@ -12,11 +13,6 @@ namespace espalier::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A picture file beyond this is not meant for a network of this size.
-constexpr std::int64_t kMaxImageFileBytes = std::int64_t{64} << 20;
-// Diagnostics about single images; the first few show the pattern.
-constexpr std::size_t kMaxDiagnostics = 20;
 
 // The entries of a folder in byte order of their names, hidden ones left out.
 Result<std::vector<fs::path>> sorted_entries(const fs::path& folder) {
@@ -37,7 +33,27 @@ Result<std::vector<fs::path>> sorted_entries(const fs::path& folder) {
 
 }  // namespace
 
-Result<Dataset> read_folder(const fs::path& folder) {
+namespace {
+
+Error too_many_pixels(const std::string& where, std::size_t images) {
+  return Error{ErrorKind::kBadInput,
+               fmt::format("{}: more than {} bytes of pixels after {} images; shrink the images or "
+                           "use fewer",
+                           where, kMaxDatasetBytes, images)};
+}
+
+// The image of a file's content, or a record that decode() reads.
+Result<Image> image_of(const fs::path& file, const std::string& content, bool decode) {
+  if (decode) return decode_image(content);
+  ESPALIER_CHECK_OK(check_image(content));
+  Image image;
+  image.file = file;
+  return image;
+}
+
+}  // namespace
+
+Result<Dataset> read_folder(const fs::path& folder, bool decode) {
   std::error_code ignored;
   if (fs::exists(folder, ignored) && !fs::is_directory(folder, ignored)) {
     return Error{
@@ -68,17 +84,14 @@ Result<Dataset> read_folder(const fs::path& folder) {
         continue;
       }
       ESPALIER_TRY(const std::string content, read_data_file(file, kMaxImageFileBytes));
-      Result<Image> image = decode_image(content);
+      Result<Image> image = image_of(file, content, decode);
       if (!image) {
         diagnostics.push_back(fmt::format("{}: {}", file.string(), image.error().message()));
         continue;
       }
       decoded_bytes += static_cast<std::int64_t>(image->pixels.size());
       if (decoded_bytes > kMaxDatasetBytes) {
-        return Error{ErrorKind::kBadInput,
-                     fmt::format("{}: more than {} bytes of pixels after {} images; shrink the "
-                                 "images or use fewer",
-                                 folder.string(), kMaxDatasetBytes, dataset.images.size())};
+        return too_many_pixels(folder.string(), dataset.images.size());
       }
       dataset.images.push_back(std::move(*image));
       dataset.labels.push_back(label);
@@ -93,6 +106,32 @@ Result<Dataset> read_folder(const fs::path& folder) {
   }
   if (!diagnostics.empty()) return Error{ErrorKind::kBadInput, std::move(diagnostics)};
   dataset.sha256 = sha256_hex(listing);
+  return dataset;
+}
+
+Result<Dataset> decode(Dataset dataset, const InputPipeline& pipeline) {
+  std::int64_t bytes = 0;
+  std::vector<std::string> diagnostics;
+  for (std::size_t i = 0; i < dataset.images.size(); ++i) {
+    Image& image = dataset.images[i];
+    if (image.file.empty()) continue;
+    if (diagnostics.size() >= kMaxDiagnostics) break;
+    const std::string where = image.file.string();
+    ESPALIER_TRY(const std::string content, read_data_file(image.file, kMaxImageFileBytes));
+    Result<Image> decoded = decode_image(content);
+    Result<Image> fitted = decoded.ok() ? pipeline.to_pixels(*decoded) : decoded;
+    if (!fitted.ok()) {
+      diagnostics.push_back(fmt::format("{}: {}", where, fitted.error().message()));
+      continue;
+    }
+    // A small picture is kept as it is: enlarged, it would only take more memory.
+    const bool smaller = fitted->pixels.size() < decoded->pixels.size();
+    image = std::move(smaller ? *fitted : *decoded);
+    image.fitted = smaller;
+    bytes += static_cast<std::int64_t>(image.pixels.size());
+    if (bytes > kMaxDatasetBytes) return too_many_pixels(dataset.spec, i + 1);
+  }
+  if (!diagnostics.empty()) return Error{ErrorKind::kBadInput, std::move(diagnostics)};
   return dataset;
 }
 

@@ -13,8 +13,7 @@ namespace {
 // zlib's state, released on every way out.
 class Inflater {
  public:
-  // 16 selects the gzip wrapping, whose checksum zlib verifies.
-  Inflater() : ready_(inflateInit2(&stream_, MAX_WBITS + 16) == Z_OK) {}
+  explicit Inflater(int window_bits) : ready_(inflateInit2(&stream_, window_bits) == Z_OK) {}
   ~Inflater() {
     if (ready_) inflateEnd(&stream_);
   }
@@ -30,15 +29,12 @@ class Inflater {
   bool ready_;
 };
 
-}  // namespace
-
-bool is_gzip(std::string_view bytes) { return bytes.starts_with("\x1f\x8b"); }
-
-Result<std::string> gunzip(std::string_view compressed, std::int64_t max_bytes,
-                           std::string_view where) {
+// `what` is the kind of data in diagnostics.
+Result<std::string> decompress(std::string_view compressed, std::int64_t max_bytes,
+                               std::string_view where, int window_bits, std::string_view what) {
   constexpr std::size_t kInputPiece = std::size_t{1} << 20;  // zlib counts in 32 bits
   const auto limit = static_cast<std::size_t>(max_bytes);
-  Inflater inflater;
+  Inflater inflater(window_bits);
   if (!inflater.ready()) return Error{ErrorKind::kInternal, "zlib cannot be initialised"};
 
   std::string content;
@@ -60,17 +56,32 @@ Result<std::string> gunzip(std::string_view compressed, std::int64_t max_bytes,
     content.append(piece.data(), room - inflater->avail_out);
     if (state == Z_BUF_ERROR) {
       return Error{ErrorKind::kBadInput,
-                   fmt::format("{}: the gzip data ends early, after {} bytes; the file was cut "
+                   fmt::format("{}: the {} data ends early, after {} bytes; the file was cut "
                                "short, fetch it again",
-                               where, compressed.size())};
+                               where, what, compressed.size())};
     }
     if (state != Z_OK && state != Z_STREAM_END) {
       return Error{ErrorKind::kBadInput,
-                   fmt::format("{}: damaged gzip data near byte {}: {}; fetch the file again",
-                               where, taken, inflater->msg == nullptr ? "unknown" : inflater->msg)};
+                   fmt::format("{}: damaged {} data near byte {}: {}; fetch the file again", where,
+                               what, taken, inflater->msg == nullptr ? "unknown" : inflater->msg)};
     }
   }
   return content;
+}
+
+}  // namespace
+
+bool is_gzip(std::string_view bytes) { return bytes.starts_with("\x1f\x8b"); }
+
+Result<std::string> gunzip(std::string_view compressed, std::int64_t max_bytes,
+                           std::string_view where) {
+  // 16 selects the gzip wrapping, whose checksum zlib verifies.
+  return decompress(compressed, max_bytes, where, MAX_WBITS + 16, "gzip");
+}
+
+Result<std::string> inflate_raw(std::string_view compressed, std::int64_t max_bytes,
+                                std::string_view where) {
+  return decompress(compressed, max_bytes, where, -MAX_WBITS, "zip");
 }
 
 }  // namespace espalier::data

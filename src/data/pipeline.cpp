@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "espalier/data/preprocess.hpp"
@@ -36,6 +38,18 @@ std::int8_t to_int8(Real value) {
   return static_cast<std::int8_t>(std::clamp(value, Real{-128}, Real{127}));
 }
 
+std::int8_t quantized(float real, float scale, int zero_point) {
+  return to_int8(std::nearbyint(real / scale) + static_cast<float>(zero_point));
+}
+
+// The extents that say something.
+std::vector<std::int64_t> axes(const std::vector<std::int64_t>& extents) {
+  std::vector<std::int64_t> kept;
+  std::copy_if(extents.begin(), extents.end(), std::back_inserter(kept),
+               [](std::int64_t extent) { return extent != 1; });
+  return kept;
+}
+
 Table identity_table() {
   Table table{};
   for (int p = 0; p < 256; ++p) table[static_cast<std::size_t>(p)] = to_int8(p - 128);
@@ -46,8 +60,7 @@ Table normalizing_table(float mean, float std, float scale, int zero_point) {
   Table table{};
   for (int p = 0; p < 256; ++p) {
     const float x = (static_cast<float>(p) / 255.0F - mean) / std;
-    const float q = std::nearbyint(x / scale) + static_cast<float>(zero_point);
-    table[static_cast<std::size_t>(p)] = to_int8(q);
+    table[static_cast<std::size_t>(p)] = quantized(x, scale, zero_point);
   }
   return table;
 }
@@ -106,13 +119,16 @@ std::string misfit(const Preprocess& p, int height, int width) {
 }  // namespace
 
 Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h, int target_w,
-                                    int target_c, float input_scale, int input_zero_point) {
+                                    int target_c, float input_scale, int input_zero_point,
+                                    Element element) {
   const auto wrong = [](std::string why) {
     return Error{ErrorKind::kUsage, "preprocess: " + std::move(why)};
   };
   ESPALIER_CHECK_OK(check(preprocess));
-  if (target_h < 1 || target_w < 1 || target_h > kMaxImageSide || target_w > kMaxImageSide ||
-      (target_c != 1 && target_c != 3)) {
+  const bool pictures = element == Element::kPixel;
+  if (target_h < 1 || target_w < 1 || target_c < 1 ||
+      (pictures && (target_h > kMaxImageSide || target_w > kMaxImageSide ||
+                    (target_c != 1 && target_c != 3)))) {
     return wrong(
         fmt::format("the model's input is {}x{}x{}; images need sides of 1 to {} and 1 or "
                     "3 channels",
@@ -120,6 +136,16 @@ Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h, 
   }
   if (!std::isfinite(input_scale) || input_scale <= 0) {
     return wrong(fmt::format("the model's input scale is {}; it must be above 0", input_scale));
+  }
+  const bool mapped = pictures || element == Element::kUint8;
+  if (!mapped && !(preprocess == Preprocess{})) {
+    return wrong(fmt::format("{} has no part in samples of {}, which {}; leave it out",
+                             to_string(preprocess), element_name(element),
+                             element == Element::kInt8 ? "are the model's input as they are"
+                                                       : "are quantised to the model's input"));
+  }
+  if (!pictures && (preprocess.resize > 0 || preprocess.crop > 0)) {
+    return wrong("resize and crop are for pictures, and the samples are none; leave them out");
   }
   if (std::string why = misfit(preprocess, target_h, target_w); !why.empty()) {
     return wrong(std::move(why));
@@ -130,6 +156,10 @@ Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h, 
   pipeline.height_ = target_h;
   pipeline.width_ = target_w;
   pipeline.channels_ = target_c;
+  pipeline.element_ = element;
+  pipeline.scale_ = input_scale;
+  pipeline.zero_point_ = input_zero_point;
+  if (!mapped) return pipeline;
   const auto channels = static_cast<std::size_t>(target_c);
   switch (preprocess.mapping()) {
     case Preprocess::Mapping::kAuto: {
@@ -201,13 +231,74 @@ Result<Image> InputPipeline::to_pixels(const Image& image) const {
   return centre_crop(result, height_, width_);
 }
 
+void InputPipeline::set_file_layout(std::vector<std::int64_t> dims,
+                                    std::vector<std::int64_t> order) {
+  if (order.size() != elements()) return;
+  file_dims_ = std::move(dims);
+  file_order_ = std::move(order);
+}
+
+std::string InputPipeline::description() const {
+  if (element_ == Element::kInt8) return "int8 as it is";
+  if (element_ == Element::kFloat32) return "float32 quantised";
+  return to_string(preprocess_);
+}
+
+Status InputPipeline::values_to_input(const Image& sample, std::span<std::int8_t> out_hwc) const {
+  const std::vector<std::int64_t> has = axes({sample.height, sample.width, sample.channels});
+  const auto count = static_cast<std::int64_t>(elements());
+  const bool flat = has.size() <= 1 && (has.empty() ? 1 : has.front()) == count;
+  const bool as_in_file = !file_order_.empty() && (flat || has == axes(file_dims_));
+  const bool channels_last = flat || has == axes({height_, width_, channels_});
+  if (!as_in_file && !channels_last && has != axes({channels_, height_, width_})) {
+    return Error{
+        ErrorKind::kBadInput,
+        fmt::format("samples of {}x{}x{} values do not fit the model's input, {}x{}x{}; "
+                    "give them that shape, or flat",
+                    sample.height, sample.width, sample.channels, height_, width_, channels_)};
+  }
+  const auto channels = static_cast<std::size_t>(channels_);
+  const std::size_t pixels = elements() / channels;
+  const std::size_t size = element_ == Element::kFloat32 ? sizeof(float) : 1;
+  if (sample.pixels.size() != elements() * size) {
+    return Error{ErrorKind::kBadInput, fmt::format("{} bytes are not a sample of {} values",
+                                                   sample.pixels.size(), elements())};
+  }
+  for (std::size_t i = 0; i < elements(); ++i) {
+    const std::size_t channel = i % channels;
+    const std::size_t from = as_in_file      ? static_cast<std::size_t>(file_order_[i])
+                             : channels_last ? i
+                                             : channel * pixels + i / channels;
+    const std::uint8_t* value = sample.pixels.data() + from * size;
+    if (element_ == Element::kInt8) {
+      out_hwc[i] = static_cast<std::int8_t>(*value);
+    } else if (element_ == Element::kUint8) {
+      out_hwc[i] = tables_[channel][*value];
+    } else {
+      float real = 0;
+      std::memcpy(&real, value, sizeof real);
+      if (!std::isfinite(real)) {
+        return Error{ErrorKind::kBadInput,
+                     fmt::format("value {} is not a finite number; remove the sample", from)};
+      }
+      out_hwc[i] = quantized(real, scale_, zero_point_);
+    }
+  }
+  return Ok{};
+}
+
 Status InputPipeline::to_input(const Image& image, std::span<std::int8_t> out_hwc) const {
   if (out_hwc.size() != elements()) {
     return Error{ErrorKind::kInternal,
                  fmt::format("a model input of {} values was requested, it has {}", out_hwc.size(),
                              elements())};
   }
-  ESPALIER_TRY(const Image pixels, to_pixels(image));
+  if (element_ != Element::kPixel) return values_to_input(image, out_hwc);
+  Image fitted;
+  if (!image.fitted) {
+    ESPALIER_TRY(fitted, to_pixels(image));
+  }
+  const Image& pixels = image.fitted ? image : fitted;
   const std::size_t channels = tables_.size();
   const auto step = static_cast<std::size_t>(pixels.channels);
   const std::size_t count = elements() / channels;

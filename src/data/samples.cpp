@@ -19,7 +19,7 @@ Status Samples::input(std::int64_t i, std::span<std::int8_t> out_hwc) const {
 
 Json Samples::identity_json() const {
   Json json = data::identity_json(dataset_);
-  json["preprocess"] = to_string(pipeline_.preprocess());
+  json["preprocess"] = pipeline_.description();
   return json;
 }
 

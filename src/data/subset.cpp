@@ -64,6 +64,7 @@ std::vector<bool> choose_balanced(const std::vector<Indices>& records, const Ind
 // The records with chosen[i] == wanted, in order; their images are moved out of `from`.
 Dataset extract(Dataset& from, const std::vector<bool>& chosen, bool wanted) {
   Dataset part;
+  part.element = from.element;
   part.classes = from.classes;
   part.class_names = from.class_names;
   part.spec = from.spec;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "diagnostics.hpp"
+#include "espalier/import/metadata.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
 #include "onnx/lowering.hpp"
@@ -194,6 +195,10 @@ Result<ir::Graph> import_onnx_bytes(std::string_view bytes, std::string_view whe
     return error;
   }
   ir::normalize_input_unit(graph);
+  for (const onnx::StringStringEntryProto& entry : model.metadata_props()) {
+    if (entry.key() != kClassNamesKey) continue;
+    graph.head.class_names = class_names_from_metadata(entry.value(), graph.head.classes);
+  }
   return graph;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "diagnostics.hpp"
+#include "espalier/import/metadata.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
 
@@ -48,6 +49,7 @@ class Writer {
       std::visit([&](const auto& params) { write(params, op); }, op.params);
     }
     write_head();
+    write_class_names();
     return serialize();
   }
 
@@ -285,6 +287,13 @@ class Writer {
              "logits");
     attribute(gemm, "transB", 1);
     declare(*body().add_output(), "logits", {head.classes});
+  }
+
+  void write_class_names() {
+    if (graph_.head.class_names.empty()) return;
+    onnx::StringStringEntryProto& entry = *model_.add_metadata_props();
+    entry.set_key(kClassNamesKey);
+    entry.set_value(class_names_to_metadata(graph_.head.class_names));
   }
 
   std::string serialize() {

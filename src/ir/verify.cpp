@@ -141,7 +141,8 @@ class Verifier {
     const auto classes = static_cast<std::size_t>(graph_.head.classes);
     if (graph_.head.features != graph_.tensor(graph_.features).shape.elements() ||
         graph_.head.classes < 1 || graph_.head.weights.size() != features * classes ||
-        graph_.head.bias.size() != classes) {
+        graph_.head.bias.size() != classes ||
+        (!graph_.head.class_names.empty() && graph_.head.class_names.size() != classes)) {
       problem("the head does not fit its features");
     }
   }

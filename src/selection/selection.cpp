@@ -31,6 +31,7 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
                   const search::Solution& solution, const SelectionOptions& options) {
   Selected selected;
   selected.plan = make_plan(graph, profile, solution.candidate);
+  selected.plan.classes = contribution::class_names(profile);
   selected.plan.predicted_gain = solution.objective;
   selected.plan.gain_metric = options.metric == Metric::kAccuracy ? "accuracy" : "loss";
   selected.plan.budget = budget;

@@ -76,7 +76,7 @@ class BatchGradients {
 
 Evaluation mean(double loss, std::int64_t correct, std::int64_t samples) {
   const auto n = static_cast<double>(std::max<std::int64_t>(1, samples));
-  return {loss / n, static_cast<double>(correct) / n};
+  return {loss / n, static_cast<double>(correct) / n, {}};
 }
 
 Evaluation evaluate_with(const Session& session, const SampleStore& store, int jobs,
@@ -84,19 +84,30 @@ Evaluation evaluate_with(const Session& session, const SampleStore& store, int j
   std::vector<std::uint32_t> order(static_cast<std::size_t>(store.size()));
   std::iota(order.begin(), order.end(), 0U);
   std::vector<Score> scores(chunk_count(order.size()));
+  std::vector<int> predicted(order.size());
   parallel_for(jobs, scores.size(), [&](std::size_t chunk) {
     const auto workspace = pool.borrow();
     const std::span<const std::uint32_t> indices = chunk_of(order, chunk);
     store.load(indices, *workspace);
     session.forward(*workspace, static_cast<int>(indices.size()), false);
     scores[chunk] = session.score(*workspace, ChunkLabels(store, indices).span());
+    for (std::size_t s = 0; s < indices.size(); ++s) {
+      const float* row = session.logits(*workspace) + s * session.logit_stride();
+      predicted[indices[s]] =
+          static_cast<int>(std::max_element(row, row + session.head().classes) - row);
+    }
   });
   Score total;
   for (const Score& score : scores) {
     total.loss += score.loss;
     total.correct += score.correct;
   }
-  return mean(total.loss, total.correct, store.size());
+  Evaluation result = mean(total.loss, total.correct, store.size());
+  result.confusion = Confusion(session.head().classes);
+  for (std::size_t i = 0; i < predicted.size(); ++i) {
+    result.confusion.add(store.label(static_cast<std::int64_t>(i)), predicted[i]);
+  }
+  return result;
 }
 
 }  // namespace

@@ -71,7 +71,19 @@ TEST_F(BadDataTest, Folders) {
   refused(kBadData, "folder:empty", "empty: has no class");
   make_folder("pictures", 2);
   write("pictures/class1/torn.png", read("pictures/class1/0.png").substr(0, 60));
-  refused(kBadData, "folder:pictures", "pictures/class1/torn.png: ");
+  // Pictures are read once it is clear which, so the other set is one of the same classes.
+  make_folder("whole", 3);
+  const std::string torn = "pictures/class1/torn.png: ";
+  for (const auto& [training, test] : {std::pair{"folder:pictures", "folder:whole"},
+                                       std::pair{"folder:whole", "folder:pictures"}}) {
+    fail(kBadData,
+         {"train", "model.onnx", "--plan", "plan.json", "--json", "out.json", "--train", training,
+          "--test", test},
+         {torn});
+    fail(kBadData,
+         {"analyze", "model.onnx", "--out", "out.json", "--train", training, "--val", test},
+         {torn});
+  }
   std::filesystem::remove(path("pictures/class1/torn.png"));
   std::filesystem::create_directory(path("pictures/class9"));
   refused(kBadData, "folder:pictures", "pictures/class9: class 3 'class9' has no image");
@@ -82,11 +94,15 @@ TEST_F(BadDataTest, SetsThatDoNotBelongTogether) {
   fail(kBadData,
        {"train", "model.onnx", "--plan", "plan.json", "--train", "idx:train-images,train-labels",
         "--test", "idx:three-images,three-labels"},
-       {"idx:train-images,train-labels has 4 classes, idx:three-images,three-labels has 3"});
+       {"idx:train-images,train-labels has 4 classes: 0, 1, 2, 3; idx:three-images,three-labels "
+        "has 3 "
+        "classes: 0, 1, 2"});
   fail(kBadData,
        {"analyze", "model.onnx", "--out", "out.json", "--train", "idx:train-images,train-labels",
         "--val", "idx:three-images,three-labels"},
-       {"training data has 4 classes, validation data 3"});
+       {"idx:train-images,train-labels has 4 classes: 0, 1, 2, 3; idx:three-images,three-labels "
+        "has 3 "
+        "classes: 0, 1, 2"});
   fail(kUsage,
        {"train", "model.onnx", "--plan", "plan.json", "--head", "keep", "--train",
         "idx:three-images,three-labels", "--test", "idx:three-images,three-labels"},

@@ -405,6 +405,7 @@ TEST(DatasetIdentity, DoesNotDependOnThePlace) {
                          {"sha256", sha256_hex(content)},
                          {"count", 2},
                          {"classes", 10},
+                         {"class_names", a.class_names},
                          {"selections", Json::array()}};
   EXPECT_EQ(identity_json(a), expected);
 }

@@ -73,6 +73,7 @@ TEST(Samples, AreIdentifiedByDataSelectionAndPreprocessing) {
   EXPECT_NE(identity(2, "identity"), identity(2, "auto"));
   EXPECT_EQ(identity(0, "auto"),
             R"({"spec":"cifar10:made.bin","sha256":"0123","count":4,"classes":2,)"
+            R"("class_names":["class 0","class 1"],)"
             R"("selections":[],"preprocess":"auto"})");
 }
 

@@ -157,6 +157,7 @@ TEST(Subset, LeavesItsTraceInTheIdentity) {
       {"sha256", "0123"},
       {"count", 10},
       {"classes", 2},
+      {"class_names", {"class 2", "class 0"}},
       {"selections",
        {{{"step", "subset"}, {"classes", {2, 0}}, {"limit", 30}, {"take", "balanced"}, {"seed", 9}},
         {{"step", "subset"}, {"limit", 10}, {"take", "first"}}}}};

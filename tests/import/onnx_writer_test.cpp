@@ -81,6 +81,31 @@ TEST(OnnxWriter, ChangedParametersArrive) {
   expect_round_trip(graph);
 }
 
+TEST(OnnxWriter, ClassNamesSurvive) {
+  ir::Graph graph = *testing::small_model().import();
+  EXPECT_TRUE(graph.head.class_names.empty());
+  for (int c = 0; c < graph.head.classes; ++c) {
+    graph.head.class_names.push_back("Stra\u00dfe \"" + std::to_string(c) + "\"");
+  }
+  const auto import = [](const std::string& bytes) {
+    return import_onnx_bytes(bytes, "exported.onnx", "exported");
+  };
+  const std::string bytes = *export_onnx_bytes(graph);
+  EXPECT_EQ(import(bytes)->head.class_names, graph.head.class_names);
+  // Metadata that is none of ours does not stand in the way.
+  const std::vector<std::string> strange{"", "ant", "[1, 2]", "{}", "[\"ant\"]", "[\"a\", 1"};
+  for (const std::string& value : strange) {
+    onnx::ModelProto model;
+    ASSERT_TRUE(model.ParseFromString(bytes));
+    model.mutable_metadata_props(0)->set_value(value);
+    const Result<ir::Graph> back = import(model.SerializeAsString());
+    ASSERT_TRUE(back.ok()) << back.error().message();
+    EXPECT_TRUE(back->head.class_names.empty()) << value;
+  }
+  graph.head.class_names.pop_back();
+  EXPECT_FALSE(export_onnx_bytes(graph).ok());
+}
+
 TEST(OnnxWriter, EveryClampSurvives) {
   ir::Graph graph = *testing::small_model().import();
   for (const float scale : {0.1F, 6.0F / 255, 3.3e-5F, 1234.5F}) {

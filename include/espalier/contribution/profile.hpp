@@ -87,6 +87,11 @@ struct RankCorrelations {
 };
 RankCorrelations fisher_correlations(const Profile& profile);
 
+/// Classes of the data that the profile was measured on: how many, and their names, which
+/// profiles of earlier versions lack. 0 and empty when the profile does not say.
+int class_count(const Profile& profile);
+std::vector<std::string> class_names(const Profile& profile);
+
 Json to_json(const Profile& profile);
 
 /// Reads a profile for a graph; derived members are computed anew from the trials. kBadInput when

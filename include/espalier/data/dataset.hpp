@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,13 +18,24 @@ inline constexpr int kMaxImageSide = 8192;
 /// Most bytes a dataset may hold, as files and as decoded pixels.
 inline constexpr std::int64_t kMaxDatasetBytes = std::int64_t{4} << 30;
 
+/// What the values of a sample are, and so how they become a model's input.
+enum class Element {
+  kPixel,    ///< pictures of 8 bits, of any size, through all of the preprocessing
+  kUint8,    ///< bytes of the model's shape, mapped as pixels are
+  kInt8,     ///< the model's input as it is
+  kFloat32,  ///< real values of the model's shape, quantised to its input
+};
+
 /// One picture, channels interleaved: pixels[(y * width + x) * channels + c]. One channel is grey,
-/// three are red, green, blue.
+/// three are red, green, blue. Samples of other elements are one too: their values in
+/// row-major order, of float32 the bytes, with as many channels as they need.
 struct Image {
   int height = 0;
   int width = 0;
   int channels = 0;
   std::vector<std::uint8_t> pixels;
+  std::filesystem::path file;  ///< holds the picture while it is still to be read by decode()
+  bool fitted = false;         ///< resized and cropped already
 
   bool operator==(const Image&) const = default;
 };
@@ -48,6 +60,7 @@ struct Selection {
 struct Dataset {
   std::vector<Image> images;
   std::vector<int> labels;
+  Element element = Element::kPixel;  ///< of all samples
   int classes = 0;
   std::vector<std::string> class_names;  ///< [classes]
   std::string spec;                      ///< as given to load_dataset()
@@ -65,10 +78,17 @@ struct Dataset {
 ///     folder:DIR              a sub-folder per class with PNG or JPEG files; classes and files
 ///                             are in byte order of their names
 ///
-/// An idx dataset has as many classes as its largest label says. Alpha channels are dropped and
-/// 16-bit samples keep their upper byte; JPEG pixels may differ from another decoder's by a few
-/// units. In folders every file of a class must be an image, except names that start with a dot.
-/// File names in cifar10 and idx specs must not contain a comma.
+///     npy:FEATURES,LABELS     NumPy arrays: int8, uint8 or float32 [n][...], integers [n]
+///     npz:FILE[,X,Y]          the same as members of an archive, told by names such as x and y
+///     csv:FILE[,COLUMN]       numbers and a label a line; the label's column by name, otherwise
+///                             label, class, target or y, otherwise the last
+///
+/// Arrays of uint8 with two axes, or with one or three channels last, are pictures. Labels of a
+/// csv that are words make classes in byte order. An idx, npy or npz dataset has as many classes as
+/// its largest label says. Alpha channels are dropped and 16-bit samples keep their upper byte;
+/// JPEG pixels may differ from another decoder's by a few units. In folders every file of a class
+/// must be an image, except names that start with a dot. File names in all specs but folder must
+/// not contain a comma.
 ///
 /// `sha256` covers the files as they are stored, one after the other (`cat FILE... | sha256sum`);
 /// for a folder, where names decide labels, it covers the listing `sha256sum */*` prints.
@@ -77,11 +97,19 @@ struct Dataset {
 /// opened; kBadInput for content that is wrong, empty, or larger than the limits above.
 Result<Dataset> load_dataset(std::string_view spec);
 
+/// The same, but the images of a folder are only looked at, and left to decode() (preprocess.hpp):
+/// what is not selected is never decoded.
+Result<Dataset> open_dataset(std::string_view spec);
+
+/// pixel, uint8, int8 or float32.
+std::string_view element_name(Element element);
+
 /// The spec with the folders left out: `cifar10:/a/b/test.bin` -> `cifar10:test.bin`.
 std::string portable_spec(std::string_view spec);
 
 /// What the records are, independent of where they are stored: `spec` (file names only), `sha256`,
-/// `count`, `classes` and the list `selections`.
+/// `count`, `classes`, `class_names` and the list `selections`;
+/// also `element`, unless it is pictures.
 Json identity_json(const Dataset& dataset);
 
 }  // namespace espalier::data

@@ -73,14 +73,25 @@ Result<Preprocess> preprocess_from_json(const Json& json, std::string_view where
 /// Preprocessing bound to one model input. Immutable and thread-safe.
 class InputPipeline {
  public:
+  /// What is done, for documents: to_string(preprocess()), or `int8 as it is`, or `float32
+  /// quantised`.
+  [[nodiscard]] std::string description() const;
+
   /// Writes the model's input for one image to `out_hwc`, height * width * channels values,
   /// channels last. A grey image feeds every channel of a model with three; a colour image is
-  /// turned to grey (ITU-R 601) before anything else for a model with one. kBadInput when the image
-  /// does not fit, kInternal when the span has another size.
+  /// turned to grey (ITU-R 601) before anything else for a model with one. Samples of other
+  /// elements must have the model's shape, that of its file, be flat, or have channels first; axes
+  /// of one do not count. kBadInput when the image does not fit or a real value is no number,
+  /// kInternal when the span has another size.
   Status to_input(const Image& image, std::span<std::int8_t> out_hwc) const;
 
   /// The same up to the mapping of pixel values: the resized and cropped 8-bit image.
   Result<Image> to_pixels(const Image& image) const;
+
+  /// Tells the layout of the model file, which samples that are no pictures may follow: extents
+  /// without the batch, and for each value of the input, channels last, its place among them. Flat
+  /// samples are in this order.
+  void set_file_layout(std::vector<std::int64_t> dims, std::vector<std::int64_t> order);
 
   [[nodiscard]] int height() const { return height_; }
   [[nodiscard]] int width() const { return width_; }
@@ -93,21 +104,35 @@ class InputPipeline {
  private:
   friend Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h,
                                              int target_w, int target_c, float input_scale,
-                                             int input_zero_point);
+                                             int input_zero_point, Element element);
   InputPipeline() = default;
+
+  Status values_to_input(const Image& sample, std::span<std::int8_t> out_hwc) const;
 
   Preprocess preprocess_;
   int height_ = 0;
   int width_ = 0;
   int channels_ = 0;
-  std::vector<std::array<std::int8_t, 256>> tables_;  ///< [channels]
+  Element element_ = Element::kPixel;
+  float scale_ = 1;
+  int zero_point_ = 0;
+  std::vector<std::int64_t> file_dims_;               ///< empty when not told
+  std::vector<std::int64_t> file_order_;              ///< [elements]
+  std::vector<std::array<std::int8_t, 256>> tables_;  ///< [channels], for pixels and bytes
 };
 
-/// Binds preprocessing to a model input of target_h x target_w x target_c (1 or 3 channels) with
-/// real = input_scale * (q - input_zero_point). Normalised values are quantised as
+/// Reads the images that open_dataset() left, each brought to the model's size at once where that
+/// makes it smaller, so that large photos never are in memory together. kBadInput names each file
+/// that cannot be used, and a dataset beyond kMaxDatasetBytes.
+Result<Dataset> decode(Dataset dataset, const InputPipeline& pipeline);
+
+/// Binds preprocessing to a model input of target_h x target_w x target_c (for pictures 1 or 3
+/// channels) and to samples of one kind of element. int8 and float32 leave nothing to preprocess.
+/// The input has real = input_scale * (q - input_zero_point). Normalised values are quantised as
 /// clamp(round(x / scale) + zero_point), halves to even, in float32.
 /// Errors: kUsage when the two do not go together.
 Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h, int target_w,
-                                    int target_c, float input_scale, int input_zero_point);
+                                    int target_c, float input_scale, int input_zero_point,
+                                    Element element = Element::kPixel);
 
 }  // namespace espalier::data

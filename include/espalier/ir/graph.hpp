@@ -137,6 +137,7 @@ struct Head {
   int classes = 0;
   std::vector<float> weights;  ///< [classes][features], features in the order of the tensor (HWC)
   std::vector<float> bias;     ///< [classes]
+  std::vector<std::string> class_names;  ///< [classes], or empty when they are not known
 };
 
 /// Element type of the network's input in the model file.

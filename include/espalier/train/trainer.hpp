@@ -11,6 +11,7 @@
 #include "espalier/ir/graph.hpp"
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/support/result.hpp"
+#include "espalier/train/confusion.hpp"
 #include "espalier/train/network.hpp"
 #include "espalier/train/recipe.hpp"
 #include "espalier/train/sample_store.hpp"
@@ -22,6 +23,7 @@ namespace espalier::train {
 struct Evaluation {
   double loss = 0;
   double accuracy = 0;  ///< in [0, 1]
+  Confusion confusion;  ///< of the same samples; empty for the running figures of an epoch
 };
 
 struct EpochResult {

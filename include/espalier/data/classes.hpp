@@ -1,0 +1,41 @@
+// Classes are known by their names: sets are matched by name, never by the place in a list.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "espalier/data/dataset.hpp"
+#include "espalier/support/result.hpp"
+
+namespace espalier::data {
+
+using ClassNames = std::vector<std::string>;
+
+/// True when every name is a decimal number: the set came without names, as idx sets do.
+bool numbered(const ClassNames& names);
+
+/// For people: `3 classes: ant, cat, dog`, at most 20 of them.
+std::string class_list(const ClassNames& names);
+
+/// How the classes of one set are those of another.
+struct ClassMatch {
+  std::vector<int> order;    ///< [i]: the position in `found` of wanted[i]
+  bool by_position = false;  ///< one side has numbers alone, so that nothing else can be compared
+};
+
+/// Finds the classes of `found` in `wanted`: by name, or by position where one side is numbered and
+/// both have as many. kBadInput, with both lists, when they are not the same classes. `wanted_by`
+/// and `found_in` say whose they are, such as `plan.json` and `the data`.
+Result<ClassMatch> match_classes(const ClassNames& wanted, std::string_view wanted_by,
+                                 const ClassNames& found, std::string_view found_in);
+
+/// The dataset with its classes in the order of `names`, which `match` found in it; labels follow.
+/// Numbers in the place of names become `names`.
+Dataset order_classes(Dataset dataset, const ClassNames& names, const ClassMatch& match);
+
+/// Reads `--classes`: items separated by commas, each the name of a class, its number, or a range
+/// of numbers such as 2-4. A name that is also a number is a name. kUsage for what is neither.
+Result<std::vector<int>> parse_classes(std::string_view text, const Dataset& dataset);
+
+}  // namespace espalier::data

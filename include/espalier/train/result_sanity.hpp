@@ -1,0 +1,17 @@
+// Says when a measured accuracy means nothing, and why.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "espalier/train/trainer.hpp"
+
+namespace espalier::train {
+
+/// What makes the result of an evaluation doubtful, each with its likely cause; empty for a sound
+/// one. Told are: one class predicted for every sample, an accuracy within two standard errors of
+/// the most common label's share and of chance over classes, an accuracy that mostly is that share,
+/// and a loss that is no better than that of guessing. `names` are those of the classes.
+std::vector<std::string> doubts(const Evaluation& result, const std::vector<std::string>& names);
+
+}  // namespace espalier::train

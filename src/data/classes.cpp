@@ -1,0 +1,104 @@
+#include "espalier/data/classes.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+namespace espalier::data {
+namespace {
+
+constexpr std::size_t kListed = 20;
+
+std::optional<int> position(const ClassNames& names, std::string_view name) {
+  const auto at = std::find(names.begin(), names.end(), name);
+  if (at == names.end()) return std::nullopt;
+  return static_cast<int>(at - names.begin());
+}
+
+std::optional<int> number(std::string_view text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
+  return value;
+}
+
+// The numbers of one item of --classes; empty when it is none.
+std::vector<int> item_classes(std::string_view item, const ClassNames& names) {
+  if (const auto named = position(names, item)) return {*named};
+  if (const auto one = number(item)) return {*one};
+  const std::size_t dash = item.find('-');
+  if (dash == std::string_view::npos) return {};
+  const auto first = number(item.substr(0, dash));
+  const auto last = number(item.substr(dash + 1));
+  constexpr int kMost = 100000;
+  if (!first || !last || *last < *first || *last - *first > kMost) return {};
+  std::vector<int> range(static_cast<std::size_t>(*last - *first) + 1);
+  std::iota(range.begin(), range.end(), *first);
+  return range;
+}
+
+}  // namespace
+
+bool numbered(const ClassNames& names) {
+  return std::all_of(names.begin(), names.end(), [](const std::string& name) {
+    return !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
+  });
+}
+
+std::string class_list(const ClassNames& names) {
+  const auto end = names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kListed));
+  return fmt::format("{} class{}: {}{}", names.size(), names.size() == 1 ? "" : "es",
+                     fmt::join(names.begin(), end, ", "), names.size() > kListed ? ", ..." : "");
+}
+
+Result<ClassMatch> match_classes(const ClassNames& wanted, std::string_view wanted_by,
+                                 const ClassNames& found, std::string_view found_in) {
+  ClassMatch match;
+  for (const std::string& name : wanted) match.order.push_back(position(found, name).value_or(-1));
+  const bool all = std::find(match.order.begin(), match.order.end(), -1) == match.order.end();
+  if (all && wanted.size() == found.size()) return match;
+  if (wanted.size() == found.size() && numbered(wanted) != numbered(found)) {
+    std::iota(match.order.begin(), match.order.end(), 0);
+    match.by_position = true;
+    return match;
+  }
+  return Error{ErrorKind::kBadInput,
+               fmt::format("{} has {}; {} has {}; use sets of the same classes, or choose common "
+                           "ones with --classes",
+                           wanted_by, class_list(wanted), found_in, class_list(found))};
+}
+
+Dataset order_classes(Dataset dataset, const ClassNames& names, const ClassMatch& match) {
+  std::vector<int> new_label(names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    new_label[static_cast<std::size_t>(match.order[i])] = static_cast<int>(i);
+  }
+  for (int& label : dataset.labels) label = new_label[static_cast<std::size_t>(label)];
+  if (!match.by_position || !numbered(names)) dataset.class_names = names;
+  return dataset;
+}
+
+Result<std::vector<int>> parse_classes(std::string_view text, const Dataset& dataset) {
+  std::vector<int> classes;
+  while (true) {
+    const std::size_t comma = text.find(',');
+    const std::string_view item = text.substr(0, comma);
+    const std::vector<int> chosen = item_classes(item, dataset.class_names);
+    if (chosen.empty()) {
+      return Error{ErrorKind::kUsage,
+                   fmt::format("--classes: '{}' is neither a class nor a number of one, such as "
+                               "3 or 2-4; {} has {}",
+                               item, dataset.spec, class_list(dataset.class_names))};
+    }
+    classes.insert(classes.end(), chosen.begin(), chosen.end());
+    if (comma == std::string_view::npos) return classes;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+}  // namespace espalier::data

@@ -1,0 +1,210 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <map>
+#include <optional>
+
+#include "espalier/support/file.hpp"
+#include "readers.hpp"
+
+namespace espalier::data {
+namespace {
+
+using Row = std::vector<std::string>;
+
+constexpr std::array<std::string_view, 4> kLabelColumns{"label", "class", "target", "y"};
+constexpr int kMostClasses = 32767;
+
+Error bad(const std::string& where, std::size_t line, std::string_view what) {
+  return Error{ErrorKind::kBadInput, fmt::format("{}:{}: {}", where, line, what)};
+}
+
+// The fields of a line. Quotes around a field are dropped, doubled ones inside stand for one.
+Row split_line(std::string_view line, char separator) {
+  Row fields(1);
+  bool quoted = false;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (c == '"') {
+      const bool doubled = quoted && i + 1 < line.size() && line[i + 1] == '"';
+      if (doubled) fields.back() += line[++i];
+      if (!doubled) quoted = !quoted;
+    } else if (c == separator && !quoted) {
+      fields.emplace_back();
+    } else {
+      fields.back() += c;
+    }
+  }
+  for (std::string& field : fields) {
+    const std::size_t begin = field.find_first_not_of(" \t");
+    const std::size_t end = field.find_last_not_of(" \t");
+    field = begin == std::string::npos ? std::string() : field.substr(begin, end - begin + 1);
+  }
+  return fields;
+}
+
+std::optional<double> real(std::string_view text) {
+  if (text.starts_with('+')) text.remove_prefix(1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
+    return std::nullopt;
+  }
+  return value;
+}
+
+char separator_of(std::string_view line) {
+  for (const char c : line) {
+    if (c == ',' || c == ';' || c == '\t') return c;
+  }
+  return ',';
+}
+
+bool equal_words(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char left, char right) {
+    return std::tolower(static_cast<unsigned char>(left)) ==
+           std::tolower(static_cast<unsigned char>(right));
+  });
+}
+
+// A header has names where the rows below have numbers, or numbers and a name of the labels.
+bool is_header(const Row& first, const std::string& wanted) {
+  const bool no_number = std::none_of(
+      first.begin(), first.end(), [](const std::string& field) { return real(field).has_value(); });
+  return no_number || std::any_of(first.begin(), first.end(), [&](const std::string& field) {
+           // A single letter may be the class of a row without header.
+           return (!wanted.empty() && equal_words(field, wanted)) ||
+                  std::any_of(kLabelColumns.begin(), kLabelColumns.end(), [&](auto name) {
+                    return name.size() > 1 && equal_words(field, name);
+                  });
+         });
+}
+
+// The column of labels: the one that was asked for, one of the usual names, or the last.
+Result<std::size_t> label_column(const Row& first, bool header, const std::string& wanted,
+                                 const std::string& where) {
+  const auto find = [&](std::string_view name) -> std::optional<std::size_t> {
+    for (std::size_t i = 0; header && i < first.size(); ++i) {
+      if (equal_words(first[i], name)) return i;
+    }
+    return std::nullopt;
+  };
+  if (!wanted.empty()) {
+    if (const auto at = find(wanted)) return *at;
+    return bad(where, 1,
+               header ? fmt::format("no column is called '{}'; there are {}", wanted,
+                                    fmt::join(first, ", "))
+                      : fmt::format("has no header with a column '{}'; add one", wanted));
+  }
+  for (const std::string_view name : kLabelColumns) {
+    if (const auto at = find(name)) return *at;
+  }
+  return first.size() - 1;
+}
+
+// Labels as written to numbers and names: whole numbers stay what they are, other words are
+// numbered in byte order.
+Status number_labels(const std::vector<std::string>& words, const std::string& where,
+                     std::size_t first_line, Dataset& dataset) {
+  const bool numbers = std::all_of(words.begin(), words.end(),
+                                   [](const std::string& w) { return real(w).has_value(); });
+  if (!numbers) {
+    std::map<std::string, int> classes;
+    for (const std::string& word : words) classes.emplace(word, 0);
+    for (auto& [name, index] : classes) {
+      index = dataset.classes++;
+      dataset.class_names.push_back(name);
+    }
+    for (const std::string& word : words) dataset.labels.push_back(classes.at(word));
+    return Ok{};
+  }
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const double value = *real(words[i]);
+    if (value != std::floor(value) || value < 0 || value >= kMostClasses) {
+      return bad(where, first_line + i,
+                 fmt::format("label {} makes this a regression; only classes, names or whole "
+                             "numbers from 0 on, can be learned",
+                             words[i]));
+    }
+    dataset.labels.push_back(static_cast<int>(value));
+  }
+  dataset.classes = 1 + *std::max_element(dataset.labels.begin(), dataset.labels.end());
+  for (int c = 0; c < dataset.classes; ++c) dataset.class_names.push_back(fmt::format("{}", c));
+  return Ok{};
+}
+
+// One row's features, its label column left out, as float32.
+Result<Image> features_of(const Row& row, std::size_t label, const std::string& where,
+                          std::size_t line) {
+  Image image{1, 1, static_cast<int>(row.size()) - 1, {}};
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (i == label) continue;
+    const std::optional<double> value = real(row[i]);
+    if (!value || std::abs(*value) > 1e30) {
+      return bad(where, line,
+                 fmt::format("column {}: '{}' is not a number; remove the row or fill it in", i + 1,
+                             row[i]));
+    }
+    const auto single = static_cast<float>(*value);
+    std::array<std::uint8_t, sizeof single> bytes{};
+    std::memcpy(bytes.data(), &single, sizeof single);
+    image.pixels.insert(image.pixels.end(), bytes.begin(), bytes.end());
+  }
+  return image;
+}
+
+}  // namespace
+
+Result<Dataset> read_csv(const std::filesystem::path& file, const std::string& column) {
+  constexpr std::int64_t kMaxCsvBytes = std::int64_t{1} << 30;
+  const std::string where = file.string();
+  ESPALIER_TRY(const std::string content, read_data_file(file, kMaxCsvBytes));
+  Dataset dataset;
+  dataset.element = Element::kFloat32;
+  dataset.sha256 = sha256_hex(content);
+  std::vector<std::string> words;
+  std::string_view rest = content;
+  if (rest.starts_with("\xef\xbb\xbf")) rest.remove_prefix(3);  // a byte order mark
+  const char separator = separator_of(rest.substr(0, rest.find('\n')));
+  std::size_t width = 0;
+  std::size_t label = 0;
+  std::size_t first_line = 0;
+  for (std::size_t line = 1; !rest.empty(); ++line) {
+    const std::size_t end = rest.find('\n');
+    std::string_view text = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    if (text.ends_with('\r')) text.remove_suffix(1);
+    if (text.empty()) continue;
+    const Row row = split_line(text, separator);
+    if (width == 0) {
+      width = row.size();
+      if (width < 2) return bad(where, line, "has one column; features and a label are needed");
+      const bool header = is_header(row, column);
+      ESPALIER_TRY(label, label_column(row, header, column, where));
+      if (header) continue;
+    }
+    if (row.size() != width) {
+      return bad(where, line,
+                 fmt::format("has {} columns, and the first line {}", row.size(), width));
+    }
+    ESPALIER_TRY(Image image, features_of(row, label, where, line));
+    if (row[label].empty()) return bad(where, line, "the label is missing; remove the row");
+    if (words.empty()) first_line = line;
+    dataset.images.push_back(std::move(image));
+    words.push_back(row[label]);
+  }
+  if (words.empty()) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: holds no sample; a line is features and a label", where)};
+  }
+  ESPALIER_CHECK_OK(number_labels(words, where, first_line, dataset));
+  return dataset;
+}
+
+}  // namespace espalier::data

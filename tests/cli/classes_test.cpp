@@ -1,0 +1,124 @@
+// Classes keep their names from the data to the emitted C, and are matched by them.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/data_files.hpp"
+#include "espalier/import/importer.hpp"
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr int kBadData = 65;
+
+class ClassesTest : public Workspace {
+ protected:
+  ClassesTest() {
+    make_model();
+    make_plan("plan.json", {"--last", "1"});
+  }
+
+  // One folder a class; each class has pictures of its own brightness, whatever the order.
+  void make_classes(const std::string& name, const std::vector<std::string>& classes,
+                    int each = 12) const {
+    for (const std::string& c : classes) {
+      for (int i = 0; i < each; ++i) {
+        data::Image image = noise_image(8, 8, 3, static_cast<std::uint32_t>(i + 1));
+        for (std::uint8_t& p : image.pixels) {
+          p = static_cast<std::uint8_t>(p / 8 + 60 * (c[0] - 'a'));
+        }
+        write(fmt::format("{}/{}/{}.png", name, c, i), png_file(image));
+      }
+    }
+  }
+
+  [[nodiscard]] static Arguments train(const std::string& training, const std::string& test) {
+    return {"train", "model.onnx", "--plan", "plan.json", "--train", training, "--test",
+            test,    "--epochs",   "3",      "--batch",   "4",       "--lr",   "1"};
+  }
+};
+
+TEST_F(ClassesTest, SetsOfOtherClassesAreRefusedWithBothLists) {
+  make_classes("train", {"ant", "bee", "cat"});
+  make_classes("test", {"bee", "cat", "dog"});
+  fail(kBadData, train("folder:train", "folder:test"),
+       {"folder:train has 3 classes: ant, bee, cat; folder:test has 3 classes: bee, cat, dog"});
+  fail(kBadData,
+       {"analyze", "model.onnx", "--out", "out.json", "--train", "folder:train", "--val",
+        "folder:test"},
+       {"folder:train has 3 classes: ant, bee, cat; folder:test has 3 classes: bee, cat, dog"});
+  const Json common =
+      report(train("folder:train", "folder:test") + Arguments{"--classes", "bee,cat"});
+  EXPECT_EQ(common["data"]["test"]["class_names"], Json({"bee", "cat"}));
+}
+
+// The same pictures, listed in another order of classes, are the same test set.
+TEST_F(ClassesTest, SetsAreMatchedByName) {
+  make_classes("train", {"ant", "bee", "cat"});
+  const Arguments right = train("folder:train", "folder:train");
+  const Json one = report(right + Arguments{"--export", "tuned.onnx"});
+  EXPECT_GT(one["test_accuracy"].get<double>(), 0.45);
+  const Result<ir::Graph> tuned = import_model(path("tuned.onnx"));
+  ASSERT_TRUE(tuned.ok()) << tuned.error().message();
+  EXPECT_THAT(tuned->head.class_names, ElementsAre("ant", "bee", "cat"));
+  // A kept classifier has its own order, which the data follows.
+  make_plan("plan.json", {"--head-only"});
+  succeed({"plan", "make", "tuned.onnx", "--head-only", "--out", "tuned.json"});
+  const Json kept = report({"train", "tuned.onnx", "--plan", "tuned.json", "--head", "keep",
+                            "--train", "folder:train", "--test", "folder:train", "--classes",
+                            "cat,ant,bee", "--lr", "0", "--epochs", "1"});
+  EXPECT_EQ(kept["test_accuracy"], one["test_accuracy"]);
+  EXPECT_EQ(kept["data"]["train"]["class_names"], Json({"ant", "bee", "cat"}));
+}
+
+TEST_F(ClassesTest, NumbersAgainstNamesAreMatchedByPositionWithAWarning) {
+  make_classes("train", {"ant", "bee", "cat", "dog"});
+  make_idx("numbers", 8);
+  const Finished finished = succeed(train("folder:train", "idx:numbers-images,numbers-labels"));
+  EXPECT_THAT(finished.err, HasSubstr("ant, bee, cat, dog"));
+  EXPECT_THAT(finished.err, HasSubstr("matched by position"));
+}
+
+TEST_F(ClassesTest, NamesGoFromTheDataToTheEmittedC) {
+  make_classes("train", {"ant", "bee\"?", "cat"});
+  succeed({"analyze", "model.onnx", "--out", "profile.json", "--train", "folder:train", "--epochs",
+           "1", "--layers", "6", "--ratios", "1"});
+  EXPECT_EQ(read_json("profile.json")["data"]["train"]["class_names"],
+            Json({"ant", "bee\"?", "cat"}));
+  succeed({"search", "profile.json", "--model", "model.onnx", "--budget", "10KiB", "--out",
+           "found.json"});
+  EXPECT_EQ(read_json("found.json")["classes"], Json({"ant", "bee\"?", "cat"}));
+  succeed({"compile", "model.onnx", "--plan", "found.json", "--classes", "3", "--out", "c"});
+  EXPECT_THAT(read("c/model.h"), HasSubstr("#define MODEL_CLASS_NAMES { \\\n  \"ant\", \\\n"));
+  EXPECT_THAT(read("c/model.h"), HasSubstr("\"bee\\042\\077\""));
+  EXPECT_EQ(read_json("c/program.json")["class_names"], Json({"ant", "bee\"?", "cat"}));
+
+  // The plan knows what it was made for.
+  make_classes("other", {"ant", "bee", "cow"});
+  fail(kBadData,
+       {"train", "model.onnx", "--plan", "found.json", "--train", "folder:other", "--test",
+        "folder:other"},
+       {"found.json has 3 classes: ant, bee\"?, cat; folder:other has 3 classes: ant, bee, cow"});
+  Json old = read_json("found.json");
+  old.erase("classes");
+  write("old.json", old.dump());
+  const Finished warned = succeed({"train", "model.onnx", "--plan", "old.json", "--train",
+                                   "folder:other", "--test", "folder:other", "--epochs", "1"});
+  EXPECT_THAT(warned.err, HasSubstr("old.json does not say which classes"));
+}
+
+TEST_F(ClassesTest, NamesThatAreNone) {
+  make_classes("train", {"ant", "bee", "cat"});
+  fail(2, train("folder:train", "folder:train") + Arguments{"--classes", "ant,cow"},
+       {"'cow' is neither a class nor a number"});
+}
+
+}  // namespace
+}  // namespace espalier::testing

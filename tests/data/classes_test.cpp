@@ -1,0 +1,109 @@
+#include "espalier/data/classes.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "data/data_files.hpp"
+
+namespace espalier::data {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::labelled;
+
+Dataset named(const ClassNames& names, const std::vector<int>& labels) {
+  Dataset dataset = labelled(labels, static_cast<int>(names.size()));
+  dataset.class_names = names;
+  dataset.spec = "folder:pets";
+  return dataset;
+}
+
+TEST(ClassNames, NumbersAreNoNames) {
+  EXPECT_TRUE(numbered({"0", "1", "25"}));
+  EXPECT_FALSE(numbered({"0", "one"}));
+  EXPECT_FALSE(numbered({"0", "-1"}));
+  EXPECT_FALSE(numbered({"0", ""}));
+}
+
+TEST(ClassNames, ListsAreShortened) {
+  EXPECT_EQ(class_list({"ant"}), "1 class: ant");
+  EXPECT_EQ(class_list({"ant", "cat"}), "2 classes: ant, cat");
+  const std::string text = class_list(ClassNames(1000, "x"));
+  EXPECT_THAT(text, HasSubstr("1000 classes: x, "));
+  EXPECT_LT(text.size(), 100U);
+}
+
+// Whatever the order of the names in two sets, a record keeps the name of its class.
+TEST(MatchClasses, EveryOrderKeepsTheNames) {
+  ClassNames wanted{"ant", "bee", "cat", "dog"};
+  const Dataset found = named({"ant", "bee", "cat", "dog"}, {0, 1, 2, 3, 3});
+  do {
+    const auto match = match_classes(wanted, "a", found.class_names, "b");
+    ASSERT_TRUE(match.ok()) << match.error().message();
+    EXPECT_FALSE(match->by_position);
+    const Dataset ordered = order_classes(found, wanted, *match);
+    EXPECT_EQ(ordered.class_names, wanted);
+    for (std::size_t i = 0; i < found.labels.size(); ++i) {
+      EXPECT_EQ(ordered.class_names[static_cast<std::size_t>(ordered.labels[i])],
+                found.class_names[static_cast<std::size_t>(found.labels[i])]);
+    }
+  } while (std::next_permutation(wanted.begin(), wanted.end()));
+}
+
+TEST(MatchClasses, RefusesOtherClassesAndShowsBothLists) {
+  const std::vector<std::pair<ClassNames, ClassNames>> pairs{
+      {{"ant", "cat", "dog"}, {"cat", "dog", "horse"}},
+      {{"ant", "cat", "dog"}, {"ant", "cat"}},
+      {{"ant", "cat"}, {"ant", "cat", "dog"}},
+      {{"0", "1"}, {"2", "3"}},
+      {{"0", "1", "2"}, {"0", "1"}},
+      {{"0", "1"}, {"ant", "cat", "dog"}}};
+  for (const auto& [wanted, found] : pairs) {
+    const auto match = match_classes(wanted, "plan.json", found, "folder:pets");
+    ASSERT_FALSE(match.ok());
+    EXPECT_EQ(match.error().kind, ErrorKind::kBadInput);
+    EXPECT_THAT(match.error().message(), HasSubstr("plan.json has " + class_list(wanted)));
+    EXPECT_THAT(match.error().message(), HasSubstr("folder:pets has " + class_list(found)));
+  }
+}
+
+TEST(MatchClasses, NumbersMatchNamesByPosition) {
+  const auto match = match_classes({"ant", "cat"}, "a", {"0", "1"}, "b");
+  ASSERT_TRUE(match.ok());
+  EXPECT_TRUE(match->by_position);
+  EXPECT_THAT(match->order, ElementsAre(0, 1));
+  const Dataset from_numbers = order_classes(named({"0", "1"}, {1, 0}), {"ant", "cat"}, *match);
+  EXPECT_THAT(from_numbers.class_names, ElementsAre("ant", "cat"));
+  const Dataset from_names = order_classes(named({"ant", "cat"}, {1, 0}), {"0", "1"}, *match);
+  EXPECT_THAT(from_names.class_names, ElementsAre("ant", "cat"));
+  EXPECT_THAT(from_names.labels, ElementsAre(1, 0));
+}
+
+TEST(ParseClasses, TakesNamesNumbersAndRanges) {
+  const Dataset pets = named({"ant", "t-shirt", "cat", "dog"}, {0, 1, 2, 3});
+  EXPECT_THAT(*parse_classes("cat,ant", pets), ElementsAre(2, 0));
+  EXPECT_THAT(*parse_classes("3,0", pets), ElementsAre(3, 0));
+  EXPECT_THAT(*parse_classes("1-3", pets), ElementsAre(1, 2, 3));
+  EXPECT_THAT(*parse_classes("t-shirt,2-3", pets), ElementsAre(1, 2, 3));
+  // A folder called 10 is the class 10, whatever its place among the folders.
+  EXPECT_THAT(*parse_classes("10,2", named({"1", "10", "2"}, {0, 1, 2})), ElementsAre(1, 2));
+}
+
+TEST(ParseClasses, RefusesWhatIsNeither) {
+  const Dataset pets = named({"ant", "cat"}, {0, 1});
+  for (const char* text : {"", "cow", "ant,", ",ant", "0,,1", "3-1", "-1", "1-", "ant-cat", "1.5",
+                           "0-999999999", "99999999999"}) {
+    const auto classes = parse_classes(text, pets);
+    ASSERT_FALSE(classes.ok()) << text;
+    EXPECT_EQ(classes.error().kind, ErrorKind::kUsage);
+    EXPECT_THAT(classes.error().message(), HasSubstr("2 classes: ant, cat"));
+  }
+}
+
+}  // namespace
+}  // namespace espalier::data
