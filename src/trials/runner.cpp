@@ -53,6 +53,7 @@ class Run {
     int cut = 0;
     double weight = 1;
     std::optional<train::TrainResult> result;
+    bool damaged = false;  // its record was, which has been said
   };
 
   Status list_jobs() {
@@ -67,7 +68,7 @@ class Run {
       job_of_trial_.emplace_back(at->second);
       if (!fresh) continue;
       ESPALIER_TRY(const int cut, cut_of(trial));
-      jobs_.push_back({&trial, std::move(address), cut, 1, std::nullopt});
+      jobs_.push_back({&trial, std::move(address), cut, 1, std::nullopt, false});
     }
     return Ok{};
   }
@@ -101,11 +102,14 @@ class Run {
                      [&](std::size_t a, std::size_t b) { return jobs_[a].cut < jobs_[b].cut; });
   }
 
-  [[nodiscard]] std::optional<train::TrainResult> stored(const Job& job) const {
+  [[nodiscard]] std::optional<train::TrainResult> stored(Job& job) const {
     if (options_.store == nullptr) return std::nullopt;
     Result<std::optional<train::TrainResult>> found = options_.store->find(job.address);
     if (found.ok()) return *std::move(found);
-    spdlog::warn("{}; this trial is run again", found.error().message());
+    if (!job.damaged) {
+      spdlog::warn("{}; this trial is run again", found.error().message());
+    }
+    job.damaged = true;
     return std::nullopt;
   }
 
