@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "espalier/data/sanity.hpp"
-#include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/train/session.hpp"
 
@@ -188,47 +187,14 @@ void DataOptions::add_to(CommandApp* command) {
       ->capture_default_str();
 }
 
-data::SubsetOptions DataOptions::subset_of(std::int64_t limit, std::uint64_t seed) const {
-  data::SubsetOptions options;
-  options.limit = limit;
-  options.seed = seed;
-  options.take =
+Result<trials::SetOptions> DataOptions::sets(std::uint64_t seed) const {
+  trials::SetOptions options;
+  options.subset.seed = seed;
+  options.subset.take =
       subset == "first" ? data::SubsetOptions::Take::kFirst : data::SubsetOptions::Take::kBalanced;
+  options.classes = classes;
+  ESPALIER_TRY(options.preprocess, data::parse_preprocess(preprocess));
   return options;
-}
-
-Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
-                                    const DataOptions& options, std::uint64_t seed) {
-  data::SubsetOptions subset = options.subset_of(limit, seed);
-  ESPALIER_TRY(data::Dataset dataset, data::open_dataset(spec));
-  if (!options.classes.empty()) {
-    ESPALIER_TRY(subset.classes, data::parse_classes(options.classes, dataset));
-  }
-  return data::subset(std::move(dataset), subset);
-}
-
-Result<data::Dataset> with_classes(data::Dataset dataset, const data::ClassNames& names,
-                                   const std::string& wanted_by) {
-  ESPALIER_TRY(const data::ClassMatch match,
-               data::match_classes(names, wanted_by, dataset.class_names, dataset.spec));
-  if (match.by_position) {
-    spdlog::warn("{} has {}; {} has {}: matched by position, as one side has no names", wanted_by,
-                 data::class_list(names), dataset.spec, data::class_list(dataset.class_names));
-  }
-  return data::order_classes(std::move(dataset), names, match);
-}
-
-Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset,
-                                   const DataOptions& options) {
-  ESPALIER_TRY(const data::Preprocess preprocess, data::parse_preprocess(options.preprocess));
-  const ir::Shape& shape = graph.tensor(graph.input).shape;
-  const ir::Quantization quantization = ir::file_input_quantization(graph);
-  ESPALIER_TRY(data::InputPipeline pipeline,
-               data::make_pipeline(preprocess, shape.height, shape.width, shape.channels,
-                                   quantization.scale, quantization.zero_point, dataset.element));
-  pipeline.set_file_layout(ir::file_input_dims(graph), ir::file_input_order(graph));
-  ESPALIER_TRY(dataset, data::decode(std::move(dataset), pipeline));
-  return data::Samples(std::move(dataset), std::move(pipeline));
 }
 
 std::vector<std::string> warn_of_data(const data::Samples& training, const data::Samples& test) {
@@ -246,14 +212,26 @@ std::vector<std::string> warn_of_data(const data::Samples& training, const data:
   return all;
 }
 
-void add_recipe_options(CommandApp* command, train::Recipe& recipe) {
+void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automatic) {
   command->add_option("--epochs", recipe.epochs, "Passes over the training set")
       ->capture_default_str();
   command->add_option("--batch", recipe.batch, "Samples per step")->capture_default_str();
-  command
-      ->add_option("--lr", recipe.learning_rate,
-                   "Peak learning rate for a batch of 256, scaled to the batch")
-      ->capture_default_str();
+  const std::string rate = "Peak learning rate for a batch of 256, scaled to the batch";
+  if (automatic == nullptr) {
+    command->add_option("--lr", recipe.learning_rate, rate)->capture_default_str();
+  } else {
+    command
+        ->add_option_function<std::string>(
+            "--lr",
+            [&recipe, automatic](const std::string& text) {
+              *automatic = text == "auto";
+              if (!*automatic && !CLI::detail::lexical_cast(text, recipe.learning_rate)) {
+                throw CLI::ValidationError("--lr", text + " is neither a number nor auto");
+              }
+            },
+            rate + "; auto: the best of short trainings on a part of the training data")
+        ->default_str(fmt::format("{}", recipe.learning_rate));
+  }
   command->add_option("--warmup", recipe.warmup_epochs, "Epochs of linear rise before the cosine")
       ->capture_default_str();
   command
@@ -267,6 +245,20 @@ void add_recipe_options(CommandApp* command, train::Recipe& recipe) {
       ->default_str("standard");
   command->add_flag_callback(
       "--no-qas", [&recipe] { recipe.qas = false; }, "Train without quantisation-aware scaling");
+}
+
+train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
+                                 const train::Recipe& given) {
+  const auto take = [&](const char* option, auto member) {
+    if (command->count(option) > 0) found.*member = given.*member;
+  };
+  take("--epochs", &train::Recipe::epochs);
+  take("--batch", &train::Recipe::batch);
+  take("--lr", &train::Recipe::learning_rate);
+  take("--warmup", &train::Recipe::warmup_epochs);
+  take("--schedule", &train::Recipe::schedule);
+  take("--no-qas", &train::Recipe::qas);
+  return found;
 }
 
 Result<Bytes> parse_size(const std::string& text, const std::string& what) {

@@ -10,13 +10,13 @@
 #include "command_app.hpp"
 #include "espalier/data/classes.hpp"
 #include "espalier/data/samples.hpp"
-#include "espalier/data/subset.hpp"
 #include "espalier/ir/graph.hpp"
 #include "espalier/support/bytes.hpp"
 #include "espalier/support/json.hpp"
 #include "espalier/support/progress.hpp"
 #include "espalier/support/result.hpp"
 #include "espalier/train/recipe.hpp"
+#include "espalier/trials/sets.hpp"
 #include "words.hpp"
 
 namespace espalier::cli {
@@ -83,23 +83,9 @@ struct DataOptions {
   std::string classes;  ///< comma separated names or numbers; empty = all
   std::string subset = "balanced";
   void add_to(CommandApp* command);
-  /// Takes `limit` samples (0 = all), as --subset says.
-  [[nodiscard]] data::SubsetOptions subset_of(std::int64_t limit, std::uint64_t seed) const;
+  /// As the library has it. kUsage for what is no list of classes or no preprocessing.
+  [[nodiscard]] Result<trials::SetOptions> sets(std::uint64_t seed) const;
 };
-
-/// Binds an already selected dataset to the input of a graph.
-Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset,
-                                   const DataOptions& options);
-
-/// load_dataset() and the selection by class and number.
-Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
-                                    const DataOptions& options, std::uint64_t seed);
-
-/// The dataset with its classes in the order of `names`, which `wanted_by` has. kBadInput with both
-/// lists when they are not the same; a warning when numbers and names could only be matched by
-/// position.
-Result<data::Dataset> with_classes(data::Dataset dataset, const data::ClassNames& names,
-                                   const std::string& wanted_by);
 
 /// Everything doubtful about two sets, logged as warnings and returned.
 std::vector<std::string> warn_of_data(const data::Samples& training, const data::Samples& test);
@@ -119,8 +105,12 @@ struct HeadOptions {
   [[nodiscard]] Result<ir::Head> make(const ir::Graph& graph, std::uint64_t seed) const;
 };
 
-/// --epochs, --batch, --lr, --warmup, --schedule, --no-qas.
-void add_recipe_options(CommandApp* command, train::Recipe& recipe);
+/// --epochs, --batch, --lr, --warmup, --schedule, --no-qas. With `automatic`, --lr also takes auto,
+/// which sets it.
+void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automatic = nullptr);
+/// The recipe `found`, but for what the command line or a configuration file gives in `given`.
+train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
+                                 const train::Recipe& given);
 
 /// Parses a size such as "100KiB" given to the option `what`.
 Result<Bytes> parse_size(const std::string& text, const std::string& what);

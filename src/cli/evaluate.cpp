@@ -31,7 +31,7 @@ struct Options {
 Result<data::Dataset> as_the_model_says(data::Dataset dataset, const ir::Head& head,
                                         const Options& options) {
   if (!head.class_names.empty()) {
-    return with_classes(std::move(dataset), head.class_names, options.model);
+    return trials::with_classes(std::move(dataset), head.class_names, options.model);
   }
   const bool counted = options.data.classes.empty() && data::numbered(dataset.class_names);
   while (counted && dataset.classes < head.classes) {
@@ -73,11 +73,12 @@ Json matrix_json(const train::Confusion& confusion) {
 }
 
 Status run(const Options& options) {
+  ESPALIER_TRY(const trials::SetOptions sets, options.data.sets(options.common.seed));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
-  ESPALIER_TRY(data::Dataset dataset,
-               load_selected(options.test, options.limit, options.data, options.common.seed));
+  ESPALIER_TRY(data::Dataset dataset, trials::open_selected(options.test, options.limit, sets));
   ESPALIER_TRY(dataset, as_the_model_says(std::move(dataset), graph.head, options));
-  ESPALIER_TRY(const data::Samples samples, bind_samples(graph, std::move(dataset), options.data));
+  ESPALIER_TRY(const data::Samples samples,
+               trials::bind_samples(graph, std::move(dataset), sets.preprocess));
   std::vector<std::string> warnings = data::doubts(samples.dataset());
   for (std::string& doubt : data::input_doubts(samples)) warnings.push_back(std::move(doubt));
 
