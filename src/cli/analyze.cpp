@@ -1,9 +1,11 @@
 // espalier analyze MODEL: measures what each bias depth and each conv's weights contribute.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <system_error>
@@ -13,6 +15,8 @@
 #include "espalier/import/importer.hpp"
 #include "espalier/support/bytes.hpp"
 #include "espalier/support/file.hpp"
+#include "espalier/trials/sets.hpp"
+#include "espalier/trials/store.hpp"
 #include "espalier/version.hpp"
 
 namespace espalier::cli {
@@ -26,6 +30,7 @@ struct Options {
   std::string training;
   std::string validation;
   std::string out;
+  std::string store;
   std::string layers;
   std::string cache_limit = "2GiB";
   std::vector<double> ratios{0.125, 0.25, 0.5, 1.0};
@@ -35,53 +40,6 @@ struct Options {
   bool estimate_only = false;
   bool fisher = false;
 };
-
-struct Sets {
-  data::Samples training;
-  data::Samples validation;
-};
-
-// What is taken when no limit is given, if there is as much.
-constexpr std::int64_t kUsualTraining = 2000;
-constexpr std::int64_t kUsualValidation = 1000;
-
-// Samples of a dataset: as many as were asked for, otherwise up to the usual number.
-Result<data::Samples> limited(const Options& options, const ir::Graph& graph, data::Dataset all,
-                              std::optional<std::int64_t> asked, std::int64_t usual) {
-  const std::int64_t limit = asked.value_or(all.size() > usual ? usual : 0);
-  ESPALIER_TRY(data::Dataset kept,
-               data::subset(std::move(all), options.data.subset_of(limit, options.common.seed)));
-  return bind_samples(graph, std::move(kept), options.data);
-}
-
-// How many of `size` samples a single source sets aside. A third is enough; training comes first.
-std::int64_t validation_share(const Options& options, std::int64_t size) {
-  if (options.limit_val.value_or(0) > 0) return *options.limit_val;
-  std::int64_t share = size / 3;
-  if (!options.limit_val) share = std::min(share, kUsualValidation);
-  return std::max<std::int64_t>(1, std::min(share, size - options.limit_train.value_or(0)));
-}
-
-// Training and validation samples: from two sources, or disjoint parts of one.
-Result<Sets> load_sets(const Options& options, const ir::Graph& graph) {
-  const std::uint64_t seed = options.common.seed;
-  ESPALIER_TRY(data::Dataset all, load_selected(options.training, 0, options.data, seed));
-  if (!options.validation.empty()) {
-    ESPALIER_TRY(data::Dataset other, load_selected(options.validation, 0, options.data, seed));
-    ESPALIER_TRY(data::Samples training,
-                 limited(options, graph, std::move(all), options.limit_train, kUsualTraining));
-    ESPALIER_TRY(data::Samples validation,
-                 limited(options, graph, std::move(other), options.limit_val, kUsualValidation));
-    return Sets{std::move(training), std::move(validation)};
-  }
-  const std::int64_t share = validation_share(options, all.size());
-  ESPALIER_TRY(data::Split parts, data::split(std::move(all), share, seed));
-  ESPALIER_TRY(data::Samples training, limited(options, graph, std::move(parts.train),
-                                               options.limit_train, kUsualTraining));
-  ESPALIER_TRY(data::Samples validation,
-               bind_samples(graph, std::move(parts.validation), options.data));
-  return Sets{std::move(training), std::move(validation)};
-}
 
 // What the options ask of a model and can be told before any data is read.
 Status check_choice(const Options& options, const std::vector<int>& layers,
@@ -104,29 +62,66 @@ Status check_choice(const Options& options, const std::vector<int>& layers,
   return Ok{};
 }
 
-std::string gain_text(const contribution::Gain& gain) {
-  if (gain.seeds == 0) return "      -";
-  if (!gain.accuracy) return "    div";
-  return fmt::format("{:+7.2f}", gain.accuracy->mean * 100);
+// A gain as mean and standard error; grey, where somebody looks, when it is within two of these.
+std::string gain_text(const contribution::Gain& gain, bool colour) {
+  constexpr int kWidth = 19;
+  std::string text = gain.seeds == 0 ? "-" : "diverged";
+  bool noise = false;
+  if (gain.seeds > 0 && gain.loss) {
+    text = fmt::format("{:+.4f}", gain.loss->mean);
+    if (const auto error = gain.loss->standard_error) {
+      text += fmt::format(" +- {:.4f}", *error);
+      noise = std::abs(gain.loss->mean) <= 2 * *error;
+    }
+  }
+  text = fmt::format("{:>{}}", text, kWidth);
+  return colour && noise ? "\x1b[2m" + text + "\x1b[0m" : text;
 }
 
-std::string table(const contribution::Profile& profile) {
+std::string table(const contribution::Profile& profile, bool colour) {
   std::string text = fmt::format("head only: {:.2f} %, loss {:.4f}\n\n",
                                  profile.baseline_accuracy.mean * 100, profile.baseline_loss.mean);
-  text +=
-      "gain in accuracy, points        bias   weights on top, by ratio\n conv  depth  "
-      "                       ";
-  for (const double ratio : profile.ratios) text += fmt::format("{:>8.3g}", ratio);
+  text += "validation loss removed, nats";
+  text += profile.seeds.size() > 1 ? ", mean and standard error over seeds\n"
+                                   : "; with --seeds 2 or more also its standard error\n";
+  text += fmt::format(" conv  depth{:>19}   weights on top, by ratio\n{:31}", "bias", "");
+  for (const double ratio : profile.ratios) text += fmt::format("{:>19.3g}", ratio);
   text += '\n';
   const std::size_t convs = profile.weight.size();
   for (std::size_t conv = convs; conv-- > 0;) {
     const contribution::Gain& bias = profile.bias[convs - conv];
     if (bias.seeds == 0) continue;
-    text += fmt::format("{:>5}  {:>5}                   {}", conv, convs - conv, gain_text(bias));
-    for (const contribution::Gain& gain : profile.weight[conv]) text += " " + gain_text(gain);
+    text += fmt::format("{:>5}  {:>5}{}", conv, convs - conv, gain_text(bias, colour));
+    for (const contribution::Gain& gain : profile.weight[conv]) text += gain_text(gain, colour);
     text += '\n';
   }
   return text;
+}
+
+// Says so when training more did harm more often than not.
+std::string warning_text(const contribution::Profile& profile, std::int64_t images) {
+  int measured = 0;
+  int worse = 0;
+  const auto count = [&](const contribution::Gain& gain) {
+    if (gain.seeds == 0) return;
+    ++measured;
+    worse += !gain.loss || gain.loss->mean < 0 ? 1 : 0;
+  };
+  for (std::size_t depth = 1; depth < profile.bias.size(); ++depth) count(profile.bias[depth]);
+  for (const auto& row : profile.weight) {
+    for (const contribution::Gain& gain : row) count(gain);
+  }
+  if (2 * worse <= measured) return "";
+  return fmt::format(
+      "\n{} of {} updates diverge or make the loss worse: the rate is too high (--lr {}; `espalier "
+      "train --lr auto` finds one) or the images are too few ({})\n",
+      worse, measured, profile.recipe.learning_rate, images);
+}
+
+// Escapes are for terminals that know them.
+bool colours() {
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(STDOUT_FILENO) != 0 && terminal != nullptr && std::string(terminal) != "dumb";
 }
 
 // How well the Fisher scores would have ranked what was measured.
@@ -210,7 +205,8 @@ Status write_profile(const Options& options, const std::string& out, const Json&
   return write_json(out, document);
 }
 
-Status run(const Options& options) {
+// The library's options, from those that need no model.
+Result<contribution::AnalysisOptions> analysis_options(const Options& options) {
   contribution::AnalysisOptions analysis;
   analysis.recipe = options.recipe;
   analysis.ratios = options.ratios;
@@ -228,45 +224,59 @@ Status run(const Options& options) {
   ESPALIER_CHECK_OK(train::check(options.recipe));
   if (!options.estimate_only) {
     if (options.out.empty()) return Error{ErrorKind::kUsage, "--out is required"};
-    if (options.out != "-") analysis.journal = options.out + ".partial.jsonl";
   }
   analysis.progress = options.common.progress();
+  return analysis;
+}
 
+// Beside the profile, unless said otherwise; standard output has no place beside it.
+Result<std::optional<trials::Store>> open_store(const Options& options) {
+  std::string folder = options.store;
+  if (folder.empty() && options.out != "-") folder = options.out + ".trials";
+  if (folder.empty()) return std::optional<trials::Store>();
+  ESPALIER_TRY(trials::Store store, trials::Store::open(folder));
+  return std::optional<trials::Store>(std::move(store));
+}
+
+Status report_estimate(const Options& options, const contribution::AnalysisOptions& analysis,
+                       const train::Network& network, const data::Samples& training,
+                       const contribution::AnalysisEstimate& cost) {
+  Json report{{"schema", "espalier.estimate/1"},
+              {"tool_version", kVersion},
+              {"trials", cost.trials},
+              {"macs", cost.macs},
+              {"seconds", cost.seconds}};
+  if (options.fisher) {
+    ESPALIER_TRY(const contribution::FisherScores scores,
+                 contribution::early_scores(network, training, analysis));
+    report["fisher"] = {
+        {"samples", scores.samples}, {"bias", scores.bias}, {"weight", scores.weight}};
+    print(options.common, fisher_table(scores, analysis.ratios, analysis.layers));
+  }
+  return write_report(options.common, report);
+}
+
+Status run(const Options& options) {
+  ESPALIER_TRY(contribution::AnalysisOptions analysis, analysis_options(options));
+  ESPALIER_TRY(const trials::SetOptions selection, options.data.sets(options.common.seed));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_CHECK_OK(check_choice(options, analysis.layers, graph));
-  ESPALIER_TRY(const Sets sets, load_sets(options, graph));
-  if (sets.training.classes() != sets.validation.classes()) {
-    return Error{ErrorKind::kBadInput,
-                 fmt::format("training data has {} classes, validation data {}; name sets of the "
-                             "same task",
-                             sets.training.classes(), sets.validation.classes())};
-  }
+  const trials::SourceOptions sources{options.training, options.validation, options.limit_train,
+                                      options.limit_val};
+  ESPALIER_TRY(const trials::SampleSets sets, trials::load_sets(graph, sources, selection));
   const train::Network network(std::move(graph));
   const contribution::AnalysisEstimate cost =
       contribution::estimate_cost(network, sets.training.size(), sets.validation.size(), analysis);
   spdlog::info("{} trainings of {} images, {} epochs: about {} on {} threads", cost.trials,
                sets.training.size(), options.recipe.epochs, duration(cost.seconds), analysis.jobs);
   if (options.estimate_only) {
-    Json report{{"schema", "espalier.estimate/1"},
-                {"tool_version", kVersion},
-                {"trials", cost.trials},
-                {"macs", cost.macs},
-                {"seconds", cost.seconds}};
-    if (options.fisher) {
-      ESPALIER_TRY(const contribution::FisherScores scores,
-                   contribution::early_scores(network, sets.training, analysis));
-      report["fisher"] = {
-          {"samples", scores.samples}, {"bias", scores.bias}, {"weight", scores.weight}};
-      print(options.common, fisher_table(scores, analysis.ratios, analysis.layers));
-    }
-    return write_report(options.common, report);
+    return report_estimate(options, analysis, network, sets.training, cost);
   }
+  ESPALIER_TRY(const std::optional<trials::Store> store, open_store(options));
+  if (store) analysis.store = &*store;
   ESPALIER_TRY(const contribution::Profile profile,
                contribution::analyze(network, sets.training, sets.validation, analysis));
-  std::error_code ignored;
   if (profile.bias.front().diverged > 0) {
-    // Another --lr makes another analysis, which these trials are no part of.
-    std::filesystem::remove(analysis.journal, ignored);
     return Error{ErrorKind::kUsage,
                  fmt::format("training the head alone diverged, so there is nothing to measure "
                              "gains against; lower --lr (now {})",
@@ -274,12 +284,11 @@ Status run(const Options& options) {
   }
   const Json document = contribution::to_json(profile);
   Outputs outputs;
-  const Status written = write_profile(options, options.out, document);
-  outputs.add(options.out, written);
-  if (written.ok()) std::filesystem::remove(analysis.journal, ignored);
+  outputs.add(options.out, write_profile(options, options.out, document));
   if (options.out != "-") {
-    print(options.common,
-          table(profile) + (profile.fisher ? correlation_text(profile) : std::string()));
+    print(options.common, table(profile, colours()) +
+                              (profile.fisher ? correlation_text(profile) : std::string()) +
+                              warning_text(profile, sets.training.size()));
   }
   if (!options.common.json.empty()) {
     outputs.add(options.common.json, write_profile(options, options.common.json, document));
@@ -308,13 +317,13 @@ Command add_analyze(CLI::App& app) {
                       "Where the contribution profile goes, or -; required unless --estimate");
   command
       ->add_option("--limit-train", o->limit_train,
-                   fmt::format("Training samples; 0 = all [up to {}]", kUsualTraining))
+                   fmt::format("Training samples; 0 = all [up to {}]", trials::kUsualTraining))
       ->check(at_least_0());
   command
       ->add_option("--limit-val", o->limit_val,
                    fmt::format("Validation samples; 0 = all, or a third of --train without --val "
                                "[up to {}]",
-                               kUsualValidation))
+                               trials::kUsualValidation))
       ->check(at_least_0());
   command->add_option("--seeds", o->seeds, "Trainings of each update, seeds --seed, --seed+1, ...")
       ->check(between(1, 1000))
@@ -323,8 +332,12 @@ Command add_analyze(CLI::App& app) {
       ->delimiter(',')
       ->capture_default_str();
   command->add_option("--layers", o->layers, "Convs to measure, such as 18-41; default all");
-  command->add_option("--cache-limit", o->cache_limit, "Memory for cached prefixes")
+  command
+      ->add_option("--cache-limit", o->cache_limit,
+                   "Memory for samples at frozen prefixes, inputs included")
       ->capture_default_str();
+  command->add_option("--store", o->store,
+                      "Folder of finished trials, taken from there and kept there [OUT.trials]");
   command->add_flag("--estimate", o->estimate_only, "Say how long it would take and stop");
   command->add_flag("--fisher", o->fisher,
                     "Also score every update by its gradients, in one pass; with --estimate, "
@@ -334,6 +347,7 @@ Command add_analyze(CLI::App& app) {
   const auto measures = [o] { return !o->estimate_only; };
   command->effective_if("--out", measures, "--estimate measures nothing; leave one of them out");
   command->effective_if("--cache-limit", measures, "--estimate caches nothing");
+  command->effective_if("--store", measures, "--estimate trains nothing");
   command->footer(
       "Example:\n  espalier analyze model.onnx --train cifar10:train.bin --out contributions.json"
       "\nBefore: espalier inspect. Next: espalier search");

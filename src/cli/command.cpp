@@ -10,7 +10,6 @@
 #include <thread>
 #include <utility>
 
-#include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/train/session.hpp"
 
@@ -186,51 +185,38 @@ void DataOptions::add_to(CommandApp* command) {
       ->capture_default_str();
 }
 
-data::SubsetOptions DataOptions::subset_of(std::int64_t limit, std::uint64_t seed) const {
-  data::SubsetOptions options;
-  options.limit = limit;
-  options.seed = seed;
-  options.take =
+Result<trials::SetOptions> DataOptions::sets(std::uint64_t seed) const {
+  trials::SetOptions options;
+  options.subset.seed = seed;
+  options.subset.take =
       subset == "first" ? data::SubsetOptions::Take::kFirst : data::SubsetOptions::Take::kBalanced;
+  if (!classes.empty()) {
+    ESPALIER_TRY(options.subset.classes, parse_int_list(classes, "--classes"));
+  }
+  ESPALIER_TRY(options.preprocess, data::parse_preprocess(preprocess));
   return options;
 }
 
-Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
-                                    const DataOptions& options, std::uint64_t seed) {
-  data::SubsetOptions subset = options.subset_of(limit, seed);
-  if (!options.classes.empty()) {
-    ESPALIER_TRY(subset.classes, parse_int_list(options.classes, "--classes"));
-  }
-  ESPALIER_TRY(data::Dataset dataset, data::load_dataset(spec));
-  return data::subset(std::move(dataset), subset);
-}
-
-Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset,
-                                   const DataOptions& options) {
-  ESPALIER_TRY(const data::Preprocess preprocess, data::parse_preprocess(options.preprocess));
-  const ir::Shape& shape = graph.tensor(graph.input).shape;
-  const ir::Quantization quantization = ir::file_input_quantization(graph);
-  ESPALIER_TRY(data::InputPipeline pipeline,
-               data::make_pipeline(preprocess, shape.height, shape.width, shape.channels,
-                                   quantization.scale, quantization.zero_point));
-  return data::Samples(std::move(dataset), std::move(pipeline));
-}
-
-Result<data::Samples> load_samples(const ir::Graph& graph, const std::string& spec,
-                                   std::int64_t limit, const DataOptions& options,
-                                   std::uint64_t seed) {
-  ESPALIER_TRY(data::Dataset dataset, load_selected(spec, limit, options, seed));
-  return bind_samples(graph, std::move(dataset), options);
-}
-
-void add_recipe_options(CommandApp* command, train::Recipe& recipe) {
+void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automatic) {
   command->add_option("--epochs", recipe.epochs, "Passes over the training set")
       ->capture_default_str();
   command->add_option("--batch", recipe.batch, "Samples per step")->capture_default_str();
-  command
-      ->add_option("--lr", recipe.learning_rate,
-                   "Peak learning rate for a batch of 256, scaled to the batch")
-      ->capture_default_str();
+  const std::string rate = "Peak learning rate for a batch of 256, scaled to the batch";
+  if (automatic == nullptr) {
+    command->add_option("--lr", recipe.learning_rate, rate)->capture_default_str();
+  } else {
+    command
+        ->add_option_function<std::string>(
+            "--lr",
+            [&recipe, automatic](const std::string& text) {
+              *automatic = text == "auto";
+              if (!*automatic && !CLI::detail::lexical_cast(text, recipe.learning_rate)) {
+                throw CLI::ValidationError("--lr", text + " is neither a number nor auto");
+              }
+            },
+            rate + "; auto: the best of short trainings on a part of the training data")
+        ->default_str(fmt::format("{}", recipe.learning_rate));
+  }
   command->add_option("--warmup", recipe.warmup_epochs, "Epochs of linear rise before the cosine")
       ->capture_default_str();
   command
@@ -244,6 +230,20 @@ void add_recipe_options(CommandApp* command, train::Recipe& recipe) {
       ->default_str("standard");
   command->add_flag_callback(
       "--no-qas", [&recipe] { recipe.qas = false; }, "Train without quantisation-aware scaling");
+}
+
+train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
+                                 const train::Recipe& given) {
+  const auto take = [&](const char* option, auto member) {
+    if (command->count(option) > 0) found.*member = given.*member;
+  };
+  take("--epochs", &train::Recipe::epochs);
+  take("--batch", &train::Recipe::batch);
+  take("--lr", &train::Recipe::learning_rate);
+  take("--warmup", &train::Recipe::warmup_epochs);
+  take("--schedule", &train::Recipe::schedule);
+  take("--no-qas", &train::Recipe::qas);
+  return found;
 }
 
 Result<Bytes> parse_size(const std::string& text, const std::string& what) {

@@ -8,14 +8,13 @@
 #include <vector>
 
 #include "command_app.hpp"
-#include "espalier/data/samples.hpp"
-#include "espalier/data/subset.hpp"
 #include "espalier/ir/graph.hpp"
 #include "espalier/support/bytes.hpp"
 #include "espalier/support/json.hpp"
 #include "espalier/support/progress.hpp"
 #include "espalier/support/result.hpp"
 #include "espalier/train/recipe.hpp"
+#include "espalier/trials/sets.hpp"
 #include "words.hpp"
 
 namespace espalier::cli {
@@ -77,22 +76,9 @@ struct DataOptions {
   std::string classes;  ///< comma separated labels; empty = all
   std::string subset = "balanced";
   void add_to(CommandApp* command);
-  /// Takes `limit` samples (0 = all), as --subset says.
-  [[nodiscard]] data::SubsetOptions subset_of(std::int64_t limit, std::uint64_t seed) const;
+  /// As the library has it. kUsage for what is no list of classes or no preprocessing.
+  [[nodiscard]] Result<trials::SetOptions> sets(std::uint64_t seed) const;
 };
-
-/// Loads `spec`, keeps `limit` samples and binds them to the input of `graph`.
-Result<data::Samples> load_samples(const ir::Graph& graph, const std::string& spec,
-                                   std::int64_t limit, const DataOptions& options,
-                                   std::uint64_t seed);
-
-/// Binds an already selected dataset to the input of a graph.
-Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset,
-                                   const DataOptions& options);
-
-/// load_dataset() and the selection by class and number.
-Result<data::Dataset> load_selected(const std::string& spec, std::int64_t limit,
-                                    const DataOptions& options, std::uint64_t seed);
 
 /// The classifier that training starts from: `start` is fresh, keep, or auto, which keeps the
 /// model's own when that has `classes` classes. kUsage when another one is to be kept; `who` asks
@@ -109,8 +95,12 @@ struct HeadOptions {
   [[nodiscard]] Result<ir::Head> make(const ir::Graph& graph, std::uint64_t seed) const;
 };
 
-/// --epochs, --batch, --lr, --warmup, --schedule, --no-qas.
-void add_recipe_options(CommandApp* command, train::Recipe& recipe);
+/// --epochs, --batch, --lr, --warmup, --schedule, --no-qas. With `automatic`, --lr also takes auto,
+/// which sets it.
+void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automatic = nullptr);
+/// The recipe `found`, but for what the command line or a configuration file gives in `given`.
+train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
+                                 const train::Recipe& given);
 
 /// Parses a size such as "100KiB" given to the option `what`.
 Result<Bytes> parse_size(const std::string& text, const std::string& what);

@@ -3,14 +3,13 @@
 #include <spdlog/spdlog.h>
 
 #include "command.hpp"
-#include "espalier/compiler/compile.hpp"
 #include "espalier/cost/analytic_memory.hpp"
-#include "espalier/engine/device_trainer.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/import/onnx_writer.hpp"
 #include "espalier/plan/plan_json.hpp"
-#include "espalier/train/sample_store.hpp"
-#include "espalier/train/trainer.hpp"
+#include "espalier/trials/rate_sweep.hpp"
+#include "espalier/trials/runner.hpp"
+#include "espalier/trials/store.hpp"
 #include "espalier/version.hpp"
 
 namespace espalier::cli {
@@ -20,11 +19,13 @@ struct Options {
   CommonOptions common;
   DataOptions data;
   train::Recipe recipe;
+  bool automatic_rate = false;
   std::string model;
   std::string plan;
   std::string training;
   std::string test;
   std::string exported;
+  std::string store;
   std::string head = "fresh";
   std::string cache_limit = "2GiB";
   std::int64_t limit_train = 0;
@@ -33,8 +34,48 @@ struct Options {
   std::string numerics = "simulation";
   std::string rounding = "stochastic";
   int accumulate = 1;
+  CommandApp* command = nullptr;
+
   [[nodiscard]] bool device() const { return numerics == "device"; }
 };
+
+// What the options make of a plan: a recipe that the plan was found with stands where none is
+// given.
+Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& plan) {
+  trials::Trial trial;
+  trial.plan = plan;
+  trial.recipe = options.recipe;
+  if (!plan.recipe.is_null()) {
+    ESPALIER_TRY(const train::Recipe found,
+                 train::recipe_from_json(plan.recipe, options.plan + ": recipe"));
+    trial.recipe = with_given_options(options.command, found, options.recipe);
+    spdlog::info(
+        "recipe of the plan where no option says otherwise: {} epochs, batch {}, rate {}, "
+        "warm-up {}, {} schedule",
+        trial.recipe.epochs, trial.recipe.batch,
+        options.automatic_rate ? "auto" : fmt::format("{}", trial.recipe.learning_rate),
+        trial.recipe.warmup_epochs, train::schedule_name(trial.recipe.schedule));
+  }
+  trial.recipe.seed = options.common.seed;
+  trial.head = options.head == "keep" ? trials::HeadStart::kKeep : trials::HeadStart::kFresh;
+  trial.test_every_epoch = options.test_every_epoch;
+  if (options.device()) {
+    trial.numerics = trials::Numerics::kDevice;
+    trial.recipe.batch = options.accumulate;  // so many samples make one update
+    trial.stochastic = options.rounding == "stochastic";
+  }
+  ESPALIER_CHECK_OK(train::check(trial.recipe));
+  return trial;
+}
+
+// What can be told before any file is read.
+Status check_options(const Options& options) {
+  if (options.device() && !options.recipe.qas) {
+    return Error{ErrorKind::kUsage,
+                 "--no-qas: the device always scales gradients; use --numerics simulation"};
+  }
+  return train::check(options.recipe);
+}
 
 // What the plan trains, without the channels.
 Json updates_json(const plan::UpdatePlan& plan) {
@@ -45,152 +86,198 @@ Json updates_json(const plan::UpdatePlan& plan) {
   return updates;
 }
 
-Status run(const Options& options) {
-  train::Recipe recipe = options.recipe;
-  recipe.seed = options.common.seed;
-  if (options.device()) {
-    if (!recipe.qas) {
-      return Error{ErrorKind::kUsage,
-                   "--no-qas: the device always scales gradients; use --numerics simulation"};
-    }
-    recipe.batch = options.accumulate;  // so many samples make one update
-  }
-  ESPALIER_CHECK_OK(train::check(recipe));
-  ESPALIER_TRY(const Bytes cache_limit, parse_size(options.cache_limit, "--cache-limit"));
-  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
-  ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
-  ESPALIER_TRY(const data::Samples training,
-               load_samples(graph, options.training, options.limit_train, options.data,
-                            options.common.seed));
-  ESPALIER_TRY(const data::Samples test, load_samples(graph, options.test, options.limit_test,
-                                                      options.data, options.common.seed));
-  if (training.classes() != test.classes()) {
-    return Error{ErrorKind::kBadInput,
-                 fmt::format("{} has {} classes, {} has {}; name sets of the same task",
-                             options.training, training.classes(), options.test, test.classes())};
-  }
-  ESPALIER_TRY(ir::Head head, starting_head(graph, options.head, training.classes(),
-                                            options.common.seed, "the data"));
+std::string epoch_line(int epoch, const train::EpochResult& e) {
+  return fmt::format(
+      "epoch {:>3}  loss {:.4f}  accuracy {:5.2f} %{}\n", epoch + 1, e.train.loss,
+      e.train.accuracy * 100,
+      e.test ? fmt::format("  test {:.4f}  {:5.2f} %", e.test->loss, e.test->accuracy * 100) : "");
+}
 
-  const int jobs = options.common.job_count();
-  if (options.device()) graph.head = std::move(head);
-  const train::Network network(std::move(graph));
-  std::optional<compiler::Program> program;
-  if (options.device()) {
-    compiler::CompileOptions compile;
-    compile.accumulate = options.accumulate;
-    ESPALIER_TRY(program, compiler::compile(network.graph(), plan, compile));
+std::string sweep_text(const trials::RateSweep& sweep) {
+  std::string text = fmt::format("rates, {} epochs on {} images, {} others for validation\n",
+                                 sweep.epochs, sweep.training, sweep.validation);
+  for (const trials::RateSweep::Tried& tried : sweep.tried) {
+    text += tried.diverged ? fmt::format("{:>8}  diverged\n", tried.rate)
+                           : fmt::format("{:>8}  loss {:.4f}  accuracy {:5.2f} %{}\n", tried.rate,
+                                         tried.validation.loss, tried.validation.accuracy * 100,
+                                         tried.rate == sweep.best ? "  chosen" : "");
   }
-  const int first = plan::first_trained_conv(plan, network.graph());
-  const int wanted_cut = first < static_cast<int>(network.convs().size())
-                             ? network.convs()[static_cast<std::size_t>(first)]
-                             : static_cast<int>(network.graph().ops.size());
-  int cut =
-      train::affordable_cut(network, wanted_cut, training.size() + test.size(), cache_limit.count);
-  if (program) cut = engine::device_cut(*program, cut);
-  spdlog::debug("caching {} ops of the frozen prefix", cut);
-  const auto prefix =
-      [&](const data::Samples& samples) -> Result<std::shared_ptr<const train::SampleStore>> {
-    ESPALIER_TRY(const auto store, train::SampleStore::from_samples(network, samples, jobs));
-    return store->advance(network, cut, jobs);
-  };
-  ESPALIER_TRY(const auto training_store, prefix(training));
-  ESPALIER_TRY(const auto test_store, prefix(test));
+  return text;
+}
 
-  Progress progress(options.common.progress(), fmt::format("train {}", network.graph().name),
-                    static_cast<double>(training.size()) * recipe.epochs);
+Json epochs_json(const train::TrainResult& result) {
   Json epochs = Json::array();
-  train::TrainOptions train_options;
-  train_options.jobs = jobs;
-  train_options.test_every_epoch = options.test_every_epoch;
-  train_options.on_images = [&](std::int64_t n) { progress.advance(static_cast<double>(n)); };
-  train_options.on_epoch = [&](int epoch, const train::EpochResult& e) {
-    Json row{
-        {"epoch", epoch + 1}, {"train_loss", e.train.loss}, {"train_accuracy", e.train.accuracy}};
+  for (std::size_t i = 0; i < result.epochs.size(); ++i) {
+    const train::EpochResult& e = result.epochs[i];
+    Json row{{"epoch", i + 1}, {"train_loss", e.train.loss}, {"train_accuracy", e.train.accuracy}};
     if (e.test) {
       row["test_loss"] = e.test->loss;
       row["test_accuracy"] = e.test->accuracy;
     }
-    print(options.common, fmt::format("epoch {:>3}  loss {:.4f}  accuracy {:5.2f} %{}\n", epoch + 1,
-                                      e.train.loss, e.train.accuracy * 100,
-                                      e.test ? fmt::format("  test {:.4f}  {:5.2f} %", e.test->loss,
-                                                           e.test->accuracy * 100)
-                                             : ""));
     epochs.push_back(std::move(row));
-  };
-  std::optional<train::Session> session;
-  std::optional<engine::Engine> engine;
-  if (program) {
-    engine.emplace(*program,
-                   engine::EngineOptions{options.rounding == "stochastic",
-                                         static_cast<std::uint32_t>(options.common.seed)});
-  } else {
-    session.emplace(network, plan, std::move(head), cut);
   }
-  ESPALIER_TRY(const train::TrainResult result,
-               program
-                   ? engine::train(*engine, *program, network, plan, *training_store, *test_store,
-                                   recipe, train_options)
-                   : train::train(*session, *training_store, *test_store, recipe, train_options));
+  return epochs;
+}
 
-  const Bytes memory = cost::analytic_memory(plan, network.graph()).bytes();
-  Json report{{"schema", "espalier.train/1"},
-              {"tool_version", kVersion},
-              {"model", {{"name", network.graph().name}, {"sha256", network.graph().sha256}}},
-              {"plan",
-               {{"sha256", plan::sha256_of(plan)},
-                {"bias_depth", plan.bias_depth},
-                {"weights", plan.weights.size()},
-                {"updates", updates_json(plan)},
-                {"analytic_bytes", memory.count}}},
-              {"data", {{"train", training.identity_json()}, {"test", test.identity_json()}}},
-              {"recipe", train::to_json(recipe)},
-              {"head", options.head},
-              {"numerics", options.numerics},
-              {"diverged", result.diverged}};
-  if (program) {
-    report["rounding"] = options.rounding;
-    report["sram_bytes"] = program->sram_bytes().count;
+// One call of the command, from its inputs to its report.
+class TrainCommand {
+ public:
+  explicit TrainCommand(const Options& options) : options_(options) {}
+
+  Status run() {
+    ESPALIER_CHECK_OK(check_options(options_));
+    ESPALIER_TRY(run_options_.cache_limit, parse_size(options_.cache_limit, "--cache-limit"));
+    run_options_.jobs = options_.common.job_count();
+    run_options_.progress = options_.common.progress();
+    std::optional<trials::Store> store;
+    if (!options_.store.empty()) {
+      ESPALIER_TRY(trials::Store opened, trials::Store::open(options_.store));
+      store.emplace(std::move(opened));
+      run_options_.store = &*store;
+    }
+    ESPALIER_TRY(ir::Graph graph, import_model(options_.model));
+    ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options_.plan, graph));
+    ESPALIER_TRY(trials::Trial trial, trial_of(options_, plan));
+    ESPALIER_TRY(const trials::SetOptions sets, options_.data.sets(options_.common.seed));
+    ESPALIER_TRY(const data::Samples training,
+                 trials::load_samples(graph, options_.training, options_.limit_train, sets));
+    ESPALIER_TRY(const data::Samples test,
+                 trials::load_samples(graph, options_.test, options_.limit_test, sets));
+    ESPALIER_CHECK_OK(trials::same_task(training, test));
+    const train::Network network(std::move(graph));
+    if (options_.automatic_rate) ESPALIER_CHECK_OK(choose_rate(network, training, trial));
+    ESPALIER_CHECK_OK(train(network, training, test, trial));
+    return conclude(network, training, test, trial);
   }
-  Json host{{"prefix_bytes", training_store->bytes() + test_store->bytes()}};
-  if (session) host["workspace_bytes"] = train::Workspace(*session).bytes();
-  report["host_memory"] = std::move(host);
-  report["test_accuracy"] = result.diverged ? Json(nullptr) : Json(result.test.accuracy);
-  report["test_loss"] = result.diverged ? Json(nullptr) : Json(result.test.loss);
-  report["epochs"] = std::move(epochs);
-  report["images_per_second"] = result.seconds > 0
-                                    ? Json(static_cast<double>(result.images) / result.seconds)
-                                    : Json(nullptr);
-  if (result.diverged) {
-    report["diverged_step"] = result.diverged_step;
+
+ private:
+  Status choose_rate(const train::Network& network, const data::Samples& training,
+                     trials::Trial& trial) {
+    trials::RunOptions options = run_options_;
+    options.title = "rates";
+    ESPALIER_TRY(const trials::RateSweep sweep,
+                 trials::sweep_rates(network, training, trial, options));
+    trial.recipe.learning_rate = sweep.best;
+    print(options_.common, sweep_text(sweep));
+    sweep_ = trials::to_json(sweep);
+    return Ok{};
+  }
+
+  // From the store, where it has the result and nothing but the result is wanted.
+  Status train(const train::Network& network, const data::Samples& training,
+               const data::Samples& test, const trials::Trial& trial) {
+    const trials::Address address =
+        trials::address_of(trials::inputs_json(network.graph(), trial, training, test));
+    if (run_options_.store != nullptr && options_.exported.empty()) {
+      auto stored = run_options_.store->find(address);
+      if (!stored.ok()) spdlog::warn("{}; this trial is run again", stored.error().message());
+      if (stored.ok() && *stored) {
+        result_ = **stored;
+        spdlog::info("taken from {}", run_options_.store->record(address).string());
+        for (std::size_t i = 0; i < result_.epochs.size(); ++i) {
+          print(options_.common, epoch_line(static_cast<int>(i), result_.epochs[i]));
+        }
+        return Ok{};
+      }
+    }
+    Progress progress(run_options_.progress, fmt::format("train {}", network.graph().name),
+                      static_cast<double>(training.size()) * trial.recipe.epochs);
+    train::TrainOptions callbacks;
+    callbacks.on_images = [&](std::int64_t n) { progress.advance(static_cast<double>(n)); };
+    callbacks.on_epoch = [&](int epoch, const train::EpochResult& e) {
+      print(options_.common, epoch_line(epoch, e));
+    };
+    ESPALIER_TRY(trials::FinishedTrial finished,
+                 trials::run_trial(network, training, test, trial, run_options_, callbacks));
+    result_ = finished.result;
+    finished_.emplace(std::move(finished));
+    // What was trained is not lost with the store: it is reported all the same.
+    if (run_options_.store != nullptr) kept_ = run_options_.store->put(address, result_);
+    return Ok{};
+  }
+
+  [[nodiscard]] Result<Json> report(const train::Network& network, const data::Samples& training,
+                                    const data::Samples& test, const trials::Trial& trial,
+                                    Bytes memory) const {
+    Json report{{"schema", "espalier.train/1"},
+                {"tool_version", kVersion},
+                {"model", {{"name", network.graph().name}, {"sha256", network.graph().sha256}}},
+                {"plan",
+                 {{"sha256", plan::sha256_of(trial.plan)},
+                  {"bias_depth", trial.plan.bias_depth},
+                  {"weights", trial.plan.weights.size()},
+                  {"updates", updates_json(trial.plan)},
+                  {"analytic_bytes", memory.count}}},
+                {"data", {{"train", training.identity_json()}, {"test", test.identity_json()}}},
+                {"recipe", train::to_json(trial.recipe)},
+                {"head", options_.head},
+                {"numerics", options_.numerics},
+                {"diverged", result_.diverged}};
+    if (!sweep_.is_null()) report["rate_sweep"] = sweep_;
+    if (trial.numerics == trials::Numerics::kDevice) {
+      report["rounding"] = options_.rounding;
+      ESPALIER_TRY(const auto made, trials::Training::make(network, trial, training.classes()));
+      report["sram_bytes"] = made.sram()->count;
+    }
+    if (finished_) {
+      Json host{{"prefix_bytes", finished_->prefix.count}};
+      if (const auto bytes = finished_->training.workspace()) {
+        host["workspace_bytes"] = bytes->count;
+      }
+      report["host_memory"] = std::move(host);
+    }
+    report["test_accuracy"] = result_.diverged ? Json(nullptr) : Json(result_.test.accuracy);
+    report["test_loss"] = result_.diverged ? Json(nullptr) : Json(result_.test.loss);
+    report["epochs"] = epochs_json(result_);
+    report["images_per_second"] = result_.seconds > 0
+                                      ? Json(static_cast<double>(result_.images) / result_.seconds)
+                                      : Json(nullptr);
+    return report;
+  }
+
+  // Every output is written that can be; the first that cannot is what the command ends with.
+  Status conclude(const train::Network& network, const data::Samples& training,
+                  const data::Samples& test, const trials::Trial& trial) {
+    const Bytes memory = cost::analytic_memory(trial.plan, network.graph()).bytes();
+    ESPALIER_TRY(Json document, report(network, training, test, trial, memory));
     Outputs outputs;
-    outputs.add({},
-                Error{ErrorKind::kUsage,
-                      fmt::format("training diverged at step {}: a loss or weight is no longer a "
-                                  "usable number; lower --lr (now {}) or train fewer layers",
-                                  result.diverged_step, recipe.learning_rate)});
-    write_report(outputs, options.common, report);
+    if (run_options_.store != nullptr) outputs.add({}, kept_);
+    if (result_.diverged) {
+      document["diverged_step"] = result_.diverged_step;
+      outputs.add({}, Error{ErrorKind::kUsage,
+                            fmt::format("training diverged at step {}: a loss or weight is no "
+                                        "longer a usable number; lower --lr (now {}) or train "
+                                        "fewer layers",
+                                        result_.diverged_step, trial.recipe.learning_rate)});
+      write_report(outputs, options_.common, document);
+      return outputs.status();
+    }
+    print(options_.common,
+          fmt::format("test accuracy {:.2f} %  loss {:.4f}  extra memory {} (analytic)\n",
+                      result_.test.accuracy * 100, result_.test.loss, format_bytes(memory)));
+    if (!options_.exported.empty()) {
+      std::int64_t saturated = 0;
+      const ir::Graph tuned = finished_->training.tuned_graph(&saturated);
+      outputs.add(options_.exported, export_onnx(tuned, options_.exported));
+      document["export"] = {{"saturated_weights", saturated}};
+      if (saturated > 0) {
+        spdlog::info("{} weights had left -127..127 and were saturated in {}", saturated,
+                     options_.exported);
+      }
+    }
+    write_report(outputs, options_.common, document);
+    outputs.next(
+        fmt::format("espalier compile {} --plan {} --out FOLDER", options_.model, options_.plan));
     return outputs.status();
   }
-  print(options.common,
-        fmt::format("test accuracy {:.2f} %  loss {:.4f}  extra memory {} (analytic)\n",
-                    result.test.accuracy * 100, result.test.loss, format_bytes(memory)));
-  Outputs outputs;
-  if (!options.exported.empty()) {
-    std::int64_t saturated = 0;
-    const ir::Graph tuned = session ? session->tuned_graph(&saturated) : engine->tuned_graph();
-    outputs.add(options.exported, export_onnx(tuned, options.exported));
-    report["export"] = {{"saturated_weights", saturated}};
-    if (saturated > 0) {
-      spdlog::info("{} weights had left -127..127 and were saturated in {}", saturated,
-                   options.exported);
-    }
-  }
-  write_report(outputs, options.common, report);
-  outputs.next(
-      fmt::format("espalier compile {} --plan {} --out FOLDER", options.model, options.plan));
-  return outputs.status();
-}
+
+  const Options& options_;
+  trials::RunOptions run_options_;
+  train::TrainResult result_;
+  std::optional<trials::FinishedTrial> finished_;
+  Json sweep_;
+  Status kept_ = Ok{};
+};
 
 }  // namespace
 
@@ -198,6 +285,7 @@ Command add_train(CLI::App& app) {
   const auto o = std::make_shared<Options>();
   CommandApp* command = add_command(app, "train", "Train a plan and measure its accuracy",
                                     o->common, "espalier.train/1");
+  o->command = command;
   command->add_input("model", o->model, "int8 model, ONNX")->required();
   command->add_input("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
   command->add_data("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
@@ -223,10 +311,14 @@ Command add_train(CLI::App& app) {
       ->check(one_of({"nearest", "stochastic"}))
       ->capture_default_str();
   command->add_output("--export", o->exported, onnx_format, "Write the tuned model as ONNX");
-  command->add_option("--cache-limit", o->cache_limit, "Memory for the cached frozen prefix")
+  command->add_option("--store", o->store,
+                      "Folder of finished trials: take the result from there, or keep it there");
+  command
+      ->add_option("--cache-limit", o->cache_limit,
+                   "Memory for samples at the frozen prefix, inputs included")
       ->capture_default_str();
   command->add_flag("--test-every-epoch", o->test_every_epoch, "Also test after each epoch");
-  add_recipe_options(command, o->recipe);
+  add_recipe_options(command, o->recipe, &o->automatic_rate);
   o->data.add_to(command);
   const auto on_device = [o] { return o->device(); };
   command->effective_if("--accumulate", on_device, "add --numerics device");
@@ -242,7 +334,8 @@ Command add_train(CLI::App& app) {
       "Example:\n  espalier train model.onnx --plan plan.json --train cifar10:train.bin --test "
       "cifar10:test.bin \\\n    --json result.json --export tuned.onnx\n"
       "Before: espalier search, or espalier plan make. Next: espalier compile");
-  return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
+  return {command, [o] { return TrainCommand(*o).run(); },
+          std::shared_ptr<CommonOptions>(o, &o->common)};
 }
 
 }  // namespace espalier::cli

@@ -3,22 +3,12 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <fstream>
-#include <map>
-#include <mutex>
-#include <numeric>
-#include <optional>
 #include <set>
-#include <sstream>
 
-#include "espalier/support/file.hpp"
-#include "espalier/support/interrupt.hpp"
-#include "espalier/train/parallel.hpp"
-#include "espalier/train/session.hpp"
-#include "espalier/train/store_chain.hpp"
-#include "espalier/train/trainer.hpp"
+#include "espalier/train/sample_store.hpp"
+#include "espalier/trials/runner.hpp"
+#include "espalier/trials/trial_times.hpp"
 #include "espalier/version.hpp"
-#include "trial_times.hpp"
 
 namespace espalier::contribution {
 namespace {
@@ -48,97 +38,33 @@ Status check(const ir::Graph& graph, const AnalysisOptions& options) {
   return train::check(options.recipe);
 }
 
-// Finished trials, one JSON object a line behind a line that says what they belong to.
-class Journal {
- public:
-  Journal(std::filesystem::path path, std::string header)
-      : path_(std::move(path)), header_(std::move(header)) {}
-
-  /// Trials of an earlier run of the same analysis. A last line cut short by a crash is dropped.
-  std::vector<Trial> load(const ir::Graph& graph) const {
-    std::vector<Trial> trials;
-    std::ifstream file(path_);
-    std::string line;
-    if (path_.empty() || !file || !std::getline(file, line)) return trials;
-    if (line != header_) {
-      spdlog::warn("{}: left by a different analysis; starting over", path_.string());
-      return trials;
-    }
-    while (std::getline(file, line)) {
-      const Result<Json> json = parse_json(line, path_.string());
-      if (!json.ok()) break;
-      const Result<Trial> trial = trial_from_json(*json, graph, path_.string());
-      if (!trial.ok()) break;
-      trials.push_back(*trial);
-    }
-    return trials;
-  }
-
-  /// Starts the file anew with the trials that are kept.
-  Status open(const std::vector<Trial>& kept) {
-    if (path_.empty()) return Ok{};
-    std::string content = header_ + "\n";
-    for (const Trial& trial : kept) content += json_text(trial_to_json(trial)) + "\n";
-    ESPALIER_CHECK_OK(write_file_atomic(path_, content));
-    file_.open(path_, std::ios::app);
-    return Ok{};
-  }
-
-  void append(const Trial& trial) {
-    if (file_.is_open()) file_ << json_text(trial_to_json(trial)) << std::endl;
-  }
-
- private:
-  std::filesystem::path path_;
-  std::string header_;
-  std::ofstream file_;
-};
+// The training that a spec stands for.
+trials::Trial trial_of(const ir::Graph& graph, const TrialSpec& spec,
+                       const AnalysisOptions& options) {
+  trials::Trial trial;
+  trial.plan = trial_plan(graph, spec);
+  trial.recipe = options.recipe;
+  trial.recipe.seed = spec.seed;
+  return trial;
+}
 
 // Trains the head as the trials do, then scores everything else.
-Result<FisherScores> scores_of(const train::Network& network, const train::SampleStore& training,
-                               int classes, const AnalysisOptions& options) {
-  const ir::Graph& graph = network.graph();
-  train::Recipe recipe = options.recipe;
-  recipe.seed = options.seeds.front();
-  train::Session session(network, plan::head_only(graph),
-                         train::fresh_head(graph.head.features, classes, recipe.seed));
-  const auto features = training.advance(network, session.cut(), options.jobs);
-  ESPALIER_TRY(const train::TrainResult trained,
-               train::train(session, *features, *features, recipe, {.jobs = options.jobs}));
-  if (trained.diverged) {
+Result<FisherScores> scores_of(const train::Network& network, const data::Samples& training,
+                               const AnalysisOptions& options) {
+  trials::Trial head = trial_of(network.graph(), {.seed = options.seeds.front()}, options);
+  ESPALIER_TRY(const trials::FinishedTrial trained,
+               trials::run_trial(network, training, training, head,
+                                 {.jobs = options.jobs, .cache_limit = options.cache_limit}, {}));
+  if (trained.result.diverged) {
     return Error{ErrorKind::kUsage, "training the head alone diverged; lower --lr"};
   }
-  return fisher_scores(network, training, session.head(), options.ratios, options.jobs);
-}
-
-// What the progress line weighs each of the open trials with: seconds where anybody watches.
-std::vector<double> progress_weights(const train::Network& network, const AnalysisOptions& options,
-                                     const std::vector<TrialSpec>& trials,
-                                     std::int64_t training_samples,
-                                     std::int64_t validation_samples) {
-  std::vector<double> weights(trials.size(), 1.0);
-  if (!options.progress.enabled) return weights;
-  const TrialTimes times(network, options);
-  std::transform(trials.begin(), trials.end(), weights.begin(), [&](const TrialSpec& spec) {
-    return times.seconds(spec, training_samples, validation_samples);
-  });
-  return weights;
-}
-
-Error interruption(std::size_t done, std::size_t wanted, const std::filesystem::path& journal) {
-  return Error{ErrorKind::kInterrupted,
-               fmt::format("interrupted after {} of {} trials{}", done, wanted,
-                           journal.empty() ? ""
-                                           : "; run the same command again to continue from " +
-                                                 journal.string())};
-}
-
-std::string journal_header(const Profile& profile) {
-  return json_text({{"schema", "espalier.journal/1"},
-                    {"tool_version", profile.tool_version},
-                    {"model", profile.model_sha256},
-                    {"data", profile.data},
-                    {"recipe", train::to_json(profile.recipe)}});
+  const bool fit =
+      train::affordable_cut(network, 0, training.size(), options.cache_limit.count) == 0;
+  ESPALIER_TRY(const auto inputs,
+               fit ? train::SampleStore::from_samples(network, training, options.jobs)
+                   : train::SampleStore::on_demand(network, training, options.jobs));
+  return fisher_scores(network, *inputs, trained.training.tuned_graph().head, options.ratios,
+                       options.jobs);
 }
 
 }  // namespace
@@ -176,17 +102,19 @@ std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions
 
 AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t training_samples,
                                std::int64_t validation_samples, const AnalysisOptions& options) {
-  const TrialTimes times(network, options);
+  const trials::TrialTimes times(network, options.recipe);
   AnalysisEstimate result;
   // Every prefix once, each continuing the one before it.
   result.seconds =
       times.whole_forward() * static_cast<double>(training_samples + validation_samples);
   for (const TrialSpec& spec : list_trials(network.graph(), options)) {
-    const TrialMacs macs = trial_macs(network.graph(), spec);
+    const plan::UpdatePlan plan = trial_plan(network.graph(), spec);
+    const trials::TrialMacs macs = trials::trial_macs(network.graph(), plan);
     ++result.trials;
     result.macs += macs.step * static_cast<double>(training_samples) * options.recipe.epochs +
                    macs.forward * static_cast<double>(validation_samples);
-    result.seconds += times.seconds(spec, training_samples, validation_samples);
+    result.seconds +=
+        times.seconds(plan, options.recipe.epochs, training_samples, validation_samples);
   }
   result.seconds /= std::max(1, options.jobs);
   return result;
@@ -195,8 +123,7 @@ AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t train
 Result<FisherScores> early_scores(const train::Network& network, const data::Samples& training,
                                   const AnalysisOptions& options) {
   ESPALIER_CHECK_OK(check(network.graph(), options));
-  ESPALIER_TRY(const auto store, train::SampleStore::from_samples(network, training, options.jobs));
-  return scores_of(network, *store, training.classes(), options);
+  return scores_of(network, training, options);
 }
 
 Result<Profile> analyze(const train::Network& network, const data::Samples& training,
@@ -215,109 +142,24 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
   profile.seeds = options.seeds;
   profile.ratios = options.ratios;
 
-  // Deepest training first: cuts ascend, so each cached prefix continues the one before it, and the
-  // longest trials start first.
-  std::vector<TrialSpec> wanted = list_trials(graph, options);
-  std::stable_sort(wanted.begin(), wanted.end(),
-                   [](const TrialSpec& a, const TrialSpec& b) { return a.depth > b.depth; });
-  std::vector<std::optional<Trial>> results(wanted.size());
-  Journal journal(options.journal, journal_header(profile));
-  std::vector<Trial> kept;
-  for (const Trial& trial : journal.load(graph)) {
-    const auto at = std::find(wanted.begin(), wanted.end(), trial.spec);
-    if (at == wanted.end()) continue;
-    auto& result = results[static_cast<std::size_t>(at - wanted.begin())];
-    if (!result) kept.push_back(trial);
-    result = trial;
-  }
-  ESPALIER_CHECK_OK(journal.open(kept));
-  if (!kept.empty()) spdlog::info("{} of {} trials resumed", kept.size(), wanted.size());
-  std::vector<std::size_t> open;
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (!results[i]) open.push_back(i);
-  }
-
-  if (!open.empty()) {
-    ESPALIER_TRY(auto training_store,
-                 train::SampleStore::from_samples(network, training, options.jobs));
-    ESPALIER_TRY(auto validation_store,
-                 train::SampleStore::from_samples(network, validation, options.jobs));
-    train::StoreChain chain(network, {std::move(training_store), std::move(validation_store)},
-                            options.cache_limit);
-    std::vector<TrialSpec> specs;
-    for (const std::size_t i : open) specs.push_back(wanted[i]);
-    const std::vector<double> weights =
-        progress_weights(network, options, specs, training.size(), validation.size());
-    Progress progress(options.progress, fmt::format("analyze {}", graph.name),
-                      std::accumulate(weights.begin(), weights.end(), 0.0));
-    // With fewer trials than threads, the threads share each batch instead.
-    const bool over_trials = open.size() >= static_cast<std::size_t>(options.jobs);
-    const int jobs_inside = over_trials ? 1 : options.jobs;
-    std::mutex mutex;
-    std::size_t next = 0;
-    std::optional<Error> failure;
-    const int workers = over_trials ? options.jobs : 1;
-    train::parallel_for(workers, static_cast<std::size_t>(workers), [&](std::size_t) {
-      while (true) {
-        std::size_t index = 0;
-        double weight = 0;
-        train::StoreChain::Stores stores;
-        std::optional<train::Session> session;
-        {
-          const std::lock_guard lock(mutex);
-          if (failure || next == open.size()) return;
-          if (interrupted()) {
-            failure.emplace(ErrorKind::kInterrupted, "interrupted");
-            return;
-          }
-          weight = weights[next];
-          index = open[next++];
-          const plan::UpdatePlan plan = trial_plan(graph, wanted[index]);
-          const int first = plan::first_trained_conv(plan, graph);
-          const int cut = first < static_cast<int>(network.convs().size())
-                              ? network.convs()[static_cast<std::size_t>(first)]
-                              : static_cast<int>(graph.ops.size());
-          stores = chain.at(cut, options.jobs);
-          session.emplace(
-              network, plan,
-              train::fresh_head(graph.head.features, training.classes(), wanted[index].seed),
-              stores.training->cut());
-        }
-        train::Recipe recipe = options.recipe;
-        recipe.seed = wanted[index].seed;
-        const Result<train::TrainResult> result = train::train(
-            *session, *stores.training, *stores.validation, recipe, {.jobs = jobs_inside});
-        const std::lock_guard lock(mutex);
-        if (!result.ok()) {
-          if (!failure) failure = result.error();
-          return;
-        }
-        Trial trial{wanted[index], result->test.accuracy, result->test.loss, result->diverged};
-        results[index] = trial;
-        journal.append(trial);
-        progress.advance(weight);
-      }
-    });
-    if (failure) {
-      if (failure->kind != ErrorKind::kInterrupted) return *failure;
-      const auto open_still = std::count(results.begin(), results.end(), std::nullopt);
-      return interruption(wanted.size() - static_cast<std::size_t>(open_still), wanted.size(),
-                          options.journal);
-    }
-    spdlog::info("cached prefixes took up to {}", format_bytes(chain.most()));
-  }
-
-  // Canonical order: as listed.
-  for (const TrialSpec& spec : list_trials(graph, options)) {
-    const auto at = std::find(wanted.begin(), wanted.end(), spec) - wanted.begin();
-    profile.trials.push_back(*results[static_cast<std::size_t>(at)]);
+  const std::vector<TrialSpec> specs = list_trials(graph, options);
+  std::vector<trials::Trial> wanted;
+  for (const TrialSpec& spec : specs) wanted.push_back(trial_of(graph, spec, options));
+  ESPALIER_TRY(const auto results,
+               trials::run_trials(network, training, validation, wanted,
+                                  {.jobs = options.jobs,
+                                   .cache_limit = options.cache_limit,
+                                   .store = options.store,
+                                   .title = fmt::format("analyze {}", graph.name),
+                                   .progress = options.progress}));
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const train::TrainResult& result = *results[i];
+    profile.trials.push_back({specs[i], result.test.accuracy, result.test.loss, result.diverged});
   }
   summarise(profile, static_cast<int>(network.convs().size()));
   if (options.fisher) {
-    Result<FisherScores> scores = early_scores(network, training, options);
-    if (!scores.ok() && scores.error().kind == ErrorKind::kInterrupted) {
-      return interruption(wanted.size(), wanted.size(), options.journal);
-    }
+    Result<FisherScores> scores = scores_of(network, training, options);
+    if (!scores.ok() && scores.error().kind == ErrorKind::kInterrupted) return scores.error();
     if (scores.ok()) {
       profile.fisher = *std::move(scores);
     } else {

@@ -131,7 +131,6 @@ std::vector<double> channel_scores(const ir::Conv2D& conv, const Moments& weight
   return scores;
 }
 
-
 }  // namespace
 
 Result<FisherScores> fisher_scores(const train::Network& network,

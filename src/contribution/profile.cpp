@@ -63,6 +63,22 @@ struct Pairs {
 
 Json to_json(std::optional<double> value) { return value ? Json(*value) : Json(nullptr); }
 
+Json to_json(const Trial& trial) {
+  Json row{{"depth", trial.spec.depth}};
+  if (trial.spec.conv >= 0) {
+    row["conv"] = trial.spec.conv;
+    row["ratio"] = trial.spec.ratio;
+  }
+  row["seed"] = trial.spec.seed;
+  if (trial.diverged) {
+    row["diverged"] = true;
+  } else {
+    row["accuracy"] = trial.accuracy;
+    row["loss"] = trial.loss;
+  }
+  return row;
+}
+
 Error bad(std::string_view where, std::string text) {
   return Error{ErrorKind::kBadInput, fmt::format("{}: {}", where, text)};
 }
@@ -205,29 +221,9 @@ Json to_json(const Profile& profile) {
            {{"accuracy", to_json(ranks.weight_accuracy)}, {"loss", to_json(ranks.weight_loss)}}}}}};
   }
   Json trials = Json::array();
-  for (const Trial& trial : profile.trials) trials.push_back(trial_to_json(trial));
+  for (const Trial& trial : profile.trials) trials.push_back(to_json(trial));
   json["trials"] = std::move(trials);
   return json;
-}
-
-Json trial_to_json(const Trial& trial) {
-  Json row{{"depth", trial.spec.depth}};
-  if (trial.spec.conv >= 0) {
-    row["conv"] = trial.spec.conv;
-    row["ratio"] = trial.spec.ratio;
-  }
-  row["seed"] = trial.spec.seed;
-  if (trial.diverged) {
-    row["diverged"] = true;
-  } else {
-    row["accuracy"] = trial.accuracy;
-    row["loss"] = trial.loss;
-  }
-  return row;
-}
-
-Result<Trial> trial_from_json(const Json& json, const ir::Graph& graph, std::string_view where) {
-  return trial_from_json(json, static_cast<int>(ir::conv_ops(graph).size()), std::string(where));
 }
 
 Result<Profile> profile_from_json(const Json& document, const ir::Graph& graph,

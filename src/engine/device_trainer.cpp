@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <optional>
+#include <span>
 #include <vector>
 
 #include "espalier/support/interrupt.hpp"
@@ -12,16 +12,22 @@ namespace espalier::engine {
 namespace {
 
 // Moves samples from a store into an engine's arena, without the padding that host kernels like.
+// What lies between the store's cut and the program's is run here, by the host's fast kernels.
 class Loader {
  public:
   Loader(Engine& engine, const compiler::Program& program, const train::Network& network,
-         const train::Session& session, int cut)
-      : engine_(engine), network_(network), workspace_(session) {
+         int store_cut, int cut)
+      : engine_(engine),
+        network_(network),
+        session_(network, plan::head_only(network.graph()), network.graph().head, store_cut),
+        workspace_(session_),
+        cut_(cut) {
     while (first_ < program.graph.backward_begin &&
            program.graph.nodes[static_cast<std::size_t>(first_)].op >= 0 &&
            program.graph.nodes[static_cast<std::size_t>(first_)].op < cut) {
       ++first_;
     }
+    // Ascending: what a pruned branch alone would read is overwritten by what took its place.
     for (const ir::TensorId id : network.live_at(cut)) {
       // Activations are the first values of a training graph, by tensor. Those that no node touches
       // serve a branch that was pruned.
@@ -34,6 +40,7 @@ class Loader {
 
   void load(const train::SampleStore& store, std::uint32_t sample) {
     store.load(std::span(&sample, 1), workspace_);
+    session_.forward_ops(workspace_, 1, cut_, false);
     for (const ir::TensorId id : tensors_) {
       const ir::Shape& shape = network_.graph().tensor(id).shape;
       const std::int8_t* from = workspace_.activation(id);
@@ -49,8 +56,10 @@ class Loader {
  private:
   Engine& engine_;
   const train::Network& network_;
+  train::Session session_;
   train::Workspace workspace_;
   std::vector<ir::TensorId> tensors_;
+  int cut_;
   int first_ = 0;
 };
 
@@ -82,8 +91,11 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
   if (recipe.batch != program.graph.accumulate || !recipe.qas) {
     return Error{ErrorKind::kInternal, "device training: the recipe is not the program's"};
   }
-  const train::Session session(network, plan, network.graph().head, training.cut());
-  Loader loader(engine, program, network, session, training.cut());
+  const int cut = device_cut(program, plan::training_cut(plan, network.graph()));
+  if (training.cut() > cut || test.cut() > cut) {
+    return Error{ErrorKind::kInternal, "device training: samples lie behind the program's cut"};
+  }
+  Loader loader(engine, program, network, training.cut(), cut);
   const auto samples = static_cast<std::size_t>(training.size());
   const auto batch = static_cast<std::int64_t>(recipe.batch);
   const std::int64_t total = static_cast<std::int64_t>(samples) * recipe.epochs;
@@ -125,6 +137,10 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
                             std::nullopt};
     if (epoch + 1 == recipe.epochs || options.test_every_epoch) {
       result.test = evaluate(engine, test, options.jobs);
+      if (!train::usable_loss(result.test.loss)) {
+        result.diverged = true;
+        result.diverged_step = sample / batch;
+      }
       if (options.test_every_epoch) done.test = result.test;
     }
     result.epochs.push_back(done);

@@ -33,6 +33,10 @@ class Reader {
     std::optional<std::int64_t> budget;
     take_optional("budget_bytes", budget);
     if (budget) plan.budget = Bytes{*budget};
+    if (document_.contains("recipe")) {
+      plan.recipe = document_.at("recipe");
+      if (!plan.recipe.is_object()) problem(where_, "'recipe' must be an object");
+    }
     if (document_.contains("solver")) take(document_, "solver", where_, plan.solver);
     read_seed(plan);
     if (document_.contains("tool_version")) {
@@ -152,6 +156,7 @@ Json to_json(const UpdatePlan& plan) {
     document["memory_bytes"] = std::move(memory);
   }
   if (plan.budget) document["budget_bytes"] = plan.budget->count;
+  if (!plan.recipe.is_null()) document["recipe"] = plan.recipe;
   if (!plan.solver.empty()) document["solver"] = plan.solver;
   if (plan.seed) document["seed"] = *plan.seed;
   if (!plan.tool_version.empty()) document["tool_version"] = plan.tool_version;

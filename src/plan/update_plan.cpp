@@ -8,6 +8,12 @@ int first_trained_conv(const UpdatePlan& plan, const ir::Graph& graph) {
   return static_cast<int>(ir::conv_ops(graph).size()) - plan.bias_depth;
 }
 
+int training_cut(const UpdatePlan& plan, const ir::Graph& graph) {
+  const std::vector<int> convs = ir::conv_ops(graph);
+  const auto first = static_cast<std::size_t>(first_trained_conv(plan, graph));
+  return first < convs.size() ? convs[first] : static_cast<int>(graph.ops.size());
+}
+
 bool trains_bias(const UpdatePlan& plan, const ir::Graph& graph, int conv) {
   return conv >= first_trained_conv(plan, graph);
 }

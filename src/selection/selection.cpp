@@ -34,6 +34,7 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
   selected.plan.predicted_gain = solution.objective;
   selected.plan.gain_metric = options.metric == Metric::kAccuracy ? "accuracy" : "loss";
   selected.plan.budget = budget;
+  selected.plan.recipe = train::to_json(profile.recipe);
   selected.plan.solver = options.solver == SolverKind::kExact ? "exact" : "evolution";
   if (options.solver == SolverKind::kEvolution) selected.plan.seed = options.evolution.seed;
   selected.budget = budget;

@@ -95,14 +95,12 @@ Session::Session(const Network& network, const plan::UpdatePlan& plan, ir::Head 
     : network_(&network), head_(std::move(head)) {
   const ir::Graph& graph = network.graph();
   trained_.resize(graph.ops.size());
-  int first_trained = static_cast<int>(graph.ops.size());
   for (std::size_t index = 0; index < network.convs().size(); ++index) {
     const auto conv_index = static_cast<int>(index);
     const auto op = static_cast<std::size_t>(network.convs()[index]);
     const auto channels = plan::trained_channels(plan, conv_index);
     const bool bias = plan::trains_bias(plan, graph, conv_index);
     if (!bias && !channels) continue;
-    first_trained = std::min(first_trained, static_cast<int>(op));
     const auto& conv = std::get<ir::Conv2D>(graph.ops[op].params);
     auto trained = std::make_unique<Trained>();
     trained->bias = bias;
@@ -116,6 +114,7 @@ Session::Session(const Network& network, const plan::UpdatePlan& plan, ir::Head 
     }
     trained_[op] = std::move(trained);
   }
+  const int first_trained = plan::training_cut(plan, graph);
   cut_ = cut < 0 ? first_trained : std::min(cut, first_trained);
 
   // Gradients pass an op that trains, or follows one that does, and that the head depends on.

@@ -190,7 +190,7 @@ class Bench {
     ESPALIER_TRY(const plan::UpdatePlan plan, published());
     ESPALIER_TRY(const data::Samples samples, load(options_, graph_, 0, kImages));
     ESPALIER_TRY(const auto inputs, train::SampleStore::from_samples(network_, samples, 1));
-    const auto prefix = inputs->advance(network_, plan_cut(plan), 1);
+    const auto prefix = inputs->advance(network_, plan::training_cut(plan, graph_), 1);
     if (!options_.dump.empty()) ESPALIER_CHECK_OK(dump(plan, samples, out));
     for (const int jobs : options_.threads) {
       const std::string key = std::to_string(jobs);
@@ -228,10 +228,6 @@ class Bench {
     if (network_.convs().size() != 42) return plan::bias_only(graph_, 22);
     ESPALIER_TRY(const Json notation, parse_json(kPublishedPlan, "published plan"));
     return plan::from_published(graph_, notation);
-  }
-
-  [[nodiscard]] int plan_cut(const plan::UpdatePlan& plan) const {
-    return network_.convs()[static_cast<std::size_t>(plan::first_trained_conv(plan, graph_))];
   }
 
   [[nodiscard]] Json forward_rate(const train::Session& session, const train::SampleStore& store,
@@ -321,7 +317,7 @@ class Bench {
     ESPALIER_TRY(const data::Samples few, load(options_, graph_, 0, kBatch));
     ESPALIER_TRY(const auto inputs, train::SampleStore::from_samples(network_, few, 1));
     ESPALIER_TRY(out["check"]["full"], check_training(network_, plan::full(graph_), *inputs));
-    const auto prefix = inputs->advance(network_, plan_cut(plan), 1);
+    const auto prefix = inputs->advance(network_, plan::training_cut(plan, graph_), 1);
     ESPALIER_TRY(out["check"]["plan"], check_training(network_, plan, *prefix));
 
     // What to train, channel by channel, so that the other program need not choose.

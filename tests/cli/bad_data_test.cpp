@@ -86,7 +86,7 @@ TEST_F(BadDataTest, SetsThatDoNotBelongTogether) {
   fail(kBadData,
        {"analyze", "model.onnx", "--out", "out.json", "--train", "idx:train-images,train-labels",
         "--val", "idx:three-images,three-labels"},
-       {"training data has 4 classes, validation data 3"});
+       {"idx:train-images,train-labels has 4 classes, idx:three-images,three-labels has 3"});
   fail(kUsage,
        {"train", "model.onnx", "--plan", "plan.json", "--head", "keep", "--train",
         "idx:three-images,three-labels", "--test", "idx:three-images,three-labels"},

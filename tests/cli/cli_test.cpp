@@ -158,7 +158,8 @@ TEST_F(CliTest, AnalysisMeasuresWhatWasAskedFor) {
     EXPECT_TRUE(row["accuracy_gain"]["standard_error"].is_number());
     EXPECT_TRUE(row["loss_gain"]["mean"].is_number());
   }
-  EXPECT_THAT(files(), Not(::testing::Contains("profile.json.partial.jsonl")));
+  EXPECT_THAT(finished.out, HasSubstr("validation loss removed, nats, mean and standard error"));
+  EXPECT_THAT(finished.out, Not(HasSubstr("\x1b")));  // no terminal
 }
 
 TEST_F(CliTest, AnalysisOfTwoSources) {
@@ -173,7 +174,7 @@ TEST_F(CliTest, AnalysisOfTwoSources) {
                                 kAnalyzeTiny)
                             .out),
             profile);
-  EXPECT_THAT(files(), Not(::testing::Contains("-.partial.jsonl")));
+  EXPECT_THAT(files(), Not(::testing::Contains("-.trials")));
 }
 
 TEST_F(CliTest, AnEstimateTrainsNothing) {
@@ -212,27 +213,97 @@ TEST_F(CliTest, AnInterruptedAnalysisGoesOn) {
   const Arguments analyze{"analyze",  "model.onnx", "--train", "idx:train-images,train-labels",
                           "--epochs", "6",          "--batch", "8",
                           "--ratios", "0.25,0.5,1"};
-  const std::string journal = "profile.json.partial.jsonl";
+  const std::string store = "profile.json.trials";
   RunOptions options;
   options.interrupt_when = [&] {
-    // One line says what the journal is of; two trials are done.
-    if (!std::filesystem::exists(path(journal))) return false;
-    const std::string text = read(journal);
-    return std::count(text.begin(), text.end(), '\n') >= 3;
+    // Two trials are done, and there is the lock.
+    std::error_code ignored;
+    const std::filesystem::directory_iterator files(path(store), ignored);
+    return !ignored && std::distance(files, {}) >= 3;
   };
   const Arguments to_profile = analyze + Arguments{"--out", "profile.json"};
   const Finished stopped = run(to_profile + Arguments{"--jobs", "1"}, options);
   EXPECT_EQ(stopped.exit_code, 130) << stopped.err;
-  EXPECT_THAT(stopped.err, HasSubstr("run the same command again to continue from " + journal));
+  EXPECT_THAT(stopped.err, HasSubstr("run the same command again to continue from " + store));
   EXPECT_EQ(stopped.out, "");
   EXPECT_FALSE(std::filesystem::exists(path("profile.json")));
-  ASSERT_TRUE(std::filesystem::exists(path(journal)));
 
   const Finished resumed = succeed(to_profile + Arguments{"--jobs", "2"});
-  EXPECT_THAT(resumed.err, HasSubstr("trials resumed"));
-  EXPECT_FALSE(std::filesystem::exists(path(journal)));
+  EXPECT_THAT(resumed.err, HasSubstr("trials taken from " + store));
+  // Another rate in between takes nothing away.
+  succeed(to_profile + Arguments{"--lr", "0.05"});
+  const Finished again = succeed(to_profile);
+  EXPECT_THAT(again.err, HasSubstr("trials taken from " + store));
   succeed(analyze + Arguments{"--out", "whole.json"});
   EXPECT_EQ(read("profile.json"), read("whole.json"));
+}
+
+TEST_F(CliTest, AnalysisSaysWhenTrainingDoesHarm) {
+  const Finished finished = succeed(
+      Arguments{"analyze", "model.onnx", "--out", "profile.json", "--lr", "300"} + kAnalyzeTiny);
+  EXPECT_THAT(finished.out, HasSubstr("updates diverge or make the loss worse: the rate is too "
+                                      "high (--lr 300"));
+}
+
+TEST_F(CliTest, TrainingTakesTheRecipeOfItsPlan) {
+  make_profile();
+  succeed({"search", "profile.json", "--model", "model.onnx", "--budget", "100KiB", "--out",
+           "plan.json"});
+  const Json recipe = read_json("plan.json")["recipe"];
+  EXPECT_EQ(recipe, read_json("profile.json")["recipe"]);
+  const Arguments train{"train",   "model.onnx",
+                        "--plan",  "plan.json",
+                        "--train", "idx:train-images,train-labels",
+                        "--test",  "idx:test-images,test-labels"};
+  const Finished said = succeed(train + Arguments{"--json", "a.json"});
+  EXPECT_THAT(said.err, HasSubstr("recipe of the plan where no option says otherwise"));
+  Json expected = recipe;
+  EXPECT_EQ(read_json("a.json")["recipe"], expected);
+  succeed(train + Arguments{"--epochs", "2", "--lr", "0.3", "--seed", "4", "--json", "b.json"});
+  expected["epochs"] = 2;
+  expected["learning_rate"] = 0.3;
+  expected["seed"] = 4;
+  EXPECT_EQ(read_json("b.json")["recipe"], expected);
+}
+
+TEST_F(CliTest, TrainingFindsARate) {
+  succeed({"plan", "make", "model.onnx", "--last", "2", "--out", "plan.json"});
+  const Arguments train{"train",   "model.onnx",
+                        "--plan",  "plan.json",
+                        "--train", "idx:train-images,train-labels",
+                        "--test",  "idx:test-images,test-labels",
+                        "--batch", "8"};
+  const Finished finished = succeed(train + Arguments{"--lr", "auto", "--json", "auto.json"});
+  EXPECT_THAT(finished.out, HasSubstr("chosen"));
+  const Json found = read_json("auto.json");
+  EXPECT_EQ(found["rate_sweep"]["tried"].size(), 10U);
+  EXPECT_EQ(found["recipe"]["learning_rate"], found["rate_sweep"]["chosen"]);
+  const std::string rate = found["recipe"]["learning_rate"].dump();
+  EXPECT_EQ(report(train + Arguments{"--lr", rate})["test_loss"], found["test_loss"]);
+  fail(2, train + Arguments{"--lr", "fast"}, {"fast is neither a number nor auto"});
+}
+
+TEST_F(CliTest, TrainingTakesFromItsStore) {
+  succeed({"plan", "make", "model.onnx", "--last", "2", "--out", "plan.json"});
+  const Arguments train{"train",    "model.onnx",
+                        "--plan",   "plan.json",
+                        "--train",  "idx:train-images,train-labels",
+                        "--test",   "idx:test-images,test-labels",
+                        "--epochs", "2"};
+  fail(73, train + Arguments{"--store", "model.onnx"}, {"choose another place with --store"});
+  const Arguments kept = train + Arguments{"--store", "kept"};
+  for (const Arguments& numerics : {Arguments{}, Arguments{"--numerics", "device"}}) {
+    const Finished first = succeed(kept + numerics + Arguments{"--json", "first.json"});
+    const Finished second = succeed(kept + numerics + Arguments{"--json", "second.json"});
+    EXPECT_THAT(second.err, HasSubstr("taken from kept/"));
+    EXPECT_EQ(first.out, second.out);
+    Json expected = read_json("first.json");
+    expected.erase("host_memory");
+    EXPECT_EQ(read_json("second.json"), expected);
+  }
+  // What a record cannot hold is trained again.
+  const Finished exported = succeed(kept + Arguments{"--export", "tuned.onnx"});
+  EXPECT_THAT(exported.err, Not(HasSubstr("taken from")));
 }
 
 TEST_F(CliTest, SearchKeepsTheBudget) {
@@ -401,7 +472,7 @@ TEST_F(CliTest, AFullDiskCostsNoTrial) {
   EXPECT_EQ(full.exit_code, 73);
   EXPECT_THAT(full.err, HasSubstr("espalier: profile.json: cannot be written"));
   std::filesystem::remove(path("profile.json"));
-  EXPECT_THAT(succeed(analyze).err, HasSubstr("7 of 7 trials resumed"));
+  EXPECT_THAT(succeed(analyze).err, HasSubstr("7 of 7 trials taken from profile.json.trials"));
 }
 
 TEST_F(CliTest, PublishedPlanOfMcunet) {

@@ -338,7 +338,7 @@ TEST_F(OutputsTest, AnOutputThatFailsCostsNoOther) {
         EXPECT_TRUE(fs::exists(path(file))) << file;
         fs::remove(path(file));
       }
-      fs::remove(path("full.partial.jsonl"));
+      fs::remove_all(path("full.trials"));
     }
   }
 }

@@ -4,14 +4,12 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <set>
 
 #include "espalier/kernels/simd.hpp"
-#include "espalier/support/file.hpp"
-#include "espalier/support/interrupt.hpp"
 #include "espalier/support/statistics.hpp"
 #include "espalier/train/trainer.hpp"
+#include "espalier/trials/trial.hpp"
 #include "testing/kernel_choice.hpp"
 #include "testing/random_graph.hpp"
 #include "testing/toy_data.hpp"
@@ -122,43 +120,48 @@ TEST_F(Analysis, SameBytesForAnyInstructionSet) {
   }
 }
 
-TEST_F(Analysis, ResumesFromItsJournal) {
+// Widened by seeds, ratios and layers, an analysis measures only what is new.
+TEST_F(Analysis, TakesFromItsStoreWhatItHolds) {
   const Result<Profile> whole = run();
   ASSERT_TRUE(whole.ok());
-  options_.journal = folder_ / "journal";
-
-  set_interrupted(true);
-  const Result<Profile> stopped = run();
-  set_interrupted(false);
-  ASSERT_FALSE(stopped.ok());
-  EXPECT_EQ(stopped.error().kind, ErrorKind::kInterrupted);
-  ASSERT_TRUE(std::filesystem::exists(options_.journal));
-
-  // As if the first trials had been done: true results, then one that shows whether it is used,
-  // then a line cut short.
-  {
-    std::ofstream journal(options_.journal, std::ios::app);
-    journal << trial_to_json(whole->trials[4]).dump() << '\n';
-    Trial marked = whole->trials[9];
-    marked.accuracy = 0.123;
-    journal << trial_to_json(marked).dump() << '\n' << "{\"depth\": 1";
-  }
-  const Result<Profile> resumed = run();
-  ASSERT_TRUE(resumed.ok()) << resumed.error().message();
-  EXPECT_EQ(resumed->trials[9].accuracy, 0.123);
+  const trials::Store store = *trials::Store::open(folder_);
+  const AnalysisOptions all = options_;
+  options_.store = &store;
+  options_.layers = {4};
+  options_.seeds = {3};
+  options_.ratios = {0.5};
+  ASSERT_TRUE(run().ok());
+  const auto records = [&] {
+    return std::distance(std::filesystem::directory_iterator(folder_), {}) - 1;  // and the lock
+  };
+  EXPECT_EQ(records(), 3);
+  // A result that was never measured shows that it is believed when it proves itself.
+  trials::Trial trial;
+  trial.plan = trial_plan(network_.graph(), {3, 4, 0.5, 3});
+  trial.recipe = options_.recipe;
+  trial.recipe.seed = 3;
+  const trials::Address address = trials::address_of(
+      trials::inputs_json(network_.graph(), trial, toy_samples(network_.graph(), 40, 1),
+                          toy_samples(network_.graph(), 24, 2)));
+  auto marked = **store.find(address);
+  marked.test.accuracy = 0.123;
+  ASSERT_TRUE(store.put(address, marked).ok());
+  options_.layers = all.layers;
+  options_.seeds = all.seeds;
+  options_.ratios = all.ratios;
+  const Result<Profile> wide = run();
+  ASSERT_TRUE(wide.ok()) << wide.error().message();
+  EXPECT_EQ(records(), static_cast<std::ptrdiff_t>(whole->trials.size()));
   for (std::size_t i = 0; i < whole->trials.size(); ++i) {
-    if (i == 9) continue;
-    EXPECT_EQ(resumed->trials[i].loss, whole->trials[i].loss);
+    const bool is_marked = whole->trials[i].spec == TrialSpec{3, 4, 0.5, 3};
+    EXPECT_EQ(wide->trials[i].accuracy, is_marked ? 0.123 : whole->trials[i].accuracy);
+    EXPECT_EQ(wide->trials[i].loss, whole->trials[i].loss);
   }
-}
-
-TEST_F(Analysis, IgnoresTheJournalOfAnotherAnalysis) {
-  options_.journal = folder_ / "journal";
-  ASSERT_TRUE(write_file_atomic(options_.journal, "{\"schema\": \"other\"}\n").ok());
-  const Result<Profile> profile = run();
-  ASSERT_TRUE(profile.ok());
-  options_.journal.clear();
-  EXPECT_EQ(to_json(*profile), to_json(*run()));
+  // Another recipe is another analysis: nothing is taken, nothing is lost.
+  options_.recipe.learning_rate = 0.25;
+  options_.layers = {4};
+  ASSERT_TRUE(run().ok());
+  EXPECT_GT(records(), static_cast<std::ptrdiff_t>(whole->trials.size()));
 }
 
 TEST_F(Analysis, RecordsDivergenceInsteadOfNumbers) {

@@ -125,6 +125,8 @@ TEST(Queries, TellWhatTrains) {
   plan.weights.push_back(make_weight_update(graph, 2, 0.25));
   EXPECT_EQ(first_trained_conv(plan, graph), 1);
   EXPECT_EQ(first_trained_conv(head_only(graph), graph), 4);
+  EXPECT_EQ(training_cut(plan, graph), ir::conv_ops(graph)[1]);
+  EXPECT_EQ(training_cut(head_only(graph), graph), static_cast<int>(graph.ops.size()));
   EXPECT_FALSE(trains_bias(plan, graph, 0));
   EXPECT_TRUE(trains_bias(plan, graph, 1));
   EXPECT_TRUE(trains_bias(plan, graph, 3));

@@ -28,7 +28,7 @@ struct RandomInputs {
       const train::Network& network) const {
     std::vector<std::int8_t> all;
     for (const auto& input : inputs) all.insert(all.end(), input.begin(), input.end());
-    return train::SampleStore::from_inputs(network, std::move(all), labels);
+    return train::SampleStore::from_inputs(network, all, labels);
   }
 };
 

@@ -1,6 +1,7 @@
 // A training step allocates nothing once its buffers exist. In a program of its own, because it
 // counts every allocation of the process.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -10,18 +11,30 @@
 
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/train/session.hpp"
+#include "espalier/train/store_chain.hpp"
 #include "espalier/train/trainer.hpp"
 #include "testing/random_graph.hpp"
 #include "testing/toy_data.hpp"
 
 namespace {
 std::atomic<std::int64_t> g_allocations{0};
+std::atomic<std::int64_t> g_bytes{0};  // that are allocated now
+std::atomic<std::int64_t> g_most{0};   // at the fullest moment since it was set
 
 void* counted(std::size_t size, std::size_t alignment) {
   g_allocations.fetch_add(1, std::memory_order_relaxed);
   void* memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
   if (memory == nullptr) throw std::bad_alloc();
+  const auto now = g_bytes += static_cast<std::int64_t>(malloc_usable_size(memory));
+  std::int64_t most = g_most;
+  while (now > most && !g_most.compare_exchange_weak(most, now)) {
+  }
   return memory;
+}
+
+void release(void* memory) {
+  if (memory != nullptr) g_bytes -= static_cast<std::int64_t>(malloc_usable_size(memory));
+  std::free(memory);
 }
 }  // namespace
 
@@ -29,10 +42,10 @@ void* operator new(std::size_t size) { return counted(size, alignof(std::max_ali
 void* operator new(std::size_t size, std::align_val_t alignment) {
   return counted(size, static_cast<std::size_t>(alignment));
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t) noexcept { release(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
 
 namespace espalier::train {
 namespace {
@@ -90,6 +103,34 @@ TEST_P(Allocations, DoNotGrowWithStepsOfATraining) {
   };
   EXPECT_EQ(allocations(8), allocations(16));
   EXPECT_GT(allocations(16), 0);  // the counter works
+}
+
+// All that samples take, from the first on: the limit, and a workspace and a chunk a thread.
+TEST(Memory, OfSamplesStaysWithinTheLimit) {
+  const Network network(small_network(1));
+  const ir::Graph& graph = network.graph();
+  const data::Samples training = toy_samples(graph, 3000, 1);
+  const data::Samples validation = toy_samples(graph, 1000, 2);
+  const Session whole(network, plan::head_only(graph), graph.head, 0);
+  constexpr int kJobs = 2;
+  const auto workspaces = static_cast<std::int64_t>(kJobs * Workspace(whole).bytes());
+  const std::int64_t labels = 4000 * std::int64_t{sizeof(int)};
+  const auto inputs = static_cast<std::int64_t>(4000 * SampleStore::sample_bytes(network, 0));
+  for (const std::int64_t limit : {std::int64_t{0}, inputs / 4, inputs / 2, inputs, 2 * inputs}) {
+    const std::int64_t before = g_bytes;
+    g_most = before;
+    StoreChain chain(network, training, validation, Bytes{limit});
+    std::int64_t held = 0;
+    for (int cut = 0; cut <= static_cast<int>(graph.ops.size()); ++cut) {
+      const StoreChain::Stores stores = *chain.at(cut, kJobs);
+      held = static_cast<std::int64_t>(stores.training->bytes() + stores.validation->bytes());
+    }
+    // Blocks and their list have a few bytes each of their own.
+    const std::int64_t overhead = 500 * 2 * 64 + 100000;
+    EXPECT_LE(g_most - before, limit + workspaces + 4 * labels + overhead) << limit;
+    EXPECT_LE(chain.most().count, limit);
+    EXPECT_EQ(held > 0, limit > 0);  // features fit a quarter of the inputs
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, Allocations, ::testing::Values(1, 2, 3, 4, 5));

@@ -158,7 +158,7 @@ TEST(SampleStore, AffordableCutRespectsTheLimit) {
   EXPECT_EQ(affordable_cut(task.network, end, 100, 1 << 30), end);
   const int cut = affordable_cut(task.network, 3, 100, 100 * 300);
   EXPECT_LE(SampleStore::sample_bytes(task.network, cut), 300U);
-  EXPECT_EQ(affordable_cut(task.network, 3, 100, 0), 0);
+  EXPECT_EQ(affordable_cut(task.network, 3, 100, 0), -1);  // not even inputs
 }
 
 }  // namespace

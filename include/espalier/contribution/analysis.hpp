@@ -1,11 +1,9 @@
 // Measures the contribution of every bias depth and of every conv's weights by training them
 // (design.md, "The method in one page"). Trials are independent: results do not depend on the
-// number of threads, and finished trials are kept in a journal from which a run resumes.
+// number of threads, and finished trials are kept in a store from which a run goes on.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <functional>
 #include <vector>
 
 #include "espalier/contribution/profile.hpp"
@@ -15,6 +13,7 @@
 #include "espalier/support/progress.hpp"
 #include "espalier/support/result.hpp"
 #include "espalier/train/network.hpp"
+#include "espalier/trials/store.hpp"
 
 namespace espalier::contribution {
 
@@ -26,7 +25,7 @@ struct AnalysisOptions {
   int jobs = 1;                                       ///< threads
   Bytes cache_limit{std::int64_t{2} << 30};           ///< of all cached prefixes; beyond: recompute
   bool fisher = false;                                ///< also the Fisher scores, seed seeds[0]
-  std::filesystem::path journal;                      ///< of finished trials; empty = none
+  const trials::Store* store = nullptr;               ///< of finished trials; null = none
   ProgressOptions progress;
 };
 
@@ -51,9 +50,9 @@ AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t train
 Result<FisherScores> early_scores(const train::Network& network, const data::Samples& training,
                                   const AnalysisOptions& options);
 
-/// Runs the analysis. kInterrupted when the user stops it; the journal then holds what is done.
-/// kUsage for options out of range. The journal stays until the caller, who knows when the profile
-/// is safely stored, removes it.
+/// Runs the analysis: which trials it takes, and what they mean. Trials that the store holds are not
+/// run again, whatever analysis they were run for. Errors: those of trials::run_trials(); kUsage for
+/// options out of range.
 Result<Profile> analyze(const train::Network& network, const data::Samples& training,
                         const data::Samples& validation, const AnalysisOptions& options);
 

@@ -73,10 +73,6 @@ struct Profile {
   std::vector<std::vector<Gain>> weight;  ///< [conv][ratio]: over biases down to the conv
 };
 
-/// One trial as an object; the journal of a running analysis holds one per line.
-Json trial_to_json(const Trial& trial);
-Result<Trial> trial_from_json(const Json& json, const ir::Graph& graph, std::string_view where);
-
 /// Computes the derived members from the trials.
 void summarise(Profile& profile, int conv_count);
 

@@ -17,7 +17,8 @@ namespace espalier::engine {
 /// that it runs as one.
 int device_cut(const compiler::Program& program, int cut);
 
-/// Trains `engine` on `training` and evaluates it on `test`, both at device_cut() of some cut. The
+/// Trains `engine` on `training` and evaluates it on `test`, both at any cut up to the device_cut()
+/// of the plan's. `network` may have another head than the program. The
 /// recipe's batch must be the program's accumulate: so many samples make one update. The device
 /// applies quantisation-aware scaling always. kInterrupted when the user asks to stop.
 Result<train::TrainResult> train(Engine& engine, const compiler::Program& program,

@@ -11,6 +11,7 @@
 
 #include "espalier/ir/graph.hpp"
 #include "espalier/support/bytes.hpp"
+#include "espalier/support/json.hpp"
 #include "espalier/support/result.hpp"
 
 namespace espalier::plan {
@@ -35,6 +36,7 @@ struct UpdatePlan {
   std::string gain_metric;               ///< its unit: "accuracy" or "loss"; empty without it
   std::map<std::string, Bytes> memory;   ///< by memory model, such as "analytic"
   std::optional<Bytes> budget;           ///< the search's limit
+  Json recipe;                           ///< of the trainings it was found by; null without
   std::string solver;                    ///< such as "evolution"; empty when made by hand
   std::optional<std::uint64_t> seed;     ///< of the solver
   std::string tool_version;              ///< of the Espalier that wrote the plan
@@ -71,6 +73,10 @@ Status validate(const UpdatePlan& plan, const ir::Graph& graph, std::string_view
 /// The shallowest conv that trains anything, or the conv count when only the head is trained: no
 /// gradient is needed before its output.
 int first_trained_conv(const UpdatePlan& plan, const ir::Graph& graph);
+
+/// The cut of a plan: the position in graph.ops of the first conv that trains anything, or the end
+/// of the body. What comes before it computes the same for a sample whatever was trained.
+int training_cut(const UpdatePlan& plan, const ir::Graph& graph);
 
 /// True when the bias of a conv is trained.
 bool trains_bias(const UpdatePlan& plan, const ir::Graph& graph, int conv);

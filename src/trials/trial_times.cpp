@@ -1,4 +1,4 @@
-#include "trial_times.hpp"
+#include "espalier/trials/trial_times.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -7,7 +7,7 @@
 #include "espalier/cost/training_macs.hpp"
 #include "espalier/train/session.hpp"
 
-namespace espalier::contribution {
+namespace espalier::trials {
 namespace {
 
 // The shortest of a few runs, which other work on the machine has slowed least. The first one warms
@@ -28,39 +28,37 @@ double seconds_of(const Body& body) {
 
 }  // namespace
 
-TrialMacs trial_macs(const ir::Graph& graph, const TrialSpec& spec) {
-  const plan::UpdatePlan plan = trial_plan(graph, spec);
+TrialMacs trial_macs(const ir::Graph& graph, const plan::UpdatePlan& plan) {
   const cost::TrainingMacs macs = cost::training_macs(plan, graph);
   std::int64_t prefix = 0;
-  const auto convs = ir::conv_ops(graph);
-  const int first = plan::first_trained_conv(plan, graph);
-  const int cut = first < static_cast<int>(convs.size()) ? convs[static_cast<std::size_t>(first)]
-                                                         : static_cast<int>(graph.ops.size());
-  for (int op = 0; op < cut; ++op) {
+  for (int op = 0; op < plan::training_cut(plan, graph); ++op) {
     prefix += ir::forward_macs(graph.ops[static_cast<std::size_t>(op)], graph);
   }
   return {static_cast<double>(macs.total() - prefix), static_cast<double>(macs.forward - prefix)};
 }
 
-TrialTimes::TrialTimes(const train::Network& network, const AnalysisOptions& options)
-    : network_(network), recipe_(options.recipe) {
+TrialTimes::TrialTimes(const train::Network& network, const train::Recipe& recipe)
+    : network_(network) {
   constexpr int kDepths = 8;  // besides the head alone
+  const ir::Graph& graph = network.graph();
   const auto convs = static_cast<int>(network.convs().size());
-  measure({0, -1, 0, 0});
+  measure(plan::head_only(graph), recipe);
   int before = convs;
   for (int i = 1; i <= kDepths; ++i) {
     const int conv = convs - (convs * i + kDepths - 1) / kDepths;
     if (conv == before) continue;  // fewer convs than depths
     before = conv;
-    measure({convs - conv, conv, 1.0, 0});
+    plan::UpdatePlan plan = *plan::bias_only(graph, convs - conv);
+    plan.weights.push_back(plan::make_weight_update(graph, conv, 1.0));
+    measure(plan, recipe);
   }
   std::sort(step_.begin(), step_.end());
   std::sort(forward_.begin(), forward_.end());
 }
 
-void TrialTimes::measure(const TrialSpec& spec) {
+void TrialTimes::measure(const plan::UpdatePlan& plan, const train::Recipe& recipe) {
   const ir::Graph& graph = network_.graph();
-  train::Session session(network_, trial_plan(graph, spec), graph.head);
+  train::Session session(network_, plan, graph.head);
   train::Workspace workspace(session);
   train::Gradients gradients = session.make_gradients();
   const std::vector<int> labels(train::kChunk, 0);
@@ -73,9 +71,9 @@ void TrialTimes::measure(const TrialSpec& spec) {
                        train::kChunk;
   // A rate of 0 moves nothing and costs the same.
   const double update =
-      seconds_of([&] { static_cast<void>(session.update(gradients, 0.0F, recipe_.qas)); });
-  const TrialMacs macs = trial_macs(graph, spec);
-  step_.emplace_back(macs.step, chunk + update / recipe_.batch);
+      seconds_of([&] { static_cast<void>(session.update(gradients, 0.0F, recipe.qas)); });
+  const TrialMacs macs = trial_macs(graph, plan);
+  step_.emplace_back(macs.step, chunk + update / recipe.batch);
   forward_.emplace_back(macs.forward, forward);
 }
 
@@ -91,11 +89,11 @@ double TrialTimes::at(const Curve& curve, double macs) {
   return below->second + share * (above->second - below->second);
 }
 
-double TrialTimes::seconds(const TrialSpec& spec, std::int64_t training_samples,
+double TrialTimes::seconds(const plan::UpdatePlan& plan, int epochs, std::int64_t training_samples,
                            std::int64_t validation_samples) const {
-  const TrialMacs macs = trial_macs(network_.graph(), spec);
-  return at(step_, macs.step) * static_cast<double>(training_samples) * recipe_.epochs +
+  const TrialMacs macs = trial_macs(network_.graph(), plan);
+  return at(step_, macs.step) * static_cast<double>(training_samples) * epochs +
          at(forward_, macs.forward) * static_cast<double>(validation_samples);
 }
 
-}  // namespace espalier::contribution
+}  // namespace espalier::trials

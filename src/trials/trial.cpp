@@ -1,0 +1,115 @@
+#include "espalier/trials/trial.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "espalier/compiler/compile.hpp"
+#include "espalier/engine/device_trainer.hpp"
+#include "espalier/engine/engine.hpp"
+#include "espalier/train/session.hpp"
+
+namespace espalier::trials {
+
+// A program refers to its graph, an engine to its program.
+struct Training::Device {
+  ir::Graph graph;
+  std::optional<compiler::Program> program;
+  std::optional<engine::Engine> engine;
+};
+
+std::string_view numerics_name(Numerics numerics) {
+  return numerics == Numerics::kDevice ? "device" : "simulation";
+}
+std::string_view head_name(HeadStart head) { return head == HeadStart::kKeep ? "keep" : "fresh"; }
+std::string_view rounding_name(bool stochastic) { return stochastic ? "stochastic" : "nearest"; }
+
+Json inputs_json(const ir::Graph& graph, const Trial& trial, const data::Samples& training,
+                 const data::Samples& test) {
+  Json weights = Json::array();
+  for (const plan::WeightUpdate& update : trial.plan.weights) {
+    // The ratio says how the channels were chosen, and changes nothing that they do not.
+    weights.push_back({{"conv", update.conv}, {"channels", update.channels}});
+  }
+  Json inputs{{"model", graph.sha256},
+              {"data", {{"train", training.identity_json()}, {"test", test.identity_json()}}},
+              {"recipe", train::to_json(trial.recipe)},
+              {"numerics", numerics_name(trial.numerics)},
+              {"head", head_name(trial.head)},
+              {"plan", {{"bias_depth", trial.plan.bias_depth}, {"weights", std::move(weights)}}}};
+  if (trial.numerics == Numerics::kDevice) inputs["rounding"] = rounding_name(trial.stochastic);
+  if (trial.test_every_epoch) inputs["test_every_epoch"] = true;
+  return inputs;
+}
+
+Training::Training(const train::Network& network, const Trial& trial)
+    : network_(&network), trial_(trial), cut_(plan::training_cut(trial.plan, network.graph())) {}
+Training::~Training() = default;
+Training::Training(Training&&) noexcept = default;
+Training& Training::operator=(Training&&) noexcept = default;
+
+Result<Training> Training::make(const train::Network& network, const Trial& trial, int classes) {
+  ESPALIER_CHECK_OK(train::check(trial.recipe));
+  const ir::Graph& graph = network.graph();
+  Training training(network, trial);
+  if (trial.head == HeadStart::kKeep) {
+    if (graph.head.classes != classes) {
+      return Error{ErrorKind::kUsage,
+                   fmt::format("--head keep: the model has {} classes, the data {}; use --head "
+                               "fresh",
+                               graph.head.classes, classes)};
+    }
+    training.head_ = graph.head;
+  } else {
+    training.head_ = train::fresh_head(graph.head.features, classes, trial.recipe.seed);
+  }
+  if (trial.numerics == Numerics::kSimulation) return training;
+  if (!trial.recipe.qas) {
+    return Error{ErrorKind::kUsage,
+                 "--no-qas: the device always scales gradients; use --numerics simulation"};
+  }
+  training.device_ = std::make_unique<Device>();
+  Device& device = *training.device_;
+  device.graph = graph;
+  device.graph.head = training.head_;
+  compiler::CompileOptions options;
+  options.accumulate = trial.recipe.batch;
+  ESPALIER_TRY(device.program, compiler::compile(device.graph, trial.plan, options));
+  training.cut_ = engine::device_cut(*device.program, training.cut_);
+  return training;
+}
+
+int Training::cut() const { return cut_; }
+
+Result<train::TrainResult> Training::run(const train::SampleStore& training,
+                                         const train::SampleStore& test,
+                                         const train::TrainOptions& options) {
+  train::TrainOptions with = options;
+  with.test_every_epoch = trial_.test_every_epoch;
+  if (device_ == nullptr) {
+    session_ = std::make_unique<train::Session>(*network_, trial_.plan, head_, training.cut());
+    return train::train(*session_, training, test, trial_.recipe, with);
+  }
+  const auto seed = static_cast<std::uint32_t>(trial_.recipe.seed);
+  device_->engine.emplace(*device_->program, engine::EngineOptions{trial_.stochastic, seed});
+  return engine::train(*device_->engine, *device_->program, *network_, trial_.plan, training, test,
+                       trial_.recipe, with);
+}
+
+ir::Graph Training::tuned_graph(std::int64_t* saturated) const {
+  if (session_ != nullptr) return session_->tuned_graph(saturated);
+  if (saturated != nullptr) *saturated = 0;
+  return device_->engine->tuned_graph();
+}
+
+std::optional<Bytes> Training::workspace() const {
+  if (session_ == nullptr) return std::nullopt;
+  return Bytes{static_cast<std::int64_t>(train::Workspace(*session_).bytes())};
+}
+
+std::optional<Bytes> Training::sram() const {
+  if (device_ == nullptr) return std::nullopt;
+  return device_->program->sram_bytes();
+}
+
+}  // namespace espalier::trials
