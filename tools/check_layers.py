@@ -27,6 +27,7 @@ ALLOWED = {
     "search": {"support"},
     "selection": {"compiler", "contribution", "cost", "search", "train", "data", "plan", "ir", "support"},
     "study": {"search", "support"},
+    "report": {"support"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"espalier/([a-z_]+)/', re.MULTILINE)

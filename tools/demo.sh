@@ -21,6 +21,7 @@ say() { printf '\n== %s\n' "$*"; }
 
 say "inspect: the model and what training it would cost"
 "$espalier" inspect "$model"
+"$espalier" inspect "$model" --json "$out/inspect.json" --quiet
 
 say "analyze: what each part contributes (reduced: 1,000 images, 3 epochs, 2 ratios)"
 "$espalier" analyze "$model" --train "$train" "${task[@]}" --limit-train 1000 --limit-val 1000 \
@@ -29,8 +30,6 @@ say "analyze: what each part contributes (reduced: 1,000 images, 3 epochs, 2 rat
 say "search: the best plan within $budget"
 "$espalier" search "$out/contributions.json" --model "$model" --budget "$budget" \
   --out "$out/sparse.json"
-/usr/bin/python3 tools/plot_profile.py "$out/contributions.json" --plan "$out/sparse.json" \
-  --metric loss --out "$out/why.svg"
 
 say "train: head only, biases, last layers and the plan found, by one recipe"
 "$espalier" plan make "$model" --head-only --out "$out/head-only.json"
@@ -43,8 +42,8 @@ done
 
 say "compile: the plan found, as C for a RISC-V core, and its proof on the simulated core"
 "$espalier" compile "$model" --plan "$out/sparse.json" --target rv32imf --classes 5 \
-  --out "$out/firmware" --force
-"$espalier" check "$out/firmware" --steps 2
+  --out "$out/firmware" --force --json "$out/compile.json"
+"$espalier" check "$out/firmware" --steps 2 --json "$out/check.json"
 
 say "result"
 /usr/bin/python3 - "$out" <<'PYTHON'
@@ -57,4 +56,8 @@ for name in ["head-only", "bias-only", "last-3", "sparse"]:
     memory = result["plan"]["analytic_bytes"] / 1024
     print(f"{name:<12}{result['test_accuracy'] * 100:>13.2f} %{memory:>11.2f} KiB")
 PYTHON
-printf '\nThe picture that shows why: %s\n' "$out/why.svg"
+
+say "report: all of it on one page, to be opened in a browser"
+"$espalier" report "$out" "$out/firmware/program.json" --title "Espalier demo" \
+  --out "$out/report"
+printf '\nThe page that shows why: %s\n' "$out/report/report.html"

@@ -32,8 +32,9 @@ fi
 "$espalier" search "$profile" --model "$model" --budget 100KiB --out "$out/found.json"
 "$espalier" search "$profile" --model "$model" --budget 100KiB --metric accuracy \
   --out "$out/by-accuracy.json"
-/usr/bin/python3 tools/plot_profile.py "$profile" --plan "$out/found.json" --metric loss \
-  --out "$out/why.svg"
+"$espalier" inspect "$model" --json "$out/inspect.json" --quiet
+"$espalier" report "$profile" "$out/found.json" "$out/inspect.json" --out "$out/why"
+node tools/draw_figure.mjs "$out/why/report.json" "$out/why.svg" weights-1 biases-1
 
 for seed in 0 1 2; do
   for plan in head-only published found by-accuracy; do

@@ -123,5 +123,6 @@ Command add_train(CLI::App& app);
 Command add_compile(CLI::App& app);
 Command add_check(CLI::App& app);
 Command add_devices(CLI::App& app);
+Command add_report(CLI::App& app);
 
 }  // namespace espalier::cli

@@ -67,6 +67,7 @@ constexpr const char* kFooter =
   train      what the plan reaches            -> result.json, tuned.onnx
   compile    C that trains on the device      -> firmware/
   check      that C on the simulated core
+  report     all of it as one page            -> report.html
 
 Example:
   espalier analyze model.onnx --train cifar10:train.bin --out contributions.json
@@ -111,7 +112,8 @@ int run(int argc, char** argv) {
       espalier::cli::add_inspect(app), espalier::cli::add_analyze(app),
       espalier::cli::add_search(app),  espalier::cli::add_plan(app),
       espalier::cli::add_train(app),   espalier::cli::add_compile(app),
-      espalier::cli::add_check(app),   espalier::cli::add_devices(app)};
+      espalier::cli::add_check(app),   espalier::cli::add_devices(app),
+      espalier::cli::add_report(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {

@@ -1,0 +1,169 @@
+// The documents that a report is made of, read into plain structs. Knows nothing of what is shown.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "espalier/support/result.hpp"
+
+namespace espalier::report {
+
+struct Model {
+  std::string name;
+  std::string sha256;
+};
+
+struct Estimate {
+  double mean = 0;
+  std::optional<double> standard_error;
+};
+
+/// Accuracies are shares, losses nats; a gain is without value where a training diverged.
+struct Gains {
+  std::optional<Estimate> accuracy;
+  std::optional<Estimate> loss;
+};
+
+struct WeightUpdate {
+  int conv = 0;
+  double ratio = 0;
+  bool operator==(const WeightUpdate&) const = default;
+};
+
+/// espalier.contributions/1
+struct Profile {
+  struct Bias {
+    int depth = 0;
+    Gains gains;
+  };
+  struct Weight {
+    WeightUpdate update;
+    Gains gains;
+  };
+  struct Trial {
+    int depth = 0;
+    std::optional<WeightUpdate> weights;
+    std::int64_t seed = 0;
+    std::optional<double> accuracy;  ///< absent when diverged
+    std::optional<double> loss;
+  };
+  std::string file;
+  Model model;
+  std::int64_t seeds = 0;
+  std::optional<double> head_accuracy;
+  std::vector<Bias> bias;
+  std::vector<Weight> weight;
+  std::vector<Trial> trials;
+};
+
+/// espalier.plan/1, alone or in an espalier.search/1
+struct Plan {
+  std::string file;
+  std::string sha256;  ///< of the document as the program writes it
+  Model model;
+  int bias_depth = 0;
+  std::vector<WeightUpdate> updates;
+  std::optional<double> predicted_gain;
+  std::string gain_metric;
+  std::optional<std::int64_t> analytic_bytes;
+  std::optional<std::int64_t> planned_bytes;
+  std::optional<std::int64_t> budget_bytes;
+  bool of_front = false;  ///< one of several in a search document, told apart by budget
+};
+
+/// espalier.train/1
+struct Training {
+  std::string file;
+  Model model;
+  std::string plan_sha256;  ///< empty in older documents
+  int bias_depth = 0;
+  int weights = 0;                                   ///< convs whose weights are trained
+  std::optional<std::vector<WeightUpdate>> updates;  ///< absent in older documents
+  std::int64_t analytic_bytes = 0;
+  std::string setting;  ///< data, recipe, head and numerics in words; equal where comparable
+  std::int64_t seed = 0;
+  std::optional<double> accuracy;  ///< absent when diverged
+  std::optional<double> loss;
+  std::optional<std::int64_t> sram_bytes;
+};
+
+/// espalier.inspect/1
+struct Network {
+  struct Conv {
+    std::string name;
+    std::string kind;  ///< pw1, depthwise, pw2, pointwise, grouped or full
+    std::int64_t in_channels = 0;
+    std::int64_t out_channels = 0;
+  };
+  std::string file;
+  Model model;
+  std::vector<Conv> convs;  ///< by conv index
+};
+
+/// espalier.compile/1 or espalier.program/1
+struct Compiled {
+  struct Value {
+    std::string name;
+    std::int64_t offset = 0;
+    std::int64_t bytes = 0;
+    int first_step = 0;
+    int last_step = 0;
+  };
+  std::string file;
+  Model model;
+  std::string plan_sha256;  ///< empty in older documents
+  std::string program;      ///< its name, empty in espalier.compile/1
+  std::string target;
+  std::int64_t sram_bytes = 0;
+  std::int64_t arena_bytes = 0;
+  std::int64_t backward_begin = 0;
+  std::vector<std::string> steps;  ///< empty, like values, in espalier.program/1
+  std::vector<Value> values;
+};
+
+/// espalier.check/1
+struct Check {
+  struct Kernel {
+    std::string name;
+    double cycles = 0;
+    double instructions = 0;
+    std::optional<double> macs;
+    std::optional<double> cycles_per_mac;
+  };
+  std::string file;
+  std::string program;
+  std::string target;
+  bool equal = false;
+  std::string failure;  ///< empty when the program ran
+  std::optional<double> cycles_per_step;
+  std::int64_t sram_promised = 0;
+  std::vector<Kernel> kernels;
+};
+
+struct Read {
+  std::string name;  ///< file name, with the folder's where it is not unique
+  std::string schema;
+  std::string sha256;
+};
+
+struct Documents {
+  std::vector<Read> read;
+  std::vector<std::string> warnings;
+  std::vector<Profile> profiles;
+  std::vector<Plan> plans;
+  std::vector<Training> trainings;
+  std::vector<Network> networks;
+  std::vector<Compiled> compiled;
+  std::vector<Check> checks;
+};
+
+/// Reads documents, told apart by their "schema"; of a folder every *.json that lies in it, by
+/// name. A document given twice counts once. Those of another kind are named in `warnings` and
+/// passed over. Errors: kMissingInput, kBadInput naming every faulty document, and when none is of
+/// a known kind.
+Result<Documents> read_documents(const std::vector<std::filesystem::path>& paths);
+
+}  // namespace espalier::report

@@ -1,0 +1,99 @@
+// espalier report DOCUMENT...: what the documents say, as a page, as JSON and as CSV.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "command.hpp"
+#include "espalier/report/build.hpp"
+#include "espalier/report/documents.hpp"
+#include "espalier/report/page.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/support/folder.hpp"
+
+namespace espalier::cli {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  std::vector<std::string> documents;
+  std::string out;
+  std::string title = "Espalier report";
+  std::string metric = "loss";
+};
+
+constexpr const char* kPage = "report.html";
+constexpr const char* kReport = "report.json";
+constexpr const char* kTrials = "trials.csv";
+
+bool is_page(const std::string& path) { return path.ends_with(".html"); }
+
+bool is_ours(std::string_view name) { return name == kPage || name == kReport || name == kTrials; }
+
+Format format_of(const std::string& out) {
+  if (!is_page(out)) return folder_format("a folder with a report", is_ours);
+  return text_format("a page with a report", report::kPageStart);
+}
+
+Status write_pages(const std::string& out, const report::Report& report, const Json& json) {
+  const report::DrawingLibrary library = report::built_in_library();
+  if (!library.present()) {
+    spdlog::warn(
+        "built without Vega-Lite: the page has tables, not figures; tools/setup.sh fetches it for "
+        "the next build");
+  }
+  const std::string page = report::to_page(report, library);
+  if (is_page(out)) return write_file_atomic(out, page);
+  return write_folder(out,
+                      {{kPage, page},
+                       {kReport, json_text(json, 2) + "\n"},
+                       {kTrials, report::to_csv(report.trials)}},
+                      true);
+}
+
+Status run(const Options& options) {
+  if (options.out.empty() && options.common.json.empty()) {
+    return Error{ErrorKind::kUsage,
+                 "nothing to write: give --out report.html, --out DIR or --json"};
+  }
+  ESPALIER_TRY(const report::Documents documents,
+               report::read_documents({options.documents.begin(), options.documents.end()}));
+  for (const std::string& warning : documents.warnings) spdlog::warn("{}", warning);
+  report::BuildOptions build;
+  build.title = options.title;
+  build.metric = options.metric == "loss" ? report::Metric::kLoss : report::Metric::kAccuracy;
+  const report::Report report = report::build_report(documents, build);
+  const Json json = report::to_json(report);
+  Outputs outputs;
+  if (!options.out.empty()) outputs.add(options.out, write_pages(options.out, report, json));
+  write_report(outputs, options.common, json);
+  return outputs.status();
+}
+
+}  // namespace
+
+Command add_report(CLI::App& app) {
+  const auto o = std::make_shared<Options>();
+  CommandApp* command = add_command(app, "report", "Show documents as one page that works offline",
+                                    o->common, report::kReportSchema);
+  command
+      ->add_option(
+          "documents", o->documents,
+          "What analyze, search, plan, train, inspect, compile and check wrote; of a folder all "
+          "*.json that lie in it")
+      ->required();
+  command->reads(
+      [o] { return std::vector<std::filesystem::path>(o->documents.begin(), o->documents.end()); });
+  command
+      ->add_output(
+          "--out", o->out, [o] { return format_of(o->out); },
+          "The page, when it ends in .html; otherwise a folder for report.html, report.json and "
+          "trials.csv")
+      ->type_name("FILE.html|DIR");
+  command->add_option("--title", o->title, "Title of the page")->capture_default_str();
+  command->add_option("--metric", o->metric, "What gains are drawn in: loss or accuracy")
+      ->check(one_of({"loss", "accuracy"}))
+      ->capture_default_str();
+  command->footer("Example:\n  espalier report *.json --out report.html");
+  return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
+}
+
+}  // namespace espalier::cli

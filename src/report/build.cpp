@@ -1,0 +1,25 @@
+#include "espalier/report/build.hpp"
+
+#include "sections.hpp"
+
+namespace espalier::report {
+
+Report build_report(const Documents& documents, const BuildOptions& options) {
+  Report report{.title = options.title, .warnings = documents.warnings};
+  for (const Read& read : documents.read) {
+    report.sources.push_back({read.name, read.schema, read.sha256});
+  }
+  const Updates updates = collect_updates(documents);
+  const auto add = [&](std::optional<Section> section) {
+    if (section) report.sections.push_back(std::move(*section));
+  };
+  add(comparison_section(updates, options.metric));
+  add(contribution_section(documents, updates, options.metric));
+  add(plans_section(documents, updates));
+  add(arena_section(documents));
+  add(cycles_section(documents));
+  report.trials = trials_table(documents);
+  return report;
+}
+
+}  // namespace espalier::report

@@ -1,0 +1,462 @@
+#include "espalier/report/documents.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <map>
+#include <set>
+
+#include "espalier/support/file.hpp"
+#include "espalier/support/json.hpp"
+
+namespace espalier::report {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A document, or a part of one, with the words that a diagnostic begins with.
+struct Part {
+  const Json& json;
+  std::string where;
+
+  template <typename T>
+  Result<T> get(const char* key) const {
+    return json_field<T>(json, key, where);
+  }
+  [[nodiscard]] bool has(const char* key) const {
+    return json.is_object() && json.contains(key) && !json.at(key).is_null();
+  }
+  /// Absent and null members have no value; others must be a T.
+  template <typename T>
+  Result<std::optional<T>> find(const char* key) const {
+    if (!has(key)) return std::optional<T>();
+    ESPALIER_TRY(T value, get<T>(key));
+    return std::optional<T>(std::move(value));
+  }
+  [[nodiscard]] Result<std::string> text(const char* key) const {
+    ESPALIER_TRY(std::optional<std::string> value, find<std::string>(key));
+    return value.value_or("");
+  }
+  /// Calls `visit` for the elements of an array, or fails.
+  Status each(const char* key, const std::function<Status(const Part&)>& visit) const {
+    if (!json.is_object() || !json.contains(key) || !json.at(key).is_array()) {
+      return Error{ErrorKind::kBadInput, fmt::format("{}: '{}' must be an array", where, key)};
+    }
+    std::size_t i = 0;
+    for (const Json& element : json.at(key)) {
+      ESPALIER_CHECK_OK(visit({element, fmt::format("{}: {}[{}]", where, key, i++)}));
+    }
+    return Ok{};
+  }
+  [[nodiscard]] Result<Part> object(const char* key) const {
+    if (!json.is_object() || !json.contains(key) || !json.at(key).is_object()) {
+      return Error{ErrorKind::kBadInput, fmt::format("{}: '{}' must be an object", where, key)};
+    }
+    return Part{json.at(key), fmt::format("{}: {}", where, key)};
+  }
+};
+
+Error bad(const Part& part, const std::string& what) {
+  return {ErrorKind::kBadInput, part.where + ": " + what};
+}
+
+Result<Model> read_model(const Part& document) {
+  ESPALIER_TRY(const Part part, document.object("model"));
+  Model model;
+  ESPALIER_TRY(model.name, part.get<std::string>("name"));
+  ESPALIER_TRY(model.sha256, part.get<std::string>("sha256"));
+  return model;
+}
+
+Result<int> read_index(const Part& part, const char* key) {
+  ESPALIER_TRY(const int value, part.get<int>(key));
+  constexpr int kMost = 1 << 24;  // far above any network; keeps sums of indices in range
+  if (value < 0 || value > kMost) return bad(part, fmt::format("'{}' is out of range", key));
+  return value;
+}
+
+Result<WeightUpdate> read_update(const Part& part) {
+  WeightUpdate update;
+  ESPALIER_TRY(update.conv, read_index(part, "conv"));
+  ESPALIER_TRY(update.ratio, part.get<double>("ratio"));
+  if (!(update.ratio > 0 && update.ratio <= 1)) return bad(part, "'ratio' must be in (0, 1]");
+  return update;
+}
+
+Result<std::optional<Estimate>> read_estimate(const Part& parent, const char* key) {
+  if (!parent.has(key)) return std::optional<Estimate>();
+  ESPALIER_TRY(const Part part, parent.object(key));
+  Estimate estimate;
+  ESPALIER_TRY(estimate.mean, part.get<double>("mean"));
+  ESPALIER_TRY(estimate.standard_error, part.find<double>("standard_error"));
+  return std::optional<Estimate>(estimate);
+}
+
+Result<Gains> read_gains(const Part& part) {
+  Gains gains;
+  ESPALIER_TRY(gains.accuracy, read_estimate(part, "accuracy_gain"));
+  ESPALIER_TRY(gains.loss, read_estimate(part, "loss_gain"));
+  return gains;
+}
+
+Result<Profile::Trial> read_trial(const Part& part) {
+  Profile::Trial trial;
+  ESPALIER_TRY(trial.depth, read_index(part, "depth"));
+  ESPALIER_TRY(trial.seed, part.get<std::int64_t>("seed"));
+  ESPALIER_TRY(trial.accuracy, part.find<double>("accuracy"));
+  ESPALIER_TRY(trial.loss, part.find<double>("loss"));
+  if (part.has("conv")) {
+    ESPALIER_TRY(trial.weights, read_update(part));
+  }
+  return trial;
+}
+
+Status read_profile(const Part& document, const std::string& file, Documents& all) {
+  Profile profile{.file = file};
+  ESPALIER_TRY(profile.model, read_model(document));
+  ESPALIER_CHECK_OK(document.each("seeds", [&](const Part&) -> Status {
+    ++profile.seeds;
+    return Ok{};
+  }));
+  ESPALIER_TRY(const Part baseline, document.object("baseline"));
+  ESPALIER_TRY(const std::optional<Estimate> head, read_estimate(baseline, "accuracy"));
+  if (head) profile.head_accuracy = head->mean;
+  ESPALIER_CHECK_OK(document.each("bias", [&](const Part& part) -> Status {
+    Profile::Bias bias;
+    ESPALIER_TRY(bias.depth, read_index(part, "depth"));
+    ESPALIER_TRY(bias.gains, read_gains(part));
+    profile.bias.push_back(bias);
+    return Ok{};
+  }));
+  ESPALIER_CHECK_OK(document.each("weight", [&](const Part& part) -> Status {
+    Profile::Weight weight;
+    ESPALIER_TRY(weight.update, read_update(part));
+    ESPALIER_TRY(weight.gains, read_gains(part));
+    profile.weight.push_back(weight);
+    return Ok{};
+  }));
+  ESPALIER_CHECK_OK(document.each("trials", [&](const Part& part) -> Status {
+    ESPALIER_TRY(Profile::Trial trial, read_trial(part));
+    profile.trials.push_back(trial);
+    return Ok{};
+  }));
+  all.profiles.push_back(std::move(profile));
+  return Ok{};
+}
+
+Status read_plan(const Part& document, const std::string& file, Documents& all) {
+  Plan plan{.file = file};
+  plan.sha256 = sha256_hex(json_text(document.json, 2) + "\n");
+  ESPALIER_TRY(plan.model.name, document.get<std::string>("model"));
+  ESPALIER_TRY(plan.model.sha256, document.get<std::string>("model_sha256"));
+  ESPALIER_TRY(plan.bias_depth, read_index(document, "bias_depth"));
+  ESPALIER_CHECK_OK(document.each("weights", [&](const Part& part) -> Status {
+    ESPALIER_TRY(const WeightUpdate update, read_update(part));
+    plan.updates.push_back(update);
+    return Ok{};
+  }));
+  ESPALIER_TRY(plan.predicted_gain, document.find<double>("predicted_gain"));
+  ESPALIER_TRY(plan.gain_metric, document.text("gain_metric"));
+  ESPALIER_TRY(plan.budget_bytes, document.find<std::int64_t>("budget_bytes"));
+  if (document.has("memory_bytes")) {
+    ESPALIER_TRY(const Part memory, document.object("memory_bytes"));
+    ESPALIER_TRY(plan.analytic_bytes, memory.find<std::int64_t>("analytic"));
+    ESPALIER_TRY(plan.planned_bytes, memory.find<std::int64_t>("planned"));
+  }
+  const bool known = std::any_of(all.plans.begin(), all.plans.end(),
+                                 [&](const Plan& other) { return other.sha256 == plan.sha256; });
+  if (!known) all.plans.push_back(std::move(plan));
+  return Ok{};
+}
+
+Status read_search(const Part& document, const std::string& file, Documents& all) {
+  if (!document.has("front")) return Ok{};  // its plan is a document of its own
+  return document.each("front", [&](const Part& part) -> Status {
+    ESPALIER_TRY(const Part plan, part.object("plan"));
+    const std::size_t before = all.plans.size();
+    ESPALIER_CHECK_OK(read_plan(plan, file, all));
+    if (all.plans.size() > before) {
+      ESPALIER_TRY(all.plans.back().budget_bytes, part.get<std::int64_t>("budget_bytes"));
+      all.plans.back().of_front = true;
+    }
+    return Ok{};
+  });
+}
+
+// What must be equal for two trainings to be comparable, in words.
+Result<std::string> read_setting(const Part& document) {
+  ESPALIER_TRY(const Part data, document.object("data"));
+  ESPALIER_TRY(const Part train, data.object("train"));
+  ESPALIER_TRY(const Part test, data.object("test"));
+  ESPALIER_TRY(const Part recipe, document.object("recipe"));
+  const auto samples = [](const Part& part) -> Result<std::string> {
+    ESPALIER_TRY(const std::string spec, part.get<std::string>("spec"));
+    ESPALIER_TRY(const std::int64_t count, part.get<std::int64_t>("count"));
+    ESPALIER_TRY(const std::int64_t classes, part.get<std::int64_t>("classes"));
+    ESPALIER_TRY(const std::string preprocess, part.get<std::string>("preprocess"));
+    ESPALIER_TRY(const std::string digest, part.get<std::string>("sha256"));
+    // Which records were drawn counts as much as how many.
+    const std::string drawn = part.has("selections") ? json_text(part.json.at("selections")) : "";
+    return fmt::format("{} samples in {} classes of {} ({}, selection {})", count, classes, spec,
+                       preprocess, sha256_hex(digest + drawn).substr(0, 8));
+  };
+  ESPALIER_TRY(const std::string training, samples(train));
+  ESPALIER_TRY(const std::string testing, samples(test));
+  ESPALIER_TRY(const std::int64_t epochs, recipe.get<std::int64_t>("epochs"));
+  ESPALIER_TRY(const std::int64_t batch, recipe.get<std::int64_t>("batch"));
+  ESPALIER_TRY(const double rate, recipe.get<double>("learning_rate"));
+  ESPALIER_TRY(const double warmup, recipe.get<double>("warmup_epochs"));
+  ESPALIER_TRY(const bool qas, recipe.get<bool>("qas"));
+  ESPALIER_TRY(const std::optional<std::string> schedule, recipe.find<std::string>("schedule"));
+  ESPALIER_TRY(const std::string head, document.get<std::string>("head"));
+  ESPALIER_TRY(const std::string numerics, document.get<std::string>("numerics"));
+  ESPALIER_TRY(const std::string rounding, document.text("rounding"));
+  return fmt::format(
+      "trained on {}; tested on {}; {} epochs, batch {}, rate {:g}, {:g} epochs of warm-up, {} "
+      "schedule{}; {} head; {} numerics{}",
+      training, testing, epochs, batch, rate, warmup, schedule.value_or("standard"),
+      qas ? "" : ", without QAS", head, numerics, rounding.empty() ? "" : ", rounding " + rounding);
+}
+
+Status read_training(const Part& document, const std::string& file, Documents& all) {
+  Training training{.file = file};
+  ESPALIER_TRY(training.model, read_model(document));
+  ESPALIER_TRY(const Part plan, document.object("plan"));
+  ESPALIER_TRY(training.plan_sha256, plan.text("sha256"));
+  ESPALIER_TRY(training.bias_depth, read_index(plan, "bias_depth"));
+  ESPALIER_TRY(training.weights, read_index(plan, "weights"));
+  ESPALIER_TRY(training.analytic_bytes, plan.get<std::int64_t>("analytic_bytes"));
+  if (plan.has("updates")) {
+    training.updates.emplace();
+    ESPALIER_CHECK_OK(plan.each("updates", [&](const Part& part) -> Status {
+      ESPALIER_TRY(const WeightUpdate update, read_update(part));
+      training.updates->push_back(update);
+      return Ok{};
+    }));
+  }
+  ESPALIER_TRY(training.setting, read_setting(document));
+  ESPALIER_TRY(const Part recipe, document.object("recipe"));
+  ESPALIER_TRY(training.seed, recipe.get<std::int64_t>("seed"));
+  ESPALIER_TRY(training.accuracy, document.find<double>("test_accuracy"));
+  ESPALIER_TRY(training.loss, document.find<double>("test_loss"));
+  ESPALIER_TRY(training.sram_bytes, document.find<std::int64_t>("sram_bytes"));
+  all.trainings.push_back(std::move(training));
+  return Ok{};
+}
+
+// The two pointwise convolutions of an inverted bottleneck are told apart by their neighbours.
+void name_kinds(std::vector<Network::Conv>& convs) {
+  const std::vector<Network::Conv> given = convs;
+  for (std::size_t i = 0; i < convs.size(); ++i) {
+    if (given[i].kind != "pointwise") continue;
+    const bool after = i > 0 && given[i - 1].kind == "depthwise";
+    const bool before = i + 1 < convs.size() && given[i + 1].kind == "depthwise";
+    if (before != after) convs[i].kind = before ? "pw1" : "pw2";
+  }
+}
+
+Status read_network(const Part& document, const std::string& file, Documents& all) {
+  Network network{.file = file};
+  ESPALIER_TRY(network.model, read_model(document));
+  const auto channels = [](const Part& part, const char* key) -> Result<std::int64_t> {
+    if (!part.has(key) || !part.json.at(key).is_array() || part.json.at(key).size() != 3 ||
+        !part.json.at(key)[2].is_number_integer()) {
+      return bad(part, fmt::format("'{}' must be height, width, channels", key));
+    }
+    return part.json.at(key)[2].get<std::int64_t>();
+  };
+  ESPALIER_CHECK_OK(document.each("convs", [&](const Part& part) -> Status {
+    Network::Conv conv;
+    ESPALIER_TRY(conv.name, part.get<std::string>("name"));
+    ESPALIER_TRY(conv.kind, part.get<std::string>("kind"));
+    ESPALIER_TRY(conv.in_channels, channels(part, "in"));
+    ESPALIER_TRY(conv.out_channels, channels(part, "out"));
+    network.convs.push_back(std::move(conv));
+    return Ok{};
+  }));
+  name_kinds(network.convs);
+  all.networks.push_back(std::move(network));
+  return Ok{};
+}
+
+Result<Compiled::Value> read_value(const Part& part) {
+  Compiled::Value value;
+  ESPALIER_TRY(value.name, part.get<std::string>("name"));
+  ESPALIER_TRY(value.offset, part.get<std::int64_t>("offset"));
+  ESPALIER_TRY(value.bytes, part.get<std::int64_t>("bytes"));
+  ESPALIER_TRY(value.first_step, read_index(part, "first_step"));
+  ESPALIER_TRY(value.last_step, read_index(part, "last_step"));
+  return value;
+}
+
+Status read_compiled(const Part& document, const std::string& file, Documents& all) {
+  Compiled compiled{.file = file};
+  ESPALIER_TRY(compiled.model, read_model(document));
+  ESPALIER_TRY(compiled.plan_sha256, document.text("plan_sha256"));
+  ESPALIER_TRY(compiled.program, document.text("name"));
+  ESPALIER_TRY(compiled.target, document.get<std::string>("target"));
+  ESPALIER_TRY(compiled.sram_bytes, document.get<std::int64_t>("sram_bytes"));
+  ESPALIER_TRY(compiled.arena_bytes, document.get<std::int64_t>("arena_bytes"));
+  if (document.has("arena")) {
+    ESPALIER_TRY(const Part arena, document.object("arena"));
+    ESPALIER_TRY(compiled.backward_begin, read_index(arena, "backward_begin"));
+    ESPALIER_CHECK_OK(arena.each("steps", [&](const Part& part) -> Status {
+      if (!part.json.is_string()) return bad(part, "must be a string");
+      compiled.steps.push_back(part.json.get<std::string>());
+      return Ok{};
+    }));
+    ESPALIER_CHECK_OK(arena.each("values", [&](const Part& part) -> Status {
+      ESPALIER_TRY(Compiled::Value value, read_value(part));
+      if (value.last_step < value.first_step ||
+          value.last_step >= static_cast<int>(compiled.steps.size())) {
+        return bad(part, "lives in steps that are not there");
+      }
+      compiled.values.push_back(std::move(value));
+      return Ok{};
+    }));
+  }
+  all.compiled.push_back(std::move(compiled));
+  return Ok{};
+}
+
+Status read_check(const Part& document, const std::string& file, Documents& all) {
+  Check check{.file = file};
+  ESPALIER_TRY(check.program, document.get<std::string>("name"));
+  ESPALIER_TRY(check.target, document.get<std::string>("target"));
+  ESPALIER_TRY(check.equal, document.get<bool>("equal"));
+  ESPALIER_TRY(check.failure, document.text("failure"));
+  ESPALIER_TRY(check.cycles_per_step, document.find<double>("cycles_per_step"));
+  ESPALIER_TRY(const Part sram, document.object("sram"));
+  ESPALIER_TRY(check.sram_promised, sram.get<std::int64_t>("promised"));
+  ESPALIER_CHECK_OK(document.each("kernels", [&](const Part& part) -> Status {
+    Check::Kernel kernel;
+    ESPALIER_TRY(kernel.name, part.get<std::string>("name"));
+    ESPALIER_TRY(kernel.cycles, part.get<double>("cycles"));
+    ESPALIER_TRY(kernel.instructions, part.get<double>("instructions"));
+    ESPALIER_TRY(kernel.macs, part.find<double>("macs"));
+    ESPALIER_TRY(kernel.cycles_per_mac, part.find<double>("cycles_per_mac"));
+    check.kernels.push_back(std::move(kernel));
+    return Ok{};
+  }));
+  all.checks.push_back(std::move(check));
+  return Ok{};
+}
+
+using Reader = Status (*)(const Part&, const std::string&, Documents&);
+struct Kind {
+  std::string_view schema;
+  Reader read;
+};
+constexpr std::array kKinds{
+    Kind{"espalier.contributions/1", read_profile}, Kind{"espalier.plan/1", read_plan},
+    Kind{"espalier.search/1", read_search},         Kind{"espalier.train/1", read_training},
+    Kind{"espalier.inspect/1", read_network},       Kind{"espalier.compile/1", read_compiled},
+    Kind{"espalier.program/1", read_compiled},      Kind{"espalier.check/1", read_check},
+};
+
+std::string known_kinds() {
+  std::string text;
+  for (const Kind& kind : kKinds) text += (text.empty() ? "" : ", ") + std::string(kind.schema);
+  return text;
+}
+
+struct File {
+  fs::path path;
+  bool found = false;  // in a folder, not named by the user
+};
+
+Result<std::vector<File>> list_files(const std::vector<fs::path>& paths) {
+  std::vector<File> files;
+  for (const fs::path& path : paths) {
+    std::error_code error;
+    if (!fs::is_directory(path, error)) {
+      files.push_back({path, false});
+      continue;
+    }
+    std::vector<File> inside;
+    for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+      if (it->path().extension() == ".json" && it->is_regular_file()) {
+        inside.push_back({it->path(), true});
+      }
+    }
+    if (error) {
+      return Error{ErrorKind::kMissingInput,
+                   fmt::format("{}: cannot be listed: {}", path.string(), error.message())};
+    }
+    std::sort(inside.begin(), inside.end(),
+              [](const File& a, const File& b) { return a.path < b.path; });
+    files.insert(files.end(), inside.begin(), inside.end());
+  }
+  return files;
+}
+
+// File names, and the folder's before those that would be alike. Where a file lies on this machine
+// is nothing that a page needs to tell.
+std::vector<std::string> names_of(const std::vector<File>& files) {
+  std::map<std::string, int> count;
+  for (const File& file : files) ++count[file.path.filename().string()];
+  std::vector<std::string> names;
+  for (const File& file : files) {
+    std::string name = file.path.filename().string();
+    const std::string folder = file.path.parent_path().filename().string();
+    if (count[name] > 1 && !folder.empty()) name = folder + "/" + name;
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
+// The document's schema; an empty one for what is not one of ours.
+std::string schema_of(const Json& document) {
+  if (!document.is_object() || !document.contains("schema")) return "";
+  const Json& schema = document.at("schema");
+  return schema.is_string() ? schema.get<std::string>() : "";
+}
+
+}  // namespace
+
+Result<Documents> read_documents(const std::vector<fs::path>& paths) {
+  ESPALIER_TRY(const std::vector<File> files, list_files(paths));
+  const std::vector<std::string> names = names_of(files);
+  Documents all;
+  std::set<std::string> seen;
+  std::vector<std::string> problems;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const std::string where = files[i].path.string();
+    ESPALIER_TRY(const std::string text, read_file(files[i].path));
+    const std::string digest = sha256_hex(text);
+    if (!seen.insert(digest).second) continue;
+    const Result<Json> document = parse_json(text, files[i].found ? names[i] : where);
+    if (!document.ok()) {
+      auto& list = files[i].found ? all.warnings : problems;
+      list.push_back(document.error().message());
+      continue;
+    }
+    const std::string schema = schema_of(*document);
+    const auto* kind = std::find_if(kKinds.begin(), kKinds.end(),
+                                    [&](const Kind& k) { return k.schema == schema; });
+    if (kind == kKinds.end()) {
+      all.warnings.push_back(
+          schema.empty() ? fmt::format("{}: has no schema; passed over", names[i])
+                         : fmt::format("{}: a report shows nothing of schema '{}'; passed over",
+                                       names[i], schema));
+      continue;
+    }
+    const Status read = kind->read({*document, where}, names[i], all);
+    if (!read.ok()) {
+      problems.insert(problems.end(), read.error().diagnostics.begin(),
+                      read.error().diagnostics.end());
+      continue;
+    }
+    all.read.push_back({names[i], schema, digest});
+  }
+  if (!problems.empty()) return Error{ErrorKind::kBadInput, problems};
+  if (all.read.empty()) {
+    all.warnings.push_back("no document that a report can show; give some of " + known_kinds());
+    return Error{ErrorKind::kBadInput, all.warnings};
+  }
+  return all;
+}
+
+}  // namespace espalier::report

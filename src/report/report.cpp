@@ -1,0 +1,108 @@
+#include "espalier/report/report.hpp"
+
+#include <algorithm>
+
+#include "espalier/version.hpp"
+
+namespace espalier::report {
+namespace {
+
+std::string_view name_of(ColumnType type) {
+  switch (type) {
+    case ColumnType::kText:
+      return "text";
+    case ColumnType::kInteger:
+      return "integer";
+    case ColumnType::kNumber:
+      return "number";
+    case ColumnType::kFlag:
+      return "flag";
+  }
+  return "";
+}
+
+Json to_json(const Table& table) {
+  Json columns = Json::array();
+  for (const Column& column : table.columns) {
+    columns.push_back(
+        {{"key", column.key}, {"title", column.title}, {"type", name_of(column.type)}});
+  }
+  return {{"id", table.id},
+          {"caption", table.caption},
+          {"columns", std::move(columns)},
+          {"rows", table.rows}};
+}
+
+Json to_json(const Section& section) {
+  Json figures = Json::array();
+  for (const Figure& figure : section.figures) {
+    figures.push_back({{"id", figure.id},
+                       {"title", figure.title},
+                       {"description", figure.description},
+                       {"table", figure.table},
+                       {"specification", figure.specification}});
+  }
+  Json tables = Json::array();
+  for (const Table& table : section.tables) tables.push_back(to_json(table));
+  return {{"id", section.id},
+          {"title", section.title},
+          {"paragraphs", section.paragraphs},
+          {"figures", std::move(figures)},
+          {"tables", std::move(tables)}};
+}
+
+std::string csv_field(const Json& value) {
+  if (value.is_null()) return "";
+  if (!value.is_string()) return json_text(value);
+  const std::string& text = value.get_ref<const std::string&>();
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + '"';
+}
+
+}  // namespace
+
+const Table* find_table(const Section& section, std::string_view id) {
+  const auto it = std::find_if(section.tables.begin(), section.tables.end(),
+                               [&](const Table& table) { return table.id == id; });
+  return it == section.tables.end() ? nullptr : &*it;
+}
+
+Json records(const Table& table) {
+  Json all = Json::array();
+  for (const std::vector<Json>& row : table.rows) {
+    Json record = Json::object();
+    for (std::size_t i = 0; i < row.size(); ++i) record[table.columns[i].key] = row[i];
+    all.push_back(std::move(record));
+  }
+  return all;
+}
+
+Json to_json(const Report& report) {
+  Json sources = Json::array();
+  for (const Source& source : report.sources) {
+    sources.push_back(
+        {{"name", source.name}, {"schema", source.schema}, {"sha256", source.sha256}});
+  }
+  Json sections = Json::array();
+  for (const Section& section : report.sections) sections.push_back(to_json(section));
+  return {{"schema", kReportSchema},     {"tool_version", kVersion},
+          {"title", report.title},       {"sources", std::move(sources)},
+          {"warnings", report.warnings}, {"sections", std::move(sections)}};
+}
+
+std::string to_csv(const Table& table) {
+  std::string text;
+  for (std::size_t i = 0; i < table.columns.size(); ++i) {
+    text += (i == 0 ? "" : ",") + csv_field(table.columns[i].key);
+  }
+  text += '\n';
+  for (const std::vector<Json>& row : table.rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) text += (i == 0 ? "" : ",") + csv_field(row[i]);
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace espalier::report

@@ -1,0 +1,106 @@
+#include "sections.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace espalier::report {
+
+const Network* network_of(const Documents& documents, const Model& model) {
+  for (const Network& network : documents.networks) {
+    if (network.model.sha256 == model.sha256) return &network;
+  }
+  return nullptr;
+}
+
+std::string kind_of(const Network* network, int conv) {
+  if (network == nullptr || conv >= static_cast<int>(network->convs.size())) return "not known";
+  return network->convs[static_cast<std::size_t>(conv)].kind;
+}
+
+Table trials_table(const Documents& documents) {
+  Table table{.id = "trials", .caption = "Every single training"};
+  table.columns = {{"document", "document"},
+                   {"model", "model"},
+                   {"measured_on", "measured on"},
+                   {"bias_depth", "bias depth", ColumnType::kInteger},
+                   {"weights", "convs with trained weights", ColumnType::kInteger},
+                   {"conv", "conv", ColumnType::kInteger},
+                   {"ratio", "ratio", ColumnType::kNumber},
+                   {"analytic_bytes", "extra memory, bytes", ColumnType::kInteger},
+                   {"seed", "seed", ColumnType::kInteger},
+                   {"diverged", "diverged", ColumnType::kFlag},
+                   {"accuracy", "accuracy", ColumnType::kNumber},
+                   {"loss", "loss", ColumnType::kNumber}};
+  for (const Profile& profile : documents.profiles) {
+    for (const Profile::Trial& t : profile.trials) {
+      table.rows.push_back({profile.file, profile.model.name, "validation", t.depth,
+                            t.weights ? 1 : 0, t.weights ? Json(t.weights->conv) : Json(),
+                            t.weights ? Json(t.weights->ratio) : Json(), Json(), t.seed,
+                            !t.accuracy, cell(t.accuracy), cell(t.loss)});
+    }
+  }
+  for (const Training& t : documents.trainings) {
+    table.rows.push_back({t.file, t.model.name, "test", t.bias_depth, t.weights, Json(), Json(),
+                          t.analytic_bytes, t.seed, !t.accuracy, cell(t.accuracy), cell(t.loss)});
+  }
+  return table;
+}
+
+namespace spec {
+
+Json frame(int height) {
+  return {{"data", {{"name", "table"}}},
+          {"width", "container"},
+          {"height", height},
+          {"autosize", {{"type", "fit-x"}, {"contains", "padding"}}}};
+}
+
+Json channel(const Table& table, const std::string& key) {
+  const auto column = std::find_if(table.columns.begin(), table.columns.end(),
+                                   [&](const Column& c) { return c.key == key; });
+  const bool number = column->type == ColumnType::kInteger || column->type == ColumnType::kNumber;
+  return {{"field", key}, {"type", number ? "quantitative" : "nominal"}, {"title", column->title}};
+}
+
+Json tooltip(const Table& table, const std::vector<std::string>& keys) {
+  Json all = Json::array();
+  for (const std::string& key : keys) {
+    const auto column = std::find_if(table.columns.begin(), table.columns.end(),
+                                     [&](const Column& c) { return c.key == key; });
+    Json one = channel(table, key);
+    if (column->type == ColumnType::kNumber) {
+      one["format"] = "." + std::to_string(column->decimals) + "f";
+    }
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
+Json colour(const Table& table, const std::string& key, const std::vector<std::string>& order) {
+  const auto column = std::find_if(table.columns.begin(), table.columns.end(),
+                                   [&](const Column& c) { return c.key == key; });
+  const auto index = static_cast<std::size_t>(column - table.columns.begin());
+  std::set<std::string> present;
+  for (const std::vector<Json>& row : table.rows) {
+    if (row[index].is_string()) present.insert(row[index].get<std::string>());
+  }
+  Json domain = Json::array();
+  for (const std::string& value : order) {
+    if (present.erase(value) > 0) domain.push_back(value);
+  }
+  for (const std::string& value : present) domain.push_back(value);
+  return {{"field", key},
+          {"type", "nominal"},
+          {"title", column->title},
+          {"scale", {{"domain", std::move(domain)}}}};
+}
+
+Json filter(const std::string& expression) { return Json::array({Json{{"filter", expression}}}); }
+
+Json zero_line() {
+  return {{"mark", {{"type", "rule"}, {"strokeDash", {2, 3}}, {"opacity", 0.6}}},
+          {"encoding", {{"y", {{"datum", 0}}}}}};
+}
+
+}  // namespace spec
+}  // namespace espalier::report

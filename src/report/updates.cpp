@@ -1,0 +1,245 @@
+#include "updates.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "espalier/support/bytes.hpp"
+
+namespace espalier::report {
+namespace {
+
+std::string stem(const std::string& file) {
+  const std::string name = file.substr(file.find_last_of('/') + 1);
+  return name.substr(0, std::max<std::size_t>(1, name.find('.')));
+}
+
+bool same_plan(const Plan& plan, const Training& training) {
+  if (plan.model.sha256 != training.model.sha256) return false;
+  if (!training.plan_sha256.empty() && plan.sha256 == training.plan_sha256) return true;
+  if (plan.bias_depth != training.bias_depth ||
+      plan.updates.size() != static_cast<std::size_t>(training.weights)) {
+    return false;
+  }
+  if (training.updates) return plan.updates == *training.updates;
+  // Older documents do not name the plan; depth, number of weights and memory tell plans apart.
+  return !plan.analytic_bytes || *plan.analytic_bytes == training.analytic_bytes;
+}
+
+std::string kind_of(const Update& update) {
+  if (update.bias_depth == 0) return "head only";
+  if (update.weights == 0) return "biases";
+  const bool whole = !update.updates || std::all_of(update.updates->begin(), update.updates->end(),
+                                                    [](const auto& u) { return u.ratio == 1; });
+  return update.weights == update.bias_depth && whole ? "last k" : "sparse";
+}
+
+// The sum of contributions, when each part was measured.
+std::optional<double> summed(const Profile& profile, const Update& update, Metric metric) {
+  const auto pick = [&](const Gains& gains) {
+    return metric == Metric::kAccuracy ? gains.accuracy : gains.loss;
+  };
+  if (update.weights > 0 && !update.updates) return std::nullopt;
+  double sum = 0;
+  if (update.bias_depth > 0) {
+    const auto bias = std::find_if(profile.bias.begin(), profile.bias.end(),
+                                   [&](const auto& b) { return b.depth == update.bias_depth; });
+    if (bias == profile.bias.end() || !pick(bias->gains)) return std::nullopt;
+    sum = pick(bias->gains)->mean;
+  }
+  for (const WeightUpdate& wanted : update.updates.value_or(std::vector<WeightUpdate>())) {
+    const auto weight = std::find_if(profile.weight.begin(), profile.weight.end(),
+                                     [&](const auto& w) { return w.update == wanted; });
+    if (weight == profile.weight.end() || !pick(weight->gains)) return std::nullopt;
+    sum += pick(weight->gains)->mean;
+  }
+  return sum;
+}
+
+const Plan* plan_of(const Documents& documents, const Training& training) {
+  const Plan* found = nullptr;
+  for (const Plan& plan : documents.plans) {
+    if (!training.plan_sha256.empty() && plan.sha256 == training.plan_sha256) return &plan;
+    if (found == nullptr && same_plan(plan, training)) found = &plan;
+  }
+  return found;
+}
+
+void take_plan(Update& update, const Plan& plan) {
+  update.label = stem(plan.file);
+  if (plan.of_front) update.label += " " + format_bytes(Bytes{plan.budget_bytes.value_or(0)});
+  update.model = plan.model;
+  update.bias_depth = plan.bias_depth;
+  update.weights = static_cast<int>(plan.updates.size());
+  update.updates = plan.updates;
+  update.analytic_bytes = plan.analytic_bytes;
+  update.sram_bytes = plan.planned_bytes;
+  if (plan.predicted_gain && plan.gain_metric == "accuracy") {
+    update.predicted.accuracy = plan.predicted_gain;
+  }
+  if (plan.predicted_gain && plan.gain_metric == "loss")
+    update.predicted.loss = plan.predicted_gain;
+}
+
+void take_training(Update& update, const Training& training) {
+  if (update.label.empty()) update.label = stem(training.file);
+  update.model = training.model;
+  update.bias_depth = training.bias_depth;
+  update.weights = training.weights;
+  if (training.updates) update.updates = training.updates;
+  if (training.weights == 0) update.updates.emplace();
+  update.analytic_bytes = training.analytic_bytes;
+  if (training.sram_bytes) update.sram_bytes = training.sram_bytes;
+}
+
+void take_seed(Update& update, const Training& training) {
+  if (!training.accuracy || !training.loss) {
+    ++update.diverged;
+    return;
+  }
+  const auto place = std::find_if(update.trainings.begin(), update.trainings.end(),
+                                  [&](const Training* t) { return t->seed >= training.seed; });
+  // The same training again says nothing new.
+  if (place != update.trainings.end() && (*place)->seed == training.seed) return;
+  update.trainings.insert(place, &training);
+}
+
+void measure(Update& update) {
+  std::vector<double> accuracy;
+  std::vector<double> loss;
+  for (const Training* training : update.trainings) {
+    accuracy.push_back(*training->accuracy);
+    loss.push_back(*training->loss);
+  }
+  update.reached = {estimate(accuracy), estimate(loss)};
+}
+
+// Against the head alone in the same setting, seed by seed.
+void compare(Update& update, const Update& head) {
+  std::vector<double> accuracy;
+  std::vector<double> loss;
+  for (const Training* training : update.trainings) {
+    for (const Training* other : head.trainings) {
+      if (other->seed != training->seed) continue;
+      accuracy.push_back(*training->accuracy - *other->accuracy);
+      loss.push_back(*other->loss - *training->loss);
+    }
+  }
+  update.gained = {estimate(accuracy), estimate(loss)};
+}
+
+void predict(Update& update, const Documents& documents) {
+  for (const Profile& profile : documents.profiles) {
+    if (profile.model.sha256 != update.model.sha256) continue;
+    const auto take = [&](std::optional<double>& value, Metric metric) {
+      const std::optional<double> sum = summed(profile, update, metric);
+      if (sum) value = sum;
+    };
+    take(update.predicted.accuracy, Metric::kAccuracy);
+    take(update.predicted.loss, Metric::kLoss);
+    return;
+  }
+}
+
+void take_device(Update& update, const std::string& plan, const Documents& documents) {
+  for (const Compiled& compiled : documents.compiled) {
+    if (plan.empty() || compiled.plan_sha256 != plan) continue;
+    update.sram_bytes = compiled.sram_bytes;
+    if (compiled.program.empty()) continue;
+    for (const Check& check : documents.checks) {
+      if (check.program == compiled.program && check.target == compiled.target &&
+          check.sram_promised == compiled.sram_bytes && check.equal) {
+        update.cycles_per_step = check.cycles_per_step;
+      }
+    }
+  }
+}
+
+void make_labels_unique(std::vector<Update>& updates) {
+  std::set<std::tuple<std::string, int, std::string>> taken;
+  for (Update& update : updates) {
+    const std::string given = update.label;
+    for (int n = 2; !taken.insert({update.model.sha256, update.setting, update.label}).second;
+         ++n) {
+      update.label = fmt::format("{} ({})", given, n);
+    }
+  }
+}
+
+}  // namespace
+
+std::optional<Estimate> estimate(const std::vector<double>& values) {
+  if (values.empty()) return std::nullopt;
+  const auto n = static_cast<double>(values.size());
+  Estimate result;
+  for (const double value : values) result.mean += value / n;
+  if (values.size() < 2) return result;
+  double squares = 0;
+  for (const double value : values) squares += (value - result.mean) * (value - result.mean);
+  result.standard_error = std::sqrt(squares / (n - 1) / n);
+  return result;
+}
+
+Updates collect_updates(const Documents& documents) {
+  Updates result;
+  std::vector<std::string> plan_ids;  // by update; empty when unknown
+  std::set<const Plan*> trained;
+  using Key = std::tuple<std::string, int, std::string>;
+  std::map<Key, std::size_t> known;
+  for (const Training& training : documents.trainings) {
+    auto setting = std::find(result.settings.begin(), result.settings.end(), training.setting);
+    if (setting == result.settings.end()) {
+      setting = result.settings.insert(setting, training.setting);
+    }
+    const auto index = static_cast<int>(setting - result.settings.begin());
+    const Plan* plan = plan_of(documents, training);
+    const std::string what = plan != nullptr ? plan->sha256
+                             : !training.plan_sha256.empty()
+                                 ? training.plan_sha256
+                                 : fmt::format("{}/{}/{}", training.bias_depth, training.weights,
+                                               training.analytic_bytes);
+    const auto [entry, fresh] =
+        known.insert({{training.model.sha256, index, what}, result.all.size()});
+    if (fresh) {
+      Update update;
+      if (plan != nullptr) take_plan(update, *plan);
+      take_training(update, training);
+      update.setting = index;
+      result.all.push_back(std::move(update));
+      plan_ids.push_back(plan != nullptr ? plan->sha256 : training.plan_sha256);
+    }
+    if (plan != nullptr) trained.insert(plan);
+    take_seed(result.all[entry->second], training);
+  }
+  for (const Plan& plan : documents.plans) {
+    if (trained.contains(&plan)) continue;
+    Update update;
+    take_plan(update, plan);
+    result.all.push_back(std::move(update));
+    plan_ids.push_back(plan.sha256);
+  }
+  for (std::size_t i = 0; i < result.all.size(); ++i) {
+    Update& update = result.all[i];
+    update.kind = kind_of(update);
+    measure(update);
+    predict(update, documents);
+    take_device(update, plan_ids[i], documents);
+  }
+  for (const Update& head : result.all) {
+    if (head.kind != "head only") continue;
+    for (Update& update : result.all) {
+      if (update.setting != head.setting || update.model.sha256 != head.model.sha256) continue;
+      if (!update.gained.accuracy) compare(update, head);
+    }
+  }
+  std::stable_partition(result.all.begin(), result.all.end(),
+                        [](const Update& u) { return u.kind == "head only"; });
+  make_labels_unique(result.all);
+  return result;
+}
+
+}  // namespace espalier::report

@@ -1,0 +1,52 @@
+// Trainings grouped by what they train, joined with plans and predictions.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "espalier/report/build.hpp"
+
+namespace espalier::report {
+
+/// A value by Metric.
+template <typename T>
+struct ByMetric {
+  T accuracy{};
+  T loss{};
+  [[nodiscard]] const T& of(Metric metric) const {
+    return metric == Metric::kAccuracy ? accuracy : loss;
+  }
+};
+
+/// One update of one model: a plan, trainings of it in one setting, or both.
+struct Update {
+  std::string label;  ///< unique among the updates of a model and a setting
+  std::string kind;   ///< head only, biases, last k, or sparse
+  Model model;
+  int setting = -1;  ///< index in Updates::settings; -1 when never trained
+  int bias_depth = 0;
+  int weights = 0;
+  std::optional<std::vector<WeightUpdate>> updates;
+  std::optional<std::int64_t> analytic_bytes;
+  std::optional<std::int64_t> sram_bytes;
+  std::optional<double> cycles_per_step;
+  std::vector<const Training*> trainings;  ///< by seed, those that diverged left out
+  int diverged = 0;
+  ByMetric<std::optional<Estimate>> reached;
+  ByMetric<std::optional<Estimate>> gained;   ///< over the head alone, paired by seed
+  ByMetric<std::optional<double>> predicted;  ///< sum of contributions, or as the plan says
+};
+
+struct Updates {
+  std::vector<std::string> settings;
+  std::vector<Update> all;  ///< in the order in which documents name them, head only first
+};
+
+/// `documents` must outlive the result.
+Updates collect_updates(const Documents& documents);
+
+/// Mean and standard error; the latter for two values and more.
+std::optional<Estimate> estimate(const std::vector<double>& values);
+
+}  // namespace espalier::report

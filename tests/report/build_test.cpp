@@ -1,0 +1,173 @@
+#include "espalier/report/build.hpp"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+#include "example_documents.hpp"
+
+namespace espalier::testing {
+namespace {
+
+using report::build_report;
+using report::Report;
+using report::Section;
+using report::Table;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const Section& section(const Report& report, const std::string& id) {
+  for (const Section& s : report.sections) {
+    if (s.id == id) return s;
+  }
+  throw std::runtime_error("no section " + id);
+}
+
+std::vector<Json> column(const Table& table, const std::string& key) {
+  std::vector<Json> values;
+  for (const Json& record : report::records(table)) values.push_back(record.at(key));
+  return values;
+}
+
+class ReportBuild : public ::testing::Test {
+ protected:
+  ExampleFolder folder_;
+  Report report_ = build_report(folder_.read());
+};
+
+TEST_F(ReportBuild, ComparesUpdatesOverSeeds) {
+  const Table& plans = section(report_, "comparison").tables.at(0);
+  EXPECT_THAT(column(plans, "update"), ElementsAre("head", "biases", "last", "sparse"));
+  EXPECT_THAT(column(plans, "kind"), ElementsAre("head only", "biases", "last k", "sparse"));
+  EXPECT_THAT(column(plans, "seeds"), ElementsAre(2, 2, 2, 2));
+  // Of two values a and b the mean is (a + b) / 2 and the standard error |a - b| / 2.
+  const Json sparse = report::records(plans).at(3);
+  EXPECT_NEAR(sparse["accuracy"].get<double>(), 67, 1e-9);
+  EXPECT_NEAR(sparse["accuracy_error"].get<double>(), 1, 1e-9);
+  EXPECT_NEAR(sparse["gain"].get<double>(), 16, 1e-9);
+  EXPECT_NEAR(sparse["sram_kib"].get<double>(), 3000.0 / 1024, 1e-9);
+  EXPECT_EQ(sparse.count("model"), 0U) << "one model needs no column";
+}
+
+TEST_F(ReportBuild, PredictsPlansBySummingContributions) {
+  const Section& comparison = section(report_, "comparison");
+  const auto& figure = comparison.figures.at(1);
+  // Predicted 0.06, 0.56, 0.49 and measured 0.05, 0.2, 0.3 swap two of three ranks: 1 - 6 * 2 / 24.
+  EXPECT_THAT(figure.description, HasSubstr("rank correlation is 0.50"));
+  const Json sparse = report::records(*report::find_table(comparison, figure.table)).at(2);
+  EXPECT_EQ(sparse["update"], "sparse");
+  // Biases of depth 3: 0.09; conv 2 at 1/2: 0.1; conv 3 whole: 0.3.
+  EXPECT_NEAR(sparse["predicted"].get<double>(), 0.49, 1e-9);
+  EXPECT_NEAR(sparse["measured"].get<double>(), 0.3, 1e-9);
+}
+
+TEST_F(ReportBuild, DrawsThePlanOverTheNetwork) {
+  std::vector<std::string> states;
+  for (const Json& record : report::records(section(report_, "network").tables.at(0))) {
+    if (record["update"] != "sparse") continue;
+    states.push_back(record["state"].get<std::string>() + " " + json_text(record["ratio"]));
+  }
+  EXPECT_THAT(states, ElementsAre("frozen null", "bias null", "bias and weights 0.5",
+                                  "bias and weights 1.0"));
+}
+
+TEST_F(ReportBuild, TellsRolesOfTheArenaAndOrdersKernels) {
+  const Section& arena = section(report_, "arena");
+  EXPECT_THAT(column(arena.tables.at(0), "role"),
+              ElementsAre("activation", "mask", "gradient", "activation"));
+  EXPECT_THAT(arena.figures.at(0).description, HasSubstr("3000 bytes of SRAM are promised"));
+  EXPECT_THAT(column(section(report_, "cycles").tables.at(0), "kernel"),
+              ElementsAre("esp_large", "esp_small"));
+}
+
+TEST_F(ReportBuild, EveryFigureHasItsTableAndFieldsThatExist) {
+  int figures = 0;
+  std::set<std::string> ids;
+  for (const Section& s : report_.sections) {
+    EXPECT_TRUE(ids.insert(s.id).second);
+    for (const Table& table : s.tables) {
+      EXPECT_TRUE(ids.insert(table.id).second) << table.id;
+      for (const auto& row : table.rows) EXPECT_EQ(row.size(), table.columns.size()) << table.id;
+    }
+    for (const auto& figure : s.figures) {
+      ++figures;
+      EXPECT_TRUE(ids.insert(figure.id).second) << figure.id;
+      const Table* table = report::find_table(s, figure.table);
+      ASSERT_NE(table, nullptr) << figure.id;
+      std::set<std::string> known{"low", "high", "end"};  // calculated in specifications
+      for (const auto& c : table->columns) known.insert(c.key);
+      const Json flat = figure.specification.flatten();
+      for (const auto& [pointer, value] : flat.items()) {
+        if (!pointer.ends_with("/field")) continue;
+        EXPECT_TRUE(known.contains(value.get<std::string>())) << figure.id << pointer << value;
+      }
+    }
+  }
+  EXPECT_EQ(figures, 7);
+}
+
+TEST_F(ReportBuild, IsTheSameWheneverItIsMade) {
+  EXPECT_EQ(json_text(report::to_json(build_report(folder_.read()))),
+            json_text(report::to_json(report_)));
+}
+
+TEST_F(ReportBuild, CsvHoldsEveryTraining) {
+  const std::string csv = report::to_csv(report_.trials);
+  EXPECT_EQ(report_.trials.rows.size(), 5 + 1 + 8U);
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 15);
+  EXPECT_THAT(csv, HasSubstr("\nprofile.json,\"a<b & \"\"c\"\" 'd' </script>"));
+  EXPECT_THAT(csv, HasSubstr(",validation,4,1,0,1.0,,0,true,,\n"));
+}
+
+TEST_F(ReportBuild, GainsAreDrawnInTheMetricAskedFor) {
+  const Report other = build_report(folder_.read(), {.metric = report::Metric::kAccuracy});
+  EXPECT_THAT(json_text(section(other, "contributions").figures.at(0).specification),
+              HasSubstr("accuracy_gain"));
+  EXPECT_THAT(json_text(section(report_, "contributions").figures.at(0).specification),
+              HasSubstr("loss_gain"));
+}
+
+// Each kind alone makes a report, and says what is missing instead of drawing it wrongly.
+TEST(ReportBuildAlone, EachDocumentMakesAReport) {
+  const ExampleFolder folder;
+  for (const char* name :
+       {"profile.json", "sparse.json", "head.0.json", "compile.json", "check.json"}) {
+    const auto documents = report::read_documents({folder.path() / name});
+    ASSERT_TRUE(documents.ok()) << name;
+    EXPECT_FALSE(build_report(*documents).sections.empty()) << name;
+  }
+  const auto plan = report::read_documents({folder.path() / "sparse.json"});
+  EXPECT_THAT(section(build_report(*plan), "network").paragraphs.at(0),
+              HasSubstr("espalier inspect --json"));
+}
+
+// Documents of versions that did not name the plan: depth, weights and memory tell.
+TEST(ReportBuildAlone, OlderTrainingsFindTheirPlan) {
+  const ExampleFolder folder;
+  Json old = training_document(plan_document({{2, 0.5}, {3, 1.0}}, 3), 7, 0.7, 1.0);
+  old["plan"].erase("sha256");
+  old["plan"].erase("updates");
+  folder.write("older.json", old);
+  const auto documents =
+      report::read_documents({folder.path() / "older.json", folder.path() / "sparse.json"});
+  ASSERT_TRUE(documents.ok());
+  const Report report = build_report(*documents);
+  EXPECT_THAT(column(section(report, "comparison").tables.at(0), "update"), ElementsAre("sparse"));
+}
+
+TEST(ReportBuildAlone, DivergedTrainingsAreCounted) {
+  const ExampleFolder folder;
+  Json diverged = training_document(plan_document({}, 2), 2, 0.5, 1.0);
+  diverged["test_accuracy"] = nullptr;
+  diverged["test_loss"] = nullptr;
+  folder.write("biases.2.json", diverged);
+  const Report report = build_report(folder.read());
+  const Table& plans = section(report, "comparison").tables.at(0);
+  EXPECT_THAT(column(plans, "diverged"), ElementsAre(0, 1, 0, 0));
+  EXPECT_THAT(column(plans, "seeds"), ElementsAre(2, 2, 2, 2));
+}
+
+}  // namespace
+}  // namespace espalier::testing
