@@ -10,8 +10,8 @@ cd "$(dirname "$0")/.."
 packages=(
   g++ cmake ninja-build ccache git ca-certificates
   libeigen3-dev libtbb-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
-  libprotobuf-dev protobuf-compiler libonnx-dev libssl-dev zlib1g-dev libstb-dev
-  libgtest-dev libgmock-dev libvalijson-dev
+  libprotobuf-dev protobuf-compiler libonnx-dev libflatbuffers-dev flatbuffers-compiler
+  libssl-dev zlib1g-dev libstb-dev libgtest-dev libgmock-dev libvalijson-dev
   gcc make binutils libc6-dev
   verilator gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-user
   gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
@@ -22,7 +22,7 @@ if [[ "${1:-}" == --train ]]; then
 elif [[ "${1:-}" == --arm64 ]]; then
   packages+=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu)
 elif [[ "${1:-}" == --slow ]]; then
-  packages+=(yosys chromium)
+  packages+=(yosys chromium clang)
 fi
 # Where npm came from elsewhere, Debian's would be in its way.
 command -v npm >/dev/null || packages+=(nodejs npm)

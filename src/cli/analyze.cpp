@@ -308,7 +308,7 @@ Command add_analyze(CLI::App& app) {
                   o->common, [o, profile_file] {
                     return o->estimate_only ? json_format("espalier.estimate/1") : profile_file();
                   });
-  command->add_input("model", o->model, "int8 model, ONNX")->required();
+  command->add_input("model", o->model, "int8 model, TFLite or ONNX")->required();
   command->add_data("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
       ->required();
   command->add_data("--val", o->validation,

@@ -262,7 +262,7 @@ Command add_compile(CLI::App& app) {
   const auto o = std::make_shared<Options>();
   CommandApp* command = add_command(app, "compile", "Compile a plan to C that trains on the device",
                                     o->common, "espalier.compile/1");
-  command->add_input("model", o->model, "int8 model, ONNX")->required();
+  command->add_input("model", o->model, "int8 model, TFLite or ONNX")->required();
   command->add_input("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
   command->add_output(
       "--out", o->out,

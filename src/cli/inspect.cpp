@@ -110,13 +110,14 @@ Command add_inspect(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   CommandApp* command = add_command(app, "inspect", "Show a model's layers and what training costs",
                                     options->common, "espalier.inspect/1");
-  command->add_input("model", options->model, "int8 model, ONNX")->required();
+  command->add_input("model", options->model, "int8 model, TFLite or ONNX")->required();
   command->add_flag("--ir", options->ir, "Print the graph as text");
   command->effective_if(
       "--ir", [options] { return !options->common.json_on_stdout() && !options->common.quiet; },
       "the text is printed on standard output, which --quiet and --json - keep free");
   command->footer(
       "Example:\n  espalier inspect model.onnx\n"
+      "docs/models.md says which models are read, and how to make one.\n"
       "Next: espalier analyze, which measures what training each part gains");
   return {command, [options] { return inspect(*options); },
           std::shared_ptr<CommonOptions>(options, &options->common)};

@@ -199,7 +199,7 @@ Command add_plan(CLI::App& app) {
   const auto plan_file = [schema] { return json_format(schema); };
   CommandApp* make_command =
       add_command(*command, "make", "Make a plan by rule", o->common, schema);
-  make_command->add_input("model", o->model, "int8 model, ONNX")->required();
+  make_command->add_input("model", o->model, "int8 model, TFLite or ONNX")->required();
   make_command->add_flag("--head-only", o->head_only, "Train the head alone");
   make_command->add_option("--bias", o->bias, "Train the biases of the last K convs")
       ->check(at_least_0());
@@ -211,7 +211,7 @@ Command add_plan(CLI::App& app) {
 
   CommandApp* import_command =
       add_command(*command, "import", "Read a plan in the published notation", o->common, schema);
-  import_command->add_input("model", o->model, "int8 model, ONNX")->required();
+  import_command->add_input("model", o->model, "int8 model, TFLite or ONNX")->required();
   import_command
       ->add_option("--published", o->published,
                    "The notation as JSON text, or a file that holds it")

@@ -5,7 +5,6 @@
 #include "command.hpp"
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/import/importer.hpp"
-#include "espalier/import/onnx_writer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/trials/rate_sweep.hpp"
 #include "espalier/trials/runner.hpp"
@@ -135,6 +134,7 @@ class TrainCommand {
       store.emplace(std::move(opened));
       run_options_.store = &*store;
     }
+    ESPALIER_CHECK_OK(check_export(options_.model, options_.exported));
     ESPALIER_TRY(ir::Graph graph, import_model(options_.model));
     ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options_.plan, graph));
     ESPALIER_TRY(trials::Trial trial, trial_of(options_, plan));
@@ -258,7 +258,7 @@ class TrainCommand {
     if (!options_.exported.empty()) {
       std::int64_t saturated = 0;
       const ir::Graph tuned = finished_->training.tuned_graph(&saturated);
-      outputs.add(options_.exported, export_onnx(tuned, options_.exported));
+      outputs.add(options_.exported, export_model(tuned, options_.model, options_.exported));
       document["export"] = {{"saturated_weights", saturated}};
       if (saturated > 0) {
         spdlog::info("{} weights had left -127..127 and were saturated in {}", saturated,
@@ -286,7 +286,7 @@ Command add_train(CLI::App& app) {
   CommandApp* command = add_command(app, "train", "Train a plan and measure its accuracy",
                                     o->common, "espalier.train/1");
   o->command = command;
-  command->add_input("model", o->model, "int8 model, ONNX")->required();
+  command->add_input("model", o->model, "int8 model, TFLite or ONNX")->required();
   command->add_input("--plan", o->plan, "Update plan (espalier.plan/1)")->required();
   command->add_data("--train", o->training, "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR")
       ->required();
@@ -310,7 +310,8 @@ Command add_train(CLI::App& app) {
   command->add_option("--rounding", o->rounding, "Device: nearest or stochastic")
       ->check(one_of({"nearest", "stochastic"}))
       ->capture_default_str();
-  command->add_output("--export", o->exported, onnx_format, "Write the tuned model as ONNX");
+  command->add_output("--export", o->exported, onnx_format,
+                      "Write the tuned model: .onnx, or .tflite when the model is");
   command->add_option("--store", o->store,
                       "Folder of finished trials: take the result from there, or keep it there");
   command

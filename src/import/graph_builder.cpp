@@ -98,7 +98,7 @@ bool GraphBuilder::fail(const Where& node, std::string_view why, std::string_vie
 ir::TensorId GraphBuilder::add_tensor(const std::string& name, const ir::Shape& shape,
                                       const ir::Quantization& quantization, int lowest) {
   graph_.tensors.push_back({printable(name), shape, quantization});
-  memory_.push_back({own_strides(shape), lowest});
+  lowest_.push_back(lowest);
   return static_cast<ir::TensorId>(graph_.tensors.size()) - 1;
 }
 
@@ -115,7 +115,6 @@ ir::TensorId GraphBuilder::open_input(const std::string& name, const Dims& dims,
 void GraphBuilder::settle_input(const ir::Shape& shape,
                                 const std::array<std::int64_t, 3>& strides) {
   graph_.tensors[static_cast<std::size_t>(graph_.input)].shape = shape;
-  memory_[static_cast<std::size_t>(graph_.input)].strides = own_strides(shape);
   graph_.input_format.strides = strides;
   input_settled_ = true;
 }
@@ -140,7 +139,6 @@ void GraphBuilder::close_input() {
 
 // Views of the input count in the file's order until here, then in the tensor's.
 std::optional<Operand> GraphBuilder::settled(const Where& node, Operand x) {
-  ++memory_[static_cast<std::size_t>(x.tensor)].reads;
   if (x.tensor != graph_.input) return x;
   close_input();
   const ir::Shape& shape = tensor(x.tensor).shape;
@@ -273,7 +271,8 @@ std::optional<Draft> GraphBuilder::draft(const Where& node, ir::OpParams params,
               .params = std::move(params),
               .inputs = std::move(inputs),
               .shape = *shape,
-              .view = {}};
+              .view = {},
+              .origin = {}};
   return draft;
 }
 
@@ -368,7 +367,12 @@ std::optional<ir::Conv2D> GraphBuilder::make_conv(const Where& node, const Layer
     }
   }
   if (!layer.bias) return conv;
-  Draft holder{.node = node, .params = std::move(conv), .inputs = {input}, .shape = {}, .view = {}};
+  Draft holder{.node = node,
+               .params = std::move(conv),
+               .inputs = {input},
+               .shape = {},
+               .view = {},
+               .origin = {}};
   if (!add_bias(node, *layer.bias, holder)) return std::nullopt;
   return std::get<ir::Conv2D>(std::move(holder.params));
 }
@@ -381,7 +385,9 @@ std::optional<Draft> GraphBuilder::convolution(const Where& node, Layer layer, c
   std::optional<ir::Conv2D> conv = make_conv(node, layer, *offsets, image.tensor);
   if (!conv) return std::nullopt;
   std::optional<Draft> made = draft(node, *std::move(conv), {image.tensor});
-  if (made) made->view = arranged(made->shape, image.turned, axes);
+  if (!made) return std::nullopt;
+  made->view = arranged(made->shape, image.turned, axes);
+  made->origin = {layer.out_step, *offsets};
   return made;
 }
 
@@ -394,7 +400,9 @@ std::optional<Draft> GraphBuilder::fully_connected(const Where& node, const Laye
   std::optional<ir::Conv2D> conv = make_conv(node, whole, *offsets, own.tensor);
   if (!conv) return std::nullopt;
   std::optional<Draft> made = draft(node, *std::move(conv), {own.tensor});
-  if (made) made->view = View::row_major({layer.out});
+  if (!made) return std::nullopt;
+  made->view = View::row_major({layer.out});
+  made->origin = {whole.out_step, *offsets};
   return made;
 }
 
@@ -463,26 +471,25 @@ bool GraphBuilder::scale_channels(const Where& node, std::span<const double> fac
   return true;
 }
 
-std::optional<Draft> GraphBuilder::reopen(const Where& node, const Operand& x) {
-  if (graph_.ops.empty() || graph_.ops.back().output != x.tensor ||
-      memory_[static_cast<std::size_t>(x.tensor)].reads > 0 ||
-      x.tensor + 1 != static_cast<int>(graph_.tensors.size()) ||
-      !std::holds_alternative<ir::Conv2D>(graph_.ops.back().params) ||
-      graph_.ops.back().clamp_low > -128 || graph_.ops.back().clamp_high < 127) {
-    return refuse(node, "adds a constant to something that is not a fresh Conv, Gemm or MatMul",
-                  "fold the constant into the bias of the layer before it, ahead of quantisation");
-  }
-  ir::Op op = std::move(graph_.ops.back());
-  Draft draft{.node = node,
-              .params = std::move(op.params),
-              .inputs = std::move(op.inputs),
-              .shape = tensor(x.tensor).shape,
-              .view = x.view};
-  draft.node.name = op.name;
-  graph_.ops.pop_back();
-  graph_.tensors.pop_back();
-  memory_.pop_back();
-  return draft;
+std::optional<Draft> GraphBuilder::add_channels(const Where& node, const Operand& x,
+                                                const Numbers& bias) {
+  if (!unpadded(node, x)) return std::nullopt;
+  const std::optional<Operand> own = settled(node, x);
+  if (!own) return std::nullopt;
+  const int channels = tensor(own->tensor).shape.channels;
+  const auto each = static_cast<std::size_t>(channels);
+  // 64 times 1/64: the sum is exact but for the rounding of the numbers to a 64th of a unit.
+  ir::Conv2D conv{.window = {},
+                  .in_channels = channels,
+                  .out_channels = channels,
+                  .groups = channels,
+                  .weights = std::vector<std::int8_t>(each, 64),
+                  .weight_scales = std::vector<float>(each, 1.0F / 64),
+                  .bias = std::vector<std::int32_t>(each, 0)};
+  std::optional<Draft> made = draft(node, std::move(conv), {own->tensor});
+  if (!made || !add_bias(node, bias, *made)) return std::nullopt;
+  made->view = own->view;
+  return made;
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -549,8 +556,7 @@ std::optional<Draft> GraphBuilder::max_pool(const Where& node, const ir::Window&
   ir::MaxPool params{window};
   if (!x.pads.empty()) {
     // A zero never wins over what is at least zero.
-    if (memory_[static_cast<std::size_t>(x.tensor)].lowest <
-        tensor(x.tensor).quantization.zero_point) {
+    if (lowest_[static_cast<std::size_t>(x.tensor)] < tensor(x.tensor).quantization.zero_point) {
       return refuse(node, "takes the maximum of padded values that can be negative",
                     "pad behind a Relu, or in the pool itself");
     }
@@ -564,13 +570,13 @@ Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
   const std::string op_name = printable(draft.node.name);
   const bool pooling = std::holds_alternative<ir::AveragePool>(draft.params) ||
                        std::holds_alternative<ir::MaxPool>(draft.params);
-  const Memory& from = memory_[static_cast<std::size_t>(draft.inputs[0])];
-  const int lowest_pooled = from.lowest;
+  const int lowest_pooled = lowest_[static_cast<std::size_t>(draft.inputs[0])];
   if (pooling && !(tensor(draft.inputs[0]).quantization == quantization)) {
     // Pools keep their input's quantisation; the change is an op of its own.
     const ir::TensorId pooled = add_tensor(draft.node.name + "_pooled", draft.shape,
                                            tensor(draft.inputs[0]).quantization, lowest_pooled);
     graph_.ops.push_back({op_name, std::move(draft.params), draft.inputs, pooled});
+    origins_.emplace_back();
     draft.params = ir::Rescale{};
     draft.inputs = {pooled};
   }
@@ -585,6 +591,7 @@ Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
       add_tensor(name, draft.shape, quantization, same ? std::max(low, lowest_pooled) : low);
   graph_.ops.push_back(
       {op_name, std::move(draft.params), std::move(draft.inputs), output, low, bound(draft.high)});
+  origins_.push_back(std::move(draft.origin));
   return Operand{output, std::move(draft.view), {}};
 }
 
@@ -612,6 +619,7 @@ bool GraphBuilder::place_head(const Where& node, const Layer& layer,
     }
   }
   head.bias.assign(out, 0.0F);
+  head_origin_ = {layer.out_step, {offsets.begin(), offsets.end()}};
   graph_.features = features;
   if (!layer.bias) return true;
   Numbers bias = *layer.bias;

@@ -97,6 +97,13 @@ struct Layer {
   std::optional<Numbers> bias;  ///< one, or one an output; absent: zeros
 };
 
+/// Where the weights of an op or the head lie in the file: weight i of output o of the graph is
+/// element o * out_step + offsets[i].
+struct Origin {
+  std::size_t out_step = 0;
+  std::vector<std::size_t> offsets;
+};
+
 /// An op that waits for the quantisation of its output.
 struct Draft {
   Where node;
@@ -104,6 +111,7 @@ struct Draft {
   std::vector<ir::TensorId> inputs;
   ir::Shape shape;
   View view;
+  Origin origin;                                          ///< of a convolution
   double low = -std::numeric_limits<double>::infinity();  ///< clip bounds, real values
   double high = std::numeric_limits<double>::infinity();
 
@@ -158,9 +166,8 @@ class GraphBuilder {
   /// y = x * factor + offset for every output channel (or one for all) of such a convolution.
   bool scale_channels(const Where& node, std::span<const double> factors,
                       std::span<const double> offsets, Draft& convolution);
-  /// Takes a finished convolution back that wrote the last op, for a bias added behind its
-  /// quantisation; nullopt when the tensor is another op's or was read.
-  std::optional<Draft> reopen(const Where& node, const Operand& x);
+  /// Adds one number, or one a channel of the tensor: a depthwise 1x1 convolution.
+  std::optional<Draft> add_channels(const Where& node, const Operand& x, const Numbers& bias);
 
   /// Writes the op. Clips become clamps.
   Operand finish(Draft draft, const ir::Quantization& quantization, const std::string& name);
@@ -172,15 +179,14 @@ class GraphBuilder {
   /// A classifier of one output behind a sigmoid becomes one of two classes with the same scores.
   void split_logistic_head();
 
+  /// Origins of all weights, by op and of the head.
+  [[nodiscard]] const std::vector<Origin>& origins() const { return origins_; }
+  [[nodiscard]] const Origin& head_origin() const { return head_origin_; }
+
  private:
   struct Image {
     ir::TensorId tensor = -1;
     bool turned = false;  ///< rows of the foreign image are columns of the tensor
-  };
-  struct Memory {
-    std::array<std::int64_t, 3> strides;  ///< of rows, columns, channels
-    int lowest = -128;                    ///< value that an element has at least
-    int reads = 0;
   };
   ir::TensorId add_tensor(const std::string& name, const ir::Shape& shape,
                           const ir::Quantization& quantization, int lowest);
@@ -208,7 +214,9 @@ class GraphBuilder {
 
   ir::Graph& graph_;
   Diagnostics& diagnostics_;
-  std::vector<Memory> memory_;  ///< by tensor
+  std::vector<int> lowest_;  ///< value that an element of a tensor has at least
+  std::vector<Origin> origins_;
+  Origin head_origin_;
   Dims input_dims_;
   ImageAxes input_axes_;
   bool input_settled_ = false;

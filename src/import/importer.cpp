@@ -7,6 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include "espalier/import/onnx_reader.hpp"
+#include "espalier/import/onnx_writer.hpp"
+#include "espalier/import/tflite_reader.hpp"
+#include "espalier/import/tflite_writer.hpp"
 #include "espalier/support/file.hpp"
 
 namespace espalier {
@@ -30,25 +34,39 @@ bool is_onnx(std::string_view head) {
   return head.size() >= 2 && head[0] == 0x08 && head[1] > 0 && head[1] < kNewestPlausibleVersion;
 }
 
-Result<ir::Graph> refuse_tflite(const std::filesystem::path& path) {
-  return Error{ErrorKind::kBadInput,
-               fmt::format("{}: is a TFLite model, which this version does not read; convert it to "
-                           "an int8 QDQ ONNX model",
-                           path.string())};
-}
-
 constexpr std::array<Format, 2> kFormats{{
-    {".tflite", &is_tflite, &refuse_tflite},
+    {".tflite", &is_tflite, &import_tflite},
     {".onnx", &is_onnx, &import_onnx},
 }};
 
-}  // namespace
-
-Result<ir::Graph> import_model(const std::filesystem::path& path) {
+std::string read_head(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::string head(kHeadBytes, '\0');
   file.read(head.data(), static_cast<std::streamsize>(head.size()));
   head.resize(static_cast<std::size_t>(file.gcount()));
+  return head;
+}
+
+}  // namespace
+
+bool is_tflite_path(const std::filesystem::path& path) { return path.extension() == ".tflite"; }
+
+Status check_export(const std::filesystem::path& original, const std::filesystem::path& path) {
+  if (!is_tflite_path(path) || is_tflite(read_head(original))) return Ok{};
+  return Error{ErrorKind::kUsage,
+               fmt::format("{}: only a network that was read from TFLite can be written as TFLite, "
+                           "and {} is none; write .onnx",
+                           path.string(), original.string())};
+}
+
+Status export_model(const ir::Graph& tuned, const std::filesystem::path& original,
+                    const std::filesystem::path& path) {
+  ESPALIER_CHECK_OK(check_export(original, path));
+  return is_tflite_path(path) ? export_tflite(tuned, original, path) : export_onnx(tuned, path);
+}
+
+Result<ir::Graph> import_model(const std::filesystem::path& path) {
+  const std::string head = read_head(path);
   for (const Format& format : kFormats) {
     if (format.recognises(head)) return format.import(path);
   }
@@ -58,8 +76,8 @@ Result<ir::Graph> import_model(const std::filesystem::path& path) {
   // Says so when the file is missing or a folder.
   ESPALIER_CHECK_OK(read_file(path));
   return Error{ErrorKind::kBadInput,
-               fmt::format("{}: is not a model format that Espalier knows; give an int8 QDQ ONNX "
-                           "model (.onnx)",
+               fmt::format("{}: is not a model format that Espalier knows; give a quantised "
+                           "model in TFLite (.tflite) or ONNX (.onnx)",
                            path.string())};
 }
 

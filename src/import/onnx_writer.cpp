@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "diagnostics.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
 
@@ -39,7 +40,8 @@ class Writer {
     model_.set_ir_version(kIrVersion);
     model_.set_producer_name("espalier");
     model_.add_opset_import()->set_version(kOpset);
-    body().set_name(graph_.name.empty() ? "espalier" : graph_.name);
+    // File names can be any bytes, a name in the format is UTF-8.
+    body().set_name(graph_.name.empty() ? "espalier" : import_detail::printable(graph_.name));
     name_tensors();
     write_input();
     for (const ir::Op& op : graph_.ops) {

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "espalier/import/onnx_writer.hpp"
 #include "espalier/support/file.hpp"
 #include "sample_models.hpp"
 #include "testing/npy.hpp"
@@ -147,6 +148,21 @@ TEST(ImportModel, NamesTheGraphAfterTheFile) {
   EXPECT_EQ(graph->sha256, sha256_hex(bytes));
 }
 
+TEST(ImportModel, NamesOfAnyBytesAreReadAndWritten) {
+  const std::filesystem::path path = temporary("\xff\xfe\x80.onnx");
+  ASSERT_TRUE(write_file_atomic(path, testing::small_model().bytes()).ok());
+  const Result<ir::Graph> graph = import_model(path);
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  const Result<std::string> exported = export_onnx_bytes(*graph);
+  ASSERT_TRUE(exported.ok()) << exported.error().message();
+  onnx::ModelProto model;
+  ASSERT_TRUE(model.ParseFromString(*exported));
+  EXPECT_EQ(model.graph().name(), "espalier_import_???");
+  ASSERT_TRUE(write_file_atomic(path, "\x08\x07").ok());
+  EXPECT_FALSE(import_model(path).ok());
+  std::filesystem::remove(path);
+}
+
 TEST(ImportModel, RecognisesOnnxByItsContent) {
   const std::filesystem::path path = temporary("tiny.bin");
   ASSERT_TRUE(write_file_atomic(path, testing::small_model().bytes()).ok());
@@ -175,7 +191,7 @@ TEST(ImportModel, ReportsWhatItCannotRead) {
   expect_error(text, ErrorKind::kBadInput, "not a model format");
   const std::filesystem::path tflite = temporary("model.onnx");
   ASSERT_TRUE(write_file_atomic(tflite, std::string("\x1c\0\0\0TFL3....", 12)).ok());
-  expect_error(tflite, ErrorKind::kBadInput, "TFLite");
+  expect_error(tflite, ErrorKind::kBadInput, "is not a TFLite model or is cut off");
 }
 
 TEST(ImportModel, RefusesHugeFilesUnread) {

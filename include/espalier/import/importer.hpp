@@ -3,7 +3,6 @@
 
 #include <filesystem>
 
-#include "espalier/import/onnx_reader.hpp"
 #include "espalier/ir/graph.hpp"
 #include "espalier/support/result.hpp"
 
@@ -15,5 +14,17 @@ namespace espalier {
 /// Errors: kMissingInput when the file cannot be opened; kBadInput when it is damaged, of an
 /// unknown format, or holds anything the graph cannot express, every such node in one run.
 Result<ir::Graph> import_model(const std::filesystem::path& path);
+
+/// True when `path` is to be written as TFLite: by its extension.
+bool is_tflite_path(const std::filesystem::path& path);
+
+/// Whether a network read from `original` can be written to `path`: only what came from TFLite goes
+/// back into TFLite. Errors: kUsage.
+Status check_export(const std::filesystem::path& original, const std::filesystem::path& path);
+
+/// Writes a tuned network, as TFLite into a copy of `original` (export_tflite) or as ONNX
+/// (export_onnx), by the extension of `path`. Errors: theirs, and check_export's.
+Status export_model(const ir::Graph& tuned, const std::filesystem::path& original,
+                    const std::filesystem::path& path);
 
 }  // namespace espalier

@@ -15,16 +15,22 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::string_view kFoldNext =
     "fold the constant into the layer before it, ahead of quantisation";
 
-// True when a constant broadcasts along the channels of `dims` (axis 0 behind the batch), or is one
-// number.
-bool along_channels(const Dims& constant, const Dims& dims) {
+constexpr std::string_view kPreprocessNext =
+    "leave the scaling of the input to preprocessing, ahead of the model";
+
+// True when a constant has one number a channel of what a view shows, or is one number.
+bool along_channels(const Dims& constant, const View& view, int channels) {
   if (import_detail::element_count(constant) == 1) return true;
-  if (dims.empty() || constant.size() > dims.size() + 1) return false;
+  const Dims dims = view.dims();
+  if (constant.size() > dims.size() + 1) return false;
   Dims padded(dims.size() + 1 - constant.size(), 1);
   padded.insert(padded.end(), constant.begin(), constant.end());
-  Dims wanted(dims.size() + 1, 1);
-  wanted[1] = dims[0];
-  return padded == wanted;
+  for (std::size_t axis = 0; axis < dims.size(); ++axis) {
+    Dims wanted(dims.size() + 1, 1);
+    wanted[axis + 1] = channels;
+    if (padded == wanted && view.axis(axis) == import_detail::Axis{{channels, 1}}) return true;
+  }
+  return false;
 }
 
 // The elements of a constant as real numbers; empty for integers without a scale.
@@ -50,16 +56,12 @@ Draft* fresh_convolution(Value& value) {
 Value affine(Context& c, const Node& node, Value& operand, const Dims& dims,
              const std::vector<double>& factors, const std::vector<double>& offsets) {
   if (std::holds_alternative<Unknown>(operand)) return Unknown{};
-  if (auto* input = std::get_if<NetworkInput>(&operand);
-      input != nullptr && factors.size() == 1 && offsets.size() == 1 && factors[0] > 0 &&
-      std::isfinite(factors[0]) && std::isfinite(offsets[0])) {
-    NetworkInput result = *input;
-    result.factor *= factors[0];
-    result.offset = result.offset * factors[0] + offsets[0];
-    return result;
+  if (std::holds_alternative<NetworkInput>(operand)) {
+    return c.refuse(node, "scales the input inside the model", kPreprocessNext);
   }
   if (Draft* convolution = fresh_convolution(operand);
-      convolution != nullptr && along_channels(dims, convolution->dims())) {
+      convolution != nullptr &&
+      along_channels(dims, convolution->view, convolution->shape.channels)) {
     if (!c.builder.scale_channels(node.where(), factors, offsets, *convolution)) return Unknown{};
     return std::make_unique<Draft>(Context::take(operand));
   }
@@ -231,34 +233,28 @@ Value add_constant(Context& c, const Node& node, int input, const Value& constan
                     kFoldNext);
   };
   if (auto* logits = std::get_if<Logits>(&operand); logits != nullptr && !logits->final) {
-    if (!along_channels(dims, logits->view.dims())) return misfit(logits->view.dims());
+    if (!along_channels(dims, logits->view, c.builder.graph().head.classes))
+      return misfit(logits->view.dims());
     return c.builder.add_head_bias(node.where(), values) ? Value(*logits) : Value(Unknown{});
   }
   if (std::holds_alternative<NetworkInput>(operand)) {
-    return affine(c, node, operand, dims, {1.0}, real_elements(constant));
+    return c.refuse(node, "shifts the input inside the model", kPreprocessNext);
   }
   if (auto* x = std::get_if<Activation>(&operand)) {
-    // The bias of a layer behind the layer's own quantisation: taken in, the sum is rounded once.
-    if (x->quantized && node.type() == "Add") {
-      c.report_not_activation(node, input, operand);
-      return Unknown{};
+    // Behind a quantisation of its own, which may have clipped: a layer of its own.
+    if (!along_channels(dims, x->operand.view,
+                        c.builder.tensor(x->operand.tensor).shape.channels)) {
+      return misfit(x->operand.view.dims());
     }
-    if (!along_channels(dims, x->operand.view.dims())) return misfit(x->operand.view.dims());
-    if (!c.topology.private_chain(std::string(node.input(input)))) {
-      return c.refuse(node, "adds a constant to a quantised tensor that others read too",
-                      kFoldNext);
-    }
-    std::optional<Draft> draft = c.builder.reopen(node.where(), x->operand);
-    if (!draft || !c.builder.add_bias(node.where(), values, *draft)) return Unknown{};
-    operand = Consumed{draft->node, std::nullopt};
-    return Context::waiting(std::move(draft));
+    return Context::waiting(c.builder.add_channels(node.where(), x->operand, values));
   }
   Draft* convolution = fresh_convolution(operand);
   if (convolution == nullptr) {
     return c.refuse(node, "adds a constant to something that is not a fresh Conv, Gemm or MatMul",
                     kFoldNext);
   }
-  if (!along_channels(dims, convolution->dims())) return misfit(convolution->dims());
+  if (!along_channels(dims, convolution->view, convolution->shape.channels))
+    return misfit(convolution->dims());
   if (!c.builder.add_bias(node.where(), values, *convolution)) return Unknown{};
   return std::make_unique<Draft>(Context::take(operand));
 }

@@ -77,25 +77,8 @@ Value quantize_constant(Context& c, const Node& node, const Constant& values) {
 // The network's input where it is quantised: float, or integers that were cast.
 Value quantize_input(Context& c, const Node& node, const NetworkInput& input,
                      const Parameters& parameters) {
-  Parameters own = parameters;
-  const bool affine = input.factor != 1 || input.offset != 0;
-  if (affine) {
-    // q = (p * factor + offset) / scale + zero = p / (scale / factor) + (zero + offset / scale).
-    const double zero =
-        own.quantization.zero_point + input.offset / static_cast<double>(own.quantization.scale);
-    own.quantization.scale = static_cast<float>(own.quantization.scale / input.factor);
-    own.quantization.zero_point = static_cast<int>(std::clamp(std::nearbyint(zero), -1e6, 1e6));
-    if (!usable_scale(own.quantization.scale) || own.quantization.zero_point < -128 ||
-        own.quantization.zero_point > 127 || std::abs(zero - std::nearbyint(zero)) > 1e-3) {
-      return c.refuse(node,
-                      fmt::format("quantises the input times {:g} plus {:g}, which no int8 input "
-                                  "with one scale and zero point is",
-                                  input.factor, input.offset),
-                      "leave the scaling of the input to preprocessing, ahead of the model");
-    }
-  }
   if (c.input_type == onnx::TensorProto::FLOAT) {
-    return open_input(c, node, input, own, std::string(node.output()));
+    return open_input(c, node, input, parameters, std::string(node.output()));
   }
   // Integers cast to float keep their values only when they are quantised as they are.
   const bool unsigned_input = c.input_type == onnx::TensorProto::UINT8;
@@ -105,14 +88,13 @@ Value quantize_input(Context& c, const Node& node, const NetworkInput& input,
                     "DequantizeLinear");
   }
   const int offset = unsigned_input ? kUnsignedShift : 0;
-  if (own.quantization.zero_point != -offset ||
-      std::abs(static_cast<double>(own.quantization.scale) - 1) > 1e-6) {
+  if (parameters.quantization.zero_point != -offset ||
+      std::abs(static_cast<double>(parameters.quantization.scale) - 1) > 1e-6) {
     return c.refuse(node, "quantises an integer input to other integers",
                     "export the model with a float input, or an int8 or uint8 input and "
                     "DequantizeLinear");
   }
-  own.is_unsigned = parameters.is_unsigned;
-  return open_input(c, node, input, own, c.input_name);
+  return open_input(c, node, input, parameters, c.input_name);
 }
 
 Value quantize(Context& c, const Node& node) {

@@ -38,12 +38,11 @@ void Topology::mark_live() {
     waiting.push_back(node);
   };
   visit(output_);
-  ++readers_[output_];
   while (!waiting.empty()) {
     const onnx::NodeProto& node = graph_.node(waiting.back());
     waiting.pop_back();
     for (const std::string& name : node.input()) {
-      ++readers_[name];
+      read_.insert(name);
       visit(name);
     }
   }
@@ -70,23 +69,6 @@ void Topology::check(import_detail::Diagnostics& diagnostics) const {
 int Topology::producer(std::string_view name) const {
   const auto found = producers_.find(std::string(name));
   return found == producers_.end() ? -1 : found->second;
-}
-
-bool Topology::private_chain(const std::string& name) const {
-  std::string current = name;
-  for (int step = 0; step <= graph_.node_size(); ++step) {
-    const auto readers = readers_.find(current);
-    const int node = producer(current);
-    if (readers == readers_.end() || readers->second != 1 || node < 0) return false;
-    const onnx::NodeProto& writer = graph_.node(node);
-    if ((kViews.count(writer.op_type()) == 0 && writer.op_type() != "QuantizeLinear" &&
-         writer.op_type() != "DequantizeLinear") ||
-        writer.input_size() == 0) {
-      return true;
-    }
-    current = writer.input(0);
-  }
-  return false;
 }
 
 bool Topology::has_cycle() const {

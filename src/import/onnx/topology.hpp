@@ -30,10 +30,7 @@ class Topology {
   /// True when the output depends on the node.
   [[nodiscard]] bool live(int node) const { return live_[static_cast<std::size_t>(node)]; }
   /// True when a live node reads the name.
-  [[nodiscard]] bool reads(const std::string& name) const { return readers_.count(name) > 0; }
-  /// True when nothing else reads a name, nor what the quantisations and changes of view on the way
-  /// to it from the operator that computed it write.
-  [[nodiscard]] bool private_chain(const std::string& name) const;
+  [[nodiscard]] bool reads(const std::string& name) const { return read_.count(name) > 0; }
   /// True when the live nodes cannot be sorted.
   [[nodiscard]] bool has_cycle() const;
 
@@ -52,7 +49,7 @@ class Topology {
   std::string output_;
   std::unordered_map<std::string, int> producers_;
   std::unordered_set<std::string> initializers_;
-  std::unordered_map<std::string, int> readers_;  // live ones, and the output
+  std::unordered_set<std::string> read_;
   std::vector<bool> live_;
 };
 

@@ -18,13 +18,10 @@ using import_detail::View;
 /// A value about which a diagnostic was given; what reads it is not reported again.
 struct Unknown {};
 
-/// The network's input before its first quantisation, seen through a view of the file's dimensions:
-/// the file's value times `factor` plus `offset`.
+/// The network's input before its first quantisation, seen through a view of the file's dimensions.
 struct NetworkInput {
   View view;
   std::vector<import_detail::Pads> pads;
-  double factor = 1;
-  double offset = 0;
 };
 
 /// A constant behind DequantizeLinear: real = (value - zero_point) * scale, per tensor (one scale)

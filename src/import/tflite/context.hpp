@@ -1,0 +1,146 @@
+// What the families of TFLite operators share while a model is being lowered: the values that
+// tensors stand for, constants, diagnostics, and the builder of the graph.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "diagnostics.hpp"
+#include "graph_builder.hpp"
+#include "tflite/schema_generated.h"
+
+namespace espalier::tflite_detail {
+
+using import_detail::Diagnostics;
+using import_detail::Dims;
+using import_detail::Draft;
+using import_detail::GraphBuilder;
+using import_detail::ImageAxes;
+using import_detail::kDamagedNext;
+using import_detail::kInt8Next;
+using import_detail::Numbers;
+using import_detail::Operand;
+using import_detail::printable;
+using import_detail::View;
+using import_detail::Where;
+using tflite::BuiltinOperator;
+using tflite::TensorType;
+
+/// Name of an operator or a type; its number when it has none here.
+std::string operator_name(const tflite::Model& model, const tflite::Operator& op);
+std::string type_name(TensorType type);
+/// The operator, whichever of its two fields holds it.
+BuiltinOperator operator_code(const tflite::Model& model, const tflite::Operator& op);
+
+/// A value about which a diagnostic was given, or that nothing has computed.
+struct Unknown {};
+/// The float input before its QUANTIZE, through a view of the file's dimensions.
+struct FloatInput {
+  View view;
+  std::vector<import_detail::Pads> pads;
+};
+/// An int8 tensor of the graph; floats where a DEQUANTIZE in the middle made them so.
+struct Activation {
+  Operand operand;
+  bool is_float = false;
+};
+/// Constants of the file.
+struct Stored {};
+/// Arithmetic on shapes, for a RESHAPE whose result the file states anyway.
+struct ShapeArithmetic {};
+/// The output of the head.
+struct Logits {
+  View view;
+  bool final = false;     ///< behind SOFTMAX or LOGISTIC
+  bool logistic = false;  ///< behind LOGISTIC
+};
+
+using Value = std::variant<Unknown, FloatInput, Activation, Stored, ShapeArithmetic, Logits>;
+
+class Context;
+
+/// An operator and its position in the file.
+struct Node {
+  const tflite::Operator& op;
+  int index;
+  BuiltinOperator code;
+  Where where;
+
+  /// Tensor index of input i, -1 when it is absent.
+  [[nodiscard]] int input(std::size_t i) const;
+  [[nodiscard]] int output() const;
+};
+
+class Context {
+ public:
+  Context(const tflite::Model& model, ir::Graph& graph, Diagnostics& diagnostics);
+
+  const tflite::Model& model;
+  const tflite::SubGraph& subgraph;
+  Diagnostics& diagnostics;
+  GraphBuilder builder;
+  int head = -1;  ///< index of the classifier's operator
+  Dims input_dims;
+  [[nodiscard]] bool is_head(const Node& node) const { return node.index == head; }
+
+  Value refuse(const Node& node, std::string_view why, std::string_view next);
+  [[nodiscard]] const tflite::Tensor& tensor(int index) const;
+  [[nodiscard]] std::string tensor_name(int index) const;
+  /// Extents, without checks of their sign.
+  [[nodiscard]] Dims dims(int index) const;
+  /// Extents behind the batch, which has to be 1; nullopt after a diagnostic.
+  std::optional<Dims> sample_dims(const Node& node, int index);
+  /// Scale and zero point as int8; nullopt after a diagnostic.
+  std::optional<ir::Quantization> quantization(const Node& node, int index);
+
+  [[nodiscard]] const Value& value(int index) const;
+  void define(int index, Value value);
+  /// The activation in input i; nullopt after a diagnostic.
+  std::optional<Operand> activation(const Node& node, std::size_t i);
+  void report_not_activation(const Node& node, int index);
+
+  /// Elements of a constant input of an integer type; nullptr after a diagnostic.
+  const std::vector<std::int32_t>* integers(const Node& node, std::size_t i, std::string_view role);
+  /// Weights or a bias with scales per tensor or along `axis`; nullopt after a diagnostic. Valid as
+  /// long as the context.
+  std::optional<Numbers> numbers(const Node& node, std::size_t i, std::string_view role, int axis);
+
+  /// Writes a draft with the output's quantisation and the operator's own activation function.
+  Value finish(const Node& node, std::optional<Draft> draft, tflite::Activation activation);
+  /// Output of the head in the dimensions that the file states.
+  Value logits(const Node& node, bool placed, tflite::Activation activation);
+
+ private:
+  struct Parameters {
+    std::vector<float> scales;
+    std::vector<std::int32_t> zeros;
+  };
+  const std::vector<std::int32_t>* decode(const Node& node, int index, std::string_view role);
+
+  std::vector<Value> values_;
+  std::unordered_map<int, std::vector<std::int32_t>> constants_;
+  std::unordered_map<int, Parameters> parameters_;
+};
+
+/// An operator and what lowers it.
+struct Handler {
+  BuiltinOperator code;
+  Value (*lower)(Context&, const Node&);
+};
+
+/// The operators of each family.
+std::span<const Handler> layer_handlers();
+std::span<const Handler> pool_handlers();
+std::span<const Handler> elementwise_handlers();
+std::span<const Handler> view_handlers();
+
+/// Rows, columns and channels of an image of [H,W,C].
+inline constexpr ImageAxes kChannelsLast{.rows = 0, .columns = 1, .channels = 2};
+
+}  // namespace espalier::tflite_detail

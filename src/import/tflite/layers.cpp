@@ -1,0 +1,170 @@
+// CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tflite/context.hpp"
+
+namespace espalier::tflite_detail {
+namespace {
+
+using import_detail::extent_in_range;
+using import_detail::Layer;
+
+// What the two kinds of convolution have in common; the layer's steps and channels are theirs.
+template <typename Options>
+Value convolve(Context& c, const Node& node, const Options& options, Layer layer,
+               const Operand& x) {
+  if (options.dilation_h() != 1 || options.dilation_w() != 1) {
+    return c.refuse(node, "dilation is not supported", "train with dilation 1");
+  }
+  if (!extent_in_range(options.stride_h()) || !extent_in_range(options.stride_w())) {
+    return c.refuse(node, "a stride is out of range", kDamagedNext);
+  }
+  layer.window.stride_h = options.stride_h();
+  layer.window.stride_w = options.stride_w();
+  const std::optional<ir::Shape> image = c.builder.extents(node.where, x, kChannelsLast);
+  if (!image) return Unknown{};
+  if (options.padding() == tflite::Padding::SAME) {
+    import_detail::pad_same(layer.window, image->height, image->width, true);
+  }
+  if (c.is_head(node)) {
+    return c.logits(node, c.builder.head_convolution(node.where, layer, x, kChannelsLast),
+                    options.activation());
+  }
+  return c.finish(node, c.builder.convolution(node.where, layer, x, kChannelsLast),
+                  options.activation());
+}
+
+// Weights of four positive dimensions; empty after a diagnostic.
+Dims weight_dims(Context& c, const Node& node) {
+  const int index = node.input(1);
+  Dims dims = index < 0 ? Dims{} : c.dims(index);
+  if (dims.size() == 4 && std::all_of(dims.begin(), dims.end(), extent_in_range)) return dims;
+  c.refuse(node, fmt::format("its weights of [{}] have no four dimensions", fmt::join(dims, ",")),
+           kDamagedNext);
+  return {};
+}
+
+// The bias, if there is one; false after a diagnostic.
+bool read_bias(Context& c, const Node& node, std::optional<Numbers>& bias) {
+  if (node.input(2) < 0) return true;
+  bias = c.numbers(node, 2, "its bias", 0);
+  return bias.has_value();
+}
+
+// Weights are [out,height,width,in].
+Value convolution(Context& c, const Node& node) {
+  const std::optional<Numbers> weights = c.numbers(node, 1, "its weights", 0);
+  std::optional<Numbers> bias;
+  const bool readable = read_bias(c, node, bias);
+  const std::optional<Operand> x = c.activation(node, 0);
+  const auto* options = node.op.options_as_Conv2DOptions();
+  if (!weights || !readable || !x) return Unknown{};
+  const Dims dims = weight_dims(c, node);
+  if (dims.empty()) return Unknown{};
+  if (options == nullptr) return c.refuse(node, "its options are missing", kDamagedNext);
+  const Dims in = x->view.dims();
+  const std::int64_t groups = in.empty() ? 1 : in.back() / dims[3];
+  if (!extent_in_range(groups) || !extent_in_range(groups * dims[3])) {
+    return c.refuse(node, fmt::format("its weights expect {} input channels", dims[3]),
+                    kDamagedNext);
+  }
+  Layer layer{.out = static_cast<int>(dims[0]),
+              .in_per_group = static_cast<int>(dims[3]),
+              .groups = static_cast<int>(groups),
+              .out_step = static_cast<std::size_t>(dims[1] * dims[2] * dims[3]),
+              .row_step = static_cast<std::size_t>(dims[2] * dims[3]),
+              .column_step = static_cast<std::size_t>(dims[3]),
+              .channel_step = 1,
+              .weights = *weights,
+              .bias = bias};
+  layer.window.kernel_h = static_cast<int>(dims[1]);
+  layer.window.kernel_w = static_cast<int>(dims[2]);
+  return convolve(c, node, *options, layer, *x);
+}
+
+// Weights are [1,height,width,out], the outputs of an input channel side by side.
+Value depthwise(Context& c, const Node& node) {
+  const std::optional<Numbers> weights = c.numbers(node, 1, "its weights", 3);
+  std::optional<Numbers> bias;
+  const bool readable = read_bias(c, node, bias);
+  const std::optional<Operand> x = c.activation(node, 0);
+  const auto* options = node.op.options_as_DepthwiseConv2DOptions();
+  if (!weights || !readable || !x) return Unknown{};
+  const Dims dims = weight_dims(c, node);
+  if (dims.empty()) return Unknown{};
+  if (options == nullptr) return c.refuse(node, "its options are missing", kDamagedNext);
+  const Dims in = x->view.dims();
+  if (dims[0] != 1 || in.empty() || dims[3] % in.back() != 0) {
+    return c.refuse(node,
+                    fmt::format("its weights of [{}] do not fit an input of {}",
+                                fmt::join(dims, ","), import_detail::batch_text(in)),
+                    kDamagedNext);
+  }
+  Layer layer{.out = static_cast<int>(dims[3]),
+              .in_per_group = 1,
+              .groups = static_cast<int>(in.back()),
+              .out_step = 1,
+              .row_step = static_cast<std::size_t>(dims[2] * dims[3]),
+              .column_step = static_cast<std::size_t>(dims[3]),
+              .channel_step = 1,
+              .weights = *weights,
+              .bias = bias};
+  layer.window.kernel_h = static_cast<int>(dims[1]);
+  layer.window.kernel_w = static_cast<int>(dims[2]);
+  return convolve(c, node, *options, layer, *x);
+}
+
+// Weights are [out,in]; what comes in is a matrix of rows of `in`, whatever its dimensions.
+Value fully_connected(Context& c, const Node& node) {
+  const std::optional<Numbers> weights = c.numbers(node, 1, "its weights", 0);
+  std::optional<Numbers> bias;
+  const bool readable = read_bias(c, node, bias);
+  const std::optional<Operand> x = c.activation(node, 0);
+  const auto* options = node.op.options_as_FullyConnectedOptions();
+  if (!weights || !readable || !x) return Unknown{};
+  if (options == nullptr || options->weights_format() != 0) {
+    return c.refuse(node, "its weights are in a shuffled format", "convert the model again");
+  }
+  const Dims dims = c.dims(node.input(1));
+  if (dims.size() != 2 || !std::all_of(dims.begin(), dims.end(), extent_in_range)) {
+    return c.refuse(node, fmt::format("its weights of [{}] are not a matrix", fmt::join(dims, ",")),
+                    kDamagedNext);
+  }
+  const Layer layer{.out = static_cast<int>(dims[0]),
+                    .in_per_group = static_cast<int>(dims[1]),
+                    .out_step = static_cast<std::size_t>(dims[1]),
+                    .channel_step = 1,
+                    .weights = *weights,
+                    .bias = bias};
+  const Dims in = x->view.dims();
+  if (x->view.elements() == dims[1]) {
+    if (c.is_head(node)) {
+      return c.logits(node, c.builder.head_fully_connected(node.where, layer, *x),
+                      options->activation());
+    }
+    return c.finish(node, c.builder.fully_connected(node.where, layer, *x), options->activation());
+  }
+  // The same matrix at every position: a 1x1 convolution.
+  if (c.is_head(node) || (in.size() != 2 && in.size() != 3) || in.back() != dims[1]) {
+    return c.refuse(node,
+                    fmt::format("its weights expect {} features, the input is {}", dims[1],
+                                import_detail::batch_text(in)),
+                    kDamagedNext);
+  }
+  const ImageAxes axes =
+      in.size() == 2 ? ImageAxes{.rows = -1, .columns = 0, .channels = 1} : kChannelsLast;
+  return c.finish(node, c.builder.convolution(node.where, layer, *x, axes), options->activation());
+}
+
+}  // namespace
+
+std::span<const Handler> layer_handlers() {
+  static constexpr Handler kHandlers[]{{BuiltinOperator::CONV_2D, &convolution},
+                                       {BuiltinOperator::DEPTHWISE_CONV_2D, &depthwise},
+                                       {BuiltinOperator::FULLY_CONNECTED, &fully_connected}};
+  return kHandlers;
+}
+
+}  // namespace espalier::tflite_detail

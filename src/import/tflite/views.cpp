@@ -1,0 +1,154 @@
+// Changes of view: nothing moves, only the order and number of axes changes.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "tflite/context.hpp"
+
+namespace espalier::tflite_detail {
+namespace {
+
+using import_detail::batch_text;
+using import_detail::Pads;
+
+// What a node makes of a view and its padding; nullopt after a diagnostic.
+using Change = std::function<std::optional<View>(const View&, std::vector<Pads>&)>;
+
+Value view(Context& c, const Node& node, const Change& change) {
+  Value value = c.value(node.input(0));
+  std::vector<Pads> none;
+  std::optional<View> changed;
+  if (auto* input = std::get_if<FloatInput>(&value)) {
+    changed = change(input->view, input->pads);
+    if (changed) input->view = *std::move(changed);
+  } else if (auto* x = std::get_if<Activation>(&value)) {
+    changed = change(x->operand.view, x->operand.pads);
+    if (changed) x->operand.view = *std::move(changed);
+  } else if (auto* logits = std::get_if<Logits>(&value)) {
+    changed = change(logits->view, none);
+    if (changed) logits->view = *std::move(changed);
+  } else {
+    c.report_not_activation(node, node.input(0));
+  }
+  return changed ? std::move(value) : Value(Unknown{});
+}
+
+// RESHAPE, SQUEEZE and EXPAND_DIMS: the file states the result.
+Value reshape(Context& c, const Node& node) {
+  if (std::holds_alternative<ShapeArithmetic>(c.value(node.input(0)))) return ShapeArithmetic{};
+  return view(c, node, [&](const View& from, std::vector<Pads>& pads) -> std::optional<View> {
+    const std::optional<Dims> to = c.sample_dims(node, node.output());
+    if (!to) return std::nullopt;
+    std::optional<View> changed = from.reshaped(*to);
+    if (!changed || !pads.empty()) {
+      c.refuse(node,
+               fmt::format("reshapes {} to {} across {}", batch_text(from.dims()), batch_text(*to),
+                           pads.empty() ? "transposed axes" : "padding"),
+               "put the change of shape in front of the transposition or the padding");
+      return std::nullopt;
+    }
+    return changed;
+  });
+}
+
+Value transpose(Context& c, const Node& node) {
+  const std::vector<std::int32_t>* perm = c.integers(node, 1, "its permutation");
+  if (perm == nullptr) return Unknown{};
+  return view(c, node, [&](const View& from, std::vector<Pads>& pads) -> std::optional<View> {
+    std::vector<std::int32_t> sorted = *perm;
+    std::sort(sorted.begin(), sorted.end());
+    bool usable = perm->size() == from.rank() + 1 && (*perm)[0] == 0;
+    for (std::size_t i = 0; i < sorted.size(); ++i) {
+      usable = usable && sorted[i] == static_cast<std::int32_t>(i);
+    }
+    if (!usable) {
+      c.refuse(node, "its permutation moves the batch or does not fit the input",
+               "leave the batch in front");
+      return std::nullopt;
+    }
+    std::vector<std::size_t> order;
+    std::vector<Pads> moved;
+    for (std::size_t i = 1; i < perm->size(); ++i) {
+      order.push_back(static_cast<std::size_t>((*perm)[i] - 1));
+      if (!pads.empty()) moved.push_back(pads[order.back()]);
+    }
+    pads = std::move(moved);
+    return from.transposed(order);
+  });
+}
+
+// Padding with zeros; the convolution or maximum pool behind it takes it in.
+Value pad(Context& c, const Node& node) {
+  const std::vector<std::int32_t>* amounts = c.integers(node, 1, "its padding");
+  if (amounts == nullptr) return Unknown{};
+  if (node.code == BuiltinOperator::PADV2) {
+    const std::vector<std::int32_t>* fill = c.integers(node, 2, "its value");
+    const std::optional<ir::Quantization> q = c.quantization(node, node.output());
+    if (fill == nullptr || !q) return Unknown{};
+    const int shift = c.tensor(node.input(2)).type() == TensorType::UINT8 ? 128 : 0;
+    if (fill->size() != 1 || (*fill)[0] - shift != q->zero_point) {
+      return c.refuse(node, "it pads with another value than zero", "pad with zeros");
+    }
+  }
+  return view(c, node, [&](const View& from, std::vector<Pads>& pads) -> std::optional<View> {
+    const std::size_t rank = from.rank();
+    bool usable = amounts->size() == 2 * (rank + 1) && (*amounts)[0] == 0 && (*amounts)[1] == 0;
+    for (const std::int32_t amount : *amounts) {
+      usable = usable && amount >= 0 && amount <= import_detail::kMaxExtent;
+    }
+    if (!usable) {
+      c.refuse(node, "its padding is negative, out of range or pads the batch",
+               "pad rows and columns alone");
+      return std::nullopt;
+    }
+    pads.resize(rank);
+    bool any = false;
+    for (std::size_t i = 0; i < rank; ++i) {
+      pads[i].before += (*amounts)[2 * i + 2];
+      pads[i].after += (*amounts)[2 * i + 3];
+      any = any || pads[i].before > 0 || pads[i].after > 0;
+    }
+    if (!any) pads.clear();
+    return from;
+  });
+}
+
+// Operators that compute the new shape of a RESHAPE. Its result is stated by the file, so that
+// nothing has to be computed.
+Value shape_arithmetic(Context& c, const Node& node) {
+  bool shapes = node.code == BuiltinOperator::SHAPE;
+  for (std::size_t i = 0; node.input(i) >= 0; ++i) {
+    const Value& value = c.value(node.input(i));
+    if (std::holds_alternative<ShapeArithmetic>(value)) shapes = true;
+    if (std::holds_alternative<Unknown>(value)) return Unknown{};
+  }
+  if (shapes) return ShapeArithmetic{};
+  return c.refuse(node, "this operator is not supported",
+                  node.code == BuiltinOperator::CONCATENATION
+                      ? "join branches by ADD, or rewrite the network without them"
+                      : "rewrite the network without it");
+}
+
+}  // namespace
+
+std::span<const Handler> view_handlers() {
+  static constexpr Handler kHandlers[]{{BuiltinOperator::CAST, &shape_arithmetic},
+                                       {BuiltinOperator::CONCATENATION, &shape_arithmetic},
+                                       {BuiltinOperator::EXPAND_DIMS, &reshape},
+                                       {BuiltinOperator::GATHER, &shape_arithmetic},
+                                       {BuiltinOperator::PACK, &shape_arithmetic},
+                                       {BuiltinOperator::PAD, &pad},
+                                       {BuiltinOperator::PADV2, &pad},
+                                       {BuiltinOperator::REDUCE_PROD, &shape_arithmetic},
+                                       {BuiltinOperator::RESHAPE, &reshape},
+                                       {BuiltinOperator::SHAPE, &shape_arithmetic},
+                                       {BuiltinOperator::SLICE, &shape_arithmetic},
+                                       {BuiltinOperator::SQUEEZE, &reshape},
+                                       {BuiltinOperator::STRIDED_SLICE, &shape_arithmetic},
+                                       {BuiltinOperator::TRANSPOSE, &transpose}};
+  return kHandlers;
+}
+
+}  // namespace espalier::tflite_detail

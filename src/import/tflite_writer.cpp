@@ -1,0 +1,391 @@
+#include "espalier/import/tflite_writer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "diagnostics.hpp"
+#include "espalier/import/tflite_reader.hpp"
+#include "espalier/ir/input.hpp"
+#include "espalier/support/file.hpp"
+#include "tflite/lowering.hpp"
+#include "tflite/schema_generated.h"
+
+namespace espalier {
+namespace {
+
+using tflite_detail::Origins;
+
+constexpr std::size_t kDataAlignment = 16;
+constexpr float kLargestWeight = 127;
+
+// A file that is changed in place: scalars and elements are overwritten, vectors of another length
+// are written behind everything else and the offset that leads to them is turned there. Offsets of
+// the format point forward only, and so do these.
+class Patch {
+ public:
+  explicit Patch(std::string_view original) : words_(original.size() / 8 + 1) {
+    size_ = original.size();
+    std::copy(original.begin(), original.end(), data());
+  }
+
+  [[nodiscard]] const tflite::Model& model() const {
+    return *tflite::GetModel(reinterpret_cast<const std::uint8_t*>(words_.data()));
+  }
+  [[nodiscard]] std::string bytes() const {
+    return {reinterpret_cast<const char*>(words_.data()), size_};
+  }
+
+  template <typename T>
+  void write(const void* at, T value) {
+    std::memcpy(data() + position(at), &value, sizeof(T));
+  }
+
+  // The vector field `field` of a table becomes `values`; false when the table has no such field.
+  template <typename T>
+  bool replace(const void* table, flatbuffers::voffset_t field, const std::vector<T>& values) {
+    const std::size_t base = position(table);
+    const auto* at =
+        reinterpret_cast<const flatbuffers::Table*>(data() + base)->GetAddressOf(field);
+    if (at == nullptr) return false;
+    const std::size_t offset_at = position(at);
+    std::size_t start = size_ + sizeof(flatbuffers::uoffset_t);
+    start = (start + kDataAlignment - 1) / kDataAlignment * kDataAlignment;
+    const std::size_t length_at = start - sizeof(flatbuffers::uoffset_t);
+    const std::size_t bytes = values.size() * sizeof(T);
+    resize(start + bytes);
+    const auto count = static_cast<flatbuffers::uoffset_t>(values.size());
+    std::memcpy(data() + length_at, &count, sizeof(count));
+    std::memcpy(data() + start, values.data(), bytes);
+    const auto offset = static_cast<flatbuffers::uoffset_t>(length_at - offset_at);
+    std::memcpy(data() + offset_at, &offset, sizeof(offset));
+    return true;
+  }
+
+ private:
+  [[nodiscard]] std::uint8_t* data() { return reinterpret_cast<std::uint8_t*>(words_.data()); }
+  [[nodiscard]] std::size_t position(const void* at) {
+    return static_cast<std::size_t>(static_cast<const std::uint8_t*>(at) - data());
+  }
+  void resize(std::size_t size) {
+    words_.resize(size / 8 + 1);
+    size_ = size;
+  }
+
+  std::vector<std::uint64_t> words_;
+  std::size_t size_ = 0;
+};
+
+class Writer {
+ public:
+  Writer(const ir::Graph& tuned, const ir::Graph& imported, Origins origins,
+         std::string_view original)
+      : tuned_(tuned), imported_(imported), origins_(std::move(origins)), patch_(original) {}
+
+  Result<std::string> run(std::optional<LogitRange> logits) {
+    for (std::size_t i = 0; i < tuned_.ops.size(); ++i) {
+      if (std::holds_alternative<ir::Conv2D>(tuned_.ops[i].params)) {
+        ESPALIER_CHECK_OK(write_conv(i));
+      }
+    }
+    ESPALIER_CHECK_OK(write_head(logits));
+    std::string bytes = patch_.bytes();
+    flatbuffers::Verifier verifier(reinterpret_cast<const std::uint8_t*>(bytes.data()),
+                                   bytes.size());
+    if (!tflite::VerifyModelBuffer(verifier)) {
+      return Error{ErrorKind::kInternal, "the written TFLite model is not sound"};
+    }
+    return bytes;
+  }
+
+ private:
+  [[nodiscard]] const tflite::SubGraph& subgraph() const {
+    return *patch_.model().subgraphs()->Get(0);
+  }
+  [[nodiscard]] const tflite::Operator& op(int i) const {
+    return *subgraph().operators()->Get(static_cast<flatbuffers::uoffset_t>(i));
+  }
+  [[nodiscard]] const tflite::Tensor& tensor(int i) const {
+    return *subgraph().tensors()->Get(static_cast<flatbuffers::uoffset_t>(i));
+  }
+  [[nodiscard]] const tflite::Buffer& buffer(int tensor_index) const {
+    return *patch_.model().buffers()->Get(tensor(tensor_index).buffer());
+  }
+  // Tensor of an input; -1 when it is absent.
+  [[nodiscard]] int input(int op_index, flatbuffers::uoffset_t i) const {
+    const auto* inputs = op(op_index).inputs();
+    return i < inputs->size() ? inputs->Get(i) : -1;
+  }
+  Error refuse(const std::string& layer, std::string_view why) const {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: layer '{}' {}; export as ONNX instead", tuned_.name,
+                             import_detail::printable(layer), why)};
+  }
+
+  // Zero point of weights of output o in the file.
+  [[nodiscard]] int zero_of(int weights, std::size_t o) const {
+    const auto* q = tensor(weights).quantization();
+    const auto* zeros = q == nullptr ? nullptr : q->zero_point();
+    if (zeros == nullptr || zeros->size() == 0) return 0;
+    const auto at = static_cast<flatbuffers::uoffset_t>(zeros->size() == 1 ? 0 : o);
+    return static_cast<int>(zeros->Get(at));
+  }
+
+  // Element values are written only where training changed them, so that a file whose parameters
+  // did not change keeps its bytes.
+  Status write_conv(std::size_t i) {
+    const auto& now = std::get<ir::Conv2D>(tuned_.ops[i].params);
+    const auto& then = std::get<ir::Conv2D>(imported_.ops[i].params);
+    const std::string& name = tuned_.ops[i].name;
+    const int at = origins_.operators[i];
+    if (now.weights != then.weights) {
+      const int weights = input(at, 1);
+      if (!written_.insert(tensor(weights).buffer()).second) {
+        return refuse(name, "shares its weights with another layer");
+      }
+      const import_detail::Origin& origin = origins_.weights[i];
+      const std::size_t each = origin.offsets.size();
+      const std::uint8_t* first = buffer(weights).data()->data();
+      for (std::size_t w = 0; w < now.weights.size(); ++w) {
+        if (now.weights[w] == then.weights[w]) continue;
+        const std::size_t o = w / each;
+        const int value = now.weights[w] + zero_of(weights, o);
+        patch_.write(first + o * origin.out_step + origin.offsets[w % each],
+                     static_cast<std::uint8_t>(value));
+      }
+    }
+    if (now.bias != then.bias) {
+      const int bias = input(at, 2);
+      if (bias < 0) return refuse(name, "has trained biases and none in the file");
+      if (!written_.insert(tensor(bias).buffer()).second) {
+        return refuse(name, "shares its biases with another layer");
+      }
+      const std::uint8_t* first = buffer(bias).data()->data();
+      for (std::size_t o = 0; o < now.bias.size(); ++o) {
+        if (now.bias[o] != then.bias[o]) patch_.write(first + o * sizeof(now.bias[o]), now.bias[o]);
+      }
+    }
+    return Ok{};
+  }
+
+  // The head as the file has it: one output where a LOGISTIC makes two classes of it.
+  [[nodiscard]] ir::Head file_head(const ir::Head& head) const {
+    if (!origins_.split_head || head.classes != 2) return head;
+    const auto features = static_cast<std::size_t>(head.features);
+    ir::Head one{head.features, 1, {}, {head.bias[1] - head.bias[0]}};
+    for (std::size_t i = 0; i < features; ++i) {
+      one.weights.push_back(head.weights[features + i] - head.weights[i]);
+    }
+    return one;
+  }
+
+  Status write_head(std::optional<LogitRange> logits) {
+    const ir::Head now = file_head(tuned_.head);
+    const ir::Head then = file_head(imported_.head);
+    const bool same = now.classes == then.classes;
+    if (same && now.weights == then.weights && now.bias == then.bias) return Ok{};
+    if (origins_.split_head && now.classes != 1) {
+      return refuse("head",
+                    fmt::format("has {} classes, the file's LOGISTIC has two", now.classes));
+    }
+    const int weights = input(origins_.head, 1);
+    const int bias = input(origins_.head, 2);
+    if (bias < 0) return refuse("head", "has biases and none in the file");
+    if (!written_.insert(tensor(weights).buffer()).second ||
+        !written_.insert(tensor(bias).buffer()).second) {
+      return refuse("head", "shares its parameters with another layer");
+    }
+    const std::vector<float> scales = head_scales(now, weights);
+    std::vector<std::int32_t> biases;
+    const double input_scale = tuned_.tensor(tuned_.features).quantization.scale;
+    for (std::size_t o = 0; o < now.bias.size(); ++o) {
+      const double unit = input_scale * scales[scales.size() == 1 ? 0 : o];
+      biases.push_back(static_cast<std::int32_t>(
+          std::clamp<double>(std::nearbyint(now.bias[o] / unit), INT32_MIN, INT32_MAX)));
+    }
+    set_quantization(weights, scales);
+    std::vector<float> bias_scales;
+    for (const float scale : scales) bias_scales.push_back(static_cast<float>(input_scale * scale));
+    set_quantization(bias, bias_scales);
+    replace_data(weights, head_bytes(now, weights, scales));
+    const auto* raw = reinterpret_cast<const std::uint8_t*>(biases.data());
+    replace_data(bias, std::vector<std::uint8_t>(raw, raw + biases.size() * sizeof(biases[0])));
+    if (!same) resize_outputs(then.classes, now.classes, {weights, bias});
+    if (logits) widen_logits(*logits);
+    return Ok{};
+  }
+
+  // One scale, or one a class, as in the file.
+  [[nodiscard]] std::vector<float> head_scales(const ir::Head& head, int weights) const {
+    const auto features = static_cast<std::size_t>(head.features);
+    const auto* q = tensor(weights).quantization();
+    const bool per_channel = q->scale()->size() > 1;
+    std::vector<float> scales(per_channel ? static_cast<std::size_t>(head.classes) : 1, 0.0F);
+    for (std::size_t w = 0; w < head.weights.size(); ++w) {
+      float& largest = scales[per_channel ? w / features : 0];
+      largest = std::max(largest, std::abs(head.weights[w]));
+    }
+    for (float& scale : scales) scale = scale > 0 ? scale / kLargestWeight : 1.0F;
+    return scales;
+  }
+
+  // The head's weights in the file's order.
+  [[nodiscard]] std::vector<std::uint8_t> head_bytes(const ir::Head& head, int weights,
+                                                     const std::vector<float>& scales) const {
+    const auto features = static_cast<std::size_t>(head.features);
+    const import_detail::Origin& origin = origins_.head_weights;
+    std::vector<std::uint8_t> bytes(head.weights.size());
+    for (std::size_t w = 0; w < head.weights.size(); ++w) {
+      const std::size_t o = w / features;
+      const float scale = scales[scales.size() == 1 ? 0 : o];
+      const int value = static_cast<int>(std::nearbyint(head.weights[w] / scale)) +
+                        (tensor(weights).type() == tflite::TensorType::UINT8 ? 128 : 0);
+      bytes[o * origin.out_step + origin.offsets[w % features]] = static_cast<std::uint8_t>(value);
+    }
+    return bytes;
+  }
+
+  void replace_data(int tensor_index, const std::vector<std::uint8_t>& bytes) {
+    patch_.replace(&buffer(tensor_index), tflite::Buffer::VT_DATA, bytes);
+  }
+
+  // New scales, symmetric.
+  void set_quantization(int tensor_index, const std::vector<float>& scales) {
+    const auto* q = tensor(tensor_index).quantization();
+    if (q == nullptr) return;
+    const std::int64_t zero = tensor(tensor_index).type() == tflite::TensorType::UINT8 ? 128 : 0;
+    patch_.replace(q, tflite::QuantizationParameters::VT_SCALE, scales);
+    patch_.replace(tensor(tensor_index).quantization(),
+                   tflite::QuantizationParameters::VT_ZERO_POINT,
+                   std::vector<std::int64_t>(scales.size(), zero));
+  }
+
+  // Extents of `from` become `to` in the head's parameters and in everything behind the head.
+  void resize_outputs(int from, int to, const std::vector<int>& parameters) {
+    std::vector<int> tensors = parameters;
+    for (int i = origins_.head; i < static_cast<int>(subgraph().operators()->size()); ++i) {
+      const bool behind =
+          i == origins_.head || std::any_of(op(i).inputs()->begin(), op(i).inputs()->end(),
+                                            [&](int t) { return contains(tensors, t); });
+      if (!behind) continue;
+      if (i != origins_.head) resize_reshape(i, from, to);
+      for (const int t : *op(i).outputs()) tensors.push_back(t);
+    }
+    for (const int t : tensors) {
+      resize_list(&tensor(t), tflite::Tensor::VT_SHAPE, tensor(t).shape(), from, to);
+      resize_list(&tensor(t), tflite::Tensor::VT_SHAPE_SIGNATURE, tensor(t).shape_signature(), from,
+                  to);
+    }
+  }
+
+  static bool contains(const std::vector<int>& list, int value) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+  }
+
+  // The target shape of a RESHAPE, in its options and in its constant.
+  void resize_reshape(int i, int from, int to) {
+    if (const auto* options = op(i).options_as_ReshapeOptions()) {
+      resize_list(options, tflite::ReshapeOptions::VT_NEW_SHAPE, options->new_shape(), from, to);
+    }
+    const int shape = input(i, 1);
+    if (shape < 0 || tensor(shape).type() != tflite::TensorType::INT32) return;
+    const auto* data = buffer(shape).data();
+    if (data == nullptr) return;
+    for (std::size_t at = 0; at + sizeof(std::int32_t) <= data->size();
+         at += sizeof(std::int32_t)) {
+      std::int32_t extent = 0;
+      std::memcpy(&extent, data->data() + at, sizeof(extent));
+      if (extent == from) patch_.write(data->data() + at, static_cast<std::int32_t>(to));
+    }
+  }
+
+  void resize_list(const void* table, flatbuffers::voffset_t field,
+                   const flatbuffers::Vector<std::int32_t>* list, int from, int to) {
+    if (list == nullptr) return;
+    std::vector<std::int32_t> values(list->begin(), list->end());
+    std::replace(values.begin(), values.end(), from, to);
+    patch_.replace(table, field, values);
+  }
+
+  // Another scale and zero point for the logits when the file's would clip them.
+  void widen_logits(const LogitRange& range) {
+    const int logits = op(origins_.head).outputs()->Get(0);
+    const auto* q = tensor(logits).quantization();
+    const bool is_unsigned = tensor(logits).type() == tflite::TensorType::UINT8;
+    const int low = is_unsigned ? 0 : -128;
+    const float scale = q->scale()->Get(0);
+    const auto zero = static_cast<float>(
+        q->zero_point() == nullptr || q->zero_point()->size() == 0 ? 0 : q->zero_point()->Get(0));
+    const float lowest = std::min(range.lowest, 0.0F);
+    const float highest = std::max(range.highest, 0.0F);
+    if (lowest >= (static_cast<float>(low) - zero) * scale &&
+        highest <= (static_cast<float>(low + 255) - zero) * scale) {
+      return;
+    }
+    const float wide = (highest - lowest) / 255;
+    patch_.replace(q, tflite::QuantizationParameters::VT_SCALE, std::vector<float>{wide});
+    patch_.replace(tensor(logits).quantization(), tflite::QuantizationParameters::VT_ZERO_POINT,
+                   std::vector<std::int64_t>{low - std::lround(lowest / wide)});
+  }
+
+  const ir::Graph& tuned_;
+  const ir::Graph& imported_;
+  Origins origins_;
+  Patch patch_;
+  std::unordered_set<std::uint32_t> written_;  // buffers
+};
+
+// True when two graphs differ in parameters alone.
+bool same_structure(const ir::Graph& a, const ir::Graph& b) {
+  if (a.ops.size() != b.ops.size() || a.tensors.size() != b.tensors.size() ||
+      a.head.features != b.head.features) {
+    return false;
+  }
+  for (std::size_t i = 0; i < a.ops.size(); ++i) {
+    if (a.ops[i].params.index() != b.ops[i].params.index()) return false;
+    const auto* x = std::get_if<ir::Conv2D>(&a.ops[i].params);
+    const auto* y = std::get_if<ir::Conv2D>(&b.ops[i].params);
+    if (x != nullptr &&
+        (x->weights.size() != y->weights.size() || x->bias.size() != y->bias.size() ||
+         x->weight_scales != y->weight_scales)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<std::string> export_tflite_bytes(const ir::Graph& tuned, std::string_view original,
+                                        std::optional<LogitRange> logits) {
+  ESPALIER_CHECK_OK(ir::verify(tuned));
+  // The reader's checks, in its own words.
+  ESPALIER_TRY(const ir::Graph checked, import_tflite_bytes(original, tuned.name, tuned.name));
+  ir::Graph imported;
+  Origins origins;
+  import_detail::Diagnostics none(tuned.name);
+  const Patch aligned(original);
+  tflite_detail::lower(aligned.model(), imported, none, &origins);
+  const ir::Graph own = ir::in_file_units(tuned);
+  if (checked.sha256 != tuned.sha256 || !same_structure(own, imported)) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: is not the model that was trained; give the TFLite file that it "
+                             "was imported from",
+                             tuned.name)};
+  }
+  return Writer(own, imported, std::move(origins), original).run(logits);
+}
+
+Status export_tflite(const ir::Graph& tuned, const std::filesystem::path& original,
+                     const std::filesystem::path& path, std::optional<LogitRange> logits) {
+  ESPALIER_TRY(const std::string bytes, read_file(original));
+  ESPALIER_TRY(const std::string written, export_tflite_bytes(tuned, bytes, logits));
+  return write_file_atomic(path, written);
+}
+
+}  // namespace espalier

@@ -1,0 +1,132 @@
+// Tuned networks back in their TFLite file.
+#include "espalier/import/tflite_writer.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "equivalent.hpp"
+#include "espalier/import/tflite_reader.hpp"
+#include "espalier/support/file.hpp"
+#include "testing/npy.hpp"
+#include "tflite_builder.hpp"
+
+namespace espalier {
+namespace {
+
+using testing::BuiltinOperator;
+using ::testing::HasSubstr;
+using testing::TfliteBuilder;
+
+// [1,4,3,2] pictures of raw pixels, a convolution, features in transposed order, a head.
+TfliteBuilder model() {
+  TfliteBuilder b;
+  const int x = b.input({1, 4, 3, 2}, 1.0F, -128);
+  std::vector<std::int8_t> w;
+  for (int i = 0; i < 36; ++i) w.push_back(static_cast<std::int8_t>(i * 7 % 250 - 125));
+  const int c = b.activation("c", {1, 2, 1, 2}, 0.1F, 0);
+  b.conv({x, b.weights("w", {2, 3, 3, 2}, w, {0.001F, 0.002F}), b.integers("b", {100, -100})}, c,
+         {tflite::Padding::VALID});
+  const int t = b.like(c, "t", {1, 2, 2, 1});
+  b.add(BuiltinOperator::TRANSPOSE, {c, b.integers("perm", {0, 3, 1, 2})}, t);
+  b.classifier(b.reshape(t, {1, 4}), 4, 3);
+  return b;
+}
+
+ir::Graph import_ok(const std::string& bytes) {
+  Result<ir::Graph> graph = import_tflite_bytes(bytes, "model.tflite", "model");
+  if (!graph.ok()) {
+    throw std::runtime_error(graph.error().message());
+  }
+  return std::move(graph).value();
+}
+
+ir::Conv2D& conv_of(ir::Graph& graph) { return std::get<ir::Conv2D>(graph.ops[0].params); }
+
+TEST(TfliteWriter, AnUnchangedNetworkKeepsItsBytes) {
+  const std::string original = model().bytes();
+  const Result<std::string> written = export_tflite_bytes(import_ok(original), original);
+  ASSERT_TRUE(written.ok()) << written.error().message();
+  EXPECT_EQ(*written, original);
+}
+
+TEST(TfliteWriter, ParametersReturn) {
+  const std::string original = model().bytes();
+  ir::Graph tuned = import_ok(original);
+  conv_of(tuned).weights[3] = 99;
+  conv_of(tuned).weights[20] = -127;
+  conv_of(tuned).bias[1] = 123456;
+  for (std::size_t i = 0; i < tuned.head.weights.size(); ++i) {
+    tuned.head.weights[i] = 0.1F * static_cast<float>(i) - 0.5F;
+  }
+  tuned.head.bias = {0.25F, -1, 2};
+  const Result<std::string> written = export_tflite_bytes(tuned, original);
+  ASSERT_TRUE(written.ok()) << written.error().message();
+  ir::Graph back = import_ok(*written);
+  for (std::size_t i = 0; i < tuned.head.weights.size(); ++i) {
+    EXPECT_NEAR(back.head.weights[i], tuned.head.weights[i], 0.6F / 127 / 2 + 1e-6);
+  }
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(back.head.bias[i], tuned.head.bias[i], 1e-3);
+  back.head = tuned.head;
+  testing::expect_equivalent(tuned, back);
+}
+
+TEST(TfliteWriter, AnotherNumberOfClassesChangesTheLastShapes) {
+  const std::string original = model().bytes();
+  ir::Graph tuned = import_ok(original);
+  tuned.head.classes = 5;
+  tuned.head.weights.assign(20, 0.5F);
+  tuned.head.weights[7] = -1;
+  tuned.head.bias.assign(5, 1.0F);
+  const Result<std::string> written = export_tflite_bytes(tuned, original);
+  ASSERT_TRUE(written.ok()) << written.error().message();
+  const ir::Graph back = import_ok(*written);
+  EXPECT_EQ(back.head.classes, 5);
+  EXPECT_NEAR(back.head.weights[7], -1, 1e-6);
+  const tflite::Model* file = tflite::GetModel(written->data());
+  const auto* graph = file->subgraphs()->Get(0);
+  const auto* scores =
+      graph->tensors()->Get(static_cast<flatbuffers::uoffset_t>(graph->outputs()->Get(0)));
+  EXPECT_EQ(scores->shape()->Get(1), 5);
+  EXPECT_FLOAT_EQ(scores->quantization()->scale()->Get(0), 1.0F / 256);
+}
+
+TEST(TfliteWriter, LogitsThatWouldClipGetAWiderScale) {
+  const std::string original = model().bytes();
+  ir::Graph tuned = import_ok(original);
+  tuned.head.bias[0] += 1;
+  const auto scale = [&](LogitRange range) {
+    const Result<std::string> written = export_tflite_bytes(tuned, original, range);
+    EXPECT_TRUE(written.ok());
+    const auto* tensors = tflite::GetModel(written->data())->subgraphs()->Get(0)->tensors();
+    for (const auto* tensor : *tensors) {
+      if (tensor->name()->str() == "logits") return tensor->quantization()->scale()->Get(0);
+    }
+    return 0.0F;
+  };
+  EXPECT_FLOAT_EQ(scale({-5, 5}), 0.1F);
+  EXPECT_FLOAT_EQ(scale({-51, 51}), 0.4F);
+}
+
+TEST(TfliteWriter, Refusals) {
+  const std::string original = model().bytes();
+  ir::Graph tuned = import_ok(original);
+  TfliteBuilder other = model();
+  other.model.buffers[1]->data[0] ^= 1;
+  const Result<std::string> wrong = export_tflite_bytes(tuned, other.bytes());
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_THAT(wrong.error().message(), HasSubstr("not the model that was trained"));
+  TfliteBuilder bare = model();
+  bare.op(0).inputs[2] = -1;
+  ir::Graph changed = import_ok(bare.bytes());
+  conv_of(changed).bias[0] = 1;
+  const Result<std::string> refused = export_tflite_bytes(changed, bare.bytes());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("none in the file"));
+}
+
+}  // namespace
+}  // namespace espalier
