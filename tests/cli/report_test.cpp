@@ -1,0 +1,68 @@
+// espalier report, from the command line.
+#include <string>
+
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class ReportTest : public Workspace {
+ protected:
+  ReportTest() {
+    make_model();
+    make_plan("plan.json", {"--last", "3"});
+    succeed({"inspect", "model.onnx", "--json", "inspect.json"});
+    succeed({"compile", "model.onnx", "--plan", "plan.json", "--json", "compile.json"});
+  }
+};
+
+TEST_F(ReportTest, WhatCommandsWriteMakesAReport) {
+  make_idx("train", 60);
+  make_idx("test", 20);
+  make_profile();
+  succeed({"search", "profile.json", "--model", "model.onnx", "--budgets", "2KiB,4KiB", "--json",
+           "search.json"});
+  succeed({"train", "model.onnx", "--plan", "plan.json", "--train", "idx:train-images,train-labels",
+           "--test", "idx:test-images,test-labels", "--epochs", "1", "--json", "result.json"});
+  succeed({"report", ".", "--out", "out", "--title", "A <title>"});
+  EXPECT_THAT(read("out/report.html"), HasSubstr("<h1>A &lt;title&gt;</h1>"));
+  EXPECT_THAT(read("out/trials.csv"), StartsWith("document,model,"));
+  const Json report = read_json("out/report.json");
+  EXPECT_EQ(report["schema"], "espalier.report/1");
+  EXPECT_EQ(report["sources"].size(), 6U);
+  std::vector<std::string> sections;
+  for (const Json& section : report["sections"]) sections.push_back(section["id"]);
+  EXPECT_THAT(sections, ::testing::ElementsAre("comparison", "contributions", "network", "arena"));
+  // Again, in place of the first; the same bytes, and its own output is no input.
+  const std::string page = read("out/report.html");
+  succeed({"report", ".", "--out", "out", "--title", "A <title>"});
+  EXPECT_EQ(read("out/report.html"), page);
+}
+
+TEST_F(ReportTest, WritesAPageOrADocumentAlone) {
+  succeed({"report", "plan.json", "inspect.json", "--out", "why.html"});
+  EXPECT_THAT(read("why.html"), StartsWith("<!DOCTYPE html>"));
+  succeed({"report", "plan.json", "inspect.json", "--out", "why.html"});
+  const Json report = this->report({"report", "plan.json", "inspect.json"});
+  EXPECT_EQ(report["sections"][1]["id"], "network");
+}
+
+TEST_F(ReportTest, FailsWithoutChangingAnything) {
+  write("broken.json", "{");
+  write("other.json", R"({"schema": "espalier.estimate/1"})");
+  write("page.html", "<p>mine</p>");
+  fail(2, {"report", "plan.json"}, {"nothing to write"});
+  fail(66, {"report", "none.json", "--out", "why.html"}, {"none.json: cannot be opened"});
+  fail(65, {"report", "broken.json", "--out", "why.html"}, {"broken.json:1:2: not valid JSON"});
+  fail(65, {"report", "other.json", "--out", "why.html"},
+       {"nothing of schema 'espalier.estimate/1'", "no document that a report can show"});
+  fail(2, {"report", "plan.json", "--out", "page.html"}, {"page.html"});
+  fail(2, {"report", ".", "--out", "."}, {"--force"});
+  fail(73, {"report", "plan.json", "--out", "none/why.html"}, {"none/why.html"});
+}
+
+}  // namespace
+}  // namespace espalier::testing
