@@ -22,7 +22,7 @@ if [[ "${1:-}" == --train ]]; then
 elif [[ "${1:-}" == --arm64 ]]; then
   packages+=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu)
 elif [[ "${1:-}" == --slow ]]; then
-  packages+=(yosys chromium)
+  packages+=(yosys chromium clang)
 fi
 # Where npm came from elsewhere, Debian's would be in its way.
 command -v npm >/dev/null || packages+=(nodejs npm)
