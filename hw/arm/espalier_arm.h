@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Console, exit and painted memory of emulated Cortex-M parts. */
 #ifndef ESPALIER_ARM_H
 #define ESPALIER_ARM_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Start-up code of emulated Cortex-M parts, in C alone: vector table, float unit, painted memory,
  * console and exit by Arm's semihosting, a count of instructions.
  *

@@ -52,7 +52,8 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
     spdlog::info(
         "recipe of the plan where no option says otherwise: {} epochs, batch {}, rate {}, "
         "warm-up {}, {} schedule",
-        trial.recipe.epochs, trial.recipe.batch, trial.recipe.learning_rate,
+        trial.recipe.epochs, trial.recipe.batch,
+        options.automatic_rate ? "auto" : fmt::format("{}", trial.recipe.learning_rate),
         trial.recipe.warmup_epochs, train::schedule_name(trial.recipe.schedule));
   }
   trial.recipe.seed = options.common.seed;
@@ -164,11 +165,14 @@ class TrainCommand {
     ESPALIER_CHECK_OK(check_export(options_.model, options_.exported));
     ESPALIER_TRY(ir::Graph graph, import_model(options_.model));
     ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options_.plan, graph));
-    ESPALIER_TRY(trials::Trial trial, trial_of(options_, plan));
     ESPALIER_TRY(const trials::SetOptions sets, options_.data.sets(options_.common.seed));
     ESPALIER_TRY(const trials::SampleSets loaded, load_sets(options_, plan, graph, sets));
     const data::Samples& training = loaded.training;
     const data::Samples& test = loaded.validation;
+    const auto head =
+        starting_head(graph, options_.head, training.classes(), options_.common.seed, "the data");
+    if (!head.ok()) return head.error();
+    ESPALIER_TRY(trials::Trial trial, trial_of(options_, plan));
     warnings_ = warn_of_data(training, test);
     const train::Network network(std::move(graph));
     if (options_.automatic_rate) ESPALIER_CHECK_OK(choose_rate(network, training, trial));

@@ -472,7 +472,7 @@ TEST_F(CliTest, AFullDiskCostsNoTrial) {
   EXPECT_EQ(full.exit_code, 73);
   EXPECT_THAT(full.err, HasSubstr("espalier: profile.json: cannot be written"));
   std::filesystem::remove(path("profile.json"));
-  EXPECT_THAT(succeed(analyze).err, HasSubstr("7 of 7 trials resumed"));
+  EXPECT_THAT(succeed(analyze).err, HasSubstr("7 of 7 trials taken from profile.json.trials"));
 }
 
 TEST_F(CliTest, PublishedPlanOfMcunet) {
