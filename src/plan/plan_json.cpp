@@ -1,6 +1,8 @@
 #include "espalier/plan/plan_json.hpp"
 
 #include <limits>
+#include <set>
+#include <string>
 
 #include "espalier/support/file.hpp"
 
@@ -27,6 +29,7 @@ class Reader {
     take(document_, "model_sha256", where_, plan.model_sha256);
     take(document_, "bias_depth", where_, plan.bias_depth);
     read_weights(plan);
+    read_classes(plan);
     take_optional("predicted_gain", plan.predicted_gain);
     if (document_.contains("gain_metric")) take(document_, "gain_metric", where_, plan.gain_metric);
     read_memory(plan);
@@ -103,6 +106,20 @@ class Reader {
     }
   }
 
+  void read_classes(UpdatePlan& plan) {
+    const auto classes = document_.find("classes");
+    if (classes == document_.end()) return;
+    std::set<std::string> names;
+    for (const Json& name : *classes) {
+      if (classes->is_array() && name.is_string()) names.insert(name.get<std::string>());
+    }
+    if (names.empty() || names.size() != classes->size()) {
+      problem(where_, "'classes' must be an array of names, each of its own");
+      return;
+    }
+    for (const Json& name : *classes) plan.classes.push_back(name.get<std::string>());
+  }
+
   void read_memory(UpdatePlan& plan) {
     const auto memory = document_.find("memory_bytes");
     if (memory == document_.end()) return;
@@ -148,6 +165,7 @@ Json to_json(const UpdatePlan& plan) {
     entry["channels"] = update.channels;
     document["weights"].push_back(std::move(entry));
   }
+  if (!plan.classes.empty()) document["classes"] = plan.classes;
   if (plan.predicted_gain) document["predicted_gain"] = *plan.predicted_gain;
   if (!plan.gain_metric.empty()) document["gain_metric"] = plan.gain_metric;
   if (!plan.memory.empty()) {

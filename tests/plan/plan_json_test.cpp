@@ -17,6 +17,7 @@ UpdatePlan rich_plan(const ir::Graph& graph) {
   UpdatePlan plan = bias_only(graph, 3).value();
   plan.weights.push_back(make_weight_update(graph, 1, 0.3));
   plan.weights.push_back(make_weight_update(graph, 3, 1.0));
+  plan.classes = {"ant", "cat"};
   plan.predicted_gain = 0.1234567890123456;
   plan.gain_metric = "accuracy";
   plan.memory = {{"analytic", Bytes{1234}}, {"planned", Bytes{5678}}};
@@ -54,14 +55,14 @@ TEST(PlanJson, WritesTheContractInAStableOrder) {
   const ir::Graph graph = testing::chain_graph();
   UpdatePlan plan = rich_plan(graph);
   plan.weights.resize(1);
-  EXPECT_EQ(to_json(plan).dump(),
-            R"({"schema":"espalier.plan/1","model":"chain","model_sha256":")" +
-                std::string(64, 'a') +
-                R"(","bias_depth":3,"weights":[{"conv":1,"ratio":0.3,"channels":)" +
-                Json(plan.weights[0].channels).dump() +
-                R"(}],"predicted_gain":0.1234567890123456,"gain_metric":"accuracy",)"
-                R"("memory_bytes":{"analytic":1234,"planned":5678},"budget_bytes":102400,)"
-                R"("solver":"evolution","seed":18446744073709551615,"tool_version":"0.1.0"})");
+  EXPECT_EQ(
+      to_json(plan).dump(),
+      R"({"schema":"espalier.plan/1","model":"chain","model_sha256":")" + std::string(64, 'a') +
+          R"(","bias_depth":3,"weights":[{"conv":1,"ratio":0.3,"channels":)" +
+          Json(plan.weights[0].channels).dump() +
+          R"(}],"classes":["ant","cat"],"predicted_gain":0.1234567890123456,"gain_metric":"accuracy",)"
+          R"("memory_bytes":{"analytic":1234,"planned":5678},"budget_bytes":102400,)"
+          R"("solver":"evolution","seed":18446744073709551615,"tool_version":"0.1.0"})");
 }
 
 TEST_F(PlanFile, SavesAndLoads) {
@@ -139,6 +140,23 @@ const Damage kDamages[] = {
     {"ChannelHuge", [](Json& j) { j["weights"][0]["channels"][0] = UINT64_MAX; }, "channel"},
     {"GainText", [](Json& j) { j["predicted_gain"] = "much"; }, "'predicted_gain' must be"},
     {"MetricNumber", [](Json& j) { j["gain_metric"] = 1; }, "'gain_metric' must be"},
+    {"ClassesText", [](Json& j) { j["classes"] = "ant"; }, "'classes' must be"},
+    {"ClassesNumbers",
+     [](Json& j) {
+       j["classes"] = {0, 1};
+     },
+     "'classes' must be"},
+    {"ClassesTwice",
+     [](Json& j) {
+       j["classes"] = {"ant", "ant"};
+     },
+     "'classes' must be"},
+    {"ClassesObject",
+     [](Json& j) {
+       j["classes"] = {{"a", "ant"}};
+     },
+     "'classes' must be"},
+    {"ClassesNone", [](Json& j) { j["classes"] = Json::array(); }, "'classes' must be"},
     {"MemoryArray", [](Json& j) { j["memory_bytes"] = Json::array(); }, "'memory_bytes' must be"},
     {"MemoryText", [](Json& j) { j["memory_bytes"]["analytic"] = "1 KiB"; },
      "memory_bytes: 'analytic' must be"},

@@ -83,6 +83,11 @@ struct RankCorrelations {
 };
 RankCorrelations fisher_correlations(const Profile& profile);
 
+/// Classes of the data that the profile was measured on: how many, and their names; numbers in a
+/// profile of an earlier version, which lacks them. 0 and empty when the profile does not say.
+int class_count(const Profile& profile);
+std::vector<std::string> class_names(const Profile& profile);
+
 Json to_json(const Profile& profile);
 
 /// Reads a profile for a graph; derived members are computed anew from the trials. kBadInput when

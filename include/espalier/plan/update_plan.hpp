@@ -32,6 +32,7 @@ struct UpdatePlan {
   std::string model_sha256;              ///< of the model file: the model's identity
   int bias_depth = 0;                    ///< k: the last k convs train their biases
   std::vector<WeightUpdate> weights;     ///< ascending conv, each at least conv count - k
+  std::vector<std::string> classes;      ///< names of the classes of the data it was made for
   std::optional<double> predicted_gain;  ///< the search's objective
   std::string gain_metric;               ///< its unit: "accuracy" or "loss"; empty without it
   std::map<std::string, Bytes> memory;   ///< by memory model, such as "analytic"
