@@ -49,6 +49,7 @@ std::vector<Rule> rules() {
       {{"--ir"}, kInspect, {"--quiet"}, {}},
       {{"--out", "new.json"}, kAnalyze, estimate, {}},
       {{"--cache-limit", "1MiB"}, kAnalyze, estimate, {"--out", "new.json"}},
+      {{"--store", "new"}, kAnalyze, estimate, {"--out", "new.json"}},
       {{"--stack", "1KiB"}, kCompile, {}, {"--device", "device.json"}},
       {{"--seed", "1"}, kCompile, {}, out},
       {{"--name", "other"}, kCompile, {}, out},
