@@ -292,7 +292,10 @@ Result<std::vector<int>> parse_int_list(const std::string& text, const std::stri
 }
 
 void HeadOptions::add_classes(CommandApp* command) {
-  command->add_option("--classes", classes, "Classes of the classifier; 0 = the model's own")
+  command
+      ->add_option("--classes", classes,
+                   "Classes of the classifier; 0 = those of the data that plan or profile was made "
+                   "for, or the model's own where it does not say")
       ->check(between(0, 32767));
 }
 
@@ -303,9 +306,21 @@ void HeadOptions::add_to(CommandApp* command) {
       ->capture_default_str();
 }
 
-Result<ir::Head> HeadOptions::make(const ir::Graph& graph, std::uint64_t seed) const {
-  const int wanted = classes == 0 ? graph.head.classes : classes;
-  return starting_head(graph, start, wanted, seed, "--classes says");
+Result<ir::Head> HeadOptions::make(const ir::Graph& graph, std::uint64_t seed,
+                                   const std::string& document, int known) const {
+  if (classes > 0) {
+    ESPALIER_TRY(ir::Head head, starting_head(graph, start, classes, seed, "--classes says"));
+    if (known > 0 && known != classes) {
+      spdlog::warn("--classes {}: {} was made for data of {} classes", classes, document, known);
+    }
+    return head;
+  }
+  if (known > 0) return starting_head(graph, start, known, seed, document + " says");
+  spdlog::warn(
+      "{} does not say how many classes its data has: taken are the model's own {}; give "
+      "--classes",
+      document, graph.head.classes);
+  return starting_head(graph, start, graph.head.classes, seed, document + " says");
 }
 
 Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start, int classes,

@@ -96,13 +96,16 @@ std::vector<std::string> warn_of_data(const data::Samples& training, const data:
 Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start, int classes,
                                std::uint64_t seed, std::string_view who);
 
-/// Options for it where no data says how many classes there are.
+/// Options for it where no data is at hand that says how many classes there are.
 struct HeadOptions {
-  int classes = 0;             ///< 0 = the model's own
+  int classes = 0;             ///< 0 = as the document says, or the model's own
   std::string start = "auto";  ///< fresh, keep, or auto: keep when the number of classes allows it
   void add_classes(CommandApp* command);
   void add_to(CommandApp* command);
-  [[nodiscard]] Result<ir::Head> make(const ir::Graph& graph, std::uint64_t seed) const;
+  /// `document` is a plan or profile made for data of `known` classes, 0 when it does not say.
+  /// Warns where the model's own number has to do, and where --classes contradicts the document.
+  [[nodiscard]] Result<ir::Head> make(const ir::Graph& graph, std::uint64_t seed,
+                                      const std::string& document, int known) const;
 };
 
 /// --epochs, --batch, --lr, --warmup, --schedule, --no-qas. With `automatic`, --lr also takes auto,

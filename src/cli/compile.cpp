@@ -179,14 +179,15 @@ void write_listings(Outputs& outputs, const Options& options, const compiler::Pr
   }
 }
 
-std::string summary(const Options& options, const compiler::Program& program, Bytes parameters) {
+std::string summary(const Options& options, int classes, const compiler::Program& program,
+                    Bytes parameters) {
   const double ratio =
       static_cast<double>(program.placement.peak) /
       static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
   return fmt::format(
-      "{}SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
+      "{}{} classes; SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
       "constants {} of flash\n",
-      options.out.empty() ? "" : options.out + ": ", program.sram_bytes().count,
+      options.out.empty() ? "" : options.out + ": ", classes, program.sram_bytes().count,
       program.arena_bytes().count, program.state.bytes, ratio, parameters.count);
 }
 
@@ -209,7 +210,8 @@ Status run(const Options& options) {
   }
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
-  ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed));
+  ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed, options.plan,
+                                             static_cast<int>(plan.classes.size())));
   if (graph.head.class_names.empty() &&
       plan.classes.size() == static_cast<std::size_t>(graph.head.classes)) {
     graph.head.class_names = plan.classes;
@@ -237,7 +239,7 @@ Status run(const Options& options) {
     outputs.add(options.out, write_folder(options.out, files, options.common.force));
   }
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
-    print(options.common, summary(options, program, parameters));
+    print(options.common, summary(options, graph.head.classes, program, parameters));
   }
   write_report(outputs, options.common,
                {{"schema", "espalier.compile/1"},

@@ -117,13 +117,14 @@ Json to_json(const cost::ConvMemory& m) {
 Status show(const Options& options) {
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
-  ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed));
   if (options.as_published) {
     Outputs outputs;
     const std::string path = options.common.json.empty() ? "-" : options.common.json;
     outputs.add(path, write_json(path, plan::to_published(plan)));
     return outputs.status();
   }
+  ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed, options.plan,
+                                             static_cast<int>(plan.classes.size())));
   const cost::AnalyticMemory memory = cost::analytic_memory(plan, graph);
   const cost::TrainingMacs macs = cost::training_macs(plan, graph);
   const std::vector<int> convs = ir::conv_ops(graph);

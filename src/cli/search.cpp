@@ -23,7 +23,7 @@ struct Options {
   std::string solver = "evolution";
   std::string metric = "loss";
   std::string memory = "analytic";
-  int classes = 0;
+  HeadOptions head;
   std::int64_t max_macs = 0;
 };
 
@@ -34,6 +34,8 @@ Json to_json(const selection::Selected& s) {
             {"bound", s.bound ? Json(*s.bound) : Json(nullptr)},
             {"gap", s.optimum ? Json(*s.optimum - s.objective) : Json(nullptr)},
             {"memory_bytes", s.memory.count},
+            {"analytic_bytes", s.analytic.count},
+            {"planned_bytes", s.planned ? Json(s.planned->count) : Json(nullptr)},
             {"step_macs", s.step_macs},
             {"evaluations", s.evaluations},
             {"seconds", s.seconds},
@@ -42,8 +44,9 @@ Json to_json(const selection::Selected& s) {
 }
 
 std::string line(const selection::Selected& s) {
-  return fmt::format("{:>11}  {:>11}  {:>9.4f}  {}  {:>5}  {:>7}  {:>8.2f} M  {:>7.3f} s\n",
-                     format_bytes(s.budget), format_bytes(s.memory), s.objective,
+  return fmt::format("{:>11}  {:>11}  {:>11}  {:>9.4f}  {}  {:>5}  {:>7}  {:>8.2f} M  {:>7.3f} s\n",
+                     format_bytes(s.budget), format_bytes(s.analytic),
+                     s.planned ? format_bytes(*s.planned) : "none", s.objective,
                      s.optimum ? fmt::format("{:>9.4f}", *s.optimum)
                      : s.bound ? fmt::format("<={:>7.4f}", *s.bound)
                                : "  unproven",
@@ -63,16 +66,11 @@ Status run(const Options& options) {
     budgets.push_back(budget);
   }
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
-  if (options.memory == "analytic" && options.classes > 0) {
-    return Error{ErrorKind::kUsage,
-                 "--classes has no part in the analytic model; give it with --memory planned"};
-  }
-  HeadOptions head;
-  head.classes = options.classes;
-  ESPALIER_TRY(graph.head, head.make(graph, options.common.seed));
   ESPALIER_TRY(const Json document, read_json(options.profile, contribution::kProfileSchema));
   ESPALIER_TRY(const contribution::Profile profile,
                contribution::profile_from_json(document, graph, options.profile));
+  ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed, options.profile,
+                                             contribution::class_count(profile)));
   selection::SelectionOptions selection;
   selection.metric =
       options.metric == "loss" ? selection::Metric::kLoss : selection::Metric::kAccuracy;
@@ -93,9 +91,12 @@ Status run(const Options& options) {
     }
   }
 
-  std::string table =
-      fmt::format("{:>11}  {:>11}  {:>9}  {:>9}  {:>5}  {:>7}  {:>10}  {:>9}\n", "budget", "memory",
-                  "objective", "optimum", "depth", "weights", "step MACs", "time");
+  std::string table = fmt::format(
+      "{} bounds {} memory; planned: SRAM for {} classes, all but the stack\n"
+      "{:>11}  {:>11}  {:>11}  {:>9}  {:>9}  {:>5}  {:>7}  {:>10}  {:>9}\n",
+      options.budgets.empty() ? "--budget" : "--budgets", options.memory, graph.head.classes,
+      "budget", "analytic", "planned", "objective", "optimum", "depth", "weights", "step MACs",
+      "time");
   for (const selection::Selected& selected : front) table += line(selected);
   if (options.out != "-") print(options.common, table);
   const selection::Selected& best = front.back();
@@ -107,6 +108,7 @@ Status run(const Options& options) {
               {"solver", options.solver},
               {"metric", options.metric},
               {"memory", options.memory},
+              {"classes", graph.head.classes},
               {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
               {"seed", options.common.seed}};
   report.update(to_json(best));
@@ -155,10 +157,7 @@ Command add_search(CLI::App& app) {
                    "compiled program but the stack)")
       ->check(one_of({"analytic", "planned"}))
       ->capture_default_str();
-  command
-      ->add_option("--classes", o->classes,
-                   "Classes of the classifier, with --memory planned; 0 = the model's own")
-      ->check(between(0, 32767));
+  o->head.add_classes(command);
   command->add_option("--max-macs", o->max_macs, "Bound on MACs of one training step; 0 = none")
       ->check(at_least_0());
   command->effective_if(

@@ -9,6 +9,9 @@
 namespace espalier::contribution {
 namespace {
 
+// As many as --classes takes.
+constexpr int kMostClasses = 32767;
+
 Json to_json(const Estimate& e) {
   Json json{{"mean", e.mean}};
   if (e.standard_error) json["standard_error"] = *e.standard_error;
@@ -183,13 +186,17 @@ int class_count(const Profile& profile) {
   const auto train = profile.data.find("train");
   if (train == profile.data.end()) return 0;
   const Result<int> classes = json_field<int>(*train, "classes", "data");
-  return classes.ok() ? *classes : 0;
+  return classes.ok() && *classes <= kMostClasses ? std::max(0, *classes) : 0;
 }
 
 std::vector<std::string> class_names(const Profile& profile) {
   std::vector<std::string> names;
   const auto train = profile.data.find("train");
-  if (train == profile.data.end() || !train->contains("class_names")) return names;
+  if (train == profile.data.end()) return names;
+  if (!train->contains("class_names")) {
+    for (int c = 0; c < class_count(profile); ++c) names.push_back(std::to_string(c));
+    return names;
+  }
   for (const Json& name : train->at("class_names")) {
     if (!name.is_string()) return {};
     names.push_back(name.get<std::string>());

@@ -40,11 +40,12 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
   if (options.solver == SolverKind::kEvolution) selected.plan.seed = options.evolution.seed;
   selected.budget = budget;
   selected.objective = solution.objective;
-  selected.plan.memory["analytic"] = cost::analytic_memory(selected.plan, graph).bytes();
-  selected.memory = selected.plan.memory["analytic"];
-  if (options.memory == MemoryModel::kPlanned) {
-    const auto planned = compiler::planned_memory(graph, selected.plan);
-    if (planned.ok()) selected.memory = selected.plan.memory["planned"] = planned->total();
+  selected.analytic = selected.plan.memory["analytic"] =
+      cost::analytic_memory(selected.plan, graph).bytes();
+  selected.memory = selected.analytic;
+  if (const auto planned = compiler::planned_memory(graph, selected.plan); planned.ok()) {
+    selected.planned = selected.plan.memory["planned"] = planned->total();
+    if (options.memory == MemoryModel::kPlanned) selected.memory = *selected.planned;
   }
   selected.step_macs = cost::training_macs(selected.plan, graph).total();
   return selected;

@@ -83,8 +83,8 @@ struct RankCorrelations {
 };
 RankCorrelations fisher_correlations(const Profile& profile);
 
-/// Classes of the data that the profile was measured on: how many, and their names, which
-/// profiles of earlier versions lack. 0 and empty when the profile does not say.
+/// Classes of the data that the profile was measured on: how many, and their names; numbers in a
+/// profile of an earlier version, which lacks them. 0 and empty when the profile does not say.
 int class_count(const Profile& profile);
 std::vector<std::string> class_names(const Profile& profile);
 

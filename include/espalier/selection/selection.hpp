@@ -50,7 +50,9 @@ struct Selected {
   double objective = 0;
   std::optional<double> optimum;  ///< of the exact solver
   std::optional<double> bound;    ///< planned memory: no plan within the budget gains more
-  Bytes memory;                   ///< of the plan, by the searched model; the plan holds both
+  Bytes memory;                   ///< of the plan, by the searched model
+  Bytes analytic;                 ///< extra memory by the published model
+  std::optional<Bytes> planned;   ///< none when no program can be made of it for a device
   std::int64_t step_macs = 0;
   std::int64_t evaluations = 0;  ///< of the evolution; 0 for the exact solver
   double seconds = 0;            ///< of the chosen solver

@@ -1,0 +1,132 @@
+// Options that would have no effect: refused on the command line, told of in a configuration file,
+// left out of the one that is printed.
+#include <regex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr int kUsage = 2;
+
+const Arguments kInspect{"inspect", "model.onnx"};
+const Arguments kAnalyze{"analyze", "model.onnx", "--train", "idx:train-images,train-labels"};
+const Arguments kSearch{"search", "profile.json", "--model", "model.onnx", "--budget", "1KiB"};
+const Arguments kMake{"plan", "make", "model.onnx", "--full", "--out", "new.json"};
+const Arguments kImport{"plan", "import", "model.onnx", "--out", "new.json", "--published", "{}"};
+const Arguments kShow{"plan", "show", "plan.json", "--model", "model.onnx"};
+const Arguments kTrain{"train",   "model.onnx", "--plan", "plan.json",
+                       "--train", "idx:a,b",    "--test", "idx:a,b"};
+const Arguments kCompile{"compile", "model.onnx", "--plan", "plan.json"};
+const Arguments kCheck{"check", "c"};
+
+// An option beside which it has no effect, and beside which it has one.
+struct Rule {
+  Arguments option;
+  Arguments command;
+  Arguments without;
+  Arguments with;
+};
+
+std::vector<Rule> rules() {
+  const Arguments device{"--numerics", "device"};
+  const Arguments out{"--out", "c"};
+  const Arguments estimate{"--estimate"};
+  std::vector<Rule> all{
+      {{"--accumulate", "2"}, kTrain, {}, device},
+      {{"--rounding", "nearest"}, kTrain, {}, device},
+      {{"--batch", "3"}, kTrain, device, {}},
+      {{"--subset", "first"}, kTrain, {}, {"--limit-test", "3"}},
+      {{"--seed", "1"}, kSearch, {"--solver", "exact"}, {}},
+      {{"--ir"}, kInspect, {"--json", "-"}, {}},
+      {{"--ir"}, kInspect, {"--quiet"}, {}},
+      {{"--out", "new.json"}, kAnalyze, estimate, {}},
+      {{"--cache-limit", "1MiB"}, kAnalyze, estimate, {"--out", "new.json"}},
+      {{"--store", "new"}, kAnalyze, estimate, {"--out", "new.json"}},
+      {{"--stack", "1KiB"}, kCompile, {}, {"--device", "device.json"}},
+      {{"--seed", "1"}, kCompile, {}, out},
+      {{"--name", "other"}, kCompile, {}, out},
+      {{"--kernels", "plain"}, kCompile, {}, out},
+      {{"--head", "fresh"}, kCompile, {}, out},
+      {{"--lr", "0.5"}, kCompile, {}, out},
+      {{"--rounding", "nearest"}, kCompile, {}, out},
+      {{"--classes", "3"}, kShow, {"--published"}, {}},
+      {{"--seed", "1"}, kCheck, {"--inputs", "samples", "--labels", "0"}, {}},
+  };
+  for (const Arguments& command : {kInspect, kAnalyze, kSearch, kMake, kImport, kShow, kTrain,
+                                   kCompile, kCheck, Arguments{"devices"}}) {
+    all.push_back({{"--verbose"}, command, {"--quiet"}, {}});
+  }
+  return all;
+}
+
+// The words of a command before its first file or option.
+std::string name_of(const Arguments& command) {
+  return command[0] == "plan" ? "plan " + command[1] : command[0];
+}
+
+using EffectsTest = Workspace;
+
+TEST_F(EffectsTest, WhatHasNoneIsRefused) {
+  for (const Rule& rule : rules()) {
+    SCOPED_TRACE(::testing::PrintToString(rule.command + rule.without + rule.option));
+    const std::string text = rule.option[0] + " has no effect here; ";
+    fail(kUsage, rule.command + rule.without + rule.option, {text});
+
+    // A file may serve several calls.
+    const std::string key = rule.option[0].substr(2);
+    const std::string line = key + "=" + (rule.option.size() > 1 ? rule.option[1] : "true") + "\n";
+    write("config.toml", line);
+    const Arguments print{"--config", "config.toml", "--print-config"};
+    const Finished told = succeed(rule.command + rule.without + print);
+    const bool quiet = rule.without == Arguments{"--quiet"};
+    EXPECT_THAT(told.err, quiet ? ::testing::StrEq("") : HasSubstr(text));
+    EXPECT_THAT("\n" + told.out, Not(HasSubstr("\n" + key + "=")));
+
+    const Finished taken = succeed(rule.command + rule.with + print);
+    EXPECT_THAT(taken.err, Not(HasSubstr("no effect")));
+    EXPECT_THAT("\n" + taken.out, HasSubstr("\n" + key + "="));
+  }
+}
+
+// The rules above are all that a command alone breaks.
+TEST_F(EffectsTest, TheRulesAreAllThereAre) {
+  std::set<std::pair<std::string, std::string>> known;
+  for (const Rule& rule : rules()) {
+    if (rule.without.empty()) known.insert({name_of(rule.command), rule.option[0]});
+  }
+  std::set<std::pair<std::string, std::string>> found;
+  std::set<std::string> seen;
+  for (const Rule& rule : rules()) {
+    const std::string name = name_of(rule.command);
+    if (!seen.insert(name).second) continue;
+    Arguments help = rule.command;
+    help.resize(name.starts_with("plan ") ? 2 : 1);
+    const std::string text = succeed(help + Arguments{"--help"}).out;
+    const std::regex option("\n  (?:-[a-z],\\s*)?(--[a-z-]+)");
+    for (auto it = std::sregex_iterator(text.begin(), text.end(), option);
+         it != std::sregex_iterator(); ++it) {
+      const std::string given = (*it)[1];
+      // As a flag, with a number and with a word: one of them is understood.
+      for (const Arguments& value :
+           {Arguments{}, {"1"}, {"plain"}, {"fresh"}, {"nearest"}, {"first"}, {"other"}}) {
+        const Finished finished =
+            run(rule.command + Arguments{given} + value + Arguments{"--print-config"});
+        if (finished.err.find(given + " has no effect here") == std::string::npos) continue;
+        found.insert({name, given});
+        break;
+      }
+    }
+  }
+  EXPECT_EQ(found, known);
+}
+
+}  // namespace
+}  // namespace espalier::testing
