@@ -146,7 +146,7 @@ TEST_F(CheckTest, RefusesWhatIsNotAFolderOfCompile) {
   fail(2, {"check", "a folder", "--stack", "0"}, {"--stack must be above 0"});
   fail(66, {"check", "a folder", "--riscv-cc", "no-such-gcc"}, {"no-such-gcc: cannot be run"});
   fail(66, {"check", "a folder", "--host-cc", "no-such-cc"}, {"another one with --host-cc"});
-  fail(2, {"check", "a folder", "--riscv-cc", "clang"}, {"--riscv-cc clang: its size tool"});
+  fail(2, {"check", "a folder", "--riscv-cc", "clang"}, {"--target-cc clang: its size tool"});
   Json program = read_json("a folder/program.json");
   program["classes"] = 3;
   write("a folder/program.json", program.dump());
