@@ -66,7 +66,7 @@ Result<Trace> write_trace(const Folder& folder, const std::filesystem::path& wor
 }
 
 int traced_steps(const Folder& folder, int steps) {
-  return std::min<int>(steps, std::max(2, static_cast<int>(folder.accumulate)));
+  return std::min<int>(steps, static_cast<int>(std::max<std::int64_t>(1, folder.accumulate)));
 }
 
 std::string first_node(const Trace& trace, const Run& host, const Run& other,

@@ -24,7 +24,8 @@ Result<Trace> trace_of(const std::string& text, const Folder& folder);
 /// every step of a parameter is told before it is rounded.
 Result<Trace> write_trace(const Folder& folder, const std::filesystem::path& work);
 
-/// Steps to trace of so many: enough for an update, and no more, since hashing takes its time.
+/// Steps to trace of so many: up to the first update, in which every node has run; hashing takes
+/// time.
 int traced_steps(const Folder& folder, int steps);
 
 /// The first node after which the SRAM of two traced runs differs, named; empty when there is none.

@@ -575,11 +575,11 @@ TEST_F(DeviceCheck, ReportsWhatIsMissing) {
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().kind, ErrorKind::kMissingInput);
   EXPECT_THAT(report.error().message(), HasSubstr("no-such-gcc: cannot be run"));
-  EXPECT_THAT(report.error().message(), HasSubstr("--riscv-cc"));
+  EXPECT_THAT(report.error().message(), HasSubstr("--target-cc"));
   options.target_compiler = "/gcc/bin/clang";
   EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kUsage);
   EXPECT_THAT(check(folder(), options).error().message(),
-              HasSubstr("--riscv-cc /gcc/bin/clang: its size tool cannot be told"));
+              HasSubstr("--target-cc /gcc/bin/clang: its size tool cannot be told"));
   tamper(".c", "run_forward();", "run_forwards();");
   EXPECT_EQ(check(folder(), steps(1)).error().kind, ErrorKind::kBadInput);
 }
