@@ -12,8 +12,8 @@ espalier=build/release/espalier
 model="$data/models/mcunet-5fps.onnx"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-"$espalier" plan import "$model" --out "$work/plan.json" --quiet --published \
-  '{"n_bias_update":22,"manual_weight_idx":[21,24,27,30,36,39],"weight_update_ratio":[1,1,1,1,0.125,0.25]}'
+"$espalier" plan import "$model" --out "$work/plan.json" --quiet \
+  --published profiles/published/mcunet-5fps.json
 
 run() { # name, epochs, options...
   local name="$1" epochs="$2" accuracies=()
@@ -23,7 +23,7 @@ run() { # name, epochs, options...
       --train "cifar10:$data/cifar10/train_10k.bin" --test "cifar10:$data/cifar10/test_2k.bin" \
       --limit-train 5000 --epochs "$epochs" --seed "$seed" --json "$work/out.json" \
       --quiet "$@"
-    accuracies+=("$(python3 -c "import json;print(f\"{json.load(open('$work/out.json'))['test_accuracy']*100:.2f}\")")")
+    accuracies+=("$(python3 tools/tables.py accuracy "$work/out.json")")
   done
   echo "| $name | $epochs | $(IFS=' '; echo "${accuracies[*]}") |"
 }

@@ -27,8 +27,8 @@ if [[ $measure == yes ]]; then
 fi
 
 "$espalier" plan make "$model" --head-only --out "$out/head-only.json"
-"$espalier" plan import "$model" --out "$out/published.json" --published \
-  '{"n_bias_update":22,"manual_weight_idx":[21,24,27,30,36,39],"weight_update_ratio":[1,1,1,1,0.125,0.25]}'
+"$espalier" plan import "$model" --out "$out/published.json" \
+  --published profiles/published/mcunet-5fps.json
 "$espalier" search "$profile" --model "$model" --budget 100KiB --out "$out/found.json"
 "$espalier" search "$profile" --model "$model" --budget 100KiB --metric accuracy \
   --out "$out/by-accuracy.json"

@@ -11,6 +11,7 @@
 #include "machines/machine.hpp"
 #include "run.hpp"
 #include "samples.hpp"
+#include "trace.hpp"
 #include "work_folder.hpp"
 
 namespace espalier::device {
@@ -42,6 +43,35 @@ Result<std::unique_ptr<Machine>> machine_of(const Folder& folder) {
   return machine;
 }
 
+// Runs the traced form on both machines, in a folder of its own, and names the first node that
+// differs.
+Result<std::string> compare_nodes(const Folder& folder, const Machine& machine,
+                                  const CheckOptions& given, const fs::path& work,
+                                  CheckReport& report) {
+  CheckOptions options = given;
+  options.steps = traced_steps(folder, given.steps);
+  // The calls, and what they call, need a little more than the program itself.
+  constexpr std::int64_t kMore = 1024;
+  options.stack.count += kMore;
+  options.device.sram.count += kMore;
+  options.progress = [&given](double) { return !given.progress || given.progress(1); };
+  ESPALIER_TRY(const WorkFolder here, WorkFolder::make(work / "trace"));
+  // Apart from the driver, whose name the program may have.
+  ESPALIER_TRY(const WorkFolder program, WorkFolder::make(here.path() / "program"));
+  ESPALIER_TRY(const Trace trace, write_trace(folder, program.path()));
+  ESPALIER_CHECK_OK(write_samples(folder, options, here.path()));
+  ESPALIER_CHECK_OK(write_file_atomic(here.path() / "driver.c", device_sources().at("driver.c")));
+  Job job{folder, options, here.path(), program.path() / (folder.name + ".c"), true};
+  job.traced_cycles = static_cast<std::uint64_t>(options.steps) * trace.nodes.size() *
+                      static_cast<std::uint64_t>(4 * folder.sram + 10'000);
+  CheckReport unmeasured;
+  ESPALIER_TRY(const Run host, make_host()->run(job, unmeasured));
+  ESPALIER_TRY(const Run other, machine.run(job, unmeasured));
+  report.traced_nodes = static_cast<int>(trace.nodes.size());
+  report.traced_steps = options.steps;
+  return first_node(trace, host, other, machine.where());
+}
+
 }  // namespace
 
 Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
@@ -65,7 +95,7 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
   ESPALIER_TRY(const WorkFolder work, WorkFolder::make(options.keep));
   ESPALIER_CHECK_OK(write_samples(folder, options, work.path()));
   ESPALIER_CHECK_OK(write_file_atomic(work.path() / "driver.c", device_sources().at("driver.c")));
-  const Job job{folder, options, work.path()};
+  const Job job{folder, options, work.path(), folder.path / (folder.name + ".c")};
   const Result<Run> on_host = make_host()->run(job, report);
   if (!on_host.ok()) return failed(report, on_host.error());
   for (const auto& step : on_host->steps) {
@@ -83,6 +113,11 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
   for (std::size_t i = 0; i < on_target->cycles.size(); ++i) {
     report.cycles_per_step += static_cast<double>(on_target->cycles[i]) / options.steps;
     report.instructions_per_step += static_cast<double>(on_target->instructions[i]) / options.steps;
+  }
+  const Result<std::string> node = compare_nodes(folder, *machine, options, work.path(), report);
+  if (!node.ok()) return failed(report, node.error());
+  if (!node->empty()) {
+    report.mismatch = *node + (report.mismatch.empty() ? "" : "; " + report.mismatch);
   }
   return report;
 }

@@ -32,6 +32,25 @@ Status agree(const std::string& header, const Folder& folder, std::string_view k
                   key, value, macro, folder.name)};
 }
 
+// Compilers hold the sources against each other; this holds the documents against them.
+Status one_program(const Folder& folder, const std::string& header, const std::string& program,
+                   const std::string& plan) {
+  if (header.find(fmt::format("_PROGRAM_HASH 0x{}ull", program)) == std::string::npos) {
+    return Error{
+        ErrorKind::kBadInput,
+        fmt::format("{}: 'program_hash' is {}, which {}.h does not say: the files come from "
+                    "different programs; compile the folder again",
+                    (folder.path / "program.json").string(), program, folder.name)};
+  }
+  ESPALIER_TRY(const std::string text, read_file(folder.path / "plan.json"));
+  if (sha256_hex(text) == plan) return Ok{};
+  return Error{
+      ErrorKind::kBadInput,
+      fmt::format("{}: is not the plan that the folder was compiled from, by 'plan_sha256' "
+                  "in program.json; compile the folder again",
+                  (folder.path / "plan.json").string())};
+}
+
 // Names of the arrays that the plan trains.
 Result<std::set<std::string>> trained_arrays(const Json& trained, const std::string& where) {
   std::set<std::string> names{"head_weights", "head_bias"};
@@ -66,6 +85,9 @@ Result<Folder> read_folder(const fs::path& path) {
   ESPALIER_TRY(folder.classes, json_field<std::int64_t>(json, "classes", where));
   ESPALIER_TRY(folder.features, json_field<std::int64_t>(json, "features", where));
   ESPALIER_TRY(folder.convs, json_field<std::int64_t>(json, "convs", where));
+  ESPALIER_TRY(folder.accumulate, json_field<std::int64_t>(json, "accumulate", where));
+  ESPALIER_TRY(const std::string plan, json_field<std::string>(json, "plan_sha256", where));
+  ESPALIER_TRY(const std::string program, json_field<std::string>(json, "program_hash", where));
   ESPALIER_TRY(const Json kernels, json_field<Json>(json, "kernel_macs", where));
   ESPALIER_TRY(const Json trained, json_field<Json>(json, "trained", where));
   const bool identifier =
@@ -87,10 +109,12 @@ Result<Folder> read_folder(const fs::path& path) {
   }
   ESPALIER_TRY(folder.trained, trained_arrays(trained, where));
   ESPALIER_TRY(const std::string header, read_file(folder.path / (folder.name + ".h")));
+  ESPALIER_CHECK_OK(one_program(folder, header, program, plan));
   const std::pair<const char*, std::int64_t> said[] = {
-      {"sram_bytes", folder.sram},   {"parameter_bytes", folder.parameters},
-      {"classes", folder.classes},   {"input_bytes", folder.input_bytes},
-      {"features", folder.features}, {"convs", folder.convs}};
+      {"sram_bytes", folder.sram},      {"parameter_bytes", folder.parameters},
+      {"classes", folder.classes},      {"input_bytes", folder.input_bytes},
+      {"features", folder.features},    {"convs", folder.convs},
+      {"accumulate", folder.accumulate}};
   for (const auto& [key, value] : said) {
     ESPALIER_CHECK_OK(agree(header, folder, key, value, where));
     // A classifier of the input alone has no convolution.

@@ -26,6 +26,7 @@ struct Folder {
   std::int64_t classes = 0;
   std::int64_t features = 0;
   std::int64_t convs = 0;
+  std::int64_t accumulate = 1;         ///< samples an update
   std::map<std::string, double> macs;  ///< by kernel, of one step
   std::set<std::string> trained;       ///< names of the arrays of parameters that a step changes
 };

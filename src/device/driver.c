@@ -1,7 +1,8 @@
 /* Trains on the samples of check-samples.h and tells what came of it, on the host and on the
  * simulated core alike: losses and logits of each step as bits, then where every parameter array
  * lies (core) or what it holds (host). PROGRAM, HEADER and ESPALIER_CORE come from the command
- * line; so does ESPALIER_ARM for an emulated part. */
+ * line; so do ESPALIER_ARM for an emulated part and ESPALIER_TRACED for a build that tells of every
+ * node. */
 #include <stdint.h>
 #include <string.h>
 
@@ -94,6 +95,31 @@ static void put_memory(void) {
     }
   }
   put('\n');
+}
+#endif
+
+#ifdef ESPALIER_TRACED
+/* What a node left in SRAM, and the steps of parameters that it rounded. An odd
+ * multiplication loses nothing, so that one word that differs is always seen. */
+static uint32_t mix(uint32_t hash, uint32_t word) { return (hash ^ word) * 16777619u; }
+static uint32_t steps_hash;
+
+void espalier_stepped(float step) {
+  uint32_t bits;
+  memcpy(&bits, &step, sizeof bits);
+  steps_hash = mix(steps_hash, step == step ? bits : 1u); /* not-a-numbers differ between machines */
+}
+
+void espalier_wrote(int node, const void* sram, unsigned long bytes) {
+  const volatile uint32_t* word = sram;
+  uint32_t hash = mix(2166136261u, steps_hash);
+  unsigned long i;
+  for (i = 0; i < bytes / 4; ++i) hash = mix(hash, word[i]);
+  put_text("node");
+  put_hex((uint32_t)node, 4);
+  put_hex(hash, 8);
+  put('\n');
+  steps_hash = 0;
 }
 #endif
 

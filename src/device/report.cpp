@@ -47,7 +47,11 @@ Json to_json(const CheckReport& r) {
           {"failure", r.failure.empty() ? Json(nullptr) : Json(r.failure)},
           {"equal", r.failure.empty() && r.mismatch.empty()},
           {"mismatch", r.mismatch.empty() ? Json(nullptr) : Json(r.mismatch)},
-          {"compared", {{"arrays", r.compared_arrays}, {"bytes", r.compared.count}}},
+          {"compared",
+           {{"arrays", r.compared_arrays},
+            {"bytes", r.compared.count},
+            {"nodes", r.traced_nodes},
+            {"node_steps", r.traced_steps}}},
           {"losses", r.losses},
           {"cycles_per_step", r.cycles_per_step},
           {"instructions_per_step", r.instructions_per_step},
@@ -68,8 +72,9 @@ std::string to_table(const CheckReport& r) {
   std::string text = fmt::format(
       "{}: {} training steps on the host and on {}, {}\n", r.name, r.steps, r.machine,
       r.mismatch.empty()
-          ? fmt::format("every loss and logit and {} bytes of {} parameter arrays the same bits",
-                        r.compared.count, r.compared_arrays)
+          ? fmt::format("every loss and logit, {} bytes of {} parameter arrays and what each of {} "
+                        "nodes writes the same bits",
+                        r.compared.count, r.compared_arrays, r.traced_nodes)
           : r.mismatch);
   text += fmt::format("SRAM   {:>9} written of {} promised; stack {} of {} allowed\n",
                       r.used_sram.count, r.promised_sram.count, r.stack_used.count,

@@ -40,6 +40,11 @@ Result<Run> parse_run(const std::string& text, const Folder& folder, int steps,
       fields >> cycles >> instructions;
       run.cycles.push_back(cycles);
       run.instructions.push_back(instructions);
+    } else if (kind == "node") {
+      std::uint32_t node = 0;
+      std::uint32_t hash = 0;
+      fields >> node >> hash;
+      run.trace.emplace_back(node, hash);
     } else if (kind == "array") {
       std::string what;
       std::string last;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "compiled_folder.hpp"
@@ -23,6 +24,8 @@ struct Run {
   std::vector<std::uint64_t> instructions;
   std::map<std::string, Array> arrays;  ///< by name
   std::vector<std::string> order;       ///< of arrays
+  /// Of a traced run: node and hash of all SRAM behind it, as they ran.
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> trace;
 };
 
 /// The bytes of an array from the last field of its line.

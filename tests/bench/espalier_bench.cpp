@@ -33,6 +33,7 @@
 #include "espalier/train/trainer.hpp"
 #include "kernel_bench.hpp"
 #include "peak.hpp"
+#include "testing/published_plans.hpp"
 
 namespace espalier::bench {
 namespace {
@@ -40,10 +41,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 namespace fs = std::filesystem;
 
-// The published 100 KB plan for mcunet-5fps (docs of cost: 99.844 KiB).
-constexpr const char* kPublishedPlan =
-    R"({"n_bias_update": 22, "manual_weight_idx": [21, 24, 27, 30, 36, 39],
-        "weight_update_ratio": [1, 1, 1, 1, 0.125, 0.25]})";
 // The slice: 7 convs with three trainings each, conv 0 with two, and the head alone make 24.
 const std::vector<int> kSliceLayers{0, 6, 12, 18, 24, 30, 36, 41};
 const std::vector<double> kSliceRatios{0.125, 1.0};
@@ -226,8 +223,7 @@ class Bench {
   // Networks the plan was not published for have a plan of the same depth without weights.
   [[nodiscard]] Result<plan::UpdatePlan> published() const {
     if (network_.convs().size() != 42) return plan::bias_only(graph_, 22);
-    ESPALIER_TRY(const Json notation, parse_json(kPublishedPlan, "published plan"));
-    return plan::from_published(graph_, notation);
+    return plan::from_published(graph_, testing::published_plan("mcunet-5fps"));
   }
 
   [[nodiscard]] Json forward_rate(const train::Session& session, const train::SampleStore& store,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "testing/npy.hpp"
+#include "testing/published_plans.hpp"
 #include "workspace.hpp"
 
 namespace espalier::testing {
@@ -478,9 +479,7 @@ TEST_F(CliTest, AFullDiskCostsNoTrial) {
 TEST_F(CliTest, PublishedPlanOfMcunet) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   const std::string model = (shared / "models/mcunet-5fps.onnx").string();
-  succeed({"plan", "import", model, "--published",
-           R"({"n_bias_update":22,"manual_weight_idx":[21,24,27,30,36,39],)"
-           R"("weight_update_ratio":[1,1,1,1,0.125,0.25]})",
+  succeed({"plan", "import", model, "--published", published_plan_file("mcunet-5fps").string(),
            "--out", "plan.json"});
   const Json shown = report({"plan", "show", "plan.json", "--model", model});
   EXPECT_EQ(shown["analytic_bits"]["total"], 817920);  // 99.84375 KiB, memory_reference.json

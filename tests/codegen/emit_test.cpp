@@ -18,6 +18,7 @@
 #include "espalier/support/folder.hpp"
 #include "espalier/train/session.hpp"
 #include "testing/npy.hpp"
+#include "testing/published_plans.hpp"
 #include "testing/random_graph.hpp"
 #include "testing/random_plan.hpp"
 
@@ -180,10 +181,7 @@ TEST(Emit, BlockedKernelsTrainAsPlainOnesDo) {
 
 #ifdef ESPALIER_SLOW_TESTS
 plan::UpdatePlan published_100k(const ir::Graph& graph) {
-  const Json notation{{"n_bias_update", 22},
-                      {"manual_weight_idx", {21, 24, 27, 30, 36, 39}},
-                      {"weight_update_ratio", {1, 1, 1, 1, 0.125, 0.25}}};
-  return *plan::from_published(graph, notation);
+  return *plan::from_published(graph, testing::published_plan("mcunet-5fps"));
 }
 
 TEST(EmitSlow, PublishedPlanOfMcunetTrainsAsTheEngineDoes) {

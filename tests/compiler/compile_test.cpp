@@ -9,6 +9,7 @@
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/published.hpp"
 #include "testing/npy.hpp"
+#include "testing/published_plans.hpp"
 #include "testing/random_graph.hpp"
 #include "testing/random_plan.hpp"
 
@@ -76,23 +77,18 @@ TEST(Compile, NamesWhatIsAliveAtThePeak) {
 
 // The published plans of about 100 KB must train within 256 KiB of SRAM, and each stage of the
 // method must save about what the paper says it saves.
-struct Published {
-  const char* model;
-  const char* plan;
-};
-class PublishedNetworks : public ::testing::TestWithParam<Published> {};
+class PublishedNetworks : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(PublishedNetworks, TrainWithin256KiB) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   Result<ir::Graph> imported =
-      import_model(shared / "models" / (std::string(GetParam().model) + ".onnx"));
+      import_model(shared / "models" / (std::string(GetParam()) + ".onnx"));
   ASSERT_TRUE(imported.ok());
   ir::Graph graph = std::move(imported).value();
   graph.head.classes = 10;
   graph.head.weights.assign(static_cast<std::size_t>(graph.head.features) * 10, 0.0F);
   graph.head.bias.assign(10, 0.0F);
-  const plan::UpdatePlan plan =
-      *plan::from_published(graph, *parse_json(GetParam().plan, "published"));
+  const plan::UpdatePlan plan = *plan::from_published(graph, testing::published_plan(GetParam()));
   const auto sram = [&](const plan::UpdatePlan& trained, PassSet set) {
     CompileOptions options;
     options.passes = set;
@@ -108,18 +104,8 @@ TEST_P(PublishedNetworks, TrainWithin256KiB) {
   EXPECT_GT(full / all, 15);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Hundred, PublishedNetworks,
-    ::testing::Values(
-        Published{"mcunet-5fps",
-                  R"({"n_bias_update": 22, "manual_weight_idx": [21,24,27,30,36,39],
-                      "weight_update_ratio": [1,1,1,1,0.125,0.25]})"},
-        Published{"mbv2-w0.35",
-                  R"({"n_bias_update": 25, "manual_weight_idx": [27,30,33,36,39,42,45,48],
-                      "weight_update_ratio": [1,1,1,1,1,0.125,0.5,1]})"},
-        Published{"proxyless-w0.3",
-                  R"({"n_bias_update": 25, "manual_weight_idx": [36,39,42,45,48,51,54,57],
-                      "weight_update_ratio": [1,0.5,1,1,0.25,0.5,1,1]})"}));
+INSTANTIATE_TEST_SUITE_P(Hundred, PublishedNetworks,
+                         ::testing::Values("mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"));
 
 }  // namespace
 }  // namespace espalier::compiler

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "espalier/codegen/emit.hpp"
@@ -18,6 +19,7 @@
 #include "espalier/train/session.hpp"
 #include "support/temp_folder.hpp"
 #include "testing/npy.hpp"
+#include "testing/published_plans.hpp"
 #include "testing/random_graph.hpp"
 #include "testing/random_plan.hpp"
 
@@ -48,8 +50,7 @@ class DeviceCheck : public ::testing::Test {
     compile.accumulate = accumulate;
     const Result<compiler::Program> program = compiler::compile(graph, plan, compile);
     ASSERT_TRUE(program.ok()) << program.error().message();
-    const Status written =
-        write_folder(folder(), codegen::emit(*program, plan, options), true);
+    const Status written = write_folder(folder(), codegen::emit(*program, plan, options), true);
     ASSERT_TRUE(written.ok()) << written.error().message();
   }
   [[nodiscard]] std::filesystem::path folder() const { return temporary_.path() / "c"; }
@@ -201,11 +202,9 @@ TEST_F(DeviceCheck, PublishedPlanOfMcunet) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   ir::Graph graph = std::move(import_model(shared / "models/mcunet-5fps.onnx")).value();
   graph.head = train::fresh_head(graph.head.features, 10, 3);
-  const Json notation{{"n_bias_update", 22},
-                      {"manual_weight_idx", {21, 24, 27, 30, 36, 39}},
-                      {"weight_update_ratio", {1, 1, 1, 1, 0.125, 0.25}}};
   for (const char* target : {"rv32imf", "rv32imf+pm4adda.b"}) {
-    compile(graph, *plan::from_published(graph, notation), options_for(target));
+    compile(graph, *plan::from_published(graph, testing::published_plan("mcunet-5fps")),
+            options_for(target));
     expect_proof(steps(3));
   }
 }
@@ -232,10 +231,10 @@ TEST_F(DeviceCheck, NamesTheFirstOutputThatDiffers) {
   const ir::Graph graph = testing::small_network(3);
   compile(graph, plan::full(graph));
   // From the second step on, one weight of the classifier is another on the core alone.
-  tamper(
-      ".c", kStep,
-      std::string("#ifdef __riscv\n  if (sram.state.step == 1) sram.state.head_weights[5] += 1.0f;\n#endif\n") +
-          kStep);
+  tamper(".c", kStep,
+         std::string("#ifdef __riscv\n  if (sram.state.step == 1) sram.state.head_weights[5] += "
+                     "1.0f;\n#endif\n") +
+             kStep);
   const Result<CheckReport> report = check(folder(), steps(2));
   ASSERT_TRUE(report.ok()) << report.error().message();
   ASSERT_FALSE(verdict(*report).ok());
@@ -274,6 +273,78 @@ TEST_F(DeviceCheck, HoldsProgramJsonAgainstTheCode) {
   expect("name", "../x", "compile the folder again");
 }
 
+// ---- What rounding hides -----------------------------------------------------------------------
+
+class Hidden : public DeviceCheck {
+ protected:
+  // Expects that a change of the kernels on the core alone is found in the first step, by node.
+  void expect_found(const std::string& from, const std::string& to, const std::string& node) const {
+    tamper("_kernels.h", from, "\n#ifdef __riscv\n" + to + "\n#else\n" + from + "\n#endif\n");
+    const Result<CheckReport> report = check(folder(), steps(1));
+    ASSERT_TRUE(report.ok()) << report.error().message();
+    EXPECT_THAT(report->mismatch, HasSubstr("step 0: node "));
+    EXPECT_THAT(report->mismatch, HasSubstr(node));
+    EXPECT_EQ(verdict(*report).error().kind, ErrorKind::kMismatch);
+  }
+};
+
+TEST_F(Hidden, GradientsALittleTooLarge) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  expect_found("gradient * scale * sgd->rate", "gradient * 1.000015f * scale * sgd->rate", "conv");
+}
+
+TEST_F(Hidden, FusedProductsInOneGradientKernel) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  expect_found("ESP_KERNEL void esp_head_input_gradient(",
+               "__attribute__((optimize(\"fp-contract=fast\")))\n"
+               "ESP_KERNEL void esp_head_input_gradient(",
+               "head");
+}
+
+TEST_F(DeviceCheck, TracesEveryNode) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph), plain(), 2);
+  const Result<CheckReport> report = check(folder(), steps(3));
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  compiler::CompileOptions options;
+  options.accumulate = 2;
+  const compiler::Program program = *compiler::compile(graph, plan::full(graph), options);
+  EXPECT_EQ(report->traced_nodes,
+            static_cast<int>(program.graph.nodes.size() + program.graph.update.size()));
+  EXPECT_EQ(report->traced_steps, 2);
+}
+
+TEST_F(DeviceCheck, RefusesFilesOfDifferentPrograms) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::full(graph));
+  std::map<std::string, std::string> full;
+  for (const auto& entry : std::filesystem::directory_iterator(folder())) {
+    full[entry.path().filename().string()] = *read_file(entry.path());
+  }
+  const auto put = [&](const char* name) {
+    ASSERT_TRUE(write_file_atomic(folder() / name, full.at(name)).ok());
+  };
+  const auto expect = [&](const char* says) {
+    const Result<CheckReport> report = check(folder(), steps(1));
+    ASSERT_FALSE(report.ok()) << says;
+    EXPECT_EQ(report.error().kind, ErrorKind::kBadInput);
+    EXPECT_THAT(report.error().message(), HasSubstr(says));
+  };
+  // Parameters of one plan with the code of another.
+  compile(graph, plan::head_only(graph));
+  put("random_params.c");
+  put("random_params.h");
+  expect("different programs");
+  compile(graph, plan::head_only(graph));
+  put("program.json");
+  expect("'program_hash' is");
+  compile(graph, plan::head_only(graph));
+  put("plan.json");
+  expect("is not the plan that the folder was compiled from");
+}
+
 void expect_failure(const Result<CheckReport>& report, const std::string& says) {
   ASSERT_TRUE(report.ok()) << report.error().message();
   EXPECT_THAT(report->failure, HasSubstr(says));
@@ -309,8 +380,10 @@ TEST_F(Misbehaving, WritesToFlash) {
 }
 
 TEST_F(Misbehaving, ReadsOddAddresses) {
-  expect("  { volatile uintptr_t odd = (uintptr_t)&sram + 2; sram.state.loss = *(volatile float*)odd; }",
-         "misaligned");
+  expect(
+      "  { volatile uintptr_t odd = (uintptr_t)&sram + 2; sram.state.loss = *(volatile float*)odd; "
+      "}",
+      "misaligned");
 }
 
 TEST_F(Misbehaving, NeverEnds) {

@@ -16,7 +16,7 @@ std::ostream& operator<<(std::ostream& out, const FloatOperation& operation) {
 
 namespace {
 
-#ifdef ESPALIER_HW_SLOW
+#ifdef ESPALIER_SLOW_TESTS
 // At least so many on the host, which has four of the five modes and leaves a few operands open.
 constexpr std::size_t kHostCount = 10'000'000;
 #else

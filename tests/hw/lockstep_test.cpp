@@ -44,7 +44,7 @@ void expect_agreement(GeneratorOptions options, std::uint64_t wanted_instruction
               static_cast<unsigned long long>(mix.dot));
 }
 
-#ifdef ESPALIER_HW_SLOW
+#ifdef ESPALIER_SLOW_TESTS
 TEST(LockstepSlow, TenMillionInstructions) {
   expect_agreement({.seed = 1000, .body_instructions = 3000, .loops = 20}, 6'000'000);
   expect_agreement({.seed = 2000, .body_instructions = 300, .loops = 5}, 2'000'000);

@@ -72,12 +72,6 @@ TEST(Programs, MixedWork) {
   EXPECT_EQ(finished.result.describe(), "exited with code 0") << finished.console;
 }
 
-TEST(Programs, KernelsAreRight) {
-  const auto elf = compile(ESPALIER_HW_DIR "/dv/bench/kernels.c");
-  if (elf.empty()) GTEST_SKIP() << "needs riscv64-unknown-elf-gcc";
-  EXPECT_EQ(run(elf).result.describe(), "exited with code 0");
-}
-
 TEST(Programs, DataAndBssAreReadyAtMain) {
   const auto elf = compile(kPrograms + "startup.c");
   if (elf.empty()) GTEST_SKIP() << "needs riscv64-unknown-elf-gcc";

@@ -63,7 +63,7 @@ void compare_programs(GeneratorOptions options, std::uint64_t wanted_instruction
   ::testing::Test::RecordProperty("instructions", std::to_string(instructions));
 }
 
-#ifdef ESPALIER_HW_SLOW
+#ifdef ESPALIER_SLOW_TESTS
 TEST(QemuSlow, TenMillionInstructions) {
   if (!have_qemu()) GTEST_SKIP() << "needs qemu-riscv32";
   compare_programs({.seed = 50'000, .body_instructions = 2000, .loops = 20}, 10'000'000);

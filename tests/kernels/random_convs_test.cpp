@@ -24,7 +24,7 @@
 namespace espalier::kernels {
 namespace {
 
-#ifdef ESPALIER_KERNELS_SLOW
+#ifdef ESPALIER_SLOW_TESTS
 constexpr std::uint64_t kConvolutions = 4000;  // of each kind
 #else
 constexpr std::uint64_t kConvolutions = 150;

@@ -1,5 +1,5 @@
 // Forward and backward of mcunet-5fps against the published code's own numbers, layer by layer on
-// its own inputs (shared data, see numerics.md).
+// its own inputs (shared data, see docs/architecture.md, "Numerics in one page").
 #include <gtest/gtest.h>
 
 #include <cmath>

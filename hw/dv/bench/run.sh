@@ -19,7 +19,6 @@ run() {
   "$build/espalier-sim" "$work/program.elf" 2>&1
 }
 
-run "kernels, rv32imf + pm4adda.b" "$work/program.elf" "$here/kernels.c"
 # The kernels that the code generator emits.
 runtime="$hw/../src/runtime"
 emitted=("$here/runtime_kernels.c" -I"$runtime" -I"$runtime/blocked")

@@ -1,5 +1,5 @@
 // Measures the contribution of every bias depth and of every conv's weights by training them
-// (design.md, "The method in one page"). Trials are independent: results do not depend on the
+// (docs/architecture.md, "Terms" and "Trials"). Trials are independent: results do not depend on the
 // number of threads, and finished trials are kept in a store from which a run goes on.
 #pragma once
 

@@ -25,7 +25,8 @@ struct Backward {
   std::vector<double> bias;                 ///< convolutions: dL/db
 };
 
-/// Straight-through gradient of one op on one sample from dL/dy (numerics.md, "Backward").
+/// Straight-through gradient of one op on one sample from dL/dy (docs/architecture.md, "Numerics in
+/// one page").
 Backward backward(const ir::Graph& graph, const ir::Op& op,
                   std::span<const std::vector<std::int8_t>> inputs,
                   std::span<const std::uint8_t> mask, std::span<const double> dy);

@@ -158,15 +158,17 @@ Status build(const Job& job, std::int64_t flash_for_samples, CheckReport& report
     arguments.insert(arguments.end(), {"-c", source.string(), "-o", name});
     return toolchain.compile(arguments, job.work);
   };
-  std::vector<std::string> definitions = driver_definitions(folder);
+  std::vector<std::string> definitions = driver_definitions(job);
+  const std::vector<std::string> headers{"-I", folder.path.string()};
   definitions.push_back("-DESPALIER_CORE");
   ESPALIER_CHECK_OK(object(job.work / "driver.c", "check-driver.o", definitions));
-  ESPALIER_CHECK_OK(object(folder.path / (folder.name + ".c"), program, {}));
+  ESPALIER_CHECK_OK(object(job.source, program, headers));
   ESPALIER_CHECK_OK(object(folder.path / (folder.name + "_params.c"), parameters, {}));
   ESPALIER_CHECK_OK(
       toolchain.compile({"-nostartfiles", "-Wl,--gc-sections", "-Tdevice.ld", "crt0.S",
                          "check-driver.o", program, parameters, "-o", "core.elf"},
                         job.work));
+  if (job.traced) return Ok{};
   // The program alone, whole, with what it needs of the libraries.
   ESPALIER_CHECK_OK(
       toolchain.compile({"-nostartfiles", "-Tdevice.ld", "-Wl,-e," + folder.name + "_train_step",
@@ -261,7 +263,7 @@ Result<Run> Core::run(const Job& job, CheckReport& report) const {
   }
   const auto start = std::chrono::steady_clock::now();
   ESPALIER_TRY(const hw::RunResult result,
-               clock(simulator, options, cycle_limit(job.folder, options)));
+               clock(simulator, options, cycle_limit(job.folder, options) + job.traced_cycles));
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   report.simulated_cycles_per_second = static_cast<double>(result.cycles) / spent.count();
   report.used_sram = Bytes{result.sram.bytes_written_outside_stack};

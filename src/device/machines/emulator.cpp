@@ -132,12 +132,13 @@ Status Emulator::build(const Job& job, CheckReport& report) const {
     arguments.insert(arguments.end(), {"-c", source.string(), "-o", name});
     return toolchain.compile(arguments, job.work);
   };
-  std::vector<std::string> definitions = driver_definitions(folder);
+  std::vector<std::string> definitions = driver_definitions(job);
   definitions.push_back("-DESPALIER_ARM");
   ESPALIER_CHECK_OK(object(job.work / "driver.c", "driver.o", definitions));
-  ESPALIER_CHECK_OK(object(folder.path / (folder.name + ".c"), "program.o", {}));
+  ESPALIER_CHECK_OK(object(job.source, "program.o", {"-I", folder.path.string()}));
   ESPALIER_CHECK_OK(object(folder.path / (folder.name + "_params.c"), parameters, {}));
   for (const std::uint8_t paint : kPaints) ESPALIER_CHECK_OK(link(job, paint));
+  if (job.traced) return Ok{};
   // The program alone, whole, with what it needs of the libraries.
   ESPALIER_CHECK_OK(
       toolchain.compile({"-nostartfiles", "-Tdevice.ld", "-Wl,-e," + folder.name + "_train_step",
@@ -168,7 +169,8 @@ Result<std::string> Emulator::execute(const Job& job, std::uint8_t paint) const 
   const CheckOptions& options = job.options;
   const std::int64_t output = options.steps * (9 * job.folder.classes + 128) +
                               4 * (job.folder.sram + job.folder.parameters) +
-                              (std::int64_t{1} << 20);
+                              (std::int64_t{1} << 20) +
+                              (job.traced ? options.steps * (std::int64_t{1} << 18) : 0);
   // The same virtual time for every instruction: SysTick then counts them.
   Result<ProcessResult> result =
       run_process({"qemu-system-arm", "-machine", std::string(board_.name), "-nographic",

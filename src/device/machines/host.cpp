@@ -23,9 +23,9 @@ class Host : public Machine {
 Status build(const Job& job) {
   const Toolchain toolchain(job.options.host_compiler, codegen::target_named("host"), "the host",
                             "--host-cc", job.options);
-  std::vector<std::string> arguments = driver_definitions(job.folder);
-  for (const fs::path& source : {job.work / "driver.c", job.folder.path / (job.folder.name + ".c"),
-                                 job.folder.path / (job.folder.name + "_params.c")}) {
+  std::vector<std::string> arguments = driver_definitions(job);
+  for (const fs::path& source :
+       {job.work / "driver.c", job.source, job.folder.path / (job.folder.name + "_params.c")}) {
     arguments.push_back(source.string());
   }
   arguments.insert(arguments.end(), {"-o", (job.work / "host").string()});
@@ -38,7 +38,8 @@ Result<Run> Host::run(const Job& job, CheckReport& /*report*/) const {
   ESPALIER_CHECK_OK(build(job));
   // Lines of steps, bytes of arrays in hexadecimal, and much to spare.
   const std::int64_t output = options.steps * (9 * folder.classes + 64) +
-                              2 * (folder.sram + folder.parameters) + (std::int64_t{1} << 20);
+                              2 * (folder.sram + folder.parameters) + (std::int64_t{1} << 20) +
+                              (job.traced ? options.steps * (std::int64_t{1} << 18) : 0);
   Result<ProcessResult> result =
       run_process({(job.work / "host").string()}, job.work,
                   {.limit = options.host_limit * options.steps,

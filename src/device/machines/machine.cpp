@@ -10,9 +10,13 @@ std::unique_ptr<Machine> find_machine(std::string_view name) {
   return make_emulator(name);
 }
 
-std::vector<std::string> driver_definitions(const Folder& folder) {
-  return {fmt::format("-DPROGRAM={}", folder.name), fmt::format("-DHEADER=\"{}.h\"", folder.name),
-          "-I", folder.path.string()};
+std::vector<std::string> driver_definitions(const Job& job) {
+  const Folder& folder = job.folder;
+  std::vector<std::string> definitions{fmt::format("-DPROGRAM={}", folder.name),
+                                       fmt::format("-DHEADER=\"{}.h\"", folder.name), "-I",
+                                       folder.path.string()};
+  if (job.traced) definitions.push_back("-DESPALIER_TRACED");
+  return definitions;
 }
 
 }  // namespace espalier::device

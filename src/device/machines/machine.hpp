@@ -1,6 +1,7 @@
 // What runs a compiled folder. One implementation a file beside this; a target names its machine.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -18,6 +19,9 @@ struct Job {
   const Folder& folder;
   const CheckOptions& options;
   std::filesystem::path work;
+  std::filesystem::path source;     ///< <name>.c, or a traced form of it
+  bool traced = false;              ///< not to be measured
+  std::uint64_t traced_cycles = 0;  ///< what hashing may take on top
 };
 
 class Machine {
@@ -50,6 +54,6 @@ std::unique_ptr<Machine> make_emulator(std::string_view board);
 std::unique_ptr<Machine> find_machine(std::string_view name);
 
 /// What the driver is told on the command line of the compiler.
-std::vector<std::string> driver_definitions(const Folder& folder);
+std::vector<std::string> driver_definitions(const Job& job);
 
 }  // namespace espalier::device

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Tables for people from the documents that espalier writes, for the scripts beside this.
+
+    tables.py memory FOLDER          SRAM stage by stage, from FOLDER/MODEL.json of `plan show`
+    tables.py core FOLDER            cycles by kernel, from FOLDER/RUN.json of `check`
+    tables.py accuracy FILE          test accuracy in per cent, from a document of `train`
+    tables.py large-core FROM TO     a device profile with more memory and otherwise the same
+"""
+
+import json
+import pathlib
+import sys
+
+MODELS = ("mbv2-w0.35", "proxyless-w0.3", "mcunet-5fps")
+RUNS = ("full-plain", "sparse-plain", "sparse-blocked", "sparse-dot")
+SRAM_OF_THE_CORE = 262144
+
+
+def read(path) -> dict:
+    return json.loads(pathlib.Path(path).read_text())
+
+
+def row(name: str, cells) -> str:
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def memory(folder: str) -> None:
+    print("| model | full update | pruned, sliced | | reordered, in place, streamed | | in all | "
+          f"within {SRAM_OF_THE_CORE:,} |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in MODELS:
+        planned = read(pathlib.Path(folder, name + ".json"))["planned"]
+        full, pruned = planned["full_update_bytes"], planned["pruned_bytes"]
+        total = planned["planned_bytes"]
+        print(row(name, (f"{full:,}", f"{pruned:,}", f"{full / pruned:.1f}x", f"{total:,}",
+                         f"{pruned / total:.1f}x", f"{full / total:.1f}x",
+                         "yes" if total <= SRAM_OF_THE_CORE else "no")))
+
+
+def cycles(kernel) -> str:
+    if kernel is None:
+        return "-"
+    text = f"{kernel['cycles'] / 1e6:.2f}"
+    if kernel["cycles_per_mac"] is not None and kernel["cycles"] > 1e5:
+        text += f" ({kernel['cycles_per_mac']:.2f})"
+    return text
+
+
+def core(folder: str) -> None:
+    runs = [read(pathlib.Path(folder, name + ".json")) for name in RUNS]
+    kernels = [{k["name"]: k for k in run["kernels"]} for run in runs]
+    names = {name for run in kernels for name in run}
+    print("M cycles a step (cycles a MAC)\n")
+    print("| kernel | full, plain | 100 KB plan, plain | 100 KB plan, blocked | with dot product |")
+    print("|---|---|---|---|---|")
+    for name in sorted(names, key=lambda n: (-kernels[0].get(n, {"cycles": 0})["cycles"], n)):
+        print(row(name, (cycles(run.get(name)) for run in kernels)))
+    steps = [run["cycles_per_step"] for run in runs]
+    print(row("**step**", (f"**{step / 1e6:.1f}**" for step in steps)))
+    print(row("times fewer than full, plain", (f"{steps[0] / step:.1f}x" for step in steps)))
+    print(row("SRAM, bytes", (f"{run['sram']['promised']:,}" for run in runs)))
+    print(row("cycles an instruction", (f"{run['cycles_per_instruction']:.2f}" for run in runs)))
+
+
+def accuracy(path: str) -> None:
+    print(f"{read(path)['test_accuracy'] * 100:.2f}")
+
+
+def large_core(source: str, target: str) -> None:
+    device = read(source)
+    device.update(name="large-core", sram_bytes=8 << 20, flash_bytes=8 << 20)
+    pathlib.Path(target).write_text(json.dumps(device))
+
+
+COMMANDS = {"memory": memory, "core": core, "accuracy": accuracy, "large-core": large_core}
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:
+        sys.exit(__doc__)
+    COMMANDS[sys.argv[1]](*sys.argv[2:])
