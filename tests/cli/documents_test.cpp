@@ -119,9 +119,9 @@ TEST_F(DocumentsTest, Devices) {
   write("device.json", R"({"schema": "espalier.device/1", "name": "part", "isa": "rv32imf",
     "sram_bytes": 262144, "flash_bytes": 1000000, "clock_hz": 1000000,
     "sram_base": "0x20000000", "flash_base": "0x08000000"})");
-  survives(
-      "device.json", [&] { return status_of(cost::load_device(path("device.json"))); },
-      {"compile", "model.onnx", "--plan", "plan.json", "--device", "device.json", "--json", "-"});
+  survives("device.json", [&] { return status_of(cost::load_device(path("device.json"))); },
+           {"compile", "model.onnx", "--plan", "plan.json", "--classes", "4", "--device",
+            "device.json", "--json", "-"});
 }
 
 TEST_F(DocumentsTest, PublishedNotation) {
