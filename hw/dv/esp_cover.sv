@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Functional cover points of the core: what a test has to have made happen. Bound into esp_core by
-// hw/dv/coverage.py; never part of the core.
+// verification; never part of the core.
 module esp_cover (
   input logic             clk_i,
   input logic             srst_ni,

@@ -1,0 +1,36 @@
+#include "espalier_integer.h"
+
+/* dL/dw of any convolution but a depthwise one: g correlated with x - zero. `x` holds `count`
+ * channels, those of `channels`, or when that is null all of them. */
+ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, const int8_t* x,
+                                           const int16_t* channels, int32_t count,
+                                           const esp_q_parameter_sink* sink) {
+  const int32_t per_group = d->in_c / d->groups, out_per_group = d->out_c / d->groups;
+  const int32_t width = channels ? count : per_group, stride = channels ? count : d->in_c;
+  const int32_t taps = d->kernel_h * d->kernel_w;
+  const uint32_t key = esp_q_tensor_key(sink);
+  int32_t o, ky, kx, c, oy, ox;
+  for (o = 0; o < d->out_c; ++o) {
+    const int32_t first = channels ? 0 : o / out_per_group * per_group;
+    for (ky = 0; ky < d->kernel_h; ++ky) {
+      for (kx = 0; kx < d->kernel_w; ++kx) {
+        const int32_t row = o * taps + ky * d->kernel_w + kx;
+        for (c = 0; c < width; ++c) {
+          esp_q_sum sum = 0;
+          for (oy = 0; oy < d->out_h; ++oy) {
+            const int32_t iy = oy * d->stride_h - d->pad_top + ky;
+            if (iy < 0 || iy >= d->in_h) continue;
+            for (ox = 0; ox < d->out_w; ++ox) {
+              const int32_t ix = ox * d->stride_w - d->pad_left + kx;
+              if (ix < 0 || ix >= d->in_w) continue;
+              sum += (esp_q_sum)g[(oy * d->out_w + ox) * d->out_c + o] *
+                     (x[(iy * d->in_w + ix) * stride + first + c] - d->in_zero);
+            }
+          }
+          esp_q_sink_weight(sink, key, row * width + c,
+                            row * per_group + (channels ? channels[c] : c), o, sum);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,442 @@
+// The integer gradient kernels against sums in 128 bits, on random layers, masks, exponents and
+// factors. Rounding is held to its definition and, where it is stochastic, to its mean.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "espalier/support/rng.hpp"
+
+#define ESP_GRADIENT_BITS 8
+extern "C" {
+#include "runtime/integer/espalier_integer_kernels.h"
+}
+
+namespace espalier {
+namespace {
+
+__extension__ using Wide = __int128;
+
+// floor((value + half) / 2^shift), or value * 2^-shift, within +-2^30.
+std::int32_t rounded(Wide value, int shift) {
+  constexpr Wide kLimit = Wide{1} << 30;
+  if (shift > 0) {
+    value = shift > 120 ? 0 : (value + (Wide{1} << (shift - 1))) >> shift;
+  } else {
+    for (; shift < 0 && value < kLimit && value > -kLimit; ++shift) value *= 2;
+  }
+  return static_cast<std::int32_t>(std::clamp(value, -kLimit, kLimit));
+}
+
+// A random layer with gradients, weights, a mask and a sink. The expected sums are scattered from
+// the outputs, where the kernels gather.
+struct Layer {
+  enum class Form { kGeneral, kPointwise, kDepthwise, kSameDepthwise };
+
+  Layer(std::uint64_t seed, Form form) : rng{seed, 4} {
+    const auto small = [&](int most) { return static_cast<std::int16_t>(1 + rng.below(most)); };
+    d.in_h = small(7);
+    d.in_w = small(7);
+    d.kernel_h = d.kernel_w = d.stride_h = d.stride_w = 1;
+    d.groups = 1;
+    d.in_c = small(19);
+    d.out_c = small(19);
+    if (form == Form::kPointwise) {
+      d.out_h = d.in_h;
+      d.out_w = d.in_w;
+    } else {
+      d.kernel_h = static_cast<std::int16_t>(std::min<int>(d.in_h, small(4)));
+      d.kernel_w = static_cast<std::int16_t>(std::min<int>(d.in_w, small(4)));
+      d.pad_top = static_cast<std::int16_t>(rng.below(d.kernel_h));
+      d.pad_left = static_cast<std::int16_t>(rng.below(d.kernel_w));
+      if (form == Form::kSameDepthwise) {
+        d.out_h = d.in_h;
+        d.out_w = d.in_w;
+      } else {
+        d.stride_h = small(2);
+        d.stride_w = small(2);
+        d.out_h = static_cast<std::int16_t>((d.in_h + d.pad_top - d.kernel_h) / d.stride_h + 1);
+        d.out_w = static_cast<std::int16_t>((d.in_w + d.pad_left - d.kernel_w) / d.stride_w + 1);
+      }
+      if (form != Form::kGeneral) {
+        d.out_c = d.in_c;
+        d.groups = d.in_c;
+      } else if (rng.chance(0.3)) {
+        d.groups = small(3);
+        d.in_c = static_cast<std::int16_t>(d.groups * small(5));
+        d.out_c = static_cast<std::int16_t>(d.groups * small(5));
+      }
+    }
+    d.in_zero = static_cast<std::int16_t>(rng.below(256)) - 128;
+    d.mask_bits = rng.chance(0.5) ? 1 : 0;
+    const int per_group = d.in_c / d.groups;
+    const int taps = d.kernel_h * d.kernel_w;
+    weights = bytes(static_cast<std::size_t>(d.out_c * taps * per_group), 127);
+    g = bytes(static_cast<std::size_t>(d.out_h * d.out_w * d.out_c), 127);
+    x = bytes(static_cast<std::size_t>(d.in_h * d.in_w * d.in_c), 128);
+    full = weights;
+    if (d.groups == 1 || d.groups == d.in_c) slice(per_group, taps);
+    make_sink();
+    scatter(per_group, taps);
+  }
+
+  std::vector<std::int8_t> bytes(std::size_t count, int most) {
+    std::vector<std::int8_t> values(count);
+    for (std::int8_t& v : values) {
+      v = static_cast<std::int8_t>(static_cast<int>(rng.below(255)) - 127);
+      if (most == 128 && rng.chance(0.02)) v = -128;
+    }
+    return values;
+  }
+
+  // Some channels' weights lie apart, and are zero in the whole tensor.
+  void slice(int per_group, int taps) {
+    const int all = d.in_c;
+    if (!rng.chance(0.5) || all < 2) return;
+    for (int c = 0; c < all; ++c) {
+      if (rng.chance(0.4)) channels.push_back(static_cast<std::int16_t>(c));
+    }
+    const auto count = static_cast<int>(channels.size());
+    trained.resize(static_cast<std::size_t>(count * taps * (d.groups == 1 ? d.out_c : 1)));
+    for (int j = 0; j < count; ++j) {
+      for (int row = 0; row < (d.groups == 1 ? d.out_c * taps : taps); ++row) {
+        const int at = d.groups == 1 ? row * per_group + channels[static_cast<std::size_t>(j)]
+                                     : channels[static_cast<std::size_t>(j)] * taps + row;
+        const int place = d.groups == 1 ? row * count + j : j * taps + row;
+        trained[static_cast<std::size_t>(place)] = full[static_cast<std::size_t>(at)];
+        full[static_cast<std::size_t>(at)] = 0;
+      }
+    }
+  }
+
+  [[nodiscard]] esp_weights w() const {
+    return {full.data(), trained.data(), channels.data(),
+            static_cast<std::int32_t>(channels.size())};
+  }
+
+  void make_sink() {
+    const std::size_t inputs = x.size();
+    from.exponent = static_cast<std::int16_t>(rng.below(20)) - 10;
+    to.exponent = static_cast<std::int16_t>(from.exponent + static_cast<int>(rng.below(16)));
+    added.exponent =
+        static_cast<std::int16_t>(from.exponent + static_cast<int>(rng.below(30)) - 12);
+    out.assign(inputs, 99);
+    sink = {};
+    sink.out = out.data();
+    sink.range = &to;
+    sink.from = &from;
+    if (rng.chance(0.4)) {
+      addend = bytes(inputs, 127);
+      sink.addend = addend.data();
+      sink.addend_range = &added;
+    }
+    if (rng.chance(0.5)) {
+      mask.resize(inputs);
+      for (std::uint8_t& m : mask) m = static_cast<std::uint8_t>(rng.below(d.mask_bits ? 256 : 2));
+      sink.mask = mask.data();
+      sink.mask_bits = d.mask_bits;
+    }
+    if (rng.chance(0.5)) {
+      for (int c = 0; c < d.in_c; ++c) {
+        multiplier.push_back(static_cast<std::int32_t>((1U << 30) + rng.below(1U << 30)));
+        shift.push_back(static_cast<std::uint8_t>(28 + rng.below(14)));
+      }
+      sink.multiplier = multiplier.data();
+      sink.shift = shift.data();
+    } else if (rng.chance(0.5)) {
+      sink.factor = static_cast<std::int32_t>((1U << 30) + rng.below(1U << 30));
+      sink.factor_shift = static_cast<std::int32_t>(28 + rng.below(6));
+    }
+  }
+
+  void scatter(int per_group, int taps) {
+    dx.assign(x.size(), 0);
+    dw.assign(weights.size(), 0);
+    db.assign(static_cast<std::size_t>(d.out_c), 0);
+    std::size_t at = 0;
+    for (int oy = 0; oy < d.out_h; ++oy) {
+      for (int ox = 0; ox < d.out_w; ++ox) {
+        for (int o = 0; o < d.out_c; ++o, ++at) {
+          db[static_cast<std::size_t>(o)] += g[at];
+          for (int tap = 0; tap < taps; ++tap) {
+            const int iy = oy * d.stride_h - d.pad_top + tap / d.kernel_w;
+            const int ix = ox * d.stride_w - d.pad_left + tap % d.kernel_w;
+            if (iy < 0 || ix < 0 || iy >= d.in_h || ix >= d.in_w) continue;
+            for (int i = 0; i < per_group; ++i) {
+              const int c = o / (d.out_c / d.groups) * per_group + i;
+              const auto in = static_cast<std::size_t>((iy * d.in_w + ix) * d.in_c + c);
+              const auto weight = static_cast<std::size_t>((o * taps + tap) * per_group + i);
+              dx[in] += Wide{g[at]} * weights[weight];
+              dw[weight] += Wide{g[at]} * (x[in] - d.in_zero);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  // What the sink makes of a sum, to nearest.
+  [[nodiscard]] int expected(std::size_t i, Wide sum, int unit = 0) const {
+    const auto c = i % static_cast<std::size_t>(d.in_c);
+    if (sink.mask != nullptr) {
+      const bool inside = d.mask_bits != 0 ? (mask[i / 8] >> (i % 8) & 1) != 0 : mask[i] != 0;
+      if (!inside) return 0;
+    }
+    if (sink.addend != nullptr) {
+      const int up = added.exponent - from.exponent + unit;
+      sum += up >= 0 ? Wide{addend[i]} << std::min(up, 23) : Wide{addend[i]} >> -up;
+    }
+    int by = to.exponent - from.exponent + unit;
+    if (sink.multiplier != nullptr) {
+      sum *= multiplier[c];
+      by += shift[c];
+    } else if (sink.factor != 0) {
+      sum *= sink.factor;
+      by += sink.factor_shift;
+    }
+    return std::clamp(rounded(sum, by), -127, 127);
+  }
+
+  void expect_input_gradient() const {
+    int largest = 0;
+    for (std::size_t i = 0; i < dx.size(); ++i) {
+      ASSERT_EQ(out[i], expected(i, dx[i])) << "element " << i;
+      largest = std::max(largest, std::abs(static_cast<int>(out[i])));
+    }
+    if (largest == 127) {
+      EXPECT_GE(to.bits, 7);
+    } else {
+      EXPECT_EQ(to.bits, largest == 0 ? 0 : 1 + static_cast<int>(std::log2(largest)));
+    }
+  }
+
+  // Sums of weights, as with several samples an update.
+  void expect_weight_sums(bool depthwise) {
+    const bool sliced = !channels.empty();
+    const int taps = d.kernel_h * d.kernel_w;
+    const int per_group = d.in_c / d.groups;
+    std::vector<std::int32_t> sums(sliced ? trained.size() : weights.size(), 5);
+    const std::int16_t exponent = from.exponent;
+    esp_q_sgd sgd{};
+    esp_q_parameter_sink parameters{};
+    parameters.sum = sums.data();
+    parameters.sum_exponent = &exponent;
+    parameters.from = &from;
+    parameters.sgd = &sgd;
+    const std::vector<std::int8_t> kept = saved();
+    const std::int16_t* list = sliced ? channels.data() : nullptr;
+    const auto count = static_cast<std::int32_t>(channels.size());
+    (depthwise ? esp_depthwise_weight_gradient_q8 : esp_weight_gradient_q8)(
+        &d, g.data(), kept.data(), list, count, &parameters);
+    for (std::size_t k = 0; k < sums.size(); ++k) {
+      std::size_t at = k;
+      if (sliced && depthwise) {
+        at = static_cast<std::size_t>(channels[k / static_cast<std::size_t>(taps)] * taps) +
+             k % static_cast<std::size_t>(taps);
+      } else if (sliced) {
+        at = k / channels.size() * static_cast<std::size_t>(per_group) +
+             static_cast<std::size_t>(channels[k % channels.size()]);
+      }
+      ASSERT_EQ(sums[k], 5 + static_cast<std::int32_t>(dw[at])) << "weight " << k;
+    }
+  }
+
+  // The trained channels of x, or all.
+  [[nodiscard]] std::vector<std::int8_t> saved() const {
+    if (channels.empty()) return x;
+    std::vector<std::int8_t> kept;
+    for (std::size_t p = 0; p < x.size(); p += static_cast<std::size_t>(d.in_c)) {
+      for (const std::int16_t c : channels) kept.push_back(x[p + static_cast<std::size_t>(c)]);
+    }
+    return kept;
+  }
+
+  Rng rng;
+  esp_conv d{};
+  std::vector<std::int8_t> weights, full, trained, g, x, addend, out;
+  std::vector<std::int16_t> channels;
+  std::vector<std::uint8_t> mask, shift;
+  std::vector<std::int32_t> multiplier;
+  std::vector<Wide> dx, dw, db;
+  esp_q_range from{}, to{}, added{};
+  esp_q_sink sink{};
+};
+
+constexpr std::uint64_t kLayers = 300;
+
+TEST(IntegerKernels, PointwiseInputGradient) {
+  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+    Layer layer(seed, Layer::Form::kPointwise);
+    const esp_weights w = layer.w();
+    esp_pointwise_input_gradient_q8(&layer.d, layer.g.data(), &w, &layer.sink);
+    ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+  }
+}
+
+TEST(IntegerKernels, InputGradient) {
+  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+    Layer layer(seed, Layer::Form::kGeneral);
+    const esp_weights w = layer.w();
+    esp_input_gradient_q8(&layer.d, layer.g.data(), &w, &layer.sink);
+    ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+  }
+}
+
+TEST(IntegerKernels, DepthwiseInputGradient) {
+  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+    Layer layer(seed, Layer::Form::kDepthwise);
+    const esp_weights w = layer.w();
+    esp_depthwise_input_gradient_q8(&layer.d, layer.g.data(), &w, &layer.sink);
+    ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+  }
+}
+
+// Both gradients at once, the one of the input over the gradient it comes from.
+TEST(IntegerKernels, DepthwiseBackwardInPlace) {
+  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+    Layer layer(seed, Layer::Form::kSameDepthwise);
+    const esp_weights w = layer.w();
+    const int taps = layer.d.kernel_h * layer.d.kernel_w;
+    const bool sliced = !layer.channels.empty();
+    std::vector<std::int32_t> sums(sliced ? layer.trained.size() : layer.weights.size(), 0);
+    const std::int16_t exponent = layer.from.exponent;
+    esp_q_sgd sgd{};
+    esp_q_parameter_sink parameters{};
+    parameters.sum = sums.data();
+    parameters.sum_exponent = &exponent;
+    parameters.from = &layer.from;
+    parameters.sgd = &sgd;
+    const std::vector<std::int8_t> kept = layer.saved();
+    std::vector<std::int32_t> scratch(static_cast<std::size_t>(taps + layer.d.in_h * layer.d.in_w));
+    std::vector<std::int8_t> g = layer.g;
+    layer.sink.out = g.data();
+    esp_depthwise_backward_q8(
+        &layer.d, g.data(), &w, kept.data(), sliced ? layer.channels.data() : nullptr,
+        static_cast<std::int32_t>(layer.channels.size()), &parameters, &layer.sink, scratch.data());
+    layer.out = g;
+    ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+    for (std::size_t k = 0; k < sums.size(); ++k) {
+      const std::size_t t = static_cast<std::size_t>(taps);
+      const std::size_t at =
+          sliced ? static_cast<std::size_t>(layer.channels[k / t]) * t + k % t : k;
+      ASSERT_EQ(sums[k], static_cast<std::int32_t>(layer.dw[at])) << seed << " weight " << k;
+    }
+  }
+}
+
+TEST(IntegerKernels, WeightGradients) {
+  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+    for (const auto form : {Layer::Form::kGeneral, Layer::Form::kPointwise}) {
+      Layer layer(seed, form);
+      ASSERT_NO_FATAL_FAILURE(layer.expect_weight_sums(
+          layer.d.groups == layer.d.in_c && layer.d.out_c == layer.d.in_c && layer.d.groups > 1))
+          << seed;
+    }
+    Layer layer(seed, Layer::Form::kDepthwise);
+    ASSERT_NO_FATAL_FAILURE(layer.expect_weight_sums(true)) << seed;
+  }
+}
+
+TEST(IntegerKernels, PassGradient) {
+  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+    Layer layer(seed, Layer::Form::kGeneral);
+    std::vector<std::int8_t> in = layer.bytes(layer.x.size(), 127);
+    for (std::size_t i = 0; i < in.size(); ++i) layer.dx[i] = in[i];
+    esp_pass_gradient_q8(layer.d.in_h * layer.d.in_w, layer.d.in_c, in.data(), &layer.sink);
+    ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+  }
+}
+
+// One step of weights and biases is the rounded product of sum, scale and rate.
+TEST(IntegerKernels, StepsAreRoundedProducts) {
+  Rng rng{9};
+  for (int i = 0; i < 20'000; ++i) {
+    esp_q_range from{static_cast<std::int16_t>(static_cast<int>(rng.below(12)) - 20), 0};
+    esp_q_sgd sgd{};
+    sgd.rate_multiplier = static_cast<std::int32_t>((1U << 30) + rng.below(1U << 30));
+    sgd.rate_exponent = -31 - static_cast<std::int32_t>(rng.below(12));
+    sgd.sample_exponent = -static_cast<std::int32_t>(rng.below(8));
+    const auto scale = static_cast<std::int32_t>((1U << 30) + rng.below(1U << 30));
+    const auto scale_exponent = static_cast<std::int8_t>(static_cast<int>(rng.below(24)) - 34);
+    std::int32_t bias = static_cast<std::int32_t>(rng.below(1000));
+    const std::int32_t before = bias;
+    esp_q_parameter_sink sink{};
+    sink.bias = &bias;
+    sink.scale = &scale;
+    sink.scale_exponent = &scale_exponent;
+    sink.from = &from;
+    sink.sgd = &sgd;
+    const auto g = static_cast<std::int8_t>(static_cast<int>(rng.below(255)) - 127);
+    esp_bias_gradient_q8(1, 1, &g, &sink);
+    const double exact =
+        std::ldexp(static_cast<double>(g) * scale * sgd.rate_multiplier,
+                   from.exponent + sgd.sample_exponent + scale_exponent + sgd.rate_exponent);
+    EXPECT_NEAR(before - bias, exact, 0.5 + 1e-6 * std::abs(exact));
+  }
+}
+
+TEST(IntegerKernels, FeatureGradientFillsItsRange) {
+  Rng rng{3};
+  for (int i = 0; i < 500; ++i) {
+    std::vector<float> dy(1 + rng.below(40));
+    const double scale = std::ldexp(1.0, static_cast<int>(rng.below(60)) - 50);
+    double largest = 0;
+    for (float& v : dy) {
+      v = static_cast<float>(rng.uniform(-1, 1) * scale);
+      largest = std::max(largest, std::abs(static_cast<double>(v)));
+    }
+    std::vector<std::int8_t> q(dy.size());
+    std::int32_t exponent = 0;
+    esp_quantize_gradient_q8(static_cast<std::int32_t>(dy.size()), dy.data(), q.data(), &exponent,
+                             0, 0);
+    int most = 0;
+    for (std::size_t k = 0; k < dy.size(); ++k) {
+      const double exact = std::ldexp(static_cast<double>(dy[k]), -exponent);
+      EXPECT_NEAR(q[k], exact, std::abs(exact) > 127 ? 1.0 : 0.5);
+      most = std::max(most, std::abs(static_cast<int>(q[k])));
+    }
+    EXPECT_GE(most, 64);
+  }
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    const std::vector<float> dy{1.0F, bad, -3.0F};
+    std::vector<std::int8_t> q(3, 7);
+    std::int32_t exponent = 0;
+    esp_quantize_gradient_q8(3, dy.data(), q.data(), &exponent, 0, 0);
+    EXPECT_EQ(q, std::vector<std::int8_t>(3, 0));
+  }
+}
+
+TEST(IntegerShift, RoundsToNearest) {
+  Rng rng{1};
+  for (int i = 0; i < 200'000; ++i) {
+    const auto value = static_cast<std::int64_t>(rng.next_u64()) >> rng.below(64);
+    const int shift = static_cast<int>(rng.below(140)) - 40;
+    ASSERT_EQ(esp_q_shift(value, shift, 0, 0), rounded(value, shift)) << value << " " << shift;
+  }
+  for (const std::int64_t value : {INT64_MAX, INT64_MIN, std::int64_t{0}, std::int64_t{-1}}) {
+    for (int shift = -70; shift < 130; ++shift) {
+      ASSERT_EQ(esp_q_shift(value, shift, 0, 0), rounded(value, shift)) << value << " " << shift;
+    }
+  }
+}
+
+TEST(IntegerShift, StochasticRoundingKeepsTheMean) {
+  Rng rng{2};
+  for (int i = 0; i < 40; ++i) {
+    const auto value = static_cast<std::int64_t>(rng.next_u64()) >> (20 + rng.below(30));
+    const int shift = static_cast<int>(30 + rng.below(14));
+    double sum = 0;
+    constexpr int kDraws = 4000;
+    for (int k = 0; k < kDraws; ++k) {
+      sum += esp_q_shift(value, shift, 1, static_cast<std::uint32_t>(rng.next_u64()));
+    }
+    EXPECT_NEAR(sum / kDraws, std::ldexp(static_cast<double>(value), -shift), 0.04);
+  }
+}
+
+}  // namespace
+}  // namespace espalier
