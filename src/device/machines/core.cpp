@@ -73,10 +73,6 @@ Status check_instructions(const Folder& folder, const cost::DeviceProfile& devic
 
 // ---- Memories ----------------------------------------------------------------------------------
 
-bool lies_in_flash(const std::string& section) {
-  return section == ".text" || section == ".rodata" || section == ".data";
-}
-
 // The linker script of the device: its memories, and where they hold what.
 std::string linker_script(const Job& job, std::int64_t flash_bytes) {
   const cost::DeviceProfile& device = job.options.device;
@@ -169,26 +165,7 @@ Status build(const Job& job, std::int64_t flash_for_samples, CheckReport& report
                          "check-driver.o", program, parameters, "-o", "core.elf"},
                         job.work));
   if (job.traced) return Ok{};
-  // The program alone, whole, with what it needs of the libraries.
-  ESPALIER_CHECK_OK(
-      toolchain.compile({"-nostartfiles", "-Tdevice.ld", "-Wl,-e," + folder.name + "_train_step",
-                         program, parameters, "-o", "program.elf"},
-                        job.work));
-  ESPALIER_TRY(const std::int64_t flash,
-               toolchain.section_bytes(job.work / "program.elf", lies_in_flash));
-  ESPALIER_TRY(const std::int64_t constants,
-               toolchain.section_bytes(job.work / parameters, [](const std::string& section) {
-                 return section.starts_with(".rodata") || section.starts_with(".srodata");
-               }));
-  report.used_flash = Bytes{flash};
-  report.used_parameters = Bytes{constants};
-  const std::int64_t there = job.options.device.flash.count;
-  if (flash > there) {
-    return Error{ErrorKind::kInfeasible,
-                 fmt::format("{} bytes of code and constants exceed {} bytes of flash by {}", flash,
-                             there, flash - there)};
-  }
-  return Ok{};
+  return measure_program(job, toolchain, program, report);
 }
 
 // ---- Run ---------------------------------------------------------------------------------------
@@ -238,13 +215,7 @@ std::vector<KernelCycles> kernel_cycles(const hw::Simulator& simulator, const Fo
 Status Core::prepare(const Folder& folder, const CheckOptions& options) const {
   ESPALIER_CHECK_OK(check_device(options.device));
   ESPALIER_CHECK_OK(check_instructions(folder, options.device));
-  const std::int64_t there = options.device.sram.count;
-  const std::int64_t needed = folder.sram + options.stack.count;
-  if (needed > there) {
-    return Error{ErrorKind::kInfeasible,
-                 fmt::format("{} bytes of SRAM and {} of stack exceed {} bytes by {}", folder.sram,
-                             options.stack.count, there, needed - there)};
-  }
+  ESPALIER_CHECK_OK(fits_sram(folder, options));
   const Result<hw::SimulatorConfig> config = simulated_system(folder, options);
   if (!config.ok()) return config.error();
   return toolchain_of(folder, options).check_size_tool();

@@ -94,12 +94,7 @@ Status Emulator::prepare(const Folder& folder, const CheckOptions& options) cons
                              folder.path.string(), folder.target.name, folder.target.isa,
                              device.name, device.isa)};
   }
-  const std::int64_t needed = folder.sram + options.stack.count;
-  if (needed > device.sram.count) {
-    return Error{ErrorKind::kInfeasible,
-                 fmt::format("{} bytes of SRAM and {} of stack exceed {} bytes by {}", folder.sram,
-                             options.stack.count, device.sram.count, needed - device.sram.count)};
-  }
+  ESPALIER_CHECK_OK(fits_sram(folder, options));
   if (device.sram.count > board_.sram_bytes) {
     return Error{ErrorKind::kInfeasible,
                  fmt::format("{}: {} bytes of SRAM are more than the {} of the emulated {}",
@@ -139,30 +134,7 @@ Status Emulator::build(const Job& job, CheckReport& report) const {
   ESPALIER_CHECK_OK(object(folder.path / (folder.name + "_params.c"), parameters, {}));
   for (const std::uint8_t paint : kPaints) ESPALIER_CHECK_OK(link(job, paint));
   if (job.traced) return Ok{};
-  // The program alone, whole, with what it needs of the libraries.
-  ESPALIER_CHECK_OK(
-      toolchain.compile({"-nostartfiles", "-Tdevice.ld", "-Wl,-e," + folder.name + "_train_step",
-                         "program.o", parameters, "-o", "program.elf"},
-                        job.work));
-  const auto in_flash = [](const std::string& section) {
-    return section == ".text" || section == ".rodata" || section == ".data" ||
-           section == ".ARM.exidx";
-  };
-  ESPALIER_TRY(const std::int64_t flash,
-               toolchain.section_bytes(job.work / "program.elf", in_flash));
-  ESPALIER_TRY(const std::int64_t constants,
-               toolchain.section_bytes(job.work / parameters, [](const std::string& section) {
-                 return section.starts_with(".rodata");
-               }));
-  report.used_flash = Bytes{flash};
-  report.used_parameters = Bytes{constants};
-  const std::int64_t there = job.options.device.flash.count;
-  if (flash > there) {
-    return Error{ErrorKind::kInfeasible,
-                 fmt::format("{} bytes of code and constants exceed {} bytes of flash by {}", flash,
-                             there, flash - there)};
-  }
-  return Ok{};
+  return measure_program(job, toolchain, "program.o", report);
 }
 
 Result<std::string> Emulator::execute(const Job& job, std::uint8_t paint) const {

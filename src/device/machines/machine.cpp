@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
+
 namespace espalier::device {
 
 std::unique_ptr<Machine> find_machine(std::string_view name) {
@@ -17,6 +19,41 @@ std::vector<std::string> driver_definitions(const Job& job) {
                                        folder.path.string()};
   if (job.traced) definitions.push_back("-DESPALIER_TRACED");
   return definitions;
+}
+
+Status fits_sram(const Folder& folder, const CheckOptions& options) {
+  const std::int64_t there = options.device.sram.count;
+  const std::int64_t needed = folder.sram + options.stack.count;
+  if (needed <= there) return Ok{};
+  return Error{ErrorKind::kInfeasible,
+               fmt::format("{} bytes of SRAM and {} of stack exceed {} bytes by {}", folder.sram,
+                           options.stack.count, there, needed - there)};
+}
+
+Status measure_program(const Job& job, const Toolchain& toolchain, const std::string& program,
+                       CheckReport& report) {
+  const std::string parameters = job.folder.name + "_params.o";
+  ESPALIER_CHECK_OK(toolchain.compile(
+      {"-nostartfiles", "-Tdevice.ld", "-Wl,-e," + job.folder.name + "_train_step", program,
+       parameters, "-o", "program.elf"},
+      job.work));
+  const auto in_flash = [](const std::string& section) {
+    return section == ".text" || section == ".rodata" || section == ".data" ||
+           section == ".ARM.exidx";
+  };
+  ESPALIER_TRY(const std::int64_t flash,
+               toolchain.section_bytes(job.work / "program.elf", in_flash));
+  ESPALIER_TRY(const std::int64_t constants,
+               toolchain.section_bytes(job.work / parameters, [](const std::string& section) {
+                 return section.starts_with(".rodata") || section.starts_with(".srodata");
+               }));
+  report.used_flash = Bytes{flash};
+  report.used_parameters = Bytes{constants};
+  const std::int64_t there = job.options.device.flash.count;
+  if (flash <= there) return Ok{};
+  return Error{ErrorKind::kInfeasible,
+               fmt::format("{} bytes of code and constants exceed {} bytes of flash by {}", flash,
+                           there, flash - there)};
 }
 
 }  // namespace espalier::device

@@ -11,6 +11,7 @@
 #include "compiled_folder.hpp"
 #include "espalier/device/check.hpp"
 #include "run.hpp"
+#include "toolchain.hpp"
 
 namespace espalier::device {
 
@@ -55,5 +56,13 @@ std::unique_ptr<Machine> find_machine(std::string_view name);
 
 /// What the driver is told on the command line of the compiler.
 std::vector<std::string> driver_definitions(const Job& job);
+
+/// kInfeasible when the program and its stack do not fit the device's SRAM.
+Status fits_sram(const Folder& folder, const CheckOptions& options);
+
+/// Links the object `program` and the parameters alone, whole, with what they need of the
+/// libraries, and fills in what flash they take. kInfeasible when the device has less.
+Status measure_program(const Job& job, const Toolchain& toolchain, const std::string& program,
+                       CheckReport& report);
 
 }  // namespace espalier::device

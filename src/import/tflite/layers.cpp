@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "tflite/context.hpp"
 
@@ -53,18 +55,33 @@ bool read_bias(Context& c, const Node& node, std::optional<Numbers>& bias) {
   return bias.has_value();
 }
 
-// Weights are [out,height,width,in].
-Value convolution(Context& c, const Node& node) {
-  const std::optional<Numbers> weights = c.numbers(node, 1, "its weights", 0);
+// What a layer reads besides its options.
+struct Inputs {
+  Numbers weights;
+  std::optional<Numbers> bias;
+  Operand x;
+};
+
+// Everything is looked at, so that all that is wrong is said at once. `axis` is that of the outputs
+// in the weights.
+std::optional<Inputs> read_inputs(Context& c, const Node& node, int axis) {
+  std::optional<Numbers> weights = c.numbers(node, 1, "its weights", axis);
   std::optional<Numbers> bias;
   const bool readable = read_bias(c, node, bias);
-  const std::optional<Operand> x = c.activation(node, 0);
+  std::optional<Operand> x = c.activation(node, 0);
+  if (!weights || !readable || !x) return std::nullopt;
+  return Inputs{*std::move(weights), std::move(bias), *std::move(x)};
+}
+
+// Weights are [out,height,width,in].
+Value convolution(Context& c, const Node& node) {
+  const std::optional<Inputs> inputs = read_inputs(c, node, 0);
   const auto* options = node.op.options_as_Conv2DOptions();
-  if (!weights || !readable || !x) return Unknown{};
+  if (!inputs) return Unknown{};
   const Dims dims = weight_dims(c, node);
   if (dims.empty()) return Unknown{};
   if (options == nullptr) return c.refuse(node, "its options are missing", kDamagedNext);
-  const Dims in = x->view.dims();
+  const Dims in = inputs->x.view.dims();
   const std::int64_t groups = in.empty() ? 1 : in.back() / dims[3];
   if (!extent_in_range(groups) || !extent_in_range(groups * dims[3])) {
     return c.refuse(node, fmt::format("its weights expect {} input channels", dims[3]),
@@ -77,25 +94,22 @@ Value convolution(Context& c, const Node& node) {
               .row_step = static_cast<std::size_t>(dims[2] * dims[3]),
               .column_step = static_cast<std::size_t>(dims[3]),
               .channel_step = 1,
-              .weights = *weights,
-              .bias = bias};
+              .weights = inputs->weights,
+              .bias = inputs->bias};
   layer.window.kernel_h = static_cast<int>(dims[1]);
   layer.window.kernel_w = static_cast<int>(dims[2]);
-  return convolve(c, node, *options, layer, *x);
+  return convolve(c, node, *options, layer, inputs->x);
 }
 
 // Weights are [1,height,width,out], the outputs of an input channel side by side.
 Value depthwise(Context& c, const Node& node) {
-  const std::optional<Numbers> weights = c.numbers(node, 1, "its weights", 3);
-  std::optional<Numbers> bias;
-  const bool readable = read_bias(c, node, bias);
-  const std::optional<Operand> x = c.activation(node, 0);
+  const std::optional<Inputs> inputs = read_inputs(c, node, 3);
   const auto* options = node.op.options_as_DepthwiseConv2DOptions();
-  if (!weights || !readable || !x) return Unknown{};
+  if (!inputs) return Unknown{};
   const Dims dims = weight_dims(c, node);
   if (dims.empty()) return Unknown{};
   if (options == nullptr) return c.refuse(node, "its options are missing", kDamagedNext);
-  const Dims in = x->view.dims();
+  const Dims in = inputs->x.view.dims();
   if (dims[0] != 1 || in.empty() || dims[3] % in.back() != 0) {
     return c.refuse(node,
                     fmt::format("its weights of [{}] do not fit an input of {}",
@@ -109,21 +123,18 @@ Value depthwise(Context& c, const Node& node) {
               .row_step = static_cast<std::size_t>(dims[2] * dims[3]),
               .column_step = static_cast<std::size_t>(dims[3]),
               .channel_step = 1,
-              .weights = *weights,
-              .bias = bias};
+              .weights = inputs->weights,
+              .bias = inputs->bias};
   layer.window.kernel_h = static_cast<int>(dims[1]);
   layer.window.kernel_w = static_cast<int>(dims[2]);
-  return convolve(c, node, *options, layer, *x);
+  return convolve(c, node, *options, layer, inputs->x);
 }
 
 // Weights are [out,in]; what comes in is a matrix of rows of `in`, whatever its dimensions.
 Value fully_connected(Context& c, const Node& node) {
-  const std::optional<Numbers> weights = c.numbers(node, 1, "its weights", 0);
-  std::optional<Numbers> bias;
-  const bool readable = read_bias(c, node, bias);
-  const std::optional<Operand> x = c.activation(node, 0);
+  const std::optional<Inputs> inputs = read_inputs(c, node, 0);
   const auto* options = node.op.options_as_FullyConnectedOptions();
-  if (!weights || !readable || !x) return Unknown{};
+  if (!inputs) return Unknown{};
   if (options == nullptr || options->weights_format() != 0) {
     return c.refuse(node, "its weights are in a shuffled format", "convert the model again");
   }
@@ -136,15 +147,16 @@ Value fully_connected(Context& c, const Node& node) {
                     .in_per_group = static_cast<int>(dims[1]),
                     .out_step = static_cast<std::size_t>(dims[1]),
                     .channel_step = 1,
-                    .weights = *weights,
-                    .bias = bias};
-  const Dims in = x->view.dims();
-  if (x->view.elements() == dims[1]) {
+                    .weights = inputs->weights,
+                    .bias = inputs->bias};
+  const Dims in = inputs->x.view.dims();
+  if (inputs->x.view.elements() == dims[1]) {
     if (c.is_head(node)) {
-      return c.logits(node, c.builder.head_fully_connected(node.where, layer, *x),
+      return c.logits(node, c.builder.head_fully_connected(node.where, layer, inputs->x),
                       options->activation());
     }
-    return c.finish(node, c.builder.fully_connected(node.where, layer, *x), options->activation());
+    return c.finish(node, c.builder.fully_connected(node.where, layer, inputs->x),
+                    options->activation());
   }
   // The same matrix at every position: a 1x1 convolution.
   if (c.is_head(node) || (in.size() != 2 && in.size() != 3) || in.back() != dims[1]) {
@@ -155,7 +167,8 @@ Value fully_connected(Context& c, const Node& node) {
   }
   const ImageAxes axes =
       in.size() == 2 ? ImageAxes{.rows = -1, .columns = 0, .channels = 1} : kChannelsLast;
-  return c.finish(node, c.builder.convolution(node.where, layer, *x, axes), options->activation());
+  return c.finish(node, c.builder.convolution(node.where, layer, inputs->x, axes),
+                  options->activation());
 }
 
 }  // namespace
