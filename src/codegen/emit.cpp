@@ -616,8 +616,8 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
         return call("esp_average_pool_forward",
                     {desc(FlashRole::kPool), i8(node.inputs[0]), i8(node.outputs[0])});
       case NodeKind::kMaxPoolForward:
-        return call("esp_max_pool_forward",
-                    {desc(FlashRole::kPool), i8(node.inputs[0]), i8(node.outputs[0])});
+        return call("esp_max_pool_forward", {desc(FlashRole::kPool), i8(node.inputs[0]),
+                                             i8(node.outputs[0]), u8(node.outputs[1])});
       case NodeKind::kSaveChannels:
         return call("esp_save_channels",
                     {i8(node.inputs[0]), number(kernel.pixels_in), number(kernel.channels_in),
@@ -683,6 +683,9 @@ float* {0}_bias_sums(int32_t conv, int32_t* count);
       case NodeKind::kPoolGradient:
         return call("esp_pool_gradient",
                     {desc(FlashRole::kPool), f32(node.inputs[0]), f32(node.outputs[0])});
+      case NodeKind::kMaxPoolGradient:
+        return call("esp_max_pool_gradient", {desc(FlashRole::kPool), f32(node.inputs[0]),
+                                              u8(node.inputs[1]), f32(node.outputs[0])});
       case NodeKind::kGradientSum:
         return call("esp_gradient_sum",
                     {number(program_.graph.value(node.outputs[0]).elements), f32(node.inputs[0]),

@@ -29,7 +29,7 @@ Status check_extents(const ir::Graph& graph) {
 Result<Program> build(const ir::Graph& graph, const plan::UpdatePlan& plan,
                       const CompileOptions& options) {
   Program program;
-  ESPALIER_TRY(program.graph, differentiate(graph, plan, options.accumulate));
+  program.graph = differentiate(graph, plan, options.accumulate);
   if (options.observer) {
     ESPALIER_CHECK_OK(verify(program.graph));
     options.observer({"", 0, program.graph.nodes.size()}, program.graph);

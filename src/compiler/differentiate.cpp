@@ -1,12 +1,25 @@
 #include "espalier/compiler/differentiate.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "runtime/espalier_runtime.h"
+
 namespace espalier::compiler {
 namespace {
+
+Element winner_element(const ir::Window& window) {
+  switch (esp_winner_bits(window.kernel_h * window.kernel_w)) {
+    case 2:
+      return Element::kWinner2;
+    case 4:
+      return Element::kWinner4;
+    case 8:
+      return Element::kWinner8;
+    default:
+      return Element::kWinner16;
+  }
+}
 
 class Differentiator {
  public:
@@ -15,16 +28,15 @@ class Differentiator {
     result_.forward = &graph;
     result_.accumulate = accumulate;
     activation_.assign(graph.tensors.size(), -1);
-    mask_.assign(graph.ops.size(), -1);
+    kept_.assign(graph.ops.size(), -1);
     gradient_.assign(graph.tensors.size(), -1);
     parts_.assign(graph.tensors.size(), 0);
     result_.values.reserve(8 * graph.ops.size() + 8);
     result_.nodes.reserve(7 * graph.ops.size() + 8);
   }
 
-  Result<TrainingGraph> run() {
+  TrainingGraph run() {
     list_trained();
-    ESPALIER_CHECK_OK(check_gradients());
     trace();
     result_.backward_begin = static_cast<int>(result_.nodes.size());
     differentiate_head();
@@ -80,39 +92,6 @@ class Differentiator {
 
   [[nodiscard]] int conv_count() const { return static_cast<int>(convs_.size()); }
 
-  // A new op does not compile without an answer here, and without its case in differentiate().
-  struct HasGradient {
-    bool operator()(const ir::Conv2D&) const { return true; }
-    bool operator()(const ir::Add&) const { return true; }
-    bool operator()(const ir::Rescale&) const { return true; }
-    bool operator()(const ir::AveragePool&) const { return true; }
-    bool operator()(const ir::MaxPool&) const { return false; }
-  };
-  static bool has_gradient(const ir::Op& op) { return std::visit(HasGradient{}, op.params); }
-
-  // The ops that a gradient has to pass on its way to something trained must have one.
-  Status check_gradients() {
-    std::vector<bool> needs(forward_.tensors.size(), false);  // depends on something trained
-    std::vector<std::string> problems;
-    int conv = 0;
-    for (std::size_t i = 0; i < forward_.ops.size(); ++i) {
-      const ir::Op& op = forward_.ops[i];
-      const bool passes = std::any_of(op.inputs.begin(), op.inputs.end(), [&](ir::TensorId id) {
-        return needs[static_cast<std::size_t>(id)];
-      });
-      if (passes && !has_gradient(op)) {
-        problems.push_back(fmt::format(
-            "{}: op {} '{}': no gradient for {} on the device; train nothing before it: lower "
-            "the bias depth to {} or less",
-            forward_.name, i, op.name, ir::mnemonic(op.params), conv_count() - conv));
-      }
-      needs[static_cast<std::size_t>(op.output)] = passes || result_.trained_of_op[i] >= 0;
-      conv += conv_of(forward_, static_cast<int>(i)) != nullptr ? 1 : 0;
-    }
-    if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
-    return Ok{};
-  }
-
   void trace() {
     for (std::size_t id = 0; id < forward_.tensors.size(); ++id) {
       const auto tensor = static_cast<ir::TensorId>(id);
@@ -134,11 +113,14 @@ class Differentiator {
       const NodeKind kind = std::visit(Kind{}, op.params);
       if (kind == NodeKind::kConvForward || kind == NodeKind::kAddForward ||
           kind == NodeKind::kRescaleForward) {
-        mask_[i] = make(Role::kMask, Element::kByteMask, position,
+        kept_[i] = make(Role::kMask, Element::kByteMask, position,
+                        forward_.tensor(op.output).shape.elements());
+      } else if (const auto* pool = std::get_if<ir::MaxPool>(&op.params)) {
+        kept_[i] = make(Role::kWinners, winner_element(pool->window), position,
                         forward_.tensor(op.output).shape.elements());
       }
       push(kind, position, {activation(op.inputs[0]), two ? activation(op.inputs[1]) : -1, -1},
-           {activation(op.output), mask_[i], -1});
+           {activation(op.output), kept_[i], -1});
     }
     push(NodeKind::kHeadForward, -1, {activation(forward_.features), -1, -1});
   }
@@ -184,12 +166,12 @@ class Differentiator {
   void differentiate_op(int position) {
     const ir::Op& op = op_at(position);
     const ValueId dy = gradient(op.output);
-    if (dy < 0 || !has_gradient(op)) return;  // nothing needs it: see check_gradients
+    if (dy < 0) return;  // nothing needs it
     std::visit([&](const auto& params) { differentiate(position, params, dy); }, op.params);
   }
 
   void differentiate(int position, const ir::Conv2D& conv, ValueId dy) {
-    differentiate_conv(position, conv, dy, mask_[static_cast<std::size_t>(position)]);
+    differentiate_conv(position, conv, dy, kept_[static_cast<std::size_t>(position)]);
   }
   void differentiate(int position, const ir::Add&, ValueId dy) { rescale_inputs(position, dy); }
   void differentiate(int position, const ir::Rescale&, ValueId dy) { rescale_inputs(position, dy); }
@@ -200,12 +182,19 @@ class Differentiator {
       push(NodeKind::kPoolGradient, position, {dy, -1, -1}, {dx, -1, -1});
     });
   }
-  void differentiate(int, const ir::MaxPool&, ValueId) {}  // has none: see check_gradients
+  void differentiate(int position, const ir::MaxPool&, ValueId dy) {
+    const ir::TensorId input = op_at(position).inputs[0];
+    if (input == forward_.input) return;
+    contribute(input, [&](ValueId dx) {
+      push(NodeKind::kMaxPoolGradient, position,
+           {dy, kept_[static_cast<std::size_t>(position)], -1}, {dx, -1, -1});
+    });
+  }
 
   // dL/dx of every input: masked and rescaled.
   void rescale_inputs(int position, ValueId dy) {
     const ir::Op& op = op_at(position);
-    const ValueId mask = mask_[static_cast<std::size_t>(position)];
+    const ValueId mask = kept_[static_cast<std::size_t>(position)];
     for (std::size_t i = 0; i < op.inputs.size(); ++i) {
       if (op.inputs[i] == forward_.input) continue;
       contribute(op.inputs[i], [&](ValueId dx) {
@@ -271,7 +260,7 @@ class Differentiator {
   std::vector<int> convs_;  // positions of the convolutions, by conv index
   TrainingGraph result_;
   std::vector<ValueId> activation_;  // by tensor
-  std::vector<ValueId> mask_;        // by op
+  std::vector<ValueId> kept_;        // by op: what the gradient needs to know, mask or winners
   std::vector<ValueId> gradient_;    // by tensor: the sum so far
   std::vector<int> parts_;           // by tensor: contributions made
   std::vector<std::pair<int, ValueId>> bias_gradients_;
@@ -282,8 +271,7 @@ class Differentiator {
 
 }  // namespace
 
-Result<TrainingGraph> differentiate(const ir::Graph& graph, const plan::UpdatePlan& plan,
-                                    int accumulate) {
+TrainingGraph differentiate(const ir::Graph& graph, const plan::UpdatePlan& plan, int accumulate) {
   return Differentiator(graph, plan, accumulate).run();
 }
 

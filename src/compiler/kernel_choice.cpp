@@ -40,7 +40,8 @@ void check_elements(const TrainingGraph& graph, const Node& node) {
       if (id < 0) continue;
       const Value& value = graph.value(id);
       const bool gradient = value.role != Role::kActivation && value.role != Role::kMask &&
-                            value.role != Role::kSavedChannels && value.role != Role::kScratch;
+                            value.role != Role::kWinners && value.role != Role::kSavedChannels &&
+                            value.role != Role::kScratch;
       if (gradient && value.element != Element::kFloat32) {
         throw std::logic_error(fmt::format("{}: no kernel for gradients that are not float32",
                                            node_name(graph, node)));
@@ -91,6 +92,8 @@ Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
       return Kernel::esp_depthwise_backward;
     case NodeKind::kPoolGradient:
       return Kernel::esp_pool_gradient;
+    case NodeKind::kMaxPoolGradient:
+      return Kernel::esp_max_pool_gradient;
     case NodeKind::kGradientSum:
       return Kernel::esp_gradient_sum;
     case NodeKind::kApplyWeights:
@@ -143,6 +146,7 @@ std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
     case Kernel::esp_mask_scale:
     case Kernel::esp_mask_scale_channels:
     case Kernel::esp_max_pool_forward:
+    case Kernel::esp_max_pool_gradient:
     case Kernel::esp_pointwise_forward:
     case Kernel::esp_pointwise_input_gradient:
     case Kernel::esp_pool_gradient:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
 namespace espalier::compiler {
@@ -23,6 +24,14 @@ std::string_view element_name(Element element) {
       return "mask8";
     case Element::kBitMask:
       return "mask1";
+    case Element::kWinner2:
+      return "winner2";
+    case Element::kWinner4:
+      return "winner4";
+    case Element::kWinner8:
+      return "winner8";
+    case Element::kWinner16:
+      return "winner16";
     case Element::kFloat32:
       return "f32";
     case Element::kBytes:
@@ -54,11 +63,21 @@ std::int64_t byte_size(Element element, std::int64_t elements) {
   switch (element) {
     case Element::kBitMask:
       return (elements + 7) / 8;
+    case Element::kWinner2:
+      return (elements + 3) / 4;
+    case Element::kWinner4:
+      return (elements + 1) / 2;
+    case Element::kWinner16:
+      return elements * 2;
     case Element::kFloat32:
       return elements * 4;
-    default:
+    case Element::kInt8:
+    case Element::kByteMask:
+    case Element::kWinner8:
+    case Element::kBytes:
       return elements;
   }
+  throw std::logic_error("unknown element");
 }
 
 std::string_view mnemonic(NodeKind kind) { return kMnemonics[static_cast<std::size_t>(kind)]; }
@@ -133,6 +152,8 @@ std::string value_name(const TrainingGraph& graph, ValueId id) {
       return "saved:" + op();
     case Role::kMask:
       return "mask:" + op();
+    case Role::kWinners:
+      return "winners:" + op();
     case Role::kGradient:
       return v.part == 0 ? "d:" + tensor() : fmt::format("d{}:{}", v.part, tensor());
     case Role::kScaledGradient:

@@ -266,7 +266,7 @@ void Engine::run(const Node& node, int label) {
       break;
     case NodeKind::kMaxPoolForward:
       esp_max_pool_forward(flash_at<esp_pool>(FlashRole::kPool, node.op), int8(node.inputs[0]),
-                           int8(node.outputs[0]));
+                           int8(node.outputs[0]), mask(node.outputs[1]));
       break;
     case NodeKind::kSaveChannels:
       esp_save_channels(int8(node.inputs[0]), narrow(choice.pixels_in), narrow(choice.channels_in),
@@ -343,6 +343,10 @@ void Engine::run(const Node& node, int label) {
     case NodeKind::kPoolGradient:
       esp_pool_gradient(flash_at<esp_pool>(FlashRole::kPool, node.op), f32(node.inputs[0]),
                         f32(node.outputs[0]));
+      break;
+    case NodeKind::kMaxPoolGradient:
+      esp_max_pool_gradient(flash_at<esp_pool>(FlashRole::kPool, node.op), f32(node.inputs[0]),
+                            mask(node.inputs[1]), f32(node.outputs[0]));
       break;
     case NodeKind::kGradientSum:
       esp_gradient_sum(narrow(program_.graph.value(node.outputs[0]).elements), f32(node.inputs[0]),

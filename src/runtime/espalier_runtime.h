@@ -131,6 +131,29 @@ static inline int32_t esp_get_mask(const uint8_t* mask, int32_t i, int32_t bits)
   return bits ? (mask[i >> 3] >> (i & 7)) & 1 : mask[i];
 }
 
+/* Bits that hold a place in a window of `taps` elements. */
+static inline int32_t esp_winner_bits(int32_t taps) {
+  return taps <= 4 ? 2 : taps <= 16 ? 4 : taps <= 256 ? 8 : 16;
+}
+
+/* The i-th place; all are put in order from 0, so that the last byte is whole. */
+static inline void esp_put_winner(uint8_t* winners, int32_t i, int32_t winner, int32_t bits) {
+  if (bits == 16) {
+    winners[2 * i] = (uint8_t)winner;
+    winners[2 * i + 1] = (uint8_t)(winner >> 8);
+  } else {
+    const int32_t at = i * bits;
+    const int32_t kept = (at & 7) ? winners[at >> 3] : 0;
+    winners[at >> 3] = (uint8_t)(kept | winner << (at & 7));
+  }
+}
+
+static inline int32_t esp_get_winner(const uint8_t* winners, int32_t i, int32_t bits) {
+  const int32_t at = i * bits;
+  if (bits == 16) return winners[2 * i] | winners[2 * i + 1] << 8;
+  return (winners[at >> 3] >> (at & 7)) & ((1 << bits) - 1);
+}
+
 /* Clamps, notes in the mask whether the value lay inside, and returns the output. */
 static inline int8_t esp_clamp(int32_t value, int32_t low, int32_t high, uint8_t* mask, int32_t i,
                                int32_t bits) {

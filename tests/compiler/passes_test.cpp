@@ -36,7 +36,7 @@ plan::UpdatePlan half_of_the_last(const ir::Graph& graph) {
 
 std::string text_after(const ir::Graph& graph, const plan::UpdatePlan& plan, PassSet set,
                        int accumulate = 1) {
-  TrainingGraph training = *differentiate(graph, plan, accumulate);
+  TrainingGraph training = differentiate(graph, plan, accumulate);
   const Status status = run_passes(training, set, [](const PassReport&, const TrainingGraph&) {});
   return status.ok() ? to_text(training) : status.error().message();
 }
@@ -209,11 +209,11 @@ TEST(Passes, NeverRaiseThePeakLoad) {
     const ir::Graph graph = testing::random_network(seed);
     Rng rng{seed, 1};
     const plan::UpdatePlan plan = testing::random_plan(graph, rng);
-    TrainingGraph training = *differentiate(graph, plan, 1);
+    TrainingGraph training = differentiate(graph, plan, 1);
     PassSet before = 0;
     std::int64_t load = -1;
     for (std::size_t i = 0; i < passes().size(); ++i) {
-      TrainingGraph next = *differentiate(graph, plan, 1);
+      TrainingGraph next = differentiate(graph, plan, 1);
       before |= PassSet{1} << i;
       ASSERT_TRUE(run_passes(next, before).ok());
       assign_scratch(next);
@@ -235,24 +235,33 @@ TEST(Passes, UnknownNamesAreListed) {
               HasSubstr("prune, slice, reorder, bit-masks, in-place, stream"));
 }
 
-TEST(Differentiate, NamesAnOpWithoutGradient) {
-  testing::GraphBuilder b(1, {8, 8, 2});
-  ir::TensorId x = b.conv(b.input(), 4, testing::window(3, 1, 1));
-  x = b.max_pool(x, testing::window(2, 2, 0));
-  x = b.conv(x, 4, testing::window(3, 1, 1));
-  const ir::Graph graph = b.finish(b.global_pool(x), 3);
-  EXPECT_TRUE(differentiate(graph, *plan::bias_only(graph, 1)).ok());
-  const auto refused = differentiate(graph, plan::full(graph));
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().kind, ErrorKind::kUsage);
-  EXPECT_THAT(refused.error().message(), HasSubstr("op 1 'op1': no gradient for max_pool"));
-  EXPECT_THAT(refused.error().message(), HasSubstr("bias depth to 1 or less"));
+// Where each maximum came from is kept in as few bits as its window needs, and only while a
+// gradient will ask for it.
+TEST(Differentiate, KeepsTheWinnersOfMaxPools) {
+  for (const auto& [kernel, bytes] : {std::pair{2, 16 * 4 / 4}, std::pair{4, 16 * 4 / 2},
+                                      std::pair{7, 16 * 4}, std::pair{17, 16 * 4 * 2}}) {
+    testing::GraphBuilder b(1, {kernel + 3, kernel + 3, 2});
+    ir::TensorId x = b.conv(b.input(), 4, testing::window(3, 1, 1));
+    x = b.max_pool(x, testing::window(kernel, 1, 0));
+    x = b.conv(x, 4, testing::window(3, 1, 1));
+    const ir::Graph graph = b.finish(b.global_pool(x), 3);
+    for (const bool before : {true, false}) {
+      TrainingGraph training = differentiate(graph, *plan::bias_only(graph, before ? 2 : 1));
+      ASSERT_TRUE(run_passes(training, kAllPasses).ok());
+      const Node& pool = training.nodes[1];
+      ASSERT_EQ(pool.kind, NodeKind::kMaxPoolForward);
+      ASSERT_EQ(pool.outputs[1] >= 0, before) << "a window of " << kernel;
+      if (before) {
+        EXPECT_EQ(training.value(pool.outputs[1]).bytes(), bytes) << "a window of " << kernel;
+      }
+    }
+  }
 }
 
 // The verifier must not be satisfied with anything.
 TEST(Verify, NamesEachViolation) {
   const ir::Graph graph = bottleneck();
-  const TrainingGraph good = *differentiate(graph, plan::full(graph));
+  const TrainingGraph good = differentiate(graph, plan::full(graph));
   ASSERT_TRUE(verify(good).ok());
 
   TrainingGraph swapped = good;

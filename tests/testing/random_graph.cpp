@@ -193,10 +193,23 @@ class RandomNetwork {
       case 8:
         return join_with_input(x);
       default:
-        return stride == 2 ? b_.average_pool(x, window(2, 2, 0),
-                                             rng_.chance(0.5) ? ir::HalfRounding::kToEven
-                                                              : ir::HalfRounding::kAwayFromZero)
-                           : b_.conv(x, in.channels, window(1, 1, 0));
+        return stride == 2 ? pool(x) : b_.conv(x, in.channels, window(1, 1, 0));
+    }
+  }
+
+  // Winners of maxima take 2, 4 and 8 bits here.
+  ir::TensorId pool(ir::TensorId x) {
+    switch (rng_.below(5)) {
+      case 0:
+        return b_.average_pool(x, window(2, 2, 0), ir::HalfRounding::kToEven);
+      case 1:
+        return b_.average_pool(x, window(2, 2, 0), ir::HalfRounding::kAwayFromZero);
+      case 2:
+        return b_.max_pool(x, window(2, 2, 0));
+      case 3:
+        return b_.max_pool(x, window(3, 2, 1));
+      default:
+        return b_.max_pool(x, window(5, 1, 2));
     }
   }
 
@@ -224,7 +237,7 @@ class RandomNetwork {
     switch (rng_.below(3)) {
       case 0:
         return b_.rescale(b_.input(), -128, pick(60, 127));
-      case 1:  // not on the way of any gradient: the device has none of a maximum pool
+      case 1:
         return b_.max_pool(b_.input(), window(3, 1, 1));
       default:
         return sum(b_.input(), b_.input());

@@ -16,7 +16,17 @@ namespace espalier::compiler {
 
 /// Type of a value's elements. Gradients are kFloat32 wherever they are made, so another type is a
 /// matter of differentiate() and of the kernels.
-enum class Element : std::uint8_t { kInt8, kByteMask, kBitMask, kFloat32, kBytes };
+enum class Element : std::uint8_t {
+  kInt8,
+  kByteMask,
+  kBitMask,
+  kWinner2,  ///< a place in a window of at most 4 elements, in 2 bits
+  kWinner4,
+  kWinner8,
+  kWinner16,
+  kFloat32,
+  kBytes,
+};
 
 /// Bytes of `elements` elements, bits rounded up to whole bytes.
 std::int64_t byte_size(Element element, std::int64_t elements);
@@ -26,6 +36,7 @@ enum class Role : std::uint8_t {
   kActivation,      ///< index: tensor of the forward graph
   kSavedChannels,   ///< index: op; the trained input channels of a convolution
   kMask,            ///< index: op
+  kWinners,         ///< index: op; where in its window each maximum of a pool lies
   kGradient,        ///< index: tensor, `part` tells its contributions apart
   kScaledGradient,  ///< index: op; dL/dy * mask * factor of a convolution
   kWeightGradient,  ///< index: op

@@ -5,8 +5,8 @@
 //   per conv with trained weights     8 per trained weight, 8 per saved input element
 //   always                            8 per input feature of the head
 //
-// Not counted, as in the published model: masks of residual additions, head weights, buffers of the
-// forward pass.
+// Not counted, as in the published model: masks of residual additions, the places of the maxima of
+// pools, head weights, buffers of the forward pass.
 #pragma once
 
 #include <cstdint>
