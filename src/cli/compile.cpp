@@ -7,9 +7,9 @@
 #include <map>
 
 #include "command.hpp"
-#include "espalier/codegen/emit.hpp"
 #include "espalier/compiler/chrome_trace.hpp"
 #include "espalier/cost/device_profile.hpp"
+#include "espalier/engine/emit_recorded.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/support/file.hpp"
@@ -235,7 +235,7 @@ Status run(const Options& options) {
 
   write_listings(outputs, options, program);
   if (!options.out.empty()) {
-    const auto files = codegen::emit(program, plan, emit_options(options));
+    const auto files = engine::emit_recorded(program, plan, emit_options(options));
     outputs.add(options.out, write_folder(options.out, files, options.common.force));
   }
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {

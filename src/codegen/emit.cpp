@@ -929,7 +929,8 @@ The classifier, and
                         {"rounding", options_.stochastic ? "stochastic" : "nearest"},
                         {"seed", options_.seed},
                         {"kernel_macs", kernel_macs_},
-                        {"trained", std::move(convs)}};
+                        {"trained", std::move(convs)},
+                        {"recorded", to_json(options_.recorded)}};
     return json_text(document, 2) + "\n";
   }
 

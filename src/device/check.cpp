@@ -116,8 +116,10 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
   }
   const Result<std::string> node = compare_nodes(folder, *machine, options, work.path(), report);
   if (!node.ok()) return failed(report, node.error());
-  if (!node->empty()) {
-    report.mismatch = *node + (report.mismatch.empty() ? "" : "; " + report.mismatch);
+  report.recorded_steps = static_cast<int>(folder.recorded.steps.size());
+  for (const std::string& found : {*node, first_unrecorded(*on_host, folder)}) {
+    if (found.empty()) continue;
+    report.mismatch = found + (report.mismatch.empty() ? "" : "; " + report.mismatch);
   }
   return report;
 }

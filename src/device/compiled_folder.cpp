@@ -80,6 +80,7 @@ Result<Folder> read_folder(const fs::path& path) {
   ESPALIER_TRY(const Json build, json_field<Json>(json, "build", where));
   ESPALIER_TRY(folder.target, codegen::target_from_json(build, target, where));
   ESPALIER_TRY(folder.sram, json_field<std::int64_t>(json, "sram_bytes", where));
+  ESPALIER_TRY(folder.state, json_field<std::int64_t>(json, "state_bytes", where));
   ESPALIER_TRY(folder.parameters, json_field<std::int64_t>(json, "parameter_bytes", where));
   ESPALIER_TRY(folder.input_bytes, json_field<std::int64_t>(json, "input_bytes", where));
   ESPALIER_TRY(folder.classes, json_field<std::int64_t>(json, "classes", where));
@@ -89,6 +90,8 @@ Result<Folder> read_folder(const fs::path& path) {
   ESPALIER_TRY(const std::string plan, json_field<std::string>(json, "plan_sha256", where));
   ESPALIER_TRY(const std::string program, json_field<std::string>(json, "program_hash", where));
   ESPALIER_TRY(const Json kernels, json_field<Json>(json, "kernel_macs", where));
+  ESPALIER_TRY(const Json recorded, json_field<Json>(json, "recorded", where));
+  ESPALIER_TRY(folder.recorded, codegen::recorded_steps_from_json(recorded, where));
   ESPALIER_TRY(const Json trained, json_field<Json>(json, "trained", where));
   const bool identifier =
       !folder.name.empty() && std::all_of(folder.name.begin(), folder.name.end(), [](char c) {
@@ -111,10 +114,10 @@ Result<Folder> read_folder(const fs::path& path) {
   ESPALIER_TRY(const std::string header, read_file(folder.path / (folder.name + ".h")));
   ESPALIER_CHECK_OK(one_program(folder, header, program, plan));
   const std::pair<const char*, std::int64_t> said[] = {
-      {"sram_bytes", folder.sram},      {"parameter_bytes", folder.parameters},
-      {"classes", folder.classes},      {"input_bytes", folder.input_bytes},
-      {"features", folder.features},    {"convs", folder.convs},
-      {"accumulate", folder.accumulate}};
+      {"sram_bytes", folder.sram},   {"parameter_bytes", folder.parameters},
+      {"classes", folder.classes},   {"input_bytes", folder.input_bytes},
+      {"features", folder.features}, {"convs", folder.convs},
+      {"state_bytes", folder.state}, {"accumulate", folder.accumulate}};
   for (const auto& [key, value] : said) {
     ESPALIER_CHECK_OK(agree(header, folder, key, value, where));
     // A classifier of the input alone has no convolution.

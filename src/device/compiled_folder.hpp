@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "espalier/codegen/recorded_steps.hpp"
 #include "espalier/codegen/target.hpp"
 #include "espalier/support/result.hpp"
 
@@ -21,6 +22,7 @@ struct Folder {
   std::string name;             ///< prefix of files and symbols
   codegen::Target target;       ///< with the flags that the folder carries
   std::int64_t sram = 0;        ///< bytes, without stack
+  std::int64_t state = 0;       ///< bytes, of these, that are kept across steps
   std::int64_t parameters = 0;  ///< bytes of constants
   std::int64_t input_bytes = 0;
   std::int64_t classes = 0;
@@ -29,6 +31,7 @@ struct Folder {
   std::int64_t accumulate = 1;         ///< samples an update
   std::map<std::string, double> macs;  ///< by kernel, of one step
   std::set<std::string> trained;       ///< names of the arrays of parameters that a step changes
+  codegen::RecordedSteps recorded;     ///< by the host engine when it was compiled
 };
 
 /// Name of an array of parameters: `conv 6 weights`, `head_bias`.

@@ -1,7 +1,7 @@
 /* Trains on the samples of check-samples.h and tells what came of it, on the host and on the
- * simulated core alike: losses and logits of each step as bits, then where every parameter array
- * lies (core) or what it holds (host). PROGRAM, HEADER and ESPALIER_CORE come from the command
- * line; so do ESPALIER_ARM for an emulated part and ESPALIER_TRACED for a build that tells of every
+ * simulated core alike: losses, logits and a hash of the state of each step, then where every
+ * parameter array lies (core) or what it holds (host). On the host the steps of which there are
+ * records come first. PROGRAM, HEADER and ESPALIER_CORE come from the command line; so do ESPALIER_ARM for an emulated part and ESPALIER_TRACED for a build that tells of every
  * node. */
 #include <stdint.h>
 #include <string.h>
@@ -37,6 +37,9 @@ static uint64_t count_cycles(void) { return 0; } /* an emulator knows none */
 static uint64_t count_instructions(void) { return espalier_instructions(); }
 #else
 #include <stdio.h>
+#ifndef ESPALIER_TRACED
+#include "recorded-samples.h"
+#endif
 static void put(char c) { putchar(c); }
 static uint64_t count_cycles(void) { return 0; }
 static uint64_t count_instructions(void) { return 0; }
@@ -123,16 +126,45 @@ void espalier_wrote(int node, const void* sram, unsigned long bytes) {
 }
 #endif
 
+/* As the host engine computes it. */
+static uint32_t state_hash(void) {
+  const uint32_t* word = F(_state)();
+  uint32_t hash = 2166136261u;
+  int32_t i;
+  for (i = 0; i < STATE_BYTES / 4; ++i) hash = (hash ^ word[i]) * 16777619u;
+  return hash;
+}
+
+#ifdef RECORDED
+static void run_recorded(void) {
+  int32_t step;
+  F(_reset)();
+  for (step = 0; step < RECORDED; ++step) {
+    const float loss = F(_train_step)(recorded_samples[step], recorded_labels[step]);
+    put_text("recorded");
+    put_float(loss);
+    put_hex(state_hash(), 8);
+    put('\n');
+  }
+}
+#endif
+
 int main(void) {
   int32_t step, k, count;
+#ifdef RECORDED
+  run_recorded();
+#endif
   F(_reset)();
   for (step = 0; step < SAMPLES; ++step) {
     const uint64_t cycles = count_cycles(), instructions = count_instructions();
-    const float loss = F(_train_step)(check_samples[step], labels[step]);
+    const float loss = F(_train_step)(check_samples[step], check_labels[step]);
     const uint64_t spent = count_cycles() - cycles, done = count_instructions() - instructions;
     put_text("step");
     put_float(loss);
     for (k = 0; k < CLASSES; ++k) put_float(F(_logits)()[k]);
+    put('\n');
+    put_text("state");
+    put_hex(state_hash(), 8);
     put('\n');
     put_text("cost");
     put_hex(spent, 16);

@@ -51,7 +51,8 @@ Json to_json(const CheckReport& r) {
            {{"arrays", r.compared_arrays},
             {"bytes", r.compared.count},
             {"nodes", r.traced_nodes},
-            {"node_steps", r.traced_steps}}},
+            {"node_steps", r.traced_steps},
+            {"recorded_steps", r.recorded_steps}}},
           {"losses", r.losses},
           {"cycles_per_step", r.cycles_per_step},
           {"instructions_per_step", r.instructions_per_step},
@@ -73,8 +74,8 @@ std::string to_table(const CheckReport& r) {
       "{}: {} training steps on the host and on {}, {}\n", r.name, r.steps, r.machine,
       r.mismatch.empty()
           ? fmt::format("every loss and logit, {} bytes of {} parameter arrays and what each of {} "
-                        "nodes writes the same bits",
-                        r.compared.count, r.compared_arrays, r.traced_nodes)
+                        "nodes writes the same bits, and those of the host engine in {} steps",
+                        r.compared.count, r.compared_arrays, r.traced_nodes, r.recorded_steps)
           : r.mismatch);
   text += fmt::format("SRAM   {:>9} written of {} promised; stack {} of {} allowed\n",
                       r.used_sram.count, r.promised_sram.count, r.stack_used.count,

@@ -29,7 +29,15 @@ Result<Run> parse_run(const std::string& text, const Folder& folder, int steps,
     std::istringstream fields(line);
     std::string kind;
     fields >> kind >> std::hex;
-    if (kind == "step") {
+    if (kind == "recorded") {
+      codegen::RecordedStep step;
+      if (!(fields >> step.loss >> step.state)) return unreadable("a recorded step");
+      run.recorded.push_back(step);
+    } else if (kind == "state") {
+      std::uint32_t hash = 0;
+      if (!(fields >> hash)) return unreadable("the state");
+      run.states.push_back(hash);
+    } else if (kind == "step") {
       std::vector<std::uint32_t> bits;
       for (std::uint32_t value = 0; fields >> value;) bits.push_back(value);
       if (bits.size() != 1 + static_cast<std::size_t>(folder.classes)) return unreadable("a step");
@@ -59,7 +67,10 @@ Result<Run> parse_run(const std::string& text, const Folder& folder, int steps,
       if (run.arrays[name].bytes.size() != bytes) return unreadable(name);
     }
   }
-  if (run.steps.size() != static_cast<std::size_t>(steps)) return unreadable("every step");
+  if (run.steps.size() != static_cast<std::size_t>(steps) ||
+      run.states.size() != run.steps.size()) {
+    return unreadable("every step");
+  }
   // Otherwise a parameter would go without comparison.
   for (const std::string& name : folder.trained) {
     if (run.arrays.find(name) == run.arrays.end()) {
@@ -78,6 +89,23 @@ Result<Run> parse_run(const std::string& text, const Folder& folder, int steps,
     }
   }
   return run;
+}
+
+std::string first_unrecorded(const Run& host, const Folder& folder) {
+  const std::vector<codegen::RecordedStep>& recorded = folder.recorded.steps;
+  for (std::size_t step = 0; step < recorded.size(); ++step) {
+    if (step >= host.recorded.size()) return fmt::format("recorded step {}: missing", step);
+    const codegen::RecordedStep& got = host.recorded[step];
+    if (got == recorded[step]) continue;
+    const bool loss = got.loss != recorded[step].loss;
+    return fmt::format(
+        "recorded step {}: {} is {:#010x} when the C runs on the host, {:#010x} when Espalier's "
+        "host "
+        "engine compiled it; the C was changed, or its compiler changes results",
+        step, loss ? "loss" : "the hash of the state", loss ? got.loss : got.state,
+        loss ? recorded[step].loss : recorded[step].state);
+  }
+  return "";
 }
 
 std::string first_difference(const Run& host, const Run& other, std::string_view machine) {
@@ -106,6 +134,11 @@ std::string first_difference(const Run& host, const Run& other, std::string_view
                          i / host.arrays.at(name).element_bytes, i, a[i], b[i], machine);
     }
     if (a.size() != b.size()) return fmt::format("{}: of another size on {}", name, machine);
+  }
+  // What no array shows: counters, sums of gradients.
+  for (std::size_t step = 0; step < host.states.size(); ++step) {
+    if (step < other.states.size() && other.states[step] == host.states[step]) continue;
+    return fmt::format("step {}: the state is another on {} than on the host", step, machine);
   }
   return "";
 }

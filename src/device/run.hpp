@@ -20,10 +20,13 @@ struct Array {
 
 struct Run {
   std::vector<std::vector<std::uint32_t>> steps;  ///< loss, then logits, as bits
+  std::vector<std::uint32_t> states;              ///< hash of the state block after each step
   std::vector<std::uint64_t> cycles;              ///< of each step
   std::vector<std::uint64_t> instructions;
   std::map<std::string, Array> arrays;  ///< by name
   std::vector<std::string> order;       ///< of arrays
+  /// Of the host alone: the steps that the folder has records of.
+  std::vector<codegen::RecordedStep> recorded;
   /// Of a traced run: node and hash of all SRAM behind it, as they ran.
   std::vector<std::pair<std::uint32_t, std::uint32_t>> trace;
 };
@@ -38,6 +41,9 @@ std::vector<std::uint8_t> from_hex(const std::string& hex, std::uint32_t bytes);
 /// those that program.json says are trained.
 Result<Run> parse_run(const std::string& text, const Folder& folder, int steps,
                       const Contents& contents);
+
+/// The first step that differs from what the host engine recorded, named; empty when there is none.
+std::string first_unrecorded(const Run& host, const Folder& folder);
 
 /// The first difference between two runs, named; empty when there is none. `machine`: where the
 /// other one ran.

@@ -4,12 +4,35 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "espalier/support/file.hpp"
-#include "espalier/support/rng.hpp"
 
 namespace espalier::device {
+
+namespace {
+
+codegen::Samples seeded(const Folder& folder, std::uint64_t seed, int steps) {
+  return codegen::seeded_samples(seed, steps, folder.input_bytes, static_cast<int>(folder.classes));
+}
+
+// NAME_labels and NAME_samples, these from NAME.bin.
+std::string declaration(std::string_view name, const std::vector<int>& labels, std::size_t bytes) {
+  return fmt::format(
+      "static const int32_t {0}_labels[] = {{{1}}};\n"
+      "extern const int8_t {0}_samples[][{2}];\n"
+      "__asm__(\n"
+      "    \".pushsection .rodata.{0}_samples, \\\"a\\\"\\n\"\n"
+      "    \".balign 16\\n\"\n"
+      "    \".globl {0}_samples\\n\"\n"
+      "    \"{0}_samples:\\n\"\n"
+      "    \".incbin \\\"{0}.bin\\\"\\n\"\n"
+      "    \".popsection\\n\");\n",
+      name, fmt::join(labels, ","), bytes);
+}
+
+}  // namespace
 
 Status write_samples(const Folder& folder, const CheckOptions& options,
                      const std::filesystem::path& work) {
@@ -32,13 +55,9 @@ Status write_samples(const Folder& folder, const CheckOptions& options,
     }
     inputs.resize(bytes * steps);
   } else {
-    Rng rng{options.seed, 0x434845434B};  // "CHECK"
-    inputs.resize(bytes * steps);
-    for (char& c : inputs) c = static_cast<char>(rng.below(256));
-    labels.clear();
-    for (std::size_t i = 0; i < steps; ++i) {
-      labels.push_back(static_cast<int>(rng.below(static_cast<std::uint64_t>(folder.classes))));
-    }
+    const codegen::Samples random = seeded(folder, options.seed, options.steps);
+    inputs.assign(random.inputs.begin(), random.inputs.end());
+    labels = random.labels;
   }
   for (std::size_t i = 0; i < steps; ++i) {
     if (labels[i] < 0 || labels[i] >= folder.classes) {
@@ -46,23 +65,22 @@ Status write_samples(const Folder& folder, const CheckOptions& options,
                    fmt::format("label {} must lie in 0..{}", labels[i], folder.classes - 1)};
     }
   }
-  std::string text =
-      fmt::format("#define SAMPLES {}\n#define CLASSES {}\n#define FEATURES {}\n#define CONVS {}\n",
-                  steps, folder.classes, folder.features, folder.convs);
-  text += "static const int32_t labels[] = {";
-  for (std::size_t i = 0; i < steps; ++i) text += fmt::format("{},", labels[i]);
-  text += fmt::format(
-      "}};\nextern const int8_t check_samples[][{}];\n"
-      "__asm__(\n"
-      "    \".pushsection .rodata.check_samples, \\\"a\\\"\\n\"\n"
-      "    \".balign 16\\n\"\n"
-      "    \".globl check_samples\\n\"\n"
-      "    \"check_samples:\\n\"\n"
-      "    \".incbin \\\"samples.bin\\\"\\n\"\n"
-      "    \".popsection\\n\");\n",
-      bytes);
-  ESPALIER_CHECK_OK(write_file_atomic(work / "samples.bin", inputs));
-  return write_file_atomic(work / "check-samples.h", text);
+  labels.resize(steps);
+  const std::string text =
+      fmt::format(
+          "#define SAMPLES {}\n#define CLASSES {}\n#define FEATURES {}\n#define CONVS {}\n"
+          "#define STATE_BYTES {}\n",
+          steps, folder.classes, folder.features, folder.convs, folder.state) +
+      declaration("check", labels, bytes);
+  ESPALIER_CHECK_OK(write_file_atomic(work / "check.bin", inputs));
+  ESPALIER_CHECK_OK(write_file_atomic(work / "check-samples.h", text));
+  const auto recorded = static_cast<int>(folder.recorded.steps.size());
+  const codegen::Samples again = seeded(folder, folder.recorded.seed, recorded);
+  ESPALIER_CHECK_OK(write_file_atomic(work / "recorded.bin",
+                                      std::string(again.inputs.begin(), again.inputs.end())));
+  return write_file_atomic(work / "recorded-samples.h",
+                           fmt::format("#define RECORDED {}\n", recorded) +
+                               declaration("recorded", again.labels, bytes));
 }
 
 }  // namespace espalier::device

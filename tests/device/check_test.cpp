@@ -9,9 +9,10 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 
-#include "espalier/codegen/emit.hpp"
 #include "espalier/compiler/compile.hpp"
+#include "espalier/engine/emit_recorded.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/published.hpp"
 #include "espalier/support/file.hpp"
@@ -50,7 +51,8 @@ class DeviceCheck : public ::testing::Test {
     compile.accumulate = accumulate;
     const Result<compiler::Program> program = compiler::compile(graph, plan, compile);
     ASSERT_TRUE(program.ok()) << program.error().message();
-    const Status written = write_folder(folder(), codegen::emit(*program, plan, options), true);
+    const Status written =
+        write_folder(folder(), engine::emit_recorded(*program, plan, options), true);
     ASSERT_TRUE(written.ok()) << written.error().message();
   }
   [[nodiscard]] std::filesystem::path folder() const { return temporary_.path() / "c"; }
@@ -134,7 +136,7 @@ TEST_F(DeviceCheck, EmbeddedDefaultFull) {
 
 // What the check makes beside the program's files has names of its own.
 TEST_F(DeviceCheck, ProgramsMayHaveTheNamesOfItsOwnFiles) {
-  for (const char* name : {"driver", "samples", "espalier", "crt0", "string", "device", "core"}) {
+  for (const char* name : {"driver", "check", "espalier", "crt0", "string", "device", "core"}) {
     ir::Graph graph = testing::small_network(3);
     graph.name = name;
     SCOPED_TRACE(name);
@@ -301,6 +303,35 @@ TEST_F(Hidden, FusedProductsInOneGradientKernel) {
                "__attribute__((optimize(\"fp-contract=fast\")))\n"
                "ESP_KERNEL void esp_head_input_gradient(",
                "head");
+}
+
+// The same wrong C on every machine: only the host engine knows better.
+TEST_F(DeviceCheck, WrongEverywhere) {
+  const ir::Graph graph = testing::small_network(3);
+  for (const auto& [from, to] :
+       {std::pair{"rate / 256.0f", "rate / 255.0f"},
+        std::pair{"memset(sram.state.conv1_bias_sum, 0", "memset(sram.state.conv1_bias_sum, 1"}}) {
+    codegen::EmitOptions options = plain();
+    options.stochastic = true;
+    compile(graph, plan::full(graph), options, 2);
+    tamper(".c", from, to);
+    const Result<CheckReport> report = check(folder(), steps(1));
+    ASSERT_TRUE(report.ok()) << report.error().message();
+    EXPECT_THAT(report->mismatch, ::testing::StartsWith("recorded step ")) << to;
+    EXPECT_EQ(report->recorded_steps, 3);
+  }
+}
+
+TEST_F(DeviceCheck, WantsTheRecordOfTheHostEngine) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::head_only(graph));
+  std::string text = *read_file(folder() / "program.json");
+  text.replace(text.find("\"recorded\""), 10, "\"reworded\"");
+  ASSERT_TRUE(write_file_atomic(folder() / "program.json", text).ok());
+  const Result<CheckReport> report = check(folder(), steps(1));
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().kind, ErrorKind::kBadInput);
+  EXPECT_THAT(report.error().message(), HasSubstr("recorded"));
 }
 
 TEST_F(DeviceCheck, TracesEveryNode) {

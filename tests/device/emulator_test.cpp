@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <string>
 
-#include "espalier/codegen/emit.hpp"
 #include "espalier/codegen/target.hpp"
 #include "espalier/compiler/compile.hpp"
 #include "espalier/device/check.hpp"
+#include "espalier/engine/emit_recorded.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
@@ -37,7 +37,7 @@ class Emulator : public ::testing::Test {
     codegen::EmitOptions options;
     options.target = codegen::target_named(target);
     options.stochastic = true;
-    ASSERT_TRUE(write_folder(folder(), codegen::emit(*program, plan, options), true).ok());
+    ASSERT_TRUE(write_folder(folder(), engine::emit_recorded(*program, plan, options), true).ok());
   }
   [[nodiscard]] std::filesystem::path folder() const { return temporary_.path() / "c"; }
 

@@ -7,6 +7,7 @@
 
 #include "espalier/codegen/flash_layout.hpp"
 #include "espalier/codegen/names.hpp"
+#include "espalier/codegen/recorded_steps.hpp"
 #include "espalier/codegen/target.hpp"
 #include "espalier/compiler/compile.hpp"
 #include "espalier/plan/update_plan.hpp"
@@ -23,6 +24,7 @@ struct EmitOptions {
   float learning_rate = 0.1F;  ///< for a batch of 256; the device steps by 1/256 of it a sample
   bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
   std::uint32_t seed = 0;      ///< of stochastic rounding, after reset
+  RecordedSteps recorded;  ///< for program.json; `check` wants some, see engine::emit_recorded()
 };
 
 /// Name of an item in the emitted structs, such as `conv21_weights`.

@@ -54,11 +54,12 @@ struct CheckReport {
   /// when it ran to its end. After a failure nothing was compared, cycles are 0, and the rest is
   /// what was known by then.
   std::string failure;
-  /// The first node behind which the SRAM differs, and the first loss, logit or element of an array
-  /// that does; empty when all bits agree.
+  /// The first recorded step that differs, the first node behind which the SRAM does, and the first
+  /// loss, logit or element of an array; empty when all bits agree.
   std::string mismatch;
   int traced_nodes = 0;     ///< nodes of a step behind each of which all SRAM was compared
   int traced_steps = 0;     ///< in the first so many steps
+  int recorded_steps = 0;   ///< on which the C was held against the host engine
   int compared_arrays = 0;  ///< of parameters: all that the plan trains, and the head
   Bytes compared;           ///< in them
   double cycles_per_step = 0;

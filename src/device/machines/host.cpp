@@ -42,7 +42,8 @@ Result<Run> Host::run(const Job& job, CheckReport& /*report*/) const {
                               (job.traced ? options.steps * (std::int64_t{1} << 18) : 0);
   Result<ProcessResult> result =
       run_process({(job.work / "host").string()}, job.work,
-                  {.limit = options.host_limit * options.steps,
+                  {.limit = options.host_limit *
+                            (options.steps + static_cast<int>(folder.recorded.steps.size())),
                    .largest_output = static_cast<std::size_t>(output),
                    .keep_going = keep_going(options),
                    .advice = fmt::format("set {} to a folder that may execute",

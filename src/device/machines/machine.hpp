@@ -15,7 +15,7 @@
 
 namespace espalier::device {
 
-/// What to run: `work` holds driver.c, check-samples.h and samples.bin, and takes what is built.
+/// What to run: `work` holds driver.c and what write_samples() wrote, and takes what is built.
 struct Job {
   const Folder& folder;
   const CheckOptions& options;
