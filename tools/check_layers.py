@@ -29,7 +29,8 @@ ALLOWED = {
     "contribution": {"trials", "train", "cost", "kernels", "data", "plan", "ir", "support"},
     "search": {"support"},
     "selection": {"compiler", "contribution", "cost", "search", "train", "data", "plan", "ir", "support"},
-    "study": {"search", "support"},
+    "study": {"contribution", "cost", "data", "import", "ir", "plan", "search", "selection", "support",
+              "train", "trials"},
     "report": {"support"},
 }
 

@@ -171,15 +171,15 @@ Status write_report(const CommonOptions& common, const Json& document) {
   return outputs.status();
 }
 
-void DataOptions::add_to(CommandApp* command) {
-  command->reads([this] { return table_of(preprocess); });
+void add_preprocess_option(CommandApp* command, std::string& preprocess) {
+  command->reads([&preprocess] { return table_of(preprocess); });
   command
       ->add_option("--preprocess", preprocess,
                    "auto, or items such as resize=147,crop=128,lut=FILE,mean=..,std=..,identity")
       ->capture_default_str();
-  command->add_option("--classes", classes,
-                      "Keep these classes only, in this order: names or numbers, such as cat,dog "
-                      "or 0,2-4");
+}
+
+void add_subset_option(CommandApp* command, std::string& subset) {
   command
       ->add_option("--subset", subset,
                    "How limits take samples: balanced over classes by the seed, or the first")
@@ -187,14 +187,16 @@ void DataOptions::add_to(CommandApp* command) {
       ->capture_default_str();
 }
 
+void DataOptions::add_to(CommandApp* command) {
+  add_preprocess_option(command, preprocess);
+  command->add_option("--classes", classes,
+                      "Keep these classes only, in this order: names or numbers, such as cat,dog "
+                      "or 0,2-4");
+  add_subset_option(command, subset);
+}
+
 Result<trials::SetOptions> DataOptions::sets(std::uint64_t seed) const {
-  trials::SetOptions options;
-  options.subset.seed = seed;
-  options.subset.take =
-      subset == "first" ? data::SubsetOptions::Take::kFirst : data::SubsetOptions::Take::kBalanced;
-  options.classes = classes;
-  ESPALIER_TRY(options.preprocess, data::parse_preprocess(preprocess));
-  return options;
+  return trials::set_options(preprocess, classes, subset != "first", seed);
 }
 
 std::vector<std::string> warn_of_data(const data::Samples& training, const data::Samples& test) {

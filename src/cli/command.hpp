@@ -77,6 +77,10 @@ inline constexpr const char* kDataForms =
     "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR, npy:X,Y, npz:FILE[,X,Y] or "
     "csv:FILE[,COLUMN]";
 
+/// --preprocess and --subset.
+void add_preprocess_option(CommandApp* command, std::string& preprocess);
+void add_subset_option(CommandApp* command, std::string& subset);
+
 /// How samples are selected and preprocessed.
 struct DataOptions {
   std::string preprocess = "auto";

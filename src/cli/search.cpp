@@ -1,17 +1,43 @@
 // espalier search contributions.json: the best plan under a memory budget.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
 
 #include "command.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/selection/selection.hpp"
+#include "espalier/study/plan_search.hpp"
+#include "espalier/trials/sets.hpp"
+#include "espalier/trials/store.hpp"
 #include "espalier/version.hpp"
 
 namespace espalier::cli {
 namespace {
+
+// --measure and what only it takes.
+struct MeasureOptions {
+  std::string effort;  // trainings, or a time
+  std::string training;
+  std::string validation;
+  std::optional<std::int64_t> limit_train;
+  std::optional<std::int64_t> limit_val;
+  int seeds = 4;
+  int race_seeds = 5;
+  std::vector<std::string> known;
+  std::string store;
+  std::string cache_limit = "2GiB";
+  std::string preprocess = "auto";
+  std::string subset = "balanced";
+  train::Recipe recipe;
+
+  [[nodiscard]] bool given() const { return !effort.empty(); }
+};
 
 struct Options {
   CommonOptions common;
@@ -25,6 +51,8 @@ struct Options {
   std::string memory = "analytic";
   HeadOptions head;
   std::int64_t max_macs = 0;
+  MeasureOptions measure;
+  CommandApp* command = nullptr;
 };
 
 Json to_json(const selection::Selected& s) {
@@ -54,7 +82,7 @@ std::string line(const selection::Selected& s) {
                      static_cast<double>(s.step_macs) / 1e6, s.seconds);
 }
 
-Status run(const Options& options) {
+Result<std::vector<Bytes>> budgets_of(const Options& options) {
   if (options.budget.empty() == options.budgets.empty()) {
     return Error{ErrorKind::kUsage, "give either --budget or --budgets"};
   }
@@ -65,12 +93,10 @@ Status run(const Options& options) {
                  parse_size(text, options.budgets.empty() ? "--budget" : "--budgets"));
     budgets.push_back(budget);
   }
-  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
-  ESPALIER_TRY(const Json document, read_json(options.profile, contribution::kProfileSchema));
-  ESPALIER_TRY(const contribution::Profile profile,
-               contribution::profile_from_json(document, graph, options.profile));
-  ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed, options.profile,
-                                             contribution::class_count(profile)));
+  return budgets;
+}
+
+selection::SelectionOptions selection_options(const Options& options) {
   selection::SelectionOptions selection;
   selection.metric =
       options.metric == "loss" ? selection::Metric::kLoss : selection::Metric::kAccuracy;
@@ -81,52 +107,317 @@ Status run(const Options& options) {
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
   selection.evolution.seed = options.common.seed;
   selection.evolution.jobs = options.common.job_count();
-  ESPALIER_TRY(const std::vector<selection::Selected> front,
-               selection::select_front(graph, profile, budgets, selection));
+  return selection;
+}
 
-  for (const Bytes budget : budgets) {
-    if (std::none_of(front.begin(), front.end(),
-                     [&](const selection::Selected& s) { return s.budget == budget; })) {
-      spdlog::warn("budget {}: not even the head fits; left out", format_bytes(budget));
-    }
+// A number of trainings, or a time such as 15min.
+Status parse_effort(const std::string& text, study::PlanSearchOptions& options) {
+  constexpr int kMost = 1'000'000;
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, number);
+  const std::string unit(parsed.ptr, end);
+  const std::map<std::string, double> units{{"s", 1}, {"min", 60}, {"h", 3600}};
+  const bool sound = parsed.ec == std::errc() && number > 0 && number <= kMost;
+  if (sound && unit.empty() && number == std::floor(number)) {
+    options.search.measurements = static_cast<int>(number);
+    return Ok{};
   }
+  if (sound && units.contains(unit)) {
+    options.search.measurements = kMost;
+    options.seconds = number * units.at(unit);
+    return Ok{};
+  }
+  return Error{ErrorKind::kUsage,
+               fmt::format("--measure: '{}' is neither a number of trainings nor a time such as "
+                           "90s, 15min or 2h",
+                           text)};
+}
 
-  std::string table = fmt::format(
+// The classes that an analysis kept, by number, as --classes has them; empty when it kept all.
+std::string classes_kept(const contribution::Profile& profile) {
+  const Json data = profile.data.value("train", Json::object());
+  for (const Json& step : data.value("selections", Json::array())) {
+    if (!step.is_object() || !step.contains("classes")) continue;
+    std::string list;
+    for (const Json& number : step["classes"])
+      list += (list.empty() ? "" : ",") + json_text(number);
+    return list;
+  }
+  return "";
+}
+
+// The samples of a measured search: of the profile's classes, preprocessed as its were.
+Result<trials::RaceSets> race_sets(const Options& options, const ir::Graph& graph,
+                                   const contribution::Profile& profile) {
+  const MeasureOptions& measure = options.measure;
+  ESPALIER_TRY(const trials::SetOptions sets,
+               trials::set_options(measure.preprocess, classes_kept(profile),
+                                   measure.subset != "first", options.common.seed));
+  const trials::SourceOptions sources{measure.training, measure.validation, measure.limit_train,
+                                      measure.limit_val};
+  ESPALIER_TRY(trials::RaceSets loaded, trials::load_race_sets(graph, sources, sets));
+  const auto same = data::match_classes(contribution::class_names(profile), options.profile,
+                                        loaded.training.dataset().class_names, measure.training);
+  if (!same.ok()) return same.error();
+  const Json found = loaded.validation.identity_json();
+  const Json wanted = profile.data.value("validation", Json::object());
+  if (found.value("preprocess", "") != wanted.value("preprocess", "")) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("{} was measured with the preprocessing {}, {} gets {}; give "
+                             "--preprocess as for that analysis",
+                             options.profile, wanted.value("preprocess", "that it does not tell"),
+                             measure.training, found.value("preprocess", ""))};
+  }
+  if (found != wanted) {
+    spdlog::warn(
+        "{} was measured on other validation samples, of which the race may see some; with the "
+        "data, limits and --seed of its analysis it does not",
+        options.profile);
+  }
+  return loaded;
+}
+
+Result<study::PlanSearchOptions> plan_search_options(const Options& options, const ir::Graph& graph,
+                                                     const contribution::Profile& profile) {
+  const MeasureOptions& measure = options.measure;
+  study::PlanSearchOptions search;
+  ESPALIER_CHECK_OK(parse_effort(measure.effort, search));
+  search.selection = selection_options(options);
+  search.search.seed = options.common.seed;
+  search.search.seeds.clear();
+  for (int i = 0; i < measure.seeds; ++i) {
+    search.search.seeds.push_back(static_cast<std::uint64_t>(i));
+  }
+  search.search.race_seeds = measure.race_seeds;
+  search.trial.recipe = with_given_options(options.command, profile.recipe, measure.recipe);
+  ESPALIER_CHECK_OK(train::check(search.trial.recipe));
+  search.run.jobs = options.common.job_count();
+  ESPALIER_TRY(search.run.cache_limit, parse_size(measure.cache_limit, "--cache-limit"));
+  search.run.title = fmt::format("measure plans of {}", graph.name);
+  search.run.progress = options.common.progress();
+  for (const std::string& file : measure.known) {
+    ESPALIER_TRY(plan::UpdatePlan plan, plan::load_plan(file, graph));
+    if (!study::candidate_of(graph, profile, plan)) {
+      spdlog::warn("{}: its ratios are not those of {}; it is not measured", file, options.profile);
+    }
+    search.known.push_back(std::move(plan));
+  }
+  return search;
+}
+
+// Ascending, each once; without those that not even the head fits, unless none would be left.
+std::vector<Bytes> feasible(std::vector<Bytes> budgets, const ir::Graph& graph,
+                            const contribution::Profile& profile,
+                            const selection::SelectionOptions& options) {
+  std::sort(budgets.begin(), budgets.end());
+  budgets.erase(std::unique(budgets.begin(), budgets.end()), budgets.end());
+  std::vector<Bytes> kept;
+  for (const Bytes budget : budgets) {
+    const auto problem = selection::make_problem(graph, profile, budget, options);
+    if (search::check_feasible(problem).ok()) kept.push_back(budget);
+  }
+  return kept.empty() ? budgets : kept;
+}
+
+// A search of either kind.
+struct Found {
+  std::vector<selection::Selected> front;
+  std::optional<study::MeasuredSearchResult> measured;  // by the budgets of the front
+};
+
+Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
+                            const contribution::Profile& profile,
+                            const std::vector<Bytes>& budgets) {
+  if (options.measure.training.empty()) {
+    return Error{ErrorKind::kUsage, "--measure trains plans; give it data with --train"};
+  }
+  if (options.memory == "planned") {
+    return Error{ErrorKind::kUsage,
+                 "--measure needs an additive cost, and planned memory is none; use --memory "
+                 "analytic"};
+  }
+  ESPALIER_TRY(study::PlanSearchOptions search, plan_search_options(options, graph, profile));
+  ESPALIER_TRY(const trials::RaceSets sets, race_sets(options, graph, profile));
+  std::string folder = options.measure.store;
+  if (folder.empty() && !options.out.empty() && options.out != "-")
+    folder = options.out + ".trials";
+  std::optional<trials::Store> store;
+  if (!folder.empty()) {
+    ESPALIER_TRY(trials::Store opened, trials::Store::open(folder));
+    store.emplace(std::move(opened));
+    search.run.store = &*store;
+  }
+  spdlog::info("plans are trained on {} images and judged on {}, then race on {} others",
+               sets.training.size(), sets.validation.size(), sets.race.size());
+  const train::Network network(graph);
+  ESPALIER_TRY(
+      study::PlanSearchResult found,
+      study::search_plans(network, profile, feasible(budgets, graph, profile, search.selection),
+                          sets, search));
+  return Found{std::move(found.plans), std::move(found.search)};
+}
+
+Result<Found> find(const Options& options, const ir::Graph& graph,
+                   const contribution::Profile& profile, const std::vector<Bytes>& budgets) {
+  if (options.measure.given()) return measure_plans(options, graph, profile, budgets);
+  ESPALIER_TRY(std::vector<selection::Selected> front,
+               selection::select_front(graph, profile, budgets, selection_options(options)));
+  return Found{std::move(front), std::nullopt};
+}
+
+std::string table(const Options& options, const Found& found, int classes) {
+  std::string text = fmt::format(
       "{} bounds {} memory; planned: SRAM for {} classes, all but the stack\n"
       "{:>11}  {:>11}  {:>11}  {:>9}  {:>9}  {:>5}  {:>7}  {:>10}  {:>9}\n",
-      options.budgets.empty() ? "--budget" : "--budgets", options.memory, graph.head.classes,
-      "budget", "analytic", "planned", "objective", "optimum", "depth", "weights", "step MACs",
-      "time");
-  for (const selection::Selected& selected : front) table += line(selected);
-  if (options.out != "-") print(options.common, table);
-  const selection::Selected& best = front.back();
-  Outputs outputs;
-  if (!options.out.empty()) outputs.add(options.out, plan::save_plan(options.out, best.plan));
+      options.budgets.empty() ? "--budget" : "--budgets", options.memory, classes, "budget",
+      "analytic", "planned", "objective", "optimum", "depth", "weights", "step MACs", "time");
+  for (const selection::Selected& selected : found.front) text += line(selected);
+  return text;
+}
+
+std::string measured_text(const Options& options, const Found& found) {
+  const study::MeasuredSearchResult& measured = *found.measured;
+  const auto figures = [](const study::Agreement& agreement) {
+    const auto number = [](std::optional<double> value) {
+      return value ? fmt::format("{:+.2f}", *value) : std::string("-");
+    };
+    return fmt::format("rank correlation {}, R2 {}", number(agreement.rank), number(agreement.r2));
+  };
+  std::string text = fmt::format(
+      "\n{} trainings, {} of them diverged\nhow measured plans are predicted\n"
+      "  by adding up single gains          {}\n"
+      "  by the model, from the other plans {}\n"
+      "{} gained in the race, and the probability that the plan is better\n"
+      "{:>11}  {:>17}  {:>17}  {:>19}  {:>19}\n",
+      measured.measurements, measured.diverged, figures(measured.before), figures(measured.after),
+      options.metric, "budget", "chosen plan", "additive optimum", "than the runner-up",
+      "than the optimum");
+  for (std::size_t i = 0; i < found.front.size(); ++i) {
+    const study::MeasuredPlan& plan = measured.plans[i];
+    const auto gain = [](double mean, double error) {
+      return fmt::format("{:.4f} +- {:.4f}", mean, error);
+    };
+    const auto additive = std::find_if(
+        plan.finalists.begin(), plan.finalists.end(),
+        [&](const study::Finalist& f) { return f.candidate == plan.additive.candidate; });
+    text += fmt::format("{:>11}  {:>17}  {:>17}  {:>19.3f}  {:>19}\n",
+                        format_bytes(found.front[i].budget),
+                        gain(plan.solution.objective, plan.standard_error),
+                        gain(additive->mean(), additive->standard_error()), plan.over_runner_up,
+                        plan.solution.candidate == plan.additive.candidate
+                            ? "the same plan"
+                            : fmt::format("{:.3f}", plan.over_additive));
+  }
+  return text;
+}
+
+Json report_of(const Options& options, const ir::Graph& graph, const contribution::Profile& profile,
+               const Found& found) {
   Json report{{"schema", "espalier.search/1"},
               {"tool_version", kVersion},
               {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
-              {"solver", options.solver},
+              {"solver", found.measured ? "measured" : options.solver},
               {"metric", options.metric},
               {"memory", options.memory},
               {"classes", graph.head.classes},
               {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
               {"seed", options.common.seed}};
-  report.update(to_json(best));
-  if (!options.budgets.empty()) {
-    Json points = Json::array();
-    for (const selection::Selected& selected : front) {
-      Json point = to_json(selected);
-      point["plan"] = plan::to_json(selected.plan);
-      points.push_back(std::move(point));
-    }
-    report["front"] = std::move(points);
+  report.update(to_json(found.front.back()));
+  if (found.measured) {
+    report["measured"] = study::to_json(*found.measured);
+    report["race"] = study::to_json(found.measured->plans.back(), profile);
   }
-  write_report(outputs, options.common, report);
+  if (options.budgets.empty()) return report;
+  Json points = Json::array();
+  for (std::size_t i = 0; i < found.front.size(); ++i) {
+    Json point = to_json(found.front[i]);
+    if (found.measured) point["race"] = study::to_json(found.measured->plans[i], profile);
+    point["plan"] = plan::to_json(found.front[i].plan);
+    points.push_back(std::move(point));
+  }
+  report["front"] = std::move(points);
+  return report;
+}
+
+Status run(const Options& options) {
+  ESPALIER_TRY(const std::vector<Bytes> budgets, budgets_of(options));
+  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(const Json document, read_json(options.profile, contribution::kProfileSchema));
+  ESPALIER_TRY(const contribution::Profile profile,
+               contribution::profile_from_json(document, graph, options.profile));
+  ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed, options.profile,
+                                             contribution::class_count(profile)));
+  ESPALIER_TRY(const Found found, find(options, graph, profile, budgets));
+  for (const Bytes budget : budgets) {
+    if (std::none_of(found.front.begin(), found.front.end(),
+                     [&](const selection::Selected& s) { return s.budget == budget; })) {
+      spdlog::warn("budget {}: not even the head fits; left out", format_bytes(budget));
+    }
+  }
+  if (options.out != "-") {
+    print(options.common, table(options, found, graph.head.classes) +
+                              (found.measured ? measured_text(options, found) : std::string()));
+  }
+  Outputs outputs;
+  if (!options.out.empty()) {
+    outputs.add(options.out, plan::save_plan(options.out, found.front.back().plan));
+  }
+  write_report(outputs, options.common, report_of(options, graph, profile, found));
   const std::string plan = options.out.empty() || options.out == "-" ? "PLAN" : options.out;
   outputs.next(
       (options.out.empty() ? "again with --out to keep the plan, then " : "") +
       fmt::format("espalier train {} --plan {} --train DATA --test DATA", options.model, plan));
   return outputs.status();
+}
+
+void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o) {
+  MeasureOptions& m = o->measure;
+  command->add_option("--measure", m.effort,
+                      "Train whole plans and choose by what they reach: a number of trainings, or "
+                      "a time such as 15min");
+  command->add_data("--train", m.training,
+                    fmt::format("Data for --measure, as for analyze: {}", kDataForms));
+  command->add_data("--val", m.validation,
+                    "Validation data; without it, a part of --train is set aside");
+  command
+      ->add_option("--limit-train", m.limit_train,
+                   fmt::format("Training samples; 0 = all [up to {}]", trials::kUsualTraining))
+      ->check(at_least_0());
+  command
+      ->add_option("--limit-val", m.limit_val,
+                   fmt::format("Validation samples; 0 = all, or a third of --train without --val "
+                               "[up to {}]",
+                               trials::kUsualValidation))
+      ->check(at_least_0());
+  command->add_option("--seeds", m.seeds, "Most trainings of a plan before the final race")
+      ->check(between(1, 1000))
+      ->capture_default_str();
+  command->add_option("--race-seeds", m.race_seeds, "Most trainings of a plan in the race")
+      ->check(between(2, 1000))
+      ->capture_default_str();
+  command
+      ->add_option("--known", m.known, "Plans to measure besides, such as published ones, by comma")
+      ->delimiter(',')
+      ->type_name("PLAN");
+  command->reads(
+      [&m] { return std::vector<std::filesystem::path>(m.known.begin(), m.known.end()); });
+  command->add_option("--store", m.store,
+                      "Folder of finished trainings, taken from there and kept there [OUT.trials]");
+  command
+      ->add_option("--cache-limit", m.cache_limit,
+                   "Memory for samples at frozen prefixes, inputs included")
+      ->capture_default_str();
+  add_preprocess_option(command, m.preprocess);
+  add_subset_option(command, m.subset);
+  add_recipe_options(command, m.recipe);
+  for (const char* option :
+       {"--train", "--val", "--limit-train", "--limit-val", "--seeds", "--race-seeds", "--known",
+        "--store", "--cache-limit", "--preprocess", "--subset", "--epochs", "--batch", "--lr",
+        "--warmup", "--schedule", "--no-qas"}) {
+    command->effective_if(
+        option, [o] { return o->measure.given(); }, "add --measure");
+  }
 }
 
 }  // namespace
@@ -135,6 +426,7 @@ Command add_search(CLI::App& app) {
   const auto o = std::make_shared<Options>();
   CommandApp* command = add_command(app, "search", "Find the best plan under a budget", o->common,
                                     "espalier.search/1");
+  o->command = command;
   command->add_input("profile", o->profile, "Contribution profile (espalier.contributions/1)")
       ->required();
   command->add_input("--model", o->model, "The model the profile was measured on")->required();
@@ -160,11 +452,17 @@ Command add_search(CLI::App& app) {
   o->head.add_classes(command);
   command->add_option("--max-macs", o->max_macs, "Bound on MACs of one training step; 0 = none")
       ->check(at_least_0());
+  add_measure_options(command, o);
   command->effective_if(
-      "--seed", [o] { return o->solver != "exact"; }, "the exact solver draws nothing at random");
+      "--solver", [o] { return !o->measure.given(); }, "--measure solves with the exact solver");
+  command->effective_if(
+      "--seed", [o] { return o->solver != "exact" || o->measure.given(); },
+      "the exact solver draws nothing at random");
   command->footer(
       "Example:\n  espalier search contributions.json --model model.onnx --budget 100KiB --out "
-      "plan.json\nBefore: espalier analyze. Next: espalier plan show, espalier train");
+      "plan.json\n  espalier search contributions.json --model model.onnx --budget 100KiB --out "
+      "plan.json \\\n    --measure 240 --train cifar10:train.bin\nBefore: espalier analyze. Next: "
+      "espalier plan show, espalier train");
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
 }
 

@@ -40,6 +40,10 @@ class Reader {
       plan.recipe = document_.at("recipe");
       if (!plan.recipe.is_object()) problem(where_, "'recipe' must be an object");
     }
+    if (document_.contains("measured")) {
+      plan.measured = document_.at("measured");
+      if (!plan.measured.is_object()) problem(where_, "'measured' must be an object");
+    }
     if (document_.contains("solver")) take(document_, "solver", where_, plan.solver);
     read_seed(plan);
     if (document_.contains("tool_version")) {
@@ -175,6 +179,7 @@ Json to_json(const UpdatePlan& plan) {
   }
   if (plan.budget) document["budget_bytes"] = plan.budget->count;
   if (!plan.recipe.is_null()) document["recipe"] = plan.recipe;
+  if (!plan.measured.is_null()) document["measured"] = plan.measured;
   if (!plan.solver.empty()) document["solver"] = plan.solver;
   if (plan.seed) document["seed"] = *plan.seed;
   if (!plan.tool_version.empty()) document["tool_version"] = plan.tool_version;

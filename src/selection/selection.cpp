@@ -27,30 +27,6 @@ search::AdditiveCost additive(cost::AdditiveTerms terms) {
   return {terms.base, std::move(terms.by_depth), std::move(terms.by_ratio)};
 }
 
-Selected describe(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,
-                  const search::Solution& solution, const SelectionOptions& options) {
-  Selected selected;
-  selected.plan = make_plan(graph, profile, solution.candidate);
-  selected.plan.classes = contribution::class_names(profile);
-  selected.plan.predicted_gain = solution.objective;
-  selected.plan.gain_metric = options.metric == Metric::kAccuracy ? "accuracy" : "loss";
-  selected.plan.budget = budget;
-  selected.plan.recipe = train::to_json(profile.recipe);
-  selected.plan.solver = options.solver == SolverKind::kExact ? "exact" : "evolution";
-  if (options.solver == SolverKind::kEvolution) selected.plan.seed = options.evolution.seed;
-  selected.budget = budget;
-  selected.objective = solution.objective;
-  selected.analytic = selected.plan.memory["analytic"] =
-      cost::analytic_memory(selected.plan, graph).bytes();
-  selected.memory = selected.analytic;
-  if (const auto planned = compiler::planned_memory(graph, selected.plan); planned.ok()) {
-    selected.planned = selected.plan.memory["planned"] = planned->total();
-    if (options.memory == MemoryModel::kPlanned) selected.memory = *selected.planned;
-  }
-  selected.step_macs = cost::training_macs(selected.plan, graph).total();
-  return selected;
-}
-
 // A budget in the unit of the searched model's constraint, and back.
 std::int64_t limit_of(Bytes budget, MemoryModel model) {
   return model == MemoryModel::kPlanned ? budget.count : budget.count * 8;
@@ -205,6 +181,30 @@ plan::UpdatePlan make_plan(const ir::Graph& graph, const contribution::Profile& 
   }
   plan.tool_version = kVersion;
   return plan;
+}
+
+Selected describe(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,
+                  const search::Solution& solution, const SelectionOptions& options) {
+  Selected selected;
+  selected.plan = make_plan(graph, profile, solution.candidate);
+  selected.plan.classes = contribution::class_names(profile);
+  selected.plan.predicted_gain = solution.objective;
+  selected.plan.gain_metric = options.metric == Metric::kAccuracy ? "accuracy" : "loss";
+  selected.plan.budget = budget;
+  selected.plan.recipe = train::to_json(profile.recipe);
+  selected.plan.solver = options.solver == SolverKind::kExact ? "exact" : "evolution";
+  if (options.solver == SolverKind::kEvolution) selected.plan.seed = options.evolution.seed;
+  selected.budget = budget;
+  selected.objective = solution.objective;
+  selected.analytic = selected.plan.memory["analytic"] =
+      cost::analytic_memory(selected.plan, graph).bytes();
+  selected.memory = selected.analytic;
+  if (const auto planned = compiler::planned_memory(graph, selected.plan); planned.ok()) {
+    selected.planned = selected.plan.memory["planned"] = planned->total();
+    if (options.memory == MemoryModel::kPlanned) selected.memory = *selected.planned;
+  }
+  selected.step_macs = cost::training_macs(selected.plan, graph).total();
+  return selected;
 }
 
 Result<Selected> select(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,

@@ -101,19 +101,27 @@ Status check(const std::vector<Problem>& problems, const MeasuredSearchOptions& 
   return Ok{};
 }
 
-double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
+// How far the expected gain of one plan is above that of another, from gains paired by seed.
+struct Difference {
+  double mean = 0;
+  double standard_error = 0;
+  int pairs = 0;
+};
 
-// Probability that a's expected gain is above b's, from gains paired by seed.
-double probability_above(const Finalist& a, const Finalist& b) {
-  std::vector<double> difference;
+Difference difference(const Finalist& a, const Finalist& b) {
+  Finalist paired;
   for (std::size_t i = 0; i < std::min(a.gains.size(), b.gains.size()); ++i) {
-    difference.push_back(a.gains[i] - b.gains[i]);
+    paired.gains.push_back(a.gains[i] - b.gains[i]);
   }
-  if (a.candidate == b.candidate || difference.size() < 2) return 0.5;
-  const Finalist paired{a.candidate, {}, difference};
-  const double error = paired.standard_error();
-  if (error == 0) return paired.mean() > 0 ? 1.0 : paired.mean() < 0 ? 0.0 : 0.5;
-  return normal_cdf(paired.mean() / error);
+  return {paired.mean(), paired.standard_error(), static_cast<int>(paired.gains.size())};
+}
+
+// Probability that it is above at all, with few pairs as unsure as it must be.
+double probability_above(const Finalist& a, const Finalist& b) {
+  const Difference d = difference(a, b);
+  if (a.candidate == b.candidate || d.pairs < 2) return 0.5;
+  if (d.standard_error == 0) return d.mean > 0 ? 1.0 : d.mean < 0 ? 0.0 : 0.5;
+  return student_cdf(d.mean / d.standard_error, d.pairs - 1);
 }
 
 class Search {
@@ -317,7 +325,9 @@ class Search {
       const Finalist leader = racing.front();
       const auto behind =
           std::stable_partition(racing.begin(), racing.end(), [&](const Finalist& f) {
-            return is_additive(f) || probability_above(leader, f) < 0.9772;
+            if (is_additive(f) || f.candidate == leader.candidate) return true;
+            const Difference d = difference(leader, f);
+            return d.mean <= 2 * d.standard_error;
           });
       left.insert(left.begin(), behind, racing.end());
       racing.erase(behind, racing.end());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 #include <vector>
 
@@ -58,6 +59,22 @@ std::optional<double> explained_variance(std::span<const double> predicted,
   }
   if (whole == 0) return std::nullopt;
   return 1 - rest / whole;
+}
+
+double student_cdf(double t, int freedom) {
+  const double angle = std::atan(t / std::sqrt(static_cast<double>(freedom)));
+  const double cosine = std::cos(angle);
+  const bool odd = freedom % 2 == 1;
+  // Finite sums of powers of the cosine: odd ones for an odd freedom, even ones otherwise.
+  double sum = 0;
+  double term = odd ? cosine : 1;
+  for (int power = odd ? 1 : 0; power <= freedom - 2; power += 2) {
+    sum += term;
+    term *= cosine * cosine * (power + 1) / (power + 2);
+  }
+  const double inside =
+      odd ? 2 / std::numbers::pi * (angle + std::sin(angle) * sum) : std::sin(angle) * sum;
+  return 0.5 * (1 + inside);
 }
 
 }  // namespace espalier

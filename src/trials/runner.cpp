@@ -94,7 +94,7 @@ class Run {
         open_.push_back(i);
       }
     }
-    if (taken > 0) {
+    if (taken > 0 && options_.announce) {
       spdlog::info("{} of {} trials taken from {}", taken, jobs_.size(),
                    options_.store->folder().string());
     }
@@ -145,7 +145,9 @@ class Run {
       }
     });
     if (failure_) return stopped();
-    spdlog::info("cached prefixes took up to {}", format_bytes(chain_.most()));
+    if (options_.announce) {
+      spdlog::info("cached prefixes took up to {}", format_bytes(chain_.most()));
+    }
     return Ok{};
   }
 

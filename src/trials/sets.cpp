@@ -12,13 +12,11 @@ namespace espalier::trials {
 namespace {
 
 // As many records as were asked for, otherwise up to the usual number. Classes are chosen already.
-Result<data::Samples> limited(const ir::Graph& graph, data::Dataset all,
-                              std::optional<std::int64_t> asked, std::int64_t usual,
-                              const SetOptions& options) {
+Result<data::Dataset> limited(data::Dataset all, std::optional<std::int64_t> asked,
+                              std::int64_t usual, const SetOptions& options) {
   data::SubsetOptions subset = options.subset;
   subset.limit = asked.value_or(all.size() > usual ? usual : 0);
-  ESPALIER_TRY(data::Dataset kept, data::subset(std::move(all), subset));
-  return bind_samples(graph, std::move(kept), options.preprocess);
+  return data::subset(std::move(all), subset);
 }
 
 // How many of `size` records a single source sets aside. A third is enough; training comes first.
@@ -29,7 +27,38 @@ std::int64_t validation_share(const SourceOptions& sources, std::int64_t size) {
   return std::max<std::int64_t>(1, std::min(share, size - sources.limit_training.value_or(0)));
 }
 
+// The two sides of a measurement before the limit on training samples; validation is as it will be.
+struct Parts {
+  data::Dataset training;
+  data::Dataset validation;
+};
+
+Result<Parts> load_parts(const SourceOptions& sources, const SetOptions& options) {
+  ESPALIER_TRY(data::Dataset all, open_selected(sources.training, 0, options));
+  if (sources.validation.empty()) {
+    const std::int64_t share = validation_share(sources, all.size());
+    ESPALIER_TRY(data::Split parts, data::split(std::move(all), share, options.subset.seed));
+    return Parts{std::move(parts.train), std::move(parts.validation)};
+  }
+  ESPALIER_TRY(data::Dataset other, open_selected(sources.validation, 0, options));
+  ESPALIER_TRY(other, with_classes(std::move(other), all.class_names, sources.training));
+  ESPALIER_TRY(other,
+               limited(std::move(other), sources.limit_validation, kUsualValidation, options));
+  return Parts{std::move(all), std::move(other)};
+}
+
 }  // namespace
+
+Result<SetOptions> set_options(const std::string& preprocess, std::string classes, bool balanced,
+                               std::uint64_t seed) {
+  SetOptions options;
+  options.subset.seed = seed;
+  options.subset.take =
+      balanced ? data::SubsetOptions::Take::kBalanced : data::SubsetOptions::Take::kFirst;
+  options.classes = std::move(classes);
+  ESPALIER_TRY(options.preprocess, data::parse_preprocess(preprocess));
+  return options;
+}
 
 Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
                                     const SetOptions& options) {
@@ -73,23 +102,39 @@ Result<data::Samples> load_samples(const ir::Graph& graph, const std::string& sp
 
 Result<SampleSets> load_sets(const ir::Graph& graph, const SourceOptions& sources,
                              const SetOptions& options) {
-  ESPALIER_TRY(data::Dataset all, open_selected(sources.training, 0, options));
-  if (sources.validation.empty()) {
-    const std::int64_t share = validation_share(sources, all.size());
-    ESPALIER_TRY(data::Split parts, data::split(std::move(all), share, options.subset.seed));
-    ESPALIER_TRY(data::Samples training, limited(graph, std::move(parts.train),
-                                                 sources.limit_training, kUsualTraining, options));
-    ESPALIER_TRY(data::Samples validation,
-                 bind_samples(graph, std::move(parts.validation), options.preprocess));
-    return SampleSets{std::move(training), std::move(validation)};
-  }
-  ESPALIER_TRY(data::Dataset other, open_selected(sources.validation, 0, options));
-  ESPALIER_TRY(other, with_classes(std::move(other), all.class_names, sources.training));
-  ESPALIER_TRY(data::Samples training,
-               limited(graph, std::move(all), sources.limit_training, kUsualTraining, options));
-  ESPALIER_TRY(data::Samples validation, limited(graph, std::move(other), sources.limit_validation,
-                                                 kUsualValidation, options));
+  ESPALIER_TRY(Parts parts, load_parts(sources, options));
+  ESPALIER_TRY(data::Dataset kept,
+               limited(std::move(parts.training), sources.limit_training, kUsualTraining, options));
+  ESPALIER_TRY(data::Samples training, bind_samples(graph, std::move(kept), options.preprocess));
+  ESPALIER_TRY(data::Samples validation,
+               bind_samples(graph, std::move(parts.validation), options.preprocess));
   return SampleSets{std::move(training), std::move(validation)};
+}
+
+Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sources,
+                                const SetOptions& options) {
+  ESPALIER_TRY(Parts parts, load_parts(sources, options));
+  const std::int64_t left = parts.training.size();
+  const std::int64_t share =
+      std::min({parts.validation.size(), left / 4, left - sources.limit_training.value_or(0)});
+  if (share < 1) {
+    return Error{
+        ErrorKind::kUsage,
+        fmt::format("{}: of {} training samples none is left for the final race; give more "
+                    "data, or a smaller --limit-train",
+                    sources.training, left)};
+  }
+  // Another seed than that of the split before it, so that the two choices are independent.
+  ESPALIER_TRY(data::Split rest,
+               data::split(std::move(parts.training), share, options.subset.seed + 1));
+  ESPALIER_TRY(data::Dataset kept,
+               limited(std::move(rest.train), sources.limit_training, kUsualTraining, options));
+  ESPALIER_TRY(data::Samples training, bind_samples(graph, std::move(kept), options.preprocess));
+  ESPALIER_TRY(data::Samples validation,
+               bind_samples(graph, std::move(parts.validation), options.preprocess));
+  ESPALIER_TRY(data::Samples race,
+               bind_samples(graph, std::move(rest.validation), options.preprocess));
+  return RaceSets{std::move(training), std::move(validation), std::move(race)};
 }
 
 }  // namespace espalier::trials

@@ -60,6 +60,26 @@ std::vector<Rule> rules() {
       {{"--classes", "3"}, kShow, {"--published"}, {}},
       {{"--seed", "1"}, kCheck, {"--inputs", "samples", "--labels", "0"}, {}},
   };
+  for (const Arguments& option : std::vector<Arguments>{{"--train", "cifar10:a"},
+                                                        {"--val", "cifar10:a"},
+                                                        {"--limit-train", "3"},
+                                                        {"--limit-val", "3"},
+                                                        {"--seeds", "2"},
+                                                        {"--race-seeds", "3"},
+                                                        {"--known", "plan.json"},
+                                                        {"--store", "new"},
+                                                        {"--cache-limit", "1MiB"},
+                                                        {"--preprocess", "identity"},
+                                                        {"--subset", "first"},
+                                                        {"--epochs", "3"},
+                                                        {"--batch", "8"},
+                                                        {"--lr", "0.5"},
+                                                        {"--warmup", "0.5"},
+                                                        {"--schedule", "published"},
+                                                        {"--no-qas"}}) {
+    all.push_back({option, kSearch, {}, {"--measure", "9"}});
+  }
+  all.push_back({{"--solver", "exact"}, kSearch, {"--measure", "9"}, {}});
   for (const Arguments& command : {kInspect, kAnalyze, kSearch, kMake, kImport, kShow, kTrain,
                                    kCompile, kCheck, Arguments{"devices"}}) {
     all.push_back({{"--verbose"}, command, {"--quiet"}, {}});
@@ -118,8 +138,14 @@ TEST_F(EffectsTest, TheRulesAreAllThereAre) {
          it != std::sregex_iterator(); ++it) {
       const std::string given = (*it)[1];
       // As a flag, with a number and with a word: one of them is understood.
-      for (const Arguments& value :
-           {Arguments{}, {"1"}, {"plain"}, {"fresh"}, {"nearest"}, {"first"}, {"other"}}) {
+      for (const Arguments& value : {Arguments{},
+                                     {"3"},
+                                     {"plain"},
+                                     {"fresh"},
+                                     {"nearest"},
+                                     {"first"},
+                                     {"published"},
+                                     {"other"}}) {
         const Finished finished =
             run(rule.command + Arguments{given} + value + Arguments{"--print-config"});
         if (finished.err.find(given + " has no effect here") == std::string::npos) continue;

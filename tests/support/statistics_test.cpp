@@ -41,5 +41,21 @@ TEST(ExplainedVariance, HasNoValueWhereNothingVaries) {
   EXPECT_FALSE(explained_variance(values, std::vector<double>{5, 5}).has_value());
 }
 
+// Published quantiles, and the closed forms of one and two degrees.
+TEST(Statistics, StudentsDistribution) {
+  EXPECT_NEAR(student_cdf(1, 1), 0.75, 1e-12);
+  EXPECT_NEAR(student_cdf(2, 2), 0.5 + 2 / (2 * std::sqrt(6.0)), 1e-12);
+  EXPECT_NEAR(student_cdf(6.3138, 1), 0.95, 1e-5);
+  EXPECT_NEAR(student_cdf(2.3534, 3), 0.95, 1e-5);
+  EXPECT_NEAR(student_cdf(2.7764, 4), 0.975, 1e-5);
+  EXPECT_NEAR(student_cdf(2.0150, 5), 0.95, 1e-5);
+  EXPECT_NEAR(student_cdf(3.1693, 10), 0.995, 1e-5);
+  EXPECT_NEAR(student_cdf(1.6469, 900), 0.95, 1e-4);
+  for (const int freedom : {1, 2, 3, 8}) {
+    EXPECT_DOUBLE_EQ(student_cdf(0, freedom), 0.5);
+    EXPECT_NEAR(student_cdf(-1.3, freedom), 1 - student_cdf(1.3, freedom), 1e-12);
+  }
+}
+
 }  // namespace
 }  // namespace espalier

@@ -38,6 +38,7 @@ struct UpdatePlan {
   std::map<std::string, Bytes> memory;   ///< by memory model, such as "analytic"
   std::optional<Bytes> budget;           ///< the search's limit
   Json recipe;                           ///< of the trainings it was found by; null without
+  Json measured;                         ///< what training the plan itself gained; null without
   std::string solver;                    ///< such as "evolution"; empty when made by hand
   std::optional<std::uint64_t> seed;     ///< of the solver
   std::string tool_version;              ///< of the Espalier that wrote the plan

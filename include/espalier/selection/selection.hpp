@@ -68,6 +68,10 @@ search::Problem make_problem(const ir::Graph& graph, const contribution::Profile
 plan::UpdatePlan make_plan(const ir::Graph& graph, const contribution::Profile& profile,
                            const search::Candidate& candidate);
 
+/// A solution within `budget` as a plan with its figures; those of solvers are left at 0.
+Selected describe(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,
+                  const search::Solution& solution, const SelectionOptions& options);
+
 /// The best plan under one budget. kInfeasible when not even the head fits.
 Result<Selected> select(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,
                         const SelectionOptions& options);

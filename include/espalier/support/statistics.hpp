@@ -1,4 +1,4 @@
-// Agreement between two series of numbers.
+// Agreement between two series of numbers, and what few numbers allow to say.
 #pragma once
 
 #include <optional>
@@ -15,5 +15,9 @@ std::optional<double> rank_correlation(std::span<const double> a, std::span<cons
 /// is constant.
 std::optional<double> explained_variance(std::span<const double> predicted,
                                          std::span<const double> observed);
+
+/// Probability that Student's t with `freedom` degrees, at least 1, is below `t` (Abramowitz and
+/// Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4).
+double student_cdf(double t, int freedom);
 
 }  // namespace espalier

@@ -32,6 +32,7 @@ struct RunOptions {
   const Store* store = nullptr;              ///< of finished trials; null = none
   Shard shard;
   std::string title = "trials";  ///< of the progress line
+  bool announce = true;          ///< log what came from the store and what prefixes took
   ProgressOptions progress;
 };
 

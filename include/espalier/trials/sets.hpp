@@ -41,6 +41,11 @@ struct SourceOptions {
                                                  ///< = up to kUsualValidation
 };
 
+/// The options as texts have them: `preprocess` as data::parse_preprocess() reads it, `classes` as
+/// above; `balanced` says how limits take samples, otherwise the first ones.
+Result<SetOptions> set_options(const std::string& preprocess, std::string classes, bool balanced,
+                               std::uint64_t seed);
+
 /// Opens a dataset and selects by class and number; images are decoded when it is bound.
 Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
                                     const SetOptions& options);
@@ -63,5 +68,19 @@ Result<data::Samples> load_samples(const ir::Graph& graph, const std::string& sp
 /// classes are not the same.
 Result<SampleSets> load_sets(const ir::Graph& graph, const SourceOptions& sources,
                              const SetOptions& options);
+
+/// Three disjoint sets of one task: of a choice that is made by measuring, and then judged on
+/// samples that no earlier step saw.
+struct RaceSets {
+  data::Samples training;
+  data::Samples validation;  ///< those that load_sets() has, with the same sources and options
+  data::Samples race;
+};
+
+/// The race's samples come from what the validation samples leave of the training source: as many
+/// as those, but at most a quarter of it and no more than the limit on training samples leaves.
+/// Errors as load_sets(); kUsage when nothing is left for the race.
+Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sources,
+                                const SetOptions& options);
 
 }  // namespace espalier::trials

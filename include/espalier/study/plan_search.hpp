@@ -1,0 +1,61 @@
+// The measured search on a model: problems from a contribution profile, gains from trials, plans
+// from the answer. What single gains promise is where it starts; what it reports was measured.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "espalier/contribution/profile.hpp"
+#include "espalier/selection/selection.hpp"
+#include "espalier/study/measured_search.hpp"
+#include "espalier/support/bytes.hpp"
+#include "espalier/support/json.hpp"
+#include "espalier/support/result.hpp"
+#include "espalier/train/network.hpp"
+#include "espalier/trials/runner.hpp"
+#include "espalier/trials/sets.hpp"
+#include "espalier/trials/trial.hpp"
+
+namespace espalier::study {
+
+struct PlanSearchOptions {
+  selection::SelectionOptions selection;  ///< metric and constraints; its solver is not read
+  MeasuredSearchOptions search;           ///< `known` and `progress` are set here
+  /// With a limit, measuring stops when the race alone would take what is left of it. How much is
+  /// measured then depends on the machine, and on what the store holds already.
+  std::optional<double> seconds;
+  trials::Trial trial;     ///< recipe, numerics and head; plan and seed are filled in
+  trials::RunOptions run;  ///< threads, store, memory, progress
+  /// Plans to measure besides, such as published ones. Those that the ratios of the profile cannot
+  /// express are left out, and those that exceed every budget.
+  std::vector<plan::UpdatePlan> known;
+};
+
+struct PlanSearchResult {
+  MeasuredSearchResult search;
+  std::vector<selection::Selected> plans;  ///< by budget; objectives are sums of single gains
+};
+
+/// Searches all budgets, which share what is measured; each must allow training the head. The head
+/// of the network's graph counts in memory and MACs as it is. The result depends neither on threads
+/// nor on what the store holds. Errors: those of measured_search() and of the trials; kUsage for
+/// planned memory, which is not additive.
+Result<PlanSearchResult> search_plans(const train::Network& network,
+                                      const contribution::Profile& profile,
+                                      const std::vector<Bytes>& budgets,
+                                      const trials::RaceSets& sets,
+                                      const PlanSearchOptions& options);
+
+/// The candidate of a plan, or nullopt when the profile's ratios cannot express it.
+std::optional<search::Candidate> candidate_of(const ir::Graph& graph,
+                                              const contribution::Profile& profile,
+                                              const plan::UpdatePlan& plan);
+
+/// What was measured over all budgets: how many trainings, what the fitted model says, and how well
+/// sums of single gains and the model rank the plans.
+Json to_json(const MeasuredSearchResult& result);
+
+/// The race for one budget.
+Json to_json(const MeasuredPlan& plan, const contribution::Profile& profile);
+
+}  // namespace espalier::study

@@ -1,0 +1,255 @@
+#include "espalier/study/plan_search.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <utility>
+
+#include "espalier/support/progress.hpp"
+
+namespace espalier::study {
+namespace {
+
+using contribution::Profile;
+
+// Trains what a measured search asks for, and remembers training the head alone.
+class Measurements {
+ public:
+  Measurements(const train::Network& network, const trials::RaceSets& sets, const Profile& profile,
+               const PlanSearchOptions& options)
+      : network_(network), sets_(sets), profile_(profile), options_(options), run_(options.run) {
+    // One line for the whole search stands for those of its parts.
+    run_.progress.enabled = false;
+    run_.announce = false;
+  }
+
+  Result<std::vector<std::optional<double>>> operator()(const std::vector<Request>& requests) {
+    std::vector<std::optional<double>> gains(requests.size());
+    for (const bool race : {false, true}) {
+      std::vector<std::size_t> asked;
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        if (requests[i].race == race) asked.push_back(i);
+      }
+      if (!asked.empty()) ESPALIER_CHECK_OK(measure(requests, asked, race, gains));
+    }
+    return gains;
+  }
+
+ private:
+  Status measure(const std::vector<Request>& requests, const std::vector<std::size_t>& asked,
+                 bool race, std::vector<std::optional<double>>& gains) {
+    std::vector<trials::Trial> trials;
+    std::vector<std::uint64_t> heads;  // seeds whose head is not known yet
+    for (const std::size_t i : asked) {
+      const std::uint64_t seed = requests[i].seed;
+      trials.push_back(
+          trial(selection::make_plan(network_.graph(), profile_, requests[i].candidate), seed));
+      if (head_.count({seed, race}) == 0 &&
+          std::find(heads.begin(), heads.end(), seed) == heads.end()) {
+        heads.push_back(seed);
+      }
+    }
+    for (const std::uint64_t seed : heads) {
+      trials.push_back(trial(plan::head_only(network_.graph()), seed));
+    }
+    ESPALIER_TRY(const auto results,
+                 trials::run_trials(network_, sets_.training, race ? sets_.race : sets_.validation,
+                                    trials, run_));
+    for (std::size_t k = 0; k < heads.size(); ++k) {
+      const train::TrainResult& result = *results[asked.size() + k];
+      if (result.diverged) {
+        return Error{
+            ErrorKind::kUsage,
+            fmt::format("training the head alone diverged with seed {}; lower --lr", heads[k])};
+      }
+      head_[{heads[k], race}] = result.test;
+    }
+    for (std::size_t k = 0; k < asked.size(); ++k) {
+      const train::TrainResult& result = *results[k];
+      if (result.diverged) continue;
+      const train::Evaluation& head = head_[{requests[asked[k]].seed, race}];
+      gains[asked[k]] = options_.selection.metric == selection::Metric::kLoss
+                            ? head.loss - result.test.loss
+                            : result.test.accuracy - head.accuracy;
+    }
+    return Ok{};
+  }
+
+  [[nodiscard]] trials::Trial trial(plan::UpdatePlan plan, std::uint64_t seed) const {
+    trials::Trial trial = options_.trial;
+    trial.plan = std::move(plan);
+    trial.recipe.seed = seed;
+    return trial;
+  }
+
+  const train::Network& network_;
+  const trials::RaceSets& sets_;
+  const Profile& profile_;
+  const PlanSearchOptions& options_;
+  trials::RunOptions run_;
+  std::map<std::pair<std::uint64_t, bool>, train::Evaluation> head_;  // by seed and race
+};
+
+// How far a search is, in trainings or, where its time is limited, in seconds.
+class Watch {
+ public:
+  Watch(const PlanSearchOptions& options, int budgets)
+      : options_(options),
+        race_(budgets * options.search.finalists * options.search.race_seeds),
+        start_(std::chrono::steady_clock::now()) {}
+
+  void advance(int done, int planned) {
+    if (!line_) {
+      line_.emplace(options_.run.progress, options_.run.title, options_.seconds.value_or(planned));
+    }
+    done_ = done;
+    const double now = options_.seconds ? elapsed() : done;
+    line_->advance(now - shown_);
+    shown_ = now;
+  }
+
+  [[nodiscard]] bool race_is_due() const {
+    if (done_ == 0) return false;
+    return elapsed() * (1 + static_cast<double>(race_) / done_) >= *options_.seconds;
+  }
+
+ private:
+  [[nodiscard]] double elapsed() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+  const PlanSearchOptions& options_;
+  int race_;  // its trainings, at most
+  std::chrono::steady_clock::time_point start_;
+  std::optional<Progress> line_;
+  int done_ = 0;
+  double shown_ = 0;
+};
+
+// What the race says of a plan, as the plan carries it.
+Json measured_json(const MeasuredPlan& measured, selection::Metric metric) {
+  return {{"metric", metric == selection::Metric::kLoss ? "loss" : "accuracy"},
+          {"gain", measured.solution.objective},
+          {"standard_error", measured.standard_error},
+          {"trainings", measured.finalists.front().gains.size()}};
+}
+
+selection::Selected describe(const ir::Graph& graph, const Profile& profile, Bytes budget,
+                             const search::Problem& problem, const MeasuredPlan& measured,
+                             const PlanSearchOptions& options) {
+  selection::Selected selected = selection::describe(
+      graph, profile, budget, search::make_solution(problem, measured.solution.candidate),
+      options.selection);
+  selected.optimum = measured.additive.objective;
+  train::Recipe recipe = options.trial.recipe;
+  recipe.seed = 0;  // each training has its own
+  selected.plan.recipe = train::to_json(recipe);
+  selected.plan.measured = measured_json(measured, options.selection.metric);
+  selected.plan.solver = "measured";
+  selected.plan.seed = options.search.seed;
+  return selected;
+}
+
+Json to_json(const Agreement& agreement) {
+  return {{"rank_correlation", agreement.rank ? Json(*agreement.rank) : Json(nullptr)},
+          {"r2", agreement.r2 ? Json(*agreement.r2) : Json(nullptr)}};
+}
+
+Json to_json(const search::Candidate& candidate, const Profile& profile) {
+  Json weights = Json::array();
+  for (std::size_t conv = 0; conv < candidate.choice.size(); ++conv) {
+    if (candidate.choice[conv] == 0) continue;
+    const double ratio = profile.ratios[static_cast<std::size_t>(candidate.choice[conv]) - 1];
+    weights.push_back({{"conv", conv}, {"ratio", ratio}});
+  }
+  return {{"bias_depth", candidate.depth}, {"weights", std::move(weights)}};
+}
+
+Json to_json(const Finalist& finalist, const Profile& profile) {
+  Json json = to_json(finalist.candidate, profile);
+  json["predicted"] = {{"mean", finalist.predicted.mean},
+                       {"deviation", finalist.predicted.deviation}};
+  json["gains"] = finalist.gains;
+  json["mean"] = finalist.mean();
+  json["standard_error"] = finalist.standard_error();
+  return json;
+}
+
+}  // namespace
+
+std::optional<search::Candidate> candidate_of(const ir::Graph& graph, const Profile& profile,
+                                              const plan::UpdatePlan& plan) {
+  search::Candidate candidate{plan.bias_depth, std::vector<std::uint8_t>(profile.weight.size(), 0)};
+  for (const plan::WeightUpdate& update : plan.weights) {
+    const auto ratio = std::find_if(profile.ratios.begin(), profile.ratios.end(), [&](double r) {
+      return plan::make_weight_update(graph, update.conv, r).channels == update.channels;
+    });
+    if (ratio == profile.ratios.end()) return std::nullopt;
+    candidate.choice[static_cast<std::size_t>(update.conv)] =
+        static_cast<std::uint8_t>(ratio - profile.ratios.begin() + 1);
+  }
+  return candidate;
+}
+
+Result<PlanSearchResult> search_plans(const train::Network& network, const Profile& profile,
+                                      const std::vector<Bytes>& budgets,
+                                      const trials::RaceSets& sets,
+                                      const PlanSearchOptions& options) {
+  if (options.selection.memory != selection::MemoryModel::kAnalytic) {
+    return Error{ErrorKind::kUsage,
+                 "a measured search needs an additive cost, and planned memory is none; use "
+                 "--memory analytic"};
+  }
+  const ir::Graph& graph = network.graph();
+  std::vector<search::Problem> problems;
+  for (const Bytes budget : budgets) {
+    problems.push_back(selection::make_problem(graph, profile, budget, options.selection));
+  }
+  MeasuredSearchOptions search = options.search;
+  for (const plan::UpdatePlan& known : options.known) {
+    if (auto candidate = candidate_of(graph, profile, known)) {
+      search.known.push_back(*std::move(candidate));
+    }
+  }
+  Measurements measure(network, sets, profile, options);
+  Watch watch(options, static_cast<int>(budgets.size()));
+  search.progress = [&](int done, int planned) { watch.advance(done, planned); };
+  if (options.seconds) search.stop = [&] { return watch.race_is_due(); };
+  PlanSearchResult result;
+  ESPALIER_TRY(result.search, measured_search(problems, std::ref(measure), search));
+  for (std::size_t i = 0; i < budgets.size(); ++i) {
+    result.plans.push_back(
+        describe(graph, profile, budgets[i], problems[i], result.search.plans[i], options));
+  }
+  return result;
+}
+
+Json to_json(const MeasuredSearchResult& result) {
+  return {{"trainings", result.measurements},
+          {"diverged", result.diverged},
+          {"shrinkage", result.shrinkage},
+          {"deviations",
+           {{"depth", result.scales.depth},
+            {"option", result.scales.option},
+            {"interaction", result.scales.interaction},
+            {"own", result.scales.own},
+            {"noise", result.scales.noise}}},
+          {"before", to_json(result.before)},
+          {"after", to_json(result.after)}};
+}
+
+Json to_json(const MeasuredPlan& plan, const Profile& profile) {
+  Json finalists = Json::array();
+  for (const Finalist& f : plan.finalists) finalists.push_back(to_json(f, profile));
+  return {{"gain", plan.solution.objective},
+          {"standard_error", plan.standard_error},
+          {"above_runner_up", plan.over_runner_up},
+          {"above_additive", plan.over_additive},
+          {"additive", to_json(plan.additive.candidate, profile)},
+          {"finalists", std::move(finalists)}};
+}
+
+}  // namespace espalier::study

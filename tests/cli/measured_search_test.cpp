@@ -1,0 +1,126 @@
+// espalier search --measure, from its options to its documents.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr int kUsage = 2;
+
+class MeasuredSearchTest : public Workspace {
+ protected:
+  MeasuredSearchTest() {
+    make_model();
+    make_idx("train", 96);
+    make_profile();
+  }
+
+  /// The search of two budgets with 8 trainings, its plan under `out`.
+  static Arguments search(const std::string& out, const std::string& measure = "8") {
+    return {"search",       "profile.json",
+            "--model",      "model.onnx",
+            "--out",        out,
+            "--train",      "idx:train-images,train-labels",
+            "--store",      "trials",
+            "--seeds",      "2",
+            "--race-seeds", "2",
+            "--measure",    measure,
+            "--budgets",    "1KiB,3KiB"};
+  }
+
+  [[nodiscard]] long records() const {
+    const auto all = files();
+    return std::count_if(all.begin(), all.end(), [](const std::string& name) {
+      return name.starts_with("trials/") && name.ends_with(".json");
+    });
+  }
+};
+
+TEST_F(MeasuredSearchTest, GivesTheSamePlanWithAnyJobsAndGoesOnFromItsStore) {
+  const Json first = report(search("one.json") + Arguments{"--jobs", "1"});
+  const long trained = records();
+  EXPECT_GT(trained, 8);
+  Json second = report(search("two.json") + Arguments{"--jobs", "2"});
+  EXPECT_EQ(records(), trained);  // all of it was there
+  EXPECT_EQ(read("one.json"), read("two.json"));
+  EXPECT_EQ(first["measured"], second["measured"]);
+  EXPECT_EQ(first["race"], second["race"]);
+  Arguments fresh = search("three.json") + Arguments{"--jobs", "2"};
+  *std::find(fresh.begin(), fresh.end(), "trials") = "others";
+  succeed(fresh);
+  EXPECT_EQ(read("one.json"), read("three.json"));
+
+  EXPECT_EQ(first["solver"], "measured");
+  ASSERT_EQ(first["front"].size(), 2U);
+  EXPECT_EQ(first["front"][1]["plan"], read_json("one.json"));
+  EXPECT_EQ(read_json("one.json")["measured"]["gain"], first["race"]["gain"]);
+  EXPECT_GE(first["measured"]["trainings"], 8);
+  for (const char* key : {"before", "after"}) {
+    EXPECT_TRUE(first["measured"][key].contains("rank_correlation"));
+    EXPECT_TRUE(first["measured"][key].contains("r2"));
+  }
+}
+
+TEST_F(MeasuredSearchTest, TellsHowPlansWereRankedAndWhichIsBetter) {
+  const Finished finished = succeed(search("plan.json"));
+  EXPECT_THAT(finished.out, HasSubstr("by adding up single gains"));
+  EXPECT_THAT(finished.out, HasSubstr("than the runner-up"));
+  EXPECT_THAT(finished.err, HasSubstr("then race on"));
+  EXPECT_THAT(finished.err, Not(HasSubstr("other validation samples")));
+  // The plan goes on as any other.
+  succeed({"train", "model.onnx", "--plan", "plan.json", "--train", "idx:train-images,train-labels",
+           "--test", "idx:train-images,train-labels"});
+}
+
+TEST_F(MeasuredSearchTest, TakesATimeInPlaceOfANumber) {
+  const Json json = report(search("plan.json", "0.01s"));
+  EXPECT_LT(json["measured"]["trainings"], 100);
+}
+
+TEST_F(MeasuredSearchTest, MeasuresKnownPlans) {
+  make_plan("known.json", {"--bias", "2"});
+  make_plan("full.json", {"--full"});
+  const Finished finished =
+      succeed(search("plan.json") + Arguments{"--known", "known.json,full.json"});
+  EXPECT_EQ(finished.err.find("known.json: its ratios"), std::string::npos);
+  fail(66, search("new.json") + Arguments{"--known", "none.json"}, {"none.json"});
+}
+
+TEST_F(MeasuredSearchTest, WarnsOfOtherValidationSamples) {
+  const Finished finished = succeed(search("plan.json") + Arguments{"--seed", "3"});
+  EXPECT_THAT(finished.err, HasSubstr("measured on other validation samples"));
+}
+
+TEST_F(MeasuredSearchTest, SaysWhatIsWrong) {
+  for (const char* effort : {"0", "-3", "many", "1.5", "15 min", "1e9", "h"}) {
+    fail(kUsage, search("new.json", effort),
+         {std::string("--measure: '") + effort + "' is neither a number of trainings nor a time"});
+  }
+  Arguments without = search("new.json");
+  const auto at = std::find(without.begin(), without.end(), "--train");
+  without.erase(at, at + 2);
+  fail(kUsage, without, {"--measure trains plans; give it data with --train"});
+  fail(kUsage, search("new.json") + Arguments{"--memory", "planned"},
+       {"--measure needs an additive cost"});
+  fail(kUsage, search("new.json") + Arguments{"--preprocess", "resize=9,crop=8"},
+       {"give --preprocess as for that analysis"});
+}
+
+TEST_F(MeasuredSearchTest, StopsWithItsTrainingsKept) {
+  RunOptions options;
+  options.interrupt_when = [&] { return records() >= 3; };
+  const Arguments longer = search("plan.json", "8") + Arguments{"--epochs", "300"};
+  EXPECT_EQ(run(longer, options).exit_code, 130);
+  const long kept = records();
+  EXPECT_GE(kept, 3);
+  EXPECT_THAT(files(), Not(::testing::Contains("plan.json")));
+}
+
+}  // namespace
+}  // namespace espalier::testing

@@ -1,0 +1,149 @@
+#include "espalier/study/plan_search.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "espalier/contribution/analysis.hpp"
+#include "espalier/cost/analytic_memory.hpp"
+#include "espalier/plan/plan_json.hpp"
+#include "support/temp_folder.hpp"
+#include "testing/random_graph.hpp"
+#include "testing/toy_data.hpp"
+
+namespace espalier::study {
+namespace {
+
+using ::testing::HasSubstr;
+
+class PlanSearch : public ::testing::Test {
+ protected:
+  PlanSearch() {
+    contribution::AnalysisOptions analysis;
+    analysis.recipe = recipe_;
+    analysis.ratios = {0.5, 1};
+    profile_ = *contribution::analyze(network_, sets_.training, sets_.validation, analysis);
+    options_.search.measurements = 14;
+    options_.search.batch = 4;
+    options_.search.draws = 6;
+    options_.search.seeds = {0, 1};
+    options_.search.finalists = 3;
+    options_.search.race_seeds = 3;
+    options_.trial.recipe = recipe_;
+  }
+
+  [[nodiscard]] Result<PlanSearchResult> search() const {
+    return search_plans(network_, profile_, budgets_, sets_, options_);
+  }
+
+  [[nodiscard]] Json whole(const PlanSearchResult& result) const {
+    Json json = to_json(result.search);
+    for (std::size_t i = 0; i < result.plans.size(); ++i) {
+      json["plans"].push_back(plan::to_json(result.plans[i].plan));
+      json["races"].push_back(to_json(result.search.plans[i], profile_));
+    }
+    return json;
+  }
+
+  // The gain of a plan in the race, trained by hand.
+  [[nodiscard]] double gain(const plan::UpdatePlan& plan, std::uint64_t seed) const {
+    trials::Trial trial = options_.trial;
+    trial.plan = plan;
+    trial.recipe.seed = seed;
+    trials::Trial head = trial;
+    head.plan = plan::head_only(network_.graph());
+    const auto results =
+        *trials::run_trials(network_, sets_.training, sets_.race, {trial, head}, {});
+    return results[1]->test.loss - results[0]->test.loss;
+  }
+
+  train::Network network_{testing::small_network(2)};
+  trials::RaceSets sets_{testing::toy_samples(network_.graph(), 40, 1),
+                         testing::toy_samples(network_.graph(), 24, 2),
+                         testing::toy_samples(network_.graph(), 24, 3)};
+  train::Recipe recipe_{.epochs = 1, .batch = 8, .learning_rate = 0.5, .warmup_epochs = 0};
+  contribution::Profile profile_;
+  std::vector<Bytes> budgets_{Bytes{700}, Bytes{2500}};
+  PlanSearchOptions options_;
+};
+
+TEST_F(PlanSearch, GainsAreThoseOfTrainings) {
+  const Result<PlanSearchResult> found = search();
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  ASSERT_EQ(found->plans.size(), budgets_.size());
+  for (std::size_t i = 0; i < budgets_.size(); ++i) {
+    const plan::UpdatePlan& plan = found->plans[i].plan;
+    EXPECT_LE(cost::analytic_memory(plan, network_.graph()).bytes(), budgets_[i]);
+    const Finalist& winner = found->search.plans[i].finalists.front();
+    double sum = 0;
+    for (std::size_t k = 0; k < winner.gains.size(); ++k) {
+      EXPECT_EQ(winner.gains[k], gain(plan, options_.search.first_race_seed + k));
+      sum += winner.gains[k];
+    }
+    EXPECT_EQ(plan.solver, "measured");
+    EXPECT_EQ(plan.measured["gain"], sum / static_cast<double>(winner.gains.size()));
+    EXPECT_EQ(plan.measured["trainings"], winner.gains.size());
+    // By its own validation the winner is never behind the additive optimum.
+    for (const Finalist& f : found->search.plans[i].finalists) {
+      if (f.candidate == found->search.plans[i].additive.candidate) {
+        EXPECT_GE(winner.mean(), f.mean());
+      }
+    }
+    const Result<plan::UpdatePlan> read =
+        plan::from_json(plan::to_json(plan), network_.graph(), "plan");
+    ASSERT_TRUE(read.ok()) << read.error().message();
+    EXPECT_EQ(*read, plan);
+  }
+}
+
+TEST_F(PlanSearch, DependsNeitherOnThreadsNorOnTheStore) {
+  const Json expected = whole(*search());
+  const testing::TempFolder folder;
+  for (const int jobs : {1, 2, 3}) {
+    const trials::Store store = *trials::Store::open(folder.path());
+    options_.run.jobs = jobs;
+    options_.run.store = &store;
+    EXPECT_EQ(whole(*search()), expected) << jobs;
+  }
+}
+
+TEST_F(PlanSearch, KnownPlansAreMeasuredWhereTheyCanBe) {
+  plan::UpdatePlan known = *plan::bias_only(network_.graph(), 3);
+  known.weights.push_back(plan::make_weight_update(network_.graph(), 5, 0.5));
+  const auto candidate = candidate_of(network_.graph(), profile_, known);
+  ASSERT_TRUE(candidate.has_value());
+  const plan::UpdatePlan again = selection::make_plan(network_.graph(), profile_, *candidate);
+  EXPECT_EQ(again.weights, known.weights);
+  EXPECT_EQ(again.bias_depth, known.bias_depth);
+
+  plan::UpdatePlan other = known;
+  other.weights[0] = plan::make_weight_update(network_.graph(), 5, 0.25);
+  EXPECT_FALSE(candidate_of(network_.graph(), profile_, other).has_value());
+
+  options_.known = {known, other};
+  const Result<PlanSearchResult> found = search();
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  const auto& observed = found->search.observations;
+  EXPECT_TRUE(std::any_of(observed.begin(), observed.end(),
+                          [&](const Observation& o) { return o.candidate == *candidate; }));
+}
+
+TEST_F(PlanSearch, ALimitOfTimeEndsIt) {
+  options_.search.measurements = 1'000'000;
+  options_.seconds = 1e-3;
+  const Result<PlanSearchResult> found = search();
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  EXPECT_LT(found->search.measurements, 100);
+}
+
+TEST_F(PlanSearch, PlannedMemoryIsRefused) {
+  options_.selection.memory = selection::MemoryModel::kPlanned;
+  const Result<PlanSearchResult> found = search();
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().kind, ErrorKind::kUsage);
+  EXPECT_THAT(found.error().message(), HasSubstr("--memory analytic"));
+}
+
+}  // namespace
+}  // namespace espalier::study

@@ -1,0 +1,94 @@
+#include "espalier/trials/sets.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "data/data_files.hpp"
+#include "support/temp_folder.hpp"
+#include "testing/random_graph.hpp"
+
+namespace espalier::trials {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Pictures that tell their number by their first two pixels.
+class RaceSetsTest : public ::testing::Test {
+ protected:
+  std::string dataset(int count, const std::string& name = "a") {
+    std::string images;
+    std::string labels;
+    for (int i = 0; i < count; ++i) {
+      std::string pixels(64, '\0');
+      pixels[0] = static_cast<char>(i % 256);
+      pixels[1] = static_cast<char>(i / 256);
+      images += pixels;
+      labels += static_cast<char>(i % 4);
+    }
+    const auto n = static_cast<std::uint32_t>(count);
+    return "idx:" + folder_.write(name + "-images", testing::idx_file({n, 8, 8}, images)) + "," +
+           folder_.write(name + "-labels", testing::idx_file({n}, labels));
+  }
+
+  static std::set<int> numbers(const data::Samples& samples) {
+    std::set<int> all;
+    for (const data::Image& image : samples.dataset().images) {
+      all.insert(image.pixels[0] + 256 * image.pixels[1]);
+    }
+    EXPECT_EQ(static_cast<std::int64_t>(all.size()), samples.size());
+    return all;
+  }
+
+  testing::TempFolder folder_;
+  ir::Graph graph_ = [] {
+    ir::Graph graph = testing::small_network(1);
+    graph.tensors[static_cast<std::size_t>(graph.input)].quantization = {1.0F / 128, 0};
+    return graph;
+  }();
+  SetOptions options_ = *set_options("identity", "", true, 5);
+};
+
+TEST_F(RaceSetsTest, AreDisjointAndValidateAsAnAnalysisDoes) {
+  const std::string spec = dataset(300);
+  for (const SourceOptions& sources :
+       {SourceOptions{.training = spec}, SourceOptions{spec, "", 40, 30},
+        SourceOptions{spec, "", 0, 90}, SourceOptions{spec, "", 260, 20}}) {
+    const Result<RaceSets> race = load_race_sets(graph_, sources, options_);
+    ASSERT_TRUE(race.ok()) << race.error().message();
+    const Result<SampleSets> analysis = load_sets(graph_, sources, options_);
+    ASSERT_TRUE(analysis.ok());
+    EXPECT_EQ(race->validation.identity(), analysis->validation.identity());
+    std::set<int> all = numbers(race->training);
+    all.merge(numbers(race->validation));
+    all.merge(numbers(race->race));
+    EXPECT_EQ(static_cast<std::int64_t>(all.size()),
+              race->training.size() + race->validation.size() + race->race.size());
+    EXPECT_GE(race->race.size(), 1);
+    EXPECT_LE(race->race.size(), race->validation.size());
+    if (sources.limit_training.value_or(0) > 0) {
+      EXPECT_EQ(race->training.size(), *sources.limit_training);
+    }
+  }
+}
+
+TEST_F(RaceSetsTest, ValidationMayComeFromElsewhere) {
+  const SourceOptions sources{dataset(80), dataset(60, "b"), std::nullopt, 20};
+  const Result<RaceSets> race = load_race_sets(graph_, sources, options_);
+  ASSERT_TRUE(race.ok()) << race.error().message();
+  EXPECT_EQ(race->validation.size(), 20);
+  EXPECT_EQ(race->race.size(), 20);
+  EXPECT_EQ(race->training.size(), 60);
+}
+
+TEST_F(RaceSetsTest, SayWhenNothingIsLeft) {
+  const std::string spec = dataset(60);
+  const Result<RaceSets> race = load_race_sets(graph_, {spec, spec, 60, 20}, options_);
+  ASSERT_FALSE(race.ok());
+  EXPECT_EQ(race.error().kind, ErrorKind::kUsage);
+  EXPECT_THAT(race.error().message(), HasSubstr("none is left for the final race"));
+}
+
+}  // namespace
+}  // namespace espalier::trials
