@@ -12,35 +12,21 @@
 namespace espalier::codegen {
 namespace {
 
+using compiler::ItemType;
 using compiler::NodeKind;
 using compiler::Program;
 
-std::int64_t struct_bytes(FlashRole role) {
-  switch (role) {
-    case FlashRole::kConv:
-      return sizeof(esp_conv);
-    case FlashRole::kAdd:
-      return sizeof(esp_add);
-    case FlashRole::kPool:
-      return sizeof(esp_pool);
-    default:
-      return sizeof(esp_head);
-  }
+FlashKind kind_of(ItemType type, std::string_view suffix) {
+  return {c_type(type), type_bytes(type), type, suffix};
 }
 
-std::int64_t element_bytes(FlashRole role) {
-  switch (flash_type(role)) {
-    case FlashType::kStruct:
-      return struct_bytes(role);
-    case FlashType::kFloat:
-    case FlashType::kInt32:
-      return 4;
-    case FlashType::kInt16:
-      return 2;
-    default:
-      return 1;
-  }
-}
+const FlashKind kKinds[] = {
+#define ESPALIER_FLASH_STRUCT(role, type, description) {#type, sizeof(type), std::nullopt, ""},
+#define ESPALIER_FLASH_ITEM(role, element, suffix, description) kind_of(ItemType::element, suffix),
+#include "espalier/codegen/flash_items.def"
+#undef ESPALIER_FLASH_ITEM
+#undef ESPALIER_FLASH_STRUCT
+};
 
 std::int16_t half(std::int64_t value) { return static_cast<std::int16_t>(value); }
 
@@ -235,32 +221,7 @@ class Image {
 
 }  // namespace
 
-FlashType flash_type(FlashRole role) {
-  switch (role) {
-    case FlashRole::kConv:
-    case FlashRole::kAdd:
-    case FlashRole::kPool:
-    case FlashRole::kHead:
-      return FlashType::kStruct;
-    case FlashRole::kMultiplier:
-    case FlashRole::kBias:
-      return FlashType::kInt32;
-    case FlashRole::kFactor:
-    case FlashRole::kWeightScale:
-    case FlashRole::kBiasScale:
-    case FlashRole::kHeadWeights:
-    case FlashRole::kHeadBias:
-      return FlashType::kFloat;
-    case FlashRole::kChannels:
-      return FlashType::kInt16;
-    case FlashRole::kShift:
-      return FlashType::kUint8;
-    case FlashRole::kWeights:
-    case FlashRole::kTrainedWeights:
-      return FlashType::kInt8;
-  }
-  return FlashType::kInt8;
-}
+const FlashKind& flash_kind(FlashRole role) { return kKinds[static_cast<std::size_t>(role)]; }
 
 const FlashItem* FlashLayout::find(FlashRole role, int op) const {
   const auto found = std::find_if(items.begin(), items.end(), [&](const FlashItem& item) {
@@ -307,7 +268,7 @@ FlashLayout flash_layout(const Program& program) {
         trained->sliced ? compiler::resident_weights(graph, *trained) : 0);
   }
   for (FlashItem& item : layout.items) {
-    item.bytes = (item.elements * element_bytes(item.role) + 3) / 4 * 4;
+    item.bytes = (item.elements * flash_kind(item.role).bytes + 3) / 4 * 4;
     item.offset = layout.bytes;
     layout.bytes += item.bytes;
   }

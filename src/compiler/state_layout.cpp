@@ -3,6 +3,30 @@
 #include <algorithm>
 
 namespace espalier::compiler {
+namespace {
+
+enum class AfterUpdate : std::uint8_t { kKept, kCleared };
+
+struct Row {
+  ItemType type;
+  std::string_view suffix;
+  AfterUpdate after_update;
+};
+
+constexpr Row kRows[] = {
+#define ESPALIER_STATE_ITEM(role, element, suffix, after_update, description) \
+  {ItemType::element, suffix, AfterUpdate::after_update},
+#include "espalier/compiler/state_items.def"
+#undef ESPALIER_STATE_ITEM
+};
+
+const Row& row(StateRole role) { return kRows[static_cast<std::size_t>(role)]; }
+
+}  // namespace
+
+ItemType state_type(StateRole role) { return row(role).type; }
+std::string_view state_suffix(StateRole role) { return row(role).suffix; }
+bool is_cleared(StateRole role) { return row(role).after_update == AfterUpdate::kCleared; }
 
 const StateItem* StateLayout::find(StateRole role, int op) const {
   const auto found = std::find_if(items.begin(), items.end(), [&](const StateItem& item) {

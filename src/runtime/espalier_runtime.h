@@ -198,6 +198,23 @@ static inline int32_t esp_step_bias(int32_t bias, float gradient, float scale, c
   return esp_saturating_add(bias, -esp_round_step(gradient * scale * sgd->rate, sgd, key));
 }
 
+/* The learning rate for a batch of 256 as that of one sample. -1, and nothing changes, when it is
+ * negative or no finite number. */
+static inline int32_t esp_rate_per_sample(float rate, float* per_sample) {
+  if (!(rate >= 0.0f && rate <= 3.40282347e38f)) return -1;
+  *per_sample = rate / 256.0f;
+  return 0;
+}
+
+/* What one step of SGD goes by: each has random numbers of its own. */
+static inline esp_sgd esp_sgd_of(float rate, uint32_t seed, uint32_t step, int32_t stochastic) {
+  esp_sgd sgd;
+  sgd.rate = rate;
+  sgd.key = esp_mix(seed + step * 0x9E3779B9u);
+  sgd.stochastic = stochastic;
+  return sgd;
+}
+
 static inline uint32_t esp_tensor_key(const esp_sgd* sgd, uint32_t tensor) {
   return esp_mix(sgd->key ^ (tensor * 0x9E3779B9u));
 }

@@ -309,7 +309,7 @@ TEST_F(Hidden, FusedProductsInOneGradientKernel) {
 TEST_F(DeviceCheck, WrongEverywhere) {
   const ir::Graph graph = testing::small_network(3);
   for (const auto& [from, to] :
-       {std::pair{"rate / 256.0f", "rate / 255.0f"},
+       {std::pair{"esp_rate_per_sample(rate", "esp_rate_per_sample(1.01f * rate"},
         std::pair{"memset(sram.state.conv1_bias_sum, 0", "memset(sram.state.conv1_bias_sum, 1"}}) {
     codegen::EmitOptions options = plain();
     options.stochastic = true;

@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "espalier/compiler/compile.hpp"
@@ -12,26 +14,21 @@
 namespace espalier::codegen {
 
 enum class FlashRole : std::uint8_t {
-  kConv,            ///< esp_conv
-  kAdd,             ///< esp_add
-  kPool,            ///< esp_pool
-  kHead,            ///< esp_head
-  kMultiplier,      ///< int32 [out]
-  kBias,            ///< int32 [out]
-  kFactor,          ///< float [out]: s_x * s_w / s_y
-  kWeightScale,     ///< float [out]: 1 / s_w^2, the quantisation-aware scaling
-  kBiasScale,       ///< float [out]: 1 / (s_x * s_w)^2
-  kHeadWeights,     ///< float [classes][features]
-  kHeadBias,        ///< float [classes]
-  kChannels,        ///< int16 [trained channels]
-  kShift,           ///< uint8 [out]
-  kWeights,         ///< int8 [out][tap][in / groups], zero where SRAM holds them
-  kTrainedWeights,  ///< int8, starting values of sliced weights
+#define ESPALIER_FLASH_STRUCT(role, type, description) role,
+#define ESPALIER_FLASH_ITEM(role, element, suffix, description) role,
+#include "espalier/codegen/flash_items.def"
+#undef ESPALIER_FLASH_ITEM
+#undef ESPALIER_FLASH_STRUCT
 };
 
 /// What an item is in C.
-enum class FlashType : std::uint8_t { kStruct, kFloat, kInt32, kInt16, kUint8, kInt8 };
-FlashType flash_type(FlashRole role);
+struct FlashKind {
+  std::string_view c_type;                 ///< of an element
+  std::int64_t bytes = 0;                  ///< of an element
+  std::optional<compiler::ItemType> type;  ///< absent for descriptors, which are structs
+  std::string_view suffix;                 ///< of its name, behind that of the op
+};
+const FlashKind& flash_kind(FlashRole role);
 
 struct FlashItem {
   FlashRole role{};

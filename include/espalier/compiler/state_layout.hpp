@@ -4,32 +4,33 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "espalier/compiler/item_type.hpp"
 #include "espalier/compiler/training_graph.hpp"
 
 namespace espalier::compiler {
 
 enum class StateRole : std::uint8_t {
-  kLogits,         ///< float [classes]
-  kHeadWeights,    ///< float [classes][features]
-  kHeadBias,       ///< float [classes]
-  kHeadWeightSum,  ///< float; gradients added up over samples
-  kHeadBiasSum,    ///< float
-  kBias,           ///< int32 [out]
-  kBiasSum,        ///< float [out]
-  kWeightSum,      ///< float, as kWeights
-  kWeights,        ///< int8 [out][tap][trained in] when sliced, otherwise all; depthwise by channel
+#define ESPALIER_STATE_ITEM(role, element, suffix, after_update, description) role,
+#include "espalier/compiler/state_items.def"
+#undef ESPALIER_STATE_ITEM
 };
+
+/// The type of an item's elements.
+ItemType state_type(StateRole role);
+/// The name in C behind that of the op; without underscore the whole name.
+std::string_view state_suffix(StateRole role);
+/// True for the sums of gradients, which start again after an update.
+bool is_cleared(StateRole role);
 
 struct StateItem {
   StateRole role{};
   int op = -1;  ///< position in the forward graph; -1: head
   std::int64_t elements = 0;
   std::int64_t offset = 0;  ///< from the start of the items, a multiple of 4
-  [[nodiscard]] std::int64_t bytes() const {
-    return role == StateRole::kWeights ? elements : elements * 4;
-  }
+  [[nodiscard]] std::int64_t bytes() const { return elements * type_bytes(state_type(role)); }
 };
 
 /// What stands in front of the items.

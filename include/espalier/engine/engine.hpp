@@ -4,12 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
-#include "espalier/codegen/flash_layout.hpp"
+#include "espalier/codegen/kernel_calls.hpp"
 #include "espalier/compiler/compile.hpp"
 #include "espalier/ir/graph.hpp"
+#include "runtime/espalier_runtime.h"
 
 namespace espalier::engine {
 
@@ -22,10 +24,16 @@ struct EngineOptions {
 /// What a step returns that did not take place: a loss is never negative.
 inline constexpr float kRefused = -1.0F;
 
+class BoundCall;
+
 class Engine {
  public:
   /// `program` must outlive the engine. Starts where the emitted reset() does.
   Engine(const compiler::Program& program, const EngineOptions& options);
+  /// Its calls point into it.
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine();
 
   /// Puts the whole state back to where training starts.
   void reset();
@@ -64,13 +72,9 @@ class Engine {
   [[nodiscard]] ir::Graph tuned_graph() const;
 
  private:
-  void run(const compiler::Node& node, int label);
-  template <typename T>
-  T* state_at(compiler::StateRole role, int op);
-  template <typename T>
-  const T* flash_at(codegen::FlashRole role, int op) const;
-  template <typename T>
-  T* value(compiler::ValueId id);
+  using Calls = std::vector<std::vector<std::unique_ptr<BoundCall>>>;  // by node
+
+  std::span<std::byte> item(compiler::StateRole role, int op);
   [[nodiscard]] compiler::StateControl& control() {
     return *reinterpret_cast<compiler::StateControl*>(state_.data());
   }
@@ -85,9 +89,12 @@ class Engine {
   std::vector<std::byte> flash_;
   std::vector<float> arena_;
   std::vector<std::byte> state_;  // the block
-  // Positions of items by role and op.
-  std::vector<std::vector<std::int64_t>> state_offset_;
-  std::vector<std::vector<std::int64_t>> flash_offset_;
+  std::int32_t label_ = 0;        // of the step
+  esp_sgd sgd_{};
+  Calls nodes_;
+  Calls update_;
+  std::vector<codegen::InitialValue> reset_;
+  std::vector<codegen::StatePointer> cleared_;
 };
 
 }  // namespace espalier::engine

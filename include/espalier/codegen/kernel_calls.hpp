@@ -1,0 +1,83 @@
+// A program as the list of the kernels it calls: the one place that knows which kernel a node calls
+// with which arguments. The code generator prints the list, the host engine binds it to functions.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "espalier/codegen/flash_layout.hpp"
+#include "espalier/compiler/compile.hpp"
+#include "espalier/runtime/kernels.hpp"
+
+namespace espalier::codegen {
+
+/// A pointer that is null.
+struct Null {};
+
+/// Into the arena: the start of a value.
+struct ArenaPointer {
+  std::int64_t offset = 0;
+  compiler::ItemType type{};  ///< kInt8, kUint8 or kFloat
+};
+
+/// The first element of a constant, or the descriptor.
+struct FlashPointer {
+  FlashRole role{};
+  int op = -1;
+};
+
+/// The first element of a state item.
+struct StatePointer {
+  compiler::StateRole role{};
+  int op = -1;
+};
+
+/// What changes from step to step: where the loss goes, the label, the step of SGD.
+enum class Live : std::uint8_t { kLoss, kLabel, kSgd };
+
+enum class StructType : std::uint8_t { kWeights, kRequantization, kWeightSink, kBiasSink };
+
+struct Argument;
+
+/// A struct of the runtime made for the call and passed by address.
+struct StructArgument {
+  StructType type{};
+  std::vector<Argument> fields;  ///< in the order of the struct
+};
+
+struct Argument {
+  using Value = std::variant<Null, ArenaPointer, FlashPointer, StatePointer, Live, std::int64_t,
+                             float, StructArgument>;
+  template <typename T>
+  requires std::is_constructible_v<Value, T> Argument(T what)
+      : value(std::move(what)) {}  // NOLINT: a list of arguments reads as one
+  Value value;
+};
+
+/// Arguments stand in the order of the kernel's parameters (runtime/kernels.def).
+struct KernelCall {
+  runtime::Kernel kernel{};
+  std::int64_t macs = 0;  ///< multiply-accumulates; 0 for element-wise work
+  std::vector<Argument> arguments;
+};
+
+/// A state item that starts as a copy of a constant.
+struct InitialValue {
+  StatePointer to;
+  FlashPointer from;
+};
+
+struct CallList {
+  std::vector<std::vector<KernelCall>> nodes;   ///< by node of the training graph
+  std::vector<std::vector<KernelCall>> update;  ///< by node of its update
+  std::vector<InitialValue> reset;              ///< what does not start at zero
+  std::vector<StatePointer> cleared;            ///< after an update
+};
+
+/// `layout`: flash_layout() of the program.
+CallList kernel_calls(const compiler::Program& program, const FlashLayout& layout);
+
+}  // namespace espalier::codegen

@@ -1,0 +1,50 @@
+// What every file of an emitted folder is made from. One source a file: emit_header.cpp and so on.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "espalier/codegen/emit.hpp"
+#include "espalier/codegen/kernel_calls.hpp"
+
+namespace espalier::codegen {
+
+/// Stands for the hash of all files until they are all there.
+inline constexpr std::string_view kHashPlaceholder = "@PROGRAM_HASH@";
+
+struct Emission {
+  Emission(const compiler::Program& compiled, const plan::UpdatePlan& plan,
+           const EmitOptions& given);
+
+  const compiler::Program& program;
+  const ir::Graph& graph;
+  const EmitOptions& options;
+  std::string name;   ///< prefix of files and symbols
+  std::string macro;  ///< the same in capitals
+  FlashLayout layout;
+  CallList calls;
+  std::string plan_text;  ///< plan.json
+
+  [[nodiscard]] std::string banner(std::string_view what) const;
+  [[nodiscard]] std::string plan_hash() const;
+  /// Refuses to compile with headers of another program. `headers`: suffixes of their macros.
+  [[nodiscard]] std::string hash_check(std::initializer_list<std::string_view> headers) const;
+  [[nodiscard]] std::int64_t classes() const { return graph.head.classes; }
+  [[nodiscard]] const ir::Shape& input_shape() const { return graph.tensor(graph.input).shape; }
+  [[nodiscard]] std::set<std::string> kernels_in_use() const;
+};
+
+/// A float literal that reads back as the same float.
+std::string float_literal(float value);
+
+std::string header_text(const Emission& c);            ///< <name>.h
+std::string source_text(const Emission& c);            ///< <name>.c
+std::string kernels_text(const Emission& c);           ///< <name>_kernels.h
+std::string parameter_header_text(const Emission& c);  ///< <name>_params.h
+std::string parameters_text(const Emission& c);        ///< <name>_params.c
+std::string readme_text(const Emission& c);            ///< README.md
+
+}  // namespace espalier::codegen

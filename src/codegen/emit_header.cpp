@@ -1,0 +1,98 @@
+// <name>.h: the functions and sizes that firmware sees.
+#include <fmt/format.h>
+
+#include "class_names.hpp"
+#include "emission.hpp"
+#include "espalier/ir/input.hpp"
+
+namespace espalier::codegen {
+
+std::string header_text(const Emission& c) {
+  const ir::Tensor& input = c.graph.tensor(c.graph.input);
+  std::string text = c.banner("inference and training of one sample at a time");
+  text += fmt::format("#ifndef {0}_H\n#define {0}_H\n\n#include <stdint.h>\n\n", c.macro);
+  text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
+  const auto define = [&](std::string_view key, std::int64_t value, std::string_view comment) {
+    text += fmt::format("#define {:<36} {:<8} /* {} */\n", fmt::format("{}_{}", c.macro, key),
+                        value, comment);
+  };
+  define("SRAM_BYTES", c.program.sram_bytes().count, "everything but the stack");
+  define("ARENA_BYTES", c.program.arena_bytes().count, "of these, for values of one step");
+  define("STATE_BYTES", c.program.state.bytes, "of these, kept across steps: the block to save");
+  define("PARAMETER_BYTES", c.layout.bytes, "constants in flash; code comes on top");
+  define("INPUT_HEIGHT", input.shape.height, "rows");
+  define("INPUT_WIDTH", input.shape.width, "columns");
+  define("INPUT_CHANNELS", input.shape.channels, "innermost");
+  define("INPUT_BYTES", input.shape.elements(), "int8, in the arena");
+  define("CLASSES", c.classes(), "logits");
+  define("FEATURES", c.graph.head.features, "inputs of the classifier");
+  define("CONVS", static_cast<std::int64_t>(ir::conv_ops(c.graph).size()), "convolutions");
+  define("ACCUMULATE", c.program.graph.accumulate, "samples an update");
+  text +=
+      fmt::format("#define {}_PLAN_HASH 0x{}ull /* first 64 bits of the SHA-256 of plan.json */\n",
+                  c.macro, c.plan_hash());
+  text +=
+      fmt::format("#define {}_PROGRAM_HASH 0x{}ull /* of all files here, as in program.json */\n",
+                  c.macro, kHashPlaceholder);
+  text += fmt::format(
+      "#define {}_REFUSED (-1.0f) /* in place of a loss, which is never negative */\n", c.macro);
+  text += class_names_macro(c.macro, c.graph.head);
+  text += fmt::format("\n/* One input element stands for {} * (q - {}). */\n",
+                      float_literal(ir::file_input_quantization(c.graph).scale),
+                      input.quantization.zero_point);
+  text += fmt::format("#define {}_INPUT_SCALE {}\n#define {}_INPUT_ZERO_POINT ({})\n", c.macro,
+                      float_literal(ir::file_input_quantization(c.graph).scale), c.macro,
+                      input.quantization.zero_point);
+  text += fmt::format(R"(
+/* Puts all parameters back to where training starts. Call it before anything else. */
+void {0}_reset(void);
+
+/* Learning rate for a batch of 256; a sample's gradient is stepped by 1/256 of it. Reset sets
+ * {1}. Returns 0; a rate that is negative or no finite number changes nothing and returns -1. */
+int32_t {0}_set_learning_rate(float rate);
+
+/* Where the next input may be written instead of passing it: {2}_INPUT_BYTES bytes, rows of
+ * pixels of channels. Overwritten by every call of forward and train_step. */
+int8_t* {0}_input(void);
+
+/* Runs the network and returns the most probable class. `input` is copied unless it is
+ * {0}_input(). */
+int32_t {0}_forward(const int8_t* input);
+
+/* One step of training on one sample: forward, loss, backward, update (every
+ * {2}_ACCUMULATE samples). Returns the loss before the update. A label that is not one of 0 to
+ * {2}_CLASSES - 1 changes nothing and returns {2}_REFUSED. */
+float {0}_train_step(const int8_t* input, int32_t label);
+
+/* Of the last train_step and of the last forward. */
+float {0}_loss(void);
+const float* {0}_logits(void);
+
+/* All that persists: parameters, learning rate, seed and count of the steps, sums of gradients. Save
+ * {2}_STATE_BYTES bytes between any two calls; to go on from there, call {0}_reset() and
+ * copy them back. They belong to the program of {2}_PROGRAM_HASH alone. */
+void* {0}_state(void);
+
+/* Parameters of a convolution by conv index, in SRAM when they are trained, otherwise 0; `count`
+ * receives the number of elements. Weights are [out][tap][trained input channel]; of a depthwise
+ * convolution [trained channel][tap]. */
+int8_t* {0}_weights(int32_t conv, int32_t* count);
+int32_t* {0}_bias(int32_t conv, int32_t* count);
+/* The classifier: [class][feature] and [class]. */
+float* {0}_head_weights(void);
+float* {0}_head_bias(void);
+)",
+                      c.name, float_literal(c.options.learning_rate), c.macro);
+  if (c.program.graph.accumulate > 1) {
+    text += fmt::format(R"(
+/* Gradients added up since the last update, before scaling; 0 when not trained. */
+float* {0}_weight_sums(int32_t conv, int32_t* count);
+float* {0}_bias_sums(int32_t conv, int32_t* count);
+)",
+                        c.name);
+  }
+  text += "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
+  return text;
+}
+
+}  // namespace espalier::codegen

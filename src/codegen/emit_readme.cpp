@@ -1,0 +1,92 @@
+// README.md of an emitted folder.
+#include <fmt/format.h>
+
+#include "emission.hpp"
+#include "espalier/ir/input.hpp"
+#include "espalier/version.hpp"
+
+namespace espalier::codegen {
+
+std::string readme_text(const Emission& c) {
+  const ir::Tensor& input = c.graph.tensor(c.graph.input);
+  std::string trained;
+  for (const compiler::TrainedConv& t : c.program.graph.trained) {
+    trained +=
+        fmt::format("| {} | {} | {} |\n", t.conv, t.bias ? "yes" : "no",
+                    !t.weights ? "-"
+                               : fmt::format("{} of {} input channels",
+                                             compiler::trained_channel_count(c.program.graph, t),
+                                             compiler::conv_of(c.graph, t.op)->in_channels));
+  }
+  return fmt::format(
+      R"(# {name}
+
+Inference and on-device training of `{model}` in plain C99, made by Espalier {version} from the plan in
+`plan.json`. No heap, no recursion, no library but `string.h` and `stdint.h`.
+
+| | bytes |
+|---|---|
+| SRAM, all but the stack (which `espalier check` measures) | {sram} |
+| - arena: values of one step | {arena} |
+| - state: trained parameters, classifier, logits, what steps count | {state} |
+| Flash, constants; code comes on top | {parameters} |
+
+## Use
+
+Add `{name}.c` and `{name}_params.c` to the firmware, or `make` (for the target's compiler see the top of
+the `Makefile`). Keep `-ffp-contract=off`: with it the device computes what the host measured, to the
+last bit.
+
+```c
+#include "{name}.h"
+
+{name}_reset();
+memcpy({name}_input(), image, {macro}_INPUT_BYTES);  /* {input} int8, q = real / {scale} + ({zero}) */
+int32_t guess = {name}_forward({name}_input());
+float loss = {name}_train_step(image, label);
+```
+
+`train_step` updates the parameters in place, after every {samples}. A label that is out of range
+changes nothing and returns `{macro}_REFUSED`.
+
+## Saving what was learned
+
+Nothing is kept in flash: what was learned is lost with the power unless the firmware saves the block
+that `{name}_state()` returns, after any call.
+
+```c
+memcpy(saved, {name}_state(), {macro}_STATE_BYTES);  /* {state} bytes */
+```
+
+After the next start, training goes on to the bit as if there had been no break:
+
+```c
+{name}_reset();
+memcpy({name}_state(), saved, {macro}_STATE_BYTES);
+```
+
+A block is of use to the program it came from alone; save `{macro}_PROGRAM_HASH` with it and compare.
+
+## What learns
+
+The classifier, and
+
+| conv | bias | weights |
+|---|---|---|
+{trained})",
+      fmt::arg("name", c.name), fmt::arg("macro", c.macro),
+      fmt::arg("model", markdown_text(c.graph.name)), fmt::arg("version", kVersion),
+      fmt::arg("sram", c.program.sram_bytes().count),
+      fmt::arg("arena", c.program.arena_bytes().count), fmt::arg("state", c.program.state.bytes),
+      fmt::arg("parameters", c.layout.bytes),
+      fmt::arg("input", fmt::format("{}x{}x{}", input.shape.height, input.shape.width,
+                                    input.shape.channels)),
+      fmt::arg("scale", ir::file_input_quantization(c.graph).scale),
+      fmt::arg("zero", input.quantization.zero_point),
+      fmt::arg("samples", c.program.graph.accumulate > 1
+                              ? fmt::format("{} samples", c.program.graph.accumulate)
+                              : "sample"),
+      fmt::arg("trained", trained.empty() ? "| - | - | - |\n" : trained));
+}
+
+}  // namespace espalier::codegen

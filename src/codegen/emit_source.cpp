@@ -1,0 +1,286 @@
+// <name>.c: the calls of a training step, and the functions that the header declares.
+#include <fmt/format.h>
+
+#include <variant>
+
+#include "emission.hpp"
+
+namespace espalier::codegen {
+namespace {
+
+using compiler::Node;
+using compiler::NodeKind;
+using compiler::StateItem;
+using compiler::StateRole;
+
+// ---- Arguments ----------------------------------------------------------------------------------
+
+std::string state(const Emission& c, StateRole role, int op) {
+  return "sram.state." + item_name(c.graph, role, op);
+}
+
+std::string flash(const Emission& c, FlashRole role, int op) {
+  return "FLASH." + item_name(c.graph, role, op);
+}
+
+std::string_view struct_name(StructType type) {
+  switch (type) {
+    case StructType::kWeights:
+      return "esp_weights";
+    case StructType::kRequantization:
+      return "esp_requantization";
+    case StructType::kWeightSink:
+      return "esp_weight_sink";
+    case StructType::kBiasSink:
+      return "esp_bias_sink";
+  }
+  return "";
+}
+
+std::string arena(std::int64_t offset, compiler::ItemType type) {
+  const char* macro = type == compiler::ItemType::kInt8    ? "I8"
+                      : type == compiler::ItemType::kUint8 ? "U8"
+                                                           : "F32";
+  return fmt::format("{}({})", macro, offset);
+}
+
+// An argument as an expression of C.
+struct Expression {
+  const Emission& c;
+
+  std::string operator()(const Null&) const { return "0"; }
+  std::string operator()(const ArenaPointer& p) const { return arena(p.offset, p.type); }
+  std::string operator()(const FlashPointer& p) const {
+    return (flash_kind(p.role).type ? "" : "&") + flash(c, p.role, p.op);
+  }
+  std::string operator()(const StatePointer& p) const { return state(c, p.role, p.op); }
+  std::string operator()(const Live& live) const {
+    switch (live) {
+      case Live::kLoss:
+        return "&sram.state.loss";
+      case Live::kLabel:
+        return "label";
+      case Live::kSgd:
+        return "sgd";
+    }
+    return "";
+  }
+  std::string operator()(std::int64_t number) const { return fmt::format("{}", number); }
+  std::string operator()(float number) const { return float_literal(number); }
+  std::string operator()(const StructArgument& made) const {
+    std::string fields;
+    for (const Argument& field : made.fields) {
+      fields += (fields.empty() ? "" : ", ") + std::visit(*this, field.value);
+    }
+    return fmt::format("&(const {}){{{}}}", struct_name(made.type), fields);
+  }
+};
+
+// ---- Calls --------------------------------------------------------------------------------------
+
+// Arguments are packed into lines of at most 100 columns.
+std::string call_text(const Emission& c, const KernelCall& call) {
+  std::string text = fmt::format("    {}(", runtime::kernel_name(call.kernel));
+  const std::string indent(text.size(), ' ');
+  std::size_t column = text.size();
+  bool first = true;
+  for (const Argument& given : call.arguments) {
+    const std::string argument = std::visit(Expression{c}, given.value);
+    if (!first) {
+      text += ',';
+      if (column + argument.size() + 4 > 100) {
+        text += "\n" + indent;
+        column = indent.size();
+      } else {
+        text += ' ';
+        column += 2;
+      }
+    }
+    text += argument;
+    column += argument.size();
+    first = false;
+  }
+  return text + ");\n";
+}
+
+std::string comment(const Emission& c, const Node& node) {
+  std::string what = compiler::node_name(c.program.graph, node);
+  if (node.kind == NodeKind::kStreamForward) {
+    what += " + " + compiler::op_name(c.graph, node.operand);
+  }
+  for (const int op : {node.op, node.kind == NodeKind::kStreamForward ? node.operand : -1}) {
+    const ir::Conv2D* conv = compiler::conv_of(c.graph, op);
+    if (conv == nullptr) continue;
+    const ir::Shape& out = c.graph.tensor(c.graph.ops[static_cast<std::size_t>(op)].output).shape;
+    what += fmt::format(", {}x{}{} {} -> {} on {}x{}", conv->window.kernel_h, conv->window.kernel_w,
+                        conv->window.stride_h > 1 ? fmt::format("/{}", conv->window.stride_h) : "",
+                        conv->in_channels, conv->out_channels, out.height, out.width);
+  }
+  return fmt::format("  /* {} */\n", comment_text(what));
+}
+
+// The calls of a node behind a comment that names it. In a block of their own, so that the
+// descriptors among their arguments are gone from the stack before the next node's come.
+std::string block(const Emission& c, const Node& node, const std::vector<KernelCall>& calls) {
+  std::string text = comment(c, node) + "  {\n";
+  for (const KernelCall& call : calls) text += call_text(c, call);
+  return text + "  }\n";
+}
+
+// ---- The parts of the source --------------------------------------------------------------------
+
+std::string memory(const Emission& c) {
+  std::string text =
+      "/* All SRAM but the stack. The arena is of floats so that they may be accessed as such;\n"
+      " * int8 and bytes may alias anything. */\nstatic struct {\n";
+  text += fmt::format("  float arena[{}];\n", c.program.arena_bytes().count / 4);
+  text +=
+      "  struct { /* what is kept across steps, all that saving needs */\n"
+      "    float rate;      /* learning rate per sample */\n"
+      "    uint32_t seed;   /* of stochastic rounding */\n"
+      "    uint32_t step;   /* updates so far */\n"
+      "    int32_t waiting; /* samples since the last update */\n"
+      "    float loss;\n";
+  for (const StateItem& item : c.program.state.items) {
+    const compiler::ItemType type = compiler::state_type(item.role);
+    // With the padding to a multiple of four bytes.
+    const std::int64_t elements = (item.bytes() + 3) / 4 * 4 / compiler::type_bytes(type);
+    text += fmt::format("    {} {}[{}];\n", compiler::c_type(type),
+                        item_name(c.graph, item.role, item.op), elements);
+  }
+  text += "  } state;\n} sram;\n\n";
+  text += "#define I8(offset) ((int8_t*)sram.arena + (offset))\n";
+  text += "#define U8(offset) ((uint8_t*)sram.arena + (offset))\n";
+  text += "#define F32(offset) (sram.arena + (offset) / 4)\n\n";
+  return text;
+}
+
+std::string steps(const Emission& c) {
+  const compiler::TrainingGraph& graph = c.program.graph;
+  std::string forward = "static void run_forward(void) {\n";
+  std::string backward = "static void run_backward(int32_t label, const esp_sgd* sgd) {\n";
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    (static_cast<int>(i) < graph.backward_begin ? forward : backward) +=
+        block(c, graph.nodes[i], c.calls.nodes[i]);
+  }
+  if (backward.find("sgd", backward.find('\n')) == std::string::npos) backward += "  (void)sgd;\n";
+  std::string text = forward + "}\n\n" + backward + "}\n\n";
+  if (graph.update.empty()) return text;
+  text += "static void run_update(const esp_sgd* sgd) {\n";
+  for (std::size_t i = 0; i < graph.update.size(); ++i) {
+    text += block(c, graph.update[i], c.calls.update[i]);
+  }
+  for (const StatePointer& sum : c.calls.cleared) {
+    text += fmt::format("  memset({0}, 0, sizeof {0});\n", state(c, sum.role, sum.op));
+  }
+  return text + "}\n\n";
+}
+
+std::string accessor(const Emission& c, std::string_view what, StateRole role) {
+  std::string text = fmt::format("{}* {}_{}(int32_t conv, int32_t* count) {{\n",
+                                 compiler::c_type(compiler::state_type(role)), c.name, what);
+  std::string cases;
+  for (const compiler::TrainedConv& t : c.program.graph.trained) {
+    const StateItem* item = c.program.state.find(role, t.op);
+    if (item == nullptr) continue;
+    cases += fmt::format("    case {}: *count = {}; return {};\n", t.conv, item->elements,
+                         state(c, role, t.op));
+  }
+  if (cases.empty()) return text + "  (void)conv;\n  *count = 0;\n  return 0;\n}\n\n";
+  return text + "  switch (conv) {\n" + cases + "    default: *count = 0; return 0;\n  }\n}\n\n";
+}
+
+std::string reset(const Emission& c) {
+  std::string text =
+      fmt::format("void {}_reset(void) {{\n  memset(&sram, 0, sizeof sram);\n", c.name);
+  text += fmt::format("  (void){}_set_learning_rate({});\n", c.name,
+                      float_literal(c.options.learning_rate));
+  text += fmt::format("  sram.state.seed = {}u;\n", c.options.seed);
+  for (const InitialValue& value : c.calls.reset) {
+    text += fmt::format("  memcpy({0}, {1}, sizeof {0});\n", state(c, value.to.role, value.to.op),
+                        flash(c, value.from.role, value.from.op));
+  }
+  return text + "}\n\n";
+}
+
+std::string training(const Emission& c) {
+  std::string text = fmt::format(R"(int32_t {0}_forward(const int8_t* input) {{
+  int32_t best = 0, k;
+  take_input(input);
+  run_forward();
+  for (k = 1; k < {1}; ++k) {{
+    if (sram.state.logits[k] > sram.state.logits[best]) best = k;
+  }}
+  return best;
+}}
+
+float {0}_train_step(const int8_t* input, int32_t label) {{
+  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {2});
+  if (label < 0 || label >= {1}) return {3}_REFUSED;
+  take_input(input);
+  run_forward();
+  run_backward(label, &sgd);
+)",
+                                 c.name, c.classes(), c.options.stochastic ? 1 : 0, c.macro);
+  if (c.program.graph.accumulate > 1) {
+    text += fmt::format(R"(  if (++sram.state.waiting == {}) {{
+    run_update(&sgd);
+    sram.state.waiting = 0;
+    ++sram.state.step;
+  }}
+)",
+                        c.program.graph.accumulate);
+  } else {
+    text += "  ++sram.state.step;\n";
+  }
+  return text + "  return sram.state.loss;\n}\n\n";
+}
+
+std::string interface(const Emission& c) {
+  std::string text = reset(c);
+  text += fmt::format(
+      "int32_t {}_set_learning_rate(float rate) {{\n"
+      "  return esp_rate_per_sample(rate, &sram.state.rate);\n}}\n\n",
+      c.name);
+  const std::string input =
+      arena(c.program.offset(c.program.graph.input), compiler::ItemType::kInt8);
+  text += fmt::format("int8_t* {}_input(void) {{ return {}; }}\n\n", c.name, input);
+  text += fmt::format(
+      "static void take_input(const int8_t* input) {{\n  if (input != {0}) memcpy({0}, input, "
+      "{1});\n}}\n\n",
+      input, c.input_shape().elements());
+  text += training(c);
+  text += fmt::format("float {}_loss(void) {{ return sram.state.loss; }}\n\n", c.name);
+  text += fmt::format("const float* {}_logits(void) {{ return sram.state.logits; }}\n\n", c.name);
+  text += fmt::format("void* {}_state(void) {{ return &sram.state; }}\n\n", c.name);
+  text += accessor(c, "weights", StateRole::kWeights);
+  text += accessor(c, "bias", StateRole::kBias);
+  if (c.program.graph.accumulate > 1) {
+    text += accessor(c, "weight_sums", StateRole::kWeightSum);
+    text += accessor(c, "bias_sums", StateRole::kBiasSum);
+  }
+  text +=
+      fmt::format("float* {}_head_weights(void) {{ return sram.state.head_weights; }}\n\n", c.name);
+  text += fmt::format("float* {}_head_bias(void) {{ return sram.state.head_bias; }}\n", c.name);
+  return text;
+}
+
+}  // namespace
+
+std::string source_text(const Emission& c) {
+  std::string text = c.banner("the training step");
+  text +=
+      "/* Kernels stay functions of their own: the stack that one needs is taken only while it\n"
+      " * runs, and cycles can be told apart. */\n"
+      "#if defined(__GNUC__) && !defined(__clang__)\n"
+      "#define ESP_KERNEL static __attribute__((noinline, noclone))\n"
+      "#elif defined(__clang__)\n"
+      "#define ESP_KERNEL static __attribute__((noinline))\n"
+      "#else\n#define ESP_KERNEL static\n#endif\n";
+  text += fmt::format("#include \"{0}.h\"\n\n#include \"{0}_params.h\"\n\n", c.name);
+  text += c.hash_check({"PROGRAM_", "PARAMS_", "KERNELS_"});
+  text += fmt::format("#define FLASH {}_params\n\n", c.name);
+  return text + memory(c) + steps(c) + interface(c);
+}
+
+}  // namespace espalier::codegen

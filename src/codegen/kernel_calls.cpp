@@ -1,0 +1,351 @@
+#include "espalier/codegen/kernel_calls.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+#include "espalier/compiler/kernel_choice.hpp"
+
+namespace espalier::codegen {
+namespace {
+
+using compiler::ItemType;
+using compiler::Node;
+using compiler::NodeKind;
+using compiler::Sink;
+using compiler::StateRole;
+using compiler::TrainedConv;
+using compiler::ValueId;
+using runtime::Kernel;
+
+// Keys that tell the random numbers of one tensor from another's.
+std::int64_t weight_key(int op) { return 2LL * op + 1; }
+std::int64_t bias_key(int op) { return 2LL * op + 2; }
+
+// Multiply-accumulates of a node; 0 for element-wise work.
+std::int64_t node_macs(const compiler::Program& program, const Node& node) {
+  const ir::Graph& graph = *program.graph.forward;
+  const auto forward = [&](int op) {
+    return ir::forward_macs(graph.ops[static_cast<std::size_t>(op)], graph);
+  };
+  // Of a weight gradient: the share of the trained channels.
+  const auto weights = [&] {
+    const TrainedConv* trained = program.graph.trained_conv(node.op);
+    const int in = compiler::conv_of(graph, node.op)->in_channels;
+    const int kept =
+        trained == nullptr || !trained->sliced ? in : static_cast<int>(trained->channels.size());
+    return forward(node.op) * kept / in;
+  };
+  const std::int64_t head = std::int64_t{graph.head.features} * graph.head.classes;
+  switch (node.kind) {
+    case NodeKind::kConvForward:
+    case NodeKind::kInputGradient:
+      return forward(node.op);
+    case NodeKind::kStreamForward:
+      return forward(node.op) + forward(node.operand);
+    case NodeKind::kWeightGradient:
+      return weights();
+    case NodeKind::kDepthwiseBackward:
+      return forward(node.op) + (node.inputs[1] >= 0 ? weights() : 0);
+    case NodeKind::kHeadForward:
+    case NodeKind::kHeadInputGradient:
+    case NodeKind::kHeadGradient:
+      return head;
+    default:
+      return 0;
+  }
+}
+
+// The arguments of one node's calls.
+class NodeLowering {
+ public:
+  NodeLowering(const compiler::Program& program, const FlashLayout& layout, const Node& node)
+      : program_(program), graph_(*program.graph.forward), layout_(layout), node_(node) {}
+
+  std::vector<KernelCall> run() {
+    const Kernel kernel = compiler::kernel_of(program_.graph, node_);
+    if (node_.kind == NodeKind::kApplyHead) return {apply_head(0), apply_head(1)};
+    return {{kernel, node_macs(program_, node_), arguments(kernel)}};
+  }
+
+ private:
+  using Arguments = std::vector<Argument>;
+
+  [[nodiscard]] Argument arena(ValueId id, ItemType type) const {
+    if (id < 0) return Null{};
+    return ArenaPointer{program_.offset(id), type};
+  }
+  [[nodiscard]] Argument i8(ValueId id) const { return arena(id, ItemType::kInt8); }
+  [[nodiscard]] Argument u8(ValueId id) const { return arena(id, ItemType::kUint8); }
+  [[nodiscard]] Argument f32(ValueId id) const { return arena(id, ItemType::kFloat); }
+  [[nodiscard]] Argument flash(FlashRole role) const { return FlashPointer{role, node_.op}; }
+  [[nodiscard]] Argument state(StateRole role) const { return StatePointer{role, node_.op}; }
+  static Argument head(StateRole role) { return StatePointer{role, -1}; }
+  static Argument head_descriptor() { return FlashPointer{FlashRole::kHead, -1}; }
+  static Argument number(std::int64_t n) { return n; }
+
+  [[nodiscard]] ValueId in(std::size_t i) const { return node_.inputs[i]; }
+  [[nodiscard]] ValueId out(std::size_t i) const { return node_.outputs[i]; }
+  [[nodiscard]] const ir::Op& op() const { return graph_.ops[static_cast<std::size_t>(node_.op)]; }
+  [[nodiscard]] const ir::Tensor& input() const { return graph_.tensor(op().inputs[0]); }
+  [[nodiscard]] const ir::Tensor& output() const { return graph_.tensor(op().output); }
+  [[nodiscard]] const TrainedConv* trained() const { return program_.graph.trained_conv(node_.op); }
+  [[nodiscard]] bool sliced() const { return trained() != nullptr && trained()->sliced; }
+
+  // Frozen weights lie in flash, trained ones in SRAM, sliced ones in both.
+  [[nodiscard]] Argument weights(int op) const {
+    const TrainedConv* trained = program_.graph.trained_conv(op);
+    const FlashPointer frozen{FlashRole::kWeights, op};
+    const StatePointer resident{StateRole::kWeights, op};
+    Arguments fields;
+    if (trained == nullptr || !trained->weights) {
+      fields = {frozen, Null{}, Null{}, number(0)};
+    } else if (!trained->sliced) {
+      fields = {resident, Null{}, Null{}, number(0)};
+    } else {
+      fields = {frozen, resident, FlashPointer{FlashRole::kChannels, op},
+                number(static_cast<std::int64_t>(trained->channels.size()))};
+    }
+    return StructArgument{StructType::kWeights, std::move(fields)};
+  }
+
+  [[nodiscard]] Argument requantization(int op) const {
+    const TrainedConv* trained = program_.graph.trained_conv(op);
+    const bool bias = trained != nullptr && trained->bias;
+    return StructArgument{
+        StructType::kRequantization,
+        {bias ? Argument{StatePointer{StateRole::kBias, op}}
+              : Argument{FlashPointer{FlashRole::kBias, op}},
+         FlashPointer{FlashRole::kMultiplier, op}, FlashPointer{FlashRole::kShift, op}}};
+  }
+
+  // The fields of a sink by what becomes of the gradient. `gradient`: where it is stored.
+  [[nodiscard]] Arguments sink(ValueId gradient, StateRole sum, StateRole parameters,
+                               FlashRole scale, std::int64_t key) const {
+    switch (node_.sink) {
+      case Sink::kStore:
+        return {f32(gradient), number(0), Null{}, Null{}, Null{}, number(0)};
+      case Sink::kAdd:
+        return {state(sum), number(1), Null{}, Null{}, Null{}, number(0)};
+      case Sink::kApply:
+        return {Null{}, number(0), state(parameters), flash(scale), Live::kSgd, number(key)};
+    }
+    throw std::logic_error("unknown sink");
+  }
+  [[nodiscard]] Argument weight_sink(ValueId gradient) const {
+    return StructArgument{StructType::kWeightSink,
+                          sink(gradient, StateRole::kWeightSum, StateRole::kWeights,
+                               FlashRole::kWeightScale, weight_key(node_.op))};
+  }
+  [[nodiscard]] Argument bias_sink() const {
+    return StructArgument{StructType::kBiasSink, sink(out(0), StateRole::kBiasSum, StateRole::kBias,
+                                                      FlashRole::kBiasScale, bias_key(node_.op))};
+  }
+
+  // The channels that a weight gradient is of, and how many; none: all.
+  [[nodiscard]] Argument channels() const {
+    return sliced() ? flash(FlashRole::kChannels) : Argument{Null{}};
+  }
+  [[nodiscard]] Argument channel_count() const {
+    return number(sliced() ? static_cast<std::int64_t>(trained()->channels.size()) : 0);
+  }
+
+  [[nodiscard]] Argument mask_bits() const {
+    const compiler::Value& mask = program_.graph.value(in(1));
+    return number(mask.element == compiler::Element::kBitMask ? 1 : 0);
+  }
+
+  // s_operand / s_y of a sum or a rescaling.
+  [[nodiscard]] float factor() const {
+    const ir::Tensor& operand = graph_.tensor(op().inputs[static_cast<std::size_t>(node_.operand)]);
+    return static_cast<float>(static_cast<double>(operand.quantization.scale) /
+                              static_cast<double>(output().quantization.scale));
+  }
+
+  // A gradient of its own, or the sum over samples.
+  [[nodiscard]] Argument gradient_or(std::size_t input, StateRole sum) const {
+    return in(input) >= 0 ? f32(in(input)) : state(sum);
+  }
+
+  [[nodiscard]] KernelCall apply_head(std::size_t part) const {
+    const bool weights = part == 0;
+    const std::int64_t count =
+        weights ? std::int64_t{graph_.head.features} * graph_.head.classes : graph_.head.classes;
+    return {Kernel::esp_apply_floats,
+            0,
+            {number(count),
+             gradient_or(part, weights ? StateRole::kHeadWeightSum : StateRole::kHeadBiasSum),
+             state(weights ? StateRole::kHeadWeights : StateRole::kHeadBias), Live::kSgd}};
+  }
+
+  [[nodiscard]] Arguments head_gradient() const {
+    Arguments list{head_descriptor(), f32(in(0)), i8(in(1))};
+    const auto more = [&](Argument weights, Argument bias, Argument last) {
+      for (Argument* a : {&weights, &bias, &last}) list.push_back(std::move(*a));
+      return list;
+    };
+    switch (node_.sink) {
+      case Sink::kApply:
+        return more(head(StateRole::kHeadWeights), head(StateRole::kHeadBias), Live::kSgd);
+      case Sink::kAdd:
+        return more(head(StateRole::kHeadWeightSum), head(StateRole::kHeadBiasSum), number(1));
+      case Sink::kStore:
+        return more(f32(out(0)), f32(out(1)), number(0));
+    }
+    throw std::logic_error("unknown sink");
+  }
+
+  // By kernel, in the order of kernels.def; a new kernel does not compile without its case.
+  [[nodiscard]] Arguments arguments(Kernel kernel) const {
+    switch (kernel) {
+      case Kernel::esp_add_forward:
+        return {flash(FlashRole::kAdd), i8(in(0)), i8(in(1)), i8(out(0)), u8(out(1))};
+      case Kernel::esp_apply_bias:
+        return {number(output().shape.channels),
+                gradient_or(0, StateRole::kBiasSum),
+                state(StateRole::kBias),
+                flash(FlashRole::kBiasScale),
+                Live::kSgd,
+                number(bias_key(node_.op))};
+      case Kernel::esp_apply_weights:
+        return {flash(FlashRole::kConv),
+                layout_.find(FlashRole::kChannels, node_.op) == nullptr
+                    ? Argument{Null{}}
+                    : flash(FlashRole::kChannels),
+                number(static_cast<std::int64_t>(trained()->channels.size())),
+                number(sliced() ? 1 : 0),
+                gradient_or(0, StateRole::kWeightSum),
+                state(StateRole::kWeights),
+                flash(FlashRole::kWeightScale),
+                Live::kSgd,
+                number(weight_key(node_.op))};
+      case Kernel::esp_average_pool_forward:
+        return {flash(FlashRole::kPool), i8(in(0)), i8(out(0))};
+      case Kernel::esp_bias_gradient:
+        return {number(output().shape.pixels()), number(output().shape.channels), f32(in(0)),
+                bias_sink()};
+      case Kernel::esp_conv_forward:
+      case Kernel::esp_depthwise_forward:
+        return {flash(FlashRole::kConv),  i8(in(0)),  weights(node_.op),
+                requantization(node_.op), i8(out(0)), u8(out(1)),
+                i8(node_.scratch)};
+      case Kernel::esp_pointwise_forward:
+        return {flash(FlashRole::kConv),  i8(in(0)),  weights(node_.op),
+                requantization(node_.op), i8(out(0)), u8(out(1))};
+      case Kernel::esp_depthwise_backward: {
+        const bool with_weights = in(1) >= 0;
+        return {flash(FlashRole::kConv),
+                f32(in(0)),
+                weights(node_.op),
+                i8(in(1)),
+                with_weights ? channels() : Argument{Null{}},
+                with_weights ? channel_count() : number(0),
+                with_weights ? weight_sink(-1) : Argument{Null{}},
+                f32(node_.scratch)};
+      }
+      case Kernel::esp_depthwise_input_gradient:
+        return {flash(FlashRole::kConv), f32(in(0)),        weights(node_.op), f32(out(0)),
+                number(in(1) >= 0),      f32(node_.scratch)};
+      case Kernel::esp_input_gradient:
+      case Kernel::esp_pointwise_input_gradient:
+        return {flash(FlashRole::kConv), f32(in(0)), weights(node_.op), f32(out(0)),
+                number(in(1) >= 0)};
+      case Kernel::esp_depthwise_weight_gradient:
+      case Kernel::esp_weight_gradient:
+        return {flash(FlashRole::kConv), f32(in(0)),         i8(in(1)), channels(),
+                channel_count(),         weight_sink(out(0))};
+      case Kernel::esp_gradient_sum:
+        return {number(program_.graph.value(out(0)).elements), f32(in(0)), f32(in(1)), f32(out(0))};
+      case Kernel::esp_head_forward:
+        return {head_descriptor(), i8(in(0)), head(StateRole::kHeadWeights),
+                head(StateRole::kHeadBias), head(StateRole::kLogits)};
+      case Kernel::esp_head_gradient:
+      case Kernel::esp_head_update:
+        return head_gradient();
+      case Kernel::esp_head_input_gradient:
+        return {head_descriptor(), f32(in(0)), head(StateRole::kHeadWeights), f32(out(0))};
+      case Kernel::esp_loss_gradient:
+        return {number(graph_.head.classes), head(StateRole::kLogits), Live::kLabel, f32(out(0)),
+                Live::kLoss};
+      case Kernel::esp_mask_scale:
+        return {number(output().shape.elements()),
+                f32(in(0)),
+                u8(in(1)),
+                mask_bits(),
+                factor(),
+                f32(out(0)),
+                number(in(2) >= 0)};
+      case Kernel::esp_mask_scale_channels:
+        return {number(output().shape.pixels()),
+                number(output().shape.channels),
+                f32(in(0)),
+                u8(in(1)),
+                mask_bits(),
+                flash(FlashRole::kFactor),
+                f32(out(0))};
+      case Kernel::esp_max_pool_forward:
+        return {flash(FlashRole::kPool), i8(in(0)), i8(out(0)), u8(out(1))};
+      case Kernel::esp_max_pool_gradient:
+        return {flash(FlashRole::kPool), f32(in(0)), u8(in(1)), f32(out(0))};
+      case Kernel::esp_pool_gradient:
+        return {flash(FlashRole::kPool), f32(in(0)), f32(out(0))};
+      case Kernel::esp_save_channels:
+        return {i8(in(0)),
+                number(input().shape.pixels()),
+                number(input().shape.channels),
+                channels(),
+                channel_count(),
+                i8(out(0))};
+      case Kernel::esp_stream_forward:
+        return {flash(FlashRole::kConv),
+                i8(in(0)),
+                weights(node_.op),
+                requantization(node_.op),
+                u8(out(2)),
+                FlashPointer{FlashRole::kConv, node_.operand},
+                weights(node_.operand),
+                requantization(node_.operand),
+                i8(out(0)),
+                u8(out(1)),
+                i8(node_.scratch)};
+      case Kernel::esp_apply_floats:
+        break;  // of the head alone: see apply_head()
+    }
+    throw std::logic_error("no call of this kernel");
+  }
+
+  const compiler::Program& program_;
+  const ir::Graph& graph_;
+  const FlashLayout& layout_;
+  const Node& node_;
+};
+
+std::vector<InitialValue> initial_values(const compiler::TrainingGraph& graph) {
+  std::vector<InitialValue> values{
+      {{StateRole::kHeadWeights, -1}, {FlashRole::kHeadWeights, -1}},
+      {{StateRole::kHeadBias, -1}, {FlashRole::kHeadBias, -1}},
+  };
+  for (const TrainedConv& t : graph.trained) {
+    if (t.bias) values.push_back({{StateRole::kBias, t.op}, {FlashRole::kBias, t.op}});
+    if (t.weights) {
+      values.push_back({{StateRole::kWeights, t.op},
+                        {t.sliced ? FlashRole::kTrainedWeights : FlashRole::kWeights, t.op}});
+    }
+  }
+  return values;
+}
+
+}  // namespace
+
+CallList kernel_calls(const compiler::Program& program, const FlashLayout& layout) {
+  CallList list;
+  const auto lower = [&](const Node& node) { return NodeLowering(program, layout, node).run(); };
+  for (const Node& node : program.graph.nodes) list.nodes.push_back(lower(node));
+  for (const Node& node : program.graph.update) list.update.push_back(lower(node));
+  list.reset = initial_values(program.graph);
+  for (const compiler::StateItem& item : program.state.items) {
+    if (compiler::is_cleared(item.role)) list.cleared.push_back({item.role, item.op});
+  }
+  return list;
+}
+
+}  // namespace espalier::codegen
