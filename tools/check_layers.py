@@ -21,7 +21,7 @@ ALLOWED = {
     "plan": {"ir", "support"},
     "compiler": {"plan", "ir", "runtime", "support"},
     "codegen": {"compiler", "plan", "ir", "runtime", "support"},
-    "device": {"codegen", "cost", "support"},
+    "device": {"codegen", "compiler", "cost", "support"},
     "cost": {"plan", "ir", "support"},
     "train": {"kernels", "data", "plan", "ir", "support"},
     "engine": {"codegen", "compiler", "train", "kernels", "data", "plan", "ir", "runtime", "support"},

@@ -9,6 +9,7 @@
 #include "command.hpp"
 #include "espalier/compiler/chrome_trace.hpp"
 #include "espalier/cost/device_profile.hpp"
+#include "espalier/device/fit.hpp"
 #include "espalier/engine/emit_recorded.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
@@ -41,29 +42,10 @@ struct Options {
   double learning_rate = 0.1;
 };
 
-// What a device has, held against what the program needs.
 Status check_device(const Options& options, const compiler::Program& program, Bytes parameters) {
   ESPALIER_TRY(const Bytes stack, parse_size(options.stack, "--stack"));
   ESPALIER_TRY(const cost::DeviceProfile device, cost::find_device(options.device));
-  std::vector<std::string> problems;
-  const std::int64_t sram = program.sram_bytes().count + stack.count;
-  if (sram > device.sram.count) {
-    problems.push_back(fmt::format(
-        "{}: {} bytes of SRAM are {} too few: {} arena, {} state, {} stack (--stack); search with "
-        "a smaller budget",
-        device.name, device.sram.count, sram - device.sram.count, program.arena_bytes().count,
-        program.state.bytes, stack.count));
-    const std::vector<std::string> alive = compiler::alive_at_peak(program);
-    problems.push_back(fmt::format("{}: the arena's peak is {}", device.name, alive.front()));
-    for (std::size_t i = 1; i < alive.size(); ++i) problems.push_back("  " + alive[i]);
-  }
-  if (parameters.count > device.flash.count) {
-    problems.push_back(fmt::format(
-        "{}: {} bytes of flash are {} too few for {} bytes of constants, code not counted",
-        device.name, device.flash.count, parameters.count - device.flash.count, parameters.count));
-  }
-  if (!problems.empty()) return Error{ErrorKind::kInfeasible, problems};
-  return Ok{};
+  return device::fits(program, parameters, device, stack);
 }
 
 std::vector<std::string> buffer_names(const compiler::Program& program) {

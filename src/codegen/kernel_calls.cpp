@@ -194,6 +194,45 @@ class NodeLowering {
     throw std::logic_error("unknown sink");
   }
 
+  [[nodiscard]] Arguments apply_weights() const {
+    return {flash(FlashRole::kConv),
+            layout_.find(FlashRole::kChannels, node_.op) == nullptr ? Argument{Null{}}
+                                                                    : flash(FlashRole::kChannels),
+            number(static_cast<std::int64_t>(trained()->channels.size())),
+            number(sliced() ? 1 : 0),
+            gradient_or(0, StateRole::kWeightSum),
+            state(StateRole::kWeights),
+            flash(FlashRole::kWeightScale),
+            Live::kSgd,
+            number(weight_key(node_.op))};
+  }
+
+  [[nodiscard]] Arguments depthwise_backward() const {
+    const bool with_weights = in(1) >= 0;
+    return {flash(FlashRole::kConv),
+            f32(in(0)),
+            weights(node_.op),
+            i8(in(1)),
+            with_weights ? channels() : Argument{Null{}},
+            with_weights ? channel_count() : number(0),
+            with_weights ? weight_sink(-1) : Argument{Null{}},
+            f32(node_.scratch)};
+  }
+
+  [[nodiscard]] Arguments stream_forward() const {
+    return {flash(FlashRole::kConv),
+            i8(in(0)),
+            weights(node_.op),
+            requantization(node_.op),
+            u8(out(2)),
+            FlashPointer{FlashRole::kConv, node_.operand},
+            weights(node_.operand),
+            requantization(node_.operand),
+            i8(out(0)),
+            u8(out(1)),
+            i8(node_.scratch)};
+  }
+
   // By kernel, in the order of kernels.def; a new kernel does not compile without its case.
   [[nodiscard]] Arguments arguments(Kernel kernel) const {
     switch (kernel) {
@@ -207,17 +246,7 @@ class NodeLowering {
                 Live::kSgd,
                 number(bias_key(node_.op))};
       case Kernel::esp_apply_weights:
-        return {flash(FlashRole::kConv),
-                layout_.find(FlashRole::kChannels, node_.op) == nullptr
-                    ? Argument{Null{}}
-                    : flash(FlashRole::kChannels),
-                number(static_cast<std::int64_t>(trained()->channels.size())),
-                number(sliced() ? 1 : 0),
-                gradient_or(0, StateRole::kWeightSum),
-                state(StateRole::kWeights),
-                flash(FlashRole::kWeightScale),
-                Live::kSgd,
-                number(weight_key(node_.op))};
+        return apply_weights();
       case Kernel::esp_average_pool_forward:
         return {flash(FlashRole::kPool), i8(in(0)), i8(out(0))};
       case Kernel::esp_bias_gradient:
@@ -231,17 +260,8 @@ class NodeLowering {
       case Kernel::esp_pointwise_forward:
         return {flash(FlashRole::kConv),  i8(in(0)),  weights(node_.op),
                 requantization(node_.op), i8(out(0)), u8(out(1))};
-      case Kernel::esp_depthwise_backward: {
-        const bool with_weights = in(1) >= 0;
-        return {flash(FlashRole::kConv),
-                f32(in(0)),
-                weights(node_.op),
-                i8(in(1)),
-                with_weights ? channels() : Argument{Null{}},
-                with_weights ? channel_count() : number(0),
-                with_weights ? weight_sink(-1) : Argument{Null{}},
-                f32(node_.scratch)};
-      }
+      case Kernel::esp_depthwise_backward:
+        return depthwise_backward();
       case Kernel::esp_depthwise_input_gradient:
         return {flash(FlashRole::kConv), f32(in(0)),        weights(node_.op), f32(out(0)),
                 number(in(1) >= 0),      f32(node_.scratch)};
@@ -296,17 +316,7 @@ class NodeLowering {
                 channel_count(),
                 i8(out(0))};
       case Kernel::esp_stream_forward:
-        return {flash(FlashRole::kConv),
-                i8(in(0)),
-                weights(node_.op),
-                requantization(node_.op),
-                u8(out(2)),
-                FlashPointer{FlashRole::kConv, node_.operand},
-                weights(node_.operand),
-                requantization(node_.operand),
-                i8(out(0)),
-                u8(out(1)),
-                i8(node_.scratch)};
+        return stream_forward();
       case Kernel::esp_apply_floats:
         break;  // of the head alone: see apply_head()
     }

@@ -1,0 +1,17 @@
+// Whether a compiled program fits a device.
+#pragma once
+
+#include "espalier/compiler/compile.hpp"
+#include "espalier/cost/device_profile.hpp"
+#include "espalier/support/bytes.hpp"
+#include "espalier/support/result.hpp"
+
+namespace espalier::device {
+
+/// Ok when program and `stack` fit the device's SRAM and the constants of `parameters` bytes its
+/// flash; code is not counted, `check` measures it. Otherwise kInfeasible, with what is too much
+/// and what is alive at the arena's peak.
+Status fits(const compiler::Program& program, Bytes parameters, const cost::DeviceProfile& device,
+            Bytes stack);
+
+}  // namespace espalier::device

@@ -1,0 +1,33 @@
+#include "espalier/device/fit.hpp"
+
+#include <fmt/format.h>
+
+#include <string>
+#include <vector>
+
+namespace espalier::device {
+
+Status fits(const compiler::Program& program, Bytes parameters, const cost::DeviceProfile& device,
+            Bytes stack) {
+  std::vector<std::string> problems;
+  const std::int64_t sram = program.sram_bytes().count + stack.count;
+  if (sram > device.sram.count) {
+    problems.push_back(fmt::format(
+        "{}: {} bytes of SRAM are {} too few: {} arena, {} state, {} stack (--stack); search with "
+        "a smaller budget",
+        device.name, device.sram.count, sram - device.sram.count, program.arena_bytes().count,
+        program.state.bytes, stack.count));
+    const std::vector<std::string> alive = compiler::alive_at_peak(program);
+    problems.push_back(fmt::format("{}: the arena's peak is {}", device.name, alive.front()));
+    for (std::size_t i = 1; i < alive.size(); ++i) problems.push_back("  " + alive[i]);
+  }
+  if (parameters.count > device.flash.count) {
+    problems.push_back(fmt::format(
+        "{}: {} bytes of flash are {} too few for {} bytes of constants, code not counted",
+        device.name, device.flash.count, parameters.count - device.flash.count, parameters.count));
+  }
+  if (!problems.empty()) return Error{ErrorKind::kInfeasible, problems};
+  return Ok{};
+}
+
+}  // namespace espalier::device
