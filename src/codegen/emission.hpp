@@ -15,6 +15,9 @@ namespace espalier::codegen {
 /// Stands for the hash of all files until they are all there.
 inline constexpr std::string_view kHashPlaceholder = "@PROGRAM_HASH@";
 
+/// What a saved state has in front: six words.
+inline constexpr std::int64_t kSavedHeaderBytes = 24;
+
 struct Emission {
   Emission(const compiler::Program& compiled, const plan::UpdatePlan& plan,
            const EmitOptions& given);

@@ -19,6 +19,7 @@ std::string header_text(const Emission& c) {
   define("SRAM_BYTES", c.program.sram_bytes().count, "everything but the stack");
   define("ARENA_BYTES", c.program.arena_bytes().count, "of these, for values of one step");
   define("STATE_BYTES", c.program.state.bytes, "of these, kept across steps: the block to save");
+  define("SAVED_BYTES", kSavedHeaderBytes + c.program.state.bytes, "what save writes");
   define("PARAMETER_BYTES", c.layout.bytes, "constants in flash; code comes on top");
   define("INPUT_HEIGHT", input.shape.height, "rows");
   define("INPUT_WIDTH", input.shape.width, "columns");
@@ -36,6 +37,8 @@ std::string header_text(const Emission& c) {
                   c.macro, kHashPlaceholder);
   text += fmt::format(
       "#define {}_REFUSED (-1.0f) /* in place of a loss, which is never negative */\n", c.macro);
+  text += fmt::format("#define {0}_OTHER_PROGRAM (-1) /* of load */\n#define {0}_DAMAGED (-2)\n",
+                      c.macro);
   text += class_names_macro(c.macro, c.graph.head);
   text += fmt::format("\n/* One input element stands for {} * (q - {}). */\n",
                       float_literal(ir::file_input_quantization(c.graph).scale),
@@ -44,7 +47,7 @@ std::string header_text(const Emission& c) {
                       float_literal(ir::file_input_quantization(c.graph).scale), c.macro,
                       input.quantization.zero_point);
   text += fmt::format(R"(
-/* Puts all parameters back to where training starts. Call it before anything else. */
+/* Puts all parameters back to where training starts. Before it, or a load, nothing else works. */
 void {0}_reset(void);
 
 /* Learning rate for a batch of 256; a sample's gradient is stepped by 1/256 of it. Reset sets
@@ -55,22 +58,30 @@ int32_t {0}_set_learning_rate(float rate);
  * pixels of channels. Overwritten by every call of forward and train_step. */
 int8_t* {0}_input(void);
 
-/* Runs the network and returns the most probable class. `input` is copied unless it is
- * {0}_input(). */
+/* Runs the network and returns the most probable class; -1 before reset. `input` is copied unless
+ * it is {0}_input(). */
 int32_t {0}_forward(const int8_t* input);
 
 /* One step of training on one sample: forward, loss, backward, update (every
  * {2}_ACCUMULATE samples). Returns the loss before the update. A label that is not one of 0 to
- * {2}_CLASSES - 1 changes nothing and returns {2}_REFUSED. */
+ * {2}_CLASSES - 1, and any before reset, changes nothing and returns {2}_REFUSED. */
 float {0}_train_step(const int8_t* input, int32_t label);
 
 /* Of the last train_step and of the last forward. */
 float {0}_loss(void);
 const float* {0}_logits(void);
 
-/* All that persists: parameters, learning rate, seed and count of the steps, sums of gradients. Save
- * {2}_STATE_BYTES bytes between any two calls; to go on from there, call {0}_reset() and
- * copy them back. They belong to the program of {2}_PROGRAM_HASH alone. */
+/* Writes all that persists (parameters, learning rate, seed and count of the steps, sums of
+ * gradients) to {2}_SAVED_BYTES bytes, between any two calls: format and its version, the
+ * hash of the program, {2}_STATE_BYTES, the CRC-32 of all the rest, the state. */
+void {0}_save(void* saved);
+
+/* Takes such bytes back, also instead of reset: training goes on to the bit as if there had been no
+ * break. Returns 0; otherwise nothing is changed: {2}_OTHER_PROGRAM when they are none of
+ * this program's, {2}_DAMAGED when they are and do not hold what was saved. */
+int32_t {0}_load(const void* saved);
+
+/* The state itself, {2}_STATE_BYTES bytes. */
 void* {0}_state(void);
 
 /* Parameters of a convolution by conv index, in SRAM when they are trained, otherwise 0; `count`

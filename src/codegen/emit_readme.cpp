@@ -34,8 +34,8 @@ Inference and on-device training of `{model}` in plain C99, made by Espalier {ve
 ## Use
 
 Add `{name}.c` and `{name}_params.c` to the firmware, or `make` (for the target's compiler see the top of
-the `Makefile`). Keep `-ffp-contract=off`: with it the device computes what the host measured, to the
-last bit.
+the `Makefile`). Products and sums must not be fused, for the device to compute what the host measured
+to the last bit: the sources see to that with GCC and clang, other compilers need their flag for it.
 
 ```c
 #include "{name}.h"
@@ -47,25 +47,26 @@ float loss = {name}_train_step(image, label);
 ```
 
 `train_step` updates the parameters in place, after every {samples}. A label that is out of range
-changes nothing and returns `{macro}_REFUSED`.
+and a call before `{name}_reset()` change nothing and return `{macro}_REFUSED`.
 
 ## Saving what was learned
 
-Nothing is kept in flash: what was learned is lost with the power unless the firmware saves the block
-that `{name}_state()` returns, after any call.
+Nothing is kept in flash: what was learned is lost with the power unless the firmware saves it, after
+any call.
 
 ```c
-memcpy(saved, {name}_state(), {macro}_STATE_BYTES);  /* {state} bytes */
+{name}_save(saved);  /* {macro}_SAVED_BYTES: {saved} bytes */
 ```
 
 After the next start, training goes on to the bit as if there had been no break:
 
 ```c
-{name}_reset();
-memcpy({name}_state(), saved, {macro}_STATE_BYTES);
+if ({name}_load(saved) != 0) {name}_reset();
 ```
 
-A block is of use to the program it came from alone; save `{macro}_PROGRAM_HASH` with it and compare.
+What belongs to another program, or was damaged, is refused and changes nothing. Flash that loses power
+while it is written holds neither the old nor the new: write to two places in turn, with a number that
+rises, and load the newest that is whole.
 
 ## What learns
 
@@ -78,6 +79,7 @@ The classifier, and
       fmt::arg("model", markdown_text(c.graph.name)), fmt::arg("version", kVersion),
       fmt::arg("sram", c.program.sram_bytes().count),
       fmt::arg("arena", c.program.arena_bytes().count), fmt::arg("state", c.program.state.bytes),
+      fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
       fmt::arg("parameters", c.layout.bytes),
       fmt::arg("input", fmt::format("{}x{}x{}", input.shape.height, input.shape.width,
                                     input.shape.channels)),

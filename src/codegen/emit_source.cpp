@@ -139,7 +139,7 @@ std::string memory(const Emission& c) {
       "    float rate;      /* learning rate per sample */\n"
       "    uint32_t seed;   /* of stochastic rounding */\n"
       "    uint32_t step;   /* updates so far */\n"
-      "    int32_t waiting; /* samples since the last update */\n"
+      "    int32_t waiting; /* samples since the last update, and 1; 0 before reset */\n"
       "    float loss;\n";
   for (const StateItem& item : c.program.state.items) {
     const compiler::ItemType type = compiler::state_type(item.role);
@@ -195,7 +195,7 @@ std::string reset(const Emission& c) {
       fmt::format("void {}_reset(void) {{\n  memset(&sram, 0, sizeof sram);\n", c.name);
   text += fmt::format("  (void){}_set_learning_rate({});\n", c.name,
                       float_literal(c.options.learning_rate));
-  text += fmt::format("  sram.state.seed = {}u;\n", c.options.seed);
+  text += fmt::format("  sram.state.seed = {}u;\n  sram.state.waiting = 1;\n", c.options.seed);
   for (const InitialValue& value : c.calls.reset) {
     text += fmt::format("  memcpy({0}, {1}, sizeof {0});\n", state(c, value.to.role, value.to.op),
                         flash(c, value.from.role, value.from.op));
@@ -206,6 +206,7 @@ std::string reset(const Emission& c) {
 std::string training(const Emission& c) {
   std::string text = fmt::format(R"(int32_t {0}_forward(const int8_t* input) {{
   int32_t best = 0, k;
+  if (sram.state.waiting == 0) return -1;
   take_input(input);
   run_forward();
   for (k = 1; k < {1}; ++k) {{
@@ -216,16 +217,16 @@ std::string training(const Emission& c) {
 
 float {0}_train_step(const int8_t* input, int32_t label) {{
   const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {2});
-  if (label < 0 || label >= {1}) return {3}_REFUSED;
+  if (sram.state.waiting == 0 || label < 0 || label >= {1}) return {3}_REFUSED;
   take_input(input);
   run_forward();
   run_backward(label, &sgd);
 )",
                                  c.name, c.classes(), c.options.stochastic ? 1 : 0, c.macro);
   if (c.program.graph.accumulate > 1) {
-    text += fmt::format(R"(  if (++sram.state.waiting == {}) {{
+    text += fmt::format(R"(  if (sram.state.waiting++ == {}) {{
     run_update(&sgd);
-    sram.state.waiting = 0;
+    sram.state.waiting = 1;
     ++sram.state.step;
   }}
 )",
@@ -234,6 +235,58 @@ float {0}_train_step(const int8_t* input, int32_t label) {{
     text += "  ++sram.state.step;\n";
   }
   return text + "  return sram.state.loss;\n}\n\n";
+}
+
+std::string saving(const Emission& c) {
+  return fmt::format(R"(/* CRC-32 as zlib computes it, four bits at a time. */
+static uint32_t checksum(uint32_t crc, const void* data, uint32_t bytes) {{
+  static const uint32_t rows[16] = {{
+      0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
+      0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
+      0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu}};
+  const uint8_t* byte = (const uint8_t*)data;
+  crc = ~crc;
+  for (; bytes > 0; --bytes, ++byte) {{
+    crc ^= *byte;
+    crc = (crc >> 4) ^ rows[crc & 15u];
+    crc = (crc >> 4) ^ rows[crc & 15u];
+  }}
+  return ~crc;
+}}
+
+/* "ESPS", version, hash of the program, bytes of state; the checksum of these and the state. */
+static void saved_header(uint32_t header[6]) {{
+  header[0] = 0x53505345u;
+  header[1] = 1;
+  header[2] = (uint32_t){1}_PROGRAM_HASH;
+  header[3] = (uint32_t)({1}_PROGRAM_HASH >> 32);
+  header[4] = {1}_STATE_BYTES;
+}}
+
+void {0}_save(void* saved) {{
+  uint32_t header[6];
+  saved_header(header);
+  header[5] = checksum(checksum(0, header, 20), &sram.state, {1}_STATE_BYTES);
+  memcpy(saved, header, 24);
+  memcpy((uint8_t*)saved + 24, &sram.state, {1}_STATE_BYTES);
+}}
+
+int32_t {0}_load(const void* saved) {{
+  const uint8_t* state = (const uint8_t*)saved + 24;
+  uint32_t header[6], there[6];
+  int32_t i;
+  saved_header(header);
+  memcpy(there, saved, 24);
+  for (i = 0; i < 5; ++i) {{
+    if (there[i] != header[i]) return {1}_OTHER_PROGRAM;
+  }}
+  if (checksum(checksum(0, header, 20), state, {1}_STATE_BYTES) != there[5]) return {1}_DAMAGED;
+  memcpy(&sram.state, state, {1}_STATE_BYTES);
+  return 0;
+}}
+
+)",
+                     c.name, c.macro);
 }
 
 std::string interface(const Emission& c) {
@@ -252,6 +305,7 @@ std::string interface(const Emission& c) {
   text += training(c);
   text += fmt::format("float {}_loss(void) {{ return sram.state.loss; }}\n\n", c.name);
   text += fmt::format("const float* {}_logits(void) {{ return sram.state.logits; }}\n\n", c.name);
+  text += saving(c);
   text += fmt::format("void* {}_state(void) {{ return &sram.state; }}\n\n", c.name);
   text += accessor(c, "weights", StateRole::kWeights);
   text += accessor(c, "bias", StateRole::kBias);
@@ -276,7 +330,13 @@ std::string source_text(const Emission& c) {
       "#define ESP_KERNEL static __attribute__((noinline, noclone))\n"
       "#elif defined(__clang__)\n"
       "#define ESP_KERNEL static __attribute__((noinline))\n"
-      "#else\n#define ESP_KERNEL static\n#endif\n";
+      "#else\n#define ESP_KERNEL static\n#endif\n\n"
+      "/* Products and sums are rounded one by one, whatever flags this is built with. */\n"
+      "#ifdef __FAST_MATH__\n#error \"build without -ffast-math: it changes what is computed\"\n"
+      "#endif\n"
+      "#if defined(__clang__)\n#pragma STDC FP_CONTRACT OFF\n"
+      "#elif defined(__GNUC__) && defined(__FP_FAST_FMAF) && !defined(__STRICT_ANSI__)\n"
+      "#pragma GCC optimize(\"-ffp-contract=off\")\n#endif\n\n";
   text += fmt::format("#include \"{0}.h\"\n\n#include \"{0}_params.h\"\n\n", c.name);
   text += c.hash_check({"PROGRAM_", "PARAMS_", "KERNELS_"});
   text += fmt::format("#define FLASH {}_params\n\n", c.name);

@@ -68,6 +68,7 @@ void Engine::reset() {
   std::fill(state_.begin(), state_.end(), std::byte{0});
   set_learning_rate(options_.learning_rate);
   control().seed = options_.seed;
+  control().waiting = 1;
   for (const codegen::InitialValue& value : reset_) {
     const std::span<std::byte> to = item(value.to.role, value.to.op);
     const codegen::FlashItem* from = flash_layout_.find(value.from.role, value.from.op);
@@ -97,14 +98,14 @@ float Engine::run_backward(int label) {
   }
   if (program_.graph.accumulate == 1) {
     ++control().step;
-  } else if (++control().waiting == program_.graph.accumulate) {
+  } else if (control().waiting++ == program_.graph.accumulate) {
     for (const auto& node : update_) {
       for (const auto& call : node) call->run();
     }
     for (const codegen::StatePointer& sum : cleared_) {
       std::ranges::fill(item(sum.role, sum.op), std::byte{0});
     }
-    control().waiting = 0;
+    control().waiting = 1;
     ++control().step;
   }
   return control().loss;

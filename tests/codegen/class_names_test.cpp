@@ -23,7 +23,8 @@ TEST(ClassNames, ReachTheCompilerByteForByte) {
                       "",
                       "\"",
                       "\\",
-                      "?" "?/",
+                      "?"
+                      "?/",
                       "*/",
                       "a\nb",
                       "7",

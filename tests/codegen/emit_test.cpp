@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <limits>
 #include <optional>
@@ -272,6 +274,70 @@ TEST(State, SavedAndRestoredTrainsOnAsIfWithoutABreak) {
   }
 }
 
+// What is saved is the state behind a header; what is none of it changes nothing.
+TEST(State, LoadsWhatWasSavedAndNothingElse) {
+  const ir::Graph graph = testing::small_network(5);
+  Both both(graph, plan::full(graph), {3, true});
+  const std::int64_t bytes = 24 + both.program.state.bytes;
+  both.train(0, 4);
+  const std::vector<std::byte> state = both.state();
+  const std::vector<std::byte> saved = both.emitted.save(bytes);
+  EXPECT_TRUE(std::equal(state.begin(), state.end(), saved.begin() + 24));
+  const auto crc = [&](std::size_t from, std::size_t count, uLong before) {
+    return crc32(before, reinterpret_cast<const Bytef*>(saved.data() + from),
+                 static_cast<uInt>(count));
+  };
+  std::uint32_t checksum = 0;
+  std::memcpy(&checksum, saved.data() + 20, 4);
+  EXPECT_EQ(checksum, crc(24, state.size(), crc(0, 20, 0)));
+
+  both.train(4, 6);
+  const std::vector<std::byte> later = both.state();
+  Rng rng{8, 8};
+  for (int trial = 0; trial < 300; ++trial) {
+    std::vector<std::byte> damaged = saved;
+    const std::size_t at = trial < 24 ? static_cast<std::size_t>(trial)
+                                      : static_cast<std::size_t>(rng.below(damaged.size()));
+    damaged[at] ^= std::byte{static_cast<unsigned char>(1U << rng.below(8))};
+    EXPECT_EQ(both.emitted.load(damaged), at < 20 ? -1 : -2) << at;
+    ASSERT_EQ(both.state(), later) << at;
+  }
+  EXPECT_EQ(both.emitted.load(saved), 0);
+  EXPECT_TRUE(both.engine.restore(state));
+  EXPECT_EQ(both.state(), state);
+  both.train(4, 6);
+  EXPECT_EQ(both.state(), later);
+
+  const plan::UpdatePlan other = *plan::bias_only(graph, 2);
+  const Both stranger(graph, other, {3, true});
+  EXPECT_EQ(both.emitted.load(stranger.emitted.save(bytes)), -1);
+  EXPECT_EQ(both.state(), later);
+}
+
+TEST(State, ALoadServesInsteadOfReset) {
+  const ir::Graph graph = testing::small_network(6);
+  for (const int accumulate : {1, 2}) {
+    Both first(graph, plan::full(graph), {accumulate, true});
+    first.train(0, 3);
+    const std::int64_t bytes = 24 + first.program.state.bytes;
+    const std::vector<std::byte> saved = first.emitted.save(bytes);
+    first.train(3, 6);
+    const EmittedProgram fresh(
+        emit(first.program, plan::full(graph), Both::options({accumulate, true})),
+        identifier(graph.name));
+    Rng rng{21, 3};
+    const std::vector<std::int8_t> input = random_input(graph, rng);
+    EXPECT_EQ(fresh.forward(input), -1);
+    EXPECT_EQ(fresh.train_step(input, 0), -1.0F);
+    ASSERT_EQ(fresh.load(saved), 0);
+    for (int i = 3; i < 6; ++i) {
+      Rng sample{21, static_cast<std::uint64_t>(i)};
+      EXPECT_GE(fresh.train_step(random_input(graph, sample), i % graph.head.classes), 0);
+    }
+    EXPECT_EQ(fresh.save(bytes), first.emitted.save(bytes));
+  }
+}
+
 TEST(State, ResetIsWhereTrainingStarts) {
   const ir::Graph graph = testing::small_network(6);
   Both both(graph, plan::full(graph), {2, true});
@@ -532,15 +598,44 @@ TEST(Emit, ReadmeSaysWhatLearnsAndHowToKeepIt) {
                 ::testing::HasSubstr(accumulate == 1 ? "in place, after every sample. "
                                                      : "in place, after every 8 samples. "));
     const std::string saving = section(readme, "## Saving", "## What learns");
-    EXPECT_THAT(saving, ::testing::HasSubstr("memcpy(saved, random_state(), RANDOM_STATE_BYTES);"));
-    EXPECT_THAT(saving, ::testing::HasSubstr("random_reset();\nmemcpy(random_state(), saved, "
-                                             "RANDOM_STATE_BYTES);"));
+    EXPECT_THAT(saving, ::testing::HasSubstr(
+                            fmt::format("random_save(saved);  /* RANDOM_SAVED_BYTES: {} bytes */",
+                                        24 + program.state.bytes)));
+    EXPECT_THAT(saving, ::testing::HasSubstr("if (random_load(saved) != 0) random_reset();"));
     EXPECT_THAT(readme, ::testing::HasSubstr(fmt::format("| {} |\n| Flash", program.state.bytes)));
     EXPECT_THAT(readme, ::testing::Not(::testing::ContainsRegex("[{}]")));
   }
   const std::string head =
       emit(compiled(graph, plan::head_only(graph), {}), plan, {}).at("README.md");
   EXPECT_THAT(head, ::testing::EndsWith("|---|---|---|\n| - | - | - |\n"));
+}
+
+// Firmware comes in other dialects than C99; flags that change results are refused.
+TEST(Emit, BuildsInEveryDialect) {
+  const ir::Graph graph = testing::small_network(1);
+  const plan::UpdatePlan plan = plan::full(graph);
+  const TemporaryFolder folder;
+  const std::filesystem::path sources = folder.path() / "c";
+  ASSERT_TRUE(write_folder(sources, emit(compiled(graph, plan, {2, true}), plan, {}), false).ok());
+  std::ofstream(sources / "main.cpp") << "#include \"random.h\"\n"
+                                         "int main() { random_reset(); return 0; }\n";
+  const auto run = [&](const std::string& command) {
+    std::string output;
+    const int code = run_command("cd " + sources.string() + " && " + command, output);
+    return std::pair{code, output};
+  };
+  const std::string strict = " -Wall -Wextra -Werror ";
+  for (const char* dialect : {"c99", "gnu99", "gnu11", "c17"}) {
+    const auto [code, output] =
+        run(std::string("cc -c -std=") + dialect + strict + "random.c random_params.c");
+    EXPECT_EQ(code, 0) << dialect << ": " << output;
+  }
+  const auto [code, output] =
+      run("c++ -std=c++11" + strict + "main.cpp random.o random_params.o -o main && ./main");
+  EXPECT_EQ(code, 0) << output;
+  const auto [fast, said] = run("cc -c -ffast-math random.c");
+  EXPECT_NE(fast, 0);
+  EXPECT_THAT(said, ::testing::HasSubstr("build without -ffast-math"));
 }
 
 TEST(Emit, HoldsOnlyTheKernelsInUse) {

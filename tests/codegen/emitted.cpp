@@ -100,6 +100,14 @@ std::span<const std::byte> EmittedProgram::weight_sums(int conv) const {
 std::span<std::byte> EmittedProgram::state(std::int64_t bytes) const {
   return {static_cast<std::byte*>(symbol<void*()>("_state")()), static_cast<std::size_t>(bytes)};
 }
+std::vector<std::byte> EmittedProgram::save(std::int64_t bytes) const {
+  std::vector<std::byte> saved(static_cast<std::size_t>(bytes));
+  symbol<void(void*)>("_save")(saved.data());
+  return saved;
+}
+int EmittedProgram::load(std::span<const std::byte> saved) const {
+  return symbol<std::int32_t(const void*)>("_load")(saved.data());
+}
 const float* EmittedProgram::head_weights() const { return symbol<float*()>("_head_weights")(); }
 const float* EmittedProgram::head_bias() const { return symbol<float*()>("_head_bias")(); }
 

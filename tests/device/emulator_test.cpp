@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "espalier/codegen/target.hpp"
@@ -93,6 +94,24 @@ TEST_F(Emulator, AccumulatedUpdatesOnM4) {
   const ir::Graph graph = testing::small_network(5);
   compile(graph, plan::full(graph), "cortex-m4f", 2);
   expect_proof(5);
+}
+
+// GNU dialects let the compiler fuse products; the sources forbid it where the processor could.
+TEST_F(Emulator, NoDialectFusesProducts) {
+  const ir::Graph graph = testing::small_network(5);
+  compile(graph, plan::full(graph), "cortex-m7");
+  const std::string here = "cd " + folder().string() + " && ";
+  const std::string build =
+      "arm-none-eabi-gcc -mthumb -mcpu=cortex-m7 -mfpu=fpv5-sp-d16 -mfloat-abi=hard -O2 -c ";
+  const std::string fused = " && arm-none-eabi-objdump -d x.o | grep -Eq 'vfm|vfnm'";
+  std::ofstream(folder() / "control.c")
+      << "float f(float a, float b, float c) { return a * b + c; }\n";
+  ASSERT_EQ(std::system((here + build + "-std=gnu11 control.c -o x.o" + fused).c_str()), 0);
+  for (const char* dialect : {"gnu11", "c99"}) {
+    const std::string source = std::string("-std=") + dialect + " " + graph.name + ".c -o x.o";
+    ASSERT_EQ(std::system((here + build + source).c_str()), 0);
+    EXPECT_NE(std::system((here + "true" + fused).c_str()), 0) << dialect;
+  }
 }
 
 // A fault of the program is the program's, and told.

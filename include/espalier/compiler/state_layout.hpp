@@ -38,7 +38,7 @@ struct StateControl {
   float rate = 0;            ///< learning rate per sample
   std::uint32_t seed = 0;    ///< of stochastic rounding
   std::uint32_t step = 0;    ///< updates so far
-  std::int32_t waiting = 0;  ///< samples since the last update
+  std::int32_t waiting = 0;  ///< samples since the last update, and 1; 0 before reset
   float loss = 0;            ///< of the last sample
 };
 inline constexpr std::int64_t kControlBytes = sizeof(StateControl);
