@@ -11,16 +11,24 @@
 #include "espalier/compiler/compile.hpp"
 #include "espalier/device/check.hpp"
 #include "espalier/engine/emit_recorded.hpp"
-#include "espalier/import/importer.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
 #include "support/temp_folder.hpp"
+#include "testing/embedded.hpp"
+#include "testing/quick_compiler.hpp"
 #include "testing/random_graph.hpp"
 
 namespace espalier::device {
 namespace {
 
 using ::testing::HasSubstr;
+
+// Blocked kernels take most of the time of a build.
+#ifdef ESPALIER_SLOW_TESTS
+constexpr bool kPlainKernels = false;
+#else
+constexpr bool kPlainKernels = true;
+#endif
 
 class Emulator : public ::testing::Test {
  protected:
@@ -30,21 +38,35 @@ class Emulator : public ::testing::Test {
     }
   }
   void compile(const ir::Graph& graph, const plan::UpdatePlan& plan, const std::string& target,
-               int accumulate = 1) {
+               int accumulate = 1, bool plain_kernels = kPlainKernels) {
     compiler::CompileOptions compile;
     compile.accumulate = accumulate;
     const Result<compiler::Program> program = compiler::compile(graph, plan, compile);
     ASSERT_TRUE(program.ok()) << program.error().message();
     codegen::EmitOptions options;
     options.target = codegen::target_named(target);
+    if (plain_kernels) options.target.overlays.clear();
     options.stochastic = true;
     ASSERT_TRUE(write_folder(folder(), engine::emit_recorded(*program, plan, options), true).ok());
   }
   [[nodiscard]] std::filesystem::path folder() const { return temporary_.path() / "c"; }
 
-  void expect_proof(int steps) const {
+  // Builds for the target as the folder says.
+  static CheckOptions optimised(int steps) {
     CheckOptions options;
     options.steps = steps;
+    options.host_compiler = testing::quick_compiler("cc");
+    return options;
+  }
+  // Builds quickly, where it matters little what compilers make of kernels.
+  static CheckOptions quick(int steps) {
+    CheckOptions options = optimised(steps);
+    options.target_compiler = testing::quick_compiler("arm-none-eabi-gcc");
+    options.stack = Bytes{16384};
+    return options;
+  }
+
+  void expect_proof(const CheckOptions& options) const {
     const Result<CheckReport> report = check(folder(), options);
     ASSERT_TRUE(report.ok()) << report.error().message();
     EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
@@ -62,12 +84,6 @@ class Emulator : public ::testing::Test {
   testing::TempFolder temporary_;
 };
 
-ir::Graph embedded() {
-  return std::move(import_model(std::filesystem::path(ESPALIER_PROFILES) /
-                                "models/fmnist-mbv2/fmnist-mbv2.onnx"))
-      .value();
-}
-
 TEST_F(Emulator, EveryCortexM) {
   const ir::Graph graph = testing::small_network(3);
   int targets = 0;
@@ -75,25 +91,25 @@ TEST_F(Emulator, EveryCortexM) {
     if (target.compiler_prefix != "arm-none-eabi-") continue;
     SCOPED_TRACE(target.name);
     compile(graph, plan::full(graph), target.name);
-    expect_proof(3);
+    expect_proof(quick(2));
     ++targets;
   }
   EXPECT_EQ(targets, 5);
 }
 
 TEST_F(Emulator, EmbeddedDefaultSparseOnM7) {
-  const ir::Graph graph = embedded();
+  const ir::Graph graph = testing::embedded();
   plan::UpdatePlan plan = *plan::bias_only(graph, 9);
   for (const int conv : {12, 14, 16})
     plan.weights.push_back(plan::make_weight_update(graph, conv, 0.25));
-  compile(graph, plan, "cortex-m7");
-  expect_proof(3);
+  compile(graph, plan, "cortex-m7", 1, false);
+  expect_proof(optimised(2));
 }
 
 TEST_F(Emulator, AccumulatedUpdatesOnM4) {
   const ir::Graph graph = testing::small_network(5);
   compile(graph, plan::full(graph), "cortex-m4f", 2);
-  expect_proof(5);
+  expect_proof(quick(5));
 }
 
 // GNU dialects let the compiler fuse products; the sources forbid it where the processor could.
@@ -128,11 +144,11 @@ TEST_F(Emulator, FaultsAndDifferencesAreFound) {
     ASSERT_TRUE(write_file_atomic(source, changed).ok());
   };
   with("\n#ifdef __arm__\n  *(volatile int*)0xF0000000u = 1;\n#endif\n  ");
-  Result<CheckReport> report = check(folder(), {});
+  Result<CheckReport> report = check(folder(), quick(1));
   ASSERT_TRUE(report.ok()) << report.error().message();
   EXPECT_THAT(report->failure, HasSubstr("on the emulated part: a fault"));
   with("\n#ifdef __arm__\n  random_input()[0] ^= 64;\n#endif\n  ");
-  report = check(folder(), {});
+  report = check(folder(), quick(1));
   ASSERT_TRUE(report.ok()) << report.error().message();
   EXPECT_THAT(report->mismatch, HasSubstr("the emulated part"));
 }

@@ -110,8 +110,8 @@ std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count) {
   return values;
 }
 
-ir::Graph small_network(std::uint64_t seed, int classes) {
-  GraphBuilder b(seed, {8, 8, 3});
+ir::Graph small_network(std::uint64_t seed, int classes, int side) {
+  GraphBuilder b(seed, {side, side, 3});
   const ir::TensorId stem = b.conv(b.input(), 8, window(3, 1, 1));
   ir::TensorId x = b.conv(stem, 24, window(1, 1, 0));
   x = b.conv(x, 24, window(3, 1, 1), 24);

@@ -44,8 +44,9 @@ ir::Window window(int kernel, int stride, int pad);
 /// Uniform int8 values.
 std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count);
 
-/// A MobileNetV2-like network of a few convs with a residual add, for training tests.
-ir::Graph small_network(std::uint64_t seed, int classes = 4);
+/// A MobileNetV2-like network of a few convs with a residual add, for training tests; its input is
+/// `side` x `side` x 3.
+ir::Graph small_network(std::uint64_t seed, int classes = 4, int side = 8);
 
 /// A network of random topology, odd extents and 1 to 40 input channels: convolutions of all kinds,
 /// residual and repeated operands, rescalings, pools; every op may read the input, in every operand
