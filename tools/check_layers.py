@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Holds the tree against its own rules: who may include what, and how long a file may be.
+"""Holds the tree against its own rules: who may include what, how long files and functions may be.
 
 Public headers follow the dependency table of docs/architecture.md. A private header, one that lies
 beside the sources of a module, belongs to that module alone. Link lines already keep modules apart at
-link time; this keeps headers apart too. No source is longer than LONGEST_SOURCE lines.
+link time; this keeps headers apart too. No source is longer than LONGEST_SOURCE lines,
+no function of C or C++ than LONGEST_FUNCTION.
 """
 
 import pathlib
@@ -44,6 +45,10 @@ PRIVATE_ALLOWED = {
 }
 
 LONGEST_SOURCE = 1000
+LONGEST_FUNCTION = 100
+FUNCTION_SOURCES = {".cpp", ".hpp", ".inc", ".c", ".h"}
+# What else opens a block with a parenthesis before it.
+NO_FUNCTION = re.compile(r"(namespace|class|struct|union|enum|extern|if|for|while|switch|do|else|return|case|\})\b")
 SOURCES = {".cpp", ".hpp", ".inc", ".def", ".c", ".h", ".S", ".sv", ".py", ".sh", ".ld"}
 FOLDERS = ("cmake", "hw", "include", "search", "src", "tests", "tools")
 
@@ -95,6 +100,40 @@ def size_problems(root: pathlib.Path):
                 yield f"{where}: {lines} lines; split it, {LONGEST_SOURCE} are the most"
 
 
+def functions(text: str):
+    """Line, length and head of each function of a formatted source: a body ends at the first closing
+    brace indented as the first line of its head is."""
+    lines, head = text.split("\n"), []
+    for at, line in enumerate(lines):
+        code = line.strip()
+        if not code or code.startswith(("//", "#", "/*", "*")):
+            head = []
+            continue
+        head.append(at)
+        if code.endswith("{"):
+            words = " ".join(lines[k].strip() for k in head)
+            before = words.split("(")[0]
+            whole = words.count("(") == words.count(")") > 0 and words.count("{") == words.count("}") + 1
+            if whole and "[" not in before and " = " not in before and not NO_FUNCTION.match(words):
+                indent = len(lines[head[0]]) - len(lines[head[0]].lstrip())
+                ends = (k for k in range(at + 1, len(lines)) if lines[k].startswith(" " * indent + "}"))
+                yield head[0] + 1, next(ends, len(lines)) - head[0] + 1, words
+            head = []
+        elif code.endswith((";", "}", ":")):
+            head = []
+
+
+def function_problems(root: pathlib.Path):
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix not in FUNCTION_SOURCES or not path.is_file():
+                continue
+            for line, length, head in functions(path.read_text()):
+                if length > LONGEST_FUNCTION:
+                    yield (f"{path.relative_to(root)}:{line}: {length} lines; split it, "
+                           f"{LONGEST_FUNCTION} are the most: {head[:60]}")
+
+
 def main() -> int:
     root = pathlib.Path(__file__).resolve().parent.parent
     problems = []
@@ -104,6 +143,7 @@ def main() -> int:
     for module in [*ALLOWED, "cli"]:
         problems += include_problems(root, module, ALLOWED.get(module))
     problems += size_problems(root)
+    problems += function_problems(root)
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

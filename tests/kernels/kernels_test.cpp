@@ -89,123 +89,171 @@ class ConvKernels : public ::testing::TestWithParam<std::tuple<std::string_view,
 
 constexpr int kSamples = 3;
 
-TEST_P(ConvKernels, AgreeWithReference) {
-  const Shape& shape = std::get<1>(GetParam());
-  GraphBuilder builder(7, shape.in);
-  const ir::TensorId y =
-      builder.conv(builder.input(), shape.out_channels, shape.window, shape.groups);
-  ir::Graph graph = builder.finish(y, 2);
-  ir::Op& op = graph.ops[0];
-  auto& conv = std::get<ir::Conv2D>(op.params);
-  // A dead channel as real files have them.
-  conv.bias[0] = INT32_MAX;
-  conv.weight_scales[0] = 1e-9F;
-  const ir::Shape out = graph.tensor(y).shape;
-  // The network input is dense, everything else padded: test both where both are possible.
-  for (const int in_stride : {shape.in.channels, padded(shape.in.channels)}) {
-    const ConvGeometry geometry{shape.in,     out,         in_stride, padded(out.channels),
-                                shape.window, shape.groups};
-    Rng rng{11, static_cast<std::uint64_t>(in_stride)};
-    std::vector<std::vector<std::int8_t>> x;
-    std::vector<reference::Forward> expected;
+double largest(const std::vector<double>& values) {
+  double most = 1e-30;
+  for (const double v : values) most = std::max(most, std::abs(v));
+  return most;
+}
+
+// A graph of one conv, with a dead channel as real files have them.
+struct ConvGraph {
+  explicit ConvGraph(const Shape& shape) {
+    GraphBuilder builder(7, shape.in);
+    y = builder.conv(builder.input(), shape.out_channels, shape.window, shape.groups);
+    graph = builder.finish(y, 2);
+    auto& conv = std::get<ir::Conv2D>(graph.ops[0].params);
+    conv.bias[0] = INT32_MAX;
+    conv.weight_scales[0] = 1e-9F;
+  }
+  [[nodiscard]] const ir::Op& op() const { return graph.ops[0]; }
+  [[nodiscard]] const ir::Conv2D& conv() const { return std::get<ir::Conv2D>(op().params); }
+  ir::TensorId y = 0;
+  ir::Graph graph;
+};
+
+// Samples through one conv, by the reference and by the kernels.
+class ConvRun {
+ public:
+  ConvRun(const Shape& shape, const ConvGraph& layer, int in_stride)
+      : layer_(layer),
+        in_(shape.in),
+        out_(layer.graph.tensor(layer.y).shape),
+        geometry_{in_, out_, in_stride, padded(out_.channels), shape.window, shape.groups},
+        zero_(layer.graph.tensor(layer.op().inputs[0]).quantization.zero_point),
+        rng_{11, static_cast<std::uint64_t>(in_stride)},
+        requantization_(make_requantization(layer.graph, layer.op())) {
     for (int s = 0; s < kSamples; ++s) {
-      x.push_back(testing::random_int8(rng, static_cast<std::size_t>(shape.in.elements())));
-      expected.push_back(reference::forward(graph, op, std::span(&x.back(), 1)));
+      x_.push_back(testing::random_int8(rng_, static_cast<std::size_t>(in_.elements())));
+      expected_.push_back(reference::forward(layer.graph, layer.op(), std::span(&x_.back(), 1)));
     }
-    const auto wide_x = widen_stride(x, shape.in.channels, in_stride);
-    PackedWeights packed;
-    packed.pack(geometry, std::vector<float>(conv.weights.begin(), conv.weights.end()), true);
-    const Requantization requantization = make_requantization(graph, op);
+    wide_x_ = widen_stride(x_, in_.channels, in_stride);
+    const auto& weights = layer.conv().weights;
+    packed_.pack(geometry_, std::vector<float>(weights.begin(), weights.end()), true);
+  }
+
+  void forward() {
     const auto out_size =
-        static_cast<std::size_t>(out.pixels()) * static_cast<std::size_t>(geometry.out_stride);
-    AlignedVector<std::int8_t> y_fast(out_size * kSamples);
-    AlignedVector<std::uint8_t> mask(out_size * kSamples);
-    ConvScratch scratch;
-    const int zero = graph.tensor(op.inputs[0]).quantization.zero_point;
-    conv_forward(geometry, kSamples, wide_x.data(), zero, packed, requantization, y_fast.data(),
-                 mask.data(), scratch);
+        static_cast<std::size_t>(out_.pixels()) * static_cast<std::size_t>(geometry_.out_stride);
+    AlignedVector<std::int8_t> y(out_size * kSamples);
+    mask_.resize(out_size * kSamples);
+    conv_forward(geometry_, kSamples, wide_x_.data(), zero_, packed_, requantization_, y.data(),
+                 mask_.data(), scratch_);
     for (int s = 0; s < kSamples; ++s) {
-      for (std::int64_t p = 0; p < out.pixels(); ++p) {
-        for (int c = 0; c < out.channels; ++c) {
-          const std::size_t dense = static_cast<std::size_t>(p * out.channels + c);
+      for (std::int64_t p = 0; p < out_.pixels(); ++p) {
+        for (int c = 0; c < out_.channels; ++c) {
+          const std::size_t dense = static_cast<std::size_t>(p * out_.channels + c);
           const std::size_t wide = static_cast<std::size_t>(s) * out_size +
-                                   static_cast<std::size_t>(p * geometry.out_stride + c);
-          ASSERT_EQ(y_fast[wide], expected[static_cast<std::size_t>(s)].output[dense]);
-          ASSERT_EQ(mask[wide], expected[static_cast<std::size_t>(s)].mask[dense]);
+                                   static_cast<std::size_t>(p * geometry_.out_stride + c);
+          ASSERT_EQ(y[wide], expected_[static_cast<std::size_t>(s)].output[dense]);
+          ASSERT_EQ(mask_[wide], expected_[static_cast<std::size_t>(s)].mask[dense]);
         }
       }
     }
+  }
 
-    // Gradients, from a random dL/dy.
+  // A random dL/dy behind forward(), and what the reference makes of it.
+  void draw_gradient() {
+    dw_.assign(layer_.conv().weights.size(), 0.0);
+    db_.assign(layer_.conv().bias.size(), 0.0);
     std::vector<std::vector<float>> dy;
-    std::vector<double> dw(conv.weights.size(), 0.0);
-    std::vector<double> db(conv.bias.size(), 0.0);
-    std::vector<std::vector<double>> dx;
-    for (int s = 0; s < kSamples; ++s) {
-      std::vector<float> values(static_cast<std::size_t>(out.elements()));
-      for (float& v : values) v = static_cast<float>(rng.uniform(-1, 1));
+    for (std::size_t s = 0; s < kSamples; ++s) {
+      std::vector<float> values(static_cast<std::size_t>(out_.elements()));
+      for (float& v : values) v = static_cast<float>(rng_.uniform(-1, 1));
       const std::vector<double> precise(values.begin(), values.end());
-      const reference::Backward back =
-          reference::backward(graph, op, std::span(&x[static_cast<std::size_t>(s)], 1),
-                              expected[static_cast<std::size_t>(s)].mask, precise);
-      for (std::size_t i = 0; i < dw.size(); ++i) dw[i] += back.weights[i];
-      for (std::size_t i = 0; i < db.size(); ++i) db[i] += back.bias[i];
-      dx.push_back(back.inputs[0]);
+      const reference::Backward back = reference::backward(
+          layer_.graph, layer_.op(), std::span(&x_[s], 1), expected_[s].mask, precise);
+      for (std::size_t i = 0; i < dw_.size(); ++i) dw_[i] += back.weights[i];
+      for (std::size_t i = 0; i < db_.size(); ++i) db_[i] += back.bias[i];
+      dx_.push_back(back.inputs[0]);
       dy.push_back(std::move(values));
     }
-    AlignedVector<float> g = widen_stride(dy, out.channels, geometry.out_stride);
-    AlignedVector<float> bias_sum(static_cast<std::size_t>(geometry.out_stride), 0.0F);
-    kernels().mask_scale(g.data(), mask.data(), requantization.factor.data(),
-                         static_cast<int>(out.pixels()) * kSamples, geometry.out_stride,
-                         bias_sum.data());
-    const auto largest = [](const std::vector<double>& values) {
-      double most = 1e-30;
-      for (const double v : values) most = std::max(most, std::abs(v));
-      return most;
-    };
-    for (std::size_t c = 0; c < db.size(); ++c) {
-      ASSERT_NEAR(bias_sum[c], db[c], 1e-5 * largest(db)) << "bias " << c;
+    g_ = widen_stride(dy, out_.channels, geometry_.out_stride);
+  }
+
+  void bias_gradient() {
+    AlignedVector<float> sums(static_cast<std::size_t>(geometry_.out_stride), 0.0F);
+    kernels().mask_scale(g_.data(), mask_.data(), requantization_.factor.data(),
+                         static_cast<int>(out_.pixels()) * kSamples, geometry_.out_stride,
+                         sums.data());
+    for (std::size_t c = 0; c < db_.size(); ++c) {
+      ASSERT_NEAR(sums[c], db_[c], 1e-5 * largest(db_)) << "bias " << c;
     }
-    std::vector<int> every_other;
-    std::vector<int> all_channels;
-    for (int c = 0; c < shape.in.channels; ++c) {
-      all_channels.push_back(c);
-      if (c % 2 == 1) every_other.push_back(c);
+  }
+
+  void weight_gradient(const std::vector<int>& channels) {
+    const WeightGradientLayout layout(geometry_, channels);
+    AlignedVector<float> sums(layout.size(), 0.0F);
+    conv_backward_weights(geometry_, layout, kSamples, wide_x_.data(), zero_, g_.data(),
+                          sums.data(), scratch_);
+    ASSERT_EQ(
+        layout.entries().size(),
+        channels.size() * static_cast<std::size_t>(layer_.conv().weights_per_input_channel()));
+    const double bound = 1e-5 * largest(dw_);
+    for (const auto& entry : layout.entries()) {
+      ASSERT_NEAR(sums[entry.gradient], dw_[entry.weight], bound);
+      ASSERT_EQ(entry.out_channel, entry.weight / static_cast<std::uint32_t>(geometry_.fan_in()));
     }
-    for (const std::vector<int>& channels : {all_channels, every_other}) {
-      const WeightGradientLayout layout(geometry, channels);
-      AlignedVector<float> sums(layout.size(), 0.0F);
-      conv_backward_weights(geometry, layout, kSamples, wide_x.data(), zero, g.data(), sums.data(),
-                            scratch);
-      ASSERT_EQ(layout.entries().size(),
-                channels.size() * static_cast<std::size_t>(conv.weights_per_input_channel()));
-      const double bound = 1e-5 * largest(dw);
-      for (const auto& entry : layout.entries()) {
-        ASSERT_NEAR(sums[entry.gradient], dw[entry.weight], bound);
-        ASSERT_EQ(entry.out_channel, entry.weight / static_cast<std::uint32_t>(geometry.fan_in()));
-      }
-    }
-    if (in_stride != padded(shape.in.channels)) continue;  // the network input has no gradient
-    AlignedVector<float> dx_fast(static_cast<std::size_t>(shape.in.pixels()) *
-                                     static_cast<std::size_t>(in_stride) * kSamples,
-                                 1.0F);
+  }
+
+  void input_gradient() {
+    const auto pixels = static_cast<std::size_t>(in_.pixels());
+    const auto stride = static_cast<std::size_t>(geometry_.in_stride);
+    const auto channels = static_cast<std::size_t>(in_.channels);
+    AlignedVector<float> dx(pixels * stride * kSamples, 1.0F);
     for (const bool accumulate : {false, true}) {
-      const AlignedVector<float> before = dx_fast;
-      conv_backward_input(geometry, kSamples, g.data(), packed, dx_fast.data(), accumulate,
-                          scratch);
+      const AlignedVector<float> before = dx;
+      conv_backward_input(geometry_, kSamples, g_.data(), packed_, dx.data(), accumulate, scratch_);
       for (std::size_t s = 0; s < kSamples; ++s) {
-        const double bound = 2e-5 * largest(dx[s]);
-        for (std::size_t i = 0; i < dx[s].size(); ++i) {
-          const auto channels = static_cast<std::size_t>(shape.in.channels);
-          const std::size_t wide =
-              (s * static_cast<std::size_t>(shape.in.pixels()) + i / channels) *
-                  static_cast<std::size_t>(in_stride) +
-              i % channels;
+        const double bound = 2e-5 * largest(dx_[s]);
+        for (std::size_t i = 0; i < dx_[s].size(); ++i) {
+          const std::size_t wide = (s * pixels + i / channels) * stride + i % channels;
           const double base = accumulate ? static_cast<double>(before[wide]) : 0.0;
-          ASSERT_NEAR(dx_fast[wide], base + dx[s][i], bound);
+          ASSERT_NEAR(dx[wide], base + dx_[s][i], bound);
         }
       }
     }
+  }
+
+ private:
+  const ConvGraph& layer_;
+  ir::Shape in_;
+  ir::Shape out_;
+  ConvGeometry geometry_;
+  int zero_;
+  Rng rng_;
+  Requantization requantization_;
+  PackedWeights packed_;
+  ConvScratch scratch_;
+  std::vector<std::vector<std::int8_t>> x_;
+  std::vector<reference::Forward> expected_;
+  AlignedVector<std::int8_t> wide_x_;
+  AlignedVector<std::uint8_t> mask_;
+  AlignedVector<float> g_;
+  std::vector<double> dw_;
+  std::vector<double> db_;
+  std::vector<std::vector<double>> dx_;
+};
+
+TEST_P(ConvKernels, AgreeWithReference) {
+  const Shape& shape = std::get<1>(GetParam());
+  const ConvGraph layer(shape);
+  std::vector<int> all_channels;
+  std::vector<int> every_other;
+  for (int c = 0; c < shape.in.channels; ++c) {
+    all_channels.push_back(c);
+    if (c % 2 == 1) every_other.push_back(c);
+  }
+  // The network input is dense, everything else padded: test both where both are possible.
+  for (const int in_stride : {shape.in.channels, padded(shape.in.channels)}) {
+    SCOPED_TRACE(in_stride);
+    ConvRun run(shape, layer, in_stride);
+    run.forward();
+    run.draw_gradient();
+    run.bias_gradient();
+    run.weight_gradient(all_channels);
+    run.weight_gradient(every_other);
+    // The network input has no gradient.
+    if (in_stride == padded(shape.in.channels)) run.input_gradient();
   }
 }
 
