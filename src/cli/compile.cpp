@@ -28,7 +28,7 @@ struct Options {
   std::string plan;
   std::string out;
   std::string name;
-  std::string target = "host";
+  std::string target;
   std::string kernels = "auto";
   std::string device;
   std::string stack = "4KiB";
@@ -117,9 +117,23 @@ bool is_dump(std::string_view name) {
          name.ends_with(".txt");
 }
 
-// The row of --target, with the kernels of --kernels.
-codegen::Target target_of(const Options& options) {
-  codegen::Target target = codegen::target_named(options.target);
+// What --target says, otherwise the device's, otherwise this machine.
+Result<std::string> target_name(const Options& options) {
+  if (!options.target.empty()) return options.target;
+  if (options.device.empty()) return std::string("host");
+  ESPALIER_TRY(const cost::DeviceProfile device, cost::find_device(options.device));
+  if (codegen::find_target(device.target) == nullptr) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("{}: its profile names no target that Espalier compiles for ({}); "
+                             "give --target host for portable C",
+                             device.name, device.target.empty() ? device.isa : device.target)};
+  }
+  return device.target;
+}
+
+// The row of the target, with the kernels of --kernels.
+codegen::Target target_of(const Options& options, const std::string& name) {
+  codegen::Target target = codegen::target_named(name);
   if (options.kernels == "plain") {
     target.overlays.clear();
     target.dot_product = false;
@@ -134,10 +148,10 @@ std::vector<std::string> target_names() {
   return names;
 }
 
-codegen::EmitOptions emit_options(const Options& options) {
+codegen::EmitOptions emit_options(const Options& options, const std::string& target) {
   codegen::EmitOptions emit;
   emit.name = options.name;
-  emit.target = target_of(options);
+  emit.target = target_of(options, target);
   emit.learning_rate = static_cast<float>(options.learning_rate);
   emit.stochastic = options.rounding == "stochastic";
   emit.seed = static_cast<std::uint32_t>(options.common.seed);
@@ -185,6 +199,7 @@ Status run(const Options& options) {
     const Status usable = codegen::check_name(options.name);
     if (!usable.ok()) return Error{usable.error().kind, "--name: " + usable.error().message()};
   }
+  ESPALIER_TRY(const std::string target, target_name(options));
   compiler::CompileOptions compile;
   compile.accumulate = options.accumulate;
   for (const std::string& name : options.disabled) {
@@ -217,7 +232,7 @@ Status run(const Options& options) {
 
   write_listings(outputs, options, program);
   if (!options.out.empty()) {
-    const auto files = engine::emit_recorded(program, plan, emit_options(options));
+    const auto files = engine::emit_recorded(program, plan, emit_options(options, target));
     outputs.add(options.out, write_folder(options.out, files, options.common.force));
   }
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
@@ -228,7 +243,7 @@ Status run(const Options& options) {
                 {"tool_version", kVersion},
                 {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
                 {"plan_sha256", plan::sha256_of(plan)},
-                {"target", options.target},
+                {"target", target},
                 {"accumulate", options.accumulate},
                 {"classes", graph.head.classes},
                 {"sram_bytes", program.sram_bytes().count},
@@ -239,7 +254,7 @@ Status run(const Options& options) {
                 {"passes", std::move(passes.rows)},
                 {"arena", arena_json(program)}});
   if (!options.out.empty()) {
-    outputs.next((options.target == "host" ? "make -C " : "espalier check ") + options.out);
+    outputs.next((target == "host" ? "make -C " : "espalier check ") + options.out);
   }
   return outputs.status();
 }
@@ -258,13 +273,11 @@ Command add_compile(CLI::App& app) {
       "Folder for the C sources; one that is not empty needs --force");
   command->add_option("--name", o->name,
                       "Prefix of files and symbols; otherwise made from the model's name");
-  std::string rows = "What to compile for:";
+  std::string rows = "What to compile for; otherwise what --device is, or host:";
   for (const codegen::Target& target : codegen::targets()) {
     rows += fmt::format("\n{}: {}", target.name, target.description);
   }
-  command->add_option("--target", o->target, rows)
-      ->check(one_of(target_names()))
-      ->capture_default_str();
+  command->add_option("--target", o->target, rows)->check(one_of(target_names()));
   command
       ->add_option("--kernels", o->kernels,
                    "plain, blocked for registers, or auto: as the target says; same bits")

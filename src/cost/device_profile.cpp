@@ -23,6 +23,9 @@ class Reader {
     }
     device.name = text("name");
     if (document_.contains("description")) device.description = text("description");
+    if (document_.contains("target")) device.target = text("target");
+    if (document_.contains("source")) device.source = text("source");
+    if (document_.contains("sram_regions")) device.sram_regions = regions();
     device.isa = text("isa");
     device.sram = Bytes{positive("sram_bytes")};
     device.flash = Bytes{positive("flash_bytes")};
@@ -50,6 +53,26 @@ class Reader {
     if (field.ok() && *field > 0) return *field;
     problem(key, "must be an integer above 0");
     return 0;
+  }
+
+  std::vector<MemoryRegion> regions() {
+    std::vector<MemoryRegion> all;
+    const Json& list = document_["sram_regions"];
+    if (!list.is_array() || list.empty()) {
+      problem("sram_regions", "must be a list of regions");
+      return all;
+    }
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      Reader reader(list[i], fmt::format("{}: sram_regions[{}]", where_, i));
+      MemoryRegion region;
+      region.name = reader.text("name");
+      region.base = reader.address("base").value_or(0);
+      region.bytes = Bytes{reader.positive("bytes")};
+      if (!list[i].contains("base")) reader.problem("base", "must be an address");
+      all.push_back(region);
+      problems_.insert(problems_.end(), reader.problems_.begin(), reader.problems_.end());
+    }
+    return all;
   }
 
   // JSON has no hexadecimal numbers, and addresses in decimal tell a reader nothing.
@@ -116,11 +139,17 @@ Json to_json(const DeviceProfile& device) {
   document["name"] = device.name;
   if (!device.description.empty()) document["description"] = device.description;
   document["isa"] = device.isa;
+  if (!device.target.empty()) document["target"] = device.target;
   document["sram_bytes"] = device.sram.count;
   document["flash_bytes"] = device.flash.count;
   document["clock_hz"] = device.clock_hz;
   if (device.sram_base) document["sram_base"] = hexadecimal(*device.sram_base);
   if (device.flash_base) document["flash_base"] = hexadecimal(*device.flash_base);
+  for (const MemoryRegion& region : device.sram_regions) {
+    document["sram_regions"].push_back(
+        {{"name", region.name}, {"base", hexadecimal(region.base)}, {"bytes", region.bytes.count}});
+  }
+  if (!device.source.empty()) document["source"] = device.source;
   return document;
 }
 

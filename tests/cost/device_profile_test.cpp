@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 
@@ -34,12 +35,42 @@ TEST(DeviceProfile, FiguresOfTheShippedParts) {
   EXPECT_EQ(stm32.clock_hz, 216'000'000);
   const DeviceProfile esp32 = load_device(kDevices / "esp32-c3.json").value();
   EXPECT_EQ(esp32.isa, "rv32imc");
-  EXPECT_EQ(esp32.sram, Bytes{400 * 1024});
-  EXPECT_EQ(esp32.sram_base, std::nullopt);
+  EXPECT_EQ(esp32.sram, Bytes{384 * 1024});
+  EXPECT_EQ(esp32.sram_base, 0x3FC80000U);
   const DeviceProfile core = load_device(kDevices / "espalier-core.json").value();
   EXPECT_EQ(core.sram, Bytes{256 * 1024});
   EXPECT_EQ(core.sram_base, 0x20000000U);
   EXPECT_EQ(core.flash_base, 0x08000000U);
+}
+
+// What counts as SRAM is the longest stretch of regions without a gap.
+TEST(DeviceProfile, SramIsTheLongestStretchOfRegions) {
+  for (const DeviceProfile& device : shipped_devices()) {
+    if (device.sram_regions.empty()) continue;
+    SCOPED_TRACE(device.name);
+    EXPECT_FALSE(device.source.empty());
+    std::vector<MemoryRegion> regions = device.sram_regions;
+    std::ranges::sort(regions, {}, &MemoryRegion::base);
+    std::int64_t longest = 0;
+    std::uint32_t longest_base = 0;
+    std::int64_t stretch = 0;
+    std::uint32_t base = 0;
+    for (std::size_t i = 0; i < regions.size(); ++i) {
+      const bool follows = i > 0 && regions[i - 1].base + regions[i - 1].bytes.count ==
+                                        static_cast<std::int64_t>(regions[i].base);
+      if (!follows) {
+        stretch = 0;
+        base = regions[i].base;
+      }
+      stretch += regions[i].bytes.count;
+      if (stretch > longest) {
+        longest = stretch;
+        longest_base = base;
+      }
+    }
+    EXPECT_EQ(device.sram.count, longest);
+    EXPECT_EQ(device.sram_base, longest_base);
+  }
 }
 
 TEST(DeviceProfile, ProgramAndFolderHoldTheSameProfiles) {
@@ -80,7 +111,7 @@ TEST(DeviceProfile, AreFoundByNameOrFile) {
   const Result<DeviceProfile> unknown = find_device("stm32");
   ASSERT_FALSE(unknown.ok());
   EXPECT_EQ(unknown.error().kind, ErrorKind::kUsage);
-  EXPECT_THAT(unknown.error().message(), HasSubstr("name one of esp32-c3, espalier-core"));
+  EXPECT_THAT(unknown.error().message(), HasSubstr("name one of esp32-c3, esp32-s3, espalier-core"));
   EXPECT_EQ(find_device("nowhere.json").error().kind, ErrorKind::kMissingInput);
 }
 
@@ -115,6 +146,19 @@ const Damage kDamages[] = {
     {"BaseNumber", [](Json& j) { j["sram_base"] = 536870912; }, "'sram_base' must be"},
     {"BaseDecimal", [](Json& j) { j["sram_base"] = "536870912"; }, "'sram_base' must be"},
     {"BaseEmpty", [](Json& j) { j["sram_base"] = "0x"; }, "'sram_base' must be"},
+    {"TargetEmpty", [](Json& j) { j["target"] = ""; }, "'target' must be"},
+    {"SourceNumber", [](Json& j) { j["source"] = 1; }, "'source' must be"},
+    {"RegionsEmpty", [](Json& j) { j["sram_regions"] = Json::array(); }, "'sram_regions' must be"},
+    {"RegionBase",
+     [](Json& j) {
+       j["sram_regions"] = {{{"name", "A"}, {"bytes", 4}}};
+     },
+     "sram_regions[0]: 'base' must be"},
+    {"RegionBytes",
+     [](Json& j) {
+       j["sram_regions"] = {{{"name", "A"}, {"base", "0x0"}, {"bytes", 0}}};
+     },
+     "sram_regions[0]: 'bytes' must be"},
     {"BaseTooLarge", [](Json& j) { j["flash_base"] = "0x100000000"; }, "'flash_base' must be"},
 };
 

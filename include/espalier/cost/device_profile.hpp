@@ -16,13 +16,21 @@ namespace espalier::cost {
 
 inline constexpr std::string_view kDeviceSchema = "espalier.device/1";
 
+/// One bank of data memory.
+struct MemoryRegion {
+  std::string name;
+  std::uint32_t base = 0;
+  Bytes bytes;
+  bool operator==(const MemoryRegion&) const = default;
+};
+
 /// A microcontroller as a target of training: what a program is held against, and what the
 /// simulated system is given.
 struct DeviceProfile {
   std::string name;                         ///< such as "stm32f746"; the file's name
   std::string description;                  ///< one sentence for people
   std::string isa;                          ///< as compilers spell it, such as "rv32imc"
-  Bytes sram;                               ///< all data memory
+  Bytes sram;                               ///< the largest data memory of consecutive addresses
   Bytes flash;                              ///< all code and constant memory
   std::int64_t clock_hz = 0;                ///< highest clock
   std::optional<std::uint32_t> sram_base;   ///< address of the first byte
@@ -30,6 +38,11 @@ struct DeviceProfile {
 
   /// Whether `isa` is 32-bit RISC-V with this extension: a letter, or a name behind a plus.
   [[nodiscard]] bool has_extension(std::string_view extension) const;
+
+  std::string target;  ///< of `compile --target`; empty: there is none
+  std::vector<MemoryRegion>
+      sram_regions;    ///< that data memory is made of, tightly coupled ones too
+  std::string source;  ///< of the figures
 
   bool operator==(const DeviceProfile&) const = default;
 };

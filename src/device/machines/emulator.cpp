@@ -74,8 +74,8 @@ std::string Emulator::linker_script(const Job& job) const {
       "ESPALIER_SRAM_BASE = {:#010x};\nESPALIER_SRAM_SIZE = {:#x};\n"
       "ESPALIER_STACK_SIZE = {:#x};\nINCLUDE {}\n",
       job.options.device.name, board_.name, board_.vectors, board_.flash, board_.flash_bytes,
-      board_.sram, job.options.device.sram.count, job.options.stack.count,
-      job.folder.target.linker_script);
+      board_.sram, std::min(job.options.device.sram.count, std::int64_t{board_.sram_bytes}),
+      job.options.stack.count, job.folder.target.linker_script);
 }
 
 cost::DeviceProfile Emulator::usual_device(const CheckOptions& options) const {
@@ -95,10 +95,12 @@ Status Emulator::prepare(const Folder& folder, const CheckOptions& options) cons
                              device.name, device.isa)};
   }
   ESPALIER_CHECK_OK(fits_sram(folder, options));
-  if (device.sram.count > board_.sram_bytes) {
-    return Error{ErrorKind::kInfeasible,
-                 fmt::format("{}: {} bytes of SRAM are more than the {} of the emulated {}",
-                             device.name, device.sram.count, board_.sram_bytes, board_.name)};
+  if (folder.sram + options.stack.count > board_.sram_bytes) {
+    return Error{
+        ErrorKind::kInfeasible,
+        fmt::format("{} bytes of SRAM and {} of stack are more than the {} of the emulated "
+                    "{}, though {} has them",
+                    folder.sram, options.stack.count, board_.sram_bytes, board_.name, device.name)};
   }
   return toolchain_of(folder, options).check_size_tool();
 }
