@@ -135,8 +135,15 @@ std::string config_text(const CommandApp* command) {
   return text;
 }
 
+void set_log_level(const CommonOptions& common) {
+  spdlog::set_level(common.quiet     ? spdlog::level::err
+                    : common.verbose ? spdlog::level::debug
+                    : common.nested  ? spdlog::level::warn
+                                     : spdlog::level::info);
+}
+
 void print(const CommonOptions& common, const std::string& text) {
-  if (common.quiet || common.json_on_stdout()) return;
+  if (common.quiet || common.nested || common.json_on_stdout()) return;
   Progress::clear_line();
   std::fputs(text.c_str(), stdout);
 }

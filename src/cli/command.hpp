@@ -31,7 +31,8 @@ struct CommonOptions {
   bool verbose = false;
   bool no_progress = false;
   bool print_config = false;
-  bool force = false;  ///< replace files that are inputs or something else than is written
+  bool nested = false;  ///< a step of another command: shows progress and warnings, and no result
+  bool force = false;   ///< replace files that are inputs or something else than is written
 
   [[nodiscard]] int job_count() const;
   [[nodiscard]] ProgressOptions progress() const;
@@ -48,6 +49,9 @@ CommandApp* add_command(CLI::App& app, const std::string& name, const std::strin
 
 /// The options in effect, as a file that --config reads.
 std::string config_text(const CommandApp* command);
+
+/// What is logged, by --quiet and --verbose.
+void set_log_level(const CommonOptions& common);
 
 /// Prints text for people, unless --quiet or JSON takes standard output.
 void print(const CommonOptions& common, const std::string& text);
@@ -140,6 +144,7 @@ Command add_train(CLI::App& app);
 Command add_evaluate(CLI::App& app);
 Command add_compile(CLI::App& app);
 Command add_check(CLI::App& app);
+Command add_fit(CLI::App& app);
 Command add_devices(CLI::App& app);
 Command add_report(CLI::App& app);
 

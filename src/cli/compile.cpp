@@ -122,11 +122,15 @@ Result<std::string> target_name(const Options& options) {
   if (!options.target.empty()) return options.target;
   if (options.device.empty()) return std::string("host");
   ESPALIER_TRY(const cost::DeviceProfile device, cost::find_device(options.device));
+  if (device.target.empty()) {
+    spdlog::info("{} names no target: this is portable C with plain kernels, as for the host",
+                 device.name);
+    return std::string("host");
+  }
   if (codegen::find_target(device.target) == nullptr) {
-    return Error{ErrorKind::kUsage,
-                 fmt::format("{}: its profile names no target that Espalier compiles for ({}); "
-                             "give --target host for portable C",
-                             device.name, device.target.empty() ? device.isa : device.target)};
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: there is no target '{}'; name one of espalier compile --help",
+                             device.name, device.target)};
   }
   return device.target;
 }

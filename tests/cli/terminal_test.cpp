@@ -163,6 +163,7 @@ TEST_F(TerminalTest, EveryMistypedOptionIsGuessed) {
                                    {"train"},
                                    {"compile"},
                                    {"check"},
+                                   {"fit"},
                                    {"devices"},
                                    {"evaluate"}}) {
     const std::string help = succeed(command + Arguments{"--help"}).out;

@@ -1,0 +1,15 @@
+// From the words of a command line to the command that runs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "espalier/support/result.hpp"
+
+namespace espalier::cli {
+
+/// Parses the words behind the program's name and runs the command. Commands made of others run
+/// these the same way, `nested`: then only progress and warnings are shown.
+Status run_command(std::vector<std::string> arguments, bool nested = false);
+
+}  // namespace espalier::cli

@@ -1,0 +1,361 @@
+// espalier fit MODEL --train DATA --test DATA --device NAME --out DIR: which plan a board has room
+// for, what it reaches and how long a step takes. Runs the commands that answer this one by one.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "command.hpp"
+#include "dispatch.hpp"
+#include "espalier/codegen/target.hpp"
+#include "espalier/cost/device_profile.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/version.hpp"
+
+namespace espalier::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Arguments = std::vector<std::string>;
+
+struct Options {
+  CommonOptions common;
+  DataOptions data;
+  std::string model;
+  std::string train;
+  std::string test;
+  std::vector<std::string> devices;
+  std::string out;
+  std::string stack = "4KiB";
+  std::string reserve = "16KiB";
+  std::string numerics = "simulation";
+  train::Recipe recipe;
+  std::optional<int> limit_train;  // otherwise as analyze and train have it
+  std::optional<int> limit_val;
+  int limit_test = 0;
+  std::vector<double> ratios{0.25, 1};
+};
+
+// What a device turned out to have room for.
+struct Fitted {
+  cost::DeviceProfile device;
+  Bytes budget{0};
+  std::string failure;  ///< why nothing fits; empty when something does
+  Bytes sram{0};
+  int bias_depth = 0;
+  int weights = 0;
+  double accuracy = 0;
+  double cycles = 0;        ///< a step, where a machine counts them
+  double instructions = 0;  ///< a step
+};
+
+Arguments operator+(Arguments a, const Arguments& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+class Fit {
+ public:
+  explicit Fit(const Options& options) : o_(options) {}
+
+  Status run() {
+    std::vector<cost::DeviceProfile> devices;
+    for (const std::string& name : o_.devices) {
+      ESPALIER_TRY(devices.emplace_back(), cost::find_device(name));
+    }
+    std::error_code error;
+    fs::create_directories(o_.out, error);
+    if (error) {
+      return Error{ErrorKind::kCannotWrite, fmt::format("{}: {}", o_.out, error.message())};
+    }
+    ESPALIER_CHECK_OK(measure());
+    std::vector<Fitted> all;
+    for (const cost::DeviceProfile& device : devices) {
+      ESPALIER_TRY(all.emplace_back(), fit(device));
+    }
+    print(o_.common, table(all));
+    Outputs outputs;
+    outputs.add(file("fit.json"), write_json(file("fit.json"), document(all)));
+    write_report(outputs, o_.common, document(all));
+    ESPALIER_CHECK_OK(outputs.status());
+    if (std::ranges::any_of(all, [](const Fitted& f) { return f.failure.empty(); })) return Ok{};
+    return Error{ErrorKind::kInfeasible, all.front().failure};
+  }
+
+ private:
+  [[nodiscard]] std::string file(const std::string& name) const {
+    return (fs::path(o_.out) / name).string();
+  }
+
+  // Runs a command with the flags that all have.
+  [[nodiscard]] Status step(Arguments command) const {
+    command = command + Arguments{"--seed", std::to_string(o_.common.seed), "--jobs",
+                                  std::to_string(o_.common.jobs)};
+    if (o_.common.quiet || o_.common.json_on_stdout()) command.emplace_back("--quiet");
+    if (o_.common.verbose) command.emplace_back("--verbose");
+    if (o_.common.no_progress) command.emplace_back("--no-progress");
+    const Status done = run_command(std::move(command), !o_.common.verbose);
+    set_log_level(o_.common);  // the command had its own
+    return done;
+  }
+
+  void say(const std::string& what) const { print(o_.common, what + "\n"); }
+
+  // `limited`: whether a limit takes a part of a set at all.
+  [[nodiscard]] Arguments data(bool limited) const {
+    Arguments list{
+        "--train",
+        o_.train,
+        "--preprocess",
+        o_.data.preprocess,
+    };
+    if (!o_.data.classes.empty()) list = list + Arguments{"--classes", o_.data.classes};
+    if (limited && o_.data.subset != "balanced")
+      list = list + Arguments{"--subset", o_.data.subset};
+    if (o_.limit_train) list = list + Arguments{"--limit-train", std::to_string(*o_.limit_train)};
+    return list;
+  }
+
+  [[nodiscard]] Arguments recipe(bool batches) const {
+    const train::Recipe& r = o_.recipe;
+    Arguments list{
+        "--epochs",   std::to_string(r.epochs),
+        "--lr",       fmt::format("{}", r.learning_rate),
+        "--warmup",   fmt::format("{}", r.warmup_epochs),
+        "--schedule", r.schedule == train::Schedule::kPublished ? "published" : "standard"};
+    if (batches) list = list + Arguments{"--batch", std::to_string(r.batch)};
+    if (!r.qas) list.emplace_back("--no-qas");
+    return list;
+  }
+
+  // What each part gains, and what training the classifier alone reaches.
+  Status measure() {
+    Arguments ratios{"--ratios"};
+    std::string list;
+    for (const double ratio : o_.ratios)
+      list += (list.empty() ? "" : ",") + fmt::format("{}", ratio);
+    ratios.push_back(list);
+    say("analyze: what training each part gains");
+    ESPALIER_CHECK_OK(step(
+        Arguments{"analyze", o_.model} + data(true) + recipe(true) + ratios +
+        (o_.limit_val ? Arguments{"--limit-val", std::to_string(*o_.limit_val)} : Arguments{}) +
+        Arguments{"--out", file("contributions.json")}));
+    ESPALIER_CHECK_OK(
+        step({"plan", "make", o_.model, "--head-only", "--out", file("head-only.json")}));
+    ESPALIER_CHECK_OK(train(file("head-only.json"), file("head-only.result.json")));
+    ESPALIER_TRY(const Json result, read_json(file("head-only.result.json"), "espalier.train/1"));
+    ESPALIER_TRY(head_only_,
+                 json_field<double>(result, "test_accuracy", file("head-only.result.json")));
+    return Ok{};
+  }
+
+  Status train(const std::string& plan, const std::string& result) const {
+    const bool device = o_.numerics == "device";
+    return step(
+        Arguments{"train", o_.model, "--plan", plan, "--test", o_.test, "--limit-test",
+                  std::to_string(o_.limit_test), "--numerics", o_.numerics, "--json", result} +
+        data(o_.limit_train.has_value() || o_.limit_test > 0) + recipe(!device) +
+        (device ? Arguments{"--accumulate", std::to_string(o_.recipe.batch)} : Arguments{}));
+  }
+
+  Result<Fitted> fit(const cost::DeviceProfile& device) const {
+    Fitted fitted;
+    fitted.device = device;
+    ESPALIER_TRY(const Bytes stack, parse_size(o_.stack, "--stack"));
+    ESPALIER_TRY(const Bytes reserve, parse_size(o_.reserve, "--reserve"));
+    fitted.budget = Bytes{device.sram.count - stack.count - reserve.count};
+    if (fitted.budget.count <= 0) {
+      fitted.failure = fmt::format(
+          "{}: {} of SRAM leave nothing beside {} of stack and {} in reserve", device.name,
+          format_bytes(device.sram), format_bytes(stack), format_bytes(reserve));
+      return fitted;
+    }
+    say(fmt::format("{}: search within {}, train, compile, check", device.name,
+                    format_bytes(fitted.budget)));
+    const fs::path folder = fs::path(o_.out) / ("on-" + device.name);
+    std::error_code error;
+    fs::create_directories(folder, error);
+    const auto file = [&](const char* name) { return (folder / name).string(); };
+    const Status found = step(
+        {"search", this->file("contributions.json"), "--model", o_.model, "--memory", "planned",
+         "--budget", fmt::format("{}B", fitted.budget.count), "--out", file("plan.json")});
+    if (!found.ok()) {
+      if (found.error().kind != ErrorKind::kInfeasible) return found.error();
+      fitted.failure = device.name + ": " + found.error().message();
+      return fitted;
+    }
+    ESPALIER_CHECK_OK(train(file("plan.json"), file("result.json")));
+    const Status compiled =
+        step({"compile", o_.model, "--plan", file("plan.json"), "--device", device_of(device),
+              "--stack", o_.stack, "--lr", fmt::format("{}", o_.recipe.learning_rate),
+              "--accumulate", std::to_string(o_.numerics == "device" ? o_.recipe.batch : 1),
+              "--out", file("c"), "--json", file("compile.json"), "--force"});
+    if (!compiled.ok()) {
+      if (compiled.error().kind != ErrorKind::kInfeasible) return compiled.error();
+      fitted.failure = compiled.error().message();
+      return fitted;
+    }
+    ESPALIER_CHECK_OK(read(folder, fitted));
+    ESPALIER_CHECK_OK(time(folder, fitted));
+    return fitted;
+  }
+
+  // As --device takes it: the name, or the file it came from.
+  [[nodiscard]] std::string device_of(const cost::DeviceProfile& device) const {
+    for (const std::string& given : o_.devices) {
+      const Result<cost::DeviceProfile> found = cost::find_device(given);
+      if (found.ok() && *found == device) return given;
+    }
+    return device.name;
+  }
+
+  static Status read(const fs::path& folder, Fitted& fitted) {
+    ESPALIER_TRY(const Json plan, read_json(folder / "plan.json", "espalier.plan/1"));
+    ESPALIER_TRY(const Json result, read_json(folder / "result.json", "espalier.train/1"));
+    ESPALIER_TRY(const Json compile, read_json(folder / "compile.json", "espalier.compile/1"));
+    ESPALIER_TRY(const auto depth, json_field<std::int64_t>(plan, "bias_depth", "plan.json"));
+    ESPALIER_TRY(const auto sram, json_field<std::int64_t>(compile, "sram_bytes", "compile.json"));
+    fitted.bias_depth = static_cast<int>(depth);
+    fitted.weights = static_cast<int>(plan.at("weights").size());
+    fitted.sram = Bytes{sram};
+    if (result.at("test_accuracy").is_number()) fitted.accuracy = result["test_accuracy"];
+    return Ok{};
+  }
+
+  // By running a step, where there is a machine for it and its tools are installed.
+  Status time(const fs::path& folder, Fitted& fitted) const {
+    const codegen::Target* target = codegen::find_target(fitted.device.target);
+    if (target == nullptr || target->machine == "host") return Ok{};
+    const std::string report = (folder / "check.json").string();
+    const Status checked =
+        step({"check", (folder / "c").string(), "--device", device_of(fitted.device), "--stack",
+              o_.stack, "--steps", "1", "--json", report});
+    if (!checked.ok() && checked.error().kind == ErrorKind::kMissingInput) {
+      spdlog::warn("{}: not timed: {}", fitted.device.name, checked.error().message());
+      return Ok{};
+    }
+    ESPALIER_CHECK_OK(checked);
+    ESPALIER_TRY(const Json json, read_json(report, "espalier.check/1"));
+    ESPALIER_TRY(fitted.cycles, json_field<double>(json, "cycles_per_step", report));
+    ESPALIER_TRY(fitted.instructions, json_field<double>(json, "instructions_per_step", report));
+    return Ok{};
+  }
+
+  // A step's time: of cycles what it is, of instructions what it is at least.
+  static std::optional<double> milliseconds(const Fitted& f) {
+    const double count = f.cycles > 0 ? f.cycles : f.instructions;
+    if (count == 0) return std::nullopt;
+    return 1e3 * count / static_cast<double>(f.device.clock_hz);
+  }
+
+  [[nodiscard]] std::string table(const std::vector<Fitted>& all) const {
+    std::string text = fmt::format("\n{:<14} {:>11} {:>11}  {:<26} {:>8}  {}\n", "device", "budget",
+                                   "SRAM", "plan", "test", "a step");
+    for (const Fitted& f : all) {
+      if (!f.failure.empty()) {
+        text += fmt::format("{:<14} {:>11} {:>11}  nothing fits: {}\n", f.device.name,
+                            format_bytes(f.budget), "-", f.failure);
+        continue;
+      }
+      const std::optional<double> ms = milliseconds(f);
+      const std::string time =
+          !ms ? "-"
+              : fmt::format("{}{:.1f} ms at {} MHz", f.cycles > 0 ? "" : "at least ", *ms,
+                            f.device.clock_hz / 1000000);
+      text += fmt::format("{:<14} {:>11} {:>11}  {:<26} {:>6.2f} %  {}\n", f.device.name,
+                          format_bytes(f.budget), format_bytes(f.sram),
+                          fmt::format("{} biases, weights of {}", f.bias_depth, f.weights),
+                          100 * f.accuracy, time);
+    }
+    return text + fmt::format("{:<14} {:>11} {:>11}  {:<26} {:>6.2f} %\n", "anywhere", "", "",
+                              "classifier alone", 100 * head_only_);
+  }
+
+  [[nodiscard]] Json document(const std::vector<Fitted>& all) const {
+    Json devices = Json::array();
+    for (const Fitted& f : all) {
+      const bool fits = f.failure.empty();
+      const std::optional<double> ms = milliseconds(f);
+      devices.push_back(
+          {{"device", f.device.name},
+           {"budget_bytes", f.budget.count},
+           {"failure", fits ? Json(nullptr) : Json(f.failure)},
+           {"sram_bytes", fits ? Json(f.sram.count) : Json(nullptr)},
+           {"bias_depth", fits ? Json(f.bias_depth) : Json(nullptr)},
+           {"weights", fits ? Json(f.weights) : Json(nullptr)},
+           {"test_accuracy", fits ? Json(f.accuracy) : Json(nullptr)},
+           {"cycles_per_step", f.cycles > 0 ? Json(f.cycles) : Json(nullptr)},
+           {"instructions_per_step", f.instructions > 0 ? Json(f.instructions) : Json(nullptr)},
+           {"milliseconds_per_step", ms ? Json(*ms) : Json(nullptr)}});
+    }
+    return {{"schema", "espalier.fit/1"},
+            {"tool_version", kVersion},
+            {"head_only_accuracy", head_only_},
+            {"devices", std::move(devices)}};
+  }
+
+  const Options& o_;
+  double head_only_ = 0;
+};
+
+bool is_ours(std::string_view name) {
+  return name == "fit.json" || name.starts_with("contributions.json") ||
+         name.starts_with("head-only.") || name.starts_with("on-");
+}
+
+}  // namespace
+
+Command add_fit(CLI::App& app) {
+  const auto o = std::make_shared<Options>();
+  CommandApp* command =
+      add_command(app, "fit", "Find what a board has room for and what it reaches", o->common,
+                  "espalier.fit/1");
+  command->reads([o] {
+    std::vector<fs::path> files;
+    for (const std::string& device : o->devices) {
+      if (fs::path(device).has_extension()) files.emplace_back(device);
+    }
+    return files;
+  });
+  command->add_input("model", o->model, "int8 model, TFLite or ONNX")->required();
+  command->add_data("--train", o->train, kDataForms)->required();
+  command->add_data("--test", o->test, "Data to measure accuracy on")->required();
+  command
+      ->add_option("--device", o->devices,
+                   "Devices, by name (see espalier devices) or profile, by comma")
+      ->delimiter(',')
+      ->required();
+  command
+      ->add_output(
+          "--out", o->out, [] { return folder_format("a folder of espalier fit", is_ours); },
+          "Folder for everything that is found")
+      ->required();
+  command->add_option("--stack", o->stack, "SRAM for the stack")->capture_default_str();
+  command->add_option("--reserve", o->reserve, "SRAM for the rest of the firmware")
+      ->capture_default_str();
+  command->add_option("--numerics", o->numerics, "Of the final training: simulation, or device")
+      ->check(one_of({"simulation", "device"}))
+      ->capture_default_str();
+  command->add_option("--ratios", o->ratios, "Shares of input channels to measure")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--limit-train", o->limit_train, "Training samples; 0 = all")
+      ->check(at_least_0());
+  command->add_option("--limit-val", o->limit_val, "Validation samples, set aside from --train")
+      ->check(at_least_0());
+  command->add_option("--limit-test", o->limit_test, "Test samples; 0 = all")
+      ->check(at_least_0())
+      ->capture_default_str();
+  add_recipe_options(command, o->recipe);
+  o->data.add_to(command);
+  command->footer(
+      "Example:\n  espalier fit model.onnx --train cifar10:train.bin --test cifar10:test.bin \\\n"
+      "    --device stm32f746,rp2040 --out fit\n"
+      "Runs analyze, search, train, compile and check. Next: the C in DIR/on-DEVICE/c");
+  return {command, [o] { return Fit(*o).run(); }, std::shared_ptr<CommonOptions>(o, &o->common)};
+}
+
+}  // namespace espalier::cli

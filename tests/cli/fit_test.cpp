@@ -1,0 +1,97 @@
+// What boards have room for, by one command.
+#include <filesystem>
+#include <string>
+
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class FitTest : public Workspace {
+ protected:
+  FitTest() {
+    make_model();
+    make_idx("train", 48);
+    make_idx("test", 24);
+    write("ample.json", device("ample", 262144));
+    write("small.json", device("small", 2000));
+    write("none.json", device("none", 100));
+  }
+  // Without a target: nothing is run on a machine.
+  static std::string device(const std::string& name, int sram) {
+    return R"({"schema": "espalier.device/1", "name": ")" + name + R"(", "isa": "xtensa",
+      "sram_bytes": )" +
+           std::to_string(sram) + R"(, "flash_bytes": 1000000, "clock_hz": 1000000})";
+  }
+  static Arguments fit(const std::string& devices) {
+    return {"fit",       "model.onnx",
+            "--train",   "idx:train-images,train-labels",
+            "--test",    "idx:test-images,test-labels",
+            "--device",  devices,
+            "--out",     "fit",
+            "--epochs",  "1",
+            "--stack",   "512B",
+            "--reserve", "256B",
+            "--ratios",  "1"};
+  }
+};
+
+TEST_F(FitTest, FindsWhatEachBoardHasRoomFor) {
+  const Finished done = succeed(fit("ample.json,small.json,none.json") + Arguments{"--json", "-"});
+  const Json report = Json::parse(done.out);
+  EXPECT_EQ(report["schema"], "espalier.fit/1");
+  ASSERT_EQ(report["devices"].size(), 3U);
+  const Json& ample = report["devices"][0];
+  EXPECT_EQ(ample["device"], "ample");
+  EXPECT_EQ(ample["budget_bytes"], 262144 - 512 - 256);
+  EXPECT_TRUE(ample["failure"].is_null());
+  EXPECT_LE(ample["sram_bytes"], ample["budget_bytes"]);
+  EXPECT_EQ(ample["test_accuracy"], read_json("fit/on-ample/result.json")["test_accuracy"]);
+  EXPECT_EQ(ample["bias_depth"], read_json("fit/on-ample/plan.json")["bias_depth"]);
+  EXPECT_EQ(ample["sram_bytes"], read_json("fit/on-ample/c/program.json")["sram_bytes"]);
+  EXPECT_TRUE(ample["milliseconds_per_step"].is_null());
+  for (const int i : {1, 2}) {
+    EXPECT_THAT(report["devices"][i]["failure"].get<std::string>(),
+                HasSubstr(i == 1 ? "small: " : "none: 100 B of SRAM leave nothing"));
+    EXPECT_TRUE(report["devices"][i]["sram_bytes"].is_null());
+  }
+  EXPECT_EQ(read_json("fit/fit.json"), report);
+  // Again, over its own folder: the same.
+  EXPECT_EQ(
+      report,
+      Json::parse(succeed(fit("ample.json,small.json,none.json") + Arguments{"--json", "-"}).out));
+}
+
+TEST_F(FitTest, TellsPeopleAndNothingElse) {
+  const Finished done = succeed(fit("ample.json"));
+  EXPECT_THAT(done.out, HasSubstr("ample: search within"));
+  EXPECT_THAT(done.out, HasSubstr("classifier alone"));
+  EXPECT_THAT(done.out, Not(HasSubstr("epoch ")));  // of the trainings inside
+}
+
+TEST_F(FitTest, NothingFits) {
+  const Finished none = run(fit("none.json"));
+  EXPECT_EQ(none.exit_code, 3);
+  EXPECT_THAT(none.err, HasSubstr("none: 100 B of SRAM leave nothing beside 512 B of stack"));
+  const Finished unknown = run(fit("nobody"));
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("device 'nobody' is not known"));
+  write("fit/letters.txt", "mine");
+  const Finished mine = run(fit("ample.json"));
+  EXPECT_EQ(mine.exit_code, 2);
+  EXPECT_EQ(read("fit/letters.txt"), "mine");
+}
+
+TEST_F(FitTest, DeviceNumerics) {
+  succeed(fit("ample.json") + Arguments{"--numerics", "device", "--batch", "2", "--lr", "0.5"});
+  const Json program = read_json("fit/on-ample/c/program.json");
+  EXPECT_EQ(program["accumulate"], 2);
+  EXPECT_EQ(program["learning_rate"], 0.5);
+  EXPECT_EQ(read_json("fit/on-ample/result.json")["numerics"], "device");
+}
+
+}  // namespace
+}  // namespace espalier::testing
