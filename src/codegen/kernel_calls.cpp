@@ -149,12 +149,12 @@ class NodeLowering {
     return number(sliced() ? static_cast<std::int64_t>(trained()->channels.size()) : 0);
   }
 
-  [[nodiscard]] Argument mask_bits() const {
-    const compiler::Value& mask = program_.graph.value(in(1));
-    return number(mask.element == compiler::Element::kBitMask ? 1 : 0);
+  [[nodiscard]] Argument mask_bits(compiler::ValueId mask) const {
+    const bool bits = mask >= 0 && program_.graph.value(mask).element == compiler::Element::kBitMask;
+    return number(bits ? 1 : 0);
   }
 
-  // s_operand / s_y of a sum or a rescaling.
+  // s_operand / s_y of a sum, a rescaling or a mean.
   [[nodiscard]] float factor() const {
     const ir::Tensor& operand = graph_.tensor(op().inputs[static_cast<std::size_t>(node_.operand)]);
     return static_cast<float>(static_cast<double>(operand.quantization.scale) /
@@ -249,6 +249,20 @@ class NodeLowering {
         return apply_weights();
       case Kernel::esp_average_pool_forward:
         return {flash(FlashRole::kPool), i8(in(0)), i8(out(0))};
+      case Kernel::esp_average_pool_requantized: {
+        const ir::Quantization& x = graph_.tensor(op().inputs[0]).quantization;
+        const ir::FixedPoint fixed =
+            ir::make_fixed_point(static_cast<double>(x.scale) / output().quantization.scale);
+        return {flash(FlashRole::kPool),
+                number(fixed.multiplier),
+                number(fixed.shift),
+                number(x.zero_point),
+                number(output().quantization.zero_point),
+                i8(in(0)),
+                i8(out(0)),
+                u8(out(1)),
+                mask_bits(out(1))};
+      }
       case Kernel::esp_bias_gradient:
         return {number(output().shape.pixels()), number(output().shape.channels), f32(in(0)),
                 bias_sink()};
@@ -290,7 +304,7 @@ class NodeLowering {
         return {number(output().shape.elements()),
                 f32(in(0)),
                 u8(in(1)),
-                mask_bits(),
+                mask_bits(in(1)),
                 factor(),
                 f32(out(0)),
                 number(in(2) >= 0)};
@@ -299,7 +313,7 @@ class NodeLowering {
                 number(output().shape.channels),
                 f32(in(0)),
                 u8(in(1)),
-                mask_bits(),
+                mask_bits(in(1)),
                 flash(FlashRole::kFactor),
                 f32(out(0))};
       case Kernel::esp_max_pool_forward:

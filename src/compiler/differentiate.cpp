@@ -111,8 +111,7 @@ class Differentiator {
         NodeKind operator()(const ir::MaxPool&) const { return NodeKind::kMaxPoolForward; }
       };
       const NodeKind kind = std::visit(Kind{}, op.params);
-      if (kind == NodeKind::kConvForward || kind == NodeKind::kAddForward ||
-          kind == NodeKind::kRescaleForward) {
+      if (ir::saturates(forward_, op)) {
         kept_[i] = make(Role::kMask, Element::kByteMask, position,
                         forward_.tensor(op.output).shape.elements());
       } else if (const auto* pool = std::get_if<ir::MaxPool>(&op.params)) {
@@ -176,10 +175,17 @@ class Differentiator {
   void differentiate(int position, const ir::Add&, ValueId dy) { rescale_inputs(position, dy); }
   void differentiate(int position, const ir::Rescale&, ValueId dy) { rescale_inputs(position, dy); }
   void differentiate(int position, const ir::AveragePool&, ValueId dy) {
-    const ir::TensorId input = op_at(position).inputs[0];
-    if (input == forward_.input) return;
-    contribute(input, [&](ValueId dx) {
-      push(NodeKind::kPoolGradient, position, {dy, -1, -1}, {dx, -1, -1});
+    const ir::Op& op = op_at(position);
+    if (op.inputs[0] == forward_.input) return;
+    ValueId g = dy;
+    if (ir::requantizes_mean(forward_, op)) {
+      g = make(Role::kScaledGradient, Element::kFloat32, position,
+               forward_.tensor(op.output).shape.elements());
+      push(NodeKind::kMaskScale, position, {dy, kept_[static_cast<std::size_t>(position)], -1},
+           {g, -1, -1});
+    }
+    contribute(op.inputs[0], [&](ValueId dx) {
+      push(NodeKind::kPoolGradient, position, {g, -1, -1}, {dx, -1, -1});
     });
   }
   void differentiate(int position, const ir::MaxPool&, ValueId dy) {

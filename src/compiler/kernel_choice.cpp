@@ -64,7 +64,10 @@ Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
     case NodeKind::kRescaleForward:
       return Kernel::esp_add_forward;
     case NodeKind::kAveragePoolForward:
-      return Kernel::esp_average_pool_forward;
+      return ir::requantizes_mean(*graph.forward,
+                                  graph.forward->ops[static_cast<std::size_t>(node.op)])
+                 ? Kernel::esp_average_pool_requantized
+                 : Kernel::esp_average_pool_forward;
     case NodeKind::kMaxPoolForward:
       return Kernel::esp_max_pool_forward;
     case NodeKind::kSaveChannels:
@@ -134,6 +137,7 @@ std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
     case Kernel::esp_apply_floats:
     case Kernel::esp_apply_weights:
     case Kernel::esp_average_pool_forward:
+    case Kernel::esp_average_pool_requantized:
     case Kernel::esp_bias_gradient:
     case Kernel::esp_depthwise_weight_gradient:
     case Kernel::esp_gradient_sum:

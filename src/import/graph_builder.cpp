@@ -362,8 +362,7 @@ std::optional<ir::Conv2D> GraphBuilder::make_conv(const Where& node, const Layer
                                   layer.weights.symmetric_zero),
                       "quantise weights symmetrically (WeightSymmetric=True)");
       }
-      // Quantisers can reach -128 at the very end of a tensor's range; the graph is symmetric.
-      conv.weights.push_back(static_cast<std::int8_t>(std::max(w, -127)));
+      conv.weights.push_back(static_cast<std::int8_t>(w));
     }
   }
   if (!layer.bias) return conv;
@@ -568,29 +567,35 @@ std::optional<Draft> GraphBuilder::max_pool(const Where& node, const ir::Window&
 Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
                              const std::string& name) {
   const std::string op_name = printable(draft.node.name);
-  const bool pooling = std::holds_alternative<ir::AveragePool>(draft.params) ||
-                       std::holds_alternative<ir::MaxPool>(draft.params);
-  const int lowest_pooled = lowest_[static_cast<std::size_t>(draft.inputs[0])];
-  if (pooling && !(tensor(draft.inputs[0]).quantization == quantization)) {
-    // Pools keep their input's quantisation; the change is an op of its own.
-    const ir::TensorId pooled = add_tensor(draft.node.name + "_pooled", draft.shape,
-                                           tensor(draft.inputs[0]).quantization, lowest_pooled);
-    graph_.ops.push_back({op_name, std::move(draft.params), draft.inputs, pooled});
-    origins_.emplace_back();
-    draft.params = ir::Rescale{};
-    draft.inputs = {pooled};
-  }
   // Rounding is monotonic, so clipping before it and clamping behind it are the same.
   const auto bound = [&](double real) {
     const double q = std::nearbyint(real / quantization.scale) + quantization.zero_point;
     return static_cast<int>(std::clamp<double>(q, -128, 127));
   };
   const int low = bound(draft.low);
-  const bool same = pooling && std::holds_alternative<ir::Rescale>(draft.params) == false;
-  const ir::TensorId output =
-      add_tensor(name, draft.shape, quantization, same ? std::max(low, lowest_pooled) : low);
+  const int high = bound(draft.high);
+  const ir::Quantization& from = tensor(draft.inputs[0]).quantization;
+  const bool maximum = std::holds_alternative<ir::MaxPool>(draft.params);
+  const bool mean = std::holds_alternative<ir::AveragePool>(draft.params) && from == quantization;
+  if (maximum || mean) {
+    // Such a pool neither rescales nor clamps. Where more is asked for, that is an op of its own;
+    // a maximum of rounded values is the rounded maximum.
+    const int lowest = lowest_[static_cast<std::size_t>(draft.inputs[0])];
+    if (from == quantization && low <= lowest && high == 127) {
+      const ir::TensorId output = add_tensor(name, draft.shape, quantization, lowest);
+      graph_.ops.push_back({op_name, std::move(draft.params), std::move(draft.inputs), output});
+      origins_.emplace_back();
+      return Operand{output, std::move(draft.view), {}};
+    }
+    const ir::TensorId pooled = add_tensor(draft.node.name + "_pooled", draft.shape, from, lowest);
+    graph_.ops.push_back({op_name, std::move(draft.params), draft.inputs, pooled});
+    origins_.emplace_back();
+    draft.params = ir::Rescale{};
+    draft.inputs = {pooled};
+  }
+  const ir::TensorId output = add_tensor(name, draft.shape, quantization, low);
   graph_.ops.push_back(
-      {op_name, std::move(draft.params), std::move(draft.inputs), output, low, bound(draft.high)});
+      {op_name, std::move(draft.params), std::move(draft.inputs), output, low, high});
   origins_.push_back(std::move(draft.origin));
   return Operand{output, std::move(draft.view), {}};
 }

@@ -22,6 +22,17 @@ std::string_view mnemonic(const OpParams& params) { return kRows[params.index()]
 
 int input_count(const OpParams& params) { return kRows[params.index()].inputs; }
 
+bool requantizes_mean(const Graph& graph, const Op& op) {
+  return std::holds_alternative<AveragePool>(op.params) &&
+         !(graph.tensor(op.inputs[0]).quantization == graph.tensor(op.output).quantization);
+}
+
+bool saturates(const Graph& graph, const Op& op) {
+  const bool pool =
+      std::holds_alternative<AveragePool>(op.params) || std::holds_alternative<MaxPool>(op.params);
+  return !pool || requantizes_mean(graph, op);
+}
+
 std::vector<int> conv_ops(const Graph& graph) {
   std::vector<int> positions;
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {

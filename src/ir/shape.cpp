@@ -60,11 +60,18 @@ Result<Shape> infer(const Add&, std::span<const Shape> in) {
   return in[0];
 }
 
+Result<Shape> infer_pool(const Window& window, const Shape& in) {
+  if (std::int64_t{window.kernel_h} * window.kernel_w > kMaxPoolElements) {
+    return bad(fmt::format("a window of {}x{} elements is out of range", window.kernel_h,
+                           window.kernel_w));
+  }
+  return slide(window, in, in.channels);
+}
 Result<Shape> infer(const AveragePool& pool, std::span<const Shape> in) {
-  return slide(pool.window, in[0], in[0].channels);
+  return infer_pool(pool.window, in[0]);
 }
 Result<Shape> infer(const MaxPool& pool, std::span<const Shape> in) {
-  return slide(pool.window, in[0], in[0].channels);
+  return infer_pool(pool.window, in[0]);
 }
 Result<Shape> infer(const Rescale&, std::span<const Shape> in) { return in[0]; }
 

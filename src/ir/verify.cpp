@@ -96,12 +96,6 @@ class Verifier {
       problem(where + ": weights, scales or bias have the wrong size");
       return;
     }
-    for (const std::int8_t w : conv.weights) {
-      if (w == -128) {
-        problem(where + ": a weight is -128; symmetric weights lie in -127..127");
-        break;
-      }
-    }
     const double ratio = static_cast<double>(graph_.tensor(op.inputs[0]).quantization.scale) /
                          graph_.tensor(op.output).quantization.scale;
     for (const float scale : conv.weight_scales) {
@@ -119,10 +113,17 @@ class Verifier {
     check_rescaling(op.inputs[0], op, where);
   }
   void check(const AveragePool&, const Op& op, const std::string& where) {
-    check_same_quantization(op, where);
+    if (requantizes_mean(graph_, op)) {
+      check_rescaling(op.inputs[0], op, where);
+    } else {
+      check_unclamped(op, where);
+    }
   }
   void check(const MaxPool&, const Op& op, const std::string& where) {
-    check_same_quantization(op, where);
+    if (!(graph_.tensor(op.inputs[0]).quantization == graph_.tensor(op.output).quantization)) {
+      problem(where + ": input and output quantisation differ");
+    }
+    check_unclamped(op, where);
   }
 
   void check_rescaling(TensorId in, const Op& op, const std::string& where) {
@@ -130,9 +131,10 @@ class Verifier {
                      graph_.tensor(op.output).quantization.scale,
                  where);
   }
-  void check_same_quantization(const Op& op, const std::string& where) {
-    if (!(graph_.tensor(op.inputs[0]).quantization == graph_.tensor(op.output).quantization)) {
-      problem(where + ": input and output quantisation differ");
+  // What a pool picks or averages lies in the range of its input.
+  void check_unclamped(const Op& op, const std::string& where) {
+    if (op.clamp_low != -128 || op.clamp_high != 127) {
+      problem(where + ": a pool that keeps its quantisation has no clamp");
     }
   }
 

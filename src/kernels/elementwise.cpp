@@ -65,6 +65,14 @@ int rounded_mean(std::int32_t sum, std::int32_t count, ir::HalfRounding rounding
   return sum < 0 ? -quotient : quotient;
 }
 
+std::int64_t requantized_mean(std::int32_t sum, std::int32_t count, ir::FixedPoint factor) {
+  const std::int64_t product = std::int64_t{sum} * factor.multiplier;
+  // Rounded down: then the shift rounds the quotient as it would the exact one.
+  std::int64_t quotient = product / count;
+  if (quotient * count > product) --quotient;
+  return ir::rounding_shift(quotient, factor.shift);
+}
+
 ElementwiseParams make_elementwise(const ir::Graph& graph, const ir::Op& op) {
   const ir::Quantization a = graph.tensor(op.inputs[0]).quantization;
   const ir::Quantization b =
@@ -152,6 +160,22 @@ void average_pool_forward(const ir::AveragePool& pool, const MapGeometry& g, int
       std::int32_t sum = 0;
       for_each_pixel(g, s, e, [&](std::ptrdiff_t in) { sum += x[in + c]; });
       y[at + c] = static_cast<std::int8_t>(rounded_mean(sum, e.count(), pool.rounding));
+    }
+  });
+}
+
+void average_pool_requantized(const ir::AveragePool& pool, const ElementwiseParams& params,
+                              const MapGeometry& g, int samples, const std::int8_t* x,
+                              std::int8_t* y, std::uint8_t* mask) {
+  const ir::FixedPoint factor{params.fixed.multiplier_a, params.fixed.shift};
+  for_each_window(pool.window, g, samples, [&](int s, std::ptrdiff_t at, const Extent& e) {
+    for (int c = 0; c < g.out.channels; ++c) {
+      std::int32_t sum = 0;
+      for_each_pixel(g, s, e, [&](std::ptrdiff_t in) { sum += x[in + c] - params.zero_a; });
+      const std::int64_t value = requantized_mean(sum, e.count(), factor) + params.zero_out;
+      const std::int64_t clamped = std::clamp<std::int64_t>(value, params.low, params.high);
+      y[at + c] = static_cast<std::int8_t>(clamped);
+      if (mask != nullptr) mask[at + c] = value == clamped ? 1 : 0;
     }
   });
 }

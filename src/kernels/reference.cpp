@@ -122,7 +122,15 @@ void run(const ir::AveragePool& pool, const Context& k, Maps inputs, Forward& re
       sum += inputs[0][index(k.in, y, x, c)];
       ++count;
     });
-    put(result, index(k.out, oy, ox, c), rounded_mean(sum, count, pool.rounding), k.op);
+    std::int64_t mean = 0;
+    if (ir::requantizes_mean(k.graph, k.op)) {
+      mean = requantized_mean(sum - count * k.in_quantization(0).zero_point, count,
+                              ir::make_fixed_point(k.factor(0))) +
+             k.out_quantization().zero_point;
+    } else {
+      mean = rounded_mean(sum, count, pool.rounding);
+    }
+    put(result, index(k.out, oy, ox, c), mean, k.op);
   });
 }
 
@@ -174,13 +182,15 @@ void differentiate(const ir::Rescale&, const Context& k, Maps, Mask mask, Gradie
   differentiate_rescaling(k, mask, dy, result);
 }
 
-void differentiate(const ir::AveragePool& pool, const Context& k, Maps, Mask, Gradient dy,
+void differentiate(const ir::AveragePool& pool, const Context& k, Maps, Mask mask, Gradient dy,
                    Backward& result) {
   for_each_output(k.out, [&](int oy, int ox, int c) {
     int count = 0;
     for_each_tap(pool.window, k.in, oy, ox, [&](int, int, int) { ++count; });
+    const std::size_t at = index(k.out, oy, ox, c);
+    if (mask[at] == 0) return;
     for_each_tap(pool.window, k.in, oy, ox, [&](int y, int x, int) {
-      result.inputs[0][index(k.in, y, x, c)] += dy[index(k.out, oy, ox, c)] / count;
+      result.inputs[0][index(k.in, y, x, c)] += dy[at] * k.factor(0) / count;
     });
   });
 }

@@ -22,8 +22,7 @@ Network::Network(ir::Graph graph) : graph_(std::move(graph)), convs_(ir::conv_op
       prepared.requantization = kernels::make_requantization(graph_, op);
     } else {
       prepared.map = {in, out, stride(op.inputs[0]), stride(op.output), stride(op.inputs.back())};
-      if (std::holds_alternative<ir::Add>(op.params) ||
-          std::holds_alternative<ir::Rescale>(op.params)) {
+      if (!std::holds_alternative<ir::MaxPool>(op.params)) {
         prepared.elementwise = kernels::make_elementwise(graph_, op);
       }
     }

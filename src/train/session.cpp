@@ -267,7 +267,12 @@ struct Session::ForwardStep {
     kernels::add_forward(prepared.elementwise, prepared.map, samples, x, nullptr, y, mask);
   }
   void operator()(const ir::AveragePool& pool) const {
-    kernels::average_pool_forward(pool, prepared.map, samples, x, y);
+    if (ir::requantizes_mean(session.network_->graph(), node)) {
+      kernels::average_pool_requantized(pool, prepared.elementwise, prepared.map, samples, x, y,
+                                        mask);
+    } else {
+      kernels::average_pool_forward(pool, prepared.map, samples, x, y);
+    }
   }
   void operator()(const ir::MaxPool& pool) const {
     kernels::max_pool_forward(pool, prepared.map, samples, x, y);
@@ -412,6 +417,10 @@ struct Session::BackwardStep {
   void operator()(const ir::Rescale&) const { rescaling(); }
   void operator()(const ir::AveragePool& pool) const {
     if (!wanted(x)) return;
+    if (ir::requantizes_mean(graph, node)) {
+      kernels::add_backward(prepared.elementwise.factor_a, prepared.map, prepared.map.out_stride,
+                            samples, dy, mask, dy, false);
+    }
     kernels::average_pool_backward(pool, prepared.map, samples, dy, gradient(x), accumulate(x));
   }
   void operator()(const ir::MaxPool& pool) const {
@@ -602,7 +611,9 @@ ir::Graph Session::tuned_graph(std::int64_t* saturated) const {
     auto& conv = std::get<ir::Conv2D>(graph.ops[op].params);
     for (std::size_t i = 0; i < trained->master_weights.size(); ++i) {
       const float rounded = round_half_even(trained->master_weights[i]);
-      const float clamped = std::clamp(rounded, -127.0F, 127.0F);
+      // Files may hold -128; training does not go there.
+      const float lowest = conv.weights[i] == -128 ? -128.0F : -127.0F;
+      const float clamped = std::clamp(rounded, lowest, 127.0F);
       if (clamped != rounded) ++outside;
       conv.weights[i] = static_cast<std::int8_t>(clamped);
     }

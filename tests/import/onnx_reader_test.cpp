@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
@@ -13,6 +14,7 @@
 
 #include "equivalent.hpp"
 #include "espalier/ir/input.hpp"
+#include "espalier/kernels/reference.hpp"
 #include "sample_models.hpp"
 
 namespace espalier {
@@ -91,7 +93,7 @@ TEST(OnnxReader, UnsignedActivationsShiftBy128) {
   EXPECT_EQ(graph.ops[0].clamp_low, -100 - 20);
   EXPECT_EQ(graph.ops[0].clamp_high, -100 + 40);
   // -128 is outside the symmetric range.
-  EXPECT_THAT(params<ir::Conv2D>(graph, 0).weights, ElementsAre(-127, -127, 0, 127));
+  EXPECT_THAT(params<ir::Conv2D>(graph, 0).weights, ElementsAre(-128, -127, 0, 127));
   // 0.25 in the file; the unit of the input is brought to 1/128 of the file's.
   EXPECT_THAT(params<ir::Conv2D>(graph, 0).weight_scales, ElementsAre(32.0F, 32.0F));
   EXPECT_THAT(params<ir::Conv2D>(graph, 0).bias, ElementsAre(0, 0));
@@ -363,18 +365,61 @@ TEST(OnnxReader, Pools) {
     set_attribute(b.node_at(b.graph().node_size() - 1), "keepdims", std::int64_t{0});
     return b.quantized("mean", "mean", 0.01F, -7);
   });
-  ASSERT_EQ(graph.ops.size(), 4U);
+  ASSERT_EQ(graph.ops.size(), 3U);
   EXPECT_EQ(testing::values(params<ir::MaxPool>(graph, 0).window),
             (std::array{3, 2, 2, 1, 1, 0, 1, 1}));
   EXPECT_EQ(graph.tensor(graph.ops[0].output).shape, (ir::Shape{3, 5, 2}));
   EXPECT_EQ(testing::values(params<ir::AveragePool>(graph, 1).window),
             (std::array{3, 3, 1, 1, 1, 1, 1, 1}));
   EXPECT_EQ(params<ir::AveragePool>(graph, 1).rounding, ir::HalfRounding::kToEven);
-  EXPECT_EQ(graph.tensor(graph.ops[1].output).quantization, (ir::Quantization{0.02F, 3}));
-  EXPECT_TRUE(std::holds_alternative<ir::Rescale>(graph.ops[2].params));
-  EXPECT_EQ(graph.tensor(graph.ops[2].output).quantization, (ir::Quantization{0.01F, -7}));
-  EXPECT_EQ(testing::values(params<ir::AveragePool>(graph, 3).window),
+  EXPECT_EQ(graph.tensor(graph.ops[1].output).quantization, (ir::Quantization{0.01F, -7}));
+  EXPECT_EQ(testing::values(params<ir::AveragePool>(graph, 2).window),
             (std::array{3, 5, 1, 1, 0, 0, 0, 0}));
+}
+
+// A mean of 10 values of 0 or 1 unit in units a tenth as large is known exactly; rounded at the
+// input's scale it would be 0 or 1. The clip behind it bounds it.
+TEST(OnnxReader, MeansAreRoundedOnceAtTheirOwnScale) {
+  const ir::Graph graph = one_op(1, 10, 1, [](OnnxBuilder& b, const std::string& x) {
+    b.node("GlobalAveragePool", {x}, "mean");
+    b.node("Clip",
+           {"mean", b.constant<float>("low", {}, {0.0F}), b.constant<float>("high", {}, {0.016F})},
+           "clipped");
+    return b.quantized("clipped", "clipped", 0.002F, -5);
+  });
+  ASSERT_EQ(graph.ops.size(), 1U);
+  for (int ones = 0; ones <= 10; ++ones) {
+    std::vector<std::int8_t> x(static_cast<std::size_t>(graph.tensor(graph.input).shape.elements()),
+                               3);
+    const auto all = static_cast<int>(x.size());
+    std::fill_n(x.begin(), ones * all / 10, std::int8_t{4});
+    const std::vector<std::vector<std::int8_t>> inputs{x};
+    EXPECT_EQ(kernels::reference::forward(graph, graph.ops[0], inputs).output,
+              std::vector<std::int8_t>{static_cast<std::int8_t>(std::min(ones, 8) - 5)});
+  }
+}
+
+// A pool itself has no clamp; what a Relu behind it takes away can be negative or cannot.
+TEST(OnnxReader, ReluBehindAPool) {
+  for (const bool before : {false, true}) {
+    const ir::Graph graph = one_op(2, 4, 18, [&](OnnxBuilder& b, const std::string& x) {
+      std::string y = x;
+      if (before) {
+        b.node("Relu", {x}, "positive");
+        y = b.quantized("positive", "positive", 0.02F, 3);
+      }
+      auto& max = b.node("MaxPool", {y}, "max");
+      set_attribute(max, "kernel_shape", Dims{2, 2});
+      b.node("Relu", {"max"}, "relu");
+      return b.quantized("relu", "relu", 0.02F, 3);
+    });
+    ASSERT_EQ(graph.ops.size(), 2U);
+    const std::size_t pool = before ? 1 : 0;
+    EXPECT_TRUE(std::holds_alternative<ir::MaxPool>(graph.ops[pool].params));
+    EXPECT_TRUE(std::holds_alternative<ir::Rescale>(graph.ops[1 - pool].params));
+    EXPECT_EQ(graph.ops[pool].clamp_low, -128);
+    EXPECT_EQ(graph.ops[1 - pool].clamp_low, 3);
+  }
 }
 
 TEST(OnnxReader, ChangesOfView) {
@@ -475,8 +520,8 @@ TEST(OnnxReader, QuantisedHeadWithBiasBehindItAndSoftmax) {
 
 TEST(OnnxReader, MixedModel) {
   const ir::Graph graph = import_ok(testing::mixed_model());
-  // conv, grouped conv, add, max pool, average pool, its rescale, fully connected.
-  ASSERT_EQ(graph.ops.size(), 7U);
+  // conv, grouped conv, add, max pool, average pool, fully connected.
+  ASSERT_EQ(graph.ops.size(), 6U);
   EXPECT_EQ(testing::values(params<ir::Conv2D>(graph, 0).window),
             (std::array{3, 3, 2, 2, 1, 1, 1, 0}));
   EXPECT_EQ(testing::values(params<ir::Conv2D>(graph, 1).window),
@@ -488,7 +533,7 @@ TEST(OnnxReader, MixedModel) {
             (std::array{2, 2, 1, 1, 0, 0, 1, 0}));
   EXPECT_EQ(testing::values(params<ir::AveragePool>(graph, 4).window),
             (std::array{3, 2, 2, 1, 1, 0, 1, 1}));
-  EXPECT_EQ(testing::values(params<ir::Conv2D>(graph, 6).window),
+  EXPECT_EQ(testing::values(params<ir::Conv2D>(graph, 5).window),
             (std::array{3, 3, 1, 1, 0, 0, 0, 0}));
 }
 

@@ -77,6 +77,7 @@ TEST(OnnxWriter, ChangedParametersArrive) {
   graph.head.bias[1] = -9.5F;
   graph.ops[0].clamp_low = -100;
   graph.ops[0].clamp_high = 31;
+  graph.tensors[static_cast<std::size_t>(graph.ops[1].output)].quantization = {0.03F, -4};
   graph.ops[1].clamp_high = 5;
   expect_round_trip(graph);
 }

@@ -80,6 +80,10 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"NoInput", ir::Rescale{}, {}, "has 0 inputs, needs 1"},
         Refused{
             "ThreeInputs", ir::Add{}, {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}}, "has 3 inputs, needs 2"},
+        Refused{"HugePool",
+                ir::MaxPool{{.kernel_h = 300, .kernel_w = 300}},
+                {{300, 300, 1}},
+                "a window of 300x300 elements is out of range"},
         Refused{"EmptyInput", ir::Rescale{}, {{0, 2, 2}}, "an input of 0x2x2 is out of range"},
         Refused{"HugeInput", ir::Rescale{}, {{1, kFar, 2}}, "is out of range"},
         Refused{"HugeChannels", ir::Rescale{}, {{1, 1, kFar}}, "is out of range"},

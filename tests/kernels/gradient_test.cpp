@@ -79,7 +79,10 @@ double smooth_output(const ir::Graph& graph, const ir::Op& op, const Point& at, 
       ++count;
     }
   }
-  return mean ? sum / count : most;
+  if (!mean) return most;
+  return (sum / count - qx.zero_point) * static_cast<double>(qx.scale) /
+             static_cast<double>(qy.scale) +
+         qy.zero_point;
 }
 
 void check_op(const ir::Graph& graph, const ir::Op& op, std::uint64_t seed) {
@@ -158,7 +161,9 @@ TEST_P(Gradient, OfEveryOpEqualsCentralDifferences) {
   const ir::TensorId sum = b.add(x, depthwise);
   const ir::TensorId rescaled = b.rescale(sum, -90, 100);
   const ir::TensorId mean = b.average_pool(rescaled, {2, 2, 1, 1, 1, 0, 0, 1});
+  const ir::TensorId requantized = b.requantized_pool(rescaled, {2, 2, 1, 2, 1, 0, 0, 1});
   const ir::Graph graph = b.finish(mean, 3);
+  static_cast<void>(requantized);
   for (const ir::Op& op : graph.ops) {
     ASSERT_NO_FATAL_FAILURE(check_op(graph, op, seed)) << op.name;
   }

@@ -514,6 +514,8 @@ ir::Graph elementwise_graph(std::uint64_t seed) {
   const ir::TensorId left = b.rescale(in);
   const ir::TensorId right = b.add(in, in);
   b.average_pool(in, window(3, 2, 1));
+  b.requantized_pool(in, window(3, 2, 1));
+  b.requantized_pool(left, {.kernel_h = 5, .kernel_w = 6});
   b.max_pool(in, window(2, 1, 0));
   const ir::TensorId sum = b.add(b.add(in, left), b.add(b.add(left, right), in));
   const ir::TensorId mean =
@@ -554,7 +556,15 @@ void expect_elementwise(const ir::Graph& graph, const ir::Op& op,
   for (std::size_t operand = 0; operand < inputs.size(); ++operand) {
     const int dx_stride = stride(op.inputs[operand]);
     AlignedVector<float> dx(static_cast<std::size_t>(in.pixels() * dx_stride), 0.5F);
-    if (const auto* average = std::get_if<ir::AveragePool>(&op.params)) {
+    if (ir::requantizes_mean(graph, op)) {
+      const auto& pool = std::get<ir::AveragePool>(op.params);
+      const ElementwiseParams params = make_elementwise(graph, op);
+      average_pool_requantized(pool, params, map, 1, wide[0].data(), y.data(), mask.data());
+      AlignedVector<float> scaled(g.begin(), g.end());
+      add_backward(params.factor_a, map, map.out_stride, 1, scaled.data(), mask.data(),
+                   scaled.data(), false);
+      average_pool_backward(pool, map, 1, scaled.data(), dx.data(), false);
+    } else if (const auto* average = std::get_if<ir::AveragePool>(&op.params)) {
       average_pool_forward(*average, map, 1, wide[0].data(), y.data());
       average_pool_backward(*average, map, 1, g.data(), dx.data(), false);
     } else if (const auto* max = std::get_if<ir::MaxPool>(&op.params)) {

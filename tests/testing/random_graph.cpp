@@ -39,7 +39,7 @@ ir::TensorId GraphBuilder::conv(ir::TensorId in, int out_channels, ir::Window wi
   conv.groups = groups;
   const int fan_in = window.kernel_h * window.kernel_w * conv.in_per_group();
   for (int i = 0; i < out_channels * fan_in; ++i) {
-    conv.weights.push_back(static_cast<std::int8_t>(static_cast<int>(rng_.below(255)) - 127));
+    conv.weights.push_back(static_cast<std::int8_t>(static_cast<int>(rng_.below(256)) - 128));
   }
   // Accumulators spread by about 74 * 74 * sqrt(fan_in); map that to about a third of the range.
   const double spread = 5400.0 * std::sqrt(static_cast<double>(fan_in));
@@ -74,6 +74,18 @@ ir::TensorId GraphBuilder::rescale(ir::TensorId in, int clamp_low, int clamp_hig
 ir::TensorId GraphBuilder::average_pool(ir::TensorId in, ir::Window window,
                                         ir::HalfRounding rounding) {
   return push(ir::AveragePool{window, rounding}, {in}, graph_.tensor(in).quantization);
+}
+
+ir::TensorId GraphBuilder::requantized_pool(ir::TensorId in, ir::Window window) {
+  const float scale =
+      graph_.tensor(in).quantization.scale * static_cast<float>(rng_.uniform(0.2, 1.2));
+  const ir::TensorId out =
+      push(ir::AveragePool{window}, {in}, {scale, static_cast<int>(rng_.below(41)) - 20});
+  if (rng_.chance(0.3)) {
+    graph_.ops.back().clamp_low = -60;
+    graph_.ops.back().clamp_high = 80;
+  }
+  return out;
 }
 
 ir::TensorId GraphBuilder::max_pool(ir::TensorId in, ir::Window window) {
@@ -150,7 +162,7 @@ class RandomNetwork {
     // A classifier of the raw input is legal too: nothing before it can train.
     if (rng_.chance(0.02)) x = b_.input();
     if (b_.shape(x).channels > 40) x = b_.conv(x, 10, window(1, 1, 0));
-    if (rng_.chance(0.8)) x = b_.global_pool(x);
+    if (rng_.chance(0.8)) x = global_pool(x);
     return b_.finish(x, pick(2, 7));
   }
 
@@ -199,7 +211,7 @@ class RandomNetwork {
 
   // Winners of maxima take 2, 4 and 8 bits here.
   ir::TensorId pool(ir::TensorId x) {
-    switch (rng_.below(5)) {
+    switch (rng_.below(6)) {
       case 0:
         return b_.average_pool(x, window(2, 2, 0), ir::HalfRounding::kToEven);
       case 1:
@@ -208,9 +220,16 @@ class RandomNetwork {
         return b_.max_pool(x, window(2, 2, 0));
       case 3:
         return b_.max_pool(x, window(3, 2, 1));
+      case 4:
+        return b_.requantized_pool(x, window(3, 2, 1));
       default:
         return b_.max_pool(x, window(5, 1, 2));
     }
+  }
+
+  ir::TensorId global_pool(ir::TensorId x) {
+    if (rng_.chance(0.5)) return b_.global_pool(x);
+    return b_.requantized_pool(x, {.kernel_h = b_.shape(x).height, .kernel_w = b_.shape(x).width});
   }
 
   // An add in either order, of a tensor with itself too.

@@ -24,6 +24,8 @@ class GraphBuilder {
   ir::TensorId rescale(ir::TensorId in, int clamp_low = -128, int clamp_high = 127);
   ir::TensorId average_pool(ir::TensorId in, ir::Window window,
                             ir::HalfRounding rounding = ir::HalfRounding::kToEven);
+  /// Into a quantisation of its own.
+  ir::TensorId requantized_pool(ir::TensorId in, ir::Window window);
   ir::TensorId max_pool(ir::TensorId in, ir::Window window);
   ir::TensorId global_pool(ir::TensorId in);
 

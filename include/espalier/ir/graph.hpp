@@ -54,7 +54,7 @@ struct Window {
   int pad_right = 0;
 };
 
-/// Convolution. Weights are symmetric int8 in [-127, 127], per output channel scales; the bias has
+/// Convolution. Weights are symmetric int8 (some quantisers use -128), per output channel scales; the bias has
 /// scale input_scale * weight_scale. Also stands for fully connected layers inside the body.
 struct Conv2D {
   Window window;
@@ -86,9 +86,11 @@ enum class HalfRounding {
 };
 
 /// Mean over the window; padding is not counted. A global pool has the kernel of its input's size.
+/// Where its output has the input's quantisation it is the mean of integers, and cannot leave their
+/// range; otherwise it is requantised as a convolution is, rounded once (see requantizes_mean).
 struct AveragePool {
   Window window;
-  HalfRounding rounding = HalfRounding::kToEven;
+  HalfRounding rounding = HalfRounding::kToEven;  ///< where the quantisation is kept
 };
 
 /// Maximum over the window; padding never wins.
@@ -125,6 +127,10 @@ struct Op {
   int clamp_low = -128;
   int clamp_high = 127;
 };
+
+/// Windows of pools have at most this many elements: a place in one fits 16 bits, and products of
+/// a sum over one 64.
+inline constexpr std::int64_t kMaxPoolElements = std::int64_t{1} << 16;
 
 /// Mnemonic of an op as in ops.def.
 std::string_view mnemonic(const OpParams& params);
@@ -175,6 +181,12 @@ std::vector<int> conv_ops(const Graph& graph);
 
 /// The convolution with a conv index.
 const Conv2D& conv(const Graph& graph, int op_position);
+
+/// True for an average pool whose output has another quantisation than its input.
+bool requantizes_mean(const Graph& graph, const Op& op);
+
+/// True if outputs of an op can be cut off by its clamp, and gradients need a mask of them.
+bool saturates(const Graph& graph, const Op& op);
 
 /// Output shape of an op, or what is wrong with its parameters for these inputs.
 Result<Shape> infer_shape(const OpParams& params, std::span<const Shape> inputs);

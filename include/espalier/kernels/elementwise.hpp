@@ -18,7 +18,7 @@ struct MapGeometry {
   int second_stride = 0;  ///< of an Add's second operand, which has the shape `in` too
 };
 
-/// Rescaling of one or two operands into one output.
+/// Rescaling of one or two operands, or of a mean, into one output.
 struct ElementwiseParams {
   ir::FixedPointPair fixed;  ///< operand scales over the output scale
   int zero_a = 0;
@@ -30,7 +30,7 @@ struct ElementwiseParams {
   float factor_b = 1.0F;
 };
 
-/// For an Add or a Rescale op.
+/// For an Add, a Rescale or an AveragePool op.
 ElementwiseParams make_elementwise(const ir::Graph& graph, const ir::Op& op);
 
 /// y = clamp(round((a - za) * sa/sy + (b - zb) * sb/sy) + zy); b may be null (Rescale).
@@ -43,6 +43,11 @@ void add_backward(float factor, const MapGeometry& geometry, int dx_stride, int 
 
 void average_pool_forward(const ir::AveragePool& pool, const MapGeometry& geometry, int samples,
                           const std::int8_t* x, std::int8_t* y);
+/// Of a pool that requantises: y = clamp(round(mean(x - zx) * sx/sy) + zy), rounded once.
+void average_pool_requantized(const ir::AveragePool& pool, const ElementwiseParams& params,
+                              const MapGeometry& geometry, int samples, const std::int8_t* x,
+                              std::int8_t* y, std::uint8_t* mask);
+/// Of a pool that requantises, dy is what add_backward() made of the gradient.
 void average_pool_backward(const ir::AveragePool& pool, const MapGeometry& geometry, int samples,
                            const float* dy, float* dx, bool accumulate);
 
@@ -54,5 +59,7 @@ void max_pool_backward(const ir::MaxPool& pool, const MapGeometry& geometry, int
 
 /// The mean of `count` integers with sum `sum`, rounded.
 int rounded_mean(std::int32_t sum, std::int32_t count, ir::HalfRounding rounding);
+/// round(sum / count * factor), ties towards plus infinity; |sum| <= 255 * count.
+std::int64_t requantized_mean(std::int32_t sum, std::int32_t count, ir::FixedPoint factor);
 
 }  // namespace espalier::kernels
