@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "espalier/compiler/kernel_choice.hpp"
+#include "espalier/ir/fixed_point.hpp"
 
 namespace espalier::codegen {
 namespace {
@@ -150,7 +151,8 @@ class NodeLowering {
   }
 
   [[nodiscard]] Argument mask_bits(compiler::ValueId mask) const {
-    const bool bits = mask >= 0 && program_.graph.value(mask).element == compiler::Element::kBitMask;
+    const bool bits =
+        mask >= 0 && program_.graph.value(mask).element == compiler::Element::kBitMask;
     return number(bits ? 1 : 0);
   }
 

@@ -65,6 +65,18 @@ Table normalizing_table(float mean, float std, float scale, int zero_point) {
   return table;
 }
 
+// Bytes of samples that are no pictures, in their own quantisation.
+Table requantizing_table(const Preprocess::Quantized& from, bool is_signed, float scale,
+                         int zero_point) {
+  Table table{};
+  for (int p = 0; p < 256; ++p) {
+    const int q = is_signed && p > 127 ? p - 256 : p;
+    table[static_cast<std::size_t>(p)] =
+        quantized(static_cast<float>(q - from.zero_point) * from.scale, scale, zero_point);
+  }
+  return table;
+}
+
 // The real values that pixels 0 and 255 stand for by one convention or another.
 struct PixelRange {
   double low;
@@ -137,11 +149,17 @@ Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h, 
   if (!std::isfinite(input_scale) || input_scale <= 0) {
     return wrong(fmt::format("the model's input scale is {}; it must be above 0", input_scale));
   }
-  const bool mapped = pictures || element == Element::kUint8;
+  const bool requantized = preprocess.quantized.has_value();
+  const bool mapped =
+      pictures || element == Element::kUint8 || (element == Element::kInt8 && requantized);
+  if (pictures && requantized) {
+    return wrong("quantized is for samples of integers that are no pictures; give mean and std");
+  }
   if (!mapped && !(preprocess == Preprocess{})) {
     return wrong(fmt::format("{} has no part in samples of {}, which {}; leave it out",
                              to_string(preprocess), element_name(element),
-                             element == Element::kInt8 ? "are the model's input as they are"
+                             element == Element::kInt8 ? "are the model's input as they are, or "
+                                                         "quantized=SCALE:ZERO_POINT"
                                                        : "are quantised to the model's input"));
   }
   if (!pictures && (preprocess.resize > 0 || preprocess.crop > 0)) {
@@ -172,6 +190,11 @@ Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h, 
       break;
     case Preprocess::Mapping::kLut:
       pipeline.tables_.assign(channels, *preprocess.lut);
+      break;
+    case Preprocess::Mapping::kQuantized:
+      pipeline.tables_.assign(channels,
+                              requantizing_table(*preprocess.quantized, element == Element::kInt8,
+                                                 input_scale, input_zero_point));
       break;
     case Preprocess::Mapping::kNormalize: {
       const std::size_t given = preprocess.mean.size();
@@ -231,15 +254,16 @@ Result<Image> InputPipeline::to_pixels(const Image& image) const {
   return centre_crop(result, height_, width_);
 }
 
-void InputPipeline::set_file_layout(std::vector<std::int64_t> dims,
-                                    std::vector<std::int64_t> order) {
+void InputPipeline::set_file_layout(std::vector<std::int64_t> dims, std::vector<std::int64_t> order,
+                                    Element element) {
+  file_element_ = element;
   if (order.size() != elements()) return;
   file_dims_ = std::move(dims);
   file_order_ = std::move(order);
 }
 
 std::string InputPipeline::description() const {
-  if (element_ == Element::kInt8) return "int8 as it is";
+  if (element_ == Element::kInt8 && tables_.empty()) return "int8 as it is";
   if (element_ == Element::kFloat32) return "float32 quantised";
   return to_string(preprocess_);
 }
@@ -270,9 +294,9 @@ Status InputPipeline::values_to_input(const Image& sample, std::span<std::int8_t
                              : channels_last ? i
                                              : channel * pixels + i / channels;
     const std::uint8_t* value = sample.pixels.data() + from * size;
-    if (element_ == Element::kInt8) {
+    if (element_ == Element::kInt8 && tables_.empty()) {
       out_hwc[i] = static_cast<std::int8_t>(*value);
-    } else if (element_ == Element::kUint8) {
+    } else if (element_ != Element::kFloat32) {
       out_hwc[i] = tables_[channel][*value];
     } else {
       float real = 0;

@@ -17,7 +17,8 @@
 namespace espalier::data {
 namespace {
 
-constexpr std::string_view kKeys = "auto, identity, resize=, crop=, lut=, mean= and std=";
+constexpr std::string_view kKeys =
+    "auto, identity, resize=, crop=, lut=, mean=, std= and quantized=";
 constexpr std::int64_t kMaxTableBytes = 64 * 1024;
 
 template <typename T>
@@ -75,8 +76,13 @@ std::string defect(const Preprocess& p) {
                        p.resize);
   }
   const bool normalizes = !p.mean.empty() || !p.std.empty();
-  if (int{p.identity} + int{p.lut.has_value()} + int{normalizes} > 1) {
-    return "identity, lut and mean with std exclude each other; choose one";
+  if (int{p.identity} + int{p.lut.has_value()} + int{normalizes} + int{p.quantized.has_value()} >
+      1) {
+    return "identity, lut, quantized and mean with std exclude each other; choose one";
+  }
+  if (p.quantized && !(std::isfinite(p.quantized->scale) && p.quantized->scale > 0 &&
+                       p.quantized->zero_point >= -128 && p.quantized->zero_point <= 255)) {
+    return "quantized has a scale above 0 and a zero point from -128 to 255";
   }
   if (!normalizes) return "";
   if (p.mean.size() != p.std.size() || (p.mean.size() != 1 && p.mean.size() != 3)) {
@@ -103,11 +109,12 @@ double shortest(float value) {
   return parse_number(text, wide) && static_cast<float>(wide) == value ? wide : double{value};
 }
 
-constexpr std::array<std::pair<Preprocess::Mapping, const char*>, 4> kMappingNames{
+constexpr std::array<std::pair<Preprocess::Mapping, const char*>, 5> kMappingNames{
     {{Preprocess::Mapping::kAuto, "auto"},
      {Preprocess::Mapping::kIdentity, "identity"},
      {Preprocess::Mapping::kLut, "lut"},
-     {Preprocess::Mapping::kNormalize, "normalize"}}};
+     {Preprocess::Mapping::kNormalize, "normalize"},
+     {Preprocess::Mapping::kQuantized, "quantized"}}};
 
 Result<std::vector<float>> floats_from_json(const Json& json, const char* key,
                                             std::string_view where) {
@@ -167,6 +174,13 @@ Result<Preprocess> parse_preprocess(std::string_view spec) {
       }
     } else if (has_value && key == "lut") {
       ESPALIER_TRY(p.lut, read_table(value));
+    } else if (has_value && key == "quantized") {
+      const std::vector<std::string_view> parts = split_at(value, ':');
+      p.quantized.emplace();
+      if (parts.size() != 2 || !parse_number(parts[0], p.quantized->scale) ||
+          !parse_number(parts[1], p.quantized->zero_point)) {
+        return wrong("quantized is SCALE:ZERO_POINT, such as 0.5847:83");
+      }
     } else if (has_value && (key == "mean" || key == "std")) {
       std::vector<float>& values = key == "mean" ? p.mean : p.std;
       for (const std::string_view part : split_at(value, ':')) {
@@ -211,6 +225,9 @@ std::string to_string(const Preprocess& p) {
       items.push_back(fmt::format("mean={}", fmt::join(p.mean, ":")));
       items.push_back(fmt::format("std={}", fmt::join(p.std, ":")));
       break;
+    case Preprocess::Mapping::kQuantized:
+      items.push_back(fmt::format("quantized={}:{}", p.quantized->scale, p.quantized->zero_point));
+      break;
   }
   return items.empty() ? "auto" : fmt::format("{}", fmt::join(items, ","));
 }
@@ -227,6 +244,10 @@ Json to_json(const Preprocess& p) {
     for (const float x : p.mean) json["mean"].push_back(shortest(x));
     for (const float x : p.std) json["std"].push_back(shortest(x));
   }
+  if (p.quantized) {
+    json["scale"] = shortest(p.quantized->scale);
+    json["zero_point"] = p.quantized->zero_point;
+  }
   return json;
 }
 
@@ -240,7 +261,8 @@ Result<Preprocess> preprocess_from_json(const Json& json, std::string_view where
                    [&](const auto& entry) { return mapping == entry.second; });
   if (known == kMappingNames.end()) {
     return Error{ErrorKind::kBadInput,
-                 fmt::format("{}: 'mapping' is '{}'; it must be auto, identity, lut or normalize",
+                 fmt::format("{}: 'mapping' is '{}'; it must be auto, identity, lut, normalize or "
+                             "quantized",
                              where, mapping)};
   }
   const Preprocess::Mapping kind = known->first;
@@ -251,6 +273,12 @@ Result<Preprocess> preprocess_from_json(const Json& json, std::string_view where
   if (kind == Preprocess::Mapping::kNormalize) {
     ESPALIER_TRY(p.mean, floats_from_json(json, "mean", where));
     ESPALIER_TRY(p.std, floats_from_json(json, "std", where));
+  }
+  if (kind == Preprocess::Mapping::kQuantized) {
+    p.quantized.emplace();
+    ESPALIER_TRY(const double scale, json_field<double>(json, "scale", where));
+    p.quantized->scale = static_cast<float>(scale);
+    ESPALIER_TRY(p.quantized->zero_point, json_field<int>(json, "zero_point", where));
   }
   const std::string why = p.mapping() == kind ? defect(p) : "mean and std are empty";
   if (!why.empty()) return Error{ErrorKind::kBadInput, fmt::format("{}: {}", where, why)};

@@ -115,6 +115,15 @@ std::vector<std::string> input_doubts(const Samples& samples) {
   if (spread.count == 0) return {};
   const std::string where = portable_spec(samples.dataset().spec);
   const std::string preprocess = samples.pipeline().description();
+  const InputPipeline& pipeline = samples.pipeline();
+  if (element == Element::kInt8 && pipeline.file_element() == Element::kFloat32 &&
+      !pipeline.preprocess().quantized) {
+    return {fmt::format(
+        "{}: int8 samples are taken as the integers behind the float input of the model, of scale "
+        "{} and zero point {}; if they carry another quantisation, say so with --preprocess "
+        "quantized=SCALE:ZERO_POINT, or store them as float32",
+        where, pipeline.scale(), pipeline.zero_point())};
+  }
   if (!mapped && (spread.deviation() < kNoSpread || spread.ends > kMostAtEnds * spread.count)) {
     return {
         fmt::format("{}: the model's inputs are {:.1f} +- {:.1f} of -128..127, {:.0f} % of them "

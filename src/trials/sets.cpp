@@ -47,6 +47,18 @@ Result<Parts> load_parts(const SourceOptions& sources, const SetOptions& options
   return Parts{std::move(all), std::move(other)};
 }
 
+data::Element file_element(const ir::Graph& graph) {
+  switch (graph.input_format.element) {
+    case ir::InputElement::kInt8:
+      return data::Element::kInt8;
+    case ir::InputElement::kUint8:
+      return data::Element::kUint8;
+    case ir::InputElement::kFloat:
+      break;
+  }
+  return data::Element::kFloat32;
+}
+
 }  // namespace
 
 Result<SetOptions> set_options(const std::string& preprocess, std::string classes, bool balanced,
@@ -89,7 +101,8 @@ Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset
   ESPALIER_TRY(data::InputPipeline pipeline,
                data::make_pipeline(preprocess, shape.height, shape.width, shape.channels,
                                    quantization.scale, quantization.zero_point, dataset.element));
-  pipeline.set_file_layout(ir::file_input_dims(graph), ir::file_input_order(graph));
+  pipeline.set_file_layout(ir::file_input_dims(graph), ir::file_input_order(graph),
+                           file_element(graph));
   ESPALIER_TRY(dataset, data::decode(std::move(dataset), pipeline));
   return data::Samples(std::move(dataset), std::move(pipeline));
 }

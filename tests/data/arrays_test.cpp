@@ -11,8 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "array_files.hpp"
 #include "data/data_files.hpp"
 #include "espalier/data/samples.hpp"
+#include "espalier/data/sanity.hpp"
 #include "espalier/data/subset.hpp"
 #include "espalier/support/file.hpp"
 #include "support/temp_folder.hpp"
@@ -25,86 +27,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::TempFolder;
 
-template <typename T>
-constexpr const char* kType = nullptr;
-template <>
-constexpr const char* kType<std::int8_t> = "|i1";
-template <>
-constexpr const char* kType<std::uint8_t> = "|u1";
-template <>
-constexpr const char* kType<std::int32_t> = "<i4";
-template <>
-constexpr const char* kType<std::int64_t> = "<i8";
-template <>
-constexpr const char* kType<float> = "<f4";
-template <>
-constexpr const char* kType<double> = "<f8";
-
-// A .npy file as NumPy writes it, format version 1, 2 or 3.
-template <typename T>
-std::string npy(const std::vector<T>& values, const std::vector<int>& shape, int version = 1,
-                const std::string& type = kType<T>, bool fortran = false) {
-  std::string header =
-      "{'descr': '" + type + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': (";
-  for (const int extent : shape) header += std::to_string(extent) + ", ";
-  header += "), }";
-  header.resize(117, ' ');
-  header += '\n';
-  std::string file = "\x93NUMPY";
-  file += static_cast<char>(version);
-  file += '\0';
-  file += static_cast<char>(header.size());
-  file += '\0';
-  if (version > 1) file += std::string(2, '\0');
-  file += header;
-  file.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
-  return file;
-}
-
-std::string little(std::uint32_t value, int bytes) {
-  std::string text;
-  for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i));
-  return text;
-}
-
-// A zip archive of these members, stored or deflated.
-std::string zip(const std::vector<std::pair<std::string, std::string>>& members, bool deflated) {
-  std::string archive;
-  std::string directory;
-  for (const auto& [name, content] : members) {
-    std::string packed = content;
-    if (deflated) {
-      z_stream stream{};
-      EXPECT_EQ(deflateInit2(&stream, 6, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
-      std::string input = content;
-      packed.resize(content.size() + 1024);
-      stream.next_in = reinterpret_cast<Bytef*>(input.data());
-      stream.avail_in = static_cast<uInt>(input.size());
-      stream.next_out = reinterpret_cast<Bytef*>(packed.data());
-      stream.avail_out = static_cast<uInt>(packed.size());
-      EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-      packed.resize(packed.size() - stream.avail_out);
-      deflateEnd(&stream);
-    }
-    const auto crc = static_cast<std::uint32_t>(
-        crc32_z(0, reinterpret_cast<const Bytef*>(content.data()), content.size()));
-    const std::string shared = little(0, 2) + little(deflated ? 8 : 0, 2) + little(0, 4) +
-                               little(crc, 4) +
-                               little(static_cast<std::uint32_t>(packed.size()), 4) +
-                               little(static_cast<std::uint32_t>(content.size()), 4) +
-                               little(static_cast<std::uint32_t>(name.size()), 2);
-    directory += "PK\x01\x02" + little(20, 2) + little(20, 2) + shared + little(0, 2) +
-                 little(0, 2) + little(0, 2) + little(0, 2) + little(0, 4) +
-                 little(static_cast<std::uint32_t>(archive.size()), 4) + name;
-    // NumPy leaves room for large files in front of each member.
-    archive += "PK\x03\x04" + little(20, 2) + shared + little(20, 2) + name +
-               std::string(20, '\1') + packed;
-  }
-  const auto count = static_cast<std::uint32_t>(members.size());
-  return archive + directory + "PK\x05\x06" + little(0, 4) + little(count, 2) + little(count, 2) +
-         little(static_cast<std::uint32_t>(directory.size()), 4) +
-         little(static_cast<std::uint32_t>(archive.size()), 4) + little(0, 2);
-}
+using testing::npy;
+using testing::zip;
 
 const std::vector<std::int64_t> kLabels{2, 0, 1};
 
@@ -234,11 +158,52 @@ TEST(Npy, SamplesMayFollowTheModelFile) {
   for (const std::vector<int>& shape : {std::vector{3, 6}, {3, 3, 2}, {3, 3, 1, 2}}) {
     const Dataset dataset = *load_dataset(files(npy(counting<std::int8_t>(18), shape)));
     InputPipeline pipeline = *make_pipeline({}, 1, 2, 3, 1, 0, dataset.element);
-    pipeline.set_file_layout({3, 1, 2}, {0, 2, 4, 1, 3, 5});
+    pipeline.set_file_layout({3, 1, 2}, {0, 2, 4, 1, 3, 5}, Element::kInt8);
     const Samples samples(dataset, pipeline);
     std::vector<std::int8_t> out(6);
     ASSERT_TRUE(samples.input(0, out).ok());
     EXPECT_THAT(out, ElementsAre(0, 2, 4, 1, 3, 5));
+  }
+}
+
+// Integers of scale 0.5 and zero point 3 for a model of scale 0.25 and zero point -1.
+TEST(Npy, IntegersMayCarryAQuantisationOfTheirOwn) {
+  Files files;
+  const Preprocess own = *parse_preprocess("quantized=0.5:3");
+  const auto read = [&](const std::string& features) {
+    const Dataset dataset = *load_dataset(files(features));
+    const Samples samples(dataset, *make_pipeline(own, 1, 2, 1, 0.25F, -1, dataset.element));
+    EXPECT_EQ(samples.pipeline().description(), "quantized=0.5:3");
+    std::vector<std::int8_t> out(2);
+    EXPECT_TRUE(samples.input(1, out).ok());
+    return out;
+  };
+  EXPECT_THAT(read(npy<std::int8_t>({0, 0, -5, 13, 0, 0}, {3, 2})), ElementsAre(-17, 19));
+  EXPECT_THAT(read(npy<std::uint8_t>({0, 0, 251, 13, 0, 0}, {3, 2})), ElementsAre(127, 19));
+  EXPECT_EQ(*preprocess_from_json(to_json(own), "recipe"), own);
+  for (const Element element : {Element::kPixel, Element::kFloat32}) {
+    EXPECT_FALSE(make_pipeline(own, 1, 2, 1, 0.25F, -1, element).ok());
+  }
+  for (const char* wrong : {"quantized=0.5", "quantized=0:3", "quantized=0.5:300",
+                            "quantized=0.5:3,identity", "quantized=x:3"}) {
+    EXPECT_FALSE(parse_preprocess(wrong).ok()) << wrong;
+  }
+}
+
+TEST(Npy, Int8ForAModelOfFloatsIsDoubted) {
+  Files files;
+  const Dataset dataset = *load_dataset(files(npy(counting<std::int8_t>(18), {3, 6})));
+  for (const char* preprocess : {"", "quantized=0.5:3"}) {
+    InputPipeline pipeline =
+        *make_pipeline(*parse_preprocess(preprocess), 1, 6, 1, 0.25F, -1, dataset.element);
+    pipeline.set_file_layout({6}, {0, 1, 2, 3, 4, 5}, Element::kFloat32);
+    const std::vector<std::string> found = input_doubts(Samples(dataset, pipeline));
+    if (*preprocess != '\0') {
+      EXPECT_TRUE(found.empty());
+    } else {
+      ASSERT_EQ(found.size(), 1U);
+      EXPECT_THAT(found[0], HasSubstr("of scale 0.25 and zero point -1"));
+    }
   }
 }
 

@@ -92,7 +92,6 @@ TEST(OnnxReader, UnsignedActivationsShiftBy128) {
   EXPECT_EQ(graph.tensor(graph.ops[0].output).quantization, (ir::Quantization{0.5F, -100}));
   EXPECT_EQ(graph.ops[0].clamp_low, -100 - 20);
   EXPECT_EQ(graph.ops[0].clamp_high, -100 + 40);
-  // -128 is outside the symmetric range.
   EXPECT_THAT(params<ir::Conv2D>(graph, 0).weights, ElementsAre(-128, -127, 0, 127));
   // 0.25 in the file; the unit of the input is brought to 1/128 of the file's.
   EXPECT_THAT(params<ir::Conv2D>(graph, 0).weight_scales, ElementsAre(32.0F, 32.0F));

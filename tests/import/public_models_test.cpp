@@ -6,15 +6,16 @@
 #include <cmath>
 #include <filesystem>
 #include <ostream>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "espalier/import/importer.hpp"
 #include "espalier/ir/input.hpp"
-#include "espalier/support/file.hpp"
+#include "file_logits.hpp"
+#include "host_logits.hpp"
 #include "testing/forward.hpp"
 #include "testing/npy.hpp"
-#include "tflite/schema_generated.h"
 
 namespace espalier {
 namespace {
@@ -22,12 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// Quantisation of a tensor in the file.
-struct Scale {
-  double scale = 0;  // 0: float
-  int zero = 0;
-};
+using testing::quantised;
+using testing::Scale;
+using testing::tflite_logits;
 
 struct PublicModel {
   const char* file;
@@ -35,54 +33,29 @@ struct PublicModel {
   ir::Shape shape;                 // of the graph's input
   Scale logits;                    // TFLite: as in the file
   Scale output;                    // float outputs: scale 0
-  std::size_t samples = 16;
   bool wraps = false;
+  double units = 1;  // of the last tensor
 };
 
 std::ostream& operator<<(std::ostream& out, const PublicModel& model) { return out << model.file; }
 
 // Input samples in the file's order, as the int8 values of the graph.
-std::vector<std::vector<std::int8_t>> read_inputs(const ir::Graph& graph, const fs::path& path,
-                                                  std::size_t samples) {
+std::vector<std::int8_t> read_inputs(const ir::Graph& graph, const fs::path& path) {
   const testing::Array<float> values = testing::read_npy<float>(path);
   const std::vector<std::int64_t> order = ir::file_input_order(graph);
   const ir::Quantization q = ir::file_input_quantization(graph);
-  std::vector<std::vector<std::int8_t>> inputs;
-  for (std::size_t s = 0; s < samples; ++s) {
-    inputs.emplace_back();
+  std::vector<std::int8_t> inputs;
+  for (std::size_t s = 0; s < values.values.size() / order.size(); ++s) {
     for (const std::int64_t at : order) {
       double value = values.values[s * order.size() + static_cast<std::size_t>(at)];
       if (graph.input_format.element == ir::InputElement::kUint8) value -= 128;
       if (graph.input_format.element == ir::InputElement::kFloat) {
         value = std::clamp<double>(std::nearbyint(value / q.scale) + q.zero_point, -128, 127);
       }
-      inputs.back().push_back(static_cast<std::int8_t>(value));
+      inputs.push_back(static_cast<std::int8_t>(value));
     }
   }
   return inputs;
-}
-
-double quantised(double value, const Scale& q) {
-  return std::clamp<double>(std::nearbyint(value / q.scale) + q.zero, -128, 127);
-}
-
-// Of the classifier's output in a TFLite file.
-Scale tflite_logits(const fs::path& file) {
-  const std::string bytes = *read_file(file);
-  const tflite::Model* model = tflite::GetModel(bytes.data());
-  const tflite::SubGraph* graph = model->subgraphs()->Get(0);
-  Scale found;
-  for (const tflite::Operator* op : *graph->operators()) {
-    if (op->options_as_FullyConnectedOptions() == nullptr &&
-        op->options_as_Conv2DOptions() == nullptr) {
-      continue;
-    }
-    const auto* q = graph->tensors()
-                        ->Get(static_cast<flatbuffers::uoffset_t>(op->outputs()->Get(0)))
-                        ->quantization();
-    found = {q->scale()->Get(0), static_cast<int>(q->zero_point()->Get(0))};
-  }
-  return found;
 }
 
 class PublicModels : public ::testing::TestWithParam<PublicModel> {};
@@ -96,7 +69,7 @@ TEST_P(PublicModels, OutputsAreThoseOfTheirRuntime) {
   EXPECT_EQ(ir::file_input_dims(*graph), model.dims);
   EXPECT_EQ(graph->tensor(graph->input).shape, model.shape);
 
-  const auto inputs = read_inputs(*graph, file.string() + ".input.npy", model.samples);
+  const auto inputs = read_inputs(*graph, file.string() + ".input.npy");
   const testing::Array<float> outputs = testing::read_npy<float>(file.string() + ".output.npy");
   const auto classes = static_cast<std::size_t>(graph->head.classes);
   ASSERT_EQ(outputs.values.size() % classes, 0U);
@@ -105,14 +78,16 @@ TEST_P(PublicModels, OutputsAreThoseOfTheirRuntime) {
   // which moves a score by a quarter at most.
   const double unit = model.output.scale > 0 ? model.output.scale : 0.25 * scale.scale;
   double worst = 0;
-  for (std::size_t s = 0; s < inputs.size(); ++s) {
-    std::vector<double> scores = testing::forward(*graph, inputs[s]).logits;
+  std::size_t seen = 0;
+  const auto compare = [&](std::int64_t s, int, std::span<const float> logits) {
+    ++seen;
+    std::vector<double> scores(logits.begin(), logits.end());
     double sum = 0;
     for (double& score : scores) {
       sum += score = std::exp((quantised(score, scale) - scale.zero) * scale.scale);
     }
     for (std::size_t k = 0; k < classes; ++k) {
-      const double stored = outputs.values[s * classes + k];
+      const double stored = outputs.values[static_cast<std::size_t>(s) * classes + k];
       const bool integers = model.output.scale > 0 && model.output.zero != 0;
       const double expected = integers ? (stored - model.output.zero) * model.output.scale : stored;
       const double score = scores[k] / sum;
@@ -120,8 +95,15 @@ TEST_P(PublicModels, OutputsAreThoseOfTheirRuntime) {
       if (model.wraps && score > 255.5 / 256 && expected == 0) continue;
       worst = std::max(worst, std::abs(score - expected));
     }
-  }
-  EXPECT_LE(worst / unit, 1 + 1e-3);
+  };
+  testing::for_each_logits(
+      *graph,
+      [&](const train::Network& network) {
+        return train::SampleStore::from_inputs(network, inputs, std::vector<int>(16, 0));
+      },
+      compare);
+  EXPECT_EQ(seen, 16U);
+  EXPECT_LE(worst / unit, model.units + 1e-3);
 }
 
 constexpr Scale kInt8Scores{1.0 / 256, -128};
@@ -135,15 +117,18 @@ INSTANTIATE_TEST_SUITE_P(
         PublicModel{"cnn_s.tflite", {490}, {49, 10, 1}, {}, kInt8Scores},
         PublicModel{"micro_speech.tflite", {1960}, {49, 40, 1}, {}, kInt8Scores},
         PublicModel{"micro_kws_m.tflite", {1960}, {49, 40, 1}, {}, kInt8Scores},
+        // In one of 16 samples a last bit that XNNPACK rounds otherwise has grown by the end of the
+        // network; the 15 others are within half a unit.
         PublicModel{"mobilenet_v2_0.35_128.tflite",
                     {128, 128, 3},
                     {128, 128, 3},
                     {},
                     kDequantisedScores,
-                    2},
+                    false,
+                    4},
         PublicModel{"miniresnet_64x50.tflite", {64, 50, 1}, {64, 50, 1}, {}, kDequantisedScores},
         PublicModel{
-            "vww_mobilenet_v1.onnx", {3, 96, 96}, {96, 96, 3}, {0.03186766058206558, -7}, {}, 4},
+            "vww_mobilenet_v1.onnx", {3, 96, 96}, {96, 96, 3}, {0.03186766058206558, -7}, {}},
         PublicModel{"kws_ref_model.onnx", {490}, {49, 10, 1}, {0.1714370846748352, 58}, {}},
         PublicModel{"micro_kws_m_qdq.onnx",
                     {1960},
@@ -155,7 +140,6 @@ INSTANTIATE_TEST_SUITE_P(
                     {49, 40, 1},
                     {0.037134237587451935, -92},
                     {1.0 / 256, 0},
-                    16,
                     true}),
     [](const auto& tested) {
       std::string name = tested.param.file;
@@ -190,12 +174,13 @@ TEST(ResNet8, EveryTensorIsTheReferences) {
   const testing::Array<std::uint8_t> input =
       testing::read_npy<std::uint8_t>(golden / "input_u8_nhwc.npy");
   const std::size_t samples = static_cast<std::size_t>(input.shape[0]);
+  const Scale logits = tflite_logits(folder / "pretrainedResnet_quant.tflite");
+  // What operators write, in the file's order; the last two are the flattened features and logits.
   std::vector<testing::Array<std::int8_t>> tensors;
   for (int i = 22; i <= 36; ++i) {
     tensors.push_back(
         testing::read_npy<std::int8_t>(golden / ("tensor" + std::to_string(i) + ".npy")));
   }
-  // The graph's tensors in the file's numbering: one a tensor that an op writes.
   for (std::size_t s = 0; s < samples; ++s) {
     SCOPED_TRACE(s);
     std::vector<std::vector<std::int8_t>> maps(graph->tensors.size());
@@ -216,6 +201,14 @@ TEST(ResNet8, EveryTensorIsTheReferences) {
       const std::vector<std::int8_t> theirs(at, at + static_cast<std::ptrdiff_t>(mine.size()));
       EXPECT_EQ(mine, theirs) << op.name;
       maps[static_cast<std::size_t>(op.output)] = theirs;
+    }
+    // The head is float here and int8 there.
+    const auto& features = maps[static_cast<std::size_t>(graph->features)];
+    const std::vector<double> mine = testing::head(*graph, features);
+    ASSERT_EQ(next + 2, tensors.size());
+    ASSERT_EQ(tensors[next + 1].values.size(), mine.size() * samples);
+    for (std::size_t k = 0; k < mine.size(); ++k) {
+      EXPECT_NEAR(quantised(mine[k], logits), tensors[next + 1].values[s * mine.size() + k], 1);
     }
   }
 }

@@ -15,6 +15,21 @@ struct Activations {
   std::vector<double> logits;
 };
 
+/// Logits of the features of a sample.
+inline std::vector<double> head(const ir::Graph& graph, std::span<const std::int8_t> features) {
+  const ir::Quantization q = graph.tensor(graph.features).quantization;
+  std::vector<double> logits;
+  for (std::size_t c = 0; c < static_cast<std::size_t>(graph.head.classes); ++c) {
+    double sum = graph.head.bias[c];
+    for (std::size_t i = 0; i < features.size(); ++i) {
+      sum += static_cast<double>(features[i] - q.zero_point) * q.scale *
+             graph.head.weights[c * features.size() + i];
+    }
+    logits.push_back(sum);
+  }
+  return logits;
+}
+
 /// One sample, channels last, through the whole network and its head.
 inline Activations forward(const ir::Graph& graph, std::span<const std::int8_t> input) {
   Activations all;
@@ -28,16 +43,7 @@ inline Activations forward(const ir::Graph& graph, std::span<const std::int8_t> 
     all.tensors[static_cast<std::size_t>(op.output)] =
         kernels::reference::forward(graph, op, inputs).output;
   }
-  const ir::Quantization q = graph.tensor(graph.features).quantization;
-  const std::vector<std::int8_t>& features = all.tensors[static_cast<std::size_t>(graph.features)];
-  for (std::size_t c = 0; c < static_cast<std::size_t>(graph.head.classes); ++c) {
-    double sum = graph.head.bias[c];
-    for (std::size_t i = 0; i < features.size(); ++i) {
-      sum += static_cast<double>(features[i] - q.zero_point) * q.scale *
-             graph.head.weights[c * features.size() + i];
-    }
-    all.logits.push_back(sum);
-  }
+  all.logits = head(graph, all.tensors[static_cast<std::size_t>(graph.features)]);
   return all;
 }
 

@@ -23,11 +23,18 @@ struct Preprocess {
   int resize = 0;
   int crop = 0;  ///< side of the square cut out of the centre; 0 = no crop
 
-  // At most one of the three ways to map pixel values p; see mapping().
+  // At most one of the four ways to map pixel values p; see mapping().
   bool identity = false;
   std::optional<std::array<std::int8_t, 256>> lut;
   std::vector<float> mean;  ///< one value, or one per channel of the model
   std::vector<float> std;   ///< as many as mean, above 0
+  /// Integers that are no pictures stand for real values, scale * (q - zero_point).
+  struct Quantized {
+    float scale = 1;
+    int zero_point = 0;
+    bool operator==(const Quantized&) const = default;
+  };
+  std::optional<Quantized> quantized;
 
   /// How pixel values become int8.
   enum class Mapping {
@@ -35,11 +42,13 @@ struct Preprocess {
     kIdentity,   ///< p - 128
     kLut,        ///< lut[p]
     kNormalize,  ///< (p/255 - mean[c]) / std[c], quantised to the model's input
+    kQuantized,  ///< scale * (p - zero_point), quantised to the model's input
   };
   /// What the members above amount to.
   [[nodiscard]] Mapping mapping() const {
     if (identity) return Mapping::kIdentity;
     if (lut) return Mapping::kLut;
+    if (quantized) return Mapping::kQuantized;
     return mean.empty() && std.empty() ? Mapping::kAuto : Mapping::kNormalize;
   }
 
@@ -54,6 +63,7 @@ struct Preprocess {
 ///     mean=0.485:0.456:0.406     with std: one value, or one per channel
 ///     std=0.229:0.224:0.225
 ///     identity                   p - 128
+///     quantized=0.58:83          scale and zero point of integers that are no pictures
 ///
 /// Errors: kUsage for text that is none of this, kMissingInput and kBadInput for the table.
 Result<Preprocess> parse_preprocess(std::string_view spec);
@@ -90,8 +100,9 @@ class InputPipeline {
 
   /// Tells the layout of the model file, which samples that are no pictures may follow: extents
   /// without the batch, and for each value of the input, channels last, its place among them. Flat
-  /// samples are in this order.
-  void set_file_layout(std::vector<std::int64_t> dims, std::vector<std::int64_t> order);
+  /// samples are in this order. `element` is what the file's input takes.
+  void set_file_layout(std::vector<std::int64_t> dims, std::vector<std::int64_t> order,
+                       Element element);
 
   [[nodiscard]] int height() const { return height_; }
   [[nodiscard]] int width() const { return width_; }
@@ -100,6 +111,9 @@ class InputPipeline {
     return static_cast<std::size_t>(height_) * width_ * channels_;
   }
   [[nodiscard]] const Preprocess& preprocess() const { return preprocess_; }
+  [[nodiscard]] std::optional<Element> file_element() const { return file_element_; }
+  [[nodiscard]] float scale() const { return scale_; }
+  [[nodiscard]] int zero_point() const { return zero_point_; }
 
  private:
   friend Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h,
@@ -116,8 +130,9 @@ class InputPipeline {
   Element element_ = Element::kPixel;
   float scale_ = 1;
   int zero_point_ = 0;
-  std::vector<std::int64_t> file_dims_;               ///< empty when not told
-  std::vector<std::int64_t> file_order_;              ///< [elements]
+  std::vector<std::int64_t> file_dims_;   ///< empty when not told
+  std::vector<std::int64_t> file_order_;  ///< [elements]
+  std::optional<Element> file_element_;
   std::vector<std::array<std::int8_t, 256>> tables_;  ///< [channels], for pixels and bytes
 };
 
@@ -127,10 +142,10 @@ class InputPipeline {
 Result<Dataset> decode(Dataset dataset, const InputPipeline& pipeline);
 
 /// Binds preprocessing to a model input of target_h x target_w x target_c (for pictures 1 or 3
-/// channels) and to samples of one kind of element. int8 and float32 leave nothing to preprocess.
-/// The input has real = input_scale * (q - input_zero_point). Normalised values are quantised as
-/// clamp(round(x / scale) + zero_point), halves to even, in float32.
-/// Errors: kUsage when the two do not go together.
+/// channels) and to samples of one kind of element. float32 leaves nothing to preprocess, int8 only
+/// the quantisation that it carries. The input has real = input_scale * (q - input_zero_point).
+/// Normalised values are quantised as clamp(round(x / scale) + zero_point), halves to even, in
+/// float32. Errors: kUsage when the two do not go together.
 Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h, int target_w,
                                     int target_c, float input_scale, int input_zero_point,
                                     Element element = Element::kPixel);

@@ -17,7 +17,7 @@ inline constexpr int kLanes = 16;
 /// Columns of one packed panel of a GEMM's right operand.
 inline constexpr int kPanel = 48;
 /// Products that are chained before a block sum is added. Exact in fp32 for int8 operands:
-/// 128 * 255 * 127 < 2^24.
+/// 128 * 255 * 128 < 2^24.
 inline constexpr int kGemmDepth = 128;
 
 constexpr int padded(int channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
