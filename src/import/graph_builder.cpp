@@ -669,6 +669,23 @@ bool GraphBuilder::head_fully_connected(const Where& node, const Layer& layer, c
   return offsets && place_head(node, whole, *offsets, own.tensor);
 }
 
+bool GraphBuilder::head_identity(const Where& node, const Operand& x) {
+  const ir::Shape& shape = tensor(x.tensor).shape;
+  if (shape.pixels() != 1) {
+    return fail(node, "the scores are an image, not one number a class",
+                "end the network in global pooling");
+  }
+  const auto classes = static_cast<std::size_t>(shape.channels);
+  if (!claim(node, static_cast<std::int64_t>(classes * classes))) return false;
+  ir::Head& head = graph_.head;
+  head.classes = head.features = shape.channels;
+  head.weights.assign(classes * classes, 0.0F);
+  for (std::size_t c = 0; c < classes; ++c) head.weights[c * classes + c] = 1.0F;
+  head.bias.assign(classes, 0.0F);
+  graph_.features = x.tensor;
+  return true;
+}
+
 bool GraphBuilder::add_head_bias(const Where& node, const Numbers& bias) {
   if (!check_bias(node, bias, graph_.head.bias.size())) return false;
   for (std::size_t o = 0; o < graph_.head.bias.size(); ++o) {

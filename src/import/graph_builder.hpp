@@ -176,6 +176,8 @@ class GraphBuilder {
   bool head_convolution(const Where& node, Layer layer, const Operand& x, ImageAxes axes);
   bool head_fully_connected(const Where& node, const Layer& layer, const Operand& x);
   bool add_head_bias(const Where& node, const Numbers& bias);
+  /// The scores are a tensor of the body, averages of class maps: the head passes them on.
+  bool head_identity(const Where& node, const Operand& x);
   /// A classifier of one output behind a sigmoid becomes one of two classes with the same scores.
   void split_logistic_head();
 

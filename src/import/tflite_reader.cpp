@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "diagnostics.hpp"
+#include "espalier/import/metadata.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
 #include "tflite/lowering.hpp"
@@ -61,6 +62,10 @@ Result<ir::Graph> import_tflite_bytes(std::string_view bytes, std::string_view w
       text = fmt::format("{}: {}; quantise or convert the model again", where, text);
     }
     return error;
+  }
+  if (model.description() != nullptr) {
+    graph.head.class_names =
+        class_names_in_text(model.description()->string_view(), graph.head.classes);
   }
   ir::normalize_input_unit(graph);
   return graph;

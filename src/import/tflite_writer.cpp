@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "diagnostics.hpp"
+#include "espalier/import/metadata.hpp"
 #include "espalier/import/tflite_reader.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
@@ -67,6 +68,13 @@ class Patch {
     return true;
   }
 
+  // Likewise a text, behind which the format wants a zero.
+  bool replace_text(const void* table, flatbuffers::voffset_t field, const std::string& text) {
+    if (!replace(table, field, std::vector<char>(text.begin(), text.end()))) return false;
+    resize(size_ + 1);
+    return true;
+  }
+
  private:
   [[nodiscard]] std::uint8_t* data() { return reinterpret_cast<std::uint8_t*>(words_.data()); }
   [[nodiscard]] std::size_t position(const void* at) {
@@ -94,6 +102,7 @@ class Writer {
       }
     }
     ESPALIER_CHECK_OK(write_head(logits));
+    write_class_names();
     std::string bytes = patch_.bytes();
     flatbuffers::Verifier verifier(reinterpret_cast<const std::uint8_t*>(bytes.data()),
                                    bytes.size());
@@ -189,6 +198,7 @@ class Writer {
     const ir::Head then = file_head(imported_.head);
     const bool same = now.classes == then.classes;
     if (same && now.weights == then.weights && now.bias == then.bias) return Ok{};
+    if (origins_.head < 0) return refuse("head", "is no layer of the file, which ends in pooling");
     if (origins_.split_head && now.classes != 1) {
       return refuse("head",
                     fmt::format("has {} classes, the file's LOGISTIC has two", now.classes));
@@ -218,6 +228,16 @@ class Writer {
     if (!same) resize_outputs(then.classes, now.classes, {weights, bias});
     if (logits) widen_logits(*logits);
     return Ok{};
+  }
+
+  // The description is the one place for text that every file has.
+  void write_class_names() {
+    const auto* description = patch_.model().description();
+    if (description == nullptr) return;
+    const std::string_view now = description->string_view();
+    if (class_names_in_text(now, tuned_.head.classes) == tuned_.head.class_names) return;
+    const std::string text = with_class_names(now, tuned_.head.class_names);
+    patch_.replace_text(&patch_.model(), tflite::Model::VT_DESCRIPTION, text);
   }
 
   // One scale, or one a class, as in the file.

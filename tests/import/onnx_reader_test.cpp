@@ -421,6 +421,27 @@ TEST(OnnxReader, ReluBehindAPool) {
   }
 }
 
+// A network whose class maps are averaged has no last layer: the head passes its scores on.
+TEST(OnnxReader, AveragesOfClassMapsAreScores) {
+  for (const bool softmax : {false, true}) {
+    OnnxBuilder b;
+    const std::string x = b.quantized(b.input("input", {0, 1, 4, 4}), "input", 0.02F, 3);
+    b.node("Conv", {x, b.weights<std::int8_t>("w", {3, 1, 1, 1}, {1, 2, 3}, {0.5F})}, "c");
+    const std::string maps = b.quantized(b.relu("c", "r"), "c", 0.1F, -128);
+    b.node("GlobalAveragePool", {maps}, "mean");
+    const std::string scores = b.quantized("mean", "mean", 0.05F, -128);
+    set_attribute(b.node("Flatten", {scores}, "flat"), "axis", std::int64_t{1});
+    if (softmax) b.node("Softmax", {"flat"}, "probabilities");
+    b.output(softmax ? "probabilities" : "flat", {0, 3});
+    const ir::Graph graph = import_ok(b);
+    ASSERT_EQ(graph.ops.size(), 2U);
+    EXPECT_TRUE(std::holds_alternative<ir::Conv2D>(graph.ops[0].params));
+    EXPECT_EQ(graph.head.classes, 3);
+    EXPECT_THAT(graph.head.weights, ElementsAre(1, 0, 0, 0, 1, 0, 0, 0, 1));
+    EXPECT_THAT(graph.head.bias, ElementsAre(0, 0, 0));
+  }
+}
+
 TEST(OnnxReader, ChangesOfView) {
   const ir::Graph graph = one_op(3, 1, 3, [](OnnxBuilder& b, const std::string& x) {
     b.node("Identity", {x}, "a");

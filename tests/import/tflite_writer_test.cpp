@@ -53,6 +53,49 @@ TEST(TfliteWriter, AnUnchangedNetworkKeepsItsBytes) {
   EXPECT_EQ(*written, original);
 }
 
+TEST(TfliteWriter, ClassNamesSurvive) {
+  TfliteBuilder b = model();
+  b.model.description = "Converted by somebody";
+  const std::string original = b.bytes();
+  ir::Graph tuned = import_ok(original);
+  EXPECT_TRUE(tuned.head.class_names.empty());
+  tuned.head.class_names = {"Stra\u00dfe", "\"two\"\nlines", "3"};
+  const std::string written = *export_tflite_bytes(tuned, original);
+  const ir::Graph back = import_ok(written);
+  EXPECT_EQ(back.head.class_names, tuned.head.class_names);
+  const std::string text = tflite::GetModel(written.data())->description()->str();
+  EXPECT_THAT(text, ::testing::StartsWith("Converted by somebody\nespalier.class_names=["));
+  // Other names take their place; the same ones change nothing.
+  ir::Graph again = back;
+  EXPECT_EQ(*export_tflite_bytes(again, written), written);
+  again.head.class_names = {"a", "b", "c"};
+  EXPECT_EQ(import_ok(*export_tflite_bytes(again, written)).head.class_names,
+            again.head.class_names);
+}
+
+// The scores of a network that ends in pooling have no layer that a trained head could go to.
+TEST(TfliteWriter, RefusesAHeadThatTheFileHasNot) {
+  TfliteBuilder b;
+  const int x = b.input({1, 4, 4, 1}, 0.02F, 3);
+  const int c = b.activation("c", {1, 4, 4, 2}, 0.1F, -128);
+  b.conv({x, b.weights("w", {2, 1, 1, 1}, {100, -50}, {0.01F}), b.integers("b", {5, 6})}, c,
+         {.activation = tflite::Activation::RELU});
+  const int mean = b.activation("mean", {1, 2}, 0.05F, -128);
+  b.mean(c, {1, 2}, mean);
+  b.graph().outputs = {mean};
+  const std::string original = b.bytes();
+  ir::Graph tuned = import_ok(original);
+  conv_of(tuned).weights[0] = 7;
+  EXPECT_EQ(conv_of(tuned).weights, [&] {
+    ir::Graph back = import_ok(*export_tflite_bytes(tuned, original));
+    return conv_of(back).weights;
+  }());
+  tuned.head.bias[0] = 1;
+  const Result<std::string> refused = export_tflite_bytes(tuned, original);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("is no layer of the file"));
+}
+
 TEST(TfliteWriter, ParametersReturn) {
   const std::string original = model().bytes();
   ir::Graph tuned = import_ok(original);

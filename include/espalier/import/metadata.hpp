@@ -17,4 +17,10 @@ std::string class_names_to_metadata(const std::vector<std::string>& names);
 /// and no reason to refuse a model.
 std::vector<std::string> class_names_from_metadata(std::string_view value, int classes);
 
+/// The same in formats that have a free text instead: `text` with a line of the key, "=" and the
+/// value at its end, in place of such a line.
+std::string with_class_names(std::string_view text, const std::vector<std::string>& names);
+/// Reads them back from such a text; empty as above.
+std::vector<std::string> class_names_in_text(std::string_view text, int classes);
+
 }  // namespace espalier

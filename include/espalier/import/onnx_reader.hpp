@@ -27,8 +27,8 @@ Result<ir::Graph> import_onnx(const std::filesystem::path& path);
 /// constant), Add, Relu, Clip, AveragePool, GlobalAveragePool, ReduceMean, MaxPool, GlobalMaxPool,
 /// and Flatten, Reshape, Squeeze, Identity and Dropout as changes of view. NCHW becomes NHWC.
 /// uint8 activations become int8 by moving the zero point by 128. Weights are int8 with zero point
-/// 0 or uint8 with zero point 128. The last Conv, Gemm or MatMul before the output becomes the float head; a Softmax behind
-/// it is dropped, and so is the quantisation of the logits.
+/// 0 or uint8 with zero point 128. The last Conv, Gemm or MatMul before the output becomes the
+/// float head; a Softmax behind it is dropped, and so is the quantisation of the logits.
 ///
 /// Errors: kBadInput with every unsupported or damaged node, each named by index, name and type,
 /// with the reason and what to do next.

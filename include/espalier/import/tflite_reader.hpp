@@ -25,8 +25,8 @@ Result<ir::Graph> import_tflite(const std::filesystem::path& path);
 /// PAD in front of convolutions and maximum pools, and RESHAPE, SQUEEZE, EXPAND_DIMS and TRANSPOSE
 /// as changes of view, with whatever computes their shapes. The input may be int8, uint8 or float
 /// behind QUANTIZE. The last CONV_2D or FULLY_CONNECTED before the output becomes the float head;
-/// SOFTMAX or LOGISTIC behind it is dropped, and a head of one output behind LOGISTIC becomes one of
-/// two classes.
+/// SOFTMAX or LOGISTIC behind it is dropped, and a head of one output behind LOGISTIC becomes one
+/// of two classes.
 ///
 /// Errors: kBadInput with every unsupported or damaged operator, one line a kind, with the reason
 /// and what to do next.

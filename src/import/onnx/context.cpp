@@ -160,6 +160,11 @@ Value Context::result(const Node& node, std::optional<Draft> draft, const Activa
                     true, from.is_unsigned};
 }
 
+Value Context::averaged_scores(const import_detail::Where& where, const Activation& activation) {
+  if (!builder.head_identity(where, activation.operand)) return Unknown{};
+  return Logits{.view = activation.operand.view};
+}
+
 Value Context::waiting(std::optional<Draft> draft) {
   if (!draft) return Unknown{};
   return std::make_unique<Draft>(*std::move(draft));

@@ -61,7 +61,8 @@ class Context {
   std::int64_t batch = 0;  ///< 0: free
 
   // ---- the classifier ----
-  int head = -1;  ///< its node
+  int head = -1;          ///< its node
+  bool averages = false;  ///< there is none, averages of class maps are the scores
   [[nodiscard]] bool is_head(const Node& node) const { return node.index() == head; }
 
   // ---- values ----
@@ -86,6 +87,8 @@ class Context {
   /// Makes a value of a draft: quantised at once like the activation it comes from when that holds
   /// integers, otherwise waiting for its QuantizeLinear.
   Value result(const Node& node, std::optional<Draft> draft, const Activation& from);
+  /// An activation as scores, behind a head that passes it on. Unknown after a diagnostic.
+  Value averaged_scores(const import_detail::Where& where, const Activation& activation);
   /// Makes a value that waits for its QuantizeLinear; Unknown for nullopt.
   static Value waiting(std::optional<Draft> draft);
   /// Takes a waiting draft out of a value.
@@ -142,6 +145,8 @@ Value multiply(Context& context, const Node& node, const Activation& x, const Va
 // ---- elementwise.cpp ----
 /// Adds a constant to what a layer computed, input `operand`; the layer's bias takes it in.
 Value add_constant(Context& context, const Node& node, int operand, const Value& constant);
+/// Softmax, LogSoftmax and Sigmoid, which do not change which class wins, on floats or integers.
+Value behind_classifier(Context& context, const Node& node);
 
 // ---- pools.cpp ----
 /// The draft of a pool over the operand's whole image; nullopt after a diagnostic.

@@ -198,23 +198,6 @@ Value clip(Context& c, const Node& node) {
   return clamp_to(c, node, low, high);
 }
 
-// Softmax, LogSoftmax and Sigmoid do not change which class wins.
-Value behind_classifier(Context& c, const Node& node) {
-  const Value* value = c.resolve(node, 0);
-  if (value == nullptr) return Unknown{};
-  if (const auto* logits = std::get_if<Logits>(value)) {
-    const bool logistic = node.type().find("Sigmoid") != std::string::npos;
-    return Logits{logits->view, true, logits->logistic || logistic};
-  }
-  // Behind a classifier that was refused it is not to blame.
-  if (std::holds_alternative<Unknown>(*value) && c.head >= 0 && node.index() > c.head) {
-    return Unknown{};
-  }
-  return c.refuse(node, "not supported inside the body",
-                  "only one behind the classifier can be dropped, so rewrite the network without "
-                  "it");
-}
-
 }  // namespace
 
 Value add_constant(Context& c, const Node& node, int input, const Value& constant) {
@@ -257,6 +240,27 @@ Value add_constant(Context& c, const Node& node, int input, const Value& constan
     return misfit(convolution->dims());
   if (!c.builder.add_bias(node.where(), values, *convolution)) return Unknown{};
   return std::make_unique<Draft>(Context::take(operand));
+}
+
+Value behind_classifier(Context& c, const Node& node) {
+  Value* value = c.resolve(node, 0);
+  if (value == nullptr) return Unknown{};
+  if (c.averages && !std::holds_alternative<Logits>(*value)) {
+    const std::optional<Activation> averages = c.any_activation(node, 0);
+    if (!averages) return Unknown{};
+    *value = c.averaged_scores(node.where(), *averages);
+  }
+  if (const auto* logits = std::get_if<Logits>(value)) {
+    const bool logistic = node.type().find("Sigmoid") != std::string::npos;
+    return Logits{logits->view, true, logits->logistic || logistic};
+  }
+  // Behind a classifier that was refused it is not to blame.
+  if (std::holds_alternative<Unknown>(*value) && c.head >= 0 && node.index() > c.head) {
+    return Unknown{};
+  }
+  return c.refuse(node, "not supported inside the body",
+                  "only one behind the classifier can be dropped, so rewrite the network without "
+                  "it");
 }
 
 std::span<const Handler> elementwise_handlers() {

@@ -122,17 +122,6 @@ Value global_average_pool(Context& c, const Node& node) {
                 x->is_unsigned);
 }
 
-Value behind_classifier(Context& c, const Node& node) {
-  const Value* value = c.resolve(node, 0);
-  if (value == nullptr || std::holds_alternative<Unknown>(*value)) return Unknown{};
-  if (const auto* logits = std::get_if<Logits>(value)) {
-    return Logits{logits->view, true, logits->logistic || node.type() == "QLinearSigmoid"};
-  }
-  return c.refuse(node, "not supported inside the body",
-                  "only one behind the classifier can be dropped, so rewrite the network without "
-                  "it");
-}
-
 }  // namespace
 
 std::span<const Handler> integer_handlers() {

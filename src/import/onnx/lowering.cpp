@@ -191,6 +191,13 @@ constexpr std::int64_t kSmallestAutoencoder = 32;
 // What the network computes: class scores, or something that has no classes.
 void check_output(Context& c) {
   const Value* found = c.find(c.topology.output());
+  Value averages = Unknown{};
+  if (found != nullptr && c.averages && std::holds_alternative<Activation>(*found)) {
+    const Node node(c.model.node(c.topology.producer(c.topology.output())),
+                    c.topology.producer(c.topology.output()));
+    averages = c.averaged_scores(node.where(), std::get<Activation>(*found));
+    found = &averages;
+  }
   const auto* logits = found == nullptr ? nullptr : std::get_if<Logits>(found);
   const Dims declared = declared_output(c);
   const std::int64_t outputs =
@@ -233,11 +240,12 @@ void lower(const onnx::GraphProto& model, std::int64_t opset, ir::Graph& graph,
   define_input(c);
   const Topology::HeadSearch head = c.topology.find_head();
   c.head = head.node;
+  c.averages = head.averages;
   for (int i = 0; i < model.node_size(); ++i) {
     if (!c.topology.live(i)) continue;
     const Node node(model.node(i), i);
     Value value = dispatch(c, node);
-    if (i == head.stopped_at && !std::holds_alternative<Unknown>(value)) {
+    if (i == head.stopped_at && !head.averages && !std::holds_alternative<Unknown>(value)) {
       c.refuse(node, "the network does not end in a classifier",
                "end it in a Gemm, a MatMul or a 1x1 Conv, optionally with Softmax");
     }

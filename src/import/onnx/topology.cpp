@@ -10,6 +10,10 @@ const std::unordered_set<std::string_view> kViews{"Cast",    "Dropout", "Flatten
 const std::unordered_set<std::string_view> kTransparent{
     "DequantizeLinear", "LogSoftmax", "QLinearSigmoid", "QLinearSoftmax",
     "QuantizeLinear",   "Sigmoid",    "Softmax"};
+// Behind which a network without a last layer has its scores.
+const std::unordered_set<std::string_view> kAverages{"AveragePool", "GlobalAveragePool",
+                                                     "QLinearAveragePool",
+                                                     "QLinearGlobalAveragePool", "ReduceMean"};
 const std::unordered_set<std::string_view> kClassifiers{"Conv",  "Gemm",        "MatMul",
                                                         "QGemm", "QLinearConv", "QLinearMatMul"};
 
@@ -138,7 +142,7 @@ Topology::HeadSearch Topology::find_head() const {
       // A MatMul's bias.
       name = constant(node.input(0)) ? node.input(other) : node.input(0);
     } else {
-      return {.stopped_at = index};
+      return {.stopped_at = index, .averages = kAverages.count(type) > 0};
     }
   }
   return {};

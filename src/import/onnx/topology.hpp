@@ -38,6 +38,7 @@ class Topology {
   struct HeadSearch {
     int node = -1;        ///< the classifier, -1 when there is none
     int stopped_at = -1;  ///< without classifier: the node that ended the search, -1 when none did
+    bool averages = false;  ///< that one averages class maps: these are the scores
   };
   [[nodiscard]] HeadSearch find_head() const;
 

@@ -344,6 +344,12 @@ Value Context::finish(const Node& node, std::optional<Draft> draft, tflite::Acti
   return Activation{std::move(made)};
 }
 
+Value Context::averaged_scores(const Where& where, const Value& activation) {
+  const Operand operand = std::get<Activation>(activation).operand;
+  if (!builder.head_identity(where, operand)) return Unknown{};
+  return Logits{.view = operand.view};
+}
+
 Value Context::logits(const Node& node, bool placed, tflite::Activation activation) {
   if (!placed) return Unknown{};
   if (activation != tflite::Activation::NONE) {

@@ -85,7 +85,8 @@ class Context {
   const tflite::SubGraph& subgraph;
   Diagnostics& diagnostics;
   GraphBuilder builder;
-  int head = -1;  ///< index of the classifier's operator
+  int head = -1;          ///< index of the classifier's operator
+  bool averages = false;  ///< there is none, averages of class maps are the scores
   Dims input_dims;
   [[nodiscard]] bool is_head(const Node& node) const { return node.index == head; }
 
@@ -113,6 +114,8 @@ class Context {
 
   /// Writes a draft with the output's quantisation and the operator's own activation function.
   Value finish(const Node& node, std::optional<Draft> draft, tflite::Activation activation);
+  /// An activation as scores, behind a head that passes it on.
+  Value averaged_scores(const Where& where, const Value& activation);
   /// Output of the head in the dimensions that the file states.
   Value logits(const Node& node, bool placed, tflite::Activation activation);
 

@@ -71,7 +71,10 @@ Value dequantize(Context& c, const Node& node) {
 
 // SOFTMAX, LOG_SOFTMAX and LOGISTIC do not change which class wins.
 Value behind_classifier(Context& c, const Node& node) {
-  const Value& value = c.value(node.input(0));
+  Value value = c.value(node.input(0));
+  if (c.averages && std::holds_alternative<Activation>(value)) {
+    value = c.averaged_scores(node.where, value);
+  }
   if (const auto* logits = std::get_if<Logits>(&value)) {
     return Logits{logits->view, true, logits->logistic || node.code == BuiltinOperator::LOGISTIC};
   }

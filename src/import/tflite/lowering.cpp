@@ -76,8 +76,9 @@ class Topology {
   [[nodiscard]] bool live(int i) const { return live_[static_cast<std::size_t>(i)]; }
 
   struct HeadSearch {
-    int node = -1;        // the classifier
-    int stopped_at = -1;  // without: the operator that ended the search
+    int node = -1;          // the classifier
+    int stopped_at = -1;    // without: the operator that ended the search
+    bool averages = false;  // which averages class maps: these are the scores
   };
   [[nodiscard]] HeadSearch find_head() const {
     int tensor = output();
@@ -100,6 +101,9 @@ class Topology {
           if (op(at).inputs()->size() == 0) return {.stopped_at = at};
           tensor = op(at).inputs()->Get(0);
           break;
+        case BuiltinOperator::AVERAGE_POOL_2D:
+        case BuiltinOperator::MEAN:
+          return {.stopped_at = at, .averages = true};
         default:
           return {.stopped_at = at};
       }
@@ -258,6 +262,9 @@ constexpr std::int64_t kSmallestAutoencoder = 32;
 
 // What the network computes: class scores, or something that has no classes.
 void check_output(Context& c, int output) {
+  if (c.averages && std::holds_alternative<Activation>(c.value(output))) {
+    c.define(output, c.averaged_scores({0, c.tensor_name(output), "the output"}, c.value(output)));
+  }
   const auto* logits = std::get_if<Logits>(&c.value(output));
   const std::int64_t outputs =
       logits != nullptr ? c.builder.graph().head.classes : element_count(c.dims(output));
@@ -303,6 +310,7 @@ void lower(const tflite::Model& model, ir::Graph& graph, Diagnostics& diagnostic
   define_input(c);
   const Topology::HeadSearch head = topology.find_head();
   c.head = head.node;
+  c.averages = head.averages;
   std::vector<int> operators;
   for (int i = 0; i < topology.count(); ++i) {
     if (!topology.live(i)) continue;
@@ -311,7 +319,7 @@ void lower(const tflite::Model& model, ir::Graph& graph, Diagnostics& diagnostic
     Value value = handler == nullptr
                       ? c.refuse(node, "this operator is not supported", advice(node.code))
                       : handler->lower(c, node);
-    if (i == head.stopped_at && !std::holds_alternative<Unknown>(value)) {
+    if (i == head.stopped_at && !head.averages && !std::holds_alternative<Unknown>(value)) {
       c.refuse(node, "the network does not end in a classifier",
                "end it in FULLY_CONNECTED or a 1x1 CONV_2D, optionally with SOFTMAX");
     }
