@@ -352,13 +352,6 @@ TEST(BadModel, Attributes) {
     set_attribute(pool, "pads", Dims{1, 0, 0, 0});
     set_attribute(pool, "count_include_pad", std::int64_t{1});
   });
-  expect_one("ceil_mode", [](OnnxBuilder& b) {
-    onnx::NodeProto& pool = node_of(b, "GlobalAveragePool");
-    pool.set_op_type("AveragePool");
-    set_attribute(pool, "kernel_shape", Dims{5, 5});
-    set_attribute(pool, "strides", Dims{2, 2});
-    set_attribute(pool, "ceil_mode", std::int64_t{1});
-  });
   expect_one("an image in another order", [](OnnxBuilder& b) {
     onnx::NodeProto& pool = node_of(b, "GlobalAveragePool");
     pool.set_op_type("ReduceMean");

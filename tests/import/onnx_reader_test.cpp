@@ -376,6 +376,36 @@ TEST(OnnxReader, Pools) {
             (std::array{3, 5, 1, 1, 0, 0, 0, 0}));
 }
 
+// Windows that reach over the border where the output size is rounded up.
+TEST(OnnxReader, PoolsOfCeilMode) {
+  for (const char* type : {"MaxPool", "AveragePool"}) {
+    const ir::Graph graph = one_op(1, 6, 9, [&](OnnxBuilder& b, const std::string& x) {
+      auto& pool = b.node(type, {x}, "pool");
+      set_attribute(pool, "kernel_shape", Dims{3, 2});
+      set_attribute(pool, "strides", Dims{2, 2});
+      set_attribute(pool, "ceil_mode", std::int64_t{1});
+      return b.quantized("pool", "pool", 0.02F, 3);
+    });
+    EXPECT_EQ(graph.tensor(graph.features).shape, (ir::Shape{3, 3, 1})) << type;
+    const auto* max = std::get_if<ir::MaxPool>(&graph.ops[0].params);
+    EXPECT_EQ(
+        testing::values(max != nullptr ? max->window : params<ir::AveragePool>(graph, 0).window),
+        (std::array{3, 2, 2, 2, 0, 0, 1, 0}));
+  }
+}
+
+TEST(OnnxReader, AveragesThatAreNotQuantised) {
+  OnnxBuilder b;
+  const std::string x = b.quantized(b.input("input", {0, 2, 4, 4}), "input", 0.02F, 3);
+  b.node("GlobalAveragePool", {x}, "mean");
+  b.output("mean", {0, 2, 1, 1});
+  const Result<ir::Graph> refused = b.import();
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().diagnostics,
+              ElementsAre(HasSubstr("averages class maps and is not quantised; put a "
+                                    "QuantizeLinear")));
+}
+
 // A mean of 10 values of 0 or 1 unit in units a tenth as large is known exactly; rounded at the
 // input's scale it would be 0 or 1. The clip behind it bounds it.
 TEST(OnnxReader, MeansAreRoundedOnceAtTheirOwnScale) {

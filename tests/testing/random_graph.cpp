@@ -39,7 +39,7 @@ ir::TensorId GraphBuilder::conv(ir::TensorId in, int out_channels, ir::Window wi
   conv.groups = groups;
   const int fan_in = window.kernel_h * window.kernel_w * conv.in_per_group();
   for (int i = 0; i < out_channels * fan_in; ++i) {
-    conv.weights.push_back(static_cast<std::int8_t>(static_cast<int>(rng_.below(256)) - 128));
+    conv.weights.push_back(static_cast<std::int8_t>(static_cast<int>(rng_.below(255)) - 127));
   }
   // Accumulators spread by about 74 * 74 * sqrt(fan_in); map that to about a third of the range.
   const double spread = 5400.0 * std::sqrt(static_cast<double>(fan_in));
@@ -270,6 +270,14 @@ class RandomNetwork {
 
 }  // namespace
 
-ir::Graph random_network(std::uint64_t seed) { return RandomNetwork(seed).make(); }
+ir::Graph random_network(std::uint64_t seed) {
+  ir::Graph graph = RandomNetwork(seed).make();
+  // Some quantisers use the whole range.
+  for (const int op : ir::conv_ops(graph)) {
+    auto& weights = std::get<ir::Conv2D>(graph.ops[static_cast<std::size_t>(op)].params).weights;
+    std::replace(weights.begin(), weights.end(), std::int8_t{-127}, std::int8_t{-128});
+  }
+  return graph;
+}
 
 }  // namespace espalier::testing

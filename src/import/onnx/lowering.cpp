@@ -199,6 +199,11 @@ void check_output(Context& c) {
     found = &averages;
   }
   const auto* logits = found == nullptr ? nullptr : std::get_if<Logits>(found);
+  if (found != nullptr && c.averages && std::holds_alternative<DraftPtr>(*found)) {
+    c.diagnostics.add(fmt::format("output '{}' averages class maps and is not quantised; {}",
+                                  printable(c.topology.output()), kQuantizeNext));
+    return;
+  }
   const Dims declared = declared_output(c);
   const std::int64_t outputs =
       logits != nullptr ? c.builder.graph().head.classes : element_count(declared);

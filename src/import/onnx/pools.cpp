@@ -98,12 +98,15 @@ std::optional<Draft> pool_window(Context& c, const Node& node, const Operand& x,
     return refused("count_include_pad=1 with padding is not supported",
                    "export with count_include_pad=0 or without padding");
   }
-  // Rounding up the output size makes no difference when the windows end at the border.
-  const int rows = image->height + window->pad_top + window->pad_bottom - window->kernel_h;
-  const int columns = image->width + window->pad_left + window->pad_right - window->kernel_w;
-  if (node.integer("ceil_mode").value_or(0) != 0 &&
-      (rows % window->stride_h != 0 || columns % window->stride_w != 0)) {
-    return refused("ceil_mode=1 is not supported", "export with ceil_mode=0");
+  if (node.integer("ceil_mode").value_or(0) != 0) {
+    // The last windows reach over the border, into padding that does not count.
+    const auto missing = [](int extent, int stride) {
+      return extent > 0 ? (stride - extent % stride) % stride : 0;
+    };
+    window->pad_bottom += missing(
+        image->height + window->pad_top + window->pad_bottom - window->kernel_h, window->stride_h);
+    window->pad_right += missing(
+        image->width + window->pad_left + window->pad_right - window->kernel_w, window->stride_w);
   }
   return average ? c.builder.average_pool(node.where(), *window, ir::HalfRounding::kToEven, x, axes)
                  : c.builder.max_pool(node.where(), *window, x, axes);
