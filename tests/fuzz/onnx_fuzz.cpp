@@ -6,8 +6,9 @@
 
 #include "espalier/import/onnx_reader.hpp"
 #include "espalier/import/onnx_writer.hpp"
+#include "fuzz/targets.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+void espalier::fuzz::onnx(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   const auto graph = espalier::import_onnx_bytes(bytes, "model.onnx", "model");
   if (graph.ok()) {
@@ -16,5 +17,4 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } else if (graph.error().diagnostics.empty()) {
     std::abort();
   }
-  return 0;
 }

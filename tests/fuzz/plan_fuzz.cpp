@@ -3,8 +3,9 @@
 
 #include "espalier/plan/plan_json.hpp"
 #include "fuzz/json_document.hpp"
+#include "fuzz/targets.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+void espalier::fuzz::plan(const std::uint8_t* data, std::size_t size) {
   espalier::fuzz::with_document(data, size, [](const espalier::Json& document) {
     const auto plan = espalier::plan::from_json(document, espalier::fuzz::graph());
     if (!plan.ok()) return;
@@ -12,5 +13,4 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         espalier::plan::from_json(espalier::plan::to_json(*plan), espalier::fuzz::graph());
     if (!again.ok()) std::abort();
   });
-  return 0;
 }

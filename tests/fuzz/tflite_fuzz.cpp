@@ -6,13 +6,14 @@
 
 #include "espalier/import/tflite_reader.hpp"
 #include "espalier/import/tflite_writer.hpp"
+#include "fuzz/targets.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+void espalier::fuzz::tflite(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   auto graph = espalier::import_tflite_bytes(bytes, "model.tflite", "model");
   if (!graph.ok()) {
     if (graph.error().diagnostics.empty()) std::abort();
-    return 0;
+    return;
   }
   if (!espalier::ir::verify(*graph).ok()) std::abort();
   espalier::ir::Graph tuned = std::move(graph).value();
@@ -23,5 +24,4 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   // Files whose layers share parameters are refused; nothing may crash.
   (void)espalier::export_tflite_bytes(tuned, bytes);
-  return 0;
 }
