@@ -33,6 +33,7 @@ struct Options {
   std::string device;
   std::string stack = "4KiB";
   std::string rounding = "stochastic";
+  std::string arena = "own";
   std::string emit_ir;
   std::string dump_passes;
   std::string trace;
@@ -156,6 +157,7 @@ codegen::EmitOptions emit_options(const Options& options, const std::string& tar
   codegen::EmitOptions emit;
   emit.name = options.name;
   emit.target = target_of(options, target);
+  emit.extern_arena = options.arena == "extern";
   emit.learning_rate = static_cast<float>(options.learning_rate);
   emit.stochastic = options.rounding == "stochastic";
   emit.seed = static_cast<std::uint32_t>(options.common.seed);
@@ -301,6 +303,11 @@ Command add_compile(CLI::App& app) {
   command->add_option("--rounding", o->rounding, "Of int8 and int32 steps: nearest or stochastic")
       ->check(one_of({"nearest", "stochastic"}))
       ->capture_default_str();
+  command
+      ->add_option("--arena", o->arena,
+                   "own, or extern: the firmware gives the memory, which programs may share")
+      ->check(one_of({"own", "extern"}))
+      ->capture_default_str();
   command->add_output(
       "--emit-ir", o->emit_ir, [] { return text_format("a training graph", "training_graph "); },
       "Write the training graph as text, or -");
@@ -319,7 +326,8 @@ Command add_compile(CLI::App& app) {
       "Write the memory planning problem and its solution as CSV, or -");
   command->effective_if(
       "--stack", [o] { return !o->device.empty(); }, "add --device");
-  for (const char* emitted : {"--seed", "--name", "--kernels", "--head", "--lr", "--rounding"}) {
+  for (const char* emitted :
+       {"--seed", "--name", "--kernels", "--head", "--lr", "--rounding", "--arena"}) {
     command->effective_if(
         emitted, [o] { return !o->out.empty(); }, "it is a matter of the C sources; add --out");
   }

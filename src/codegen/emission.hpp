@@ -35,6 +35,10 @@ struct Emission {
   [[nodiscard]] std::string plan_hash() const;
   /// Refuses to compile with headers of another program. `headers`: suffixes of their macros.
   [[nodiscard]] std::string hash_check(std::initializer_list<std::string_view> headers) const;
+  /// All SRAM but the stack; of an arena that the firmware gives, a pointer too.
+  [[nodiscard]] std::int64_t sram_bytes() const {
+    return program.sram_bytes().count + (options.extern_arena ? 4 : 0);
+  }
   [[nodiscard]] std::int64_t classes() const { return graph.head.classes; }
   [[nodiscard]] const ir::Shape& input_shape() const { return graph.tensor(graph.input).shape; }
   [[nodiscard]] std::set<std::string> kernels_in_use() const;

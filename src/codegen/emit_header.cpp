@@ -7,6 +7,22 @@
 
 namespace espalier::codegen {
 
+namespace {
+
+std::string use_arena(const Emission& c) {
+  if (!c.options.extern_arena) return "";
+  return fmt::format(
+      R"(/* Gives the program its arena, {1}_ARENA_BYTES bytes at a multiple of 4 that programs may
+ * share: each uses them during a call alone, but for {0}_input(). Before reset, and again at
+ * any time between two calls. Returns 0; -1 and nothing changes when it is too small or misaligned. */
+int32_t {0}_use_arena(void* memory, uint32_t bytes);
+
+)",
+      c.name, c.macro);
+}
+
+}  // namespace
+
 std::string header_text(const Emission& c) {
   const ir::Tensor& input = c.graph.tensor(c.graph.input);
   std::string text = c.banner("inference and training of one sample at a time");
@@ -16,7 +32,7 @@ std::string header_text(const Emission& c) {
     text += fmt::format("#define {:<36} {:<8} /* {} */\n", fmt::format("{}_{}", c.macro, key),
                         value, comment);
   };
-  define("SRAM_BYTES", c.program.sram_bytes().count, "everything but the stack");
+  define("SRAM_BYTES", c.sram_bytes(), "everything but the stack");
   define("ARENA_BYTES", c.program.arena_bytes().count, "of these, for values of one step");
   define("STATE_BYTES", c.program.state.bytes, "of these, kept across steps: the block to save");
   define("SAVED_BYTES", kSavedHeaderBytes + c.program.state.bytes, "what save writes");
@@ -47,7 +63,7 @@ std::string header_text(const Emission& c) {
                       float_literal(ir::file_input_quantization(c.graph).scale), c.macro,
                       input.quantization.zero_point);
   text += fmt::format(R"(
-/* Puts all parameters back to where training starts. Before it, or a load, nothing else works. */
+{3}/* Puts all parameters back to where training starts. Before it, or a load, nothing else works. */
 void {0}_reset(void);
 
 /* Learning rate for a batch of 256; a sample's gradient is stepped by 1/256 of it. Reset sets
@@ -93,7 +109,7 @@ int32_t* {0}_bias(int32_t conv, int32_t* count);
 float* {0}_head_weights(void);
 float* {0}_head_bias(void);
 )",
-                      c.name, float_literal(c.options.learning_rate), c.macro);
+                      c.name, float_literal(c.options.learning_rate), c.macro, use_arena(c));
   if (c.program.graph.accumulate > 1) {
     text += fmt::format(R"(
 /* Gradients added up since the last update, before scaling; 0 when not trained. */

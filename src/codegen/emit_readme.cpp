@@ -40,7 +40,7 @@ to the last bit: the sources see to that with GCC and clang, other compilers nee
 ```c
 #include "{name}.h"
 
-{name}_reset();
+{arena_call}{name}_reset();
 memcpy({name}_input(), image, {macro}_INPUT_BYTES);  /* {input} int8, q = real / {scale} + ({zero}) */
 int32_t guess = {name}_forward({name}_input());
 float loss = {name}_train_step(image, label);
@@ -77,8 +77,15 @@ The classifier, and
 {trained})",
       fmt::arg("name", c.name), fmt::arg("macro", c.macro),
       fmt::arg("model", markdown_text(c.graph.name)), fmt::arg("version", kVersion),
-      fmt::arg("sram", c.program.sram_bytes().count),
-      fmt::arg("arena", c.program.arena_bytes().count), fmt::arg("state", c.program.state.bytes),
+      fmt::arg("sram", c.sram_bytes()), fmt::arg("arena", c.program.arena_bytes().count),
+      fmt::arg("state", c.program.state.bytes),
+      fmt::arg("arena_call",
+               c.options.extern_arena
+                   ? fmt::format(
+                         "static float arena[{}_ARENA_BYTES / 4]; /* other programs may use it */\n"
+                         "{}_use_arena(arena, sizeof arena);\n",
+                         c.macro, c.name)
+                   : ""),
       fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
       fmt::arg("parameters", c.layout.bytes),
       fmt::arg("input", fmt::format("{}x{}x{}", input.shape.height, input.shape.width,

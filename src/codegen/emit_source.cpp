@@ -130,10 +130,14 @@ std::string block(const Emission& c, const Node& node, const std::vector<KernelC
 // ---- The parts of the source --------------------------------------------------------------------
 
 std::string memory(const Emission& c) {
+  const bool given = c.options.extern_arena;
   std::string text =
-      "/* All SRAM but the stack. The arena is of floats so that they may be accessed as such;\n"
+      given ? "/* All SRAM but the stack and the arena." : "/* All SRAM but the stack.";
+  text +=
+      " The arena is of floats so that they may be accessed as such;\n"
       " * int8 and bytes may alias anything. */\nstatic struct {\n";
-  text += fmt::format("  float arena[{}];\n", c.program.arena_bytes().count / 4);
+  text += given ? "  float* arena;\n"
+                : fmt::format("  float arena[{}];\n", c.program.arena_bytes().count / 4);
   text +=
       "  struct { /* what is kept across steps, all that saving needs */\n"
       "    float rate;      /* learning rate per sample */\n"
@@ -191,8 +195,15 @@ std::string accessor(const Emission& c, std::string_view what, StateRole role) {
 }
 
 std::string reset(const Emission& c) {
-  std::string text =
-      fmt::format("void {}_reset(void) {{\n  memset(&sram, 0, sizeof sram);\n", c.name);
+  std::string text = fmt::format("void {}_reset(void) {{\n", c.name);
+  if (c.options.extern_arena) {
+    text += fmt::format(
+        "  if (sram.arena == 0) return;\n  memset(sram.arena, 0, {}_ARENA_BYTES);\n"
+        "  memset(&sram.state, 0, sizeof sram.state);\n",
+        c.macro);
+  } else {
+    text += "  memset(&sram, 0, sizeof sram);\n";
+  }
   text += fmt::format("  (void){}_set_learning_rate({});\n", c.name,
                       float_literal(c.options.learning_rate));
   text += fmt::format("  sram.state.seed = {}u;\n  sram.state.waiting = 1;\n", c.options.seed);
@@ -203,10 +214,24 @@ std::string reset(const Emission& c) {
   return text + "}\n\n";
 }
 
+std::string use_arena(const Emission& c) {
+  return fmt::format(R"(int32_t {0}_use_arena(void* memory, uint32_t bytes) {{
+  if (memory == 0 || bytes < {1}_ARENA_BYTES || ((uintptr_t)memory & 3u) != 0) return -1;
+  sram.arena = (float*)memory;
+  return 0;
+}}
+
+)",
+                     c.name, c.macro);
+}
+
 std::string training(const Emission& c) {
-  std::string text = fmt::format(R"(int32_t {0}_forward(const int8_t* input) {{
+  const char* unready = c.options.extern_arena ? "sram.arena == 0 || sram.state.waiting == 0"
+                                               : "sram.state.waiting == 0";
+  std::string text =
+      fmt::format(R"(int32_t {0}_forward(const int8_t* input) {{
   int32_t best = 0, k;
-  if (sram.state.waiting == 0) return -1;
+  if ({2}) return -1;
   take_input(input);
   run_forward();
   for (k = 1; k < {1}; ++k) {{
@@ -216,13 +241,13 @@ std::string training(const Emission& c) {
 }}
 
 float {0}_train_step(const int8_t* input, int32_t label) {{
-  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {2});
-  if (sram.state.waiting == 0 || label < 0 || label >= {1}) return {3}_REFUSED;
+  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {4});
+  if ({2} || label < 0 || label >= {1}) return {3}_REFUSED;
   take_input(input);
   run_forward();
   run_backward(label, &sgd);
 )",
-                                 c.name, c.classes(), c.options.stochastic ? 1 : 0, c.macro);
+                  c.name, c.classes(), unready, c.macro, c.options.stochastic ? 1 : 0);
   if (c.program.graph.accumulate > 1) {
     text += fmt::format(R"(  if (sram.state.waiting++ == {}) {{
     run_update(&sgd);
@@ -290,7 +315,8 @@ int32_t {0}_load(const void* saved) {{
 }
 
 std::string interface(const Emission& c) {
-  std::string text = reset(c);
+  std::string text = c.options.extern_arena ? use_arena(c) : "";
+  text += reset(c);
   text += fmt::format(
       "int32_t {}_set_learning_rate(float rate) {{\n"
       "  return esp_rate_per_sample(rate, &sram.state.rate);\n}}\n\n",

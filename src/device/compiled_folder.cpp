@@ -81,6 +81,8 @@ Result<Folder> read_folder(const fs::path& path) {
   ESPALIER_TRY(folder.target, codegen::target_from_json(build, target, where));
   ESPALIER_TRY(folder.sram, json_field<std::int64_t>(json, "sram_bytes", where));
   ESPALIER_TRY(folder.state, json_field<std::int64_t>(json, "state_bytes", where));
+  ESPALIER_TRY(folder.arena, json_field<std::int64_t>(json, "arena_bytes", where));
+  ESPALIER_TRY(folder.extern_arena, json_field<bool>(json, "extern_arena", where));
   ESPALIER_TRY(folder.parameters, json_field<std::int64_t>(json, "parameter_bytes", where));
   ESPALIER_TRY(folder.input_bytes, json_field<std::int64_t>(json, "input_bytes", where));
   ESPALIER_TRY(folder.classes, json_field<std::int64_t>(json, "classes", where));
@@ -114,10 +116,11 @@ Result<Folder> read_folder(const fs::path& path) {
   ESPALIER_TRY(const std::string header, read_file(folder.path / (folder.name + ".h")));
   ESPALIER_CHECK_OK(one_program(folder, header, program, plan));
   const std::pair<const char*, std::int64_t> said[] = {
-      {"sram_bytes", folder.sram},   {"parameter_bytes", folder.parameters},
-      {"classes", folder.classes},   {"input_bytes", folder.input_bytes},
-      {"features", folder.features}, {"convs", folder.convs},
-      {"state_bytes", folder.state}, {"accumulate", folder.accumulate}};
+      {"sram_bytes", folder.sram},      {"parameter_bytes", folder.parameters},
+      {"classes", folder.classes},      {"input_bytes", folder.input_bytes},
+      {"features", folder.features},    {"convs", folder.convs},
+      {"state_bytes", folder.state},    {"arena_bytes", folder.arena},
+      {"accumulate", folder.accumulate}};
   for (const auto& [key, value] : said) {
     ESPALIER_CHECK_OK(agree(header, folder, key, value, where));
     // A classifier of the input alone has no convolution.

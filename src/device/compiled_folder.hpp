@@ -23,6 +23,8 @@ struct Folder {
   codegen::Target target;       ///< with the flags that the folder carries
   std::int64_t sram = 0;        ///< bytes, without stack
   std::int64_t state = 0;       ///< bytes, of these, that are kept across steps
+  std::int64_t arena = 0;       ///< bytes, of these, that values of one step take
+  bool extern_arena = false;    ///< the driver gives the arena
   std::int64_t parameters = 0;  ///< bytes of constants
   std::int64_t input_bytes = 0;
   std::int64_t classes = 0;

@@ -113,11 +113,16 @@ void espalier_stepped(float step) {
   steps_hash = mix(steps_hash, step == step ? bits : 1u); /* not-a-numbers differ between machines */
 }
 
-void espalier_wrote(int node, const void* sram, unsigned long bytes) {
-  const volatile uint32_t* word = sram;
-  uint32_t hash = mix(2166136261u, steps_hash);
-  unsigned long i;
+static uint32_t mix_words(uint32_t hash, const void* memory, int32_t bytes) {
+  const volatile uint32_t* word = memory;
+  int32_t i;
   for (i = 0; i < bytes / 4; ++i) hash = mix(hash, word[i]);
+  return hash;
+}
+
+void espalier_wrote(int node, const void* arena, const void* state) {
+  uint32_t hash = mix_words(mix(2166136261u, steps_hash), arena, ARENA_BYTES);
+  hash = mix_words(hash, state, STATE_BYTES);
   put_text("node");
   put_hex((uint32_t)node, 4);
   put_hex(hash, 8);
@@ -151,6 +156,10 @@ static void run_recorded(void) {
 
 int main(void) {
   int32_t step, k, count;
+#ifdef EXTERN_ARENA_BYTES
+  static float arena[EXTERN_ARENA_BYTES / 4];
+  if (F(_use_arena)(arena, sizeof arena) != 0) return 1;
+#endif
 #ifdef RECORDED
   run_recorded();
 #endif

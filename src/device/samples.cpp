@@ -69,8 +69,9 @@ Status write_samples(const Folder& folder, const CheckOptions& options,
   const std::string text =
       fmt::format(
           "#define SAMPLES {}\n#define CLASSES {}\n#define FEATURES {}\n#define CONVS {}\n"
-          "#define STATE_BYTES {}\n",
-          steps, folder.classes, folder.features, folder.convs, folder.state) +
+          "#define STATE_BYTES {}\n#define ARENA_BYTES {}\n",
+          steps, folder.classes, folder.features, folder.convs, folder.state, folder.arena) +
+      (folder.extern_arena ? fmt::format("#define EXTERN_ARENA_BYTES {}\n", folder.arena) : "") +
       declaration("check", labels, bytes);
   ESPALIER_CHECK_OK(write_file_atomic(work / "check.bin", inputs));
   ESPALIER_CHECK_OK(write_file_atomic(work / "check-samples.h", text));

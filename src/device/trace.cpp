@@ -13,7 +13,7 @@ namespace espalier::device {
 Result<Trace> trace_of(const std::string& text, const Folder& folder) {
   Trace trace;
   trace.source =
-      "void espalier_wrote(int node, const void* sram, unsigned long bytes);\n"
+      "void espalier_wrote(int node, const void* arena, const void* state);\n"
       "void espalier_stepped(float step);\n";
   std::istringstream lines(text);
   std::string comment;
@@ -30,7 +30,7 @@ Result<Trace> trace_of(const std::string& text, const Folder& folder) {
       in_node = true;
     } else if (line == "  }" && in_node) {
       trace.source +=
-          fmt::format("  espalier_wrote({}, &sram, sizeof sram);\n", trace.nodes.size());
+          fmt::format("  espalier_wrote({}, sram.arena, &sram.state);\n", trace.nodes.size());
       trace.nodes.push_back(comment);
       in_node = false;
     }

@@ -336,6 +336,49 @@ TEST(State, ALoadServesInsteadOfReset) {
   }
 }
 
+// Two programs that take turns in one arena compute what each computes in its own.
+TEST(Arena, IsSharedByPrograms) {
+  const ir::Graph graph = testing::small_network(5);
+  const plan::UpdatePlan plans[] = {plan::full(graph), *plan::bias_only(graph, 2)};
+  std::vector<std::unique_ptr<Both>> own;
+  std::vector<std::unique_ptr<EmittedProgram>> sharing;
+  std::int64_t largest = 0;
+  for (const plan::UpdatePlan& plan : plans) {
+    own.push_back(std::make_unique<Both>(graph, plan, Variant{1, true}));
+    EmitOptions options = Both::options({1, true});
+    options.extern_arena = true;
+    sharing.push_back(std::make_unique<EmittedProgram>(emit(own.back()->program, plan, options),
+                                                       identifier(graph.name)));
+    largest = std::max(largest, own.back()->program.arena_bytes().count);
+  }
+  std::vector<float> arena(static_cast<std::size_t>(largest / 4));
+  for (std::size_t i = 0; i < 2; ++i) {
+    const EmittedProgram& program = *sharing[i];
+    const auto bytes = static_cast<std::uint32_t>(own[i]->program.arena_bytes().count);
+    Rng rng{2, i};
+    const std::vector<std::int8_t> input = random_input(graph, rng);
+    program.reset();
+    EXPECT_EQ(program.train_step(input, 0), -1.0F);
+    EXPECT_EQ(program.use_arena(nullptr, bytes), -1);
+    EXPECT_EQ(program.use_arena(arena.data(), bytes - 1), -1);
+    EXPECT_EQ(program.use_arena(reinterpret_cast<char*>(arena.data()) + 1, bytes), -1);
+    EXPECT_EQ(program.train_step(input, 0), -1.0F);
+    EXPECT_EQ(program.use_arena(arena.data(), bytes), 0);
+    EXPECT_EQ(program.forward(input), -1);  // before reset
+    program.reset();
+  }
+  for (int step = 0; step < 12; ++step) {
+    const std::size_t i = static_cast<std::size_t>(step * step % 5 % 2);
+    Rng rng{3, static_cast<std::uint64_t>(step)};
+    const std::vector<std::int8_t> input = random_input(graph, rng);
+    EXPECT_EQ(sharing[i]->train_step(input, step % 2), own[i]->emitted.train_step(input, step % 2));
+  }
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::int64_t bytes = own[i]->program.state.bytes;
+    EXPECT_TRUE(same(sharing[i]->state(bytes), own[i]->emitted.state(bytes))) << i;
+  }
+}
+
 TEST(State, ResetIsWhereTrainingStarts) {
   const ir::Graph graph = testing::small_network(6);
   Both both(graph, plan::full(graph), {2, true});

@@ -108,6 +108,9 @@ std::vector<std::byte> EmittedProgram::save(std::int64_t bytes) const {
 int EmittedProgram::load(std::span<const std::byte> saved) const {
   return symbol<std::int32_t(const void*)>("_load")(saved.data());
 }
+int EmittedProgram::use_arena(void* memory, std::uint32_t bytes) const {
+  return symbol<std::int32_t(void*, std::uint32_t)>("_use_arena")(memory, bytes);
+}
 const float* EmittedProgram::head_weights() const { return symbol<float*()>("_head_weights")(); }
 const float* EmittedProgram::head_bias() const { return symbol<float*()>("_head_bias")(); }
 

@@ -372,6 +372,14 @@ TEST_F(DeviceCheck, WantsTheRecordOfTheHostEngine) {
   EXPECT_THAT(report.error().message(), HasSubstr("recorded"));
 }
 
+TEST_F(DeviceCheck, AnArenaThatTheFirmwareGives) {
+  const ir::Graph graph = testing::small_network(3);
+  codegen::EmitOptions options = plain();
+  options.extern_arena = true;
+  compile(graph, plan::full(graph), options);
+  expect_proof(steps(1));
+}
+
 TEST_F(DeviceCheck, TracesEveryNode) {
   const ir::Graph graph = tiny();
   compile(graph, plan::full(graph), plain(), 2);

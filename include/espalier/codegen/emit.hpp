@@ -24,6 +24,7 @@ struct EmitOptions {
   float learning_rate = 0.1F;  ///< for a batch of 256; the device steps by 1/256 of it a sample
   bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
   std::uint32_t seed = 0;      ///< of stochastic rounding, after reset
+  bool extern_arena = false;   ///< the firmware gives the arena, which programs may share
   RecordedSteps recorded;  ///< for program.json; `check` wants some, see engine::emit_recorded()
 };
 
