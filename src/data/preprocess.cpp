@@ -176,7 +176,7 @@ Result<Preprocess> parse_preprocess(std::string_view spec) {
       ESPALIER_TRY(p.lut, read_table(value));
     } else if (has_value && key == "quantized") {
       const std::vector<std::string_view> parts = split_at(value, ':');
-      p.quantized.emplace();
+      p.quantized = Preprocess::Quantized{};
       if (parts.size() != 2 || !parse_number(parts[0], p.quantized->scale) ||
           !parse_number(parts[1], p.quantized->zero_point)) {
         return wrong("quantized is SCALE:ZERO_POINT, such as 0.5847:83");
@@ -275,7 +275,7 @@ Result<Preprocess> preprocess_from_json(const Json& json, std::string_view where
     ESPALIER_TRY(p.std, floats_from_json(json, "std", where));
   }
   if (kind == Preprocess::Mapping::kQuantized) {
-    p.quantized.emplace();
+    p.quantized = Preprocess::Quantized{};
     ESPALIER_TRY(const double scale, json_field<double>(json, "scale", where));
     p.quantized->scale = static_cast<float>(scale);
     ESPALIER_TRY(p.quantized->zero_point, json_field<int>(json, "zero_point", where));

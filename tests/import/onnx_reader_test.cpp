@@ -394,6 +394,31 @@ TEST(OnnxReader, PoolsOfCeilMode) {
   }
 }
 
+// Where quantisers leave a maximum between a layer and its quantisation, or quantise it never: the
+// same network as with a quantisation on either side of it.
+TEST(OnnxReader, MaximaOfWhatIsNotYetOrNoLongerQuantised) {
+  const auto network = [](int form) {
+    return one_op(1, 4, 8, [&](OnnxBuilder& b, const std::string& x) {
+      const std::string w = b.weights<std::int8_t>("w", {2, 1, 1, 1}, {100, -50}, {0.05F});
+      b.node("Conv", {x, w}, "c");
+      std::string y = form == 2 ? "c" : b.relu("c", "r");
+      if (form == 0) y = b.quantized(y, "y", 0.02F, -128);
+      auto& max = b.node("MaxPool", {y}, "max");
+      set_attribute(max, "kernel_shape", Dims{2, 2});
+      set_attribute(max, "strides", Dims{2, 2});
+      y = form == 2 ? b.relu("max", "late") : "max";
+      return form == 0 ? y : b.quantized(y, "m", 0.02F, -128);
+    });
+  };
+  const ir::Graph usual = network(0);
+  ASSERT_EQ(usual.ops.size(), 2U);
+  for (const int form : {1, 2}) {
+    const ir::Graph graph = network(form);
+    ASSERT_EQ(graph.ops.size(), 2U);
+    testing::expect_equivalent(usual, graph);
+  }
+}
+
 TEST(OnnxReader, AveragesThatAreNotQuantised) {
   OnnxBuilder b;
   const std::string x = b.quantized(b.input("input", {0, 2, 4, 4}), "input", 0.02F, 3);

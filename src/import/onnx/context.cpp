@@ -127,6 +127,11 @@ void Context::report_not_activation(const Node& node, int input, const Value& va
         node,
         fmt::format("reads the float result of {}, which is not quantised", (*draft)->node.text()),
         kQuantizeNext);
+  } else if (const auto* pooled = std::get_if<PooledPtr>(&value)) {
+    refuse(
+        node,
+        fmt::format("reads the float result of {}, which is not quantised", (*pooled)->node.text()),
+        kQuantizeNext);
   } else if (const auto* consumed = std::get_if<Consumed>(&value)) {
     refuse(node,
            fmt::format("reads the float result of {}, which is used elsewhere too",
@@ -139,8 +144,16 @@ void Context::report_not_activation(const Node& node, int input, const Value& va
 }
 
 std::optional<Activation> Context::any_activation(const Node& node, int input) {
-  const Value* value = resolve(node, input);
+  Value* value = resolve(node, input);
   if (value == nullptr || std::holds_alternative<Unknown>(*value)) return std::nullopt;
+  if (auto* draft = std::get_if<DraftPtr>(value);
+      draft != nullptr && std::holds_alternative<ir::MaxPool>((*draft)->params) &&
+      !(*draft)->clipped()) {
+    // A maximum has the quantisation of what it is of, whether or not the file repeats it.
+    const ir::Quantization quantization = builder.tensor((*draft)->inputs[0]).quantization;
+    *value = Activation{builder.finish(take(*value), quantization, std::string(node.input(input))),
+                        false, false};
+  }
   if (const auto* found = std::get_if<Activation>(value)) return *found;
   report_not_activation(node, input, *value);
   return std::nullopt;

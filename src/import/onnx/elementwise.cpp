@@ -162,6 +162,12 @@ Value batch_normalization(Context& c, const Node& node) {
 Value clamp_to(Context& c, const Node& node, double low, double high) {
   Value* value = c.resolve(node, 0);
   if (value == nullptr) return Unknown{};
+  if (std::holds_alternative<PooledPtr>(*value)) {
+    Pooled pooled = std::move(*std::get<PooledPtr>(*value));
+    *value = Consumed{pooled.node, std::nullopt};
+    pooled.base.clip(low, high);
+    return std::make_unique<Pooled>(std::move(pooled));
+  }
   if (std::holds_alternative<DraftPtr>(*value)) {
     Draft draft = Context::take(*value);
     draft.clip(low, high);

@@ -9,6 +9,21 @@
 namespace espalier::onnx_detail {
 namespace {
 
+using PoolOf = std::optional<Draft> (*)(Context& c, const Node& node, const Operand& x);
+
+// The maximum of a result that waits for its quantisation.
+Value pool_later(Context& c, const Node& node, PoolOf pool) {
+  return std::make_unique<Pooled>(
+      Pooled{Context::take(*c.resolve(node, 0)), node.where(),
+             [node, pool](Context& later, const Operand& x) { return pool(later, node, x); }});
+}
+
+bool waits(Context& c, const Node& node) {
+  const Value* value = c.resolve(node, 0);
+  return value != nullptr && std::holds_alternative<DraftPtr>(*value) &&
+         !std::holds_alternative<ir::MaxPool>(std::get<DraftPtr>(*value)->params);
+}
+
 Value pool(Context& c, const Node& node, bool average) {
   // Only a maximum is defined on integers.
   const std::optional<Activation> x = average ? c.activation(node, 0) : c.any_activation(node, 0);
@@ -17,7 +32,12 @@ Value pool(Context& c, const Node& node, bool average) {
 }
 
 Value average_pool(Context& c, const Node& node) { return pool(c, node, true); }
-Value max_pool(Context& c, const Node& node) { return pool(c, node, false); }
+Value max_pool(Context& c, const Node& node) {
+  if (!waits(c, node)) return pool(c, node, false);
+  return pool_later(c, node, [](Context& later, const Node& of, const Operand& x) {
+    return pool_window(later, of, x, false);
+  });
+}
 
 Value global(Context& c, const Node& node, bool average) {
   const std::optional<Activation> x = c.activation(node, 0);
@@ -26,7 +46,12 @@ Value global(Context& c, const Node& node, bool average) {
       pool_whole(c, node, x->operand, channels_first(x->operand.view.rank()), average));
 }
 Value global_average_pool(Context& c, const Node& node) { return global(c, node, true); }
-Value global_max_pool(Context& c, const Node& node) { return global(c, node, false); }
+Value global_max_pool(Context& c, const Node& node) {
+  if (!waits(c, node)) return global(c, node, false);
+  return pool_later(c, node, [](Context& later, const Node& of, const Operand& x) {
+    return pool_whole(later, of, x, channels_first(x.view.rank()), false);
+  });
+}
 
 // The image whose mean over `axes` (the batch being 0) is a global pool: [C,H,W], or [H,W,C] as
 // converters from channels-last formats leave it; nullopt when it is none.

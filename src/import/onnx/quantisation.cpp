@@ -110,6 +110,17 @@ Value quantize(Context& c, const Node& node) {
   }
   if (std::holds_alternative<Logits>(*value)) return std::get<Logits>(*value);
   const std::string name(node.output());
+  if (std::holds_alternative<PooledPtr>(*value)) {
+    Pooled pooled = std::move(*std::get<PooledPtr>(*value));
+    *value = Consumed{pooled.node, std::nullopt};
+    std::optional<Draft> draft = pooled.pool(
+        c, c.builder.finish(std::move(pooled.base), parameters->quantization, name + "_unpooled"));
+    if (!draft) return Unknown{};
+    const Activation written{c.builder.finish(*std::move(draft), parameters->quantization, name),
+                             true, parameters->is_unsigned};
+    *value = Consumed{pooled.node, written};
+    return written;
+  }
   if (std::holds_alternative<DraftPtr>(*value)) {
     const import_detail::Where where = std::get<DraftPtr>(*value)->node;
     const Activation written{

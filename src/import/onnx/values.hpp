@@ -1,6 +1,7 @@
 // What a name in an ONNX graph stands for while the graph is being lowered.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <variant>
@@ -48,6 +49,17 @@ struct Activation {
 /// written when it is quantised, and an op cannot have two quantisations.
 using DraftPtr = std::unique_ptr<Draft>;
 
+class Context;
+
+/// A maximum pool of such a result: rounding is monotonic, so it is quantised first and pooled
+/// then.
+struct Pooled {
+  Draft base;
+  import_detail::Where node;
+  std::function<std::optional<Draft>(Context&, const Operand&)> pool;
+};
+using PooledPtr = std::unique_ptr<Pooled>;
+
 /// A draft that was used.
 struct Consumed {
   import_detail::Where node;          ///< that computed it
@@ -62,6 +74,6 @@ struct Logits {
 };
 
 using Value = std::variant<Unknown, NetworkInput, ConstantPtr, QuantizedPtr, Activation, DraftPtr,
-                           Consumed, Logits>;
+                           PooledPtr, Consumed, Logits>;
 
 }  // namespace espalier::onnx_detail
