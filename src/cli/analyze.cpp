@@ -15,6 +15,7 @@
 #include "espalier/import/importer.hpp"
 #include "espalier/support/bytes.hpp"
 #include "espalier/support/file.hpp"
+#include "espalier/train/result_sanity.hpp"
 #include "espalier/trials/sets.hpp"
 #include "espalier/trials/store.hpp"
 #include "espalier/version.hpp"
@@ -282,6 +283,12 @@ Status run(const Options& options) {
                  fmt::format("training the head alone diverged, so there is nothing to measure "
                              "gains against; lower --lr (now {})",
                              options.recipe.learning_rate)};
+  }
+  if (profile.baseline) {
+    for (const std::string& doubt :
+         train::doubts(*profile.baseline, contribution::class_names(profile))) {
+      spdlog::warn("the head alone, which every gain is measured against: {}", doubt);
+    }
   }
   const Json document = contribution::to_json(profile);
   Outputs outputs;

@@ -1,6 +1,10 @@
 // espalier plan import|make|show: update plans by hand and for people.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "command.hpp"
 #include "espalier/compiler/compile.hpp"
 #include "espalier/cost/analytic_memory.hpp"
@@ -24,6 +28,7 @@ struct Options {
   bool full = false;
   int bias = -1;
   int last = -1;
+  std::string classes;
   bool as_published = false;
   HeadOptions head;
 };
@@ -52,7 +57,39 @@ Result<Stages> stages_of(const plan::UpdatePlan& plan, const ir::Graph& graph) {
                 Bytes{all.state.bytes}};
 }
 
+// What --classes says of the data: how many classes, or their names.
+Result<std::vector<std::string>> classes_of(const std::string& text) {
+  constexpr std::size_t kMost = 32767;
+  std::vector<std::string> names;
+  if (text.empty()) return names;
+  const auto wrong = [&](std::string_view why) {
+    return Error{
+        ErrorKind::kUsage,
+        fmt::format("--classes {}: {}; give their number, 2 to {}, or their names, such as "
+                    "cat,dog",
+                    text, why, kMost)};
+  };
+  if (text.find_first_not_of("0123456789") == std::string::npos) {
+    const std::size_t count = text.size() > 5 ? kMost + 1 : std::stoul(text);
+    if (count < 2 || count > kMost) return wrong("is no number of classes");
+    for (std::size_t i = 0; i < count; ++i) names.push_back(std::to_string(i));
+    return names;
+  }
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    names.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  if (names.size() < 2) return wrong("names one class");
+  for (auto name = names.begin(); name != names.end(); ++name) {
+    if (name->empty()) return wrong("a name is missing");
+    if (std::find(names.begin(), name, *name) != name) return wrong("a name stands there twice");
+  }
+  return names;
+}
+
 Status save(const Options& options, plan::UpdatePlan plan, const ir::Graph& graph) {
+  ESPALIER_TRY(plan.classes, classes_of(options.classes));
   const Bytes memory = cost::analytic_memory(plan, graph).bytes();
   plan.memory["analytic"] = memory;
   plan.tool_version = kVersion;
@@ -207,6 +244,12 @@ Command add_plan(CLI::App& app) {
   make_command->add_option("--last", o->last, "Train biases and weights of the last K convs")
       ->check(at_least_0());
   make_command->add_flag("--full", o->full, "Train everything");
+  const auto add_classes = [o](CommandApp* to) {
+    to->add_option("--classes", o->classes,
+                   "Classes of the data it is for, which `compile` and `plan show` then take: how "
+                   "many, or their names, such as cat,dog");
+  };
+  add_classes(make_command);
   make_command->add_output("--out", o->out, plan_file, "Where the plan goes, or -")->required();
   make_command->footer("Example:\n  espalier plan make model.onnx --last 3 --out plan.json");
 
@@ -222,6 +265,7 @@ Command add_plan(CLI::App& app) {
     if (is_file_name(o->published)) files.emplace_back(o->published);
     return files;
   });
+  add_classes(import_command);
   import_command->add_output("--out", o->out, plan_file, "Where the plan goes, or -")->required();
   import_command->footer(
       "Example:\n  espalier plan import model.onnx --out plan.json --published \\\n"

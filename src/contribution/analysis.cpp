@@ -155,6 +155,8 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
   for (std::size_t i = 0; i < specs.size(); ++i) {
     const train::TrainResult& result = *results[i];
     profile.trials.push_back({specs[i], result.test.accuracy, result.test.loss, result.diverged});
+    const bool head_only = specs[i].depth == 0;
+    if (head_only && !result.diverged && !profile.baseline) profile.baseline = result.test;
   }
   summarise(profile, static_cast<int>(network.convs().size()));
   if (options.fisher) {

@@ -69,6 +69,32 @@ class ClassCountTest : public Workspace {
   }
 };
 
+TEST_F(ClassCountTest, PlansMadeByRuleSay) {
+  const auto planned = [&](const std::string& plan) {
+    return report({"plan", "show", plan, "--model", "model.onnx"})["planned"]["classes"];
+  };
+  make_plan("number.json", {"--last", "2", "--classes", "7"});
+  EXPECT_EQ(planned("number.json"), 7);
+  make_plan("names.json", {"--last", "2", "--classes", "cat,dog,a horse"});
+  EXPECT_EQ(planned("names.json"), 3);
+  EXPECT_EQ(read_json("names.json")["classes"], (Json{"cat", "dog", "a horse"}));
+  succeed({"plan", "import", "model.onnx", "--published",
+           R"({"n_bias_update": 1, "manual_weight_idx": [], "weight_update_ratio": []})",
+           "--classes", "5", "--out", "imported.json"});
+  EXPECT_EQ(planned("imported.json"), 5);
+  // Numbers are data without names.
+  make_plan("idx.json", {"--head-only", "--classes", std::to_string(kDataClasses)});
+  const std::string data = "idx:train-images,train-labels";
+  const Arguments train{"train", "model.onnx", "--train", data, "--test", data, "--epochs", "1"};
+  succeed(train + Arguments{"--plan", "idx.json"});
+  fail(65, train + Arguments{"--plan", "number.json"}, {"7 classes"});
+  for (const char* wrong :
+       {"0", "1", "40000", "99999999999999999999", "cat", "cat,,dog", "a,b,a"}) {
+    fail(2, {"plan", "make", "model.onnx", "--head-only", "--classes", wrong, "--out", "no.json"},
+         {"--classes " + std::string(wrong) + ": "});
+  }
+}
+
 TEST_F(ClassCountTest, DocumentsSay) {
   for (const Case& c : cases()) {
     EXPECT_THAT(expect(c, {}, kDataClasses), Not(HasSubstr("--classes")));

@@ -98,6 +98,23 @@ TEST_F(SanityTest, EachCauseIsNamed) {
   EXPECT_THAT(analysis.err, HasSubstr("every sample of"));
 }
 
+// Gains over a head that learned nothing mean nothing either.
+TEST_F(SanityTest, AnalyzeJudgesTheHeadAlone) {
+  const Arguments analyze{"analyze", "model.onnx", "--train",  kTrain, "--val",    kTest,
+                          "--batch", "8",          "--layers", "6",    "--ratios", "1"};
+  const Finished bad =
+      succeed(analyze + Arguments{"--out", "bad.json", "--epochs", "1", "--lr", "0"});
+  EXPECT_THAT(bad.err, HasSubstr("the head alone, which every gain is measured against: "));
+  EXPECT_THAT(bad.err, HasSubstr("no better than"));
+  // Also when every training comes from the store.
+  const Finished again =
+      succeed(analyze + Arguments{"--out", "bad.json", "--epochs", "1", "--lr", "0", "--force"});
+  EXPECT_THAT(again.err, HasSubstr("the head alone"));
+  const Finished good =
+      succeed(analyze + Arguments{"--out", "good.json", "--epochs", "4", "--lr", "1"});
+  EXPECT_THAT(good.err, Not(HasSubstr("the head alone")));
+}
+
 TEST_F(SanityTest, EvaluateMeasuresATunedModel) {
   const Json trained = report(train(kTrain, kTest, {"--lr", "0.001", "--export", "tuned.onnx"}));
   // Weights of the simulation may leave int8; an exported model then is another one.

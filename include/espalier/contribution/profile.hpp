@@ -13,6 +13,7 @@
 #include "espalier/support/json.hpp"
 #include "espalier/support/result.hpp"
 #include "espalier/train/recipe.hpp"
+#include "espalier/train/trainer.hpp"
 
 namespace espalier::contribution {
 
@@ -65,6 +66,8 @@ struct Profile {
   std::vector<double> ratios;          ///< ascending
   std::vector<Trial> trials;           ///< all measurements, in a canonical order
   std::optional<FisherScores> fisher;  ///< when it was asked for; not read back
+  /// Head only, first seed: what all gains are measured against. For judging it; in no document.
+  std::optional<train::Evaluation> baseline;
 
   // Derived from trials by summarise().
   Estimate baseline_accuracy;  ///< head only
