@@ -32,9 +32,9 @@ say "search: the best plan within $budget"
   --out "$out/sparse.json"
 
 say "train: head only, biases, last layers and the plan found, by one recipe"
-"$espalier" plan make "$model" --head-only --out "$out/head-only.json"
-"$espalier" plan make "$model" --bias 9 --out "$out/bias-only.json"
-"$espalier" plan make "$model" --last 3 --out "$out/last-3.json"
+"$espalier" plan make "$model" --head-only "${task[@]}" --out "$out/head-only.json"
+"$espalier" plan make "$model" --bias 9 "${task[@]}" --out "$out/bias-only.json"
+"$espalier" plan make "$model" --last 3 "${task[@]}" --out "$out/last-3.json"
 for plan in head-only bias-only last-3 sparse; do
   "$espalier" train "$model" --plan "$out/$plan.json" --train "$train" --test "$test" "${task[@]}" \
     --limit-train 2000 --epochs 8 "${recipe[@]}" --quiet --json "$out/$plan.result.json"

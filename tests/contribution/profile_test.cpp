@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+#include <vector>
+
+#include "espalier/support/file.hpp"
+#include "testing/embedded.hpp"
 #include "testing/random_graph.hpp"
 
 namespace espalier::contribution {
@@ -71,6 +77,26 @@ TEST(Profile, RefusesDamage) {
   EXPECT_TRUE(refused([](Json& j) { j["trials"][0].erase("accuracy"); }));
   EXPECT_TRUE(refused([](Json& j) { j["trials"] = Json::array(); }));
   EXPECT_TRUE(refused([](Json& j) { j["recipe"]["epochs"] = nullptr; }));
+}
+
+// Plans made from them are trained on the data that the classes' names say.
+TEST(Profile, ShippedOnesNameTheirClasses) {
+  const std::map<std::string, std::string> first{{"fmnist-mbv2", "0"}, {"mcunet-5fps", "airplane"}};
+  for (const auto& [model, name] : first) {
+    const auto folder = testing::embedded_model().parent_path().parent_path() / model;
+    Profile profile;
+    profile.data = read_json(folder / "contributions.json", kProfileSchema)->at("data");
+    const std::vector<std::string> names = class_names(profile);
+    ASSERT_EQ(static_cast<int>(names.size()), class_count(profile)) << model;
+    EXPECT_EQ(names.front(), name);
+    EXPECT_EQ(profile.data["train"]["class_names"], profile.data["validation"]["class_names"]);
+    // Of a set of numbers those that were kept.
+    const Json& selections = profile.data["train"]["selections"];
+    if (!selections[0].contains("classes")) continue;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      EXPECT_EQ(names[i], std::to_string(selections[0]["classes"][i].get<int>()));
+    }
+  }
 }
 
 }  // namespace
