@@ -28,6 +28,25 @@ struct Checked {
   [[nodiscard]] int size() const { return static_cast<int>(file.size()); }
 };
 
+// True when no chunk of a PNG file promises more than the file has: the decoder takes memory for
+// what is promised before it looks.
+bool chunks_fit(std::string_view png) {
+  constexpr std::size_t kSignature = 8;
+  constexpr std::size_t kHeader = 8;  // length, type
+  constexpr std::size_t kChecksum = 4;
+  std::size_t at = kSignature;
+  while (at + kHeader <= png.size()) {
+    std::size_t length = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+      length = length << 8 | static_cast<unsigned char>(png[at + i]);
+    }
+    if (length > png.size() - at - kHeader) return false;
+    if (png.substr(at + 4, 4) == "IEND") return true;
+    at += kHeader + length + kChecksum;
+  }
+  return true;
+}
+
 Result<Checked> check_file(std::string_view file) {
   if (!file.starts_with("\x89PNG\r\n\x1a\n") && !file.starts_with("\xff\xd8\xff")) {
     return Error{ErrorKind::kBadInput, "is neither PNG nor JPEG; convert or remove it"};
@@ -60,6 +79,11 @@ Status check_image(std::string_view file) {
 
 Result<Image> decode_image(std::string_view file) {
   ESPALIER_TRY(const Checked checked, check_file(file));
+  if (!file.starts_with('\xff') && !chunks_fit(file)) {
+    return Error{ErrorKind::kBadInput,
+                 "cannot be decoded (a part of it promises more than the file has); repair or "
+                 "remove it"};
+  }
   int width = 0;
   int height = 0;
   int channels = 0;

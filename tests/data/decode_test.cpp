@@ -141,6 +141,19 @@ TEST(Exif, WhatMakesNoSenseLeavesTheImageAsStored) {
   }
 }
 
+// A decoder that believes it would take a gigabyte.
+TEST(Decode, AChunkThatPromisesMoreThanTheFileHas) {
+  const TempFolder folder;
+  std::string png = png_file(noise_image(9, 7, 3));
+  const std::size_t at = png.find("IDAT");
+  ASSERT_NE(at, std::string::npos);
+  png[at - 4] = '\x3f';
+  static_cast<void>(folder.write("set/a/0.png", png));
+  const Result<Dataset> dataset = load_dataset("folder:" + (folder.path() / "set").string());
+  ASSERT_FALSE(dataset.ok());
+  EXPECT_THAT(dataset.error().message(), HasSubstr("promises more than the file has"));
+}
+
 TEST(Decode, ReadsChosenPicturesAlone) {
   const TempFolder folder;
   const Image image = noise_image(20, 20, 3);
