@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Espalier is built and tested with, by Debian package name. Safe to run again.
 #   tools/setup.sh          what building, testing and the demo need
-#   tools/setup.sh --slow   also what some slow tests need: Yosys, Chromium and ONNX Runtime (npm)
+#   tools/setup.sh --slow   also what some slow tests need: Yosys, Chromium, Slurm, ONNX Runtime (npm)
 #   tools/setup.sh --arm64  also the cross compiler that tools/test_arm64.sh needs
 #   tools/setup.sh --train  also what the offline scripts in tools/ need (PyTorch)
 set -euo pipefail
@@ -22,7 +22,7 @@ if [[ "${1:-}" == --train ]]; then
 elif [[ "${1:-}" == --arm64 ]]; then
   packages+=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu)
 elif [[ "${1:-}" == --slow ]]; then
-  packages+=(yosys chromium clang)
+  packages+=(yosys chromium clang slurm-wlm munge)
 fi
 # Where npm came from elsewhere, Debian's would be in its way.
 command -v npm >/dev/null || packages+=(nodejs npm)

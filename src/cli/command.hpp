@@ -146,6 +146,7 @@ Command add_compile(CLI::App& app);
 Command add_check(CLI::App& app);
 Command add_fit(CLI::App& app);
 Command add_devices(CLI::App& app);
+Command add_sweep(CLI::App& app);
 Command add_report(CLI::App& app);
 
 }  // namespace espalier::cli

@@ -106,6 +106,14 @@ CLI::Option* CommandApp::add_output(const std::string& name, std::string& path,
   return add_option(name, path, description)->type_name("PATH");
 }
 
+CLI::Option* CommandApp::add_shared_folder(const std::string& name, std::string& path,
+                                           Format format, const std::string& description) {
+  outputs_.push_back([name, &path, format = std::move(format)] {
+    return Output{name, path, format, true};
+  });
+  return add_option(name, path, description)->type_name("PATH");
+}
+
 void CommandApp::effective_if(const std::string& option, std::function<bool()> condition,
                               std::string advice) {
   effects_.push_back({get_option(option), std::move(condition), std::move(advice)});
@@ -206,7 +214,8 @@ Result<std::vector<FileLock>> CommandApp::claim_outputs(bool force) const {
     if (!output.format.folder) ESPALIER_CHECK_OK(check_writable(output.path));
     // A folder's parents may still have to be made; then the first to write it wins.
     std::error_code error;
-    if (is_device(output.path) || !fs::is_directory(resolved(output.path).parent_path(), error)) {
+    if (output.shared || is_device(output.path) ||
+        !fs::is_directory(resolved(output.path).parent_path(), error)) {
       continue;
     }
     ESPALIER_TRY(FileLock lock, FileLock::acquire(output.path));

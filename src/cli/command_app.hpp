@@ -31,6 +31,9 @@ class CommandApp : public CLI::App {
   /// depend on other options.
   CLI::Option* add_output(const std::string& name, std::string& path,
                           std::function<Format()> format, const std::string& description);
+  /// The same for a folder that several processes may work in.
+  CLI::Option* add_shared_folder(const std::string& name, std::string& path, Format format,
+                                 const std::string& description);
 
   /// The option has an effect only while `condition` holds; `advice` says what to do otherwise.
   void effective_if(const std::string& option, std::function<bool()> condition, std::string advice);
@@ -54,6 +57,7 @@ class CommandApp : public CLI::App {
     std::string option;
     std::filesystem::path path;
     Format format;
+    bool shared = false;
   };
   struct Effect {
     CLI::Option* option;

@@ -34,6 +34,7 @@ constexpr const char* kFooter =
   check      that C on the simulated core
   fit        all of these for the boards you have
   report     all of it as one page            -> report.html
+  sweep      many models, budgets and seeds, from a configuration
 
 Example:
   espalier analyze model.onnx --train cifar10:train.bin --out contributions.json
@@ -72,7 +73,7 @@ Status run_command(std::vector<std::string> arguments, bool nested) {
   const std::vector<Command> commands{add_inspect(app), add_analyze(app), add_search(app),
                                       add_plan(app),    add_train(app),   add_evaluate(app),
                                       add_compile(app), add_check(app),   add_fit(app),
-                                      add_devices(app), add_report(app)};
+                                      add_devices(app), add_sweep(app),   add_report(app)};
   try {
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
     app.parse(std::move(arguments));

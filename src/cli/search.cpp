@@ -100,8 +100,9 @@ selection::SelectionOptions selection_options(const Options& options) {
   selection::SelectionOptions selection;
   selection.metric =
       options.metric == "loss" ? selection::Metric::kLoss : selection::Metric::kAccuracy;
-  selection.solver =
-      options.solver == "exact" ? selection::SolverKind::kExact : selection::SolverKind::kEvolution;
+  selection.solver = options.solver == "exact"  ? selection::SolverKind::kExact
+                     : options.solver == "auto" ? selection::SolverKind::kAuto
+                                                : selection::SolverKind::kEvolution;
   selection.memory = options.memory == "planned" ? selection::MemoryModel::kPlanned
                                                  : selection::MemoryModel::kAnalytic;
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
@@ -160,7 +161,7 @@ Result<trials::RaceSets> race_sets(const Options& options, const ir::Graph& grap
   const auto same = data::match_classes(contribution::class_names(profile), options.profile,
                                         loaded.training.dataset().class_names, measure.training);
   if (!same.ok()) return same.error();
-  const Json found = loaded.validation.identity_json();
+  Json found = loaded.validation.identity_json();
   const Json wanted = profile.data.value("validation", Json::object());
   if (found.value("preprocess", "") != wanted.value("preprocess", "")) {
     return Error{ErrorKind::kUsage,
@@ -169,6 +170,7 @@ Result<trials::RaceSets> race_sets(const Options& options, const ir::Graph& grap
                              options.profile, wanted.value("preprocess", "that it does not tell"),
                              measure.training, found.value("preprocess", ""))};
   }
+  if (!wanted.contains("class_names")) found.erase("class_names");  // of an older version
   if (found != wanted) {
     spdlog::warn(
         "{} was measured on other validation samples, of which the race may see some; with the "
@@ -317,7 +319,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
   Json report{{"schema", "espalier.search/1"},
               {"tool_version", kVersion},
               {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
-              {"solver", found.measured ? "measured" : options.solver},
+              {"solver", found.front.back().plan.solver},
               {"metric", options.metric},
               {"memory", options.memory},
               {"classes", graph.head.classes},
@@ -437,8 +439,11 @@ Command add_search(CLI::App& app) {
   command->add_output(
       "--out", o->out, [] { return json_format(plan::kPlanSchema); },
       "Where the plan goes, or -; of several, the largest budget's");
-  command->add_option("--solver", o->solver, "evolution, or exact (proven optimum)")
-      ->check(one_of({"evolution", "exact"}))
+  command
+      ->add_option("--solver", o->solver,
+                   "evolution, exact (proven optimum), or auto: exact where costs are additive, "
+                   "otherwise evolution")
+      ->check(one_of({"evolution", "exact", "auto"}))
       ->capture_default_str();
   command->add_option("--metric", o->metric, "Gains to add up: accuracy, or loss (less noisy)")
       ->check(one_of({"accuracy", "loss"}))

@@ -7,13 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include "espalier/support/words.hpp"
+
 namespace espalier::cli {
 
 /// What is wrong with a command line, in our words, and what was probably meant.
 std::string explain(const CLI::Error& error, const CLI::App& command);
-
-/// The candidate that `word` is a misspelling of; empty when none is close.
-std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 
 /// Accepts the integers low..high, or numbers of at least 0.
 CLI::Validator between(std::int64_t low, std::int64_t high);

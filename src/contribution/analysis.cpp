@@ -38,16 +38,6 @@ Status check(const ir::Graph& graph, const AnalysisOptions& options) {
   return train::check(options.recipe);
 }
 
-// The training that a spec stands for.
-trials::Trial trial_of(const ir::Graph& graph, const TrialSpec& spec,
-                       const AnalysisOptions& options) {
-  trials::Trial trial;
-  trial.plan = trial_plan(graph, spec);
-  trial.recipe = options.recipe;
-  trial.recipe.seed = spec.seed;
-  return trial;
-}
-
 // Trains the head as the trials do, then scores everything else.
 Result<FisherScores> scores_of(const train::Network& network, const data::Samples& training,
                                const AnalysisOptions& options) {
@@ -74,6 +64,15 @@ plan::UpdatePlan trial_plan(const ir::Graph& graph, const TrialSpec& spec) {
   if (spec.conv >= 0)
     plan.weights.push_back(plan::make_weight_update(graph, spec.conv, spec.ratio));
   return plan;
+}
+
+trials::Trial trial_of(const ir::Graph& graph, const TrialSpec& spec,
+                       const AnalysisOptions& options) {
+  trials::Trial trial;
+  trial.plan = trial_plan(graph, spec);
+  trial.recipe = options.recipe;
+  trial.recipe.seed = spec.seed;
+  return trial;
 }
 
 std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions& options) {
@@ -151,6 +150,7 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
                                    .cache_limit = options.cache_limit,
                                    .store = options.store,
                                    .title = fmt::format("analyze {}", graph.name),
+                                   .finish_running = options.finish_running,
                                    .progress = options.progress}));
   for (std::size_t i = 0; i < specs.size(); ++i) {
     const train::TrainResult& result = *results[i];

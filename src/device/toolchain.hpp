@@ -10,7 +10,7 @@
 
 #include "espalier/codegen/target.hpp"
 #include "espalier/device/check.hpp"
-#include "process.hpp"
+#include "espalier/support/process.hpp"
 
 namespace espalier::device {
 

@@ -109,7 +109,7 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
     std::int64_t correct = 0;
     const auto start = std::chrono::steady_clock::now();
     for (const std::uint32_t index : train::epoch_order(recipe, epoch, samples)) {
-      if (interrupted()) return Error{ErrorKind::kInterrupted, "interrupted"};
+      if (!options.finish && interrupted()) return Error{ErrorKind::kInterrupted, "interrupted"};
       const float rate = train::learning_rate_at(recipe, std::min(sample / batch, steps - 1), steps,
                                                  steps_per_epoch);
       // The recipe's rate is for the mean over a batch; the device's for 256 samples.

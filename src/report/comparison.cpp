@@ -9,7 +9,8 @@
 namespace espalier::report {
 namespace {
 
-const std::vector<std::string> kKinds{"head only", "biases", "last k", "sparse"};
+const std::vector<std::string> kKinds{"head only", "biases",    "last k",
+                                      "sparse",    "published", "found"};
 
 std::string setting_name(int setting) {
   return setting < 0 ? ""
@@ -140,6 +141,56 @@ void add_accuracy(Section& section, const Updates& updates, int setting, const M
   section.tables.push_back(std::move(table));
 }
 
+// The update of least memory that trains everything in the last layers and reaches an accuracy.
+const Update* least_last_k(const Updates& updates, const Update& like, double accuracy) {
+  const Update* found = nullptr;
+  for (const Update& u : updates.all) {
+    if (u.kind != "last k" || u.setting != like.setting || u.model.sha256 != like.model.sha256) {
+      continue;
+    }
+    if (!u.reached.accuracy || !u.analytic_bytes || u.reached.accuracy->mean < accuracy) continue;
+    if (found == nullptr || *u.analytic_bytes < *found->analytic_bytes) found = &u;
+  }
+  return found;
+}
+
+// How much more memory the last layers need for the accuracy of each plan that trains less of more.
+void add_equal_accuracy(Section& section, const Updates& updates, int setting, const Model& model) {
+  Table table{.id = fmt::format("equal-accuracy-{}", section.tables.size()),
+              .caption = "Memory at equal accuracy"};
+  table.columns = {{"update", "update"},
+                   {"model", "model"},
+                   {"setting", "setting"},
+                   {"memory_kib", "extra memory, KiB", ColumnType::kNumber, 2},
+                   {"accuracy", "test accuracy, %", ColumnType::kNumber, 2},
+                   {"last_k", "least last k that reaches it"},
+                   {"last_k_kib", "its extra memory, KiB", ColumnType::kNumber, 2},
+                   {"ratio", "times more", ColumnType::kNumber, 2}};
+  bool compared = false;
+  for (const Update& u : updates.all) {
+    if (u.setting != setting || u.model.sha256 != model.sha256) continue;
+    compared = compared || (u.kind == "last k" && u.reached.accuracy);
+    if (!trains_some_channels(u.kind) || !u.reached.accuracy || !u.analytic_bytes) continue;
+    const Update* last = least_last_k(updates, u, u.reached.accuracy->mean);
+    table.rows.push_back({u.label, model.name, setting_name(setting), kib(u.analytic_bytes),
+                          u.reached.accuracy->mean * 100,
+                          last == nullptr ? Json("none of those trained") : Json(last->label),
+                          last == nullptr ? Json() : kib(last->analytic_bytes),
+                          last == nullptr || *u.analytic_bytes == 0
+                              ? Json()
+                              : Json(static_cast<double>(*last->analytic_bytes) /
+                                     static_cast<double>(*u.analytic_bytes))});
+  }
+  if (!compared || table.rows.empty()) return;
+  const auto drop = [&](std::ptrdiff_t column) {
+    table.columns.erase(table.columns.begin() + column);
+    for (auto& row : table.rows) row.erase(row.begin() + column);
+  };
+  if (updates.settings.size() == 1) drop(2);
+  if (!several_models(updates)) drop(1);
+  section.tables.push_back(std::move(table));
+}
+
 Table prediction_table(const Updates& updates, int setting, const Model& model, Metric metric,
                        const std::string& id) {
   const bool loss = metric == Metric::kLoss;
@@ -233,6 +284,7 @@ std::optional<Section> comparison_section(const Updates& updates, Metric metric)
     if (update.setting < 0 || std::find(done.begin(), done.end(), group) != done.end()) continue;
     done.push_back(group);
     add_accuracy(section, updates, update.setting, update.model);
+    add_equal_accuracy(section, updates, update.setting, update.model);
     add_prediction(section, updates, update.setting, update.model, metric);
   }
   return section;

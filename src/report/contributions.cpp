@@ -38,7 +38,9 @@ void add_gains(std::vector<Json>& row, const Gains& gains) {
 const Update* chosen_plan(const Updates& updates, const Model& model) {
   const Update* chosen = nullptr;
   for (const Update& update : updates.all) {
-    if (update.model.sha256 != model.sha256 || update.kind != "sparse" || !update.updates) continue;
+    if (update.model.sha256 != model.sha256 || !trains_some_channels(update.kind) ||
+        !update.updates)
+      continue;
     const auto gain = [](const Update& u) { return u.predicted.loss.value_or(-1e9); };
     if (chosen == nullptr || gain(update) > gain(*chosen)) chosen = &update;
   }

@@ -113,9 +113,19 @@ Result<Profile::Trial> read_trial(const Part& part) {
   return trial;
 }
 
+// Which files the training samples are of; empty where a document does not say.
+Result<std::string> read_source(const Part& document) {
+  if (!document.has("data")) return std::string();
+  ESPALIER_TRY(const Part data, document.object("data"));
+  if (!data.has("train")) return std::string();
+  ESPALIER_TRY(const Part train, data.object("train"));
+  return train.text("sha256");
+}
+
 Status read_profile(const Part& document, const std::string& file, Documents& all) {
   Profile profile{.file = file};
   ESPALIER_TRY(profile.model, read_model(document));
+  ESPALIER_TRY(profile.source, read_source(document));
   ESPALIER_CHECK_OK(document.each("seeds", [&](const Part&) -> Status {
     ++profile.seeds;
     return Ok{};
@@ -237,6 +247,7 @@ Status read_training(const Part& document, const std::string& file, Documents& a
     }));
   }
   ESPALIER_TRY(training.setting, read_setting(document));
+  ESPALIER_TRY(training.source, read_source(document));
   ESPALIER_TRY(const Part recipe, document.object("recipe"));
   ESPALIER_TRY(training.seed, recipe.get<std::int64_t>("seed"));
   ESPALIER_TRY(training.accuracy, document.find<double>("test_accuracy"));
@@ -244,6 +255,61 @@ Status read_training(const Part& document, const std::string& file, Documents& a
   ESPALIER_TRY(training.sram_bytes, document.find<std::int64_t>("sram_bytes"));
   all.trainings.push_back(std::move(training));
   return Ok{};
+}
+
+// The kinds of plans of a sweep, as figures name them.
+std::string kind_in_words(const std::string& kind) {
+  if (kind == "head_only") return "head only";
+  if (kind == "bias_only") return "biases";
+  if (kind == "last_k") return "last k";
+  return kind;
+}
+
+// One training of a sweep as the document that train would have written.
+Result<Json> as_training(const Part& sweep, const Part& result, const Part& plan, const Part& run) {
+  ESPALIER_TRY(const std::string recipe_name, run.text("recipe"));
+  Json recipe;
+  ESPALIER_CHECK_OK(sweep.each("recipes", [&](const Part& part) -> Status {
+    ESPALIER_TRY(const std::string name, part.text("name"));
+    if (name == recipe_name) recipe = part.json;
+    return Ok{};
+  }));
+  if (recipe.is_null()) return bad(run, "'recipe' is none of the sweep's");
+  ESPALIER_TRY(const std::string numerics, run.get<std::string>("numerics"));
+  ESPALIER_TRY(recipe["seed"], run.get<std::int64_t>("seed"));
+  Json document{{"model", result.json.value("model", Json())},
+                {"data", result.json.value("data", Json())},
+                {"plan", plan.json},
+                {"head", "fresh"},
+                {"numerics", numerics},
+                {"test_accuracy", run.json.value("test_accuracy", Json())},
+                {"test_loss", run.json.value("test_loss", Json())}};
+  if (numerics == "device") {
+    document["rounding"] = sweep.json.value("rounding", Json());
+    recipe["batch"] = sweep.json.value("accumulate", Json());
+  }
+  document["recipe"] = std::move(recipe);
+  if (!plan.has("updates") || !plan.json.at("updates").is_array()) {
+    return bad(plan, "'updates' must be an array");
+  }
+  document["plan"]["weights"] = plan.json.at("updates").size();
+  return document;
+}
+
+Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
+  return sweep.each("results", [&](const Part& result) -> Status {
+    return result.each("plans", [&](const Part& plan) -> Status {
+      ESPALIER_TRY(const std::string name, plan.get<std::string>("name"));
+      ESPALIER_TRY(const std::string kind, plan.get<std::string>("kind"));
+      return plan.each("trainings", [&](const Part& run) -> Status {
+        ESPALIER_TRY(const Json document, as_training(sweep, result, plan, run));
+        ESPALIER_CHECK_OK(read_training({document, run.where}, file, all));
+        all.trainings.back().label = name;
+        all.trainings.back().kind = kind_in_words(kind);
+        return Ok{};
+      });
+    });
+  });
 }
 
 // The two pointwise convolutions of an inverted bottleneck are told apart by their neighbours.
@@ -354,6 +420,7 @@ constexpr std::array kKinds{
     Kind{"espalier.search/1", read_search},         Kind{"espalier.train/1", read_training},
     Kind{"espalier.inspect/1", read_network},       Kind{"espalier.compile/1", read_compiled},
     Kind{"espalier.program/1", read_compiled},      Kind{"espalier.check/1", read_check},
+    Kind{"espalier.sweep_results/1", read_sweep},
 };
 
 std::string known_kinds() {
@@ -367,9 +434,23 @@ struct File {
   bool found = false;  // in a folder, not named by the user
 };
 
+// A sweep's profiles lie in a folder of their own.
+std::vector<fs::path> with_profiles(const std::vector<fs::path>& paths) {
+  std::vector<fs::path> all;
+  for (const fs::path& path : paths) {
+    std::error_code error;
+    all.push_back(path);
+    const fs::path profiles = path / "profiles";
+    if (fs::exists(path / "sweep.json", error) && fs::is_directory(profiles, error)) {
+      all.push_back(profiles);
+    }
+  }
+  return all;
+}
+
 Result<std::vector<File>> list_files(const std::vector<fs::path>& paths) {
   std::vector<File> files;
-  for (const fs::path& path : paths) {
+  for (const fs::path& path : with_profiles(paths)) {
     std::error_code error;
     if (!fs::is_directory(path, error)) {
       files.push_back({path, false});

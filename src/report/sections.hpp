@@ -19,6 +19,11 @@ Table trials_table(const Documents& documents);
 const Network* network_of(const Documents& documents, const Model& model);
 std::string kind_of(const Network* network, int conv);  ///< "not known" without the network
 
+/// Whether an update of this kind is neither biases nor all of some last layers.
+inline bool trains_some_channels(const std::string& kind) {
+  return kind == "sparse" || kind == "published" || kind == "found";
+}
+
 /// Json of an optional number: null without.
 inline Json cell(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 inline Json cell(const std::optional<std::int64_t>& value) { return value ? Json(*value) : Json(); }

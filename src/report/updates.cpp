@@ -38,6 +38,19 @@ std::string kind_of(const Update& update) {
   return update.weights == update.bias_depth && whole ? "last k" : "sparse";
 }
 
+// The profile that was measured on the data of the trainings, otherwise the model's first one.
+const Profile* profile_for(const Documents& documents, const Update& update) {
+  const Profile* found = nullptr;
+  for (const Profile& profile : documents.profiles) {
+    if (profile.model.sha256 != update.model.sha256) continue;
+    const bool same = !update.trainings.empty() && !profile.source.empty() &&
+                      profile.source == update.trainings.front()->source;
+    if (same) return &profile;
+    if (found == nullptr) found = &profile;
+  }
+  return found;
+}
+
 // The sum of contributions, when each part was measured.
 std::optional<double> summed(const Profile& profile, const Update& update, Metric metric) {
   const auto pick = [&](const Gains& gains) {
@@ -86,7 +99,9 @@ void take_plan(Update& update, const Plan& plan) {
 }
 
 void take_training(Update& update, const Training& training) {
+  if (!training.label.empty()) update.label = training.label;
   if (update.label.empty()) update.label = stem(training.file);
+  update.kind = training.kind;
   update.model = training.model;
   update.bias_depth = training.bias_depth;
   update.weights = training.weights;
@@ -133,16 +148,14 @@ void compare(Update& update, const Update& head) {
 }
 
 void predict(Update& update, const Documents& documents) {
-  for (const Profile& profile : documents.profiles) {
-    if (profile.model.sha256 != update.model.sha256) continue;
-    const auto take = [&](std::optional<double>& value, Metric metric) {
-      const std::optional<double> sum = summed(profile, update, metric);
-      if (sum) value = sum;
-    };
-    take(update.predicted.accuracy, Metric::kAccuracy);
-    take(update.predicted.loss, Metric::kLoss);
-    return;
-  }
+  const Profile* profile = profile_for(documents, update);
+  if (profile == nullptr) return;
+  const auto take = [&](std::optional<double>& value, Metric metric) {
+    const std::optional<double> sum = summed(*profile, update, metric);
+    if (sum) value = sum;
+  };
+  take(update.predicted.accuracy, Metric::kAccuracy);
+  take(update.predicted.loss, Metric::kLoss);
 }
 
 void take_device(Update& update, const std::string& plan, const Documents& documents) {
@@ -224,7 +237,7 @@ Updates collect_updates(const Documents& documents) {
   }
   for (std::size_t i = 0; i < result.all.size(); ++i) {
     Update& update = result.all[i];
-    update.kind = kind_of(update);
+    if (update.kind.empty()) update.kind = kind_of(update);
     measure(update);
     predict(update, documents);
     take_device(update, plan_ids[i], documents);

@@ -22,7 +22,7 @@ struct ByMetric {
 /// One update of one model: a plan, trainings of it in one setting, or both.
 struct Update {
   std::string label;  ///< unique among the updates of a model and a setting
-  std::string kind;   ///< head only, biases, last k, or sparse
+  std::string kind;   ///< head only, biases, last k, or sparse; of a sweep also published or found
   Model model;
   int setting = -1;  ///< index in Updates::settings; -1 when never trained
   int bias_depth = 0;

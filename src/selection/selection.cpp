@@ -100,22 +100,42 @@ class PlannedCost {
   std::vector<std::vector<plan::WeightUpdate>> updates_;  // [conv][0..ratios]
 };
 
+// The evolution begins with what is given: a solution for less memory, the optimum of a relaxed
+// problem.
+Result<search::Solution> evolve(const search::Problem& problem, const SelectionOptions& options,
+                                const std::vector<search::Candidate>& initial, Selected& figures) {
+  search::EvolutionOptions evolution = options.evolution;
+  evolution.stop = [] { return interrupted(); };
+  evolution.initial.insert(evolution.initial.end(), initial.begin(), initial.end());
+  ESPALIER_TRY(search::EvolutionResult result, search::solve_evolution(problem, evolution));
+  figures.solver = SolverKind::kEvolution;
+  figures.seconds = result.seconds;
+  figures.evaluations = result.evaluations;
+  return std::move(result.best);
+}
+
 // The chosen solver, with its answer validated. Adds what it took to `figures`.
 Result<search::Solution> solve(const search::Problem& problem, const SelectionOptions& options,
-                               const search::Candidate* warm_start, Selected& figures) {
+                               const std::vector<search::Candidate>& initial, Selected& figures) {
   search::Solution solution;
-  if (options.solver == SolverKind::kExact) {
-    ESPALIER_TRY(search::ExactResult result, search::solve_exact(problem));
-    solution = std::move(result.best);
-    figures.seconds = result.seconds;
-  } else {
-    search::EvolutionOptions evolution = options.evolution;
-    evolution.stop = [] { return interrupted(); };
-    if (warm_start != nullptr) evolution.initial.push_back(*warm_start);
-    ESPALIER_TRY(search::EvolutionResult result, search::solve_evolution(problem, evolution));
-    solution = std::move(result.best);
-    figures.seconds = result.seconds;
-    figures.evaluations = result.evaluations;
+  const bool additive = options.memory == MemoryModel::kAnalytic;
+  bool solved = false;
+  if (options.solver == SolverKind::kExact || (options.solver == SolverKind::kAuto && additive)) {
+    Result<search::ExactResult> result = search::solve_exact(problem);
+    // What makes a problem infeasible does so for every solver.
+    if (!result.ok() &&
+        (options.solver == SolverKind::kExact || result.error().kind == ErrorKind::kInfeasible)) {
+      return result.error();
+    }
+    if (result.ok()) {
+      solved = true;
+      solution = std::move(result->best);
+      figures.solver = SolverKind::kExact;
+      figures.seconds = result->seconds;
+    }
+  }
+  if (!solved) {
+    ESPALIER_TRY(solution, evolve(problem, options, initial, figures));
   }
   if (interrupted()) return Error{ErrorKind::kInterrupted, "search: interrupted"};
   ESPALIER_CHECK_OK(search::validate(problem, solution));
@@ -225,25 +245,39 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
                  "evolution, or --memory analytic"};
   }
   const search::Problem problem = make_problem(graph, profile, budgets.front(), options);
+  // Under planned memory the trained state alone is additive: an upper bound, and where to begin.
+  search::Problem relaxed = problem;
+  if (planned) relaxed.constraints[0].cost = PlannedCost(graph, profile).relaxed();
+  const auto optimum = [&](std::int64_t limit) {
+    relaxed.constraints[0].limit = limit;
+    return search::solve_exact(relaxed);
+  };
   std::vector<std::int64_t> limits;
   for (const Bytes budget : budgets) limits.push_back(limit_of(budget, options.memory));
   std::vector<Selected> figures;  // of each solver run, in the order of the front
   const auto solver = [&](const search::Problem& at, const search::Candidate* warm_start) {
     figures.emplace_back();
-    return solve(at, options, warm_start, figures.back());
+    std::vector<search::Candidate> initial;
+    if (warm_start != nullptr) initial.push_back(*warm_start);
+    if (planned) {
+      if (const auto best = optimum(at.constraints[0].limit); best.ok()) {
+        initial.push_back(best->best.candidate);
+      }
+    }
+    return solve(at, options, initial, figures.back());
   };
   ESPALIER_TRY(const search::ParetoFront front, search::pareto_front(problem, 0, limits, solver));
   std::vector<Selected> result;
   for (std::size_t i = 0; i < front.points.size(); ++i) {
     const search::ParetoPoint& point = front.points[i];
+    SelectionOptions used = options;
+    used.solver = figures[i].solver;
     Selected selected =
-        describe(graph, profile, budget_of(point.limit, options.memory), point.solution, options);
+        describe(graph, profile, budget_of(point.limit, options.memory), point.solution, used);
+    selected.solver = figures[i].solver;
     selected.seconds = figures[i].seconds;
     selected.evaluations = figures[i].evaluations;
-    search::Problem proven = problem;
-    proven.constraints[0].limit = point.limit;
-    if (planned) proven.constraints[0].cost = PlannedCost(graph, profile).relaxed();
-    if (const auto exact = search::solve_exact(proven); exact.ok()) {
+    if (const auto exact = optimum(point.limit); exact.ok()) {
       (planned ? selected.bound : selected.optimum) = exact->best.objective;
       selected.optimum_seconds = exact->seconds;
     }

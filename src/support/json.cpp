@@ -63,11 +63,11 @@ const Json* find(const Json& object, const char* key) {
   return it == object.end() ? nullptr : &*it;
 }
 
-}  // namespace
-
-Result<Json> parse_json(std::string_view text, std::string_view where) {
+Result<Json> parse(std::string_view text, std::string_view where, bool comments) {
   Checker checker;
-  if (Json::sax_parse(text, &checker)) return Json::parse(text);
+  if (Json::sax_parse(text, &checker, nlohmann::detail::input_format_t::json, true, comments)) {
+    return Json::parse(text, nullptr, true, comments);
+  }
   std::size_t line = 1;
   std::size_t column = 1;
   for (std::size_t i = 0; i + 1 < checker.byte && i < text.size(); ++i) {
@@ -77,6 +77,16 @@ Result<Json> parse_json(std::string_view text, std::string_view where) {
   const std::string place =
       checker.byte == 0 ? std::string(where) : fmt::format("{}:{}:{}", where, line, column);
   return Error{ErrorKind::kBadInput, fmt::format("{}: {}", place, checker.problem)};
+}
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, std::string_view where) {
+  return parse(text, where, false);
+}
+
+Result<Json> parse_commented_json(std::string_view text, std::string_view where) {
+  return parse(text, where, true);
 }
 
 std::string json_text(const Json& document, int indent) {

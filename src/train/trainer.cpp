@@ -144,7 +144,7 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
     double loss = 0;
     std::int64_t correct = 0;
     for (std::size_t first = 0; first < samples; first += batch, ++step) {
-      if (interrupted()) return Error{ErrorKind::kInterrupted, "interrupted"};
+      if (!options.finish && interrupted()) return Error{ErrorKind::kInterrupted, "interrupted"};
       const auto start = std::chrono::steady_clock::now();
       const std::span<const std::uint32_t> indices =
           std::span(order).subspan(first, std::min(batch, samples - first));

@@ -128,7 +128,9 @@ class Run {
   }
 
   Status work() {
-    Progress progress(options_.progress, options_.title, weigh());
+    open_weight_ = weigh();
+    start_ = last_line_ = std::chrono::steady_clock::now();
+    Progress progress(options_.progress, options_.title, open_weight_);
     progress_ = &progress;
     // With fewer trials than threads, the threads share each batch instead; on the device a batch
     // has nothing to share.
@@ -165,7 +167,12 @@ class Run {
     {
       // Held while prefixes are computed, so that their cuts ascend.
       const std::lock_guard lock(mutex_);
-      if (!failure_ && interrupted()) failure_.emplace(ErrorKind::kInterrupted, "interrupted");
+      if (!failure_ && interrupted()) {
+        failure_.emplace(ErrorKind::kInterrupted, "interrupted");
+        if (options_.finish_running) {
+          spdlog::info("finishing the trials that run; Ctrl-C again stops at once");
+        }
+      }
       if (failure_ || queue_.empty()) return false;
       Result<std::optional<Ready>> next = take_next();
       if (!next.ok()) {
@@ -197,7 +204,7 @@ class Run {
     queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(at));
     job.result = stored(job);  // another process may have finished it since
     if (job.result) {
-      progress_->advance(job.weight);
+      tell(job.weight);
       return std::optional<Ready>();
     }
     ESPALIER_TRY(Training training, Training::make(network_, *job.trial, training_.classes()));
@@ -207,8 +214,9 @@ class Run {
   }
 
   bool compute(Ready& ready) {
-    Result<train::TrainResult> result = ready.training.run(
-        *ready.stores.training, *ready.stores.validation, {.jobs = jobs_inside_});
+    Result<train::TrainResult> result =
+        ready.training.run(*ready.stores.training, *ready.stores.validation,
+                           {.jobs = jobs_inside_, .finish = options_.finish_running});
     if (!result.ok()) return fail(result.error());
     if (options_.store != nullptr) {
       const Status kept = options_.store->put(ready.job->address, *result);
@@ -216,8 +224,26 @@ class Run {
     }
     const std::lock_guard lock(mutex_);
     ready.job->result = *std::move(result);
-    progress_->advance(ready.job->weight);
+    tell(ready.job->weight);
     return true;
+  }
+
+  // On a terminal the line moves; elsewhere a line is logged now and then.
+  void tell(double weight) {
+    ++computed_;
+    finished_weight_ += weight;
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - start_).count();
+    const std::string count =
+        fmt::format("{} of {} trials, {:.2g} a second", computed_, open_.size(),
+                    static_cast<double>(computed_) / std::max(seconds, 1e-9));
+    progress_->note(count);
+    progress_->advance(weight);
+    constexpr std::chrono::seconds kBetweenLines{20};
+    if (options_.progress.enabled || !options_.announce || now - last_line_ < kBetweenLines) return;
+    last_line_ = now;
+    spdlog::info("{}: {}, about {:.0f} s left", options_.title, count,
+                 seconds * (open_weight_ / finished_weight_ - 1));
   }
 
   bool fail(const Error& error) {
@@ -241,7 +267,7 @@ class Run {
     if (failure_->kind != ErrorKind::kCannotWrite) return *failure_;
     return Error{ErrorKind::kCannotWrite,
                  fmt::format("{}; stopped {}, which {} keeps: make room and run the same command "
-                             "again, or choose another place with --store",
+                             "again, or choose another place",
                              failure_->message(), count, options_.store->folder().string())};
   }
 
@@ -258,6 +284,11 @@ class Run {
   int jobs_inside_ = 1;
   std::mutex mutex_;  // of what follows, of the chain and of the jobs' results
   bool waiting_ = false;
+  std::size_t computed_ = 0;
+  double finished_weight_ = 0;
+  double open_weight_ = 0;
+  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point last_line_;
   std::deque<std::size_t> queue_;
   std::optional<Error> failure_;
 };

@@ -142,8 +142,8 @@ Store::Claim::~Claim() { set_lock(lock_, at_, F_UNLCK); }
 Result<Store> Store::open(const std::filesystem::path& folder) {
   const auto fail = [&](const std::string& why) {
     return Error{ErrorKind::kCannotWrite,
-                 fmt::format("{}: no store of trials can be kept there: {}; choose another place "
-                             "with --store",
+                 fmt::format("{}: no store of trials can be kept there: {}; choose another place",
+                             
                              folder.string(), why)};
   };
   std::error_code code;

@@ -26,6 +26,7 @@ const Arguments kTrain{"train",   "model.onnx", "--plan", "plan.json",
                        "--train", "idx:a,b",    "--test", "idx:a,b"};
 const Arguments kCompile{"compile", "model.onnx", "--plan", "plan.json"};
 const Arguments kCheck{"check", "c"};
+const Arguments kSweep{"sweep", "sweep.json", "--out", "swept"};
 
 // An option beside which it has no effect, and beside which it has one.
 struct Rule {
@@ -79,9 +80,15 @@ std::vector<Rule> rules() {
                                                         {"--no-qas"}}) {
     all.push_back({option, kSearch, {}, {"--measure", "9"}});
   }
+  const Arguments slurm{"--engine", "slurm"};
+  all.push_back({{"--shard", "0/2"}, kSweep, slurm, {}});
+  all.push_back({{"--shard", "0/2"}, kSweep, {"--dry-run"}, {}});
+  all.push_back({{"--jobs", "1"}, kSweep, slurm, {}});
+  all.push_back({{"--json", "new.json"}, kSweep, slurm, {"--dry-run"}});
+  all.push_back({{"--json", "new.json"}, kSweep, {"--shard", "0/2"}, {}});
   all.push_back({{"--solver", "exact"}, kSearch, {"--measure", "9"}, {}});
   for (const Arguments& command : {kInspect, kAnalyze, kSearch, kMake, kImport, kShow, kTrain,
-                                   kCompile, kCheck, Arguments{"devices"}}) {
+                                   kCompile, kCheck, kSweep, Arguments{"devices"}}) {
     all.push_back({{"--verbose"}, command, {"--quiet"}, {}});
   }
   return all;

@@ -46,6 +46,11 @@ class OutputsTest : public Workspace {
              "idx:train-images,train-labels", "--epochs", "1", "--layers", "6", "--ratios", "1"});
     succeed({"compile", "model.onnx", "--plan", "plan.json", "--target", "rv32imf", "--out", "c"});
     write("samples", std::string(3 * 192, '\1'));
+    write("sweep.json", R"({"schema": "espalier.sweep/1", "name": "one",
+      "models": [{"name": "m", "file": "model.onnx"}],
+      "datasets": [{"name": "d", "train": "idx:train-images,train-labels",
+                    "test": "idx:train-images,train-labels"}],
+      "training": {"seeds": [0], "recipe": {"epochs": 1}}})");
   }
 
   /// Every command, with --config last so that the generator covers it everywhere.
@@ -102,6 +107,11 @@ class OutputsTest : public Workspace {
          {"model.onnx", "train-images", "train-labels"},
          {"--json"},
          {}},
+        {{"sweep"},
+         {"sweep.json", "--out", "swept"},
+         {"sweep.json", "model.onnx", "train-images", "train-labels"},
+         {"--json"},
+         {"--out"}},
         {{"report"}, {"profile.json", "--out", "page.html"}, {"profile.json"}, {"--json"}, {}},
         {{"fit"},
          {"model.onnx", "--train", idx, "--test", idx, "--device", "device.json", "--ratios", "1",

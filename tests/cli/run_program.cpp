@@ -65,7 +65,7 @@ Finished run_program(const std::vector<std::string>& arguments, const RunOptions
   int status = 0;
   while (waitpid(child, &status, WNOHANG) == 0) {
     if (options.interrupt_when && !interrupt_sent && options.interrupt_when()) {
-      kill(child, SIGINT);
+      kill(child, options.signal);
       interrupt_sent = true;
     }
     if (!finished.hung && std::chrono::steady_clock::now() > deadline) {

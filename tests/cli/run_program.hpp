@@ -14,6 +14,7 @@ struct RunOptions {
   std::filesystem::path stdout_path;  ///< empty = kept in Finished::out
   /// Polled while the program runs; the first time it holds, SIGINT is sent. Null for never.
   std::function<bool()> interrupt_when;
+  int signal = 2;                     ///< that is sent instead, such as SIGKILL
   std::chrono::seconds timeout{120};  ///< then the program is ended and `hung` set
 };
 

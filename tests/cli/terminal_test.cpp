@@ -165,6 +165,7 @@ TEST_F(TerminalTest, EveryMistypedOptionIsGuessed) {
                                    {"check"},
                                    {"fit"},
                                    {"devices"},
+                                   {"sweep"},
                                    {"evaluate"}}) {
     const std::string help = succeed(command + Arguments{"--help"}).out;
     const std::regex option("\n  (?:-[a-z],\\s*)?(--[a-z-]+)");

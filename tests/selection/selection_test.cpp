@@ -114,5 +114,28 @@ TEST(Selection, ExactSolverAgrees) {
   EXPECT_EQ(a->plan.solver, "exact");
 }
 
+TEST(Selection, AutoIsExactWhereCostsAreAdditive) {
+  const ir::Graph graph = espalier::testing::small_network(1);
+  const contribution::Profile profile = random_profile(graph, 3);
+  for (const std::int64_t budget : {400, 4000}) {
+    const Result<Selected> found =
+        select(graph, profile, Bytes{budget}, {.solver = SolverKind::kAuto});
+    ASSERT_TRUE(found.ok()) << found.error().message();
+    EXPECT_EQ(found->solver, SolverKind::kExact);
+    EXPECT_EQ(found->plan.solver, "exact");
+    EXPECT_EQ(found->objective, *found->optimum);
+  }
+  const Result<Selected> planned =
+      select(graph, profile, Bytes{100000},
+             {.memory = MemoryModel::kPlanned, .solver = SolverKind::kAuto});
+  ASSERT_TRUE(planned.ok()) << planned.error().message();
+  EXPECT_EQ(planned->solver, SolverKind::kEvolution);
+  EXPECT_EQ(planned->plan.solver, "evolution");
+  // With room for everything the relaxed optimum, where the evolution begins, is feasible.
+  EXPECT_NEAR(planned->objective, *planned->bound, 1e-12);
+  EXPECT_EQ(select(graph, profile, Bytes{1}, {.solver = SolverKind::kAuto}).error().kind,
+            ErrorKind::kInfeasible);
+}
+
 }  // namespace
 }  // namespace espalier::selection

@@ -107,7 +107,7 @@ TEST_F(StoreTest, SaysWhenItCannotBeKept) {
   ASSERT_TRUE(write_file_atomic(folder_ / "file", "").ok());
   const auto refused = Store::open(folder_ / "file");
   EXPECT_EQ(refused.error().kind, ErrorKind::kCannotWrite);
-  EXPECT_THAT(refused.error().message(), HasSubstr("--store"));
+  EXPECT_THAT(refused.error().message(), HasSubstr("choose another place"));
   const Store store = *Store::open(folder_ / "store");
   std::filesystem::remove_all(folder_ / "store");
   EXPECT_EQ(store.put(address_, result_).error().kind, ErrorKind::kCannotWrite);

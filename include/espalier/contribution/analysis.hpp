@@ -1,6 +1,6 @@
 // Measures the contribution of every bias depth and of every conv's weights by training them
-// (docs/architecture.md, "Terms" and "Trials"). Trials are independent: results do not depend on the
-// number of threads, and finished trials are kept in a store from which a run goes on.
+// (docs/architecture.md, "Terms" and "Trials"). Trials are independent: results do not depend on
+// the number of threads, and finished trials are kept in a store from which a run goes on.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include "espalier/support/result.hpp"
 #include "espalier/train/network.hpp"
 #include "espalier/trials/store.hpp"
+#include "espalier/trials/trial.hpp"
 
 namespace espalier::contribution {
 
@@ -26,6 +27,7 @@ struct AnalysisOptions {
   Bytes cache_limit{std::int64_t{2} << 30};           ///< of all cached prefixes; beyond: recompute
   bool fisher = false;                                ///< also the Fisher scores, seed seeds[0]
   const trials::Store* store = nullptr;               ///< of finished trials; null = none
+  bool finish_running = false;                        ///< as trials::RunOptions has it
   ProgressOptions progress;
 };
 
@@ -35,6 +37,10 @@ std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions
 
 /// The plan that a trial trains.
 plan::UpdatePlan trial_plan(const ir::Graph& graph, const TrialSpec& spec);
+
+/// The training that a spec stands for, with the recipe of the options.
+trials::Trial trial_of(const ir::Graph& graph, const TrialSpec& spec,
+                       const AnalysisOptions& options);
 
 struct AnalysisEstimate {
   std::int64_t trials = 0;
@@ -50,9 +56,9 @@ AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t train
 Result<FisherScores> early_scores(const train::Network& network, const data::Samples& training,
                                   const AnalysisOptions& options);
 
-/// Runs the analysis: which trials it takes, and what they mean. Trials that the store holds are not
-/// run again, whatever analysis they were run for. Errors: those of trials::run_trials(); kUsage for
-/// options out of range.
+/// Runs the analysis: which trials it takes, and what they mean. Trials that the store holds are
+/// not run again, whatever analysis they were run for. Errors: those of trials::run_trials();
+/// kUsage for options out of range.
 Result<Profile> analyze(const train::Network& network, const data::Samples& training,
                         const data::Samples& validation, const AnalysisOptions& options);
 

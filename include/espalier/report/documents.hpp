@@ -52,6 +52,7 @@ struct Profile {
   };
   std::string file;
   Model model;
+  std::string source;  ///< digest of the files that its training samples are of
   std::int64_t seeds = 0;
   std::optional<double> head_accuracy;
   std::vector<Bias> bias;
@@ -74,9 +75,12 @@ struct Plan {
   bool of_front = false;  ///< one of several in a search document, told apart by budget
 };
 
-/// espalier.train/1
+/// espalier.train/1, or one training of espalier.sweep_results/1
 struct Training {
   std::string file;
+  std::string label;   ///< of its plan, where the document names it; otherwise empty
+  std::string kind;    ///< likewise: head only, biases, last k, published or found
+  std::string source;  ///< digest of the files that its training samples are of
   Model model;
   std::string plan_sha256;  ///< empty in older documents
   int bias_depth = 0;
@@ -161,9 +165,9 @@ struct Documents {
 };
 
 /// Reads documents, told apart by their "schema"; of a folder every *.json that lies in it, by
-/// name. A document given twice counts once. Those of another kind are named in `warnings` and
-/// passed over. Errors: kMissingInput, kBadInput naming every faulty document, and when none is of
-/// a known kind.
+/// name, and of a sweep's folder also its profiles. A document given twice counts once. Those of
+/// another kind are named in `warnings` and passed over. Errors: kMissingInput, kBadInput naming
+/// every faulty document, and when none is of a known kind.
 Result<Documents> read_documents(const std::vector<std::filesystem::path>& paths);
 
 }  // namespace espalier::report

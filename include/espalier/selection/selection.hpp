@@ -25,7 +25,11 @@ enum class Metric {
   kLoss,      ///< validation loss removed: less noisy when the validation set is small
 };
 
-enum class SolverKind { kEvolution, kExact };
+enum class SolverKind {
+  kEvolution,
+  kExact,
+  kAuto,  ///< exact where costs are additive and it does not give up, otherwise evolution
+};
 
 /// What the budget bounds.
 enum class MemoryModel {
@@ -54,9 +58,10 @@ struct Selected {
   Bytes analytic;                 ///< extra memory by the published model
   std::optional<Bytes> planned;   ///< none when no program can be made of it for a device
   std::int64_t step_macs = 0;
-  std::int64_t evaluations = 0;  ///< of the evolution; 0 for the exact solver
-  double seconds = 0;            ///< of the chosen solver
-  double optimum_seconds = 0;    ///< of the exact solver
+  SolverKind solver = SolverKind::kEvolution;  ///< that found it, never kAuto
+  std::int64_t evaluations = 0;                ///< of the evolution; 0 for the exact solver
+  double seconds = 0;                          ///< of the chosen solver
+  double optimum_seconds = 0;                  ///< of the exact solver
 };
 
 /// The problem of choosing under `budget`: gains that were not measured, or that diverged, cannot

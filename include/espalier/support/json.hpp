@@ -19,6 +19,9 @@ using Json = nlohmann::ordered_json;
 /// ours has become kBadInput with line and column, prefixed by `where`.
 Result<Json> parse_json(std::string_view text, std::string_view where);
 
+/// The same, but comments as in C are passed over.
+Result<Json> parse_commented_json(std::string_view text, std::string_view where);
+
 /// The document as text: one line, or indented. Bytes that are no UTF-8, such as those of an odd
 /// file name, become U+FFFD: every text we write can be read.
 std::string json_text(const Json& document, int indent = -1);

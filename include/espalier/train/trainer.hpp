@@ -43,6 +43,7 @@ struct TrainResult {
 struct TrainOptions {
   int jobs = 1;
   bool test_every_epoch = false;
+  bool finish = false;  ///< even when the user asks to stop
   /// Called after every step with the number of images it held; null for none.
   std::function<void(std::int64_t)> on_images;
   std::function<void(int, const EpochResult&)> on_epoch;

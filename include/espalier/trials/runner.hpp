@@ -32,7 +32,8 @@ struct RunOptions {
   const Store* store = nullptr;              ///< of finished trials; null = none
   Shard shard;
   std::string title = "trials";  ///< of the progress line
-  bool announce = true;          ///< log what came from the store and what prefixes took
+  bool announce = true;          ///< log what came from the store, progress, what prefixes took
+  bool finish_running = false;   ///< trials that run when the user asks to stop; else they stop too
   ProgressOptions progress;
 };
 

@@ -9,7 +9,7 @@
 #include "device_sources.hpp"
 #include "espalier/support/file.hpp"
 #include "machines/machine.hpp"
-#include "process.hpp"
+#include "espalier/support/process.hpp"
 #include "toolchain.hpp"
 
 namespace espalier::device {

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "machines/machine.hpp"
-#include "process.hpp"
+#include "espalier/support/process.hpp"
 #include "toolchain.hpp"
 
 namespace espalier::device {

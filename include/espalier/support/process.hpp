@@ -10,7 +10,7 @@
 
 #include "espalier/support/result.hpp"
 
-namespace espalier::device {
+namespace espalier {
 
 struct ProcessResult {
   int exit_code = 0;  ///< 128 + signal when one ended it
@@ -33,4 +33,4 @@ Result<ProcessResult> run_process(const std::vector<std::string>& arguments,
                                   const std::filesystem::path& folder,
                                   const ProcessOptions& options);
 
-}  // namespace espalier::device
+}  // namespace espalier

@@ -1,4 +1,4 @@
-#include "process.hpp"
+#include "espalier/support/process.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -14,7 +14,7 @@
 #include <optional>
 #include <utility>
 
-namespace espalier::device {
+namespace espalier {
 namespace {
 
 constexpr int kPollMilliseconds = 100;
@@ -197,4 +197,4 @@ Result<ProcessResult> run_process(const std::vector<std::string>& arguments,
   return result;
 }
 
-}  // namespace espalier::device
+}  // namespace espalier

@@ -1,5 +1,5 @@
 // Running other programs: how they end, what ends with them, and what is left of it.
-#include "process.hpp"
+#include "espalier/support/process.hpp"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -15,7 +15,7 @@
 
 #include "support/temp_folder.hpp"
 
-namespace espalier::device {
+namespace espalier {
 namespace {
 
 using std::chrono::milliseconds;
@@ -137,4 +137,4 @@ TEST_F(RunProcess, LeavesNoDescriptors) {
 }
 
 }  // namespace
-}  // namespace espalier::device
+}  // namespace espalier

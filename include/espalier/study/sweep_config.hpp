@@ -1,0 +1,124 @@
+// The configuration of a sweep, `espalier.sweep/1` (reports/schemas/sweep.json): models, datasets,
+// what to measure, what to search, what to train.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "espalier/selection/selection.hpp"
+#include "espalier/support/bytes.hpp"
+#include "espalier/support/json.hpp"
+#include "espalier/support/result.hpp"
+#include "espalier/train/recipe.hpp"
+#include "espalier/trials/trial.hpp"
+
+namespace espalier::study {
+
+struct SweepModel {
+  std::string name;
+  std::filesystem::path file;
+};
+
+struct SweepDataset {
+  std::string name;
+  std::string train;  ///< dataset specs, files resolved
+  std::string test;
+  std::string preprocess = "auto";
+  std::string classes;
+  bool balanced = true;
+};
+
+struct SweepAnalysis {
+  std::optional<std::int64_t> limit_train;
+  std::optional<std::int64_t> limit_validation;
+  std::vector<double> ratios{0.125, 0.25, 0.5, 1.0};
+  std::vector<int> layers;
+  std::vector<std::uint64_t> seeds{0};
+  train::Recipe recipe;
+};
+
+/// How the plans of a search are chosen.
+enum class SweepSolver { kEvolution, kExact, kAuto, kMeasured };
+
+struct SweepSearch {
+  std::vector<Bytes> budgets;
+  selection::MemoryModel memory = selection::MemoryModel::kAnalytic;
+  SweepSolver solver = SweepSolver::kEvolution;
+  selection::Metric metric = selection::Metric::kLoss;
+  int trainings = 240;  ///< measured: before the race
+
+  /// `found-50KiB`, and what differs from a plain search, such as `found-50KiB-exact`.
+  [[nodiscard]] std::string plan_name(Bytes budget) const;
+};
+
+/// Depths to make plans of; `all` stands for every one.
+struct SweepDepths {
+  bool all = false;
+  std::vector<int> depths;
+};
+
+struct SweepPublished {
+  std::string name;
+  std::string model;
+  Json document;  ///< the published notation
+};
+
+struct SweepRecipe {
+  std::string name;  ///< empty when there is one alone
+  train::Recipe recipe;
+};
+
+struct SweepTraining {
+  std::int64_t limit_train = 0;
+  std::int64_t limit_test = 0;
+  std::vector<std::uint64_t> seeds;
+  std::vector<trials::Numerics> numerics{trials::Numerics::kSimulation};
+  int accumulate = 1;
+  bool stochastic = true;
+  std::vector<SweepRecipe> recipes;
+};
+
+struct SlurmOptions {
+  int shards = 4;
+  std::string partition;
+  std::string time = "1:00:00";
+  int cpus = 2;
+  std::string memory = "4G";
+  std::optional<int> array_limit;  ///< tasks at once
+};
+
+struct SweepConfig {
+  std::string name;
+  std::string sha256;  ///< of the document without its comments
+  std::vector<SweepModel> models;
+  std::vector<SweepDataset> datasets;
+  std::optional<SweepAnalysis> analysis;
+  std::vector<SweepSearch> searches;
+  bool head_only = true;
+  SweepDepths bias_only;
+  SweepDepths last_k;
+  std::vector<SweepPublished> published;
+  SweepTraining training;
+  SlurmOptions slurm;
+};
+
+/// Reads a configuration; comments as in C are allowed. Files are relative to it, and ${NAME} in
+/// them is the value of an environment variable. Errors:
+/// kMissingInput; kBadInput lists every violation of the schema with its place, unknown members
+/// with the nearest known one, and names that are used twice or are not declared.
+Result<SweepConfig> load_sweep_config(const std::filesystem::path& path);
+
+/// The same from text; `where` begins diagnostics and relative files are below `folder`.
+Result<SweepConfig> parse_sweep_config(std::string_view text, std::string_view where,
+                                       const std::filesystem::path& folder);
+
+/// A dataset spec with every file that is relative made one below `folder`.
+std::string resolve_spec(const std::string& spec, const std::filesystem::path& folder);
+
+/// Every file and folder that a sweep reads, but the configuration.
+std::vector<std::filesystem::path> inputs_of(const SweepConfig& config);
+
+}  // namespace espalier::study

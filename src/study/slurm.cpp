@@ -1,0 +1,61 @@
+#include "espalier/study/slurm.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace espalier::study {
+namespace {
+
+// Options in #SBATCH lines are split at spaces unless quoted.
+std::string directive(const std::string& option, const std::string& value) {
+  const bool plain = value.find_first_of(" \t\"\\'") == std::string::npos;
+  std::string text = value;
+  if (!plain) {
+    text.clear();
+    for (const char c : value)
+      text += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    text = '"' + text + '"';
+  }
+  return fmt::format("#SBATCH --{}={}\n", option, text);
+}
+
+std::string script(const SweepConfig& config, const std::string& name, const std::string& log,
+                   const std::string& more, const std::filesystem::path& work,
+                   const std::string& command) {
+  const SlurmOptions& slurm = config.slurm;
+  std::string text = "#!/bin/sh\n" + directive("job-name", name) + directive("time", slurm.time) +
+                     directive("cpus-per-task", std::to_string(slurm.cpus)) +
+                     directive("mem", slurm.memory) + "#SBATCH --requeue\n" +
+                     directive("output", log) + directive("open-mode", "append") +
+                     directive("chdir", work.string());
+  if (!slurm.partition.empty()) text += directive("partition", slurm.partition);
+  return text + more + "exec " + command + "\n";
+}
+
+}  // namespace
+
+std::string shell_word(const std::string& word) {
+  const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 ||
+           std::string_view("_-./:,=+@%").find(static_cast<char>(c)) != std::string_view::npos;
+  });
+  if (plain) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+SlurmScripts slurm_scripts(const SweepConfig& config, const std::string& command,
+                           const std::filesystem::path& logs, const std::filesystem::path& work) {
+  const SlurmOptions& slurm = config.slurm;
+  const std::string with_jobs = fmt::format("{} --jobs {}", command, slurm.cpus);
+  std::string array = fmt::format("0-{}", slurm.shards - 1);
+  if (slurm.array_limit) array += fmt::format("%{}", *slurm.array_limit);
+  return {
+      script(config, config.name, (logs / "shard-%a.log").string(), directive("array", array), work,
+             fmt::format("{} --shard \"$SLURM_ARRAY_TASK_ID/{}\"", with_jobs, slurm.shards)),
+      script(config, config.name + "-merge", (logs / "merge.log").string(), "", work, with_jobs)};
+}
+
+}  // namespace espalier::study

@@ -1,0 +1,355 @@
+#include "espalier/study/sweep.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "espalier/contribution/profile.hpp"
+#include "espalier/cost/analytic_memory.hpp"
+#include "espalier/data/dataset.hpp"
+#include "espalier/plan/plan_json.hpp"
+#include "espalier/study/plan_search.hpp"
+#include "espalier/trials/store.hpp"
+#include "espalier/trials/trial_times.hpp"
+#include "espalier/version.hpp"
+#include "sweep_pair.hpp"
+
+namespace espalier::study {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<trials::Trial> trials_of(const std::vector<SweepEntry>& entries) {
+  std::vector<trials::Trial> trials;
+  for (const SweepEntry& entry : entries) trials.push_back(entry.trial);
+  return trials;
+}
+
+// A file of the sweep's folder, with the folders it stands in.
+Status write(const fs::path& path, const Json& document) {
+  std::error_code error;
+  fs::create_directories(path.parent_path(), error);
+  if (error) {
+    return Error{ErrorKind::kCannotWrite,
+                 fmt::format("{}: cannot be made: {}; choose another folder",
+                             path.parent_path().string(), error.message())};
+  }
+  return write_json(path, document);
+}
+
+Json updates_json(const plan::UpdatePlan& plan) {
+  Json updates = Json::array();
+  for (const plan::WeightUpdate& update : plan.weights) {
+    updates.push_back({{"conv", update.conv}, {"ratio", update.ratio}});
+  }
+  return updates;
+}
+
+Json training_json(const SweepConfig& config, const SweepEntry& entry,
+                   const train::TrainResult& result) {
+  Json run{{"numerics", trials::numerics_name(entry.trial.numerics)},
+           {"seed", entry.trial.recipe.seed},
+           {"diverged", result.diverged},
+           {"test_accuracy", result.diverged ? Json(nullptr) : Json(result.test.accuracy)},
+           {"test_loss", result.diverged ? Json(nullptr) : Json(result.test.loss)}};
+  const std::string& recipe = config.training.recipes[entry.recipe].name;
+  if (!recipe.empty()) run["recipe"] = recipe;
+  return run;
+}
+
+// What came of one model on one dataset. Nothing of it depends on the machine.
+Json describe(const SweepConfig& config, const SweepPair& pair, const std::vector<NamedPlan>& plans,
+              const std::vector<SweepEntry>& entries,
+              const std::vector<std::optional<train::TrainResult>>& trained) {
+  Json rows = Json::array();
+  for (std::size_t p = 0; p < plans.size(); ++p) {
+    const plan::UpdatePlan& plan = plans[p].plan;
+    Json runs = Json::array();
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (entries[i].plan == p) runs.push_back(training_json(config, entries[i], *trained[i]));
+    }
+    rows.push_back(
+        {{"name", plans[p].name},
+         {"kind", plans[p].kind},
+         {"sha256", plan::sha256_of(plan)},
+         {"bias_depth", plan.bias_depth},
+         {"updates", updates_json(plan)},
+         {"analytic_bytes", cost::analytic_memory(plan, pair.graph()).bytes().count},
+         {"budget_bytes", plan.budget ? Json(plan.budget->count) : Json(nullptr)},
+         {"predicted_gain", plan.predicted_gain ? Json(*plan.predicted_gain) : Json(nullptr)},
+         {"gain_metric", plan.gain_metric.empty() ? Json(nullptr) : Json(plan.gain_metric)},
+         {"trainings", std::move(runs)}});
+  }
+  return {
+      {"model", {{"name", pair.model()}, {"sha256", pair.graph().sha256}}},
+      {"dataset", pair.dataset()},
+      {"data", {{"train", pair.training().identity_json()}, {"test", pair.test().identity_json()}}},
+      {"plans", std::move(rows)}};
+}
+
+Json recipes_json(const SweepTraining& training) {
+  Json recipes = Json::array();
+  for (const SweepRecipe& named : training.recipes) {
+    train::Recipe recipe = named.recipe;
+    recipe.seed = 0;  // each training has its own
+    Json json = train::to_json(recipe);
+    if (!named.name.empty()) json["name"] = named.name;
+    recipes.push_back(std::move(json));
+  }
+  return recipes;
+}
+
+class Sweep {
+ public:
+  Sweep(const SweepConfig& config, const SweepOptions& options)
+      : config_(config), options_(options) {}
+
+  Status open() {
+    std::vector<std::string> missing;
+    for (const fs::path& input : inputs_of(config_)) {
+      std::error_code error;
+      if (!fs::exists(input, error)) missing.push_back(input.string() + ": does not exist");
+    }
+    if (!missing.empty()) return Error{ErrorKind::kMissingInput, missing};
+    ESPALIER_TRY(trials::Store store, trials::Store::open(options_.out / "trials"));
+    store_.emplace(std::move(store));
+    return Ok{};
+  }
+
+  Result<std::vector<SweepGroup>> outline() {
+    writes_ = false;
+    std::vector<SweepGroup> groups;
+    ESPALIER_CHECK_OK(each_pair([&](const SweepPair& pair) -> Status {
+      bool profiled = true;
+      if (const trials::SampleSets* sets = pair.analysis_sets()) {
+        groups.push_back(group("contributions of " + pair.label(), pair, pair.analysis_trials(),
+                               sets->training, sets->validation));
+        profiled = groups.back().stored == groups.back().trials;
+      }
+      ESPALIER_TRY(std::vector<NamedPlan> plans, pair.given_plans());
+      const bool known = profiled && pair.race_sets() == nullptr;
+      if (known) {
+        ESPALIER_TRY(const std::vector<NamedPlan> found, found_plans(pair));
+        plans.insert(plans.end(), found.begin(), found.end());
+      }
+      groups.push_back(group("trainings of " + pair.label(), pair, trials_of(pair.entries(plans)),
+                             pair.training(), pair.test()));
+      if (!known) estimate_found(groups.back());
+      return Ok{};
+    }));
+    return groups;
+  }
+
+  Result<Json> run() {
+    const bool whole = options_.shard.count == 1;
+    writes_ = whole;
+    if (!whole && config_.analysis) {
+      ESPALIER_CHECK_OK(each_pair([&](const SweepPair& pair) { return own_contributions(pair); }));
+    }
+    Json results = Json::array();
+    ESPALIER_CHECK_OK(each_pair([&](const SweepPair& pair) { return run_pair(pair, results); }));
+    if (!whole) return Json();
+    Json document{{"schema", kSweepResultsSchema},
+                  {"tool_version", kVersion},
+                  {"name", config_.name},
+                  {"config_sha256", config_.sha256},
+                  {"recipes", recipes_json(config_.training)},
+                  {"accumulate", config_.training.accumulate},
+                  {"rounding", trials::rounding_name(config_.training.stochastic)},
+                  {"results", std::move(results)}};
+    ESPALIER_CHECK_OK(write(options_.out / "sweep.json", document));
+    return document;
+  }
+
+ private:
+  // All of one pair; its results only when the sweep is whole.
+  Status run_pair(const SweepPair& pair, Json& results) {
+    ESPALIER_TRY(std::vector<NamedPlan> plans, pair.given_plans());
+    ESPALIER_TRY(const std::vector<NamedPlan> found, found_plans(pair));
+    plans.insert(plans.end(), found.begin(), found.end());
+    const std::vector<SweepEntry> entries = pair.entries(plans);
+    ESPALIER_TRY(
+        const auto trained,
+        trials::run_trials(pair.network(), pair.training(), pair.test(), trials_of(entries),
+                           run_options("train " + pair.label(), options_.shard)));
+    if (!writes_) return Ok{};
+    for (const NamedPlan& named : plans) {
+      const std::string name = fmt::format("{}.{}.json", pair.file_stem(), named.name);
+      ESPALIER_CHECK_OK(write(options_.out / "plans" / name, plan::to_json(named.plan)));
+    }
+    results.push_back(describe(config_, pair, plans, entries, trained));
+    return Ok{};
+  }
+
+  // One pair at a time is held in memory.
+  template <typename Visit>
+  Status each_pair(Visit visit) {
+    for (const SweepModel& model : config_.models) {
+      for (const SweepDataset& dataset : config_.datasets) {
+        ESPALIER_TRY(const SweepPair pair, SweepPair::load(config_, model, dataset));
+        ESPALIER_CHECK_OK(visit(pair));
+      }
+    }
+    return Ok{};
+  }
+
+  [[nodiscard]] trials::RunOptions run_options(std::string title, trials::Shard shard) const {
+    return {.jobs = options_.jobs,
+            .cache_limit = options_.cache_limit,
+            .store = &*store_,
+            .shard = shard,
+            .title = std::move(title),
+            .finish_running = true,
+            .progress = options_.progress};
+  }
+
+  // So that shards that run together share the work.
+  Status own_contributions(const SweepPair& pair) {
+    const auto done = trials::run_trials(pair.network(), pair.analysis_sets()->training,
+                                         pair.analysis_sets()->validation, pair.analysis_trials(),
+                                         run_options("analyze " + pair.label(), options_.shard));
+    if (!done.ok()) return done.error();
+    return Ok{};
+  }
+
+  // Measures what is missing; trials that others are at are waited for.
+  Result<contribution::Profile> profile_of(const SweepPair& pair) {
+    contribution::AnalysisOptions options = pair.analysis_options();
+    options.jobs = options_.jobs;
+    options.cache_limit = options_.cache_limit;
+    options.store = &*store_;
+    options.finish_running = true;
+    options.progress = options_.progress;
+    ESPALIER_TRY(contribution::Profile profile,
+                 contribution::analyze(pair.network(), pair.analysis_sets()->training,
+                                       pair.analysis_sets()->validation, options));
+    if (profile.bias.front().diverged > 0) {
+      return Error{
+          ErrorKind::kUsage,
+          fmt::format("{}: training the head alone diverged, so there is nothing to measure "
+                      "gains against; lower /analysis/recipe/learning_rate",
+                      pair.label())};
+    }
+    return profile;
+  }
+
+  Result<std::vector<NamedPlan>> found_plans(const SweepPair& pair) {
+    std::vector<NamedPlan> plans;
+    if (pair.analysis_sets() == nullptr) return plans;
+    ESPALIER_TRY(const contribution::Profile profile, profile_of(pair));
+    if (writes_) {
+      ESPALIER_CHECK_OK(write(options_.out / "profiles" / (pair.file_stem() + ".json"),
+                              contribution::to_json(profile)));
+    }
+    for (const SweepSearch& search : config_.searches) {
+      Result<std::vector<selection::Selected>> found = find(pair, profile, search);
+      if (!found.ok()) {
+        return Error{found.error().kind,
+                     fmt::format("{}: {}", pair.label(), found.error().message())};
+      }
+      for (selection::Selected& selected : *found) {
+        plans.push_back({search.plan_name(selected.budget), "found", std::move(selected.plan)});
+      }
+    }
+    return plans;
+  }
+
+  Result<std::vector<selection::Selected>> find(const SweepPair& pair,
+                                                const contribution::Profile& profile,
+                                                const SweepSearch& search) {
+    selection::SelectionOptions options;
+    options.memory = search.memory;
+    options.metric = search.metric;
+    options.evolution.jobs = options_.jobs;
+    if (search.solver == SweepSolver::kExact) options.solver = selection::SolverKind::kExact;
+    if (search.solver == SweepSolver::kAuto) options.solver = selection::SolverKind::kAuto;
+    if (search.solver == SweepSolver::kMeasured) {
+      PlanSearchOptions measured;
+      measured.selection = options;
+      measured.search.measurements = search.trainings;
+      measured.trial.recipe = config_.analysis->recipe;
+      measured.run = run_options("measure plans of " + pair.label(), {});
+      ESPALIER_TRY(PlanSearchResult result, search_plans(pair.network(), profile, search.budgets,
+                                                         *pair.race_sets(), measured));
+      return std::move(result.plans);
+    }
+    std::vector<selection::Selected> plans;
+    for (const Bytes budget : search.budgets) {
+      ESPALIER_TRY(selection::Selected selected,
+                   selection::select(pair.graph(), profile, budget, options));
+      plans.push_back(std::move(selected));
+    }
+    return plans;
+  }
+
+  SweepGroup group(std::string what, const SweepPair& pair,
+                   const std::vector<trials::Trial>& trials, const data::Samples& training,
+                   const data::Samples& test) const {
+    // Device numerics run the plain kernels.
+    constexpr double kDeviceSlowness = 8;
+    SweepGroup group{std::move(what), 0, 0, 0, true};
+    std::optional<trials::TrialTimes> times;
+    std::set<std::string> seen;
+    for (const trials::Trial& trial : trials) {
+      const trials::Address address =
+          trials::address_of(trials::inputs_json(pair.graph(), trial, training, test));
+      if (!seen.insert(address.digest).second) continue;
+      ++group.trials;
+      const auto found = store_->find(address);
+      if (found.ok() && found->has_value()) {
+        ++group.stored;
+        continue;
+      }
+      if (!times) times.emplace(pair.network(), trial.recipe);
+      group.seconds +=
+          times->seconds(trial.plan, trial.recipe.epochs, training.size(), test.size()) *
+          (trial.numerics == trials::Numerics::kDevice ? kDeviceSlowness : 1) /
+          std::max(1, options_.jobs);
+    }
+    return group;
+  }
+
+  // Plans that are still to be found, and to be measured for that, cost about what the others do.
+  void estimate_found(SweepGroup& group) const {
+    const SweepTraining& training = config_.training;
+    std::size_t more = 0;
+    for (const SweepSearch& search : config_.searches) {
+      more += search.budgets.size() * training.seeds.size() * training.numerics.size() *
+              training.recipes.size();
+      if (search.solver == SweepSolver::kMeasured) {
+        more += static_cast<std::size_t>(search.trainings);
+      }
+    }
+    const std::int64_t open = group.trials - group.stored;
+    const auto added = static_cast<std::int64_t>(more);
+    if (open > 0) group.seconds *= static_cast<double>(open + added) / static_cast<double>(open);
+    group.trials += added;
+    group.exact = more == 0;
+  }
+
+  const SweepConfig& config_;
+  const SweepOptions& options_;
+  std::optional<trials::Store> store_;
+  bool writes_ = false;  // documents, beside the store
+};
+
+}  // namespace
+
+Result<std::vector<SweepGroup>> outline_sweep(const SweepConfig& config,
+                                              const SweepOptions& options) {
+  Sweep sweep(config, options);
+  ESPALIER_CHECK_OK(sweep.open());
+  return sweep.outline();
+}
+
+Result<Json> run_sweep(const SweepConfig& config, const SweepOptions& options) {
+  Sweep sweep(config, options);
+  ESPALIER_CHECK_OK(sweep.open());
+  return sweep.run();
+}
+
+}  // namespace espalier::study

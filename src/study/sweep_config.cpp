@@ -1,0 +1,352 @@
+#include "espalier/study/sweep_config.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+#include <sstream>
+#include <utility>
+
+#include "espalier/support/file.hpp"
+#include "schema_check.hpp"
+#include "study_schemas.hpp"
+
+namespace espalier::study {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The document has passed the schema: members have the types it says.
+template <typename T>
+void take(const Json& object, const char* key, T& value) {
+  if (const auto it = object.find(key); it != object.end()) value = it->get<T>();
+}
+template <typename T>
+void take(const Json& object, const char* key, std::optional<T>& value) {
+  if (const auto it = object.find(key); it != object.end()) value = it->get<T>();
+}
+
+constexpr std::string_view kTable = "lut=";
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> items;
+  std::istringstream list(text);
+  for (std::string item; std::getline(list, item, ',');) items.push_back(item);
+  return items;
+}
+
+std::string below(const fs::path& folder, const fs::path& file) {
+  return (file.is_absolute() ? file : folder / file).lexically_normal().string();
+}
+
+// Preprocessing whose look-up table, if there is one, lies below `folder`.
+std::string resolve_preprocess(const std::string& text, const fs::path& folder) {
+  std::string resolved;
+  for (std::string& item : split_at_commas(text)) {
+    if (item.starts_with(kTable)) {
+      item = std::string(kTable) + below(folder, item.substr(kTable.size()));
+    }
+    resolved += (resolved.empty() ? "" : ",") + item;
+  }
+  return resolved;
+}
+
+class Reader {
+ public:
+  Reader(const Json& document, std::string_view where, fs::path folder)
+      : document_(document), where_(where), folder_(std::move(folder)) {}
+
+  Result<SweepConfig> read() {
+    config_.name = document_["name"].get<std::string>();
+    config_.sha256 = sha256_hex(document_.dump());
+    for (const Json& model : document_["models"]) {
+      const fs::path file = expanded(model["file"].get<std::string>(), "/models");
+      config_.models.push_back({model["name"].get<std::string>(),
+                                (file.is_absolute() ? file : folder_ / file).lexically_normal()});
+    }
+    for (const Json& dataset : document_["datasets"]) config_.datasets.push_back(read_set(dataset));
+    if (document_.contains("analysis")) config_.analysis = read_analysis(document_["analysis"]);
+    for (const Json& search : document_.value("searches", Json::array())) {
+      config_.searches.push_back(read_search(search));
+    }
+    read_plans(document_.value("plans", Json::object()));
+    config_.training = read_training(document_["training"]);
+    read_slurm(document_.value("slurm", Json::object()));
+    check_names();
+    if (!problems_.empty()) return Error{ErrorKind::kBadInput, problems_};
+    return std::move(config_);
+  }
+
+ private:
+  void problem(std::string_view place, const std::string& text) {
+    problems_.push_back(fmt::format("{}: {}: {}", where_, place, text));
+  }
+
+  // With environment variables replaced.
+  std::string expanded(std::string text, std::string_view place) {
+    for (std::size_t begin = 0; (begin = text.find("${", begin)) != std::string::npos;) {
+      const std::size_t end = text.find('}', begin);
+      if (end == std::string::npos) break;
+      const std::string name = text.substr(begin + 2, end - begin - 2);
+      const char* value = std::getenv(name.c_str());
+      if (value == nullptr) {
+        problem(place, fmt::format("the environment variable {} is not set", name));
+      }
+      const std::string put = value == nullptr ? "" : value;
+      text.replace(begin, end + 1 - begin, put);
+      begin += put.size();
+    }
+    return text;
+  }
+
+  SweepDataset read_set(const Json& json) {
+    SweepDataset set;
+    set.name = json["name"].get<std::string>();
+    set.train = resolve_spec(expanded(json["train"].get<std::string>(), "/datasets"), folder_);
+    set.test = resolve_spec(expanded(json["test"].get<std::string>(), "/datasets"), folder_);
+    take(json, "preprocess", set.preprocess);
+    set.preprocess = resolve_preprocess(expanded(set.preprocess, "/datasets"), folder_);
+    take(json, "classes", set.classes);
+    set.balanced = json.value("subset", "balanced") == "balanced";
+    return set;
+  }
+
+  train::Recipe read_recipe(const Json& json, std::string_view place) {
+    train::Recipe recipe;
+    take(json, "epochs", recipe.epochs);
+    take(json, "batch", recipe.batch);
+    take(json, "learning_rate", recipe.learning_rate);
+    take(json, "warmup_epochs", recipe.warmup_epochs);
+    take(json, "qas", recipe.qas);
+    if (json.contains("schedule")) {
+      recipe.schedule = *train::schedule_of(json["schedule"].get<std::string>(), place);
+    }
+    if (const Status sound = train::check(recipe); !sound.ok()) {
+      problem(place, sound.error().message());
+    }
+    return recipe;
+  }
+
+  SweepAnalysis read_analysis(const Json& json) {
+    SweepAnalysis analysis;
+    take(json, "limit_train", analysis.limit_train);
+    take(json, "limit_validation", analysis.limit_validation);
+    take(json, "ratios", analysis.ratios);
+    std::sort(analysis.ratios.begin(), analysis.ratios.end());
+    take(json, "layers", analysis.layers);
+    take(json, "seeds", analysis.seeds);
+    analysis.recipe = read_recipe(json.value("recipe", Json::object()), "/analysis/recipe");
+    return analysis;
+  }
+
+  SweepSearch read_search(const Json& json) {
+    SweepSearch search;
+    for (const Json& text : json["budgets"]) {
+      const Result<Bytes> budget = parse_bytes(text.get<std::string>());
+      if (budget.ok()) {
+        search.budgets.push_back(*budget);
+      } else {
+        problem("/searches/budgets", budget.error().message());
+      }
+    }
+    if (json.value("memory", "analytic") == "planned") {
+      search.memory = selection::MemoryModel::kPlanned;
+    }
+    const std::string solver = json.value("solver", "evolution");
+    if (solver == "exact") search.solver = SweepSolver::kExact;
+    if (solver == "auto") search.solver = SweepSolver::kAuto;
+    if (solver == "measured") search.solver = SweepSolver::kMeasured;
+    take(json, "trainings", search.trainings);
+    if (json.contains("trainings") && solver != "measured") {
+      problem("/searches", "trainings are of the solver \"measured\" alone");
+    }
+    if (search.memory == selection::MemoryModel::kPlanned &&
+        (search.solver == SweepSolver::kExact || search.solver == SweepSolver::kMeasured)) {
+      problem("/searches",
+              fmt::format("the solver {} needs an additive cost, and planned memory is "
+                          "none; use evolution or auto",
+                          solver));
+    }
+    if (json.value("metric", "loss") == "accuracy") search.metric = selection::Metric::kAccuracy;
+    return search;
+  }
+
+  static SweepDepths read_depths(const Json& plans, const char* key) {
+    SweepDepths depths;
+    const auto it = plans.find(key);
+    if (it == plans.end()) return depths;
+    if (it->is_string()) {
+      depths.all = true;
+    } else {
+      depths.depths = it->get<std::vector<int>>();
+      std::sort(depths.depths.begin(), depths.depths.end());
+    }
+    return depths;
+  }
+
+  void read_plans(const Json& json) {
+    take(json, "head_only", config_.head_only);
+    config_.bias_only = read_depths(json, "bias_only");
+    config_.last_k = read_depths(json, "last_k");
+    for (Json published : json.value("published", Json::array())) {
+      SweepPublished plan{published["name"].get<std::string>(),
+                          published["model"].get<std::string>(), Json()};
+      published.erase("name");
+      published.erase("model");
+      plan.document = std::move(published);
+      config_.published.push_back(std::move(plan));
+    }
+  }
+
+  SweepTraining read_training(const Json& json) {
+    SweepTraining training;
+    take(json, "limit_train", training.limit_train);
+    take(json, "limit_test", training.limit_test);
+    take(json, "seeds", training.seeds);
+    take(json, "accumulate", training.accumulate);
+    training.stochastic = json.value("rounding", "stochastic") == "stochastic";
+    if (json.contains("recipe") && json.contains("recipes")) {
+      problem("/training", "give either recipe or recipes");
+    }
+    for (const Json& recipe : json.value("recipes", Json::array())) {
+      training.recipes.push_back(
+          {recipe["name"].get<std::string>(), read_recipe(recipe, "/training/recipes")});
+    }
+    if (training.recipes.empty()) {
+      training.recipes.push_back(
+          {"", read_recipe(json.value("recipe", Json::object()), "/training/recipe")});
+    }
+    if (json.contains("numerics")) {
+      training.numerics.clear();
+      for (const Json& name : json["numerics"]) {
+        training.numerics.push_back(name == "device" ? trials::Numerics::kDevice
+                                                     : trials::Numerics::kSimulation);
+      }
+    }
+    const bool device = std::count(training.numerics.begin(), training.numerics.end(),
+                                   trials::Numerics::kDevice) > 0;
+    if (!device && (json.contains("accumulate") || json.contains("rounding"))) {
+      problem("/training",
+              "accumulate and rounding have no part in simulation; add \"device\" to "
+              "numerics");
+    }
+    return training;
+  }
+
+  void read_slurm(const Json& json) {
+    take(json, "shards", config_.slurm.shards);
+    take(json, "partition", config_.slurm.partition);
+    take(json, "time", config_.slurm.time);
+    take(json, "cpus", config_.slurm.cpus);
+    take(json, "memory", config_.slurm.memory);
+    take(json, "array_limit", config_.slurm.array_limit);
+  }
+
+  template <typename List>
+  std::set<std::string> distinct(const List& list, std::string_view place) {
+    std::set<std::string> names;
+    for (const auto& entry : list) {
+      if (!names.insert(entry.name).second) {
+        problem(place, fmt::format("the name '{}' is used twice", entry.name));
+      }
+    }
+    return names;
+  }
+
+  void check_names() {
+    const std::set<std::string> models = distinct(config_.models, "/models");
+    distinct(config_.datasets, "/datasets");
+    distinct(config_.training.recipes, "/training/recipes");
+    std::set<std::string> found;
+    for (const SweepSearch& search : config_.searches) {
+      for (const Bytes budget : search.budgets) {
+        if (found.insert(search.plan_name(budget)).second) continue;
+        problem("/searches",
+                fmt::format("'{}' would be found twice; searches must differ in budget, "
+                            "memory, solver or metric",
+                            search.plan_name(budget)));
+      }
+    }
+    std::set<std::pair<std::string, std::string>> published;
+    for (const SweepPublished& plan : config_.published) {
+      if (models.count(plan.model) == 0) {
+        problem("/plans/published",
+                fmt::format("'{}' is of the model '{}', which is not among the models", plan.name,
+                            plan.model));
+      }
+      if (!published.emplace(plan.model, plan.name).second) {
+        problem("/plans/published",
+                fmt::format("the name '{}' is used twice for '{}'", plan.name, plan.model));
+      }
+    }
+    if (!config_.searches.empty() && !config_.analysis) {
+      problem("/searches", "a search needs contributions; add \"analysis\", which may be {}");
+    }
+  }
+
+  const Json& document_;
+  std::string where_;
+  fs::path folder_;
+  SweepConfig config_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace
+
+std::string SweepSearch::plan_name(Bytes budget) const {
+  std::string name = "found-" + format_bytes(budget);
+  name.erase(std::remove(name.begin(), name.end(), ' '), name.end());
+  if (const std::size_t zeros = name.find(".00"); zeros != std::string::npos) name.erase(zeros, 3);
+  if (memory == selection::MemoryModel::kPlanned) name += "-planned";
+  if (solver == SweepSolver::kExact) name += "-exact";
+  if (solver == SweepSolver::kAuto) name += "-auto";
+  if (solver == SweepSolver::kMeasured) name += "-measured";
+  if (metric == selection::Metric::kAccuracy) name += "-accuracy";
+  return name;
+}
+
+std::string resolve_spec(const std::string& spec, const fs::path& folder) {
+  const std::size_t colon = spec.find(':');
+  if (colon == std::string::npos) return spec;
+  const std::string kind = spec.substr(0, colon);
+  std::vector<std::string> items = kind == "folder" ? std::vector{spec.substr(colon + 1)}
+                                                    : split_at_commas(spec.substr(colon + 1));
+  // Behind the file of these kinds stand names of members or columns.
+  const std::size_t files = kind == "npz" || kind == "csv" ? 1 : items.size();
+  std::string resolved;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    resolved += (i == 0 ? kind + ":" : ",") + (i < files ? below(folder, items[i]) : items[i]);
+  }
+  return resolved;
+}
+
+std::vector<fs::path> inputs_of(const SweepConfig& config) {
+  std::vector<fs::path> inputs;
+  for (const SweepModel& model : config.models) inputs.push_back(model.file);
+  for (const SweepDataset& dataset : config.datasets) {
+    for (const std::string& spec : {dataset.train, dataset.test}) {
+      for (const std::string& item : split_at_commas(spec.substr(spec.find(':') + 1))) {
+        inputs.emplace_back(item);
+      }
+    }
+    for (const std::string& item : split_at_commas(dataset.preprocess)) {
+      if (item.starts_with(kTable)) inputs.emplace_back(item.substr(kTable.size()));
+    }
+  }
+  return inputs;
+}
+
+Result<SweepConfig> parse_sweep_config(std::string_view text, std::string_view where,
+                                       const fs::path& folder) {
+  ESPALIER_TRY(const Json document, parse_commented_json(text, where));
+  ESPALIER_CHECK_OK(check_schema(document, study_schemas().at("sweep.json"), where));
+  return Reader(document, where, folder).read();
+}
+
+Result<SweepConfig> load_sweep_config(const fs::path& path) {
+  ESPALIER_TRY(const std::string text, read_file(path));
+  return parse_sweep_config(text, path.string(), path.parent_path());
+}
+
+}  // namespace espalier::study

@@ -1,0 +1,145 @@
+#include "sweep_pair.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "espalier/cost/analytic_memory.hpp"
+#include "espalier/import/importer.hpp"
+#include "espalier/plan/published.hpp"
+#include "espalier/train/session.hpp"
+
+namespace espalier::study {
+namespace {
+
+// Subsets and splits do not depend on the seeds of trainings.
+constexpr std::uint64_t kDataSeed = 0;
+
+}  // namespace
+
+Result<SweepPair> SweepPair::load(const SweepConfig& config, const SweepModel& model,
+                                  const SweepDataset& dataset) {
+  SweepPair pair(config, model, dataset);
+  ESPALIER_CHECK_OK(pair.read());
+  return pair;
+}
+
+Status SweepPair::read() {
+  ESPALIER_TRY(ir::Graph graph, import_model(model_->file));
+  ESPALIER_TRY(
+      const trials::SetOptions options,
+      trials::set_options(dataset_->preprocess, dataset_->classes, dataset_->balanced, kDataSeed));
+  if (config_->analysis) {
+    const trials::SourceOptions sources{dataset_->train, "", config_->analysis->limit_train,
+                                        config_->analysis->limit_validation};
+    ESPALIER_TRY(trials::SampleSets sets, trials::load_sets(graph, sources, options));
+    analysis_sets_.emplace(std::move(sets));
+    const bool measured =
+        std::any_of(config_->searches.begin(), config_->searches.end(),
+                    [](const SweepSearch& s) { return s.solver == SweepSolver::kMeasured; });
+    if (measured) {
+      ESPALIER_TRY(trials::RaceSets race, trials::load_race_sets(graph, sources, options));
+      race_sets_.emplace(std::move(race));
+    }
+  }
+  ESPALIER_TRY(data::Dataset training,
+               trials::open_selected(dataset_->train, config_->training.limit_train, options));
+  ESPALIER_TRY(data::Dataset test,
+               trials::open_selected(dataset_->test, config_->training.limit_test, options));
+  ESPALIER_TRY(test, trials::with_classes(std::move(test), training.class_names, dataset_->train));
+  ESPALIER_TRY(training_, trials::bind_samples(graph, std::move(training), options.preprocess));
+  ESPALIER_TRY(test_, trials::bind_samples(graph, std::move(test), options.preprocess));
+  // Memory and MACs are those of a classifier for the data's classes.
+  graph.head = train::fresh_head(graph.head.features, training_->classes(), 0);
+  graph.head.class_names = training_->dataset().class_names;
+  network_ = std::make_unique<train::Network>(std::move(graph));
+  return check_budgets();
+}
+
+// What no search can meet is told before contributions are measured.
+Status SweepPair::check_budgets() const {
+  const Bytes least = cost::analytic_memory(plan::head_only(graph()), graph()).bytes();
+  for (const SweepSearch& search : config_->searches) {
+    for (const Bytes budget : search.budgets) {
+      if (budget >= least) continue;
+      return Error{ErrorKind::kInfeasible,
+                   fmt::format("{}: not even the head fits {}; it takes {}", label(),
+                               format_bytes(budget), format_bytes(least))};
+    }
+  }
+  return Ok{};
+}
+
+contribution::AnalysisOptions SweepPair::analysis_options() const {
+  contribution::AnalysisOptions options;
+  options.recipe = config_->analysis->recipe;
+  options.ratios = config_->analysis->ratios;
+  options.layers = config_->analysis->layers;
+  options.seeds = config_->analysis->seeds;
+  return options;
+}
+
+std::vector<trials::Trial> SweepPair::analysis_trials() const {
+  std::vector<trials::Trial> trials;
+  if (!config_->analysis) return trials;
+  const contribution::AnalysisOptions options = analysis_options();
+  for (const contribution::TrialSpec& spec : contribution::list_trials(graph(), options)) {
+    trials.push_back(contribution::trial_of(graph(), spec, options));
+  }
+  return trials;
+}
+
+Result<std::vector<NamedPlan>> SweepPair::given_plans() const {
+  std::vector<NamedPlan> plans;
+  const auto convs = static_cast<int>(network_->convs().size());
+  if (config_->head_only) plans.push_back({"head-only", "head_only", plan::head_only(graph())});
+  const auto curve = [&](const SweepDepths& depths, const char* name, const char* kind,
+                         auto make) -> Status {
+    std::vector<int> all = depths.depths;
+    for (int depth = 1; depths.all && depth <= convs; ++depth) all.push_back(depth);
+    for (const int depth : all) {
+      Result<plan::UpdatePlan> plan = make(graph(), depth);
+      if (!plan.ok()) {
+        return Error{ErrorKind::kBadInput, fmt::format("{}: {} {}: {}", model_->name, kind, depth,
+                                                       plan.error().message())};
+      }
+      plans.push_back({fmt::format("{}-{}", name, depth), kind, *std::move(plan)});
+    }
+    return Ok{};
+  };
+  ESPALIER_CHECK_OK(curve(config_->bias_only, "bias", "bias_only", plan::bias_only));
+  ESPALIER_CHECK_OK(curve(config_->last_k, "last", "last_k", plan::last_k));
+  for (const SweepPublished& published : config_->published) {
+    if (published.model != model_->name) continue;
+    ESPALIER_TRY(plan::UpdatePlan plan,
+                 plan::from_published(graph(), published.document,
+                                      fmt::format("published plan '{}'", published.name)));
+    plans.push_back({"published-" + published.name, "published", std::move(plan)});
+  }
+  return plans;
+}
+
+std::vector<SweepEntry> SweepPair::entries(const std::vector<NamedPlan>& plans) const {
+  const SweepTraining& training = config_->training;
+  std::vector<SweepEntry> entries;
+  for (std::size_t p = 0; p < plans.size(); ++p) {
+    for (std::size_t r = 0; r < training.recipes.size(); ++r) {
+      for (const trials::Numerics numerics : training.numerics) {
+        for (const std::uint64_t seed : training.seeds) {
+          trials::Trial trial;
+          trial.plan = plans[p].plan;
+          trial.recipe = training.recipes[r].recipe;
+          trial.recipe.seed = seed;
+          trial.numerics = numerics;
+          trial.stochastic = training.stochastic;
+          if (numerics == trials::Numerics::kDevice) trial.recipe.batch = training.accumulate;
+          entries.push_back({p, r, std::move(trial)});
+        }
+      }
+    }
+  }
+  return entries;
+}
+
+}  // namespace espalier::study

@@ -1,0 +1,80 @@
+// One model on one dataset: what a sweep trains of it, and which plans.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "espalier/contribution/analysis.hpp"
+#include "espalier/data/samples.hpp"
+#include "espalier/plan/update_plan.hpp"
+#include "espalier/study/sweep_config.hpp"
+#include "espalier/support/json.hpp"
+#include "espalier/support/result.hpp"
+#include "espalier/train/network.hpp"
+#include "espalier/trials/sets.hpp"
+#include "espalier/trials/trial.hpp"
+
+namespace espalier::study {
+
+/// A plan with the name it has in tables and files.
+struct NamedPlan {
+  std::string name;
+  std::string kind;  ///< head_only, bias_only, last_k, published, found
+  plan::UpdatePlan plan;
+};
+
+/// One final training.
+struct SweepEntry {
+  std::size_t plan = 0;    ///< in the list of plans
+  std::size_t recipe = 0;  ///< in the configuration's list
+  trials::Trial trial;
+};
+
+class SweepPair {
+ public:
+  /// Reads model and data. The configuration and its parts must outlive it.
+  static Result<SweepPair> load(const SweepConfig& config, const SweepModel& model,
+                                const SweepDataset& dataset);
+
+  [[nodiscard]] std::string label() const { return model_->name + " on " + dataset_->name; }
+  [[nodiscard]] std::string file_stem() const { return model_->name + "." + dataset_->name; }
+  [[nodiscard]] const std::string& model() const { return model_->name; }
+  [[nodiscard]] const std::string& dataset() const { return dataset_->name; }
+  [[nodiscard]] const train::Network& network() const { return *network_; }
+  [[nodiscard]] const ir::Graph& graph() const { return network_->graph(); }
+  /// Of the final trainings.
+  [[nodiscard]] const data::Samples& training() const { return *training_; }
+  [[nodiscard]] const data::Samples& test() const { return *test_; }
+  /// Of contributions and measured searches; null when nothing is analysed.
+  [[nodiscard]] const trials::RaceSets* race_sets() const {
+    return race_sets_ ? &*race_sets_ : nullptr;
+  }
+  [[nodiscard]] const trials::SampleSets* analysis_sets() const {
+    return analysis_sets_ ? &*analysis_sets_ : nullptr;
+  }
+
+  [[nodiscard]] contribution::AnalysisOptions analysis_options() const;
+  [[nodiscard]] std::vector<trials::Trial> analysis_trials() const;
+  /// Plans that need no search.
+  [[nodiscard]] Result<std::vector<NamedPlan>> given_plans() const;
+  [[nodiscard]] std::vector<SweepEntry> entries(const std::vector<NamedPlan>& plans) const;
+
+ private:
+  SweepPair(const SweepConfig& config, const SweepModel& model, const SweepDataset& dataset)
+      : config_(&config), model_(&model), dataset_(&dataset) {}
+  Status read();
+  [[nodiscard]] Status check_budgets() const;
+
+  const SweepConfig* config_;
+  const SweepModel* model_;
+  const SweepDataset* dataset_;
+  std::unique_ptr<train::Network> network_;
+  std::optional<trials::SampleSets> analysis_sets_;
+  std::optional<trials::RaceSets> race_sets_;
+  std::optional<data::Samples> training_;
+  std::optional<data::Samples> test_;
+};
+
+}  // namespace espalier::study

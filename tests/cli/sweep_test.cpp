@@ -1,0 +1,203 @@
+// espalier sweep, from the command line: the same results however it is run, divided, stopped or
+// killed, and what is wrong with a configuration.
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "espalier/support/rng.hpp"
+#include "sweep_workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr int kUsage = 2;
+
+using SweepTest = SweepWorkspace;
+
+TEST_F(SweepTest, GivesTheSameResultsHoweverItIsDivided) {
+  const Files expected = whole({"--jobs", "1"});
+  EXPECT_THAT(expected, ::testing::Contains(::testing::Key("sweep.json")));
+  EXPECT_EQ(whole({"--jobs", "2"}), expected);
+  for (const std::vector<int>& order : {std::vector{0, 1, 2}, {2, 0, 1}, {1, 2, 0}}) {
+    const std::string out = fresh();
+    for (const int shard : order) {
+      succeed(sweep(out) + Arguments{"--shard", std::to_string(shard) + "/3"});
+      EXPECT_FALSE(fs::exists(path(out) / "sweep.json"));
+    }
+    const long trained = records(out);
+    EXPECT_EQ(finish(out), expected);
+    EXPECT_EQ(records(out), trained);  // nothing was left for the merging run
+  }
+}
+
+TEST_F(SweepTest, TwoProcessesShareAFolder) {
+  const Files expected = whole({});
+  for (const bool shards : {false, true}) {
+    const std::string out = fresh();
+    const auto worker = [&](int index) {
+      Arguments command = sweep(out);
+      if (shards) command = command + Arguments{"--shard", std::to_string(index) + "/2"};
+      return run(command).exit_code;
+    };
+    auto other = std::async(std::launch::async, worker, 1);
+    EXPECT_EQ(worker(0), 0);
+    EXPECT_EQ(other.get(), 0);
+    EXPECT_EQ(finish(out), expected);
+  }
+}
+
+TEST_F(SweepTest, KilledAtAnyMomentItGoesOn) { kill_often(6); }
+
+TEST_F(SweepTest, StopsWhenAskedAndGoesOn) {
+  const Files expected = whole({});
+  const std::string out = fresh();
+  RunOptions options;
+  options.interrupt_when = [&] { return records(out) >= 2; };
+  const Finished stopped = run(sweep(out) + Arguments{"--jobs", "1"}, options);
+  // It may have been too quick to be stopped.
+  if (stopped.exit_code != 0) {
+    EXPECT_EQ(stopped.exit_code, 130) << stopped.err;
+    EXPECT_THAT(stopped.err, HasSubstr("run the same command again to continue"));
+    EXPECT_FALSE(fs::exists(path(out) / "sweep.json"));
+  }
+  EXPECT_EQ(finish(out), expected);
+}
+
+TEST_F(SweepTest, RecordsOfAnotherVersionOrDamagedOnesAreNotBelieved) {
+  const std::string out = fresh();
+  const Files expected = finish(out);
+  int turn = 0;
+  for (const auto& entry : fs::directory_iterator(path(out) / "trials")) {
+    if (entry.path().extension() != ".json") continue;
+    const std::string name = fs::relative(entry.path(), path(".")).string();
+    std::string text = read(name);
+    switch (turn++ % 3) {
+      case 0:
+        text.resize(text.size() / 2);
+        break;
+      case 1: {
+        const std::size_t at = text.find("\"tool_version\": \"");
+        ASSERT_NE(at, std::string::npos);
+        text.insert(at + 17, "9");
+        break;
+      }
+      default:
+        text.clear();
+    }
+    write(name, text);
+  }
+  const Finished again = succeed(sweep(out));
+  EXPECT_THAT(again.err, HasSubstr("this trial is run again"));
+  EXPECT_EQ(results(out), expected);
+}
+
+TEST_F(SweepTest, SaysWhatItWouldDo) {
+  const std::string out = fresh();
+  const Json before = report(sweep(out) + Arguments{"--dry-run"});
+  EXPECT_EQ(before["schema"], "espalier.sweep_outline/1");
+  EXPECT_EQ(before["stored"], 0);
+  EXPECT_FALSE(before["exact"].get<bool>());
+  EXPECT_GT(before["seconds"].get<double>(), 0);
+  EXPECT_EQ(records(out), 0);
+  EXPECT_FALSE(fs::exists(path(out) / "sweep.json"));
+  succeed(sweep(out));
+  const Json after = report(sweep(out) + Arguments{"--dry-run"});
+  EXPECT_TRUE(after["exact"].get<bool>());
+  EXPECT_EQ(after["stored"], after["trials"]);
+  // Trials that groups share are one record; at most as many were expected.
+  EXPECT_GE(after["trials"].get<long>(), records(out));
+  EXPECT_GE(before["trials"].get<long>(), after["trials"].get<long>());
+  EXPECT_EQ(after["seconds"], 0);
+}
+
+TEST_F(SweepTest, WhatIsSpentTwiceIsTrainedOnce) {
+  const std::string out = fresh();
+  succeed(sweep(out));
+  const long trained = records(out);
+  Json wider = config();
+  wider["training"]["seeds"].push_back(7);
+  write("wider.json", wider.dump());
+  succeed({"sweep", "wider.json", "--out", out});
+  const Json results = read_json(out + "/sweep.json");
+  const auto added = static_cast<long>(results["results"][0]["plans"].size()) * 2;
+  EXPECT_LE(records(out), trained + added);
+  EXPECT_GT(records(out), trained);
+}
+
+TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
+  Json measured = config();
+  measured["searches"][0] = {{"budgets", {"1KiB"}}, {"solver", "measured"}, {"trainings", 3}};
+  measured["training"]["seeds"] = {0};
+  write("sweep.json", measured.dump());
+  const Files expected = whole({"--jobs", "1"});
+  const std::string out = fresh();
+  for (const char* shard : {"1/2", "0/2"}) succeed(sweep(out) + Arguments{"--shard", shard});
+  EXPECT_EQ(finish(out), expected);
+  EXPECT_TRUE(expected.contains("plans/m.d.found-1KiB-measured.json"));
+}
+
+TEST_F(SweepTest, FaultsOfTheConfigurationAreNamed) {
+  const auto broken = [&](const std::string& text, int code, const std::vector<std::string>& what) {
+    write("broken.json", text);
+    fail(code, {"sweep", "broken.json", "--out", "new"}, what);
+  };
+  broken("{\"schema\": ", 65, {"broken.json:1:"});
+  Json json = config();
+  json["trainning"] = json["training"];
+  json["models"][0]["fil"] = "x";
+  broken(json.dump(), 65,
+         {"'trainning' is not known here; did you mean 'training'?",
+          "'fil' is not known here; did you mean 'file'?"});
+  json = config();
+  json["datasets"][0]["train"] = "idx:none-images,none-labels";
+  broken(json.dump(), 66, {"none-images: does not exist", "none-labels: does not exist"});
+  json = config();
+  json["datasets"][0]["train"] = "idx:${ESPALIER_NO_SUCH_VARIABLE}/a,b";
+  broken(json.dump(), 65, {"the environment variable ESPALIER_NO_SUCH_VARIABLE is not set"});
+  json = config();
+  json["searches"][0]["budgets"] = {"3"};
+  write("broken.json", json.dump());
+  const Finished small = run({"sweep", "broken.json", "--out", "new"});
+  EXPECT_EQ(small.exit_code, 3);
+  EXPECT_THAT(small.err, HasSubstr("not even the head fits"));
+  fail(66, {"sweep", "nowhere.json", "--out", "new2"}, {"nowhere.json: cannot be opened"});
+}
+
+TEST_F(SweepTest, PlacesThatCannotBeItsFolderAreRefused) {
+  write("file", "dear diary\n");
+  fail(73, sweep("file"), {"file/trials: no store of trials can be kept there"});
+  fail(73, sweep("/proc/none"), {"choose another place"});
+  write("diaries/monday", "dear diary\n");
+  fail(kUsage, sweep("diaries"), {"diaries: is not empty; name another folder"});
+}
+
+TEST_F(SweepTest, ShardsThatAreNoneAreRefused) {
+  for (const char* shard : {"3/3", "1", "-1/2", "a/b", "0/0", "1/2/3", "/"}) {
+    fail(kUsage, sweep("new") + Arguments{"--shard", shard}, {"is no shard such as 0/4"});
+  }
+}
+
+TEST_F(SweepTest, ScriptsForSlurmAreWrittenAndNotSubmitted) {
+  const std::string out = fresh();
+  const Finished written = succeed(sweep(out) + Arguments{"--engine", "slurm", "--dry-run"});
+  EXPECT_THAT(written.err, HasSubstr("sbatch --dependency=afterany:ID"));
+  const std::string shards = read(out + "/slurm/shards.sbatch");
+  EXPECT_THAT(shards, HasSubstr("#SBATCH --array=0-2%2\n"));
+  EXPECT_THAT(shards, HasSubstr("#SBATCH --time=0:10:00\n"));
+  EXPECT_THAT(shards, HasSubstr("--shard \"$SLURM_ARRAY_TASK_ID/3\""));
+  EXPECT_THAT(read(out + "/slurm/merge.sbatch"), Not(HasSubstr("--shard")));
+  EXPECT_EQ(records(out), 0);
+}
+
+}  // namespace
+}  // namespace espalier::testing

@@ -1,0 +1,135 @@
+// A small sweep in a folder, run in many ways.
+#pragma once
+
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "espalier/support/rng.hpp"
+#include "workspace.hpp"
+
+namespace espalier::testing {
+
+class SweepWorkspace : public Workspace {
+ protected:
+  /// By name below the sweep's folder.
+  using Files = std::map<std::string, std::string>;
+
+  SweepWorkspace() {
+    make_model();
+    make_idx("train", 64);
+    make_idx("test", 24);
+    write("sweep.json", "// A small sweep.\n" + config().dump(2));
+  }
+
+  static Json config() {
+    const Json recipe{{"epochs", 1}, {"batch", 16}};
+    return {
+        {"schema", "espalier.sweep/1"},
+        {"name", "tiny"},
+        {"models", {{{"name", "m"}, {"file", "model.onnx"}}}},
+        {"datasets",
+         {{{"name", "d"},
+           {"train", "idx:train-images,train-labels"},
+           {"test", "idx:test-images,test-labels"}}}},
+        {"analysis", {{"layers", {5, 6}}, {"ratios", {0.5, 1}}, {"recipe", recipe}}},
+        {"searches", {{{"budgets", {"1KiB", "2KiB"}}, {"solver", "exact"}}}},
+        {"plans",
+         {{"bias_only", {1}},
+          {"last_k", {2}},
+          {"published",
+           {{{"name", "p"},
+             {"model", "m"},
+             {"n_bias_update", 2},
+             {"manual_weight_idx", {5}},
+             {"weight_update_ratio", {0.5}}}}}}},
+        {"training",
+         {{"seeds", {0, 1}}, {"numerics", {"simulation", "device"}}, {"recipe", recipe}}},
+        {"slurm",
+         {{"shards", 3}, {"time", "0:10:00"}, {"cpus", 1}, {"memory", "1G"}, {"array_limit", 2}}}};
+  }
+
+  static Arguments sweep(const std::string& out) { return {"sweep", "sweep.json", "--out", out}; }
+
+  /// A folder that is not there yet.
+  std::string fresh() { return "out" + std::to_string(++folders_); }
+
+  [[nodiscard]] long records(const std::string& out) const {
+    std::error_code error;
+    const std::filesystem::directory_iterator entries(path(out) / "trials", error);
+    if (error) return 0;
+    return std::count_if(begin(entries), end(entries),
+                         [](const auto& entry) { return entry.path().extension() == ".json"; });
+  }
+
+  /// What the sweep wrote, but for its store and what killed processes left under temporary names.
+  [[nodiscard]] Files results(const std::string& out) const {
+    Files files;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path(out))) {
+      const std::string name = std::filesystem::relative(entry.path(), path(out)).string();
+      if (entry.is_regular_file() && !name.starts_with("trials/") &&
+          name.find(".json.tmp") == std::string::npos) {
+        files[name] = read(out + "/" + name);
+      }
+    }
+    return files;
+  }
+
+  /// Runs what is left and returns the results.
+  [[nodiscard]] Files finish(const std::string& out) const {
+    succeed(sweep(out));
+    return results(out);
+  }
+
+  /// A sweep that nothing disturbs.
+  [[nodiscard]] Files whole(const Arguments& options) {
+    const std::string out = fresh();
+    succeed(sweep(out) + options);
+    return results(out);
+  }
+
+  /// Kills a sweep again and again at random moments; it must lose nothing that was finished and
+  /// end as one that nobody disturbed.
+  void kill_often(int times) {
+    const auto start = std::chrono::steady_clock::now();
+    const Files expected = whole({});
+    const auto usual = std::chrono::steady_clock::now() - start;
+    std::string out = fresh();
+    int killed = 0;
+    for (std::uint64_t turn = 0; killed < times && turn < 100U * static_cast<unsigned>(times);
+         ++turn) {
+      const auto begin = std::chrono::steady_clock::now();
+      Rng rng{17, turn};
+      const auto moment =
+          std::chrono::duration_cast<std::chrono::microseconds>(usual * rng.uniform());
+      RunOptions options;
+      options.folder = path(".");
+      options.signal = SIGKILL;
+      options.interrupt_when = [&] { return std::chrono::steady_clock::now() - begin > moment; };
+      const long before = records(out);
+      const Finished finished = run_program(sweep(out) + Arguments{"--jobs", "2"}, options);
+      ASSERT_GE(records(out), before);
+      if (finished.exit_code == 0) {
+        EXPECT_EQ(results(out), expected);
+        out = fresh();  // and once more from the beginning
+        continue;
+      }
+      ASSERT_EQ(finished.exit_code, -1) << finished.err;
+      // No record is damaged: each is the whole text that was to be written, or is not there.
+      EXPECT_EQ(finished.err.find("run again"), std::string::npos) << finished.err;
+      ++killed;
+    }
+    EXPECT_EQ(killed, times);
+    EXPECT_EQ(finish(out), expected);
+  }
+
+ private:
+  int folders_ = 0;
+};
+
+}  // namespace espalier::testing

@@ -1,0 +1,156 @@
+// What a sweep's folder becomes in a report.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "espalier/report/build.hpp"
+#include "support/temp_folder.hpp"
+
+namespace espalier::testing {
+namespace {
+
+using report::Report;
+using report::Section;
+using report::Table;
+using ::testing::HasSubstr;
+
+// A sweep of one model: head only, two last-k curves, a published plan and a found one.
+class SweepReport : public ::testing::Test {
+ protected:
+  SweepReport() {
+    add("head-only", "head_only", 0, Json::array(), 100, {0.60, 0.62});
+    add("last-1", "last_k", 1, {{{"conv", 3}, {"ratio", 1}}}, 20480, {0.70, 0.72});
+    add("last-2", "last_k", 2, {{{"conv", 2}, {"ratio", 1}}, {{"conv", 3}, {"ratio", 1}}}, 61440,
+        {0.80, 0.82});
+    add("published-p", "published", 2, {{{"conv", 2}, {"ratio", 0.5}}}, 10240, {0.75, 0.77});
+    add("found-10KiB", "found", 2, {{{"conv", 2}, {"ratio", 1}}}, 10200, {0.85, 0.87});
+  }
+
+  void add(const std::string& name, const std::string& kind, int depth, const Json& updates,
+           int bytes, const std::vector<double>& accuracies) {
+    Json trainings = Json::array();
+    for (std::size_t seed = 0; seed < accuracies.size(); ++seed) {
+      trainings.push_back({{"numerics", "simulation"},
+                           {"seed", seed},
+                           {"diverged", false},
+                           {"test_accuracy", accuracies[seed]},
+                           {"test_loss", 1 - accuracies[seed]}});
+    }
+    plans_.push_back({{"name", name},
+                      {"kind", kind},
+                      {"sha256", "plan " + name},
+                      {"bias_depth", depth},
+                      {"updates", updates},
+                      {"analytic_bytes", bytes},
+                      {"budget_bytes", nullptr},
+                      {"predicted_gain", nullptr},
+                      {"trainings", std::move(trainings)}});
+  }
+
+  static Json samples(const std::string& digest) {
+    return {{"spec", "idx:a,b"},
+            {"sha256", digest},
+            {"count", 10},
+            {"classes", 2},
+            {"preprocess", "x"}};
+  }
+
+  [[nodiscard]] Json sweep() const {
+    const Json recipe{{"epochs", 1},        {"batch", 8},  {"learning_rate", 0.1},
+                      {"warmup_epochs", 0}, {"qas", true}, {"seed", 0}};
+    return {{"schema", "espalier.sweep_results/1"},
+            {"name", "s"},
+            {"recipes", {recipe}},
+            {"accumulate", 1},
+            {"rounding", "stochastic"},
+            {"results",
+             {{{"model", {{"name", "m"}, {"sha256", "model"}}},
+               {"dataset", "d"},
+               {"data", {{"train", samples("right")}, {"test", samples("test")}}},
+               {"plans", plans_}}}}};
+  }
+
+  // Gains that tell the data they were measured on by their size.
+  static Json profile(const std::string& digest, double gain) {
+    const Json gains{{"mean", gain}};
+    return {{"schema", "espalier.contributions/1"},
+            {"model", {{"name", "m"}, {"sha256", "model"}}},
+            {"data", {{"train", samples(digest)}}},
+            {"seeds", {0}},
+            {"baseline", Json::object()},
+            {"bias", {{{"depth", 2}, {"accuracy_gain", gains}, {"loss_gain", gains}}}},
+            {"weight",
+             {{{"conv", 2}, {"ratio", 1}, {"accuracy_gain", gains}, {"loss_gain", gains}},
+              {{"conv", 2}, {"ratio", 0.5}, {"accuracy_gain", gains}, {"loss_gain", gains}}}},
+            {"trials", Json::array()}};
+  }
+
+  [[nodiscard]] Report report() const {
+    static_cast<void>(folder_.write("sweep.json", sweep().dump()));
+    static_cast<void>(folder_.write("profiles/a.json", profile("wrong", 5).dump()));
+    static_cast<void>(folder_.write("profiles/m.d.json", profile("right", 0.1).dump()));
+    const auto documents = report::read_documents({folder_.path()});
+    EXPECT_TRUE(documents.ok()) << documents.error().message();
+    return report::build_report(*documents);
+  }
+
+  static Json rows(const Report& report, const std::string& id) {
+    for (const Section& section : report.sections) {
+      for (const Table& table : section.tables) {
+        if (table.id.starts_with(id)) return report::records(table);
+      }
+    }
+    return Json::array();
+  }
+
+  static Json row(const Json& rows, const std::string& update) {
+    for (const Json& record : rows) {
+      if (record["update"] == update) return record;
+    }
+    return Json::object();
+  }
+
+  TempFolder folder_;
+  Json plans_ = Json::array();
+};
+
+TEST_F(SweepReport, PlansHaveTheirNamesKindsAndErrors) {
+  const Json plans = rows(report(), "plans");
+  ASSERT_EQ(plans.size(), 5U);
+  EXPECT_EQ(row(plans, "found-10KiB")["kind"], "found");
+  EXPECT_EQ(row(plans, "published-p")["kind"], "published");
+  EXPECT_EQ(row(plans, "last-2")["kind"], "last k");
+  EXPECT_NEAR(row(plans, "found-10KiB")["accuracy"].get<double>(), 86, 1e-9);
+  EXPECT_NEAR(row(plans, "found-10KiB")["accuracy_error"].get<double>(), 1, 1e-9);
+  EXPECT_NEAR(row(plans, "found-10KiB")["gain"].get<double>(), 25, 1e-9);
+  EXPECT_EQ(row(plans, "found-10KiB")["seeds"], 2);
+}
+
+TEST_F(SweepReport, MemoryIsComparedAtEqualAccuracy) {
+  const Json equal = rows(report(), "equal-accuracy");
+  ASSERT_EQ(equal.size(), 2U);
+  EXPECT_EQ(row(equal, "published-p")["last_k"], "last-2");
+  EXPECT_EQ(row(equal, "published-p")["ratio"], 6.0);
+  EXPECT_EQ(row(equal, "found-10KiB")["last_k"], "none of those trained");
+  EXPECT_TRUE(row(equal, "found-10KiB")["ratio"].is_null());
+}
+
+TEST_F(SweepReport, PredictionsAreOfTheProfileOfTheSameData) {
+  const Json predicted = rows(report(), "prediction");
+  EXPECT_NEAR(row(predicted, "found-10KiB")["predicted"].get<double>(), 0.2, 1e-12);
+  EXPECT_NEAR(row(predicted, "published-p")["predicted"].get<double>(), 0.2, 1e-12);
+}
+
+TEST_F(SweepReport, FaultsOfASweepAreNamed) {
+  for (const char* member : {"name", "kind", "updates", "trainings", "bias_depth"}) {
+    Json broken = sweep();
+    broken["results"][0]["plans"][3].erase(member);
+    const std::string file = folder_.write("broken.json", broken.dump());
+    const auto documents = report::read_documents({file});
+    ASSERT_FALSE(documents.ok()) << member;
+    EXPECT_THAT(documents.error().message(), HasSubstr("broken.json: results[0]: plans[3]"))
+        << member;
+  }
+}
+
+}  // namespace
+}  // namespace espalier::testing

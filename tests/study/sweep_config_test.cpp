@@ -1,0 +1,170 @@
+#include "espalier/study/sweep_config.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "espalier/support/json.hpp"
+
+namespace espalier::study {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Json smallest() {
+  return {{"schema", "espalier.sweep/1"},
+          {"name", "small"},
+          {"models", {{{"name", "m"}, {"file", "models/m.onnx"}}}},
+          {"datasets", {{{"name", "d"}, {"train", "idx:a,b"}, {"test", "idx:/x/c,d.gz"}}}},
+          {"training", {{"seeds", {0, 1}}}}};
+}
+
+Json whole() {
+  Json json = smallest();
+  json["analysis"] = {{"limit_train", 100},
+                      {"ratios", {1, 0.5}},
+                      {"seeds", {3}},
+                      {"recipe", {{"epochs", 2}, {"schedule", "published"}}}};
+  json["searches"] = {{{"budgets", {"24KiB", "48KB"}}, {"solver", "exact"}}};
+  json["plans"] = {{"head_only", false},
+                   {"bias_only", "all"},
+                   {"last_k", {3, 1}},
+                   {"published",
+                    {{{"name", "p"},
+                      {"model", "m"},
+                      {"n_bias_update", 2},
+                      {"manual_weight_idx", {1}},
+                      {"weight_update_ratio", {0.5}}}}}};
+  json["training"]["numerics"] = {"simulation", "device"};
+  json["training"]["accumulate"] = 8;
+  json["slurm"] = {{"shards", 3}, {"partition", "long"}, {"time", "1-02:00:00"}, {"memory", "2G"}};
+  return json;
+}
+
+Result<SweepConfig> parse(const Json& json) {
+  return parse_sweep_config(json.dump(), "c.json", "/base");
+}
+
+std::string error(const Json& json) {
+  const Result<SweepConfig> config = parse(json);
+  if (config.ok()) return "";
+  EXPECT_EQ(config.error().kind, ErrorKind::kBadInput);
+  return config.error().message();
+}
+
+TEST(SweepConfig, SmallestHasDefaults) {
+  const Result<SweepConfig> config = parse(smallest());
+  ASSERT_TRUE(config.ok()) << config.error().message();
+  EXPECT_EQ(config->models[0].file, "/base/models/m.onnx");
+  EXPECT_EQ(config->datasets[0].train, "idx:/base/a,/base/b");
+  EXPECT_EQ(config->datasets[0].test, "idx:/x/c,/base/d.gz");
+  EXPECT_FALSE(config->analysis.has_value());
+  EXPECT_TRUE(config->head_only);
+  EXPECT_THAT(config->training.seeds, ElementsAre(0, 1));
+  EXPECT_EQ(config->training.recipes.at(0).recipe, train::Recipe{});
+}
+
+TEST(SweepConfig, ReadsEverything) {
+  const Result<SweepConfig> config = parse(whole());
+  ASSERT_TRUE(config.ok()) << config.error().message();
+  EXPECT_THAT(config->analysis->ratios, ElementsAre(0.5, 1));
+  EXPECT_EQ(config->analysis->recipe.epochs, 2);
+  EXPECT_EQ(config->analysis->recipe.schedule, train::Schedule::kPublished);
+  EXPECT_THAT(config->searches[0].budgets, ElementsAre(Bytes{24 * 1024}, Bytes{48000}));
+  EXPECT_EQ(config->searches[0].solver, SweepSolver::kExact);
+  EXPECT_EQ(config->searches[0].plan_name(Bytes{24 * 1024}), "found-24KiB-exact");
+  EXPECT_FALSE(config->head_only);
+  EXPECT_TRUE(config->bias_only.all);
+  EXPECT_THAT(config->last_k.depths, ElementsAre(1, 3));
+  EXPECT_EQ(config->published[0].document["n_bias_update"], 2);
+  EXPECT_THAT(config->training.numerics,
+              ElementsAre(trials::Numerics::kSimulation, trials::Numerics::kDevice));
+  EXPECT_EQ(config->training.accumulate, 8);
+  EXPECT_EQ(config->slurm.shards, 3);
+  EXPECT_EQ(config->slurm.partition, "long");
+}
+
+TEST(SweepConfig, CommentsChangeNothing) {
+  const std::string plain = smallest().dump(2);
+  std::string commented = "// What is measured.\n" + plain;
+  commented.insert(commented.rfind('}'), "/* the end */");
+  const auto one = parse_sweep_config(plain, "c", "/");
+  const auto two = parse_sweep_config(commented, "c", "/");
+  ASSERT_TRUE(one.ok() && two.ok()) << two.error().message();
+  EXPECT_EQ(one->sha256, two->sha256);
+}
+
+// A misspelt member anywhere is named with its place and with the one that was meant.
+TEST(SweepConfig, UnknownMembersComeWithTheNearestOne) {
+  const Json json = whole();
+  const Json flat = json.flatten();
+  int members = 0;
+  for (const auto& [pointer, value] : flat.items()) {
+    const std::size_t slash = pointer.rfind('/');
+    const std::string key = pointer.substr(slash + 1);
+    if (key.find_first_not_of("0123456789") == std::string::npos || key.size() < 4) continue;
+    Json broken = json;
+    Json& parent = broken[Json::json_pointer(pointer.substr(0, slash))];
+    parent[key + "x"] = 1;
+    const std::string message = error(broken);
+    EXPECT_THAT(message, HasSubstr("'" + key + "x' is not known here")) << pointer;
+    EXPECT_THAT(message, HasSubstr("did you mean '" + key + "'?")) << pointer;
+    ++members;
+  }
+  EXPECT_GE(members, 20);
+}
+
+// Every member with a value of another type is refused, and its place is told.
+TEST(SweepConfig, WrongTypesAreNamed) {
+  const Json json = whole();
+  const Json flat = json.flatten();
+  for (const auto& [pointer, value] : flat.items()) {
+    if (pointer.find("n_bias_update") != std::string::npos ||
+        pointer.find("manual_weight_idx") != std::string::npos ||
+        pointer.find("weight_update_ratio") != std::string::npos) {
+      continue;  // the published notation is read with the model
+    }
+    Json broken = json;
+    broken[Json::json_pointer(pointer)] = Json::object();
+    EXPECT_THAT(error(broken), HasSubstr("c.json: ")) << pointer;
+  }
+}
+
+TEST(SweepConfig, WhatContradictsItselfIsListed) {
+  Json json = whole();
+  json["models"].push_back(json["models"][0]);
+  json["plans"]["published"][0]["model"] = "other";
+  json["searches"][0]["budgets"] = {"24 parsecs"};
+  json.erase("analysis");
+  const std::string message = error(json);
+  EXPECT_THAT(message, HasSubstr("the name 'm' is used twice"));
+  EXPECT_THAT(message, HasSubstr("'other', which is not among the models"));
+  EXPECT_THAT(message, HasSubstr("24 parsecs"));
+  EXPECT_THAT(message, HasSubstr("a search needs contributions"));
+}
+
+TEST(SweepConfig, MissingMembersAreNamed) {
+  Json json = smallest();
+  json.erase("training");
+  EXPECT_THAT(error(json), HasSubstr("'training' is missing"));
+  json = smallest();
+  json["datasets"][0].erase("test");
+  EXPECT_THAT(error(json), HasSubstr("/datasets/0: 'test' is missing"));
+}
+
+TEST(SweepConfig, OptionsWithoutEffectAreRefused) {
+  Json json = smallest();
+  json["training"]["accumulate"] = 8;
+  EXPECT_THAT(error(json), HasSubstr("no part in simulation"));
+}
+
+TEST(SweepConfig, MissingFile) {
+  const auto config = load_sweep_config("/nowhere/sweep.json");
+  ASSERT_FALSE(config.ok());
+  EXPECT_EQ(config.error().kind, ErrorKind::kMissingInput);
+}
+
+}  // namespace
+}  // namespace espalier::study
