@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,7 +64,8 @@ Finished run_program(const std::vector<std::string>& arguments, const RunOptions
   const auto deadline = std::chrono::steady_clock::now() + options.timeout;
   bool interrupt_sent = false;
   int status = 0;
-  while (waitpid(child, &status, WNOHANG) == 0) {
+  rusage used{};
+  while (wait4(child, &status, WNOHANG, &used) == 0) {
     if (options.interrupt_when && !interrupt_sent && options.interrupt_when()) {
       kill(child, options.signal);
       interrupt_sent = true;
@@ -75,6 +77,7 @@ Finished run_program(const std::vector<std::string>& arguments, const RunOptions
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   finished.exit_code = exit_code_of(status);
+  finished.peak_bytes = std::int64_t{used.ru_maxrss} * 1024;
   if (options.stdout_path.empty()) finished.out = *read_file(out);
   finished.err = *read_file(err);
   return finished;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -23,6 +24,7 @@ struct Finished {
   bool hung = false;
   std::string out;
   std::string err;
+  std::int64_t peak_bytes = 0;  ///< largest resident set; at least that of this process
 };
 
 /// Runs `espalier` with these arguments; no shell is involved.
