@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "espalier/data/preprocess.hpp"
 #include "espalier/data/sanity.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/train/session.hpp"
@@ -48,16 +49,6 @@ void apply_config(CommandApp* command, const std::string& path) {
     option->run_callback();
     command->set_by_file(option);
   }
-}
-
-// The file that a --preprocess names, if any.
-std::vector<std::filesystem::path> table_of(const std::string& preprocess) {
-  constexpr std::string_view kTable = "lut=";
-  std::istringstream items(preprocess);
-  for (std::string item; std::getline(items, item, ',');) {
-    if (item.starts_with(kTable)) return {item.substr(kTable.size())};
-  }
-  return {};
 }
 
 }  // namespace
@@ -179,7 +170,11 @@ Status write_report(const CommonOptions& common, const Json& document) {
 }
 
 void add_preprocess_option(CommandApp* command, std::string& preprocess) {
-  command->reads([&preprocess] { return table_of(preprocess); });
+  command->reads([&preprocess] {
+    const std::string_view table = data::table_file(preprocess);
+    return table.empty() ? std::vector<std::filesystem::path>()
+                         : std::vector<std::filesystem::path>{table};
+  });
   command
       ->add_option("--preprocess", preprocess,
                    "auto, or items such as resize=147,crop=128,lut=FILE,mean=..,std=..,identity")

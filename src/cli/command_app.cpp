@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <sstream>
 #include <system_error>
 #include <utility>
 
+#include "espalier/data/dataset.hpp"
 #include "espalier/support/file.hpp"
 
 namespace espalier::cli {
@@ -60,13 +60,6 @@ Error two_in_one(const fs::path& path) {
 
 constexpr std::string_view kFolder = "folder:";
 
-std::vector<fs::path> files_of(const std::string& spec) {
-  std::vector<fs::path> files;
-  std::istringstream list(spec.substr(spec.find(':') + 1));
-  for (std::string name; std::getline(list, name, ',');) files.emplace_back(name);
-  return files;
-}
-
 // Standard output is a file that the shell opened.
 bool is_standard_output(const fs::path& path) {
   struct stat out {};
@@ -86,7 +79,7 @@ CLI::Option* CommandApp::add_input(const std::string& name, std::string& path,
 
 CLI::Option* CommandApp::add_data(const std::string& name, std::string& spec,
                                   const std::string& description) {
-  reads([&spec] { return files_of(spec); });
+  reads([&spec] { return data::spec_files(spec); });
   data_folders_.push_back([&spec]() -> fs::path {
     return spec.starts_with(kFolder) ? spec.substr(kFolder.size()) : std::string();
   });

@@ -82,6 +82,21 @@ std::string file_name(const fs::path& path) {
   return full.filename().string();
 }
 
+// The spec with `name_of` in place of each path.
+template <typename NameOf>
+std::string spec_text(const Spec& spec, NameOf name_of) {
+  std::string text(spec.scheme);
+  char separator = ':';
+  for (const fs::path& path : spec.paths) {
+    text += separator + name_of(path);
+    separator = ',';
+  }
+  for (const std::string& name : spec.names) {
+    if (!name.empty()) text += separator + name;
+  }
+  return text;
+}
+
 // File names may hold any bytes, JSON may not.
 Json valid_utf8(const std::string& text) { return Json::parse(json_text(text)); }
 
@@ -133,17 +148,20 @@ Result<Dataset> open_dataset(std::string_view spec) { return read(spec, false); 
 
 std::string portable_spec(std::string_view spec) {
   const Result<Spec> parsed = parse_spec(spec);
+  return parsed.ok() ? spec_text(*parsed, file_name) : std::string(spec);
+}
+
+std::vector<fs::path> spec_files(std::string_view spec) {
+  const Result<Spec> parsed = parse_spec(spec);
+  return parsed.ok() ? parsed->paths : std::vector<fs::path>();
+}
+
+std::string spec_in(std::string_view spec, const fs::path& folder) {
+  const Result<Spec> parsed = parse_spec(spec);
   if (!parsed.ok()) return std::string(spec);
-  std::string text(parsed->scheme);
-  char separator = ':';
-  for (const fs::path& path : parsed->paths) {
-    text += separator + file_name(path);
-    separator = ',';
-  }
-  for (const std::string& name : parsed->names) {
-    if (!name.empty()) text += separator + name;
-  }
-  return text;
+  // What is absolute stays: that is how paths are joined.
+  return spec_text(
+      *parsed, [&](const fs::path& path) { return (folder / path).lexically_normal().string(); });
 }
 
 Json identity_json(const Dataset& dataset) {

@@ -148,6 +148,14 @@ Result<std::array<std::int8_t, 256>> table_from_json(const Json& json, std::stri
 
 }  // namespace
 
+std::string_view table_file(std::string_view spec) {
+  constexpr std::string_view kTable = "lut=";
+  for (const std::string_view item : split_at(spec, ',')) {
+    if (item.starts_with(kTable)) return item.substr(kTable.size());
+  }
+  return {};
+}
+
 Result<Preprocess> parse_preprocess(std::string_view spec) {
   const auto wrong = [&](std::string_view why) {
     return Error{ErrorKind::kUsage, fmt::format("preprocess '{}': {}", spec, why)};

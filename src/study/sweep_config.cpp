@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <set>
-#include <sstream>
 #include <utility>
 
+#include "espalier/data/dataset.hpp"
+#include "espalier/data/preprocess.hpp"
 #include "espalier/support/file.hpp"
 #include "schema_check.hpp"
 #include "study_schemas.hpp"
@@ -27,29 +28,12 @@ void take(const Json& object, const char* key, std::optional<T>& value) {
   if (const auto it = object.find(key); it != object.end()) value = it->get<T>();
 }
 
-constexpr std::string_view kTable = "lut=";
-
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> items;
-  std::istringstream list(text);
-  for (std::string item; std::getline(list, item, ',');) items.push_back(item);
-  return items;
-}
-
-std::string below(const fs::path& folder, const fs::path& file) {
-  return (file.is_absolute() ? file : folder / file).lexically_normal().string();
-}
-
 // Preprocessing whose look-up table, if there is one, lies below `folder`.
-std::string resolve_preprocess(const std::string& text, const fs::path& folder) {
-  std::string resolved;
-  for (std::string& item : split_at_commas(text)) {
-    if (item.starts_with(kTable)) {
-      item = std::string(kTable) + below(folder, item.substr(kTable.size()));
-    }
-    resolved += (resolved.empty() ? "" : ",") + item;
-  }
-  return resolved;
+std::string preprocess_in(std::string text, const fs::path& folder) {
+  const std::string_view table = data::table_file(text);
+  if (table.empty()) return text;
+  const auto at = static_cast<std::size_t>(table.data() - text.data());
+  return text.replace(at, table.size(), (folder / table).lexically_normal().string());
 }
 
 class Reader {
@@ -62,8 +46,8 @@ class Reader {
     config_.sha256 = sha256_hex(document_.dump());
     for (const Json& model : document_["models"]) {
       const fs::path file = expanded(model["file"].get<std::string>(), "/models");
-      config_.models.push_back({model["name"].get<std::string>(),
-                                (file.is_absolute() ? file : folder_ / file).lexically_normal()});
+      config_.models.push_back(
+          {model["name"].get<std::string>(), (folder_ / file).lexically_normal()});
     }
     for (const Json& dataset : document_["datasets"]) config_.datasets.push_back(read_set(dataset));
     if (document_.contains("analysis")) config_.analysis = read_analysis(document_["analysis"]);
@@ -103,10 +87,10 @@ class Reader {
   SweepDataset read_set(const Json& json) {
     SweepDataset set;
     set.name = json["name"].get<std::string>();
-    set.train = resolve_spec(expanded(json["train"].get<std::string>(), "/datasets"), folder_);
-    set.test = resolve_spec(expanded(json["test"].get<std::string>(), "/datasets"), folder_);
+    set.train = data::spec_in(expanded(json["train"].get<std::string>(), "/datasets"), folder_);
+    set.test = data::spec_in(expanded(json["test"].get<std::string>(), "/datasets"), folder_);
     take(json, "preprocess", set.preprocess);
-    set.preprocess = resolve_preprocess(expanded(set.preprocess, "/datasets"), folder_);
+    set.preprocess = preprocess_in(expanded(set.preprocess, "/datasets"), folder_);
     take(json, "classes", set.classes);
     set.balanced = json.value("subset", "balanced") == "balanced";
     return set;
@@ -306,33 +290,16 @@ std::string SweepSearch::plan_name(Bytes budget) const {
   return name;
 }
 
-std::string resolve_spec(const std::string& spec, const fs::path& folder) {
-  const std::size_t colon = spec.find(':');
-  if (colon == std::string::npos) return spec;
-  const std::string kind = spec.substr(0, colon);
-  std::vector<std::string> items = kind == "folder" ? std::vector{spec.substr(colon + 1)}
-                                                    : split_at_commas(spec.substr(colon + 1));
-  // Behind the file of these kinds stand names of members or columns.
-  const std::size_t files = kind == "npz" || kind == "csv" ? 1 : items.size();
-  std::string resolved;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    resolved += (i == 0 ? kind + ":" : ",") + (i < files ? below(folder, items[i]) : items[i]);
-  }
-  return resolved;
-}
-
 std::vector<fs::path> inputs_of(const SweepConfig& config) {
   std::vector<fs::path> inputs;
   for (const SweepModel& model : config.models) inputs.push_back(model.file);
   for (const SweepDataset& dataset : config.datasets) {
     for (const std::string& spec : {dataset.train, dataset.test}) {
-      for (const std::string& item : split_at_commas(spec.substr(spec.find(':') + 1))) {
-        inputs.emplace_back(item);
-      }
+      const std::vector<fs::path> files = data::spec_files(spec);
+      inputs.insert(inputs.end(), files.begin(), files.end());
     }
-    for (const std::string& item : split_at_commas(dataset.preprocess)) {
-      if (item.starts_with(kTable)) inputs.emplace_back(item.substr(kTable.size()));
-    }
+    const std::string_view table = data::table_file(dataset.preprocess);
+    if (!table.empty()) inputs.emplace_back(table);
   }
   return inputs;
 }

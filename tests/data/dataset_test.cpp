@@ -384,6 +384,21 @@ TEST(Folder, RefusesAnAbsurdImageSize) {
                           AllOf(HasSubstr("wide.png"), HasSubstr("8193x1 "))));
 }
 
+TEST(SpecFiles, AreFilesAndNotNamesInsideThem) {
+  using Files = std::vector<std::filesystem::path>;
+  EXPECT_EQ(spec_files("cifar10:/a/b.bin,c.bin"), (Files{"/a/b.bin", "c.bin"}));
+  EXPECT_EQ(spec_files("idx:images,labels"), (Files{"images", "labels"}));
+  EXPECT_EQ(spec_files("folder:cats, dogs"), Files{"cats, dogs"});
+  EXPECT_EQ(spec_files("npz:set.npz,X,Y"), Files{"set.npz"});
+  EXPECT_EQ(spec_files("csv:set.csv,species"), Files{"set.csv"});
+  EXPECT_EQ(spec_files("made up"), Files{});
+  EXPECT_EQ(spec_in("npz:set.npz,X,Y", "/data"), "npz:/data/set.npz,X,Y");
+  EXPECT_EQ(spec_in("csv:../set.csv,species", "/data/x"), "csv:/data/set.csv,species");
+  EXPECT_EQ(spec_in("cifar10:/a/b.bin,c.bin", "/data"), "cifar10:/a/b.bin,/data/c.bin");
+  EXPECT_EQ(spec_in("folder:cats, dogs", "/data"), "folder:/data/cats, dogs");
+  EXPECT_EQ(spec_in("made up", "/data"), "made up");
+}
+
 TEST(PortableSpec, LeavesFoldersOut) {
   EXPECT_EQ(portable_spec("cifar10:/data/cifar/a.bin,b.bin,../c.bin"), "cifar10:a.bin,b.bin,c.bin");
   EXPECT_EQ(portable_spec("idx:x/images.gz,y/labels.gz"), "idx:images.gz,labels.gz");

@@ -54,6 +54,21 @@ std::string error(const Json& json) {
   return config.error().message();
 }
 
+// Names of members and columns are no files, whose absence would be told.
+TEST(SweepConfig, ReadsFilesAndNotWhatIsInThem) {
+  Json json = smallest();
+  json["datasets"] = {{{"name", "d"},
+                       {"train", "npz:train.npz,X,Y"},
+                       {"test", "csv:/x/test.csv,species"},
+                       {"preprocess", "resize=8,lut=tables/t.txt,crop=4"}}};
+  const Result<SweepConfig> config = parse(json);
+  ASSERT_TRUE(config.ok()) << config.error().message();
+  EXPECT_EQ(config->datasets[0].train, "npz:/base/train.npz,X,Y");
+  EXPECT_EQ(config->datasets[0].preprocess, "resize=8,lut=/base/tables/t.txt,crop=4");
+  EXPECT_THAT(inputs_of(*config), ElementsAre("/base/models/m.onnx", "/base/train.npz",
+                                              "/x/test.csv", "/base/tables/t.txt"));
+}
+
 TEST(SweepConfig, SmallestHasDefaults) {
   const Result<SweepConfig> config = parse(smallest());
   ASSERT_TRUE(config.ok()) << config.error().message();

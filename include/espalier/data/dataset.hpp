@@ -107,6 +107,13 @@ std::string_view element_name(Element element);
 /// The spec with the folders left out: `cifar10:/a/b/test.bin` -> `cifar10:test.bin`.
 std::string portable_spec(std::string_view spec);
 
+/// The files, or the folder, that a spec names, without the names of what is in them; empty for
+/// text that is no spec.
+std::vector<std::filesystem::path> spec_files(std::string_view spec);
+
+/// The spec with every file that is relative taken to lie in `folder`; other text as it is.
+std::string spec_in(std::string_view spec, const std::filesystem::path& folder);
+
 /// What the records are, independent of where they are stored: `spec` (file names only), `sha256`,
 /// `count`, `classes`, `class_names` and the list `selections`;
 /// also `element`, unless it is pictures.

@@ -68,6 +68,9 @@ struct Preprocess {
 /// Errors: kUsage for text that is none of this, kMissingInput and kBadInput for the table.
 Result<Preprocess> parse_preprocess(std::string_view spec);
 
+/// The part of such text that names the table's file; empty when none does.
+std::string_view table_file(std::string_view spec);
+
 /// Fails with kUsage when a member is out of range or two of them contradict each other.
 Status check(const Preprocess& preprocess);
 

@@ -115,9 +115,6 @@ Result<SweepConfig> load_sweep_config(const std::filesystem::path& path);
 Result<SweepConfig> parse_sweep_config(std::string_view text, std::string_view where,
                                        const std::filesystem::path& folder);
 
-/// A dataset spec with every file that is relative made one below `folder`.
-std::string resolve_spec(const std::string& spec, const std::filesystem::path& folder);
-
 /// Every file and folder that a sweep reads, but the configuration.
 std::vector<std::filesystem::path> inputs_of(const SweepConfig& config);
 
