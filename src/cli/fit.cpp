@@ -13,6 +13,7 @@
 #include "espalier/codegen/target.hpp"
 #include "espalier/cost/device_profile.hpp"
 #include "espalier/support/file.hpp"
+#include "espalier/support/folder.hpp"
 #include "espalier/version.hpp"
 
 namespace espalier::cli {
@@ -62,19 +63,15 @@ class Fit {
   explicit Fit(const Options& options) : o_(options) {}
 
   Status run() {
-    std::vector<cost::DeviceProfile> devices;
+    std::vector<cost::DeviceProfile> profiles;
     for (const std::string& name : o_.devices) {
-      ESPALIER_TRY(devices.emplace_back(), cost::find_device(name));
+      ESPALIER_TRY(profiles.emplace_back(), cost::find_device(name));
     }
-    std::error_code error;
-    fs::create_directories(o_.out, error);
-    if (error) {
-      return Error{ErrorKind::kCannotWrite, fmt::format("{}: {}", o_.out, error.message())};
-    }
+    ESPALIER_CHECK_OK(make_folder(o_.out));
     ESPALIER_CHECK_OK(measure());
     std::vector<Fitted> all;
-    for (const cost::DeviceProfile& device : devices) {
-      ESPALIER_TRY(all.emplace_back(), fit(device));
+    for (std::size_t i = 0; i < profiles.size(); ++i) {
+      ESPALIER_TRY(all.emplace_back(), fit(o_.devices[i], profiles[i]));
     }
     print(o_.common, table(all));
     Outputs outputs;
@@ -121,11 +118,10 @@ class Fit {
 
   [[nodiscard]] Arguments recipe(bool batches) const {
     const train::Recipe& r = o_.recipe;
-    Arguments list{
-        "--epochs",   std::to_string(r.epochs),
-        "--lr",       fmt::format("{}", r.learning_rate),
-        "--warmup",   fmt::format("{}", r.warmup_epochs),
-        "--schedule", r.schedule == train::Schedule::kPublished ? "published" : "standard"};
+    Arguments list{"--epochs",   std::to_string(r.epochs),
+                   "--lr",       fmt::format("{}", r.learning_rate),
+                   "--warmup",   fmt::format("{}", r.warmup_epochs),
+                   "--schedule", std::string(train::schedule_name(r.schedule))};
     if (batches) list = list + Arguments{"--batch", std::to_string(r.batch)};
     if (!r.qas) list.emplace_back("--no-qas");
     return list;
@@ -161,7 +157,8 @@ class Fit {
         (device ? Arguments{"--accumulate", std::to_string(o_.recipe.batch)} : Arguments{}));
   }
 
-  Result<Fitted> fit(const cost::DeviceProfile& device) const {
+  // `given`: the device as --device names it.
+  Result<Fitted> fit(const std::string& given, const cost::DeviceProfile& device) const {
     Fitted fitted;
     fitted.device = device;
     ESPALIER_TRY(const Bytes stack, parse_size(o_.stack, "--stack"));
@@ -176,8 +173,7 @@ class Fit {
     say(fmt::format("{}: search within {}, train, compile, check", device.name,
                     format_bytes(fitted.budget)));
     const fs::path folder = fs::path(o_.out) / ("on-" + device.name);
-    std::error_code error;
-    fs::create_directories(folder, error);
+    ESPALIER_CHECK_OK(make_folder(folder));
     const auto file = [&](const char* name) { return (folder / name).string(); };
     const Status found = step(
         {"search", this->file("contributions.json"), "--model", o_.model, "--memory", "planned",
@@ -189,27 +185,18 @@ class Fit {
     }
     ESPALIER_CHECK_OK(train(file("plan.json"), file("result.json")));
     const Status compiled =
-        step({"compile", o_.model, "--plan", file("plan.json"), "--device", device_of(device),
-              "--stack", o_.stack, "--lr", fmt::format("{}", o_.recipe.learning_rate),
-              "--accumulate", std::to_string(o_.numerics == "device" ? o_.recipe.batch : 1),
-              "--out", file("c"), "--json", file("compile.json"), "--force"});
+        step({"compile", o_.model, "--plan", file("plan.json"), "--device", given, "--stack",
+              o_.stack, "--lr", fmt::format("{}", o_.recipe.learning_rate), "--accumulate",
+              std::to_string(o_.numerics == "device" ? o_.recipe.batch : 1), "--out", file("c"),
+              "--json", file("compile.json"), "--force"});
     if (!compiled.ok()) {
       if (compiled.error().kind != ErrorKind::kInfeasible) return compiled.error();
       fitted.failure = compiled.error().message();
       return fitted;
     }
     ESPALIER_CHECK_OK(read(folder, fitted));
-    ESPALIER_CHECK_OK(time(folder, fitted));
+    ESPALIER_CHECK_OK(time(folder, given, fitted));
     return fitted;
-  }
-
-  // As --device takes it: the name, or the file it came from.
-  [[nodiscard]] std::string device_of(const cost::DeviceProfile& device) const {
-    for (const std::string& given : o_.devices) {
-      const Result<cost::DeviceProfile> found = cost::find_device(given);
-      if (found.ok() && *found == device) return given;
-    }
-    return device.name;
   }
 
   static Status read(const fs::path& folder, Fitted& fitted) {
@@ -226,13 +213,12 @@ class Fit {
   }
 
   // By running a step, where there is a machine for it and its tools are installed.
-  Status time(const fs::path& folder, Fitted& fitted) const {
+  Status time(const fs::path& folder, const std::string& given, Fitted& fitted) const {
     const codegen::Target* target = codegen::find_target(fitted.device.target);
     if (target == nullptr || target->machine == "host") return Ok{};
     const std::string report = (folder / "check.json").string();
-    const Status checked =
-        step({"check", (folder / "c").string(), "--device", device_of(fitted.device), "--stack",
-              o_.stack, "--steps", "1", "--json", report});
+    const Status checked = step({"check", (folder / "c").string(), "--device", given, "--stack",
+                                 o_.stack, "--steps", "1", "--json", report});
     if (!checked.ok() && checked.error().kind == ErrorKind::kMissingInput) {
       spdlog::warn("{}: not timed: {}", fitted.device.name, checked.error().message());
       return Ok{};

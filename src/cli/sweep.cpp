@@ -12,6 +12,7 @@
 #include "command.hpp"
 #include "espalier/study/slurm.hpp"
 #include "espalier/support/file.hpp"
+#include "espalier/support/folder.hpp"
 #include "espalier/support/process.hpp"
 #include "espalier/version.hpp"
 
@@ -159,12 +160,7 @@ Status run_on_slurm(const Options& options, const study::SweepConfig& config) {
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   const fs::path out = fs::absolute(options.out);
   const fs::path folder = out / "slurm";
-  fs::create_directories(folder, error);
-  if (error) {
-    return Error{ErrorKind::kCannotWrite,
-                 fmt::format("{}: cannot be made: {}; choose another folder", folder.string(),
-                             error.message())};
-  }
+  ESPALIER_CHECK_OK(make_folder(folder));
   const std::string command =
       fmt::format("{} sweep {} --out {} --cache-limit {}", study::shell_word(program.string()),
                   study::shell_word(fs::absolute(options.config).string()),

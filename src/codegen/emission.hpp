@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <initializer_list>
-#include <set>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -41,7 +41,8 @@ struct Emission {
   }
   [[nodiscard]] std::int64_t classes() const { return graph.head.classes; }
   [[nodiscard]] const ir::Shape& input_shape() const { return graph.tensor(graph.input).shape; }
-  [[nodiscard]] std::set<std::string> kernels_in_use() const;
+  /// The kernels in use, with the multiply-accumulates of one step.
+  [[nodiscard]] std::map<std::string, std::int64_t> kernel_macs() const;
 };
 
 /// A float literal that reads back as the same float.

@@ -40,14 +40,6 @@ void put_hash(std::map<std::string, std::string>& files) {
 }
 
 std::string program_json(const Emission& c) {
-  std::map<std::string, std::int64_t> macs;  // of one step, by kernel
-  for (const auto* nodes : {&c.calls.nodes, &c.calls.update}) {
-    for (const auto& calls : *nodes) {
-      for (const KernelCall& call : calls) {
-        macs[std::string(runtime::kernel_name(call.kernel))] += call.macs;
-      }
-    }
-  }
   Json convs = Json::array();
   for (const compiler::TrainedConv& t : c.program.graph.trained) {
     convs.push_back({{"conv", t.conv},
@@ -77,7 +69,7 @@ std::string program_json(const Emission& c) {
                       {"learning_rate", c.options.learning_rate},
                       {"rounding", c.options.stochastic ? "stochastic" : "nearest"},
                       {"seed", c.options.seed},
-                      {"kernel_macs", macs},
+                      {"kernel_macs", c.kernel_macs()},
                       {"trained", std::move(convs)},
                       {"recorded", to_json(c.options.recorded)}};
   return json_text(document, 2) + "\n";
@@ -115,14 +107,16 @@ std::string Emission::hash_check(std::initializer_list<std::string_view> headers
       condition, name);
 }
 
-std::set<std::string> Emission::kernels_in_use() const {
-  std::set<std::string> names;
+std::map<std::string, std::int64_t> Emission::kernel_macs() const {
+  std::map<std::string, std::int64_t> macs;
   for (const auto* nodes : {&calls.nodes, &calls.update}) {
     for (const auto& node : *nodes) {
-      for (const KernelCall& call : node) names.emplace(runtime::kernel_name(call.kernel));
+      for (const KernelCall& call : node) {
+        macs[std::string(runtime::kernel_name(call.kernel))] += call.macs;
+      }
     }
   }
-  return names;
+  return macs;
 }
 
 std::string float_literal(float value) {

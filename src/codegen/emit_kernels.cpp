@@ -41,7 +41,7 @@ std::string kernels_text(const Emission& c) {
   text += types.substr(0, types.rfind("#endif"));
   text += "#ifndef ESP_TYPES_ONLY\n";
   std::set<std::string> emitted{"espalier_runtime.h"};
-  for (const std::string& kernel : c.kernels_in_use()) {
+  for (const auto& [kernel, macs] : c.kernel_macs()) {
     append_source(c.options.target, kernel + ".c", emitted, text);
   }
   text += "\n#endif\n\n#endif\n";

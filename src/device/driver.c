@@ -1,8 +1,8 @@
 /* Trains on the samples of check-samples.h and tells what came of it, on the host and on the
  * simulated core alike: losses, logits and a hash of the state of each step, then where every
  * parameter array lies (core) or what it holds (host). On the host the steps of which there are
- * records come first. PROGRAM, HEADER and ESPALIER_CORE come from the command line; so do ESPALIER_ARM for an emulated part and ESPALIER_TRACED for a build that tells of every
- * node. */
+ * records come first. PROGRAM, HEADER and ESPALIER_CORE come from the command line; so do
+ * ESPALIER_ARM for an emulated part and ESPALIER_TRACED for a build that tells of every node. */
 #include <stdint.h>
 #include <string.h>
 
@@ -101,23 +101,28 @@ static void put_memory(void) {
 }
 #endif
 
-#ifdef ESPALIER_TRACED
-/* What a node left in SRAM, and the steps of parameters that it rounded. An odd
- * multiplication loses nothing, so that one word that differs is always seen. */
+/* An odd multiplication loses nothing, so that one word that differs is always seen. */
 static uint32_t mix(uint32_t hash, uint32_t word) { return (hash ^ word) * 16777619u; }
-static uint32_t steps_hash;
-
-void espalier_stepped(float step) {
-  uint32_t bits;
-  memcpy(&bits, &step, sizeof bits);
-  steps_hash = mix(steps_hash, step == step ? bits : 1u); /* not-a-numbers differ between machines */
-}
 
 static uint32_t mix_words(uint32_t hash, const void* memory, int32_t bytes) {
   const volatile uint32_t* word = memory;
   int32_t i;
   for (i = 0; i < bytes / 4; ++i) hash = mix(hash, word[i]);
   return hash;
+}
+
+/* As the host engine computes it. */
+static uint32_t state_hash(void) { return mix_words(2166136261u, F(_state)(), STATE_BYTES); }
+
+#ifdef ESPALIER_TRACED
+/* What a node left in SRAM, and the steps of parameters that it rounded. */
+static uint32_t steps_hash;
+
+void espalier_stepped(float step) {
+  uint32_t bits;
+  memcpy(&bits, &step, sizeof bits);
+  steps_hash =
+      mix(steps_hash, step == step ? bits : 1u); /* not-a-numbers differ between machines */
 }
 
 void espalier_wrote(int node, const void* arena, const void* state) {
@@ -130,15 +135,6 @@ void espalier_wrote(int node, const void* arena, const void* state) {
   steps_hash = 0;
 }
 #endif
-
-/* As the host engine computes it. */
-static uint32_t state_hash(void) {
-  const uint32_t* word = F(_state)();
-  uint32_t hash = 2166136261u;
-  int32_t i;
-  for (i = 0; i < STATE_BYTES / 4; ++i) hash = (hash ^ word[i]) * 16777619u;
-  return hash;
-}
 
 #ifdef RECORDED
 static void run_recorded(void) {

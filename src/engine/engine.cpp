@@ -112,10 +112,7 @@ float Engine::run_backward(int label) {
 }
 
 std::span<const std::byte> Engine::state(StateRole role, int op) const {
-  const compiler::StateItem* item = program_.state.find(role, op);
-  if (item == nullptr) return {};
-  return state().subspan(static_cast<std::size_t>(compiler::kControlBytes + item->offset),
-                         static_cast<std::size_t>(item->bytes()));
+  return const_cast<Engine*>(this)->item(role, op);
 }
 
 std::span<const float> Engine::logits() const {

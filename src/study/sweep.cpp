@@ -13,6 +13,7 @@
 #include "espalier/data/dataset.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/study/plan_search.hpp"
+#include "espalier/support/folder.hpp"
 #include "espalier/trials/store.hpp"
 #include "espalier/trials/trial_times.hpp"
 #include "espalier/version.hpp"
@@ -31,13 +32,7 @@ std::vector<trials::Trial> trials_of(const std::vector<SweepEntry>& entries) {
 
 // A file of the sweep's folder, with the folders it stands in.
 Status write(const fs::path& path, const Json& document) {
-  std::error_code error;
-  fs::create_directories(path.parent_path(), error);
-  if (error) {
-    return Error{ErrorKind::kCannotWrite,
-                 fmt::format("{}: cannot be made: {}; choose another folder",
-                             path.parent_path().string(), error.message())};
-  }
+  ESPALIER_CHECK_OK(make_folder(path.parent_path()));
   return write_json(path, document);
 }
 

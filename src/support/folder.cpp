@@ -37,6 +37,14 @@ Status move_into_place(const fs::path& temporary, const fs::path& folder) {
 
 }  // namespace
 
+Status make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (!error) return Ok{};
+  return Error{ErrorKind::kCannotWrite, fmt::format("{}: cannot be made: {}; choose another folder",
+                                                    folder.string(), error.message())};
+}
+
 Status write_folder(const fs::path& folder, const std::map<std::string, std::string>& files,
                     bool force) {
   std::error_code error;

@@ -143,7 +143,6 @@ Result<Store> Store::open(const std::filesystem::path& folder) {
   const auto fail = [&](const std::string& why) {
     return Error{ErrorKind::kCannotWrite,
                  fmt::format("{}: no store of trials can be kept there: {}; choose another place",
-                             
                              folder.string(), why)};
   };
   std::error_code code;

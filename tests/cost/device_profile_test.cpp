@@ -111,7 +111,8 @@ TEST(DeviceProfile, AreFoundByNameOrFile) {
   const Result<DeviceProfile> unknown = find_device("stm32");
   ASSERT_FALSE(unknown.ok());
   EXPECT_EQ(unknown.error().kind, ErrorKind::kUsage);
-  EXPECT_THAT(unknown.error().message(), HasSubstr("name one of esp32-c3, esp32-s3, espalier-core"));
+  EXPECT_THAT(unknown.error().message(),
+              HasSubstr("name one of esp32-c3, esp32-s3, espalier-core"));
   EXPECT_EQ(find_device("nowhere.json").error().kind, ErrorKind::kMissingInput);
 }
 

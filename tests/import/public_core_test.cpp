@@ -15,6 +15,7 @@
 #include "espalier/support/folder.hpp"
 #include "support/temp_folder.hpp"
 #include "testing/npy.hpp"
+#include "testing/test_name.hpp"
 
 namespace espalier {
 namespace {
@@ -57,13 +58,7 @@ INSTANTIATE_TEST_SUITE_P(Files, PublicOnCore,
                                            OnCore{"models_public/micro_kws_m.tflite", true},
                                            OnCore{"models_public/kws_ref_model.onnx"},
                                            OnCore{"mlperf_tiny/pretrainedResnet_quant.tflite"}),
-                         [](const auto& tested) {
-                           std::string name = tested.param.file;
-                           std::replace_if(
-                               name.begin(), name.end(),
-                               [](char c) { return std::isalnum(c) == 0; }, '_');
-                           return name;
-                         });
+                         [](const auto& tested) { return testing::test_name(tested.param.file); });
 
 }  // namespace
 }  // namespace espalier

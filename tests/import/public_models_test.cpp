@@ -16,6 +16,7 @@
 #include "host_logits.hpp"
 #include "testing/forward.hpp"
 #include "testing/npy.hpp"
+#include "testing/test_name.hpp"
 
 namespace espalier {
 namespace {
@@ -141,12 +142,7 @@ INSTANTIATE_TEST_SUITE_P(
                     {0.037134237587451935, -92},
                     {1.0 / 256, 0},
                     true}),
-    [](const auto& tested) {
-      std::string name = tested.param.file;
-      std::replace_if(
-          name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
-      return name;
-    });
+    [](const auto& tested) { return testing::test_name(tested.param.file); });
 
 TEST(PublicFiles, RefusedFilesAreToldEverything) {
   ESPALIER_SHARED_DATA_OR_SKIP(path);

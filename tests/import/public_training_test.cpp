@@ -20,6 +20,7 @@
 #include "testing/forward.hpp"
 #include "testing/npy.hpp"
 #include "testing/random_graph.hpp"
+#include "testing/test_name.hpp"
 
 namespace espalier {
 namespace {
@@ -96,13 +97,7 @@ INSTANTIATE_TEST_SUITE_P(Files, PublicTraining,
                                            Trained{"models_public/micro_kws_m_qdq.onnx"},
                                            Trained{"models_public/micro_kws_m_qoperator.onnx"},
                                            Trained{"mlperf_tiny/pretrainedResnet_quant.tflite"}),
-                         [](const auto& tested) {
-                           std::string name = tested.param.file;
-                           std::replace_if(
-                               name.begin(), name.end(),
-                               [](char c) { return std::isalnum(c) == 0; }, '_');
-                           return name;
-                         });
+                         [](const auto& tested) { return testing::test_name(tested.param.file); });
 
 }  // namespace
 }  // namespace espalier

@@ -54,8 +54,9 @@ struct Window {
   int pad_right = 0;
 };
 
-/// Convolution. Weights are symmetric int8 (some quantisers use -128), per output channel scales; the bias has
-/// scale input_scale * weight_scale. Also stands for fully connected layers inside the body.
+/// Convolution. Weights are symmetric int8 (some quantisers use -128), per output channel scales;
+/// the bias has scale input_scale * weight_scale. Also stands for fully connected layers inside the
+/// body.
 struct Conv2D {
   Window window;
   int in_channels = 1;

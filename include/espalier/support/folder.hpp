@@ -9,6 +9,9 @@
 
 namespace espalier {
 
+/// Makes a folder and those it stands in, where they are not there. kCannotWrite.
+Status make_folder(const std::filesystem::path& folder);
+
 /// Writes text files, by name, into a folder. One that exists and is not empty is refused (kUsage)
 /// unless `force`; then files of the same names are replaced and nothing else is touched. A folder
 /// that does not exist is written under a temporary name and renamed, so that it is complete or

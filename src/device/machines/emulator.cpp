@@ -8,8 +8,8 @@
 
 #include "device_sources.hpp"
 #include "espalier/support/file.hpp"
-#include "machines/machine.hpp"
 #include "espalier/support/process.hpp"
+#include "machines/machine.hpp"
 #include "toolchain.hpp"
 
 namespace espalier::device {

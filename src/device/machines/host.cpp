@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "machines/machine.hpp"
 #include "espalier/support/process.hpp"
+#include "machines/machine.hpp"
 #include "toolchain.hpp"
 
 namespace espalier::device {
