@@ -32,11 +32,13 @@ function(espalier_module name)
   target_link_libraries(espalier_${name} PUBLIC espalier_options ${ARG_DEPS})
 endfunction()
 
-# espalier_test(NAME SOURCES file... [DEPS ...] [LABELS ...])
+# espalier_test(NAME SOURCES file... [DEPS ...] [LABELS ...] [TOGETHER instantiation...])
 #
-# One test program per module; GoogleTest cases are registered one by one with ctest.
+# One test program per module; GoogleTest cases are registered one by one with ctest. The cases of the
+# instantiations that TOGETHER names run in one process each: for many short ones, of which none is
+# ever skipped, starting it is most of the time.
 function(espalier_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS;TOGETHER" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} espalier_testing GTest::gmock GTest::gtest_main)
   # Tests take longer to optimise than to run.
@@ -45,5 +47,14 @@ function(espalier_test name)
   if(ARG_LABELS)
     set(properties PROPERTIES LABELS "${ARG_LABELS}")
   endif()
-  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 ${properties})
+  set(apart "")
+  foreach(instantiation ${ARG_TOGETHER})
+    string(APPEND apart ":${instantiation}/*")
+    add_test(NAME ${name}.${instantiation} COMMAND ${name}_test --gtest_filter=${instantiation}/*)
+  endforeach()
+  if(apart)
+    set(apart TEST_FILTER "-${apart}")
+  endif()
+  gtest_discover_tests(${name}_test
+    TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 ${apart} ${properties})
 endfunction()

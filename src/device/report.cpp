@@ -73,9 +73,14 @@ std::string to_table(const CheckReport& r) {
   std::string text = fmt::format(
       "{}: {} training steps on the host and on {}, {}\n", r.name, r.steps, r.machine,
       r.mismatch.empty()
-          ? fmt::format("every loss and logit, {} bytes of {} parameter arrays and what each of {} "
-                        "nodes writes the same bits, and those of the host engine in {} steps",
-                        r.compared.count, r.compared_arrays, r.traced_nodes, r.recorded_steps)
+          ? fmt::format(
+                "every loss and logit{} {} bytes of {} parameter arrays{} the same bits, and "
+                "those of the host engine in {} steps",
+                r.traced_nodes > 0 ? "," : " and", r.compared.count, r.compared_arrays,
+                r.traced_nodes > 0
+                    ? fmt::format(" and what each of {} nodes writes", r.traced_nodes)
+                    : "",
+                r.recorded_steps)
           : r.mismatch);
   text += fmt::format("SRAM   {:>9} written of {} promised; stack {} of {} allowed\n",
                       r.used_sram.count, r.promised_sram.count, r.stack_used.count,

@@ -164,8 +164,9 @@ Result<ProcessResult> run_process(const std::vector<std::string>& arguments,
       if (options.keep_going && !options.keep_going()) {
         ended = Error{ErrorKind::kInterrupted, "check: interrupted"};
       } else if (std::chrono::steady_clock::now() > deadline) {
-        ended = Error{ErrorKind::kMismatch, fmt::format("{}: still running after {} s",
-                                                        arguments[0], options.limit.count())};
+        ended = Error{ErrorKind::kMismatch,
+                      fmt::format("{}: still running after {} s", arguments[0],
+                                  std::chrono::duration<double>(options.limit).count())};
       }
     }
     if (ended) child.kill();

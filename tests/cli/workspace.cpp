@@ -65,8 +65,8 @@ std::vector<std::string> Workspace::files() const {
   return names;
 }
 
-void Workspace::make_model(const std::string& name, std::uint64_t seed) const {
-  ir::Graph graph = small_network(seed);
+void Workspace::make_model(const std::string& name, std::uint64_t seed, int side) const {
+  ir::Graph graph = small_network(seed, 4, side);
   // A centred input, so that the mapping of pixels to it is found automatically.
   graph.tensors[static_cast<std::size_t>(graph.input)].quantization = {1.0F / 128, 0};
   const Status written = export_onnx(graph, path(name));

@@ -38,7 +38,8 @@ class Workspace : public ::testing::Test {
   [[nodiscard]] std::vector<std::string> files() const;
 
   /// small_network as an ONNX file: input 8x8x3, seven convs, 4 classes.
-  void make_model(const std::string& name = "model.onnx", std::uint64_t seed = 1) const;
+  void make_model(const std::string& name = "model.onnx", std::uint64_t seed = 1,
+                  int side = 8) const;
   /// NAME-images and NAME-labels: 12x12 grey pictures whose brightness tells the class.
   void make_idx(const std::string& name, int count, int classes = 4) const;
   /// 32x32 colour pictures of ten classes.

@@ -25,7 +25,7 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 int run_command(const std::string& command, std::string& output) {
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  FILE* pipe = popen(("{ " + command + "; } 2>&1").c_str(), "r");
   if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
   std::array<char, 4096> buffer{};
   std::size_t n = 0;

@@ -34,7 +34,7 @@ int run_command(const std::string& command, std::string& output);
 class EmittedProgram {
  public:
   EmittedProgram(const std::map<std::string, std::string>& files, const std::string& name,
-                 const std::string& flags = "-O1");
+                 const std::string& flags = "-O0");
   ~EmittedProgram();
   EmittedProgram(const EmittedProgram&) = delete;
   EmittedProgram& operator=(const EmittedProgram&) = delete;

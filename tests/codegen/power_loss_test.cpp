@@ -127,14 +127,14 @@ std::vector<std::byte> run(const EmittedProgram& program, const ir::Graph& graph
 }
 
 TEST(PowerLoss, AThousandResetsEndInTheBitsOfAnUninterruptedRun) {
-  const ir::Graph graph = testing::small_network(5);
+  const ir::Graph graph = testing::small_network(5, 4, 4);
   const plan::UpdatePlan plan = plan::full(graph);
   compiler::CompileOptions compile;
   compile.accumulate = 3;
   const compiler::Program program = *compiler::compile(graph, plan, compile);
   EmitOptions options;
   options.stochastic = true;
-  const EmittedProgram emitted(emit(program, plan, options), identifier(graph.name));
+  const EmittedProgram emitted(emit(program, plan, options), identifier(graph.name), "-Og");
   const auto bytes = static_cast<std::size_t>(24 + program.state.bytes);
   const int samples = 900;
   EXPECT_EQ(run(emitted, graph, samples, bytes, 1000), run(emitted, graph, samples, bytes, 0));

@@ -73,27 +73,28 @@ TEST_F(RunProcess, InterruptsAtOnceHoweverEarly) {
 }
 
 TEST_F(RunProcess, EndsAtTheLimitWithAllThatItStarted) {
-  const Result<ProcessResult> result = shell("(sleep 2; : > late) & wait", {.limit = seconds{1}});
+  const Result<ProcessResult> result =
+      shell("(sleep 0.6; : > late) & wait", {.limit = milliseconds{200}});
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().kind, ErrorKind::kMismatch);
-  EXPECT_THAT(result.error().message(), HasSubstr("still running after 1 s"));
-  std::this_thread::sleep_for(milliseconds{1500});
+  EXPECT_THAT(result.error().message(), HasSubstr("still running after 0.2 s"));
+  std::this_thread::sleep_for(milliseconds{800});
   EXPECT_FALSE(exists("late"));
 }
 
 TEST_F(RunProcess, EndsWhatANormalExitLeaves) {
   const auto start = steady_clock::now();
-  const Result<ProcessResult> result = shell("(sleep 1; : > late) & echo done");
+  const Result<ProcessResult> result = shell("(sleep 0.6; : > late) & echo done");
   ASSERT_TRUE(result.ok()) << result.error().message();
   EXPECT_EQ(result->output, "done\n");
-  EXPECT_LT(steady_clock::now() - start, milliseconds{900});
-  std::this_thread::sleep_for(milliseconds{1300});
+  EXPECT_LT(steady_clock::now() - start, milliseconds{550});
+  std::this_thread::sleep_for(milliseconds{800});
   EXPECT_FALSE(exists("late"));
 }
 
 TEST_F(RunProcess, WaitsForNothingThatLeftItsGroup) {
   const auto start = steady_clock::now();
-  const Result<ProcessResult> result = shell("setsid sleep 3 & sleep 0.3; echo done");
+  const Result<ProcessResult> result = shell("setsid sleep 3 2>&- & sleep 0.3; echo done");
   ASSERT_TRUE(result.ok()) << result.error().message();
   EXPECT_EQ(result->output, "done\n");
   EXPECT_LT(steady_clock::now() - start, seconds{2});

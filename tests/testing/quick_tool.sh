@@ -3,7 +3,7 @@
 # nobody waits for the program to run in a simulation.
 name="${0##*/}"
 case "$name" in
-  riscv*gcc) exec "$name" "$@" -O1 ;;
+  riscv*gcc) exec "$name" "$@" -Og -fno-unroll-loops ;;
   *cc) exec "$name" "$@" -O0 ;;
   *) exec "$name" "$@" ;;
 esac

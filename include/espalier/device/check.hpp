@@ -29,7 +29,10 @@ struct CheckOptions {
   /// In all; a program that needs more has failed. 0: 50 million a step and 100 (soft float 600)
   /// for each of its multiply-accumulates.
   std::uint64_t max_cycles = 0;
-  std::chrono::seconds host_limit{60};  ///< a step on the host; longer has failed
+  std::chrono::milliseconds host_limit{60'000};  ///< a step on the host; longer has failed
+  /// Also compares the SRAM behind every node, in builds and runs of their own. Without, what
+  /// rounding hides is not found, and a difference is not traced to its node.
+  bool nodes = true;
   std::filesystem::path keep;           ///< where to leave the builds; empty: nowhere
   std::string host_compiler = "cc";
   std::string target_compiler;  ///< of the target; empty: as the folder says

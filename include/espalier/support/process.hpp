@@ -19,7 +19,7 @@ struct ProcessResult {
 
 struct ProcessOptions {
   bool merge = false;  ///< standard error goes to `output` too; otherwise to this process's
-  std::chrono::seconds limit = std::chrono::hours{24};  ///< then the program is ended
+  std::chrono::milliseconds limit = std::chrono::hours{24};  ///< then the program is ended
   std::size_t largest_output = std::size_t{16} << 20;   ///< bytes; more end the program
   std::function<bool()> keep_going;  ///< polled; false ends the program. Null for always
   std::string advice;                ///< what to do when the program cannot be run: "install it"
