@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <unordered_set>
@@ -68,14 +69,68 @@ class Patch {
     return true;
   }
 
-  // Likewise a text, behind which the format wants a zero.
-  bool replace_text(const void* table, flatbuffers::voffset_t field, const std::string& text) {
-    if (!replace(table, field, std::vector<char>(text.begin(), text.end()))) return false;
+  // Likewise a text of the model, behind which the format wants a zero, also where there was none;
+  // false when the model has fields that this does not know.
+  bool write_text(flatbuffers::voffset_t field, const std::string& text) {
+    if (!root().CheckField(field)) {
+      if (flatbuffers::ReadScalar<flatbuffers::voffset_t>(root().GetVTable()) > kVtableBytes) {
+        return false;
+      }
+      add_root_field(field);
+    }
+    replace(&model(), field, std::vector<char>(text.begin(), text.end()));
     resize(size_ + 1);
     return true;
   }
 
  private:
+  static constexpr flatbuffers::voffset_t kRootFields = 8;  // of the format's table Model
+  static constexpr std::size_t kVtableBytes = (2 + kRootFields) * sizeof(flatbuffers::voffset_t);
+  static constexpr std::size_t kFrontBytes = 64;  // a multiple of the data's alignment
+
+  [[nodiscard]] const flatbuffers::Table& root() const {
+    return reinterpret_cast<const flatbuffers::Table&>(model());
+  }
+
+  // A copy of the root table that has `field` stands in front of everything from here on. Only
+  // there can it be: offsets lead forward, and those among the rest hold when the rest moves as a
+  // whole.
+  void add_root_field(flatbuffers::voffset_t field) {
+    constexpr std::size_t kVtable = 8;  // behind the root's offset and the file identifier
+    constexpr std::size_t kTable = kVtable + kVtableBytes;
+    constexpr std::size_t kTableBytes = (1 + kRootFields) * sizeof(flatbuffers::uoffset_t);
+    static_assert(kTable % sizeof(flatbuffers::uoffset_t) == 0);
+    static_assert(kTable + kTableBytes <= kFrontBytes && kFrontBytes % kDataAlignment == 0);
+
+    std::array<std::uint8_t, kFrontBytes> front{};
+    const auto put = [&front](std::size_t at, auto value) {
+      std::memcpy(front.data() + at, &value, sizeof(value));
+    };
+    put(0, static_cast<flatbuffers::uoffset_t>(kTable));
+    std::copy_n(data() + sizeof(flatbuffers::uoffset_t), 4, front.data() + 4);
+    put(kVtable, static_cast<flatbuffers::voffset_t>(kVtableBytes));
+    put(kVtable + 2, static_cast<flatbuffers::voffset_t>(kTableBytes));
+    put(kTable, static_cast<flatbuffers::soffset_t>(kTable - kVtable));
+    for (flatbuffers::voffset_t i = 0; i < kRootFields; ++i) {
+      const auto entry =
+          static_cast<flatbuffers::voffset_t>((2 + i) * sizeof(flatbuffers::voffset_t));
+      const std::size_t at = (1 + i) * sizeof(flatbuffers::uoffset_t);
+      const std::uint8_t* old = root().GetAddressOf(entry);
+      if (old == nullptr && entry != field) continue;
+      put(kVtable + entry, static_cast<flatbuffers::voffset_t>(at));
+      if (old == nullptr) continue;
+      auto value = flatbuffers::ReadScalar<flatbuffers::uoffset_t>(old);
+      if (entry != tflite::Model::VT_VERSION) {
+        value += static_cast<flatbuffers::uoffset_t>(position(old) + kFrontBytes - kTable - at);
+      }
+      put(kTable + at, value);
+    }
+    const std::size_t rest = size_;
+    resize(kFrontBytes + rest);
+    std::memmove(data() + kFrontBytes, data(), rest);
+    std::copy(front.begin(), front.end(), data());
+  }
+
   [[nodiscard]] std::uint8_t* data() { return reinterpret_cast<std::uint8_t*>(words_.data()); }
   [[nodiscard]] std::size_t position(const void* at) {
     return static_cast<std::size_t>(static_cast<const std::uint8_t*>(at) - data());
@@ -102,7 +157,7 @@ class Writer {
       }
     }
     ESPALIER_CHECK_OK(write_head(logits));
-    write_class_names();
+    ESPALIER_CHECK_OK(write_class_names());
     std::string bytes = patch_.bytes();
     flatbuffers::Verifier verifier(reinterpret_cast<const std::uint8_t*>(bytes.data()),
                                    bytes.size());
@@ -218,26 +273,30 @@ class Writer {
       biases.push_back(static_cast<std::int32_t>(
           std::clamp<double>(std::nearbyint(now.bias[o] / unit), INT32_MIN, INT32_MAX)));
     }
-    set_quantization(weights, scales);
+    ESPALIER_CHECK_OK(set_quantization(weights, scales));
     std::vector<float> bias_scales;
     for (const float scale : scales) bias_scales.push_back(static_cast<float>(input_scale * scale));
-    set_quantization(bias, bias_scales);
+    ESPALIER_CHECK_OK(set_quantization(bias, bias_scales));
     replace_data(weights, head_bytes(now, weights, scales));
     const auto* raw = reinterpret_cast<const std::uint8_t*>(biases.data());
     replace_data(bias, std::vector<std::uint8_t>(raw, raw + biases.size() * sizeof(biases[0])));
     if (!same) resize_outputs(then.classes, now.classes, {weights, bias});
-    if (logits) widen_logits(*logits);
-    return Ok{};
+    return logits ? widen_logits(*logits) : Status(Ok{});
   }
 
-  // The description is the one place for text that every file has.
-  void write_class_names() {
+  // The description is the one place for text that every reader of the format passes over.
+  Status write_class_names() {
     const auto* description = patch_.model().description();
-    if (description == nullptr) return;
-    const std::string_view now = description->string_view();
-    if (class_names_in_text(now, tuned_.head.classes) == tuned_.head.class_names) return;
+    const std::string_view now = description == nullptr ? "" : description->string_view();
+    if (class_names_in_text(now, tuned_.head.classes) == tuned_.head.class_names) return Ok{};
     const std::string text = with_class_names(now, tuned_.head.class_names);
-    patch_.replace_text(&patch_.model(), tflite::Model::VT_DESCRIPTION, text);
+    if (!patch_.write_text(tflite::Model::VT_DESCRIPTION, text)) {
+      return Error{ErrorKind::kBadInput,
+                   fmt::format("{}: is of a newer TFLite schema, which leaves no place for the "
+                               "names of classes; export as ONNX instead",
+                               tuned_.name)};
+    }
+    return Ok{};
   }
 
   // One scale, or one a class, as in the file.
@@ -275,14 +334,23 @@ class Writer {
   }
 
   // New scales, symmetric.
-  void set_quantization(int tensor_index, const std::vector<float>& scales) {
-    const auto* q = tensor(tensor_index).quantization();
-    if (q == nullptr) return;
+  Status set_quantization(int tensor_index, const std::vector<float>& scales) {
     const std::int64_t zero = tensor(tensor_index).type() == tflite::TensorType::UINT8 ? 128 : 0;
+    return set_quantization(tensor_index, scales, zero);
+  }
+
+  // A file may leave zero points out where they are 0, and can then hold no others.
+  Status set_quantization(int tensor_index, const std::vector<float>& scales, std::int64_t zero) {
+    const auto* q = tensor(tensor_index).quantization();
+    if (q == nullptr) return Ok{};
     patch_.replace(q, tflite::QuantizationParameters::VT_SCALE, scales);
-    patch_.replace(tensor(tensor_index).quantization(),
-                   tflite::QuantizationParameters::VT_ZERO_POINT,
-                   std::vector<std::int64_t>(scales.size(), zero));
+    if (!patch_.replace(tensor(tensor_index).quantization(),
+                        tflite::QuantizationParameters::VT_ZERO_POINT,
+                        std::vector<std::int64_t>(scales.size(), zero)) &&
+        zero != 0) {
+      return refuse("head", "needs a zero point where the file has none");
+    }
+    return Ok{};
   }
 
   // Extents of `from` become `to` in the head's parameters and in everything behind the head.
@@ -333,7 +401,7 @@ class Writer {
   }
 
   // Another scale and zero point for the logits when the file's would clip them.
-  void widen_logits(const LogitRange& range) {
+  Status widen_logits(const LogitRange& range) {
     const int logits = op(origins_.head).outputs()->Get(0);
     const auto* q = tensor(logits).quantization();
     const bool is_unsigned = tensor(logits).type() == tflite::TensorType::UINT8;
@@ -345,12 +413,10 @@ class Writer {
     const float highest = std::max(range.highest, 0.0F);
     if (lowest >= (static_cast<float>(low) - zero) * scale &&
         highest <= (static_cast<float>(low + 255) - zero) * scale) {
-      return;
+      return Ok{};
     }
     const float wide = (highest - lowest) / 255;
-    patch_.replace(q, tflite::QuantizationParameters::VT_SCALE, std::vector<float>{wide});
-    patch_.replace(tensor(logits).quantization(), tflite::QuantizationParameters::VT_ZERO_POINT,
-                   std::vector<std::int64_t>{low - std::lround(lowest / wide)});
+    return set_quantization(logits, {wide}, low - std::lround(lowest / wide));
   }
 
   const ir::Graph& tuned_;

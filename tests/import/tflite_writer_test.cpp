@@ -73,6 +73,71 @@ TEST(TfliteWriter, ClassNamesSurvive) {
             again.head.class_names);
 }
 
+// Model tables as converters write them: with or without a description, and with what stands in
+// fields that Espalier does not read (metadata is field 6, signatures are field 7).
+std::string file_of(const tflite::ModelT& model, bool described) {
+  constexpr flatbuffers::voffset_t kMetadata = 16;
+  constexpr flatbuffers::voffset_t kSignatures = 18;
+  flatbuffers::FlatBufferBuilder builder;
+  std::vector<flatbuffers::Offset<tflite::OperatorCode>> codes;
+  for (const auto& code : model.operator_codes) {
+    codes.push_back(tflite::CreateOperatorCode(builder, code.get()));
+  }
+  std::vector<flatbuffers::Offset<tflite::Buffer>> buffers;
+  for (const auto& buffer : model.buffers) {
+    buffers.push_back(tflite::CreateBuffer(builder, buffer.get()));
+  }
+  const std::vector graphs{tflite::CreateSubGraph(builder, model.subgraphs[0].get())};
+  const auto all_codes = builder.CreateVector(codes);
+  const auto all_graphs = builder.CreateVector(graphs);
+  const auto all_buffers = builder.CreateVector(buffers);
+  const auto description = builder.CreateString("said");
+  const auto metadata = builder.CreateVector(std::vector<std::uint32_t>{1, 2, 3});
+  const auto signatures = builder.CreateVector(std::vector<std::uint32_t>{4});
+  const flatbuffers::uoffset_t start = builder.StartTable();
+  builder.AddOffset(kSignatures, signatures);
+  builder.AddOffset(kMetadata, metadata);
+  builder.AddOffset(tflite::Model::VT_BUFFERS, all_buffers);
+  if (described) builder.AddOffset(tflite::Model::VT_DESCRIPTION, description);
+  builder.AddOffset(tflite::Model::VT_SUBGRAPHS, all_graphs);
+  builder.AddOffset(tflite::Model::VT_OPERATOR_CODES, all_codes);
+  builder.AddElement<std::uint32_t>(tflite::Model::VT_VERSION, 3, 0);
+  builder.Finish(flatbuffers::Offset<tflite::Model>(builder.EndTable(start)), "TFL3");
+  return {reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize()};
+}
+
+TEST(TfliteWriter, ClassNamesGoIntoEveryFile) {
+  for (const bool described : {false, true}) {
+    const std::string original = file_of(model().model, described);
+    ir::Graph tuned = import_ok(original);
+    tuned.head.class_names = {"ant", "bee", "cat"};
+    conv_of(tuned).weights[5] = 42;
+    tuned.head.bias[1] = 0.5F;
+    const std::string written = *export_tflite_bytes(tuned, original);
+    ir::Graph back = import_ok(written);
+    EXPECT_EQ(back.head.class_names, tuned.head.class_names);
+    EXPECT_EQ(conv_of(back).weights, conv_of(tuned).weights);
+    EXPECT_EQ(written.substr(4, 4), "TFL3");
+
+    const tflite::Model& now = *tflite::GetModel(written.data());
+    EXPECT_EQ(now.version(), 3U);
+    const auto& table = reinterpret_cast<const flatbuffers::Table&>(now);
+    const auto* metadata = table.GetPointer<const flatbuffers::Vector<std::uint32_t>*>(16);
+    const auto* signatures = table.GetPointer<const flatbuffers::Vector<std::uint32_t>*>(18);
+    ASSERT_TRUE(metadata != nullptr && signatures != nullptr);
+    EXPECT_THAT(std::vector<std::uint32_t>(metadata->begin(), metadata->end()),
+                ::testing::ElementsAre(1, 2, 3));
+    EXPECT_EQ(signatures->Get(0), 4U);
+    for (const auto* buffer : *now.buffers()) {
+      if (buffer->data() == nullptr) continue;
+      EXPECT_EQ((buffer->data()->data() - reinterpret_cast<const std::uint8_t*>(&written[0])) % 16,
+                0);
+    }
+    // A second writing finds the description of the first.
+    EXPECT_EQ(*export_tflite_bytes(back, written), written);
+  }
+}
+
 // The scores of a network that ends in pooling have no layer that a trained head could go to.
 TEST(TfliteWriter, RefusesAHeadThatTheFileHasNot) {
   TfliteBuilder b;
