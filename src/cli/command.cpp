@@ -216,6 +216,12 @@ std::vector<std::string> warn_of_data(const data::Samples& training, const data:
   return all;
 }
 
+void add_gradient_bits(CommandApp* command, int& bits) {
+  command->add_option("--gradient-bits", bits, "Integer numerics: 8, or 16 for twice the memory")
+      ->check(one_of({"8", "16"}))
+      ->capture_default_str();
+}
+
 void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automatic) {
   command->add_option("--epochs", recipe.epochs, "Passes over the training set")
       ->capture_default_str();

@@ -118,6 +118,8 @@ struct HeadOptions {
 
 /// --epochs, --batch, --lr, --warmup, --schedule, --no-qas. With `automatic`, --lr also takes auto,
 /// which sets it.
+/// --gradient-bits, of integer numerics.
+void add_gradient_bits(CommandApp* command, int& bits);
 void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automatic = nullptr);
 /// The recipe `found`, but for what the command line or a configuration file gives in `given`.
 train::Recipe with_given_options(const CommandApp* command, train::Recipe found,

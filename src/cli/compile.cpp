@@ -10,12 +10,14 @@
 #include "espalier/compiler/chrome_trace.hpp"
 #include "espalier/cost/device_profile.hpp"
 #include "espalier/device/fit.hpp"
+#include "espalier/engine/calibrate.hpp"
 #include "espalier/engine/emit_recorded.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
 #include "espalier/train/session.hpp"
+#include "espalier/trials/trial.hpp"
 #include "espalier/version.hpp"
 
 namespace espalier::cli {
@@ -39,7 +41,9 @@ struct Options {
   std::string trace;
   std::string problem;
   std::vector<std::string> disabled;
+  std::string numerics = "device";
   int accumulate = 1;
+  int gradient_bits = 8;
   double learning_rate = 0.1;
 };
 
@@ -208,6 +212,9 @@ Status run(const Options& options) {
   ESPALIER_TRY(const std::string target, target_name(options));
   compiler::CompileOptions compile;
   compile.accumulate = options.accumulate;
+  if (options.numerics == "integer") {
+    compile.gradient = trials::gradient_element(trials::Numerics::kInteger, options.gradient_bits);
+  }
   for (const std::string& name : options.disabled) {
     ESPALIER_TRY(compile.passes, compiler::without(compile.passes, name));
   }
@@ -225,13 +232,14 @@ Status run(const Options& options) {
                          const compiler::TrainingGraph& training) {
     passes.add(report, training, !options.dump_passes.empty());
   };
-  const Result<compiler::Program> compiled = compiler::compile(graph, plan, compile);
+  Result<compiler::Program> compiled = compiler::compile(graph, plan, compile);
   Outputs outputs;
   // Also of a compilation that failed: they show how far it came.
   if (!options.dump_passes.empty()) {
     outputs.add(options.dump_passes, write_folder(options.dump_passes, passes.dumps, true));
   }
   if (!compiled.ok()) return compiled.error();
+  engine::calibrate(*compiled);
   const compiler::Program& program = *compiled;
   const Bytes parameters{codegen::flash_layout(program).bytes};
   if (!options.device.empty()) ESPALIER_CHECK_OK(check_device(options, program, parameters));
@@ -250,6 +258,7 @@ Status run(const Options& options) {
                 {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
                 {"plan_sha256", plan::sha256_of(plan)},
                 {"target", target},
+                {"numerics", options.numerics},
                 {"accumulate", options.accumulate},
                 {"classes", graph.head.classes},
                 {"sram_bytes", program.sram_bytes().count},
@@ -297,6 +306,12 @@ Command add_compile(CLI::App& app) {
   command->add_option("--accumulate", o->accumulate, "Samples whose gradients make one update")
       ->check(between(1, 65536))
       ->capture_default_str();
+  command->add_option("--numerics", o->numerics, "device (gradients in float) or integer (in int8)")
+      ->check(one_of({"device", "integer"}))
+      ->capture_default_str();
+  add_gradient_bits(command, o->gradient_bits);
+  command->effective_if(
+      "--gradient-bits", [o] { return o->numerics == "integer"; }, "add --numerics integer");
   command->add_option("--lr", o->learning_rate, "Learning rate after reset, for a batch of 256")
       ->check(at_least_0())
       ->capture_default_str();

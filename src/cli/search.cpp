@@ -15,6 +15,7 @@
 #include "espalier/study/plan_search.hpp"
 #include "espalier/trials/sets.hpp"
 #include "espalier/trials/store.hpp"
+#include "espalier/trials/trial.hpp"
 #include "espalier/version.hpp"
 
 namespace espalier::cli {
@@ -49,6 +50,8 @@ struct Options {
   std::string solver = "evolution";
   std::string metric = "loss";
   std::string memory = "analytic";
+  std::string numerics = "device";
+  int gradient_bits = 8;
   HeadOptions head;
   std::int64_t max_macs = 0;
   MeasureOptions measure;
@@ -105,6 +108,10 @@ selection::SelectionOptions selection_options(const Options& options) {
                                                 : selection::SolverKind::kEvolution;
   selection.memory = options.memory == "planned" ? selection::MemoryModel::kPlanned
                                                  : selection::MemoryModel::kAnalytic;
+  if (options.numerics == "integer") {
+    selection.gradient =
+        trials::gradient_element(trials::Numerics::kInteger, options.gradient_bits);
+  }
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
   selection.evolution.seed = options.common.seed;
   selection.evolution.jobs = options.common.job_count();
@@ -270,10 +277,11 @@ Result<Found> find(const Options& options, const ir::Graph& graph,
 
 std::string table(const Options& options, const Found& found, int classes) {
   std::string text = fmt::format(
-      "{} bounds {} memory; planned: SRAM for {} classes, all but the stack\n"
+      "{} bounds {} memory; planned: SRAM for {} classes{}, all but the stack\n"
       "{:>11}  {:>11}  {:>11}  {:>9}  {:>9}  {:>5}  {:>7}  {:>10}  {:>9}\n",
-      options.budgets.empty() ? "--budget" : "--budgets", options.memory, classes, "budget",
-      "analytic", "planned", "objective", "optimum", "depth", "weights", "step MACs", "time");
+      options.budgets.empty() ? "--budget" : "--budgets", options.memory, classes,
+      options.numerics == "integer" ? " with integer gradients" : "", "budget", "analytic",
+      "planned", "objective", "optimum", "depth", "weights", "step MACs", "time");
   for (const selection::Selected& selected : found.front) text += line(selected);
   return text;
 }
@@ -322,6 +330,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
               {"solver", found.front.back().plan.solver},
               {"metric", options.metric},
               {"memory", options.memory},
+              {"numerics", options.numerics},
               {"classes", graph.head.classes},
               {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
               {"seed", options.common.seed}};
@@ -454,6 +463,15 @@ Command add_search(CLI::App& app) {
                    "compiled program but the stack)")
       ->check(one_of({"analytic", "planned"}))
       ->capture_default_str();
+  command
+      ->add_option("--numerics", o->numerics,
+                   "Of the program whose memory is planned: device (gradients in float) or integer "
+                   "(in int8)")
+      ->check(one_of({"device", "integer"}))
+      ->capture_default_str();
+  add_gradient_bits(command, o->gradient_bits);
+  command->effective_if(
+      "--gradient-bits", [o] { return o->numerics == "integer"; }, "add --numerics integer");
   o->head.add_classes(command);
   command->add_option("--max-macs", o->max_macs, "Bound on MACs of one training step; 0 = none")
       ->check(at_least_0());

@@ -34,9 +34,11 @@ struct Options {
   std::string numerics = "simulation";
   std::string rounding = "stochastic";
   int accumulate = 1;
+  int gradient_bits = 8;
   CommandApp* command = nullptr;
 
-  [[nodiscard]] bool device() const { return numerics == "device"; }
+  [[nodiscard]] bool device() const { return numerics != "simulation"; }
+  [[nodiscard]] bool integer() const { return numerics == "integer"; }
 };
 
 // What the options make of a plan: a recipe that the plan was found with stands where none is
@@ -60,7 +62,8 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
   trial.head = options.head == "keep" ? trials::HeadStart::kKeep : trials::HeadStart::kFresh;
   trial.test_every_epoch = options.test_every_epoch;
   if (options.device()) {
-    trial.numerics = trials::Numerics::kDevice;
+    trial.numerics = options.integer() ? trials::Numerics::kInteger : trials::Numerics::kDevice;
+    trial.gradient_bits = options.gradient_bits;
     trial.recipe.batch = options.accumulate;  // so many samples make one update
     trial.stochastic = options.rounding == "stochastic";
   }
@@ -244,8 +247,9 @@ class TrainCommand {
                 {"numerics", options_.numerics},
                 {"diverged", result_.diverged}};
     if (!sweep_.is_null()) report["rate_sweep"] = sweep_;
-    if (trial.numerics == trials::Numerics::kDevice) {
+    if (trials::on_device(trial.numerics)) {
       report["rounding"] = options_.rounding;
+      if (options_.integer()) report["gradient_bits"] = options_.gradient_bits;
       ESPALIER_TRY(const auto made, trials::Training::make(network, trial, training.classes()));
       report["sram_bytes"] = made.sram()->count;
     }
@@ -346,15 +350,18 @@ Command add_train(CLI::App& app) {
       ->check(one_of({"fresh", "keep"}))
       ->capture_default_str();
   command
-      ->add_option("--numerics", o->numerics,
-                   "simulation (fp32 master weights), or device (what the emitted C does)")
-      ->check(one_of({"simulation", "device"}))
+      ->add_option(
+          "--numerics", o->numerics,
+          "simulation (fp32 master weights), or what the emitted C does: device (gradients "
+          "in float) or integer (in int8)")
+      ->check(one_of({"simulation", "device", "integer"}))
       ->capture_default_str();
   command
       ->add_option("--accumulate", o->accumulate,
                    "Device: samples whose gradients make one update (in place of --batch)")
       ->check(between(1, 65536))
       ->capture_default_str();
+  add_gradient_bits(command, o->gradient_bits);
   command->add_option("--rounding", o->rounding, "Device: nearest or stochastic")
       ->check(one_of({"nearest", "stochastic"}))
       ->capture_default_str();
@@ -370,6 +377,8 @@ Command add_train(CLI::App& app) {
   add_recipe_options(command, o->recipe, &o->automatic_rate);
   o->data.add_to(command);
   const auto on_device = [o] { return o->device(); };
+  command->effective_if(
+      "--gradient-bits", [o] { return o->integer(); }, "add --numerics integer");
   command->effective_if("--accumulate", on_device, "add --numerics device");
   command->effective_if("--rounding", on_device, "add --numerics device");
   command->effective_if(

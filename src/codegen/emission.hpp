@@ -41,6 +41,8 @@ struct Emission {
   }
   [[nodiscard]] std::int64_t classes() const { return graph.head.classes; }
   [[nodiscard]] const ir::Shape& input_shape() const { return graph.tensor(graph.input).shape; }
+  /// The kernels in use, by name.
+  [[nodiscard]] std::vector<runtime::Kernel> kernels() const;
   /// The kernels in use, with the multiply-accumulates of one step.
   [[nodiscard]] std::map<std::string, std::int64_t> kernel_macs() const;
 };

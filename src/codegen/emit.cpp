@@ -66,6 +66,7 @@ std::string program_json(const Emission& c) {
                       {"features", c.graph.head.features},
                       {"convs", ir::conv_ops(c.graph).size()},
                       {"accumulate", c.program.graph.accumulate},
+                      {"gradients", compiler::element_name(c.program.graph.gradient)},
                       {"learning_rate", c.options.learning_rate},
                       {"rounding", c.options.stochastic ? "stochastic" : "nearest"},
                       {"seed", c.options.seed},
@@ -117,6 +118,18 @@ std::map<std::string, std::int64_t> Emission::kernel_macs() const {
     }
   }
   return macs;
+}
+
+std::vector<runtime::Kernel> Emission::kernels() const {
+  std::map<std::string_view, runtime::Kernel> used;
+  for (const auto* nodes : {&calls.nodes, &calls.update}) {
+    for (const auto& node : *nodes) {
+      for (const KernelCall& call : node) used[runtime::kernel_name(call.kernel)] = call.kernel;
+    }
+  }
+  std::vector<runtime::Kernel> kernels;
+  for (const auto& entry : used) kernels.push_back(entry.second);
+  return kernels;
 }
 
 std::string float_literal(float value) {

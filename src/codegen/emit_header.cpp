@@ -111,12 +111,14 @@ float* {0}_head_bias(void);
 )",
                       c.name, float_literal(c.options.learning_rate), c.macro, use_arena(c));
   if (c.program.graph.accumulate > 1) {
+    const bool integer = compiler::is_integer(c.program.graph);
     text += fmt::format(R"(
-/* Gradients added up since the last update, before scaling; 0 when not trained. */
-float* {0}_weight_sums(int32_t conv, int32_t* count);
-float* {0}_bias_sums(int32_t conv, int32_t* count);
+/* Gradients added up since the last update, before scaling{2}; 0 when not trained. */
+{1}* {0}_weight_sums(int32_t conv, int32_t* count);
+{1}* {0}_bias_sums(int32_t conv, int32_t* count);
 )",
-                        c.name);
+                        c.name, c_type(compiler::state_type(compiler::weight_sum(integer))),
+                        integer ? ", each tensor in a unit of its own" : "");
   }
   text += "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
   return text;

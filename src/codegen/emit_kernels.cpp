@@ -39,10 +39,16 @@ std::string kernels_text(const Emission& c) {
   std::string types(sources.at("espalier_runtime.h"));
   // One include guard around all.
   text += types.substr(0, types.rfind("#endif"));
-  text += "#ifndef ESP_TYPES_ONLY\n";
   std::set<std::string> emitted{"espalier_runtime.h"};
-  for (const auto& [kernel, macs] : c.kernel_macs()) {
-    append_source(c.options.target, kernel + ".c", emitted, text);
+  const bool integer = compiler::is_integer(c.program.graph);
+  if (integer) append_source(c.options.target, "espalier_integer_types.h", emitted, text);
+  text += "#ifndef ESP_TYPES_ONLY\n";
+  if (integer) {
+    text += fmt::format("#define ESP_GRADIENT_BITS {}\n",
+                        c.program.graph.gradient == compiler::Element::kInt16 ? 16 : 8);
+  }
+  for (const runtime::Kernel kernel : c.kernels()) {
+    append_source(c.options.target, runtime::source_file(kernel), emitted, text);
   }
   text += "\n#endif\n\n#endif\n";
   return text;

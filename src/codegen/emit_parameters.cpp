@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "emission.hpp"
+#include "runtime/espalier_integer_types.h"
 #include "runtime/espalier_runtime.h"
 
 namespace espalier::codegen {
@@ -58,6 +59,12 @@ class Literals {
         return;
       case ItemType::kInt32:
         return integers<std::int32_t>(item_.elements);
+      case ItemType::kRange:
+        for (std::int64_t i = 0; i < item_.elements; ++i) {
+          const auto range = at<esp_q_range>(i);
+          values_.push_back(fmt::format("{{{}, {}}}", range.exponent, range.bits));
+        }
+        return;
       case ItemType::kInt16:
         return integers<std::int16_t>(item_.elements);
       case ItemType::kUint8:

@@ -33,6 +33,10 @@ std::string_view struct_name(StructType type) {
       return "esp_weight_sink";
     case StructType::kBiasSink:
       return "esp_bias_sink";
+    case StructType::kGradientSink:
+      return "esp_q_sink";
+    case StructType::kParameterSink:
+      return "esp_q_parameter_sink";
   }
   return "";
 }
@@ -40,6 +44,8 @@ std::string_view struct_name(StructType type) {
 std::string arena(std::int64_t offset, compiler::ItemType type) {
   const char* macro = type == compiler::ItemType::kInt8    ? "I8"
                       : type == compiler::ItemType::kUint8 ? "U8"
+                      : type == compiler::ItemType::kInt16 ? "I16"
+                      : type == compiler::ItemType::kInt32 ? "I32"
                                                            : "F32";
   return fmt::format("{}({})", macro, offset);
 }
@@ -53,7 +59,10 @@ struct Expression {
   std::string operator()(const FlashPointer& p) const {
     return (flash_kind(p.role).type ? "" : "&") + flash(c, p.role, p.op);
   }
-  std::string operator()(const StatePointer& p) const { return state(c, p.role, p.op); }
+  std::string operator()(const StatePointer& p) const {
+    const std::string item = state(c, p.role, p.op);
+    return p.index == 0 ? item : fmt::format("{} + {}", item, p.index);
+  }
   std::string operator()(const Live& live) const {
     switch (live) {
       case Live::kLoss:
@@ -155,6 +164,10 @@ std::string memory(const Emission& c) {
   text += "  } state;\n} sram;\n\n";
   text += "#define I8(offset) ((int8_t*)sram.arena + (offset))\n";
   text += "#define U8(offset) ((uint8_t*)sram.arena + (offset))\n";
+  if (compiler::is_integer(c.program.graph)) {
+    text += "#define I16(offset) ((esp_any_int16*)(void*)((int8_t*)sram.arena + (offset)))\n";
+    text += "#define I32(offset) ((esp_any_int32*)(void*)(sram.arena + (offset) / 4))\n";
+  }
   text += "#define F32(offset) (sram.arena + (offset) / 4)\n\n";
   return text;
 }
@@ -336,8 +349,9 @@ std::string interface(const Emission& c) {
   text += accessor(c, "weights", StateRole::kWeights);
   text += accessor(c, "bias", StateRole::kBias);
   if (c.program.graph.accumulate > 1) {
-    text += accessor(c, "weight_sums", StateRole::kWeightSum);
-    text += accessor(c, "bias_sums", StateRole::kBiasSum);
+    const bool integer = compiler::is_integer(c.program.graph);
+    text += accessor(c, "weight_sums", compiler::weight_sum(integer));
+    text += accessor(c, "bias_sums", compiler::bias_sum(integer));
   }
   text +=
       fmt::format("float* {}_head_weights(void) {{ return sram.state.head_weights; }}\n\n", c.name);

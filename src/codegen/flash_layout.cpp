@@ -6,8 +6,9 @@
 #include <set>
 
 #include "espalier/compiler/kernel_choice.hpp"
+#include "espalier/compiler/narrow.hpp"
 #include "espalier/ir/fixed_point.hpp"
-#include "runtime/espalier_runtime.h"
+#include "runtime/espalier_integer_types.h"
 
 namespace espalier::codegen {
 namespace {
@@ -34,6 +35,21 @@ std::int16_t half(std::int64_t value) { return static_cast<std::int16_t>(value);
 float inverse_square(double scale) {
   const auto value = static_cast<float>(1.0 / (scale * scale));
   return std::isfinite(value) ? value : 0.0F;
+}
+
+// factor * 2^exponent, the factor in [2^30, 2^31); 0 where that or the exponent has no such form.
+struct Scaled {
+  std::int32_t factor = 0;
+  std::int8_t exponent = 0;
+};
+Scaled inverse_square_scaled(double scale) {
+  const double value = 1.0 / (scale * scale);
+  if (!std::isfinite(value)) return {};
+  int power = 0;
+  const double mantissa = std::frexp(value, &power);  // in [0.5, 1)
+  const double factor = std::min(std::nearbyint(std::ldexp(mantissa, 31)), 2147483647.0);
+  if (power - 31 < INT8_MIN || power - 31 > INT8_MAX) return {};
+  return {static_cast<std::int32_t>(factor), static_cast<std::int8_t>(power - 31)};
 }
 
 // The descriptor of an op; a new op does not compile without one.
@@ -107,12 +123,28 @@ class Image {
                                  static_cast<double>(output(item.op).quantization.scale)));
           break;
         case FlashRole::kWeightScale:
-          put(item, i, inverse_square(conv->weight_scales[channel(i)]));
+          put(item, i, inverse_square(weight_unit(*conv, i)));
           break;
         case FlashRole::kBiasScale:
+          put(item, i, inverse_square(bias_unit(item.op, *conv, i)));
+          break;
+        case FlashRole::kWeightStep:
+          put(item, i, inverse_square_scaled(weight_unit(*conv, i)).factor);
+          break;
+        case FlashRole::kWeightStepExponent:
+          put(item, i, inverse_square_scaled(weight_unit(*conv, i)).exponent);
+          break;
+        case FlashRole::kBiasStep:
+          put(item, i, inverse_square_scaled(bias_unit(item.op, *conv, i)).factor);
+          break;
+        case FlashRole::kBiasStepExponent:
+          put(item, i, inverse_square_scaled(bias_unit(item.op, *conv, i)).exponent);
+          break;
+        case FlashRole::kRanges:
           put(item, i,
-              inverse_square(static_cast<double>(input(item.op).quantization.scale) *
-                             conv->weight_scales[channel(i)]));
+              esp_q_range{
+                  program_.exponents.empty() ? std::int16_t{0} : program_.exponents[channel(i)],
+                  0});
           break;
         case FlashRole::kHeadWeights:
           put(item, i, graph_.head.weights[channel(i)]);
@@ -129,6 +161,13 @@ class Image {
       }
     }
     if (item.role == FlashRole::kWeights) fill_weights(item, *conv);
+  }
+
+  static double weight_unit(const ir::Conv2D& conv, std::int64_t o) {
+    return conv.weight_scales[static_cast<std::size_t>(o)];
+  }
+  [[nodiscard]] double bias_unit(int position, const ir::Conv2D& conv, std::int64_t o) const {
+    return static_cast<double>(input(position).quantization.scale) * weight_unit(conv, o);
   }
 
   // The whole tensor; what is sliced moves to the item of trained weights and leaves zeros.
@@ -232,9 +271,10 @@ const FlashItem* FlashLayout::find(FlashRole role, int op) const {
 
 FlashLayout flash_layout(const Program& program) {
   const compiler::TrainingGraph& graph = program.graph;
+  const bool integer = compiler::is_integer(graph);
   std::set<int> scaled;  // convolutions that a gradient passes
   for (const compiler::Node& node : graph.nodes) {
-    if (node.kind == NodeKind::kMaskScale) scaled.insert(node.op);
+    if (node.kind == NodeKind::kMaskScale && !integer) scaled.insert(node.op);
   }
   FlashLayout layout;
   const auto put = [&](FlashRole role, int op, std::int64_t elements) {
@@ -244,6 +284,7 @@ FlashLayout flash_layout(const Program& program) {
   put(FlashRole::kHeadWeights, -1,
       std::int64_t{graph.forward->head.features} * graph.forward->head.classes);
   put(FlashRole::kHeadBias, -1, graph.forward->head.classes);
+  put(FlashRole::kRanges, -1, compiler::range_count(graph));
   for (std::size_t i = 0; i < graph.forward->ops.size(); ++i) {
     const int op = static_cast<int>(i);
     const ir::Op& node = graph.forward->ops[i];
@@ -261,8 +302,14 @@ FlashLayout flash_layout(const Program& program) {
     put(FlashRole::kFactor, op, scaled.count(op) != 0 ? conv->out_channels : 0);
     put(FlashRole::kWeights, op, weights);
     if (trained == nullptr) continue;
-    put(FlashRole::kBiasScale, op, trained->bias ? conv->out_channels : 0);
-    put(FlashRole::kWeightScale, op, trained->weights ? conv->out_channels : 0);
+    const std::int64_t biases = trained->bias ? conv->out_channels : 0;
+    const std::int64_t rows = trained->weights ? conv->out_channels : 0;
+    put(FlashRole::kBiasScale, op, integer ? 0 : biases);
+    put(FlashRole::kWeightScale, op, integer ? 0 : rows);
+    put(FlashRole::kBiasStep, op, integer ? biases : 0);
+    put(FlashRole::kWeightStep, op, integer ? rows : 0);
+    put(FlashRole::kBiasStepExponent, op, integer ? biases : 0);
+    put(FlashRole::kWeightStepExponent, op, integer ? rows : 0);
     put(FlashRole::kChannels, op, static_cast<std::int64_t>(trained->channels.size()));
     put(FlashRole::kTrainedWeights, op,
         trained->sliced ? compiler::resident_weights(graph, *trained) : 0);

@@ -1,9 +1,12 @@
 #include "espalier/codegen/kernel_calls.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <stdexcept>
 #include <utility>
 
 #include "espalier/compiler/kernel_choice.hpp"
+#include "espalier/compiler/narrow.hpp"
 #include "espalier/ir/fixed_point.hpp"
 
 namespace espalier::codegen {
@@ -78,6 +81,12 @@ class NodeLowering {
   [[nodiscard]] Argument i8(ValueId id) const { return arena(id, ItemType::kInt8); }
   [[nodiscard]] Argument u8(ValueId id) const { return arena(id, ItemType::kUint8); }
   [[nodiscard]] Argument f32(ValueId id) const { return arena(id, ItemType::kFloat); }
+  [[nodiscard]] Argument i32(ValueId id) const { return arena(id, ItemType::kInt32); }
+  // An integer gradient.
+  [[nodiscard]] Argument q(ValueId id) const {
+    return arena(id, program_.graph.gradient == compiler::Element::kInt16 ? ItemType::kInt16
+                                                                          : ItemType::kInt8);
+  }
   [[nodiscard]] Argument flash(FlashRole role) const { return FlashPointer{role, node_.op}; }
   [[nodiscard]] Argument state(StateRole role) const { return StatePointer{role, node_.op}; }
   static Argument head(StateRole role) { return StatePointer{role, -1}; }
@@ -142,6 +151,71 @@ class NodeLowering {
                                                       FlashRole::kBiasScale, bias_key(node_.op))};
   }
 
+  static Argument range(int index) { return StatePointer{StateRole::kRanges, -1, index}; }
+  [[nodiscard]] Argument range_of(ValueId id) const {
+    return id < 0 ? Argument{Null{}} : range(program_.graph.value(id).range);
+  }
+
+  // Where an integer gradient goes: scaled for a convolution, by one factor, or as it is.
+  [[nodiscard]] Argument gradient_sink(ValueId addend, ValueId mask, int scale_op,
+                                       ir::FixedPoint factor = {0, 0}) const {
+    const auto of_conv = [&](FlashRole role) {
+      return scale_op < 0 ? Argument{Null{}} : Argument{FlashPointer{role, scale_op}};
+    };
+    return StructArgument{
+        StructType::kGradientSink,
+        {range_of(out(0)), range_of(in(0)), range_of(addend), u8(mask), mask_bits(mask),
+         of_conv(FlashRole::kMultiplier), of_conv(FlashRole::kShift), number(factor.multiplier),
+         number(factor.shift)}};
+  }
+  // Of a node that makes a gradient from a gradient, with a mask as its third input.
+  [[nodiscard]] Argument scaled_sink(ValueId addend) const {
+    return gradient_sink(addend, in(2), node_.scale_op);
+  }
+  [[nodiscard]] Argument mask_scale_sink() const {
+    if (compiler::conv_of(graph_, node_.op) != nullptr) {
+      return gradient_sink(-1, in(1), node_.op);
+    }
+    return gradient_sink(-1, in(1), -1, ir::make_fixed_point(static_cast<double>(ratio())));
+  }
+
+  // Where integer gradients of parameters go, or come from: `stored` is their sum of one sample.
+  [[nodiscard]] Argument parameter_sink(ValueId stored, bool weights) const {
+    const bool update = node_.kind == NodeKind::kApplyWeights || node_.kind == NodeKind::kApplyBias;
+    const bool applied = update || node_.sink == Sink::kApply;
+    const bool added = node_.sink == Sink::kAdd || (update && program_.graph.accumulate > 1);
+    const StateRole sums = weights ? compiler::weight_sum(true) : compiler::bias_sum(true);
+    const Argument none = Null{};
+    return StructArgument{
+        StructType::kParameterSink,
+        {added ? state(sums) : i32(stored),
+         added ? range(compiler::sum_range(program_.graph, node_.op, weights)) : none,
+         added && applied ? none : range(compiler::kSampleRange),
+         added && applied ? none : range_of(gradient_behind(stored)), number(sum_unit(weights)),
+         weights && applied ? state(StateRole::kWeights) : none,
+         !weights && applied ? state(StateRole::kBias) : none,
+         applied ? flash(weights ? FlashRole::kWeightStep : FlashRole::kBiasStep) : none,
+         applied ? flash(weights ? FlashRole::kWeightStepExponent : FlashRole::kBiasStepExponent)
+                 : none,
+         applied ? Argument{Live::kSgd} : none,
+         number(weights ? weight_key(node_.op) : bias_key(node_.op))}};
+  }
+  // Lowest bits that int32 has no room for where every product of a sum is as large as can be.
+  [[nodiscard]] std::int64_t sum_unit(bool weights) const {
+    const int product = program_.graph.gradient == compiler::Element::kInt16 ? 15 : 7;
+    const auto pixels = static_cast<std::uint64_t>(output().shape.pixels());
+    const int most = product + (weights ? 8 : 0) + static_cast<int>(std::bit_width(pixels - 1));
+    return program_.graph.gradient == compiler::Element::kInt16 ? std::max(0, most - 30) : 0;
+  }
+  // The gradient of the map whose sums a node makes, or has `stored`.
+  [[nodiscard]] ValueId gradient_behind(ValueId stored) const {
+    if (stored < 0 || node_.outputs[0] == stored) return in(0);
+    for (const Node& node : program_.graph.nodes) {
+      if (node.outputs[0] == stored) return node.inputs[0];
+    }
+    throw std::logic_error("sums that no node makes");
+  }
+
   // The channels that a weight gradient is of, and how many; none: all.
   [[nodiscard]] Argument channels() const {
     return sliced() ? flash(FlashRole::kChannels) : Argument{Null{}};
@@ -157,10 +231,10 @@ class NodeLowering {
   }
 
   // s_operand / s_y of a sum, a rescaling or a mean.
-  [[nodiscard]] float factor() const {
+  [[nodiscard]] double ratio() const {
     const ir::Tensor& operand = graph_.tensor(op().inputs[static_cast<std::size_t>(node_.operand)]);
-    return static_cast<float>(static_cast<double>(operand.quantization.scale) /
-                              static_cast<double>(output().quantization.scale));
+    return static_cast<double>(operand.quantization.scale) /
+           static_cast<double>(output().quantization.scale);
   }
 
   // A gradient of its own, or the sum over samples.
@@ -235,9 +309,77 @@ class NodeLowering {
             i8(node_.scratch)};
   }
 
+  [[nodiscard]] Arguments pass_gradient() const {
+    if (node_.kind == NodeKind::kGradientSum) {
+      const std::int64_t elements = program_.graph.value(out(0)).elements;
+      const auto scaled = static_cast<std::size_t>(node_.scale_op);
+      const std::int64_t channels =
+          node_.scale_op < 0 ? 1 : graph_.tensor(graph_.ops[scaled].output).shape.channels;
+      return {number(elements / channels), number(channels), q(in(0)), q(in(1)), q(out(0)),
+              scaled_sink(in(1))};
+    }
+    return {number(output().shape.pixels()),
+            number(output().shape.channels),
+            q(in(0)),
+            q(in(2)),
+            q(out(0)),
+            mask_scale_sink()};
+  }
+
+  [[nodiscard]] Arguments depthwise_backward_q() const {
+    const bool with_weights = in(1) >= 0;
+    return {flash(FlashRole::kConv),
+            q(in(0)),
+            weights(node_.op),
+            i8(in(1)),
+            with_weights ? channels() : Argument{Null{}},
+            with_weights ? channel_count() : number(0),
+            with_weights ? parameter_sink(-1, true) : Argument{Null{}},
+            q(out(0)),
+            scaled_sink(-1),
+            q(node_.scratch)};
+  }
+
   // By kernel, in the order of kernels.def; a new kernel does not compile without its case.
   [[nodiscard]] Arguments arguments(Kernel kernel) const {
+#define ESPALIER_BOTH_FORMS(name) \
+  case Kernel::name##_q8:         \
+  case Kernel::name##_q16
     switch (kernel) {
+      ESPALIER_BOTH_FORMS(esp_adapt_ranges)
+          : return {number(program_.graph.gradient_ranges - compiler::kFirstAdaptive),
+                    range(compiler::kFirstAdaptive)};
+      ESPALIER_BOTH_FORMS(esp_apply_bias)
+          : return {number(output().shape.channels), parameter_sink(in(0), false)};
+      ESPALIER_BOTH_FORMS(esp_apply_weights)
+          : return {flash(FlashRole::kConv),
+                    layout_.find(FlashRole::kChannels, node_.op) == nullptr
+                        ? Argument{Null{}}
+                        : flash(FlashRole::kChannels),
+                    number(static_cast<std::int64_t>(trained()->channels.size())),
+                    number(sliced() ? 1 : 0), parameter_sink(in(0), true)};
+      ESPALIER_BOTH_FORMS(esp_bias_gradient)
+          : return {number(output().shape.pixels()), number(output().shape.channels), q(in(0)),
+                    parameter_sink(out(0), false)};
+      ESPALIER_BOTH_FORMS(esp_depthwise_backward) : return depthwise_backward_q();
+      ESPALIER_BOTH_FORMS(esp_depthwise_input_gradient)
+          : ESPALIER_BOTH_FORMS(esp_input_gradient)
+          : ESPALIER_BOTH_FORMS(esp_pointwise_input_gradient)
+          : return {flash(FlashRole::kConv), q(in(0)), weights(node_.op), q(in(1)), q(out(0)),
+                    scaled_sink(in(1))};
+      ESPALIER_BOTH_FORMS(esp_depthwise_weight_gradient)
+          : ESPALIER_BOTH_FORMS(esp_weight_gradient)
+          : return {flash(FlashRole::kConv),     q(in(0)), i8(in(1)), channels(), channel_count(),
+                    parameter_sink(out(0), true)};
+      ESPALIER_BOTH_FORMS(esp_max_pool_gradient)
+          : return {flash(FlashRole::kPool), q(in(0)), u8(in(1)), q(out(0)), scaled_sink(-1)};
+      ESPALIER_BOTH_FORMS(esp_pass_gradient) : return pass_gradient();
+      ESPALIER_BOTH_FORMS(esp_pool_gradient)
+          : return {flash(FlashRole::kPool), q(in(0)), q(out(0)), scaled_sink(-1)};
+      ESPALIER_BOTH_FORMS(esp_quantize_gradient)
+          : return {number(program_.graph.value(out(0)).elements), f32(in(0)), q(out(0)),
+                    range(compiler::kSampleRange)};
+#undef ESPALIER_BOTH_FORMS
       case Kernel::esp_add_forward:
         return {flash(FlashRole::kAdd), i8(in(0)), i8(in(1)), i8(out(0)), u8(out(1))};
       case Kernel::esp_apply_bias:
@@ -303,13 +445,8 @@ class NodeLowering {
         return {number(graph_.head.classes), head(StateRole::kLogits), Live::kLabel, f32(out(0)),
                 Live::kLoss};
       case Kernel::esp_mask_scale:
-        return {number(output().shape.elements()),
-                f32(in(0)),
-                u8(in(1)),
-                mask_bits(in(1)),
-                factor(),
-                f32(out(0)),
-                number(in(2) >= 0)};
+        return {number(output().shape.elements()), f32(in(0)),  u8(in(1)),         mask_bits(in(1)),
+                static_cast<float>(ratio()),       f32(out(0)), number(in(2) >= 0)};
       case Kernel::esp_mask_scale_channels:
         return {number(output().shape.pixels()),
                 number(output().shape.channels),
@@ -356,6 +493,9 @@ std::vector<InitialValue> initial_values(const compiler::TrainingGraph& graph) {
       values.push_back({{StateRole::kWeights, t.op},
                         {t.sliced ? FlashRole::kTrainedWeights : FlashRole::kWeights, t.op}});
     }
+  }
+  if (compiler::range_count(graph) > 0) {
+    values.push_back({{StateRole::kRanges, -1}, {FlashRole::kRanges, -1}});
   }
   return values;
 }

@@ -7,6 +7,7 @@
 
 #include "espalier/compiler/differentiate.hpp"
 #include "espalier/compiler/memory_validator.hpp"
+#include "espalier/compiler/narrow.hpp"
 
 namespace espalier::compiler {
 namespace {
@@ -30,11 +31,15 @@ Result<Program> build(const ir::Graph& graph, const plan::UpdatePlan& plan,
                       const CompileOptions& options) {
   Program program;
   program.graph = differentiate(graph, plan, options.accumulate);
+  if (options.gradient != Element::kFloat32) {
+    ESPALIER_CHECK_OK(narrow(program.graph, options.gradient));
+  }
   if (options.observer) {
     ESPALIER_CHECK_OK(verify(program.graph));
     options.observer({"", 0, program.graph.nodes.size()}, program.graph);
   }
   ESPALIER_CHECK_OK(run_passes(program.graph, options.passes, options.observer));
+  number_ranges(program.graph);
   assign_scratch(program.graph);
   program.arena = arena_problem(program.graph);
   program.placement = plan_memory(program.arena.problem);
@@ -60,9 +65,10 @@ Result<Program> compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
 }
 
 Result<PlannedMemory> planned_memory(const ir::Graph& graph, const plan::UpdatePlan& plan,
-                                     int accumulate) {
+                                     int accumulate, Element gradient) {
   CompileOptions options;
   options.accumulate = accumulate;
+  options.gradient = gradient;
   ESPALIER_TRY(const Program program, build(graph, plan, options));
   return PlannedMemory{program.arena_bytes(), Bytes{program.state.bytes}};
 }

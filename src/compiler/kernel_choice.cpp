@@ -33,27 +33,76 @@ Kernel by_form(const TrainingGraph& graph, const Node& node, Kernel general, Ker
 
 std::int16_t half(std::int64_t value) { return static_cast<std::int16_t>(value); }
 
-// Every value a backward kernel reads or makes is of floats; another element needs kernels.
-void check_elements(const TrainingGraph& graph, const Node& node) {
-  for (const auto& ids : {node.inputs, node.outputs}) {
-    for (const ValueId id : ids) {
-      if (id < 0) continue;
-      const Value& value = graph.value(id);
-      const bool gradient = value.role != Role::kActivation && value.role != Role::kMask &&
-                            value.role != Role::kWinners && value.role != Role::kSavedChannels &&
-                            value.role != Role::kScratch;
-      if (gradient && value.element != Element::kFloat32) {
-        throw std::logic_error(fmt::format("{}: no kernel for gradients that are not float32",
-                                           node_name(graph, node)));
-      }
-    }
+// The form for the graph's bits of a kernel given in that of 8 bits: both lists are alike.
+Kernel in_bits(const TrainingGraph& graph, Kernel eight) {
+  constexpr int kDistance = static_cast<int>(Kernel::esp_adapt_ranges_q16) -
+                            static_cast<int>(Kernel::esp_adapt_ranges_q8);
+  return graph.gradient == Element::kInt16
+             ? static_cast<Kernel>(static_cast<int>(eight) + kDistance)
+             : eight;
+}
+
+// Of nodes that make gradients or parameters from gradients of integers.
+Kernel integer_kernel(const TrainingGraph& graph, const Node& node) {
+  const auto choose = [&](Kernel eight) { return in_bits(graph, eight); };
+  switch (node.kind) {
+    case NodeKind::kQuantizeGradient:
+      return choose(Kernel::esp_quantize_gradient_q8);
+    case NodeKind::kMaskScale:
+    case NodeKind::kGradientSum:
+      return choose(Kernel::esp_pass_gradient_q8);
+    case NodeKind::kBiasGradient:
+      return choose(Kernel::esp_bias_gradient_q8);
+    case NodeKind::kWeightGradient:
+      return choose(by_form(graph, node, Kernel::esp_weight_gradient_q8,
+                            Kernel::esp_weight_gradient_q8,
+                            Kernel::esp_depthwise_weight_gradient_q8));
+    case NodeKind::kInputGradient:
+      return choose(by_form(graph, node, Kernel::esp_input_gradient_q8,
+                            Kernel::esp_pointwise_input_gradient_q8,
+                            Kernel::esp_depthwise_input_gradient_q8));
+    case NodeKind::kDepthwiseBackward:
+      return choose(Kernel::esp_depthwise_backward_q8);
+    case NodeKind::kPoolGradient:
+      return choose(Kernel::esp_pool_gradient_q8);
+    case NodeKind::kMaxPoolGradient:
+      return choose(Kernel::esp_max_pool_gradient_q8);
+    case NodeKind::kApplyWeights:
+      return choose(Kernel::esp_apply_weights_q8);
+    case NodeKind::kApplyBias:
+      return choose(Kernel::esp_apply_bias_q8);
+    case NodeKind::kAdaptRanges:
+      return choose(Kernel::esp_adapt_ranges_q8);
+    default:
+      throw std::logic_error(fmt::format("{} has no kernel of integers", node_name(graph, node)));
+  }
+}
+
+// True for the nodes whose kernels differ with the gradients' element.
+bool depends_on_gradients(NodeKind kind) {
+  switch (kind) {
+    case NodeKind::kConvForward:
+    case NodeKind::kStreamForward:
+    case NodeKind::kAddForward:
+    case NodeKind::kRescaleForward:
+    case NodeKind::kAveragePoolForward:
+    case NodeKind::kMaxPoolForward:
+    case NodeKind::kSaveChannels:
+    case NodeKind::kHeadForward:
+    case NodeKind::kLossGradient:
+    case NodeKind::kHeadInputGradient:
+    case NodeKind::kHeadGradient:
+    case NodeKind::kApplyHead:
+      return false;
+    default:
+      return true;
   }
 }
 
 }  // namespace
 
 Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
-  check_elements(graph, node);
+  if (is_integer(graph) && depends_on_gradients(node.kind)) return integer_kernel(graph, node);
   switch (node.kind) {
     case NodeKind::kConvForward:
       return by_form(graph, node, Kernel::esp_conv_forward, Kernel::esp_pointwise_forward,
@@ -105,6 +154,9 @@ Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
       return Kernel::esp_apply_bias;
     case NodeKind::kApplyHead:
       return Kernel::esp_apply_floats;
+    case NodeKind::kQuantizeGradient:
+    case NodeKind::kAdaptRanges:
+      break;  // of integer gradients alone
   }
   throw std::logic_error("unknown kind of node");
 }
@@ -132,6 +184,14 @@ std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
       const esp_conv d = conv(node.op);
       return esp_depthwise_input_gradient_scratch(&d);
     }
+    case Kernel::esp_depthwise_backward_q8: {
+      const esp_conv d = conv(node.op);
+      return esp_depthwise_backward_q_scratch(&d, 1);
+    }
+    case Kernel::esp_depthwise_backward_q16: {
+      const esp_conv d = conv(node.op);
+      return esp_depthwise_backward_q_scratch(&d, 2);
+    }
     case Kernel::esp_add_forward:
     case Kernel::esp_apply_bias:
     case Kernel::esp_apply_floats:
@@ -156,6 +216,23 @@ std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
     case Kernel::esp_pool_gradient:
     case Kernel::esp_save_channels:
     case Kernel::esp_weight_gradient:
+#define ESPALIER_WITHOUT_SCRATCH(name) \
+  case Kernel::name##_q8:              \
+  case Kernel::name##_q16:
+      ESPALIER_WITHOUT_SCRATCH(esp_adapt_ranges)
+      ESPALIER_WITHOUT_SCRATCH(esp_apply_bias)
+      ESPALIER_WITHOUT_SCRATCH(esp_apply_weights)
+      ESPALIER_WITHOUT_SCRATCH(esp_bias_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_depthwise_input_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_depthwise_weight_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_input_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_max_pool_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_pass_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_pointwise_input_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_pool_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_quantize_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_weight_gradient)
+#undef ESPALIER_WITHOUT_SCRATCH
       return 0;
   }
   throw std::logic_error("unknown kernel");

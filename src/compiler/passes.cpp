@@ -65,6 +65,7 @@ bool has_effect(const Node& node) {
     case NodeKind::kApplyWeights:
     case NodeKind::kApplyBias:
     case NodeKind::kApplyHead:
+    case NodeKind::kAdaptRanges:
       return true;
     default:
       return node.sink != Sink::kStore;
@@ -227,6 +228,7 @@ bool same_extent_depthwise(const TrainingGraph& graph, int op) {
 
 // `part + addend` becomes the second operand of the node that makes `part`.
 void fuse_sums(TrainingGraph& graph) {
+  if (is_integer(graph)) return;  // narrow() did, for there it is a matter of rounding
   const Uses uses(graph);
   std::vector<bool> dead(graph.nodes.size(), false);
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
@@ -295,6 +297,9 @@ void in_place(TrainingGraph& graph) {
     switch (node.kind) {
       case NodeKind::kMaskScale:
         take_over(node.inputs[0]);
+        break;
+      case NodeKind::kInputGradient:
+        take_over(node.inputs[1]);
         break;
       case NodeKind::kGradientSum:
       case NodeKind::kAddForward:

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "espalier/compiler/narrow.hpp"
+
 namespace espalier::compiler {
 namespace {
 
@@ -26,6 +28,12 @@ const Row& row(StateRole role) { return kRows[static_cast<std::size_t>(role)]; }
 
 ItemType state_type(StateRole role) { return row(role).type; }
 std::string_view state_suffix(StateRole role) { return row(role).suffix; }
+StateRole bias_sum(bool integer) {
+  return integer ? StateRole::kIntegerBiasSum : StateRole::kBiasSum;
+}
+StateRole weight_sum(bool integer) {
+  return integer ? StateRole::kIntegerWeightSum : StateRole::kWeightSum;
+}
 bool is_cleared(StateRole role) { return row(role).after_update == AfterUpdate::kCleared; }
 
 const StateItem* StateLayout::find(StateRole role, int op) const {
@@ -53,11 +61,13 @@ StateLayout state_layout(const TrainingGraph& graph) {
     put(StateRole::kHeadWeightSum, -1, head_weights);
     put(StateRole::kHeadBiasSum, -1, head.classes);
   }
+  if (range_count(graph) > 0) put(StateRole::kRanges, -1, range_count(graph));
+  const bool integer = is_integer(graph);
   for (const TrainedConv& t : graph.trained) {
     const std::int64_t outputs = conv_of(*graph.forward, t.op)->out_channels;
     if (t.bias) put(StateRole::kBias, t.op, outputs);
-    if (t.bias && sums) put(StateRole::kBiasSum, t.op, outputs);
-    if (t.weights && sums) put(StateRole::kWeightSum, t.op, resident_weights(graph, t));
+    if (t.bias && sums) put(bias_sum(integer), t.op, outputs);
+    if (t.weights && sums) put(weight_sum(integer), t.op, resident_weights(graph, t));
   }
   for (const TrainedConv& t : graph.trained) {
     if (t.weights) put(StateRole::kWeights, t.op, resident_weights(graph, t));

@@ -16,6 +16,8 @@ constexpr std::string_view kMnemonics[] = {
 #undef ESPALIER_TRAINING_OP
 };
 
+}  // namespace
+
 std::string_view element_name(Element element) {
   switch (element) {
     case Element::kInt8:
@@ -34,11 +36,17 @@ std::string_view element_name(Element element) {
       return "winner16";
     case Element::kFloat32:
       return "f32";
+    case Element::kInt16:
+      return "i16";
+    case Element::kInt32:
+      return "i32";
     case Element::kBytes:
       return "bytes";
   }
   return "";
 }
+
+namespace {
 
 std::string_view sink_name(Sink sink) {
   switch (sink) {
@@ -68,8 +76,10 @@ std::int64_t byte_size(Element element, std::int64_t elements) {
     case Element::kWinner4:
       return (elements + 1) / 2;
     case Element::kWinner16:
+    case Element::kInt16:
       return elements * 2;
     case Element::kFloat32:
+    case Element::kInt32:
       return elements * 4;
     case Element::kInt8:
     case Element::kByteMask:

@@ -31,6 +31,8 @@ constexpr bool points_to(ItemType type) {
       return std::is_same_v<T, float>;
     case ItemType::kInt32:
       return std::is_same_v<T, std::int32_t>;
+    case ItemType::kRange:
+      return std::is_same_v<T, esp_q_range>;
     case ItemType::kInt16:
       return std::is_same_v<T, std::int16_t>;
     case ItemType::kUint8:
@@ -61,8 +63,11 @@ struct Address {
   const T* operator()(const codegen::StatePointer& p) const {
     const compiler::StateItem* item = memory.state_layout->find(p.role, p.op);
     if (item == nullptr) throw std::logic_error("no such state item");
-    if (!points_to<T>(compiler::state_type(p.role))) refuse("such state item");
-    return reinterpret_cast<const T*>(memory.state + compiler::kControlBytes + item->offset);
+    if (!points_to<T>(compiler::state_type(p.role)) || p.index >= item->elements) {
+      refuse("such state item");
+    }
+    return reinterpret_cast<const T*>(memory.state + compiler::kControlBytes + item->offset) +
+           p.index;
   }
   const T* operator()(const codegen::Live& live) const {
     if constexpr (std::is_same_v<T, esp_sgd>) {
@@ -134,6 +139,14 @@ void fill(esp_weight_sink& s, const StructArgument& given, const Memory& memory)
 void fill(esp_bias_sink& s, const StructArgument& given, const Memory& memory) {
   Fields(given, StructType::kBiasSink, memory) >> s.gradient >> s.add >> s.bias >> s.scale >>
       s.sgd >> s.tensor;
+}
+void fill(esp_q_sink& s, const StructArgument& given, const Memory& memory) {
+  Fields(given, StructType::kGradientSink, memory) >> s.range >> s.from >> s.addend_range >>
+      s.mask >> s.mask_bits >> s.multiplier >> s.shift >> s.factor >> s.factor_shift;
+}
+void fill(esp_q_parameter_sink& s, const StructArgument& given, const Memory& memory) {
+  Fields(given, StructType::kParameterSink, memory) >> s.sum >> s.sum_range >> s.sample >> s.from >>
+      s.unit >> s.weights >> s.bias >> s.scale >> s.scale_exponent >> s.sgd >> s.tensor;
 }
 
 template <typename T>

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "espalier/compiler/narrow.hpp"
+#include "espalier/engine/calibrate.hpp"
 #include "espalier/support/interrupt.hpp"
 
 namespace espalier::engine {
@@ -81,6 +84,22 @@ int device_cut(const compiler::Program& program, int cut) {
     }
   }
   return cut;
+}
+
+void calibrate(compiler::Program& program, const train::Network& network,
+               const plan::UpdatePlan& plan, const train::SampleStore& training,
+               const train::Recipe& recipe) {
+  if (compiler::range_count(program.graph) == 0) return;
+  const int cut = device_cut(program, plan::training_cut(plan, network.graph()));
+  const std::vector<std::uint32_t> order =
+      train::epoch_order(recipe, 0, static_cast<std::size_t>(training.size()));
+  std::optional<Loader> loader;
+  calibrate(program, [&](Engine& engine, int i) {
+    if (!loader) loader.emplace(engine, program, network, training.cut(), cut);
+    const std::uint32_t sample = order[static_cast<std::size_t>(i) % order.size()];
+    loader->load(training, sample);
+    return Placed{training.label(sample), loader->first()};
+  });
 }
 
 Result<train::TrainResult> train(Engine& engine, const compiler::Program& program,

@@ -2,7 +2,7 @@
 #ifndef ESPALIER_KERNELS_H
 #define ESPALIER_KERNELS_H
 
-#include "espalier_runtime.h"
+#include "espalier_integer_types.h"
 
 #ifdef __cplusplus
 extern "C" {

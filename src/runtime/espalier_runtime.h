@@ -67,7 +67,8 @@ typedef struct {
 
 /* One step of SGD. */
 typedef struct {
-  float rate;         /* learning rate per sample */
+  float rate; /* learning rate per sample, which is also rate_multiplier * 2^rate_exponent */
+  int32_t rate_multiplier, rate_exponent;
   uint32_t key;       /* of the random numbers of this step */
   int32_t stochastic; /* rounding of int8 and int32 steps: stochastic, otherwise to nearest */
 } esp_sgd;
@@ -209,7 +210,11 @@ static inline int32_t esp_rate_per_sample(float rate, float* per_sample) {
 /* What one step of SGD goes by: each has random numbers of its own. */
 static inline esp_sgd esp_sgd_of(float rate, uint32_t seed, uint32_t step, int32_t stochastic) {
   esp_sgd sgd;
+  uint32_t bits;
+  memcpy(&bits, &rate, 4);
   sgd.rate = rate;
+  sgd.rate_multiplier = (int32_t)((bits & 0x7FFFFFu) | (bits >> 23 ? 0x800000u : 0u)) << 7;
+  sgd.rate_exponent = (int32_t)(bits >> 23 ? bits >> 23 : 1u) - 157;
   sgd.key = esp_mix(seed + step * 0x9E3779B9u);
   sgd.stochastic = stochastic;
   return sgd;

@@ -16,6 +16,16 @@ constexpr std::string_view kNames[] = {
 
 std::string_view kernel_name(Kernel kernel) { return kNames[static_cast<std::size_t>(kernel)]; }
 
+std::string source_file(Kernel kernel) {
+  std::string_view name = kernel_name(kernel);
+  const std::size_t bits = name.rfind("_q");
+  if (bits != std::string_view::npos &&
+      name.find_first_not_of("0123456789", bits + 2) == std::string_view::npos) {
+    name = name.substr(0, bits + 2);
+  }
+  return std::string(name) + ".c";
+}
+
 std::string_view source_of(std::string_view file, std::span<const std::string> overlays) {
   const auto& sources = runtime_sources();
   auto found = sources.find(file);

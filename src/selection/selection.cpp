@@ -38,7 +38,9 @@ Bytes budget_of(std::int64_t limit, MemoryModel model) {
 // Planned memory of candidates. Channels are selected once; copying them is all that remains.
 class PlannedCost {
  public:
-  PlannedCost(const ir::Graph& graph, const contribution::Profile& profile) : graph_(graph) {
+  PlannedCost(const ir::Graph& graph, const contribution::Profile& profile,
+              compiler::Element gradient)
+      : graph_(graph), gradient_(gradient) {
     for (std::size_t conv = 0; conv < profile.weight.size(); ++conv) {
       std::vector<plan::WeightUpdate> row(1);
       for (const double ratio : profile.ratios) {
@@ -49,7 +51,7 @@ class PlannedCost {
   }
 
   std::int64_t operator()(const search::Candidate& candidate) const {
-    const auto memory = compiler::planned_memory(graph_, plan(candidate));
+    const auto memory = compiler::planned_memory(graph_, plan(candidate), 1, gradient_);
     return memory.ok() ? memory->total().count : kImpossible;
   }
 
@@ -60,10 +62,12 @@ class PlannedCost {
     const auto layers = static_cast<int>(updates_.size());
     search::Candidate candidate{0, std::vector<std::uint8_t>(updates_.size(), 0)};
     const auto state = [&] {
-      const auto memory = compiler::planned_memory(graph_, plan(candidate));
+      const auto memory = compiler::planned_memory(graph_, plan(candidate), 1, gradient_);
       return memory.ok() ? memory->state.count : kImpossible;
     };
-    const auto program = compiler::compile(graph_, plan(candidate));
+    compiler::CompileOptions compile;
+    compile.gradient = gradient_;
+    const auto program = compiler::compile(graph_, plan(candidate), compile);
     cost.base = program.ok() ? program->placement.lower_bound : kImpossible;
     for (int depth = 0; depth <= layers; ++depth) {
       candidate.depth = depth;
@@ -97,6 +101,7 @@ class PlannedCost {
   }
 
   const ir::Graph& graph_;
+  compiler::Element gradient_;
   std::vector<std::vector<plan::WeightUpdate>> updates_;  // [conv][0..ratios]
 };
 
@@ -169,7 +174,7 @@ search::Problem make_problem(const ir::Graph& graph, const contribution::Profile
     problem.constraints.push_back(
         {.name = "planned memory",
          .limit = limit_of(budget, options.memory),
-         .cost = search::CostFunction(PlannedCost(graph, profile)),
+         .cost = search::CostFunction(PlannedCost(graph, profile, options.gradient)),
          .unit = "bytes",
          .format = [](std::int64_t bytes) { return format_bytes(Bytes{bytes}); }});
   } else {
@@ -219,7 +224,8 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
   selected.analytic = selected.plan.memory["analytic"] =
       cost::analytic_memory(selected.plan, graph).bytes();
   selected.memory = selected.analytic;
-  if (const auto planned = compiler::planned_memory(graph, selected.plan); planned.ok()) {
+  if (const auto planned = compiler::planned_memory(graph, selected.plan, 1, options.gradient);
+      planned.ok()) {
     selected.planned = selected.plan.memory["planned"] = planned->total();
     if (options.memory == MemoryModel::kPlanned) selected.memory = *selected.planned;
   }
@@ -247,7 +253,8 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
   const search::Problem problem = make_problem(graph, profile, budgets.front(), options);
   // Under planned memory the trained state alone is additive: an upper bound, and where to begin.
   search::Problem relaxed = problem;
-  if (planned) relaxed.constraints[0].cost = PlannedCost(graph, profile).relaxed();
+  if (planned)
+    relaxed.constraints[0].cost = PlannedCost(graph, profile, options.gradient).relaxed();
   const auto optimum = [&](std::int64_t limit) {
     relaxed.constraints[0].limit = limit;
     return search::solve_exact(relaxed);

@@ -136,7 +136,7 @@ class Run {
     // has nothing to share.
     const auto threads = static_cast<std::size_t>(std::max(1, options_.jobs));
     const bool device = std::any_of(open_.begin(), open_.end(), [&](std::size_t i) {
-      return jobs_[i].trial->numerics == Numerics::kDevice;
+      return on_device(jobs_[i].trial->numerics);
     });
     const bool over_trials = device || open_.size() >= threads;
     const std::size_t workers = over_trials ? std::min(threads, open_.size()) : 1;

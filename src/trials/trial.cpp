@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "espalier/compiler/compile.hpp"
+#include "espalier/engine/calibrate.hpp"
 #include "espalier/engine/device_trainer.hpp"
 #include "espalier/engine/engine.hpp"
 #include "espalier/train/session.hpp"
@@ -19,7 +20,19 @@ struct Training::Device {
 };
 
 std::string_view numerics_name(Numerics numerics) {
-  return numerics == Numerics::kDevice ? "device" : "simulation";
+  switch (numerics) {
+    case Numerics::kSimulation:
+      return "simulation";
+    case Numerics::kDevice:
+      return "device";
+    case Numerics::kInteger:
+      return "integer";
+  }
+  return "";
+}
+compiler::Element gradient_element(Numerics numerics, int bits) {
+  if (numerics != Numerics::kInteger) return compiler::Element::kFloat32;
+  return bits == 16 ? compiler::Element::kInt16 : compiler::Element::kInt8;
 }
 std::string_view head_name(HeadStart head) { return head == HeadStart::kKeep ? "keep" : "fresh"; }
 std::string_view rounding_name(bool stochastic) { return stochastic ? "stochastic" : "nearest"; }
@@ -37,7 +50,8 @@ Json inputs_json(const ir::Graph& graph, const Trial& trial, const data::Samples
               {"numerics", numerics_name(trial.numerics)},
               {"head", head_name(trial.head)},
               {"plan", {{"bias_depth", trial.plan.bias_depth}, {"weights", std::move(weights)}}}};
-  if (trial.numerics == Numerics::kDevice) inputs["rounding"] = rounding_name(trial.stochastic);
+  if (on_device(trial.numerics)) inputs["rounding"] = rounding_name(trial.stochastic);
+  if (trial.numerics == Numerics::kInteger) inputs["gradient_bits"] = trial.gradient_bits;
   if (trial.test_every_epoch) inputs["test_every_epoch"] = true;
   return inputs;
 }
@@ -74,6 +88,7 @@ Result<Training> Training::make(const train::Network& network, const Trial& tria
   device.graph.head = training.head_;
   compiler::CompileOptions options;
   options.accumulate = trial.recipe.batch;
+  options.gradient = gradient_element(trial.numerics, trial.gradient_bits);
   ESPALIER_TRY(device.program, compiler::compile(device.graph, trial.plan, options));
   training.cut_ = engine::device_cut(*device.program, training.cut_);
   return training;
@@ -91,6 +106,7 @@ Result<train::TrainResult> Training::run(const train::SampleStore& training,
     return train::train(*session_, training, test, trial_.recipe, with);
   }
   const auto seed = static_cast<std::uint32_t>(trial_.recipe.seed);
+  engine::calibrate(*device_->program, *network_, trial_.plan, training, trial_.recipe);
   device_->engine.emplace(*device_->program, engine::EngineOptions{trial_.stochastic, seed});
   return engine::train(*device_->engine, *device_->program, *network_, trial_.plan, training, test,
                        trial_.recipe, with);

@@ -206,5 +206,33 @@ TEST_F(CompileTest, TrainsInDeviceNumerics) {
             2);
 }
 
+TEST_F(CompileTest, TrainsInIntegerNumerics) {
+  make_idx("train", 60);
+  make_idx("test", 20);
+  const Arguments train{"train",      "model.onnx",
+                        "--plan",     "plan.json",
+                        "--train",    "idx:train-images,train-labels",
+                        "--test",     "idx:test-images,test-labels",
+                        "--epochs",   "2",
+                        "--numerics", "integer"};
+  const Json eight = report(train);
+  EXPECT_EQ(eight["numerics"], "integer");
+  EXPECT_EQ(eight["gradient_bits"], 8);
+  EXPECT_TRUE(eight["test_accuracy"].is_number());
+  const Json sixteen = report(train + Arguments{"--gradient-bits", "16", "--store", "trials"});
+  EXPECT_EQ(sixteen["gradient_bits"], 16);
+  EXPECT_NE(sixteen["test_loss"], eight["test_loss"]);
+  // Trials of other bits are others.
+  EXPECT_EQ(report(train + Arguments{"--store", "trials"})["test_loss"], eight["test_loss"]);
+  for (const char* bits : {"8", "16"}) {
+    succeed({"compile", "model.onnx", "--plan", "plan.json", "--numerics", "integer",
+             "--gradient-bits", bits, "--out", "c", "--json", "compile.json", "--force"});
+    EXPECT_EQ(read_json("compile.json")["numerics"], "integer");
+    EXPECT_EQ(read_json("c/program.json")["gradients"], std::string("i") + bits);
+    EXPECT_EQ(read_json("c/program.json")["sram_bytes"],
+              report(train + Arguments{"--gradient-bits", bits})["sram_bytes"]);
+  }
+}
+
 }  // namespace
 }  // namespace espalier::testing

@@ -38,12 +38,16 @@ struct Rule {
 
 std::vector<Rule> rules() {
   const Arguments device{"--numerics", "device"};
+  const Arguments integer{"--numerics", "integer"};
   const Arguments out{"--out", "c"};
   const Arguments estimate{"--estimate"};
   std::vector<Rule> all{
       {{"--accumulate", "2"}, kTrain, {}, device},
       {{"--rounding", "nearest"}, kTrain, {}, device},
       {{"--batch", "3"}, kTrain, device, {}},
+      {{"--gradient-bits", "16"}, kTrain, {}, integer},
+      {{"--gradient-bits", "16"}, kCompile, {}, integer},
+      {{"--gradient-bits", "16"}, kSearch, {}, integer},
       {{"--subset", "first"}, kTrain, {}, {"--limit-test", "3"}},
       {{"--seed", "1"}, kSearch, {"--solver", "exact"}, {}},
       {{"--ir"}, kInspect, {"--json", "-"}, {}},
@@ -147,6 +151,7 @@ TEST_F(EffectsTest, TheRulesAreAllThereAre) {
       // As a flag, with a number and with a word: one of them is understood.
       for (const Arguments& value : {Arguments{},
                                      {"3"},
+                                     {"16"},
                                      {"plain"},
                                      {"fresh"},
                                      {"nearest"},

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "emitted.hpp"
+#include "espalier/engine/calibrate.hpp"
 #include "espalier/engine/engine.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/published.hpp"
@@ -40,6 +41,7 @@ struct Variant {
   compiler::PassSet passes = compiler::kAllPasses;
   bool blocked = false;
   bool dot_product = false;
+  compiler::Element gradient = compiler::Element::kFloat32;
 };
 
 compiler::Program compiled(const ir::Graph& graph, const plan::UpdatePlan& plan,
@@ -47,6 +49,7 @@ compiler::Program compiled(const ir::Graph& graph, const plan::UpdatePlan& plan,
   compiler::CompileOptions options;
   options.passes = variant.passes;
   options.accumulate = variant.accumulate;
+  options.gradient = variant.gradient;
   Result<compiler::Program> program = compiler::compile(graph, plan, options);
   if (!program.ok()) throw std::runtime_error(program.error().message());
   return std::move(program).value();
@@ -73,7 +76,8 @@ std::optional<std::string> first_difference(const compiler::Program& program,
       return fmt::format("weights of conv {}", t.conv);
     }
     if (t.weights && program.graph.accumulate > 1 &&
-        !same(engine.state(StateRole::kWeightSum, t.op), emitted.weight_sums(t.conv))) {
+        !same(engine.state(compiler::weight_sum(compiler::is_integer(program.graph)), t.op),
+              emitted.weight_sums(t.conv))) {
       return fmt::format("weight sums of conv {}", t.conv);
     }
   }
@@ -91,8 +95,9 @@ std::optional<std::string> first_difference(const compiler::Program& program,
 // Trains both on the same random samples and compares everything.
 void expect_same_training(const ir::Graph& graph, const plan::UpdatePlan& plan,
                           const Variant& variant, int samples, float rate,
-                          const std::string& flags = "-O0") {
-  const compiler::Program program = compiled(graph, plan, variant);
+                          const std::string& flags = "-O0", bool calibrated = false) {
+  compiler::Program program = compiled(graph, plan, variant);
+  if (calibrated) engine::calibrate(program);
   EmitOptions options;
   options.stochastic = variant.stochastic;
   if (variant.blocked) options.target.overlays = {"blocked"};
@@ -127,6 +132,9 @@ Variant variant_of(int seed) {
   variant.stochastic = seed % 2 == 0;
   variant.blocked = seed % 4 != 1;
   variant.dot_product = seed % 4 == 3;
+  constexpr compiler::Element kGradients[] = {compiler::Element::kFloat32, compiler::Element::kInt8,
+                                              compiler::Element::kInt16};
+  variant.gradient = kGradients[seed % 7 % 3];
   if (seed % 5 == 0) variant.passes = static_cast<compiler::PassSet>(seed * 7);
   return variant;
 }
@@ -136,7 +144,7 @@ void compare_random_network(int seed) {
   Rng rng{static_cast<std::uint64_t>(seed), 4};
   const plan::UpdatePlan plan = testing::random_plan(graph, rng);
   SCOPED_TRACE(fmt::format("seed {}", seed));
-  expect_same_training(graph, plan, variant_of(seed), 5, 10.0F, "-O0");
+  expect_same_training(graph, plan, variant_of(seed), 5, 10.0F, "-O0", seed % 11 < 5);
 }
 
 TEST(Emit, RandomNetworksTrainAsTheEngineDoes) {
@@ -159,7 +167,11 @@ TEST(Emit, EmbeddedDefaultTrainsAsTheEngineDoes) {
 #ifdef ESPALIER_SLOW_TESTS
   expect_same_training(graph, testing::random_plan(graph, rng), {2, true}, 200, 0.5F, "-O3");
 #endif
-}
+  Variant integer;
+  integer.gradient = compiler::Element::kInt8;
+  integer.stochastic = true;
+  expect_same_training(graph, plan::full(graph), integer, 10, 0.5F, "-O2", true);
+  }
 
 // The engine runs the plain kernels; the blocked ones must give the same bits, here in every kind
 // of plan and with the sanitizers looking on at what they read.

@@ -37,8 +37,9 @@ TEST(PlannedMemory, EqualsWhatCompileReserves) {
     const int accumulate = seed % 3 == 0 ? 8 : 1;
     CompileOptions options;
     options.accumulate = accumulate;
+    options.gradient = seed % 2 == 0 ? Element::kFloat32 : Element::kInt8;
     const Program program = *compile(graph, plan, options);
-    const PlannedMemory memory = *planned_memory(graph, plan, accumulate);
+    const PlannedMemory memory = *planned_memory(graph, plan, accumulate, options.gradient);
     EXPECT_EQ(memory.arena, program.arena_bytes());
     EXPECT_EQ(memory.total(), program.sram_bytes());
   }
@@ -48,7 +49,9 @@ TEST(Compile, NoTwoLiveValuesShareMemory) {
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
     const ir::Graph graph = testing::random_network(seed);
     Rng rng{seed, 5};
-    const Program program = *compile(graph, testing::random_plan(graph, rng));
+    CompileOptions options;
+    options.gradient = seed % 2 == 0 ? Element::kInt16 : Element::kFloat32;
+    const Program program = *compile(graph, testing::random_plan(graph, rng), options);
     EXPECT_TRUE(validate(program.arena.problem, program.placement).ok()) << seed;
     EXPECT_GE(program.placement.peak, program.placement.lower_bound);
   }

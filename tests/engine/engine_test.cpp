@@ -6,8 +6,11 @@
 #include <cmath>
 #include <cstring>
 
+#include "espalier/compiler/narrow.hpp"
+#include "espalier/engine/calibrate.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/train/session.hpp"
+#include "runtime/espalier_integer_types.h"
 #include "testing/npy.hpp"
 #include "testing/random_graph.hpp"
 #include "testing/random_plan.hpp"
@@ -21,10 +24,12 @@ using testing::random_network;
 using testing::random_plan;
 
 compiler::Program compiled(const ir::Graph& graph, const plan::UpdatePlan& plan,
-                           compiler::PassSet passes = compiler::kAllPasses, int accumulate = 1) {
+                           compiler::PassSet passes = compiler::kAllPasses, int accumulate = 1,
+                           compiler::Element gradient = compiler::Element::kFloat32) {
   compiler::CompileOptions options;
   options.passes = passes;
   options.accumulate = accumulate;
+  options.gradient = gradient;
   Result<compiler::Program> program = compiler::compile(graph, plan, options);
   if (!program.ok()) throw std::runtime_error(program.error().message());
   return std::move(program).value();
@@ -212,6 +217,61 @@ TEST_P(RandomNetworks, StepsEqualTheReferences) {
   EXPECT_GE(moved, must_move);
 }
 
+// What sums of integer gradients stand for.
+std::vector<float> real_sums(const Engine& engine, const compiler::Program& program, int op,
+                             bool weights) {
+  const auto sums = values<std::int32_t>(
+      engine.state(weights ? StateRole::kIntegerWeightSum : StateRole::kIntegerBiasSum, op));
+  const auto ranges = values<esp_q_range>(engine.state(StateRole::kRanges, -1));
+  const int at = compiler::sum_range(program.graph, op, weights);
+  std::vector<float> real;
+  for (const std::int32_t sum : sums) {
+    real.push_back(
+        std::ldexp(static_cast<float>(sum), ranges[static_cast<std::size_t>(at)].exponent));
+  }
+  return real;
+}
+
+// Gradients of 16 bits are those of the reference within their resolution, once exponents are
+// found.
+TEST_P(RandomNetworks, IntegerGradientsApproachTheReferences) {
+  const auto seed = static_cast<std::uint64_t>(GetParam());
+  const ir::Graph graph = random_network(seed);
+  Rng rng{seed, 4};
+  const plan::UpdatePlan plan = random_plan(graph, rng);
+  compiler::Program program =
+      compiled(graph, plan, compiler::kAllPasses, 2, compiler::Element::kInt16);
+  const std::vector<std::int8_t> input = random_input(graph, rng);
+  const int label = static_cast<int>(rng.below(static_cast<std::uint64_t>(graph.head.classes)));
+  const auto place = [&](Engine& engine, int) {
+    std::copy(input.begin(), input.end(), engine.input());
+    return Placed{label, 0};
+  };
+  calibrate(program, place);
+  Engine engine(program, {});
+  place(engine, 0);
+  engine.run_forward();
+  engine.run_backward(label);
+  const testing::ReferenceStep expected =
+      testing::reference_step(graph, input, label, 0, engine.logits());
+  const double resolution = head_tolerance(graph.head, expected, 0.004);
+  for (const compiler::TrainedConv& t : program.graph.trained) {
+    const auto op = static_cast<std::size_t>(t.op);
+    if (expected.bias[op].empty()) continue;
+    if (t.bias) {
+      EXPECT_LT(relative_error(real_sums(engine, program, t.op, false), expected.bias[op]),
+                resolution)
+          << "bias of conv " << t.conv;
+    }
+    if (t.weights) {
+      EXPECT_LT(relative_error(real_sums(engine, program, t.op, true),
+                               resident(program.graph, t, expected.weights[op])),
+                resolution)
+          << "weights of conv " << t.conv;
+    }
+  }
+}
+
 // Every subset of the passes, in both forms of update and both roundings, trains to the same bits.
 TEST_P(RandomNetworks, PassesDoNotChangeTraining) {
   const auto seed = static_cast<std::uint64_t>(GetParam());
@@ -221,6 +281,9 @@ TEST_P(RandomNetworks, PassesDoNotChangeTraining) {
   std::vector<std::vector<std::int8_t>> inputs;
   for (int i = 0; i < 4; ++i) inputs.push_back(random_input(graph, rng));
   const auto passes = static_cast<compiler::PassSet>(compiler::passes().size());
+  constexpr compiler::Element kGradients[] = {compiler::Element::kFloat32, compiler::Element::kInt8,
+                                              compiler::Element::kInt16};
+  const compiler::Element gradient = kGradients[GetParam() % 7 % 3];
   for (const int accumulate : {1, 2}) {
     const EngineOptions options{accumulate == 1, 9};
     ir::Graph expected;
@@ -229,7 +292,7 @@ TEST_P(RandomNetworks, PassesDoNotChangeTraining) {
       // All subsets on a few networks, single passes and their complements on the others.
       const int count = __builtin_popcount(set);
       if (GetParam() % 8 != 0 && count > 1 && count + 1 < static_cast<int>(passes)) continue;
-      const compiler::Program program = compiled(graph, plan, set, accumulate);
+      const compiler::Program program = compiled(graph, plan, set, accumulate, gradient);
       Engine engine(program, options);
       engine.set_learning_rate(20.0F);
       std::vector<float> seen;

@@ -9,11 +9,8 @@
 #include <vector>
 
 #include "espalier/support/rng.hpp"
-
-#define ESP_GRADIENT_BITS 8
-extern "C" {
-#include "runtime/integer/espalier_integer_kernels.h"
-}
+#include "runtime/espalier_integer.h"
+#include "runtime/espalier_kernels.h"
 
 namespace espalier {
 namespace {
@@ -125,12 +122,10 @@ struct Layer {
         static_cast<std::int16_t>(from.exponent + static_cast<int>(rng.below(30)) - 12);
     out.assign(inputs, 99);
     sink = {};
-    sink.out = out.data();
     sink.range = &to;
     sink.from = &from;
     if (rng.chance(0.4)) {
       addend = bytes(inputs, 127);
-      sink.addend = addend.data();
       sink.addend_range = &added;
     }
     if (rng.chance(0.5)) {
@@ -178,6 +173,10 @@ struct Layer {
     }
   }
 
+  [[nodiscard]] const std::int8_t* added_to() const {
+    return addend.empty() ? nullptr : addend.data();
+  }
+
   // What the sink makes of a sum, to nearest.
   [[nodiscard]] int expected(std::size_t i, Wide sum, int unit = 0) const {
     const auto c = i % static_cast<std::size_t>(d.in_c);
@@ -185,7 +184,7 @@ struct Layer {
       const bool inside = d.mask_bits != 0 ? (mask[i / 8] >> (i % 8) & 1) != 0 : mask[i] != 0;
       if (!inside) return 0;
     }
-    if (sink.addend != nullptr) {
+    if (!addend.empty()) {
       const int up = added.exponent - from.exponent + unit;
       sum += up >= 0 ? Wide{addend[i]} << std::min(up, 23) : Wide{addend[i]} >> -up;
     }
@@ -219,13 +218,13 @@ struct Layer {
     const int taps = d.kernel_h * d.kernel_w;
     const int per_group = d.in_c / d.groups;
     std::vector<std::int32_t> sums(sliced ? trained.size() : weights.size(), 5);
-    const std::int16_t exponent = from.exponent;
-    esp_q_sgd sgd{};
+    esp_q_range sample{3, 0};
+    esp_q_range sums_range{static_cast<std::int16_t>(from.exponent + 3), 0};
     esp_q_parameter_sink parameters{};
     parameters.sum = sums.data();
-    parameters.sum_exponent = &exponent;
+    parameters.sum_range = &sums_range;
+    parameters.sample = &sample;
     parameters.from = &from;
-    parameters.sgd = &sgd;
     const std::vector<std::int8_t> kept = saved();
     const std::int16_t* list = sliced ? channels.data() : nullptr;
     const auto count = static_cast<std::int32_t>(channels.size());
@@ -271,7 +270,8 @@ TEST(IntegerKernels, PointwiseInputGradient) {
   for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
     Layer layer(seed, Layer::Form::kPointwise);
     const esp_weights w = layer.w();
-    esp_pointwise_input_gradient_q8(&layer.d, layer.g.data(), &w, &layer.sink);
+    esp_pointwise_input_gradient_q8(&layer.d, layer.g.data(), &w, layer.added_to(),
+                                    layer.out.data(), &layer.sink);
     ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
   }
 }
@@ -280,7 +280,8 @@ TEST(IntegerKernels, InputGradient) {
   for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
     Layer layer(seed, Layer::Form::kGeneral);
     const esp_weights w = layer.w();
-    esp_input_gradient_q8(&layer.d, layer.g.data(), &w, &layer.sink);
+    esp_input_gradient_q8(&layer.d, layer.g.data(), &w, layer.added_to(), layer.out.data(),
+                          &layer.sink);
     ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
   }
 }
@@ -289,7 +290,8 @@ TEST(IntegerKernels, DepthwiseInputGradient) {
   for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
     Layer layer(seed, Layer::Form::kDepthwise);
     const esp_weights w = layer.w();
-    esp_depthwise_input_gradient_q8(&layer.d, layer.g.data(), &w, &layer.sink);
+    esp_depthwise_input_gradient_q8(&layer.d, layer.g.data(), &w, layer.added_to(),
+                                    layer.out.data(), &layer.sink);
     ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
   }
 }
@@ -302,20 +304,20 @@ TEST(IntegerKernels, DepthwiseBackwardInPlace) {
     const int taps = layer.d.kernel_h * layer.d.kernel_w;
     const bool sliced = !layer.channels.empty();
     std::vector<std::int32_t> sums(sliced ? layer.trained.size() : layer.weights.size(), 0);
-    const std::int16_t exponent = layer.from.exponent;
-    esp_q_sgd sgd{};
+    esp_q_range sample{};
     esp_q_parameter_sink parameters{};
-    parameters.sum = sums.data();
-    parameters.sum_exponent = &exponent;
+    parameters.sum = sums.data();  // stored as they are
+    parameters.sample = &sample;
     parameters.from = &layer.from;
-    parameters.sgd = &sgd;
     const std::vector<std::int8_t> kept = layer.saved();
-    std::vector<std::int32_t> scratch(static_cast<std::size_t>(taps + layer.d.in_h * layer.d.in_w));
+    std::vector<std::int8_t> scratch(static_cast<std::size_t>(taps + layer.d.in_h * layer.d.in_w));
+    layer.addend.clear();
+    layer.sink.addend_range = nullptr;
     std::vector<std::int8_t> g = layer.g;
-    layer.sink.out = g.data();
-    esp_depthwise_backward_q8(
-        &layer.d, g.data(), &w, kept.data(), sliced ? layer.channels.data() : nullptr,
-        static_cast<std::int32_t>(layer.channels.size()), &parameters, &layer.sink, scratch.data());
+    esp_depthwise_backward_q8(&layer.d, g.data(), &w, kept.data(),
+                              sliced ? layer.channels.data() : nullptr,
+                              static_cast<std::int32_t>(layer.channels.size()), &parameters,
+                              g.data(), &layer.sink, scratch.data());
     layer.out = g;
     ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
     for (std::size_t k = 0; k < sums.size(); ++k) {
@@ -345,7 +347,8 @@ TEST(IntegerKernels, PassGradient) {
     Layer layer(seed, Layer::Form::kGeneral);
     std::vector<std::int8_t> in = layer.bytes(layer.x.size(), 127);
     for (std::size_t i = 0; i < in.size(); ++i) layer.dx[i] = in[i];
-    esp_pass_gradient_q8(layer.d.in_h * layer.d.in_w, layer.d.in_c, in.data(), &layer.sink);
+    esp_pass_gradient_q8(layer.d.in_h * layer.d.in_w, layer.d.in_c, in.data(), layer.added_to(),
+                         layer.out.data(), &layer.sink);
     ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
   }
 }
@@ -355,10 +358,9 @@ TEST(IntegerKernels, StepsAreRoundedProducts) {
   Rng rng{9};
   for (int i = 0; i < 20'000; ++i) {
     esp_q_range from{static_cast<std::int16_t>(static_cast<int>(rng.below(12)) - 20), 0};
-    esp_q_sgd sgd{};
-    sgd.rate_multiplier = static_cast<std::int32_t>((1U << 30) + rng.below(1U << 30));
-    sgd.rate_exponent = -31 - static_cast<std::int32_t>(rng.below(12));
-    sgd.sample_exponent = -static_cast<std::int32_t>(rng.below(8));
+    const auto rate = static_cast<float>(rng.uniform(0.0001, 1));
+    const esp_sgd sgd = esp_sgd_of(rate, 1, 2, 0);
+    esp_q_range sample{static_cast<std::int16_t>(-static_cast<int>(rng.below(8))), 0};
     const auto scale = static_cast<std::int32_t>((1U << 30) + rng.below(1U << 30));
     const auto scale_exponent = static_cast<std::int8_t>(static_cast<int>(rng.below(24)) - 34);
     std::int32_t bias = static_cast<std::int32_t>(rng.below(1000));
@@ -369,11 +371,11 @@ TEST(IntegerKernels, StepsAreRoundedProducts) {
     sink.scale_exponent = &scale_exponent;
     sink.from = &from;
     sink.sgd = &sgd;
+    sink.sample = &sample;
     const auto g = static_cast<std::int8_t>(static_cast<int>(rng.below(255)) - 127);
     esp_bias_gradient_q8(1, 1, &g, &sink);
-    const double exact =
-        std::ldexp(static_cast<double>(g) * scale * sgd.rate_multiplier,
-                   from.exponent + sgd.sample_exponent + scale_exponent + sgd.rate_exponent);
+    const double exact = std::ldexp(static_cast<double>(g) * scale * static_cast<double>(rate),
+                                    from.exponent + sample.exponent + scale_exponent);
     EXPECT_NEAR(before - bias, exact, 0.5 + 1e-6 * std::abs(exact));
   }
 }
@@ -389,12 +391,11 @@ TEST(IntegerKernels, FeatureGradientFillsItsRange) {
       largest = std::max(largest, std::abs(static_cast<double>(v)));
     }
     std::vector<std::int8_t> q(dy.size());
-    std::int32_t exponent = 0;
-    esp_quantize_gradient_q8(static_cast<std::int32_t>(dy.size()), dy.data(), q.data(), &exponent,
-                             0, 0);
+    esp_q_range sample{};
+    esp_quantize_gradient_q8(static_cast<std::int32_t>(dy.size()), dy.data(), q.data(), &sample);
     int most = 0;
     for (std::size_t k = 0; k < dy.size(); ++k) {
-      const double exact = std::ldexp(static_cast<double>(dy[k]), -exponent);
+      const double exact = std::ldexp(static_cast<double>(dy[k]), -sample.exponent);
       EXPECT_NEAR(q[k], exact, std::abs(exact) > 127 ? 1.0 : 0.5);
       most = std::max(most, std::abs(static_cast<int>(q[k])));
     }
@@ -404,8 +405,8 @@ TEST(IntegerKernels, FeatureGradientFillsItsRange) {
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     const std::vector<float> dy{1.0F, bad, -3.0F};
     std::vector<std::int8_t> q(3, 7);
-    std::int32_t exponent = 0;
-    esp_quantize_gradient_q8(3, dy.data(), q.data(), &exponent, 0, 0);
+    esp_q_range sample{};
+    esp_quantize_gradient_q8(3, dy.data(), q.data(), &sample);
     EXPECT_EQ(q, std::vector<std::int8_t>(3, 0));
   }
 }

@@ -20,7 +20,7 @@ struct Null {};
 /// Into the arena: the start of a value.
 struct ArenaPointer {
   std::int64_t offset = 0;
-  compiler::ItemType type{};  ///< kInt8, kUint8 or kFloat
+  compiler::ItemType type{};  ///< anything but kRange
 };
 
 /// The first element of a constant, or the descriptor.
@@ -29,16 +29,24 @@ struct FlashPointer {
   int op = -1;
 };
 
-/// The first element of a state item.
+/// An element of a state item.
 struct StatePointer {
   compiler::StateRole role{};
   int op = -1;
+  int index = 0;
 };
 
 /// What changes from step to step: where the loss goes, the label, the step of SGD.
 enum class Live : std::uint8_t { kLoss, kLabel, kSgd };
 
-enum class StructType : std::uint8_t { kWeights, kRequantization, kWeightSink, kBiasSink };
+enum class StructType : std::uint8_t {
+  kWeights,
+  kRequantization,
+  kWeightSink,
+  kBiasSink,
+  kGradientSink,   ///< esp_q_sink
+  kParameterSink,  ///< esp_q_parameter_sink
+};
 
 struct Argument;
 

@@ -19,6 +19,8 @@ namespace espalier::compiler {
 struct CompileOptions {
   PassSet passes = kAllPasses;
   int accumulate = 1;  ///< samples whose gradients are added up before an update
+  /// Of the maps' gradients: kFloat32, or kInt8 or kInt16 for integer numerics.
+  Element gradient = Element::kFloat32;
   /// Sees the graph as differentiation left it (with an empty pass name) and after each pass.
   std::function<void(const PassReport&, const TrainingGraph&)> observer;
 };
@@ -29,6 +31,8 @@ struct Program {
   ArenaProblem arena;
   MemoryPlan placement;
   StateLayout state;
+  /// Integer gradients: exponents to start from, by range; empty: all 0.
+  std::vector<std::int16_t> exponents;
 
   /// Offset of a value in the arena.
   [[nodiscard]] std::int64_t offset(ValueId id) const {
@@ -53,7 +57,7 @@ struct PlannedMemory {
   [[nodiscard]] Bytes total() const { return Bytes{arena.count + state.count}; }
 };
 Result<PlannedMemory> planned_memory(const ir::Graph& graph, const plan::UpdatePlan& plan,
-                                     int accumulate = 1);
+                                     int accumulate = 1, Element gradient = Element::kFloat32);
 
 /// A table of what is alive at the step of highest load, largest first: `bytes  name` lines.
 std::vector<std::string> alive_at_peak(const Program& program);

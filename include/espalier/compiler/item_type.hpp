@@ -7,12 +7,14 @@
 
 namespace espalier::compiler {
 
-enum class ItemType : std::uint8_t { kFloat, kInt32, kInt16, kUint8, kInt8 };
+/// kRange: the esp_q_range of the runtime.
+enum class ItemType : std::uint8_t { kFloat, kInt32, kRange, kInt16, kUint8, kInt8 };
 
 inline std::int64_t type_bytes(ItemType type) {
   switch (type) {
     case ItemType::kFloat:
     case ItemType::kInt32:
+    case ItemType::kRange:
       return 4;
     case ItemType::kInt16:
       return 2;
@@ -29,6 +31,8 @@ inline std::string_view c_type(ItemType type) {
       return "float";
     case ItemType::kInt32:
       return "int32_t";
+    case ItemType::kRange:
+      return "esp_q_range";
     case ItemType::kInt16:
       return "int16_t";
     case ItemType::kUint8:

@@ -25,6 +25,10 @@ std::string_view state_suffix(StateRole role);
 /// True for the sums of gradients, which start again after an update.
 bool is_cleared(StateRole role);
 
+/// The sums of gradients of biases and of weights, in float or of integer gradients.
+StateRole bias_sum(bool integer);
+StateRole weight_sum(bool integer);
+
 struct StateItem {
   StateRole role{};
   int op = -1;  ///< position in the forward graph; -1: head

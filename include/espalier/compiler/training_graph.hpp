@@ -14,8 +14,7 @@
 
 namespace espalier::compiler {
 
-/// Type of a value's elements. Gradients are kFloat32 wherever they are made, so another type is a
-/// matter of differentiate() and of the kernels.
+/// Type of a value's elements. Gradients are made as kFloat32; narrow() makes integers of them.
 enum class Element : std::uint8_t {
   kInt8,
   kByteMask,
@@ -25,8 +24,13 @@ enum class Element : std::uint8_t {
   kWinner8,
   kWinner16,
   kFloat32,
+  kInt16,  ///< integer gradients
+  kInt32,  ///< their sums
   kBytes,
 };
+
+/// `f32`, `mask1`.
+std::string_view element_name(Element element);
 
 /// Bytes of `elements` elements, bits rounded up to whole bytes.
 std::int64_t byte_size(Element element, std::int64_t elements);
@@ -58,6 +62,7 @@ struct Value {
   int part = 0;
   std::int64_t elements = 0;
   ValueId in_place_of = -1;  ///< the value whose memory this one takes over, or -1
+  int range = -1;            ///< of an integer gradient: its place among the ranges
 
   [[nodiscard]] std::int64_t bytes() const { return byte_size(element, elements); }
 };
@@ -86,6 +91,7 @@ struct Node {
   std::array<ValueId, 3> inputs{-1, -1, -1};
   std::array<ValueId, 3> outputs{-1, -1, -1};
   ValueId scratch = -1;
+  int scale_op = -1;  ///< the convolution for which the output is masked and scaled, too
 };
 
 /// How the parameters of one convolution are trained.
@@ -109,6 +115,8 @@ struct TrainingGraph {
   int backward_begin = 0;    ///< first node behind the forward pass
   std::vector<Node> update;  ///< every `accumulate` samples, when that is above 1
   ValueId input = -1;
+  Element gradient = Element::kFloat32;  ///< of maps; integers behind narrow()
+  int gradient_ranges = 0;               ///< of the sample, the features, all gradients of maps
 
   [[nodiscard]] const Value& value(ValueId id) const {
     return values[static_cast<std::size_t>(id)];
@@ -158,6 +166,9 @@ std::int64_t resident_weights(const TrainingGraph& graph, const TrainedConv& tra
 
 /// Where these stand in the whole tensor, in the order in which SRAM holds them.
 std::vector<std::size_t> resident_positions(const TrainingGraph& graph, const TrainedConv& trained);
+
+/// True for integer gradients.
+inline bool is_integer(const TrainingGraph& graph) { return graph.gradient != Element::kFloat32; }
 
 /// True when a node reads, or steps, the weights of its op.
 bool reads_weights(NodeKind kind);

@@ -16,8 +16,11 @@ enum class Kernel : std::uint8_t {
 #undef ESPALIER_KERNEL
 };
 
-/// `esp_add_forward`: of the function, and of its file without the suffix.
+/// `esp_add_forward`: of the function.
 std::string_view kernel_name(Kernel kernel);
+
+/// `esp_add_forward.c`. Kernels of 8 and of 16 bits have one source.
+std::string source_file(Kernel kernel);
 
 /// The text of every file of src/runtime that may be emitted, embedded at build time: by file name,
 /// those of an overlay behind the overlay's name and a slash.

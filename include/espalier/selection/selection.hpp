@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "espalier/compiler/training_graph.hpp"
 #include "espalier/contribution/profile.hpp"
 #include "espalier/ir/graph.hpp"
 #include "espalier/plan/update_plan.hpp"
@@ -41,6 +42,8 @@ struct SelectionOptions {
   Metric metric = Metric::kLoss;              ///< decisions/0006
   std::optional<std::int64_t> max_step_macs;  ///< bound on MACs of a training step on one sample
   MemoryModel memory = MemoryModel::kAnalytic;
+  /// Planned memory: of the compiled program's gradients.
+  compiler::Element gradient = compiler::Element::kFloat32;
   SolverKind solver = SolverKind::kEvolution;
   search::EvolutionOptions evolution;
 };

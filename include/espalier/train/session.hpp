@@ -1,6 +1,7 @@
 // One model in training: the parameters a plan lets move, and the forward and backward pass over
-// chunks of samples. The arithmetic is that of the simulation (docs/architecture.md, "Numerics in one
-// page"): fp32 master parameters, rounded half to even where the forward pass uses them, never clamped to int8.
+// chunks of samples. The arithmetic is that of the simulation (docs/architecture.md, "Numerics in
+// one page"): fp32 master parameters, rounded half to even where the forward pass uses them, never
+// clamped to int8.
 #pragma once
 
 #include <cstdint>

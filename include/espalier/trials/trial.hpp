@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include "espalier/compiler/training_graph.hpp"
 #include "espalier/data/samples.hpp"
 #include "espalier/ir/graph.hpp"
 #include "espalier/plan/update_plan.hpp"
@@ -22,8 +23,12 @@ namespace espalier::trials {
 
 enum class Numerics {
   kSimulation,  ///< fp32 master weights, as the published simulation
-  kDevice,      ///< what the emitted C does, to the bit
+  kDevice,      ///< what the emitted C does, to the bit, with gradients in float
+  kInteger,     ///< likewise, with integer gradients
 };
+
+/// True for what the emitted C does.
+inline bool on_device(Numerics numerics) { return numerics != Numerics::kSimulation; }
 
 /// The classifier that training starts from.
 enum class HeadStart {
@@ -34,14 +39,17 @@ enum class HeadStart {
 /// What one training is, but for the model and the data.
 struct Trial {
   plan::UpdatePlan plan;
-  train::Recipe recipe;  ///< device numerics: its batch is the samples of one update; QAS always
+  train::Recipe recipe;  ///< on the device: its batch is the samples of one update; QAS always
   Numerics numerics = Numerics::kSimulation;
   bool stochastic = true;  ///< device numerics: rounding of steps; otherwise to nearest
+  int gradient_bits = 8;   ///< integer numerics: 8 or 16
   HeadStart head = HeadStart::kFresh;
   bool test_every_epoch = false;  ///< also evaluate after each epoch
 };
 
-std::string_view numerics_name(Numerics numerics);  ///< "simulation", "device"
+/// Of a program in these numerics.
+compiler::Element gradient_element(Numerics numerics, int bits);
+std::string_view numerics_name(Numerics numerics);  ///< "simulation", "device", "integer"
 std::string_view head_name(HeadStart head);         ///< "fresh", "keep"
 std::string_view rounding_name(bool stochastic);    ///< "stochastic", "nearest"
 

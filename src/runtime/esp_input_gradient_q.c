@@ -1,10 +1,11 @@
 #include "espalier_integer.h"
 
-/* dL/dx of any convolution. */
+/* dL/dx of any convolution; `dx` may be `addend`, which may be null. */
 ESP_KERNEL void ESP_Q(esp_input_gradient)(const esp_conv* d, const esp_q* g, const esp_weights* w,
-                                          const esp_q_sink* sink) {
+                                          const esp_q* addend, esp_q* dx, const esp_q_sink* sink) {
   const int32_t per_group = d->in_c / d->groups, out_per_group = d->out_c / d->groups;
   const int32_t taps = d->kernel_h * d->kernel_w;
+  const esp_q_target target = esp_q_target_of(sink, 0);
   uint32_t all = 0;
   int32_t iy, ix, c, o, ky, kx, i = 0;
   for (iy = 0; iy < d->in_h; ++iy) {
@@ -29,7 +30,7 @@ ESP_KERNEL void ESP_Q(esp_input_gradient)(const esp_conv* d, const esp_q* g, con
             }
           }
         }
-        all |= esp_q_put(sink, i, c, sum);
+        dx[i] = esp_q_value(&target, addend, i, c, sum, &all);
       }
     }
   }

@@ -3,7 +3,7 @@
 /* dL/db: the sum of g over the pixels. */
 ESP_KERNEL void ESP_Q(esp_bias_gradient)(int32_t pixels, int32_t channels, const esp_q* g,
                                          const esp_q_parameter_sink* sink) {
-  const uint32_t key = esp_q_tensor_key(sink);
+  const uint32_t key = esp_q_key(sink);
   int32_t p, c;
   for (c = 0; c < channels; ++c) {
     esp_q_sum sum = 0;

@@ -2,8 +2,9 @@
 
 /* dL/dx of an average pool: each output's gradient in equal parts to its inputs, in units of 2^-16
  * of the gradient's. */
-ESP_KERNEL void ESP_Q(esp_pool_gradient)(const esp_pool* d, const esp_q* dy,
+ESP_KERNEL void ESP_Q(esp_pool_gradient)(const esp_pool* d, const esp_q* dy, esp_q* dx,
                                          const esp_q_sink* sink) {
+  const esp_q_target target = esp_q_target_of(sink, 16);
   uint32_t all = 0;
   int32_t iy, ix, c, oy, ox, i = 0;
   for (iy = 0; iy < d->in_h; ++iy) {
@@ -25,7 +26,7 @@ ESP_KERNEL void ESP_Q(esp_pool_gradient)(const esp_pool* d, const esp_q* dy,
                    ((65536 + count / 2) / count);
           }
         }
-        all |= esp_q_put(sink, i, c, sum);
+        dx[i] = esp_q_value(&target, 0, i, c, sum, &all);
       }
     }
   }

@@ -6,7 +6,7 @@ ESP_KERNEL void ESP_Q(esp_depthwise_weight_gradient)(const esp_conv* d, const es
                                                      int32_t count,
                                                      const esp_q_parameter_sink* sink) {
   const int32_t width = channels ? count : d->in_c, taps = d->kernel_h * d->kernel_w;
-  const uint32_t key = esp_q_tensor_key(sink);
+  const uint32_t key = esp_q_key(sink);
   int32_t j, ky, kx, oy, ox;
   for (j = 0; j < width; ++j) {
     const int32_t c = channels ? channels[j] : j;

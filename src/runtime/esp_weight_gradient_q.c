@@ -8,7 +8,7 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
   const int32_t per_group = d->in_c / d->groups, out_per_group = d->out_c / d->groups;
   const int32_t width = channels ? count : per_group, stride = channels ? count : d->in_c;
   const int32_t taps = d->kernel_h * d->kernel_w;
-  const uint32_t key = esp_q_tensor_key(sink);
+  const uint32_t key = esp_q_key(sink);
   int32_t o, ky, kx, c, oy, ox;
   for (o = 0; o < d->out_c; ++o) {
     const int32_t first = channels ? 0 : o / out_per_group * per_group;

@@ -2,9 +2,8 @@
 
 /* The gradient of the features as integers: the sample's exponent becomes the smallest that holds
  * the largest of them. What is no number makes all of them zero. */
-ESP_KERNEL void ESP_Q(esp_quantize_gradient)(int32_t count, const float* dy, esp_q* q,
-                                             int32_t* sample_exponent, int32_t stochastic,
-                                             uint32_t key) {
+ESP_KERNEL void ESP_Q(esp_quantize_gradient)(int32_t count, const float* dy, esp_q* quantized,
+                                             esp_q_range* sample) {
   int32_t i, largest = 0;
   for (i = 0; i < count; ++i) {
     uint32_t bits;
@@ -14,7 +13,7 @@ ESP_KERNEL void ESP_Q(esp_quantize_gradient)(int32_t count, const float* dy, esp
   }
   /* the largest lies in [2^(e-127), 2^(e-126)) */
   largest >>= 23;
-  *sample_exponent = largest - 126 - (ESP_GRADIENT_BITS - 1);
+  sample->exponent = (int16_t)(largest - 126 - (ESP_GRADIENT_BITS - 1));
   for (i = 0; i < count; ++i) {
     uint32_t bits;
     int32_t e, mantissa, y;
@@ -24,8 +23,7 @@ ESP_KERNEL void ESP_Q(esp_quantize_gradient)(int32_t count, const float* dy, esp
     if (largest == 255) mantissa = 0;
     if (bits >> 31) mantissa = -mantissa;
     /* value = mantissa * 2^(max(e, 1) - 150) */
-    y = esp_q_shift(mantissa, *sample_exponent - ((e ? e : 1) - 150), stochastic,
-                    esp_mix(key + (uint32_t)i));
-    q[i] = (esp_q)(y > ESP_Q_LIMIT ? ESP_Q_LIMIT : y < -ESP_Q_LIMIT ? -ESP_Q_LIMIT : y);
+    y = esp_q_shift(mantissa, sample->exponent - ((e ? e : 1) - 150), 0, 0);
+    quantized[i] = (esp_q)(y > ESP_Q_LIMIT ? ESP_Q_LIMIT : y < -ESP_Q_LIMIT ? -ESP_Q_LIMIT : y);
   }
 }
