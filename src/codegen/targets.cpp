@@ -23,7 +23,7 @@ std::vector<std::string> core_flags(std::initializer_list<std::string> isa) {
 // A Cortex-M. Blocked kernels have more live values than its registers, and still win.
 Target arm(std::string name, std::string description, std::vector<std::string> flags,
            std::string machine, std::string isa) {
-  const bool float_unit = isa != "armv";
+  const bool float_unit = std::find(flags.begin(), flags.end(), "-mfloat-abi=soft") == flags.end();
   flags.insert(flags.begin(), "-mthumb");
   flags.emplace_back("--specs=nosys.specs");
   return {.name = std::move(name),

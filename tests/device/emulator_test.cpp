@@ -117,7 +117,7 @@ TEST_F(Emulator, EmbeddedDefaultOnEveryCortexM) {
 #endif
     ++targets;
   }
-  EXPECT_EQ(targets, 5);
+  EXPECT_GE(targets, 5);
 }
 
 // Every kernel in the form that a part with registers to spare gets, as the folder says to build

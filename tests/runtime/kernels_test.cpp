@@ -48,6 +48,16 @@ std::set<std::string> files(std::string_view folder) {
   return found;
 }
 
+// Folders of overlays, as `source_of` takes them.
+std::set<std::string> overlays() {
+  std::set<std::string> found;
+  for (const auto& [name, text] : runtime_sources()) {
+    const std::size_t slash = name.find('/');
+    if (slash != std::string_view::npos) found.emplace(name.substr(0, slash));
+  }
+  return found;
+}
+
 TEST(Kernels, ListNamesEveryFile) {
   std::set<std::string> listed;
   for (std::size_t i = 0; i < std::size(kRows); ++i) {
@@ -56,6 +66,12 @@ TEST(Kernels, ListNamesEveryFile) {
   }
   EXPECT_EQ(listed, files(""));
   EXPECT_EQ(std::set<std::string>(std::begin(kBlocked), std::end(kBlocked)), files("blocked"));
+  EXPECT_TRUE(overlays().contains("blocked"));
+  for (const std::string& overlay : overlays()) {
+    for (const std::string& file : files(overlay)) {
+      EXPECT_TRUE(listed.contains(file)) << overlay << " replaces no kernel by " << file;
+    }
+  }
 }
 
 // As a source begins; of integer kernels that of 16 bits, whose type is no other's.
@@ -75,12 +91,14 @@ std::string declaration(const Row& row) {
 
 // Every form of a kernel has the parameters of the list; C would link another one.
 TEST(Kernels, EveryFormHasTheParametersOfTheList) {
+  std::set<std::string> folders{""};
+  for (const std::string& overlay : overlays()) folders.insert(overlay + "/");
   for (std::size_t i = 0; i < std::size(kRows); ++i) {
     const Row& row = kRows[i];
     const std::string declared = declaration(row);
     if (declared.empty()) continue;
     const std::string file = source_file(static_cast<Kernel>(i));
-    for (const std::string folder : {"", "blocked/"}) {
+    for (const std::string& folder : folders) {
       const auto source = runtime_sources().find(folder + file);
       if (source == runtime_sources().end()) continue;
       EXPECT_NE(without_spaces(source->second).find("void" + declared + "{"), std::string::npos)
