@@ -36,6 +36,7 @@ struct Options {
   std::string stack = "4KiB";
   std::string rounding = "stochastic";
   std::string arena = "own";
+  std::string replay;
   std::string emit_ir;
   std::string dump_passes;
   std::string trace;
@@ -157,6 +158,19 @@ std::vector<std::string> target_names() {
   return names;
 }
 
+// Bytes of --replay, which hold at least one sample; 0 without.
+Result<std::int64_t> replay_bytes(const Options& options, const compiler::Program& program) {
+  if (options.replay.empty()) return 0;
+  ESPALIER_TRY(const Bytes bytes, parse_size(options.replay, "--replay"));
+  const codegen::ReplayLayout layout = codegen::replay_layout(program, bytes.count);
+  if (layout.samples > 0) return bytes.count;
+  return Error{
+      ErrorKind::kUsage,
+      fmt::format("--replay {}: holds no sample, of which one takes {} bytes where training "
+                  "begins, and {} bytes go to its counts; give more, or train fewer convs",
+                  options.replay, layout.latent_bytes, layout.bytes)};
+}
+
 codegen::EmitOptions emit_options(const Options& options, const std::string& target) {
   codegen::EmitOptions emit;
   emit.name = options.name;
@@ -246,7 +260,9 @@ Status run(const Options& options) {
 
   write_listings(outputs, options, program);
   if (!options.out.empty()) {
-    const auto files = engine::emit_recorded(program, plan, emit_options(options, target));
+    codegen::EmitOptions emit = emit_options(options, target);
+    ESPALIER_TRY(emit.replay_bytes, replay_bytes(options, program));
+    const auto files = engine::emit_recorded(program, plan, emit);
     outputs.add(options.out, write_folder(options.out, files, options.common.force));
   }
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
@@ -323,6 +339,9 @@ Command add_compile(CLI::App& app) {
                    "own, or extern: the firmware gives the memory, which programs may share")
       ->check(one_of({"own", "extern"}))
       ->capture_default_str();
+  command->add_option("--replay", o->replay,
+                      "Memory, given by the firmware, for samples to replay: as the frozen layers "
+                      "leave them, balanced over classes");
   command->add_output(
       "--emit-ir", o->emit_ir, [] { return text_format("a training graph", "training_graph "); },
       "Write the training graph as text, or -");
@@ -342,7 +361,7 @@ Command add_compile(CLI::App& app) {
   command->effective_if(
       "--stack", [o] { return !o->device.empty(); }, "add --device");
   for (const char* emitted :
-       {"--seed", "--name", "--kernels", "--head", "--lr", "--rounding", "--arena"}) {
+       {"--seed", "--name", "--kernels", "--head", "--lr", "--rounding", "--arena", "--replay"}) {
     command->effective_if(
         emitted, [o] { return !o->out.empty(); }, "it is a matter of the C sources; add --out");
   }

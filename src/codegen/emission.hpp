@@ -30,6 +30,7 @@ struct Emission {
   FlashLayout layout;
   CallList calls;
   std::string plan_text;  ///< plan.json
+  ReplayLayout replay;    ///< without samples: there is no replay
 
   [[nodiscard]] std::string banner(std::string_view what) const;
   [[nodiscard]] std::string plan_hash() const;
@@ -38,6 +39,11 @@ struct Emission {
   /// All SRAM but the stack; of an arena that the firmware gives, a pointer too.
   [[nodiscard]] std::int64_t sram_bytes() const {
     return program.sram_bytes().count + (options.extern_arena ? 4 : 0);
+  }
+  /// A condition of C: there is no arena, or reset was not called.
+  [[nodiscard]] std::string_view unready() const {
+    return options.extern_arena ? "sram.arena == 0 || sram.state.waiting == 0"
+                                : "sram.state.waiting == 0";
   }
   [[nodiscard]] std::int64_t classes() const { return graph.head.classes; }
   [[nodiscard]] const ir::Shape& input_shape() const { return graph.tensor(graph.input).shape; }
@@ -56,5 +62,9 @@ std::string kernels_text(const Emission& c);           ///< <name>_kernels.h
 std::string parameter_header_text(const Emission& c);  ///< <name>_params.h
 std::string parameters_text(const Emission& c);        ///< <name>_params.c
 std::string readme_text(const Emission& c);            ///< README.md
+
+/// Steps from latents, for <name>.h and <name>.c; empty without a replay memory.
+std::string replay_declarations(const Emission& c);
+std::string replay_functions(const Emission& c);
 
 }  // namespace espalier::codegen

@@ -46,33 +46,38 @@ std::string program_json(const Emission& c) {
                      {"bias", t.bias},
                      {"weight_channels", compiler::trained_channel_count(c.program.graph, t)}});
   }
-  const Json document{{"schema", kProgramSchema},
-                      {"tool_version", kVersion},
-                      {"name", c.name},
-                      {"model", {{"name", c.graph.name}, {"sha256", c.graph.sha256}}},
-                      {"plan_sha256", sha256_hex(c.plan_text)},
-                      {"program_hash", kHashPlaceholder},
-                      {"target", c.options.target.name},
-                      {"build", to_json(c.options.target)},
-                      {"sram_bytes", c.sram_bytes()},
-                      {"extern_arena", c.options.extern_arena},
-                      {"arena_bytes", c.program.arena_bytes().count},
-                      {"arena_lower_bound", c.program.placement.lower_bound},
-                      {"state_bytes", c.program.state.bytes},
-                      {"parameter_bytes", c.layout.bytes},
-                      {"input_bytes", c.input_shape().elements()},
-                      {"classes", c.classes()},
-                      {"class_names", c.graph.head.class_names},
-                      {"features", c.graph.head.features},
-                      {"convs", ir::conv_ops(c.graph).size()},
-                      {"accumulate", c.program.graph.accumulate},
-                      {"gradients", compiler::element_name(c.program.graph.gradient)},
-                      {"learning_rate", c.options.learning_rate},
-                      {"rounding", c.options.stochastic ? "stochastic" : "nearest"},
-                      {"seed", c.options.seed},
-                      {"kernel_macs", c.kernel_macs()},
-                      {"trained", std::move(convs)},
-                      {"recorded", to_json(c.options.recorded)}};
+  Json document{{"schema", kProgramSchema},
+                {"tool_version", kVersion},
+                {"name", c.name},
+                {"model", {{"name", c.graph.name}, {"sha256", c.graph.sha256}}},
+                {"plan_sha256", sha256_hex(c.plan_text)},
+                {"program_hash", kHashPlaceholder},
+                {"target", c.options.target.name},
+                {"build", to_json(c.options.target)},
+                {"sram_bytes", c.sram_bytes()},
+                {"extern_arena", c.options.extern_arena},
+                {"arena_bytes", c.program.arena_bytes().count},
+                {"arena_lower_bound", c.program.placement.lower_bound},
+                {"state_bytes", c.program.state.bytes},
+                {"parameter_bytes", c.layout.bytes},
+                {"input_bytes", c.input_shape().elements()},
+                {"classes", c.classes()},
+                {"class_names", c.graph.head.class_names},
+                {"features", c.graph.head.features},
+                {"convs", ir::conv_ops(c.graph).size()},
+                {"accumulate", c.program.graph.accumulate},
+                {"gradients", compiler::element_name(c.program.graph.gradient)},
+                {"learning_rate", c.options.learning_rate},
+                {"rounding", c.options.stochastic ? "stochastic" : "nearest"},
+                {"seed", c.options.seed},
+                {"kernel_macs", c.kernel_macs()},
+                {"trained", std::move(convs)},
+                {"recorded", to_json(c.options.recorded)}};
+  if (c.replay.samples > 0) {
+    document["replay"] = {{"bytes", c.replay.bytes},
+                          {"samples", c.replay.samples},
+                          {"latent_bytes", c.replay.latent_bytes}};
+  }
   return json_text(document, 2) + "\n";
 }
 
@@ -87,7 +92,8 @@ Emission::Emission(const compiler::Program& compiled, const plan::UpdatePlan& pl
       macro(upper(name)),
       layout(flash_layout(compiled)),
       calls(kernel_calls(compiled, layout)),
-      plan_text(json_text(plan::to_json(plan), 2) + "\n") {}
+      plan_text(json_text(plan::to_json(plan), 2) + "\n"),
+      replay(replay_layout(compiled, given.replay_bytes)) {}
 
 std::string Emission::banner(std::string_view what) const {
   return fmt::format("/* {} - {}\n * Plan {}\n * Made by Espalier {}; do not edit. */\n", name,

@@ -21,13 +21,10 @@ int32_t {0}_use_arena(void* memory, uint32_t bytes);
       c.name, c.macro);
 }
 
-}  // namespace
-
-std::string header_text(const Emission& c) {
+// What firmware needs to know of sizes.
+std::string sizes(const Emission& c) {
   const ir::Tensor& input = c.graph.tensor(c.graph.input);
-  std::string text = c.banner("inference and training of one sample at a time");
-  text += fmt::format("#ifndef {0}_H\n#define {0}_H\n\n#include <stdint.h>\n\n", c.macro);
-  text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
+  std::string text;
   const auto define = [&](std::string_view key, std::int64_t value, std::string_view comment) {
     text += fmt::format("#define {:<36} {:<8} /* {} */\n", fmt::format("{}_{}", c.macro, key),
                         value, comment);
@@ -45,6 +42,22 @@ std::string header_text(const Emission& c) {
   define("FEATURES", c.graph.head.features, "inputs of the classifier");
   define("CONVS", static_cast<std::int64_t>(ir::conv_ops(c.graph).size()), "convolutions");
   define("ACCUMULATE", c.program.graph.accumulate, "samples an update");
+  if (c.replay.samples > 0) {
+    define("REPLAY_BYTES", c.replay.bytes, "memory for replay, given by the firmware");
+    define("REPLAY_SAMPLES", c.replay.samples, "kept there");
+    define("LATENT_BYTES", c.replay.latent_bytes, "of each, behind the frozen layers");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string header_text(const Emission& c) {
+  const ir::Tensor& input = c.graph.tensor(c.graph.input);
+  std::string text = c.banner("inference and training of one sample at a time");
+  text += fmt::format("#ifndef {0}_H\n#define {0}_H\n\n#include <stdint.h>\n\n", c.macro);
+  text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
+  text += sizes(c);
   text +=
       fmt::format("#define {}_PLAN_HASH 0x{}ull /* first 64 bits of the SHA-256 of plan.json */\n",
                   c.macro, c.plan_hash());
@@ -120,6 +133,7 @@ float* {0}_head_bias(void);
                         c.name, c_type(compiler::state_type(compiler::weight_sum(integer))),
                         integer ? ", each tensor in a unit of its own" : "");
   }
+  text += replay_declarations(c);
   text += "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
   return text;
 }

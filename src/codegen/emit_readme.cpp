@@ -6,6 +6,27 @@
 #include "espalier/version.hpp"
 
 namespace espalier::codegen {
+namespace {
+
+std::string replay(const Emission& c) {
+  if (c.replay.samples == 0) return "";
+  return fmt::format(R"(## Replay
+
+What is learned of new classes overwrites what was learned of old ones. A memory that the firmware
+gives keeps up to {2} samples as the frozen layers leave them, {3} bytes each, of all classes alike:
+
+```c
+static uint32_t replay[{1}_REPLAY_BYTES / 4];
+{0}_replay_reset(replay, 1);
+float loss = {0}_train_step_kept(replay, image, label);  /* as train_step, and may be kept */
+{0}_train_replay(replay);  /* a step on one that was kept, without the frozen layers */
+```
+
+)",
+                     c.name, c.macro, c.replay.samples, c.replay.latent_bytes);
+}
+
+}  // namespace
 
 std::string readme_text(const Emission& c) {
   const ir::Tensor& input = c.graph.tensor(c.graph.input);
@@ -68,7 +89,7 @@ What belongs to another program, or was damaged, is refused and changes nothing.
 while it is written holds neither the old nor the new: write to two places in turn, with a number that
 rises, and load the newest that is whole.
 
-## What learns
+{replay}## What learns
 
 The classifier, and
 
@@ -86,7 +107,7 @@ The classifier, and
                          "{}_use_arena(arena, sizeof arena);\n",
                          c.macro, c.name)
                    : ""),
-      fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
+      fmt::arg("replay", replay(c)), fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
       fmt::arg("parameters", c.layout.bytes),
       fmt::arg("input", fmt::format("{}x{}x{}", input.shape.height, input.shape.width,
                                     input.shape.channels)),

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "emission.hpp"
+#include "espalier/compiler/latent.hpp"
 
 namespace espalier::codegen {
 namespace {
@@ -174,13 +175,23 @@ std::string memory(const Emission& c) {
 
 std::string steps(const Emission& c) {
   const compiler::TrainingGraph& graph = c.program.graph;
-  std::string forward = "static void run_forward(void) {\n";
+  // With a replay memory the frozen nodes are a function of their own.
+  const bool replay = c.replay.samples > 0;
+  const int first = replay ? compiler::latent_of(graph).first : 0;
+  std::string forward =
+      replay ? "static void run_prefix(void) {\n" : "static void run_forward(void) {\n";
   std::string backward = "static void run_backward(int32_t label, const esp_sgd* sgd) {\n";
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (replay && static_cast<int>(i) == first) {
+      forward += "}\n\nstatic void run_behind_prefix(void) {\n";
+    }
     (static_cast<int>(i) < graph.backward_begin ? forward : backward) +=
         block(c, graph.nodes[i], c.calls.nodes[i]);
   }
   if (backward.find("sgd", backward.find('\n')) == std::string::npos) backward += "  (void)sgd;\n";
+  if (replay) {
+    forward += "}\n\nstatic void run_forward(void) {\n  run_prefix();\n  run_behind_prefix();\n";
+  }
   std::string text = forward + "}\n\n" + backward + "}\n\n";
   if (graph.update.empty()) return text;
   text += "static void run_update(const esp_sgd* sgd) {\n";
@@ -238,9 +249,24 @@ std::string use_arena(const Emission& c) {
                      c.name, c.macro);
 }
 
+// What follows the backward pass.
+std::string end_of_step(const Emission& c) {
+  if (c.program.graph.accumulate == 1) {
+    return "  ++sram.state.step;\n  return sram.state.loss;\n}\n\n";
+  }
+  return fmt::format(R"(  if (sram.state.waiting++ == {}) {{
+    run_update(&sgd);
+    sram.state.waiting = 1;
+    ++sram.state.step;
+  }}
+  return sram.state.loss;
+}}
+
+)",
+                     c.program.graph.accumulate);
+}
+
 std::string training(const Emission& c) {
-  const char* unready = c.options.extern_arena ? "sram.arena == 0 || sram.state.waiting == 0"
-                                               : "sram.state.waiting == 0";
   std::string text =
       fmt::format(R"(int32_t {0}_forward(const int8_t* input) {{
   int32_t best = 0, k;
@@ -260,19 +286,37 @@ float {0}_train_step(const int8_t* input, int32_t label) {{
   run_forward();
   run_backward(label, &sgd);
 )",
-                  c.name, c.classes(), unready, c.macro, c.options.stochastic ? 1 : 0);
-  if (c.program.graph.accumulate > 1) {
-    text += fmt::format(R"(  if (sram.state.waiting++ == {}) {{
-    run_update(&sgd);
-    sram.state.waiting = 1;
-    ++sram.state.step;
-  }}
-)",
-                        c.program.graph.accumulate);
-  } else {
-    text += "  ++sram.state.step;\n";
+                  c.name, c.classes(), c.unready(), c.macro, c.options.stochastic ? 1 : 0);
+  return text + end_of_step(c);
+}
+
+// A step that begins behind the frozen prefix, and the copies of what it needs from there.
+std::string replaying(const Emission& c) {
+  if (c.replay.samples == 0) return "";
+  std::string take;
+  std::string keep;
+  std::int64_t at = 0;
+  for (const compiler::ValueId id : compiler::latent_of(c.program.graph).values) {
+    const std::int64_t bytes = c.program.graph.value(id).bytes();
+    const std::string value = arena(c.program.offset(id), compiler::ItemType::kInt8);
+    take += fmt::format("  memcpy({}, latent + {}, {});\n", value, at, bytes);
+    keep += fmt::format("  memcpy(latent + {}, {}, {});\n", at, value, bytes);
+    at += bytes;
   }
-  return text + "  return sram.state.loss;\n}\n\n";
+  return fmt::format(R"(static void take_latent(const uint8_t* latent) {{
+{}}}
+
+static void keep_latent(uint8_t* latent) {{
+{}}}
+
+/* A step on the latent in the arena. */
+static float train_latent(int32_t label) {{
+  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {});
+  run_behind_prefix();
+  run_backward(label, &sgd);
+)",
+                     take, keep, c.options.stochastic ? 1 : 0) +
+         end_of_step(c) + replay_functions(c);
 }
 
 std::string saving(const Emission& c) {
@@ -342,6 +386,7 @@ std::string interface(const Emission& c) {
       "{1});\n}}\n\n",
       input, c.input_shape().elements());
   text += training(c);
+  text += replaying(c);
   text += fmt::format("float {}_loss(void) {{ return sram.state.loss; }}\n\n", c.name);
   text += fmt::format("const float* {}_logits(void) {{ return sram.state.logits; }}\n\n", c.name);
   text += saving(c);

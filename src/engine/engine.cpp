@@ -76,8 +76,9 @@ void Engine::reset() {
   }
 }
 
-void Engine::run_forward(int first) {
-  for (int i = first; i < program_.graph.backward_begin; ++i) {
+void Engine::run_forward(int first, int end) {
+  if (end < 0) end = program_.graph.backward_begin;
+  for (int i = first; i < end; ++i) {
     for (const auto& call : nodes_[static_cast<std::size_t>(i)]) call->run();
   }
 }

@@ -72,6 +72,22 @@ TEST_F(CompileTest, DoesNotOverwriteWithoutForce) {
   succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c", "--force"});
 }
 
+TEST_F(CompileTest, KeepsSamplesToReplay) {
+  const Arguments compile{"compile",   "model.onnx", "--plan", "plan.json",
+                          "--classes", "4",          "--out",  "c"};
+  succeed(compile + Arguments{"--replay", "10KiB"});
+  const Json replay = read_json("c/program.json")["replay"];
+  EXPECT_GT(replay["samples"], 1);
+  EXPECT_LE(replay["bytes"], 10240);
+  EXPECT_GT(replay["bytes"].get<int>(), 10240 - 8 - replay["latent_bytes"].get<int>());
+  EXPECT_THAT(read("c/model.h"), HasSubstr("float model_train_replay(void* replay);"));
+  EXPECT_THAT(read("c/README.md"), HasSubstr("## Replay"));
+  EXPECT_EQ(std::system(("make -s -C " + path("c").string()).c_str()), 0);
+  std::filesystem::remove_all(path("c"));
+  fail(2, compile + Arguments{"--replay", "100"}, {"--replay 100: holds no sample"});
+  fail(2, compile + Arguments{"--replay", "much"}, {"--replay"});
+}
+
 TEST_F(CompileTest, NamesTheProgram) {
   succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c", "--name", "kitchen_2"});
   EXPECT_THAT(read("c/kitchen_2.h"), HasSubstr("float kitchen_2_train_step("));

@@ -177,7 +177,7 @@ TEST(Emit, EmbeddedDefaultTrainsAsTheEngineDoes) {
   integer.gradient = compiler::Element::kInt8;
   integer.stochastic = true;
   expect_same_training(graph, plan::full(graph), integer, 10, 0.5F, "-O2", true);
-  }
+}
 
 // The engine runs the plain kernels; the blocked ones must give the same bits, here in every kind
 // of plan and with the sanitizers looking on at what they read.

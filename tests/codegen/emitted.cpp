@@ -111,6 +111,17 @@ int EmittedProgram::load(std::span<const std::byte> saved) const {
 int EmittedProgram::use_arena(void* memory, std::uint32_t bytes) const {
   return symbol<std::int32_t(void*, std::uint32_t)>("_use_arena")(memory, bytes);
 }
+int EmittedProgram::replay_reset(void* memory, std::uint32_t seed) const {
+  return symbol<std::int32_t(void*, std::uint32_t)>("_replay_reset")(memory, seed);
+}
+float EmittedProgram::train_step_kept(void* memory, std::span<const std::int8_t> input,
+                                      int label) const {
+  return symbol<float(void*, const std::int8_t*, std::int32_t)>("_train_step_kept")(
+      memory, input.data(), label);
+}
+float EmittedProgram::train_replay(void* memory) const {
+  return symbol<float(void*)>("_train_replay")(memory);
+}
 const float* EmittedProgram::head_weights() const { return symbol<float*()>("_head_weights")(); }
 const float* EmittedProgram::head_bias() const { return symbol<float*()>("_head_bias")(); }
 

@@ -50,6 +50,10 @@ class EmittedProgram {
   [[nodiscard]] std::span<const std::byte> weight_sums(int conv) const;
   [[nodiscard]] std::vector<std::byte> save(std::int64_t bytes) const;
   [[nodiscard]] int load(std::span<const std::byte> saved) const;
+  [[nodiscard]] int replay_reset(void* memory, std::uint32_t seed) const;
+  [[nodiscard]] float train_step_kept(void* memory, std::span<const std::int8_t> input,
+                                      int label) const;
+  [[nodiscard]] float train_replay(void* memory) const;
   [[nodiscard]] int use_arena(void* memory, std::uint32_t bytes) const;
   /// The block that persists; its size is the header's.
   [[nodiscard]] std::span<std::byte> state(std::int64_t bytes) const;

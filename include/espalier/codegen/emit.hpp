@@ -21,12 +21,22 @@ struct EmitOptions {
   std::string
       name;  ///< prefix of files and symbols, see check_name(); empty: from the model's name
   Target target = target_named("host");  ///< with the overlays to use, which change no bit
-  float learning_rate = 0.1F;  ///< for a batch of 256; the device steps by 1/256 of it a sample
-  bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
-  std::uint32_t seed = 0;      ///< of stochastic rounding, after reset
-  bool extern_arena = false;   ///< the firmware gives the arena, which programs may share
+  float learning_rate = 0.1F;     ///< for a batch of 256; the device steps by 1/256 of it a sample
+  bool stochastic = false;        ///< rounding of int8 and int32 steps; otherwise to nearest
+  std::uint32_t seed = 0;         ///< of stochastic rounding, after reset
+  bool extern_arena = false;      ///< the firmware gives the arena, which programs may share
+  std::int64_t replay_bytes = 0;  ///< memory for latents that the firmware gives; 0: no replay
   RecordedSteps recorded;  ///< for program.json; `check` wants some, see engine::emit_recorded()
 };
+
+/// A replay memory: what fits into the bytes given for it.
+struct ReplayLayout {
+  std::int64_t latent_bytes = 0;  ///< of a sample
+  std::int64_t samples = 0;
+  std::int64_t bytes = 0;  ///< of these, their labels and the counts by class
+};
+/// `samples` is 0 when there is room for none.
+ReplayLayout replay_layout(const compiler::Program& program, std::int64_t bytes);
 
 /// Name of an item in the emitted structs, such as `conv21_weights`.
 std::string item_name(const ir::Graph& graph, FlashRole role, int op);

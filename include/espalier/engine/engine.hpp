@@ -48,8 +48,9 @@ class Engine {
   }
   std::int8_t* input() { return activation(program_.graph.input); }
 
-  /// Runs the forward nodes from `first` on; what they read must be in the arena.
-  void run_forward(int first = 0);
+  /// Runs the forward nodes from `first` on, up to `end` where that is given; what they read must be
+  /// in the arena.
+  void run_forward(int first = 0, int end = -1);
   /// Loss, backward and update after run_forward(). Returns the loss; kRefused, and nothing
   /// changes, when there is no such label.
   float run_backward(int label);

@@ -1,0 +1,82 @@
+// Steps from what a replay memory keeps: declarations and functions.
+#include <fmt/format.h>
+
+#include "emission.hpp"
+#include "espalier/compiler/latent.hpp"
+#include "runtime/espalier_replay.h"
+
+namespace espalier::codegen {
+
+ReplayLayout replay_layout(const compiler::Program& program, std::int64_t bytes) {
+  ReplayLayout layout;
+  layout.latent_bytes = compiler::latent_of(program.graph).bytes;
+  const auto classes = static_cast<std::int32_t>(program.graph.forward->head.classes);
+  const std::int64_t table = 4 * std::int64_t{esp_replay_table_words(classes)};
+  const std::int64_t slot =
+      4 * std::int64_t{esp_replay_slot_words(static_cast<std::int32_t>(layout.latent_bytes))};
+  layout.samples = bytes < table ? 0 : (bytes - table) / slot;
+  layout.bytes = table + layout.samples * slot;
+  return layout;
+}
+
+std::string replay_declarations(const Emission& c) {
+  if (c.replay.samples == 0) return "";
+  return fmt::format(R"(
+/* Replay: the firmware gives {1}_REPLAY_BYTES bytes at a multiple of 4, in which samples are
+ * kept as the frozen layers leave them, {1}_REPLAY_SAMPLES at most and of all classes seen.
+ * They hold no address: like the state they may be saved and taken back. */
+
+/* Empties the memory; `seed` is that of what it keeps and draws. Returns 0; -1 and nothing changes
+ * when it is misaligned. */
+int32_t {0}_replay_reset(void* replay, uint32_t seed);
+
+/* As train_step, and offers the sample to the memory. Refuses also a memory that was not reset. */
+float {0}_train_step_kept(void* replay, const int8_t* input, int32_t label);
+
+/* A step on a random sample of the memory, without the frozen layers. Returns its loss, or
+ * {1}_REFUSED before reset and when nothing is kept. */
+float {0}_train_replay(void* replay);
+)",
+                     c.name, c.macro);
+}
+
+std::string replay_functions(const Emission& c) {
+  return fmt::format(R"(int32_t {0}_replay_reset(void* replay, uint32_t seed) {{
+  if (replay == 0 || ((uintptr_t)replay & 3u) != 0) return -1;
+  esp_replay_reset((uint32_t*)replay, {1}_CLASSES, {1}_REPLAY_SAMPLES, {1}_LATENT_BYTES, seed);
+  return 0;
+}}
+
+/* The words of a memory that may be used, or 0. */
+static uint32_t* replay_words(void* replay) {{
+  uint32_t* words = (uint32_t*)replay;
+  if ({2} || words == 0 || ((uintptr_t)replay & 3u) != 0) return 0;
+  return esp_replay_usable(words, {1}_CLASSES, {1}_REPLAY_SAMPLES, {1}_LATENT_BYTES) ? words : 0;
+}}
+
+float {0}_train_step_kept(void* replay, const int8_t* input, int32_t label) {{
+  uint32_t* words = replay_words(replay);
+  int32_t slot;
+  if (words == 0 || label < 0 || label >= {1}_CLASSES) return {1}_REFUSED;
+  take_input(input);
+  run_prefix();
+  slot = esp_replay_place(words, label);
+  if (slot >= 0) keep_latent((uint8_t*)(esp_replay_slot(words, slot) + 1));
+  return train_latent(label);
+}}
+
+float {0}_train_replay(void* replay) {{
+  uint32_t* words = replay_words(replay);
+  const int32_t slot = words == 0 ? -1 : esp_replay_draw(words);
+  if (slot < 0) return {1}_REFUSED;
+  words = esp_replay_slot(words, slot);
+  if (words[0] >= {1}_CLASSES) return {1}_REFUSED;
+  take_latent((const uint8_t*)(words + 1));
+  return train_latent((int32_t)words[0]);
+}}
+
+)",
+                     c.name, c.macro, c.unready());
+}
+
+}  // namespace espalier::codegen
