@@ -16,14 +16,16 @@ ESP_KERNEL void ESP_Q(esp_apply_weights)(const esp_conv* d, const int16_t* chann
       for (t = 0; t < each; ++t) {
         const int32_t at = (compact ? j : c) * each + t, index = c * each + t;
         all |= esp_q_magnitude(sink->sum[at]);
-        sink->weights[at] = esp_q_step_weight(sink, sink->weights[at], sink->sum[at], exponent,
-                                              index / taps, key + (uint32_t)index);
+        sink->weights[at] =
+            esp_q_step_weight(sink, sink->weights[at], sink->sum[at],
+                              esp_q_pace_of(sink, exponent, index / taps), key + (uint32_t)index);
       }
     }
   } else {
     const int32_t per_group = d->in_c / d->groups;
     const int32_t width = channels ? count : per_group;
     for (o = 0; o < d->out_c; ++o) {
+      const esp_q_pace pace = esp_q_pace_of(sink, exponent, o);
       const int32_t first = o / (d->out_c / d->groups) * per_group;
       for (t = 0; t < taps; ++t) {
         for (j = 0; j < width; ++j) {
@@ -32,7 +34,7 @@ ESP_KERNEL void ESP_Q(esp_apply_weights)(const esp_conv* d, const int16_t* chann
           const int32_t at = compact ? row * count + j : row * per_group + c;
           if (c < 0 || c >= per_group) continue;
           all |= esp_q_magnitude(sink->sum[at]);
-          sink->weights[at] = esp_q_step_weight(sink, sink->weights[at], sink->sum[at], exponent, o,
+          sink->weights[at] = esp_q_step_weight(sink, sink->weights[at], sink->sum[at], pace,
                                                 key + (uint32_t)(row * per_group + c));
         }
       }

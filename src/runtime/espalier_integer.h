@@ -26,15 +26,23 @@ typedef int64_t esp_q_sum;
 
 #define ESP_Q_LIMIT ((1 << (ESP_GRADIENT_BITS - 1)) - 1)
 
+/* Larger shifts round stochastically in two steps: the lower word to nearest, which leaves the
+ * mean, then by as many random bits as the upper one loses. */
+#define ESP_Q_TWO_STEPS 36
+
 /* value / 2^shift, rounded to nearest (ties upwards) or by the random number; a negative shift
  * multiplies. Saturates at +-2^30. */
 static inline int32_t esp_q_shift(int64_t value, int32_t shift, int32_t stochastic,
                                   uint32_t random) {
   const int64_t limit = (int64_t)1 << 30;
-  if (shift > 32 && shift < 63 && !stochastic) {
-    /* the rounding bit lies in the upper word, and the lower one cannot carry into it */
-    const int32_t high = (int32_t)(value >> 32), by = shift - 32;
-    const int32_t y = (high >> by) + ((high >> (by - 1)) & 1);
+  if (shift > (stochastic ? ESP_Q_TWO_STEPS : 32) && shift < 63) {
+    /* to nearest: the rounding bit lies in the upper word, and the lower one cannot carry into it
+     */
+    const int32_t high = (int32_t)((stochastic ? value + ((int64_t)1 << 31) : value) >> 32);
+    const int32_t by = shift - 32;
+    const int32_t part = stochastic ? (int32_t)(random >> (32 - by)) : 1 << (by - 1);
+    /* halved first, for the sum may need 32 bits; both odd: the halves carry */
+    const int32_t y = ((high >> 1) + (part >> 1) + (high & part & 1)) >> (by - 1);
     return y > (int32_t)limit ? (int32_t)limit : y < -(int32_t)limit ? -(int32_t)limit : y;
   }
   if (shift > 62) {
@@ -45,7 +53,6 @@ static inline int32_t esp_q_shift(int64_t value, int32_t shift, int32_t stochast
     const uint64_t part = stochastic ? (shift > 32 ? (uint64_t)random << (shift - 32)
                                                    : (uint64_t)(random >> (32 - shift)))
                                      : (uint64_t)1 << (shift - 1);
-    /* halved first, for the sum may need 64 bits; both odd: the halves carry */
     value = ((value >> 1) + (int64_t)(part >> 1) + (value & (int64_t)part & 1)) >> (shift - 1);
   } else {
     for (; shift < 0 && value < limit && value > -limit; ++shift) value *= 2;
@@ -133,13 +140,23 @@ static inline esp_q esp_q_value(const esp_q_target* t, const esp_q* addend, int3
 
 /* ---- Gradients of parameters ---------------------------------------------------------------- */
 
-/* The step of one parameter: gradient sum of exponent `exponent`, channel `c`. */
-static inline int32_t esp_q_step(const esp_q_parameter_sink* s, int32_t sum, int32_t exponent,
-                                 int32_t c, uint32_t key) {
+/* The factor of a step, and by how much the product is shifted. */
+typedef struct {
+  int32_t factor, shift;
+} esp_q_pace;
+
+/* Of sums of exponent `exponent`, channel `c`. */
+static inline esp_q_pace esp_q_pace_of(const esp_q_parameter_sink* s, int32_t exponent, int32_t c) {
+  esp_q_pace pace;
   /* two factors of 31 bits become one */
-  const int64_t factor = ((int64_t)s->scale[c] * s->sgd->rate_multiplier + (1 << 29)) >> 30;
-  const int32_t shift = -(exponent + s->scale_exponent[c] + s->sgd->rate_exponent + 30);
-  return esp_q_shift(sum * factor, shift, s->sgd->stochastic, esp_mix(key));
+  pace.factor = (int32_t)(((int64_t)s->scale[c] * s->sgd->rate_multiplier + (1 << 30)) >> 31);
+  pace.shift = -(exponent + s->scale_exponent[c] + s->sgd->rate_exponent + 31);
+  return pace;
+}
+
+static inline int32_t esp_q_step(const esp_q_parameter_sink* s, esp_q_pace pace, int32_t sum,
+                                 uint32_t key) {
+  return esp_q_shift((int64_t)sum * pace.factor, pace.shift, s->sgd->stochastic, esp_mix(key));
 }
 
 static inline uint32_t esp_q_key(const esp_q_parameter_sink* s) {
@@ -162,8 +179,8 @@ static inline void esp_q_keep(const esp_q_parameter_sink* s, int32_t at, esp_q_s
 }
 
 static inline int8_t esp_q_step_weight(const esp_q_parameter_sink* s, int8_t weight, int32_t sum,
-                                       int32_t exponent, int32_t c, uint32_t key) {
-  const int32_t w = weight - esp_q_step(s, sum, exponent, c, key);
+                                       esp_q_pace pace, uint32_t key) {
+  const int32_t w = weight - esp_q_step(s, pace, sum, key);
   return (int8_t)(w > 127 ? 127 : w < -127 ? -127 : w);
 }
 
@@ -173,8 +190,9 @@ static inline void esp_q_sink_weight(const esp_q_parameter_sink* s, uint32_t key
   if (s->sum) {
     esp_q_keep(s, at, sum);
   } else {
-    s->weights[at] = esp_q_step_weight(s, s->weights[at], esp_q_shift(sum, s->unit, 0, 0),
-                                       esp_q_exponent(s), c, key + (uint32_t)index);
+    s->weights[at] =
+        esp_q_step_weight(s, s->weights[at], esp_q_shift(sum, s->unit, 0, 0),
+                          esp_q_pace_of(s, esp_q_exponent(s), c), key + (uint32_t)index);
   }
 }
 
@@ -184,8 +202,8 @@ static inline void esp_q_sink_bias(const esp_q_parameter_sink* s, uint32_t key, 
     esp_q_keep(s, c, sum);
   } else {
     s->bias[c] = esp_saturating_add(
-        s->bias[c],
-        -esp_q_step(s, esp_q_shift(sum, s->unit, 0, 0), esp_q_exponent(s), c, key + (uint32_t)c));
+        s->bias[c], -esp_q_step(s, esp_q_pace_of(s, esp_q_exponent(s), c),
+                                esp_q_shift(sum, s->unit, 0, 0), key + (uint32_t)c));
   }
 }
 

@@ -38,9 +38,11 @@ static inline int64_t esp_depthwise_backward_scratch(const esp_conv* d) {
          ((int64_t)(d->in_h + d->kernel_h - 1) * (d->in_w + d->kernel_w - 1) + 4 + 2 * esp_taps(d));
 }
 
-/* One channel of a gradient of integers, the taps. */
+/* One channel of a gradient of integers of `bytes` bytes with its padding, in rows of whole words,
+ * and the taps. */
 static inline int64_t esp_depthwise_backward_q_scratch(const esp_conv* d, int32_t bytes) {
-  return (int64_t)d->in_h * d->in_w * bytes + esp_taps(d);
+  const int32_t pitch = (d->in_w + d->kernel_w - 1 + 3) & ~3;
+  return ((int64_t)(d->in_h + d->kernel_h - 1) * pitch + ESP_SCRATCH_SLACK) * bytes + esp_taps(d);
 }
 
 /* Extent of a plane of outputs from which every input of a strided window gathers. */

@@ -11,6 +11,15 @@
 #include "espalier/support/rng.hpp"
 #include "runtime/espalier_integer.h"
 #include "runtime/espalier_kernels.h"
+#include "runtime/espalier_scratch.h"
+
+#define DECLARE(name)                                           \
+  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_blocked; \
+  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_dot_product;
+DECLARE(pointwise_input_gradient)
+DECLARE(weight_gradient)
+DECLARE(depthwise_backward)
+#undef DECLARE
 
 namespace espalier {
 namespace {
@@ -35,8 +44,8 @@ struct Layer {
 
   Layer(std::uint64_t seed, Form form) : rng{seed, 4} {
     const auto small = [&](int most) { return static_cast<std::int16_t>(1 + rng.below(most)); };
-    d.in_h = small(7);
-    d.in_w = small(7);
+    d.in_h = small(rng.chance(0.1) ? 20 : 7);
+    d.in_w = small(rng.chance(0.1) ? 20 : 7);
     d.kernel_h = d.kernel_w = d.stride_h = d.stride_w = 1;
     d.groups = 1;
     d.in_c = small(19);
@@ -75,7 +84,7 @@ struct Layer {
     g = bytes(static_cast<std::size_t>(d.out_h * d.out_w * d.out_c), 127);
     x = bytes(static_cast<std::size_t>(d.in_h * d.in_w * d.in_c), 128);
     full = weights;
-    if (d.groups == 1 || d.groups == d.in_c) slice(per_group, taps);
+    if (d.groups == 1 || form != Form::kGeneral) slice(per_group, taps);
     make_sink();
     scatter(per_group, taps);
   }
@@ -213,7 +222,8 @@ struct Layer {
   }
 
   // Sums of weights, as with several samples an update.
-  void expect_weight_sums(bool depthwise) {
+  void expect_weight_sums(bool depthwise,
+                          decltype(esp_weight_gradient_q8)* kernel = esp_weight_gradient_q8) {
     const bool sliced = !channels.empty();
     const int taps = d.kernel_h * d.kernel_w;
     const int per_group = d.in_c / d.groups;
@@ -228,8 +238,8 @@ struct Layer {
     const std::vector<std::int8_t> kept = saved();
     const std::int16_t* list = sliced ? channels.data() : nullptr;
     const auto count = static_cast<std::int32_t>(channels.size());
-    (depthwise ? esp_depthwise_weight_gradient_q8 : esp_weight_gradient_q8)(
-        &d, g.data(), kept.data(), list, count, &parameters);
+    (depthwise ? esp_depthwise_weight_gradient_q8 : kernel)(&d, g.data(), kept.data(), list, count,
+                                                            &parameters);
     for (std::size_t k = 0; k < sums.size(); ++k) {
       std::size_t at = k;
       if (sliced && depthwise) {
@@ -267,12 +277,14 @@ struct Layer {
 constexpr std::uint64_t kLayers = 300;
 
 TEST(IntegerKernels, PointwiseInputGradient) {
-  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
-    Layer layer(seed, Layer::Form::kPointwise);
-    const esp_weights w = layer.w();
-    esp_pointwise_input_gradient_q8(&layer.d, layer.g.data(), &w, layer.added_to(),
-                                    layer.out.data(), &layer.sink);
-    ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+  for (auto* kernel : {esp_pointwise_input_gradient_q8, esp_pointwise_input_gradient_q8_blocked,
+                       esp_pointwise_input_gradient_q8_dot_product}) {
+    for (std::uint64_t seed = 0; seed < 2 * kLayers; ++seed) {
+      Layer layer(seed, Layer::Form::kPointwise);
+      const esp_weights w = layer.w();
+      kernel(&layer.d, layer.g.data(), &w, layer.added_to(), layer.out.data(), &layer.sink);
+      ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+    }
   }
 }
 
@@ -297,7 +309,13 @@ TEST(IntegerKernels, DepthwiseInputGradient) {
 }
 
 // Both gradients at once, the one of the input over the gradient it comes from.
-TEST(IntegerKernels, DepthwiseBackwardInPlace) {
+class DepthwiseBackward : public ::testing::TestWithParam<decltype(esp_depthwise_backward_q8)*> {};
+INSTANTIATE_TEST_SUITE_P(Forms, DepthwiseBackward,
+                         ::testing::Values(esp_depthwise_backward_q8,
+                                           esp_depthwise_backward_q8_blocked,
+                                           esp_depthwise_backward_q8_dot_product));
+
+TEST_P(DepthwiseBackward, InPlace) {
   for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
     Layer layer(seed, Layer::Form::kSameDepthwise);
     const esp_weights w = layer.w();
@@ -310,14 +328,15 @@ TEST(IntegerKernels, DepthwiseBackwardInPlace) {
     parameters.sample = &sample;
     parameters.from = &layer.from;
     const std::vector<std::int8_t> kept = layer.saved();
-    std::vector<std::int8_t> scratch(static_cast<std::size_t>(taps + layer.d.in_h * layer.d.in_w));
+    std::vector<std::uint32_t> scratch(
+        static_cast<std::size_t>(esp_depthwise_backward_q_scratch(&layer.d, 1) + 3) / 4);
     layer.addend.clear();
     layer.sink.addend_range = nullptr;
     std::vector<std::int8_t> g = layer.g;
-    esp_depthwise_backward_q8(&layer.d, g.data(), &w, kept.data(),
-                              sliced ? layer.channels.data() : nullptr,
-                              static_cast<std::int32_t>(layer.channels.size()), &parameters,
-                              g.data(), &layer.sink, scratch.data());
+    esp_depthwise_backward_q8(
+        &layer.d, g.data(), &w, kept.data(), sliced ? layer.channels.data() : nullptr,
+        static_cast<std::int32_t>(layer.channels.size()), &parameters, g.data(), &layer.sink,
+        reinterpret_cast<std::int8_t*>(scratch.data()));
     layer.out = g;
     ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
     for (std::size_t k = 0; k < sums.size(); ++k) {
@@ -330,15 +349,49 @@ TEST(IntegerKernels, DepthwiseBackwardInPlace) {
 }
 
 TEST(IntegerKernels, WeightGradients) {
-  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
-    for (const auto form : {Layer::Form::kGeneral, Layer::Form::kPointwise}) {
-      Layer layer(seed, form);
-      ASSERT_NO_FATAL_FAILURE(layer.expect_weight_sums(
-          layer.d.groups == layer.d.in_c && layer.d.out_c == layer.d.in_c && layer.d.groups > 1))
-          << seed;
+  for (auto* kernel : {esp_weight_gradient_q8, esp_weight_gradient_q8_blocked,
+                       esp_weight_gradient_q8_dot_product}) {
+    for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+      for (const auto form : {Layer::Form::kGeneral, Layer::Form::kPointwise}) {
+        Layer layer(seed, form);
+        ASSERT_NO_FATAL_FAILURE(layer.expect_weight_sums(
+            layer.d.groups == layer.d.in_c && layer.d.out_c == layer.d.in_c && layer.d.groups > 1,
+            kernel))
+            << seed;
+      }
+      Layer layer(seed, Layer::Form::kDepthwise);
+      ASSERT_NO_FATAL_FAILURE(layer.expect_weight_sums(true)) << seed;
     }
-    Layer layer(seed, Layer::Form::kDepthwise);
-    ASSERT_NO_FATAL_FAILURE(layer.expect_weight_sums(true)) << seed;
+  }
+}
+
+// Steps of weights, stochastic and to nearest, are the same in every form.
+TEST(IntegerKernels, FormsStepWeightsAlike) {
+  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+    Layer layer(seed, seed % 2 == 0 ? Layer::Form::kPointwise : Layer::Form::kGeneral);
+    const std::vector<std::int8_t> kept = layer.saved();
+    const bool sliced = !layer.channels.empty();
+    const esp_sgd sgd = esp_sgd_of(0.3F, 5, static_cast<std::uint32_t>(seed), seed % 3 != 0);
+    const esp_q_range sample{-4, 0};
+    const std::vector<std::int32_t> scale(static_cast<std::size_t>(layer.d.out_c), 1 << 30);
+    const std::vector<std::int8_t> exponent(
+        scale.size(), static_cast<std::int8_t>(static_cast<int>(seed % 30) - 36));
+    std::vector<std::int8_t> expected;
+    for (auto* kernel : {esp_weight_gradient_q8, esp_weight_gradient_q8_blocked,
+                         esp_weight_gradient_q8_dot_product}) {
+      std::vector<std::int8_t> weights = sliced ? layer.trained : layer.weights;
+      const esp_q_parameter_sink sink{.sample = &sample,
+                                      .from = &layer.from,
+                                      .weights = weights.data(),
+                                      .scale = scale.data(),
+                                      .scale_exponent = exponent.data(),
+                                      .sgd = &sgd,
+                                      .tensor = 3};
+      kernel(&layer.d, layer.g.data(), kept.data(), sliced ? layer.channels.data() : nullptr,
+             static_cast<std::int32_t>(layer.channels.size()), &sink);
+      if (expected.empty()) expected = weights;
+      ASSERT_EQ(weights, expected) << seed;
+    }
   }
 }
 

@@ -22,6 +22,7 @@ constexpr Row kRows[] = {
 };
 constexpr std::string_view kBlocked[] = {
 #define ESPALIER_BLOCKED_KERNEL(name) "esp_" #name,
+#define ESPALIER_BLOCKED_INTEGER_KERNEL(name) "esp_" #name,
 #include "runtime/blocked/kernels.def"
 #undef ESPALIER_BLOCKED_KERNEL
 };

@@ -1,0 +1,243 @@
+#include "esp_inside.h"
+#include "esp_q_blocks.h"
+
+/* Outputs at a time, at most. */
+#define ESP_OUTPUTS 12
+
+/* Where the outputs and inputs of one tap lie: g and x at the first of them, and the steps to the
+ * next in a row and to the next row. */
+typedef struct {
+  const esp_q* g;
+  const int8_t* x;
+  int32_t rows, columns, g_step, x_step, g_row, x_row;
+} esp_q_correlation;
+
+/* Four or one outputs by four inputs: sums[output][input]. */
+ESP_INLINE void esp_q_correlate(int32_t outputs, esp_q_correlation t, int32_t zero,
+                                esp_q_sum* sums) {
+  esp_q_sum a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+  esp_q_sum c0 = 0, c1 = 0, c2 = 0, c3 = 0, d0 = 0, d1 = 0, d2 = 0, d3 = 0;
+  int32_t left;
+  ESP_ROLLED
+  for (; t.rows > 0; --t.rows, t.g += t.g_row, t.x += t.x_row) {
+    ESP_ROLLED
+    for (left = t.columns; left > 0; --left, t.g += t.g_step, t.x += t.x_step) {
+      const int32_t v0 = t.x[0] - zero, v1 = t.x[1] - zero;
+      const int32_t v2 = t.x[2] - zero, v3 = t.x[3] - zero;
+      esp_q_sum n = t.g[0];
+      a0 += n * v0, a1 += n * v1, a2 += n * v2, a3 += n * v3;
+      if (outputs == 1) continue;
+      n = t.g[1];
+      b0 += n * v0, b1 += n * v1, b2 += n * v2, b3 += n * v3;
+      n = t.g[2];
+      c0 += n * v0, c1 += n * v1, c2 += n * v2, c3 += n * v3;
+      n = t.g[3];
+      d0 += n * v0, d1 += n * v1, d2 += n * v2, d3 += n * v3;
+    }
+  }
+#define ESP_STORE(k, s)                                                      \
+  (sums[4 * (k)] = s##0, sums[4 * (k) + 1] = s##1, sums[4 * (k) + 2] = s##2, \
+   sums[4 * (k) + 3] = s##3)
+  ESP_STORE(0, a);
+  if (outputs == 1) return;
+  ESP_STORE(1, b);
+  ESP_STORE(2, c);
+  ESP_STORE(3, d);
+#undef ESP_STORE
+}
+
+/* One input. */
+ESP_INLINE esp_q_sum esp_q_correlate_one(esp_q_correlation t, int32_t zero) {
+  esp_q_sum sum = 0;
+  int32_t left;
+  ESP_ROLLED
+  for (; t.rows > 0; --t.rows, t.g += t.g_row, t.x += t.x_row) {
+    ESP_ROLLED
+    for (left = t.columns; left > 0; --left, t.g += t.g_step, t.x += t.x_step) {
+      sum += (esp_q_sum)t.g[0] * (t.x[0] - zero);
+    }
+  }
+  return sum;
+}
+
+#ifdef ESP_DOT4
+/* Pixels that are turned round at a time, and outputs that meet them. */
+#define ESP_PIXELS 112
+#define ESP_MEETING ESP_OUTPUTS
+
+/* `count` columns of a map by column, `pixels` elements each and zeros up to `pitch`. */
+ESP_INLINE void esp_turn(const int8_t* from, int32_t step, int32_t count, int32_t pixels,
+                         int32_t pitch, int8_t* to) {
+  int32_t j, p;
+  ESP_ROLLED
+  for (j = 0; j < count; ++j, to += pitch) {
+    const int8_t* v = from + j;
+    ESP_ROLLED
+    for (p = 0; p + 4 <= pixels; p += 4) {
+      int32_t v0, v1, v2, v3;
+      v0 = *v, v += step;
+      v1 = *v, v += step;
+      v2 = *v, v += step;
+      v3 = *v, v += step;
+      ESP_DONE(v0, v1, v2, v3);
+      to[p] = (int8_t)v0;
+      to[p + 1] = (int8_t)v1;
+      to[p + 2] = (int8_t)v2;
+      to[p + 3] = (int8_t)v3;
+    }
+    ESP_ROLLED
+    for (; p < pitch; ++p, v += step) to[p] = p < pixels ? *v : 0;
+  }
+}
+
+/* Sums of up to six outputs by up to four inputs of a 1x1 convolution: sums[output][input]. The
+ * outputs are turned round anew, into `turned`, when they are `fresh` or too many pixels to stay.
+ */
+ESP_INLINE void esp_q_meet(const esp_q_correlation* t, int32_t pixels, int32_t outputs,
+                           int32_t inputs, int32_t zero, int32_t fresh, uint32_t* turned,
+                           int32_t* totals, esp_q_sum* sums) {
+  uint32_t turned_x[ESP_PIXELS];
+  int32_t p = 0, j, k;
+  if (fresh) memset(totals, 0, ESP_MEETING * sizeof *totals);
+  memset(sums, 0, 4 * ESP_MEETING * sizeof *sums);
+  do {
+    const int32_t now = pixels - p < ESP_PIXELS ? pixels - p : ESP_PIXELS;
+    const int32_t pitch = (now + 3) & ~3;
+    int8_t* gs = (int8_t*)turned;
+    if (fresh || pixels > ESP_PIXELS) {
+      esp_turn((const int8_t*)t->g + p * t->g_step, t->g_step, outputs, now, pitch, gs);
+      memset(gs + outputs * pitch, 0, (size_t)((ESP_MEETING - outputs) * pitch));
+      ESP_ROLLED
+      for (k = 0; k < outputs && fresh; ++k) totals[k] += esp_sum(gs + k * pitch, pitch);
+    }
+    esp_turn(t->x + p * t->x_step, t->x_step, inputs, now, pitch, (int8_t*)turned_x);
+    ESP_ROLLED
+    for (k = 0; k < outputs; k += 3, gs += 3 * pitch) {
+      esp_q_dot_rows((const esp_q*)gs, pitch, 2 * pitch, (const int8_t*)turned_x, pitch, pitch,
+                     sums + 4 * k);
+    }
+    p += now;
+  } while (p < pixels);
+  ESP_ROLLED
+  for (k = 0; k < outputs; ++k) {
+    ESP_ROLLED
+    for (j = 0; j < inputs; ++j) sums[4 * k + j] -= zero * totals[k];
+  }
+}
+#endif
+
+/* esp_q_sink_weight() for neighbours of one output, places `index` in the whole tensor. */
+ESP_INLINE void esp_q_sink_row(const esp_q_parameter_sink* sink, uint32_t key, int32_t at,
+                               const int32_t* index, int32_t count, int32_t out, esp_q_pace pace,
+                               const esp_q_sum* sums) {
+  int32_t j;
+#if ESP_GRADIENT_BITS == 8
+  if (!sink->sum && sink->sgd->stochastic && pace.shift > ESP_Q_TWO_STEPS && pace.shift < 63) {
+    const int32_t by = pace.shift - 32;
+    int8_t* weights = sink->weights + at;
+    ESP_ROLLED
+    for (j = 0; j < count; ++j) {
+      const int64_t product = (int64_t)sums[j] * pace.factor;
+      const int32_t high = (int32_t)((product + ((int64_t)1 << 31)) >> 32);
+      const int32_t part = (int32_t)(esp_mix(key + (uint32_t)index[j]) >> (32 - by));
+      int32_t v = weights[j] - ((high + part) >> by);
+      if (ESP_RARELY(v > 127)) v = 127;
+      if (ESP_RARELY(v < -127)) v = -127;
+      weights[j] = (int8_t)v;
+    }
+    return;
+  }
+#else
+  (void)pace;
+#endif
+  ESP_ROLLED
+  for (j = 0; j < count; ++j) {
+    esp_q_sink_weight(sink, key, at + j, index[j], out, sums[j]);
+  }
+}
+
+/* dL/dw of any convolution but a depthwise one: g correlated with x - zero. `x` holds `count`
+ * channels, those of `channels`, or when that is null all of them. */
+ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, const int8_t* x,
+                                           const int16_t* channels, int32_t count,
+                                           const esp_q_parameter_sink* sink) {
+  const int32_t per_group = d->in_c / d->groups, out_per_group = d->out_c / d->groups;
+  const int32_t width = channels ? count : per_group, stride = channels ? count : d->in_c;
+  const int32_t taps = d->kernel_h * d->kernel_w, zero = d->in_zero;
+  const uint32_t key = esp_q_key(sink);
+  const int32_t exponent = sink->sum ? 0 : esp_q_exponent(sink);
+  esp_q_pace pace[ESP_OUTPUTS];
+  int32_t place[4]; /* of inputs in a row of the whole tensor */
+  int32_t o, t, c, k, j, outputs, left = out_per_group, first = 0;
+#ifdef ESP_DOT4
+  const int32_t pixels = d->out_h * d->out_w;
+  const int32_t dot = ESP_Q_BYTES && taps == 1 && d->stride_h == 1 && d->stride_w == 1 &&
+                      d->in_h == d->out_h && d->in_w == d->out_w && width > 3;
+  uint32_t turned_g[ESP_MEETING * ESP_PIXELS / 4];
+  int32_t totals[ESP_MEETING];
+#endif
+  memset(pace, 0, sizeof pace);
+  for (o = 0; o < d->out_c; o += outputs) {
+    outputs = left > 3 ? 4 : 1;
+#ifdef ESP_DOT4
+    if (dot) outputs = left < ESP_MEETING ? left : ESP_MEETING;
+#endif
+    for (k = 0; k < outputs && !sink->sum; ++k) pace[k] = esp_q_pace_of(sink, exponent, o + k);
+    for (t = 0; t < taps; ++t) {
+      const int32_t ky = t / d->kernel_w, kx = t - ky * d->kernel_w;
+      const int32_t y0 = esp_first_inside(d->pad_top, ky, d->stride_h);
+      const int32_t y1 = esp_end_inside(d->in_h, d->out_h, d->pad_top, ky, d->stride_h);
+      const int32_t x0 = esp_first_inside(d->pad_left, kx, d->stride_w);
+      const int32_t x1 = esp_end_inside(d->in_w, d->out_w, d->pad_left, kx, d->stride_w);
+      const int32_t iy = y0 * d->stride_h - d->pad_top + ky;
+      const int32_t ix = x0 * d->stride_w - d->pad_left + kx;
+      esp_q_correlation all;
+      all.g = g + (y0 * d->out_w + x0) * d->out_c + o;
+      all.x = x + (iy * d->in_w + ix) * stride + first;
+      all.rows = y1 - y0;
+      all.columns = x1 > x0 ? x1 - x0 : 0;
+      all.g_step = d->out_c;
+      all.x_step = d->stride_w * stride;
+      all.g_row = (d->out_w - all.columns) * d->out_c;
+      all.x_row = (d->stride_h * d->in_w - all.columns * d->stride_w) * stride;
+      if (all.rows > 0 && all.g_row == 0 && all.x_row == 0) {
+        all.columns *= all.rows; /* whole rows follow each other */
+        all.rows = 1;
+      }
+      for (c = 0; c < width;) {
+        int32_t inputs = width - c > 3 ? 4 : 1;
+        esp_q_sum sums[4 * ESP_OUTPUTS];
+#ifdef ESP_DOT4
+        if (dot) {
+          inputs = width - c < 4 ? width - c : 4;
+          esp_q_meet(&all, pixels, outputs, inputs, zero, c == 0, turned_g, totals, sums);
+        } else
+#endif
+            if (inputs == 1) {
+          esp_q_correlation one = all;
+          ESP_ROLLED
+          for (k = 0; k < outputs; ++k, ++one.g) sums[4 * k] = esp_q_correlate_one(one, zero);
+        } else if (outputs == 4) {
+          esp_q_correlate(4, all, zero, sums);
+        } else {
+          esp_q_correlate(1, all, zero, sums);
+        }
+        ESP_ROLLED
+        for (j = 0; j < inputs; ++j) place[j] = channels ? channels[c + j] : c + j;
+        ESP_ROLLED
+        for (k = 0; k < outputs; ++k) {
+          const int32_t row = (o + k) * taps + t;
+          esp_q_sink_row(sink, key + (uint32_t)(row * per_group), row * width + c, place, inputs,
+                         o + k, pace[k], sums + 4 * k);
+        }
+        c += inputs;
+        all.x += inputs;
+      }
+    }
+    left -= outputs;
+    if (left == 0) {
+      left = out_per_group;
+      if (!channels) first += per_group;
+    }
+  }
+}

@@ -1,0 +1,14 @@
+/* The blocked kernels of integer gradients under names that end in ESP_FORM. */
+#ifndef ESP_FORM
+#define ESP_FORM _blocked
+#endif
+#define ESP_JOIN_NAMES(name, form) name##form
+#define ESP_JOIN(name, form) ESP_JOIN_NAMES(name, form)
+
+#define esp_pointwise_input_gradient_q8 ESP_JOIN(esp_pointwise_input_gradient_q8, ESP_FORM)
+#define esp_depthwise_backward_q8 ESP_JOIN(esp_depthwise_backward_q8, ESP_FORM)
+#define esp_weight_gradient_q8 ESP_JOIN(esp_weight_gradient_q8, ESP_FORM)
+
+#include "runtime/blocked/esp_depthwise_backward_q.c"
+#include "runtime/blocked/esp_pointwise_input_gradient_q.c"
+#include "runtime/blocked/esp_weight_gradient_q.c"
