@@ -52,13 +52,18 @@ Scaled inverse_square_scaled(double scale) {
   return {static_cast<std::int32_t>(factor), static_cast<std::int8_t>(power - 31)};
 }
 
-// The descriptor of an op; a new op does not compile without one.
+// The descriptor of an op, or what stands in its place, if it needs any; a new op does not compile
+// without an answer.
 struct Descriptor {
-  FlashRole operator()(const ir::Conv2D&) const { return FlashRole::kConv; }
-  FlashRole operator()(const ir::Add&) const { return FlashRole::kAdd; }
-  FlashRole operator()(const ir::Rescale&) const { return FlashRole::kAdd; }
-  FlashRole operator()(const ir::AveragePool&) const { return FlashRole::kPool; }
-  FlashRole operator()(const ir::MaxPool&) const { return FlashRole::kPool; }
+  using Role = std::optional<FlashRole>;
+  Role operator()(const ir::Conv2D&) const { return FlashRole::kConv; }
+  Role operator()(const ir::Add&) const { return FlashRole::kAdd; }
+  Role operator()(const ir::Mul&) const { return FlashRole::kAdd; }
+  Role operator()(const ir::Concat&) const { return std::nullopt; }
+  Role operator()(const ir::Rescale&) const { return FlashRole::kAdd; }
+  Role operator()(const ir::AveragePool&) const { return FlashRole::kPool; }
+  Role operator()(const ir::MaxPool&) const { return FlashRole::kPool; }
+  Role operator()(const ir::Lookup&) const { return FlashRole::kTable; }
 };
 
 class Image {
@@ -88,6 +93,9 @@ class Image {
   [[nodiscard]] const ir::Tensor& output(int position) const {
     return graph_.tensor(op(position).output);
   }
+  [[nodiscard]] const ir::Lookup& lookup(int position) const {
+    return std::get<ir::Lookup>(op(position).params);
+  }
   [[nodiscard]] std::int16_t mask_bits() const { return mask_bits_; }
 
   void fill(const FlashItem& item) {
@@ -103,6 +111,12 @@ class Image {
           break;
         case FlashRole::kPool:
           put(item, i, describe_pool(item.op));
+          break;
+        case FlashRole::kTable:
+          put(item, i, lookup(item.op).outputs[channel(i)]);
+          break;
+        case FlashRole::kSlope:
+          put(item, i, lookup(item.op).derivatives[channel(i)]);
           break;
         case FlashRole::kHead:
           put(item, i, describe_head());
@@ -200,9 +214,12 @@ class Image {
   [[nodiscard]] esp_add describe_add(int position) const {
     const bool two = op(position).inputs.size() > 1;
     const double out = output(position).quantization.scale;
-    const ir::FixedPointPair pair = ir::make_fixed_point_pair(
-        static_cast<double>(input(position).quantization.scale) / out,
-        two ? static_cast<double>(input(position, 1).quantization.scale) / out : 0.0);
+    const ir::FixedPointPair pair =
+        std::holds_alternative<ir::Mul>(op(position).params)
+            ? ir::make_fixed_point_pair(ir::product_factor(graph_, op(position)), 0.0)
+            : ir::make_fixed_point_pair(
+                  static_cast<double>(input(position).quantization.scale) / out,
+                  two ? static_cast<double>(input(position, 1).quantization.scale) / out : 0.0);
     esp_add d{};
     d.elements = static_cast<std::int32_t>(output(position).shape.elements());
     d.a_multiplier = pair.multiplier_a;
@@ -272,9 +289,11 @@ const FlashItem* FlashLayout::find(FlashRole role, int op) const {
 FlashLayout flash_layout(const Program& program) {
   const compiler::TrainingGraph& graph = program.graph;
   const bool integer = compiler::is_integer(graph);
-  std::set<int> scaled;  // convolutions that a gradient passes
+  std::set<int> scaled;  // convolutions and tables that a gradient passes
   for (const compiler::Node& node : graph.nodes) {
-    if (node.kind == NodeKind::kMaskScale && !integer) scaled.insert(node.op);
+    if ((node.kind == NodeKind::kMaskScale && !integer) || node.kind == NodeKind::kLookupGradient) {
+      scaled.insert(node.op);
+    }
   }
   FlashLayout layout;
   const auto put = [&](FlashRole role, int op, std::int64_t elements) {
@@ -290,7 +309,10 @@ FlashLayout flash_layout(const Program& program) {
     const ir::Op& node = graph.forward->ops[i];
     const ir::Conv2D* conv = compiler::conv_of(*graph.forward, op);
     if (conv == nullptr) {
-      put(std::visit(Descriptor{}, node.params), op, 1);
+      const std::optional<FlashRole> role = std::visit(Descriptor{}, node.params);
+      const bool table = role == FlashRole::kTable;
+      if (role) put(*role, op, table ? 256 : 1);
+      put(FlashRole::kSlope, op, table && scaled.count(op) != 0 ? 256 : 0);
       continue;
     }
     const compiler::TrainedConv* trained = graph.trained_conv(op);

@@ -230,10 +230,29 @@ class NodeLowering {
     return number(bits ? 1 : 0);
   }
 
+  // The operand of a node that is of one, and the channels of those before it.
+  [[nodiscard]] const ir::Tensor& operand() const {
+    return graph_.tensor(op().inputs[static_cast<std::size_t>(node_.operand)]);
+  }
+  [[nodiscard]] Argument first_channel() const {
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(node_.operand); ++i) {
+      first += graph_.tensor(op().inputs[i]).shape.channels;
+    }
+    return number(first);
+  }
+
+  // Zero point of the operand of a product that a gradient is not of.
+  [[nodiscard]] Argument other_zero() const {
+    return number(graph_.tensor(op().inputs[node_.operand == 0 ? 1 : 0]).quantization.zero_point);
+  }
+  [[nodiscard]] float product_factor() const {
+    return static_cast<float>(ir::product_factor(graph_, op()));
+  }
+
   // s_operand / s_y of a sum, a rescaling or a mean.
   [[nodiscard]] double ratio() const {
-    const ir::Tensor& operand = graph_.tensor(op().inputs[static_cast<std::size_t>(node_.operand)]);
-    return static_cast<double>(operand.quantization.scale) /
+    return static_cast<double>(operand().quantization.scale) /
            static_cast<double>(output().quantization.scale);
   }
 
@@ -431,6 +450,16 @@ class NodeLowering {
       case Kernel::esp_weight_gradient:
         return {flash(FlashRole::kConv), f32(in(0)),         i8(in(1)), channels(),
                 channel_count(),         weight_sink(out(0))};
+      case Kernel::esp_gate_gradient:
+        return {number(output().shape.pixels()),
+                number(output().shape.channels),
+                f32(in(0)),
+                u8(in(1)),
+                mask_bits(in(1)),
+                product_factor(),
+                i8(in(2)),
+                other_zero(),
+                f32(out(0))};
       case Kernel::esp_gradient_sum:
         return {number(program_.graph.value(out(0)).elements), f32(in(0)), f32(in(1)), f32(out(0))};
       case Kernel::esp_head_forward:
@@ -441,6 +470,15 @@ class NodeLowering {
         return head_gradient();
       case Kernel::esp_head_input_gradient:
         return {head_descriptor(), f32(in(0)), head(StateRole::kHeadWeights), f32(out(0))};
+      case Kernel::esp_lookup_forward:
+        return {number(output().shape.elements()), flash(FlashRole::kTable), i8(in(0)), i8(out(0))};
+      case Kernel::esp_lookup_gradient:
+        return {number(output().shape.elements()),
+                flash(FlashRole::kSlope),
+                f32(in(0)),
+                i8(in(1)),
+                f32(out(0)),
+                number(in(2) >= 0)};
       case Kernel::esp_loss_gradient:
         return {number(graph_.head.classes), head(StateRole::kLogits), Live::kLabel, f32(out(0)),
                 Live::kLoss};
@@ -459,6 +497,41 @@ class NodeLowering {
         return {flash(FlashRole::kPool), i8(in(0)), i8(out(0)), u8(out(1))};
       case Kernel::esp_max_pool_gradient:
         return {flash(FlashRole::kPool), f32(in(0)), u8(in(1)), f32(out(0))};
+      case Kernel::esp_mul_forward:
+        return {flash(FlashRole::kAdd),
+                number(output().shape.pixels()),
+                number(output().shape.channels),
+                number(ir::is_gate(graph_, op()) ? 1 : 0),
+                i8(in(0)),
+                i8(in(1)),
+                i8(out(0)),
+                u8(out(1))};
+      case Kernel::esp_mul_gradient:
+        return {number(output().shape.pixels()),
+                number(output().shape.channels),
+                number(ir::is_gate(graph_, op()) ? 1 : 0),
+                f32(in(0)),
+                u8(in(1)),
+                mask_bits(in(1)),
+                product_factor(),
+                i8(in(2)),
+                other_zero(),
+                f32(out(0))};
+      case Kernel::esp_put_channels:
+        return {number(operand().shape.pixels()),
+                number(operand().shape.channels),
+                i8(in(0)),
+                first_channel(),
+                number(output().shape.channels),
+                i8(out(0))};
+      case Kernel::esp_take_gradients:
+        return {number(operand().shape.pixels()),
+                number(operand().shape.channels),
+                f32(in(0)),
+                first_channel(),
+                number(output().shape.channels),
+                f32(out(0)),
+                number(in(1) >= 0)};
       case Kernel::esp_pool_gradient:
         return {flash(FlashRole::kPool), f32(in(0)), f32(out(0))};
       case Kernel::esp_save_channels:

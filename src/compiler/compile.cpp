@@ -23,6 +23,13 @@ Status check_extents(const ir::Graph& graph) {
           graph.name, tensor.name, s.height, s.width, s.channels));
     }
   }
+  for (const int op : ir::conv_ops(graph)) {
+    const ir::Window& w = ir::conv(graph, op).window;
+    if (std::max(w.dilation_h, w.dilation_w) > INT16_MAX) {
+      problems.push_back(fmt::format("{}: '{}' is dilated by more than the 32767 of the device",
+                                     graph.name, graph.ops[static_cast<std::size_t>(op)].name));
+    }
+  }
   if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
   return Ok{};
 }

@@ -107,6 +107,9 @@ class Differentiator {
         NodeKind operator()(const ir::Conv2D&) const { return NodeKind::kConvForward; }
         NodeKind operator()(const ir::Add&) const { return NodeKind::kAddForward; }
         NodeKind operator()(const ir::Rescale&) const { return NodeKind::kRescaleForward; }
+        NodeKind operator()(const ir::Mul&) const { return NodeKind::kMulForward; }
+        NodeKind operator()(const ir::Concat&) const { return NodeKind::kConcatForward; }
+        NodeKind operator()(const ir::Lookup&) const { return NodeKind::kLookupForward; }
         NodeKind operator()(const ir::AveragePool&) const { return NodeKind::kAveragePoolForward; }
         NodeKind operator()(const ir::MaxPool&) const { return NodeKind::kMaxPoolForward; }
       };
@@ -118,10 +121,31 @@ class Differentiator {
         kept_[i] = make(Role::kWinners, winner_element(pool->window), position,
                         forward_.tensor(op.output).shape.elements());
       }
+      if (kind == NodeKind::kConcatForward) {
+        trace_concat(position);
+        continue;
+      }
       push(kind, position, {activation(op.inputs[0]), two ? activation(op.inputs[1]) : -1, -1},
            {activation(op.output), kept_[i], -1});
     }
     push(NodeKind::kHeadForward, -1, {activation(forward_.features), -1, -1});
+  }
+
+  // A node an operand: each adds its channels to what the one before has left in the same memory.
+  void trace_concat(int position) {
+    const ir::Op& op = op_at(position);
+    ValueId made = -1;
+    for (std::size_t i = 0; i < op.inputs.size(); ++i) {
+      const ValueId before = made;
+      const bool last = i + 1 == op.inputs.size();
+      made = last ? activation(op.output)
+                  : make(Role::kActivation, Element::kInt8, op.output,
+                         forward_.tensor(op.output).shape.elements(), static_cast<int>(i) + 1);
+      result_.value(made).in_place_of = before;
+      push(NodeKind::kConcatForward, position, {activation(op.inputs[i]), before, -1},
+           {made, -1, -1})
+          .operand = static_cast<int>(i);
+    }
   }
 
   void differentiate_head() {
@@ -174,6 +198,35 @@ class Differentiator {
   }
   void differentiate(int position, const ir::Add&, ValueId dy) { rescale_inputs(position, dy); }
   void differentiate(int position, const ir::Rescale&, ValueId dy) { rescale_inputs(position, dy); }
+  void differentiate(int position, const ir::Mul&, ValueId dy) {
+    const ir::Op& op = op_at(position);
+    const ValueId mask = kept_[static_cast<std::size_t>(position)];
+    for (const std::size_t i : {0U, 1U}) {
+      if (op.inputs[i] == forward_.input) continue;
+      contribute(op.inputs[i], [&](ValueId dx) {
+        push(NodeKind::kMulGradient, position, {dy, mask, activation(op.inputs[1 - i])},
+             {dx, -1, -1})
+            .operand = static_cast<int>(i);
+      });
+    }
+  }
+  void differentiate(int position, const ir::Concat&, ValueId dy) {
+    const ir::Op& op = op_at(position);
+    for (std::size_t i = 0; i < op.inputs.size(); ++i) {
+      if (op.inputs[i] == forward_.input) continue;
+      contribute(op.inputs[i], [&](ValueId dx) {
+        push(NodeKind::kConcatGradient, position, {dy, -1, -1}, {dx, -1, -1}).operand =
+            static_cast<int>(i);
+      });
+    }
+  }
+  void differentiate(int position, const ir::Lookup&, ValueId dy) {
+    const ir::TensorId input = op_at(position).inputs[0];
+    if (input == forward_.input) return;
+    contribute(input, [&](ValueId dx) {
+      push(NodeKind::kLookupGradient, position, {dy, activation(input), -1}, {dx, -1, -1});
+    });
+  }
   void differentiate(int position, const ir::AveragePool&, ValueId dy) {
     const ir::Op& op = op_at(position);
     if (op.inputs[0] == forward_.input) return;

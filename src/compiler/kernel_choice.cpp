@@ -85,6 +85,9 @@ bool depends_on_gradients(NodeKind kind) {
     case NodeKind::kStreamForward:
     case NodeKind::kAddForward:
     case NodeKind::kRescaleForward:
+    case NodeKind::kMulForward:
+    case NodeKind::kConcatForward:
+    case NodeKind::kLookupForward:
     case NodeKind::kAveragePoolForward:
     case NodeKind::kMaxPoolForward:
     case NodeKind::kSaveChannels:
@@ -112,6 +115,12 @@ Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
     case NodeKind::kAddForward:
     case NodeKind::kRescaleForward:
       return Kernel::esp_add_forward;
+    case NodeKind::kMulForward:
+      return Kernel::esp_mul_forward;
+    case NodeKind::kConcatForward:
+      return Kernel::esp_put_channels;
+    case NodeKind::kLookupForward:
+      return Kernel::esp_lookup_forward;
     case NodeKind::kAveragePoolForward:
       return ir::requantizes_mean(*graph.forward,
                                   graph.forward->ops[static_cast<std::size_t>(node.op)])
@@ -142,6 +151,15 @@ Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
                      Kernel::esp_depthwise_input_gradient);
     case NodeKind::kDepthwiseBackward:
       return Kernel::esp_depthwise_backward;
+    case NodeKind::kMulGradient:
+      return node.operand == 1 && ir::is_gate(*graph.forward,
+                                              graph.forward->ops[static_cast<std::size_t>(node.op)])
+                 ? Kernel::esp_gate_gradient
+                 : Kernel::esp_mul_gradient;
+    case NodeKind::kConcatGradient:
+      return Kernel::esp_take_gradients;
+    case NodeKind::kLookupGradient:
+      return Kernel::esp_lookup_gradient;
     case NodeKind::kPoolGradient:
       return Kernel::esp_pool_gradient;
     case NodeKind::kMaxPoolGradient:
@@ -200,21 +218,28 @@ std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
     case Kernel::esp_average_pool_requantized:
     case Kernel::esp_bias_gradient:
     case Kernel::esp_depthwise_weight_gradient:
+    case Kernel::esp_gate_gradient:
     case Kernel::esp_gradient_sum:
     case Kernel::esp_head_forward:
     case Kernel::esp_head_gradient:
     case Kernel::esp_head_input_gradient:
     case Kernel::esp_head_update:
     case Kernel::esp_input_gradient:
+    case Kernel::esp_lookup_forward:
+    case Kernel::esp_lookup_gradient:
     case Kernel::esp_loss_gradient:
     case Kernel::esp_mask_scale:
     case Kernel::esp_mask_scale_channels:
     case Kernel::esp_max_pool_forward:
     case Kernel::esp_max_pool_gradient:
+    case Kernel::esp_mul_forward:
+    case Kernel::esp_mul_gradient:
     case Kernel::esp_pointwise_forward:
     case Kernel::esp_pointwise_input_gradient:
     case Kernel::esp_pool_gradient:
+    case Kernel::esp_put_channels:
     case Kernel::esp_save_channels:
+    case Kernel::esp_take_gradients:
     case Kernel::esp_weight_gradient:
 #define ESPALIER_WITHOUT_SCRATCH(name) \
   case Kernel::name##_q8:              \
@@ -257,6 +282,8 @@ esp_conv describe_conv(const ir::Graph& graph, int position) {
   d.stride_w = half(w.stride_w);
   d.pad_top = half(w.pad_top);
   d.pad_left = half(w.pad_left);
+  d.gap_h = half(w.dilation_h - 1);
+  d.gap_w = half(w.dilation_w - 1);
   d.groups = half(conv.groups);
   d.in_zero = half(input.quantization.zero_point);
   d.out_zero = half(output.quantization.zero_point);

@@ -226,7 +226,21 @@ bool same_extent_depthwise(const TrainingGraph& graph, int op) {
          graph.forward->tensor(node.inputs[0]).shape == graph.forward->tensor(node.output).shape;
 }
 
-// `part + addend` becomes the second operand of the node that makes `part`.
+// Where a node that makes a gradient takes one to add to; -1: nowhere.
+int addend_input(NodeKind kind) {
+  switch (kind) {
+    case NodeKind::kInputGradient:
+    case NodeKind::kConcatGradient:
+      return 1;
+    case NodeKind::kMaskScale:
+    case NodeKind::kLookupGradient:
+      return 2;
+    default:
+      return -1;
+  }
+}
+
+// `part + addend` becomes an operand of the node that makes `part`.
 void fuse_sums(TrainingGraph& graph) {
   if (is_integer(graph)) return;  // narrow() did, for there it is a matter of rounding
   const Uses uses(graph);
@@ -238,13 +252,12 @@ void fuse_sums(TrainingGraph& graph) {
     const ValueId addend = sum.inputs[1];
     Node& maker =
         graph.nodes[static_cast<std::size_t>(uses.writer[static_cast<std::size_t>(part)])];
-    const bool can_add =
-        maker.kind == NodeKind::kInputGradient || maker.kind == NodeKind::kMaskScale;
-    if (!can_add || uses.count[static_cast<std::size_t>(part)] != 1 ||
+    const int slot = addend_input(maker.kind);
+    if (slot < 0 || uses.count[static_cast<std::size_t>(part)] != 1 ||
         !uses.dies_at(addend, static_cast<int>(i))) {
       continue;
     }
-    maker.inputs[maker.kind == NodeKind::kMaskScale ? 2 : 1] = addend;
+    maker.inputs[static_cast<std::size_t>(slot)] = addend;
     maker.outputs[0] = sum.outputs[0];
     graph.value(sum.outputs[0]).in_place_of = addend;
     dead[i] = true;
@@ -296,6 +309,10 @@ void in_place(TrainingGraph& graph) {
     };
     switch (node.kind) {
       case NodeKind::kMaskScale:
+      case NodeKind::kLookupForward:
+      case NodeKind::kLookupGradient:
+      case NodeKind::kMulForward:
+      case NodeKind::kMulGradient:
         take_over(node.inputs[0]);
         break;
       case NodeKind::kInputGradient:

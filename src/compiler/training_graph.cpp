@@ -60,6 +60,11 @@ std::string_view sink_name(Sink sink) {
   return "";
 }
 
+bool is_of_operand(NodeKind kind) {
+  return kind == NodeKind::kMaskScale || kind == NodeKind::kMulGradient ||
+         kind == NodeKind::kConcatForward || kind == NodeKind::kConcatGradient;
+}
+
 bool makes_parameter_gradient(NodeKind kind) {
   return kind == NodeKind::kWeightGradient || kind == NodeKind::kBiasGradient ||
          kind == NodeKind::kHeadGradient || kind == NodeKind::kDepthwiseBackward;
@@ -157,7 +162,7 @@ std::string value_name(const TrainingGraph& graph, ValueId id) {
   const auto op = [&] { return op_name(*graph.forward, v.index); };
   switch (v.role) {
     case Role::kActivation:
-      return tensor();
+      return v.part == 0 ? tensor() : fmt::format("{}:{}", tensor(), v.part);
     case Role::kSavedChannels:
       return "saved:" + op();
     case Role::kMask:
@@ -222,7 +227,7 @@ std::string to_text(const TrainingGraph& graph) {
       line += fmt::format("{} {}", mnemonic(node.kind), op_name(*graph.forward, node.op));
       if (node.kind == NodeKind::kStreamForward) {
         line += fmt::format("+{}", op_name(*graph.forward, node.operand));
-      } else if (node.kind == NodeKind::kMaskScale) {
+      } else if (is_of_operand(node.kind)) {
         line += fmt::format(".{}", node.operand);
       }
       line += '(';

@@ -39,12 +39,14 @@ ir::Window turned(const ir::Window& w) {
           .pad_top = w.pad_left,
           .pad_left = w.pad_top,
           .pad_bottom = w.pad_right,
-          .pad_right = w.pad_bottom};
+          .pad_right = w.pad_bottom,
+          .dilation_h = w.dilation_w,
+          .dilation_w = w.dilation_h};
 }
 
 bool reaches_over(const ir::Window& w) {
-  return w.pad_top >= w.kernel_h || w.pad_bottom >= w.kernel_h || w.pad_left >= w.kernel_w ||
-         w.pad_right >= w.kernel_w;
+  return w.pad_top >= w.extent_h() || w.pad_bottom >= w.extent_h() || w.pad_left >= w.extent_w() ||
+         w.pad_right >= w.extent_w();
 }
 
 // The axis of a view, or one of extent 1.
@@ -71,14 +73,15 @@ void Draft::clip(double lowest, double highest) {
 }
 
 void pad_same(ir::Window& window, int rows, int columns, bool odd_below) {
-  const auto same = [&](int extent, int kernel, int stride, int& before, int& after) {
-    const int out = (extent + stride - 1) / stride;
-    const int total = std::max(0, (out - 1) * stride + kernel - extent);
-    before = odd_below ? total / 2 : total - total / 2;
-    after = total - before;
+  const auto same = [&](int extent, std::int64_t reach, int stride, int& before, int& after) {
+    const std::int64_t out = (std::int64_t{extent} + stride - 1) / stride;
+    const std::int64_t total =
+        std::clamp<std::int64_t>((out - 1) * stride + reach - extent, 0, 2 * kMaxExtent);
+    before = static_cast<int>(odd_below ? total / 2 : total - total / 2);
+    after = static_cast<int>(total) - before;
   };
-  same(rows, window.kernel_h, window.stride_h, window.pad_top, window.pad_bottom);
-  same(columns, window.kernel_w, window.stride_w, window.pad_left, window.pad_right);
+  same(rows, window.extent_h(), window.stride_h, window.pad_top, window.pad_bottom);
+  same(columns, window.extent_w(), window.stride_w, window.pad_left, window.pad_right);
 }
 
 std::nullopt_t GraphBuilder::refuse(const Where& node, std::string_view why,
@@ -470,8 +473,8 @@ bool GraphBuilder::scale_channels(const Where& node, std::span<const double> fac
   return true;
 }
 
-std::optional<Draft> GraphBuilder::add_channels(const Where& node, const Operand& x,
-                                                const Numbers& bias) {
+// A depthwise 1x1 convolution that changes nothing.
+std::optional<Draft> GraphBuilder::per_channel(const Where& node, const Operand& x) {
   if (!unpadded(node, x)) return std::nullopt;
   const std::optional<Operand> own = settled(node, x);
   if (!own) return std::nullopt;
@@ -486,13 +489,27 @@ std::optional<Draft> GraphBuilder::add_channels(const Where& node, const Operand
                   .weight_scales = std::vector<float>(each, 1.0F / 64),
                   .bias = std::vector<std::int32_t>(each, 0)};
   std::optional<Draft> made = draft(node, std::move(conv), {own->tensor});
-  if (!made || !add_bias(node, bias, *made)) return std::nullopt;
-  made->view = own->view;
+  if (made) made->view = own->view;
+  return made;
+}
+
+std::optional<Draft> GraphBuilder::add_channels(const Where& node, const Operand& x,
+                                                const Numbers& bias) {
+  std::optional<Draft> made = per_channel(node, x);
+  if (made && !add_bias(node, bias, *made)) return std::nullopt;
+  return made;
+}
+
+std::optional<Draft> GraphBuilder::scale_tensor(const Where& node, const Operand& x,
+                                                std::span<const double> factors,
+                                                std::span<const double> offsets) {
+  std::optional<Draft> made = per_channel(node, x);
+  if (made && !scale_channels(node, factors, offsets, *made)) return std::nullopt;
   return made;
 }
 
 // ------------------------------------------------------------------------------------------------
-// Sums, pools and changes of quantisation
+// Sums, products, functions, pools and changes of quantisation
 
 std::optional<Draft> GraphBuilder::add(const Where& node, const Operand& a, const Operand& b) {
   if (!unpadded(node, a) || !unpadded(node, b)) return std::nullopt;
@@ -516,6 +533,103 @@ std::optional<Draft> GraphBuilder::add(const Where& node, const Operand& a, cons
   std::optional<Draft> made = draft(node, ir::Add{}, {x->tensor, y->tensor});
   if (made) made->view = x->view;
   return made;
+}
+
+std::optional<Draft> GraphBuilder::multiply(const Where& node, const Operand& a, const Operand& b) {
+  if (!unpadded(node, a) || !unpadded(node, b)) return std::nullopt;
+  std::optional<Operand> x = settled(node, a);
+  std::optional<Operand> y = settled(node, b);
+  if (!x || !y) return std::nullopt;
+  if (x->view.elements() < y->view.elements()) std::swap(x, y);
+  const ir::Shape& shape = tensor(x->tensor).shape;
+  const ir::Shape& other = tensor(y->tensor).shape;
+  const auto refused = [&] {
+    return refuse(
+        node,
+        fmt::format("multiplies {} and {}", batch_text(x->view.dims()), batch_text(y->view.dims())),
+        "multiply tensors of one shape in one order, or one with a number a channel");
+  };
+  bool fits = false;
+  if (shape == other) {
+    fits = x->view.dims() == y->view.dims() && x->view.flat() == y->view.flat();
+  } else if (other == ir::Shape{1, 1, shape.channels} && x->view.rank() >= y->view.rank()) {
+    // Axes broadcast from the last one; all but that of the channels have one element.
+    const Axis channels = View({{{shape.channels, 1}}}).axis(0);
+    const std::size_t missing = x->view.rank() - y->view.rank();
+    std::size_t at = 0;
+    while (at < y->view.rank() && y->view.axis(at).empty()) ++at;
+    fits = shape.channels == 1 || (at < y->view.rank() && x->view.axis(missing + at) == channels &&
+                                   y->view.axis(at) == channels);
+  }
+  if (!fits) return refused();
+  std::optional<Draft> made = draft(node, ir::Mul{}, {x->tensor, y->tensor});
+  if (made) made->view = x->view;
+  return made;
+}
+
+std::optional<Draft> GraphBuilder::concat(const Where& node, std::span<const Operand> operands,
+                                          std::size_t axis, ir::HalfRounding rounding) {
+  std::vector<ir::TensorId> inputs;
+  std::vector<View> views;  // a pixel being one element
+  for (const Operand& operand : operands) {
+    if (!unpadded(node, operand)) return std::nullopt;
+    const std::optional<Operand> own = settled(node, operand);
+    if (!own) return std::nullopt;
+    const std::int64_t channels = tensor(own->tensor).shape.channels;
+    std::vector<Axis> axes;
+    for (std::size_t i = 0; i < own->view.rank(); ++i) {
+      axes.push_back(i == axis ? Axis{} : own->view.axis(i));
+      for (Run& run : axes.back())
+        run.stride = run.stride % channels == 0 ? run.stride / channels : 0;
+    }
+    const bool along = axis < own->view.rank() &&
+                       own->view.axis(axis) == View({{{channels, 1}}}).axis(0) &&
+                       own->view.elements() == tensor(own->tensor).shape.elements();
+    views.emplace_back(std::move(axes));
+    if (!along || !(views.back() == views.front())) {
+      return refuse(
+          node,
+          fmt::format("joins {} along axis {}, which is not that of the channels of "
+                      "tensors of one order",
+                      batch_text(own->view.dims()), axis + 1),
+          "join branches along channels, in front of transpositions and changes of shape");
+    }
+    inputs.push_back(own->tensor);
+  }
+  std::optional<Draft> made = draft(node, ir::Concat{}, std::move(inputs));
+  if (!made) return std::nullopt;
+  std::vector<Axis> axes;
+  for (std::size_t i = 0; i < views.front().rank(); ++i) {
+    axes.push_back(views.front().axis(i));
+    for (Run& run : axes.back()) run.stride *= made->shape.channels;
+  }
+  axes[axis] = {{made->shape.channels, 1}};
+  made->view = View(std::move(axes));
+  made->rounding = rounding;
+  return made;
+}
+
+std::optional<Draft> GraphBuilder::function(const Where& node, const Operand& x, MakeTable table) {
+  if (!unpadded(node, x)) return std::nullopt;
+  const std::optional<Operand> own = settled(node, x);
+  if (!own) return std::nullopt;
+  std::optional<Draft> made = draft(node, ir::Lookup{}, {own->tensor});
+  if (!made) return std::nullopt;
+  made->view = own->view;
+  made->table = std::move(table);
+  return made;
+}
+
+std::optional<Draft> GraphBuilder::function(const Where& node, const Operand& x,
+                                            const ir::Curve& curve, ir::HalfRounding rounding) {
+  if (!curve.finite()) {
+    return refuse(node, "its result is not a finite number for some inputs",
+                  "check the constants around it");
+  }
+  const ir::Quantization from = tensor(x.tensor).quantization;
+  return function(node, x, [curve, from, rounding](const ir::Quantization& to) {
+    return ir::quantized(curve, from, to, rounding);
+  });
 }
 
 std::optional<Draft> GraphBuilder::rescale(const Where& node, const Operand& x) {
@@ -564,6 +678,28 @@ std::optional<Draft> GraphBuilder::max_pool(const Where& node, const ir::Window&
   return pool(node, params, x, axes);
 }
 
+ir::TensorId GraphBuilder::write(const std::string& op_name, ir::OpParams params,
+                                 std::vector<ir::TensorId> inputs, ir::TensorId output, int low,
+                                 int high, Origin origin) {
+  graph_.ops.push_back({op_name, std::move(params), std::move(inputs), output, low, high});
+  origins_.push_back(std::move(origin));
+  return output;
+}
+
+// Operands of a concatenation in its quantisation.
+void GraphBuilder::requantise_operands(const Draft& draft, const ir::Quantization& to,
+                                       std::vector<ir::TensorId>& operands) {
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const ir::Quantization from = tensor(operands[i]).quantization;
+    if (from == to) continue;
+    const ir::Lookup table = ir::quantized(ir::identity(from), from, to, draft.rounding);
+    const std::string name = fmt::format("{}_operand{}", draft.node.name, i);
+    const ir::TensorId moved =
+        add_tensor(name, tensor(operands[i]).shape, to, table.outputs.front());
+    operands[i] = write(printable(name), table, {operands[i]}, moved, -128, 127);
+  }
+}
+
 Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
                              const std::string& name) {
   const std::string op_name = printable(draft.node.name);
@@ -572,31 +708,41 @@ Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
     const double q = std::nearbyint(real / quantization.scale) + quantization.zero_point;
     return static_cast<int>(std::clamp<double>(q, -128, 127));
   };
-  const int low = bound(draft.low);
-  const int high = bound(draft.high);
-  const ir::Quantization& from = tensor(draft.inputs[0]).quantization;
+  int low = bound(draft.low);
+  int high = bound(draft.high);
+  if (draft.table) {
+    ir::Lookup table = draft.table(quantization);
+    ir::clamp(table, low, high);
+    low = *std::min_element(table.outputs.begin(), table.outputs.end());
+    const ir::TensorId output = add_tensor(name, draft.shape, quantization, low);
+    write(op_name, table, std::move(draft.inputs), output, -128, 127);
+    return Operand{output, std::move(draft.view), {}};
+  }
+  const bool join = std::holds_alternative<ir::Concat>(draft.params);
+  if (join) requantise_operands(draft, quantization, draft.inputs);
+  const ir::Quantization from = tensor(draft.inputs[0]).quantization;
   const bool maximum = std::holds_alternative<ir::MaxPool>(draft.params);
   const bool mean = std::holds_alternative<ir::AveragePool>(draft.params) && from == quantization;
-  if (maximum || mean) {
-    // Such a pool neither rescales nor clamps. Where more is asked for, that is an op of its own;
-    // a maximum of rounded values is the rounded maximum.
-    const int lowest = lowest_[static_cast<std::size_t>(draft.inputs[0])];
+  if (maximum || mean || join) {
+    // Such an op neither rescales nor clamps. Where more is asked for, that is an op of its own; a
+    // maximum of rounded values is the rounded maximum.
+    int lowest = 127;
+    for (const ir::TensorId id : draft.inputs) {
+      lowest = std::min(lowest, lowest_[static_cast<std::size_t>(id)]);
+    }
     if (from == quantization && low <= lowest && high == 127) {
       const ir::TensorId output = add_tensor(name, draft.shape, quantization, lowest);
-      graph_.ops.push_back({op_name, std::move(draft.params), std::move(draft.inputs), output});
-      origins_.emplace_back();
+      write(op_name, std::move(draft.params), std::move(draft.inputs), output, -128, 127);
       return Operand{output, std::move(draft.view), {}};
     }
     const ir::TensorId pooled = add_tensor(draft.node.name + "_pooled", draft.shape, from, lowest);
-    graph_.ops.push_back({op_name, std::move(draft.params), draft.inputs, pooled});
-    origins_.emplace_back();
+    write(op_name, std::move(draft.params), draft.inputs, pooled, -128, 127);
     draft.params = ir::Rescale{};
     draft.inputs = {pooled};
   }
   const ir::TensorId output = add_tensor(name, draft.shape, quantization, low);
-  graph_.ops.push_back(
-      {op_name, std::move(draft.params), std::move(draft.inputs), output, low, high});
-  origins_.push_back(std::move(draft.origin));
+  write(op_name, std::move(draft.params), std::move(draft.inputs), output, low, high,
+        std::move(draft.origin));
   return Operand{output, std::move(draft.view), {}};
 }
 

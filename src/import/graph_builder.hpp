@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <span>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "diagnostics.hpp"
+#include "espalier/ir/curve.hpp"
 #include "espalier/ir/graph.hpp"
 #include "view.hpp"
 
@@ -104,6 +106,9 @@ struct Origin {
   std::vector<std::size_t> offsets;
 };
 
+/// Makes the table of a function of one tensor for the quantisation of its output.
+using MakeTable = std::function<ir::Lookup(const ir::Quantization& out)>;
+
 /// An op that waits for the quantisation of its output.
 struct Draft {
   Where node;
@@ -112,6 +117,8 @@ struct Draft {
   ir::Shape shape;
   View view;
   Origin origin;                                          ///< of a convolution
+  MakeTable table = nullptr;                              ///< of a Lookup
+  ir::HalfRounding rounding = ir::HalfRounding::kToEven;  ///< of the operands of a Concat
   double low = -std::numeric_limits<double>::infinity();  ///< clip bounds, real values
   double high = std::numeric_limits<double>::infinity();
 
@@ -145,6 +152,8 @@ class GraphBuilder {
                           const ir::Quantization& quantization, ir::InputElement element);
   /// An input that nothing has used gets its shape.
   void close_input();
+  /// An operand as views of settled tensors count; nullopt after a diagnostic.
+  std::optional<Operand> settled(const Where& node, Operand x);
 
   // ---- ops; nullopt after a diagnostic ----
   std::optional<Draft> convolution(const Where& node, Layer layer, const Operand& x,
@@ -152,6 +161,16 @@ class GraphBuilder {
   /// Of all features of a sample, in the order of the view.
   std::optional<Draft> fully_connected(const Where& node, const Layer& layer, const Operand& x);
   std::optional<Draft> add(const Where& node, const Operand& a, const Operand& b);
+  /// Of two tensors of one shape, or of one with a number a channel of it, in either order.
+  std::optional<Draft> multiply(const Where& node, const Operand& a, const Operand& b);
+  /// Side by side along an axis of the views, which has to be that of the channels. What has
+  /// another quantisation than the output is rounded to it on its own.
+  std::optional<Draft> concat(const Where& node, std::span<const Operand> operands,
+                              std::size_t axis, ir::HalfRounding rounding);
+  /// A function of each value.
+  std::optional<Draft> function(const Where& node, const Operand& x, MakeTable table);
+  std::optional<Draft> function(const Where& node, const Operand& x, const ir::Curve& curve,
+                                ir::HalfRounding rounding);
   /// Padding of the window and of the operand is added up. Pads of a maximum are no zeros.
   std::optional<Draft> average_pool(const Where& node, const ir::Window& window,
                                     ir::HalfRounding rounding, const Operand& x, ImageAxes axes);
@@ -168,6 +187,10 @@ class GraphBuilder {
                       std::span<const double> offsets, Draft& convolution);
   /// Adds one number, or one a channel of the tensor: a depthwise 1x1 convolution.
   std::optional<Draft> add_channels(const Where& node, const Operand& x, const Numbers& bias);
+  /// y = x * factor + offset for every channel of the tensor: likewise.
+  std::optional<Draft> scale_tensor(const Where& node, const Operand& x,
+                                    std::span<const double> factors,
+                                    std::span<const double> offsets);
 
   /// Writes the op. Clips become clamps.
   Operand finish(Draft draft, const ir::Quantization& quantization, const std::string& name);
@@ -193,7 +216,6 @@ class GraphBuilder {
   ir::TensorId add_tensor(const std::string& name, const ir::Shape& shape,
                           const ir::Quantization& quantization, int lowest);
   void settle_input(const ir::Shape& shape, const std::array<std::int64_t, 3>& strides);
-  std::optional<Operand> settled(const Where& node, Operand x);
   std::optional<Image> image(const Where& node, Operand& x, ImageAxes axes);
   bool unpadded(const Where& node, const Operand& x);
   bool take_pads(const Where& node, const Operand& x, ImageAxes axes, ir::Window& window);
@@ -211,6 +233,12 @@ class GraphBuilder {
   bool claim(const Where& node, std::int64_t elements);
   std::optional<Draft> draft(const Where& node, ir::OpParams params,
                              std::vector<ir::TensorId> inputs);
+  std::optional<Draft> per_channel(const Where& node, const Operand& x);
+  ir::TensorId write(const std::string& op_name, ir::OpParams params,
+                     std::vector<ir::TensorId> inputs, ir::TensorId output, int low, int high,
+                     Origin origin = {});
+  void requantise_operands(const Draft& draft, const ir::Quantization& quantization,
+                           std::vector<ir::TensorId>& operands);
   std::optional<Draft> pool(const Where& node, ir::OpParams params, const Operand& x,
                             ImageAxes axes);
 

@@ -182,7 +182,7 @@ Result<ir::Graph> import_onnx_bytes(std::string_view bytes, std::string_view whe
   graph.sha256 = sha256_hex(bytes);
   Diagnostics diagnostics(where);
   if (check_form(model, diagnostics)) {
-    onnx_detail::lower(model.graph(), opset(model), graph, diagnostics);
+    onnx_detail::lower(model, opset(model), graph, diagnostics);
   } else {
     onnx_detail::report_unknown_operators(model.graph(), diagnostics);
   }

@@ -5,6 +5,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <onnx/onnx_pb.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string_view>
@@ -113,9 +114,9 @@ class Writer {
 
   // True, and every name made from the base reserved, unless one of them is in use.
   bool reserve(const std::string& base) {
-    constexpr std::array<std::string_view, 16> kSuffixes{
-        "",     "_f", "_q",       "_dq",   "_scale", "_zp", "_clip_f",  "_min",
-        "_max", "_w", "_w_scale", "_w_zp", "_w_dq",  "_b",  "_b_scale", "_b_dq"};
+    constexpr std::array<std::string_view, 18> kSuffixes{
+        "",   "_f",       "_q",    "_dq",   "_scale", "_zp",      "_clip_f", "_min",   "_max",
+        "_w", "_w_scale", "_w_zp", "_w_dq", "_b",     "_b_scale", "_b_dq",   "_table", "_index"};
     std::vector<std::string> names;
     for (const std::string_view suffix : kSuffixes) names.push_back(base + std::string(suffix));
     for (const std::string& name : names) {
@@ -156,14 +157,17 @@ class Writer {
     quantize(graph_.input, "input");
   }
 
-  // QuantizeLinear and DequantizeLinear behind a float value.
+  // QuantizeLinear and DequantizeLinear behind a float value; the latter alone where `real` is
+  // empty, since the integers are there.
   void quantize(ir::TensorId id, const std::string& real) {
     const ir::Quantization& q = graph_.tensor(id).quantization;
     const std::string& name = base(id);
     const std::string scale = constant<float>(name + "_scale", {}, {q.scale});
     const std::string zero =
         constant<std::int8_t>(name + "_zp", {}, {static_cast<std::int8_t>(q.zero_point)});
-    node("QuantizeLinear", name + "_QuantizeLinear", {real, scale, zero}, name + "_q");
+    if (!real.empty()) {
+      node("QuantizeLinear", name + "_QuantizeLinear", {real, scale, zero}, name + "_q");
+    }
     node("DequantizeLinear", name + "_DequantizeLinear", {name + "_q", scale, zero},
          dequantized(id));
   }
@@ -205,7 +209,7 @@ class Writer {
     attribute(bias, "axis", 0);
     onnx::NodeProto& made =
         node("Conv", name, {dequantized(op.inputs[0]), weights, name + "_b_dq"}, name + "_f");
-    attribute(made, "dilations", Dims{1, 1});
+    attribute(made, "dilations", Dims{conv.window.dilation_h, conv.window.dilation_w});
     attribute(made, "group", conv.groups);
     window(made, conv.window);
     finish(op, name + "_f");
@@ -244,6 +248,20 @@ class Writer {
     finish(op, name + "_f");
   }
 
+  void write(const ir::Mul&, const ir::Op& op) {
+    const std::string& name = base(op.output);
+    node("Mul", name, {dequantized(op.inputs[0]), dequantized(op.inputs[1])}, name + "_f");
+    finish(op, name + "_f");
+  }
+
+  void write(const ir::Concat&, const ir::Op& op) {
+    const std::string& name = base(op.output);
+    std::vector<std::string> operands;
+    for (const ir::TensorId id : op.inputs) operands.push_back(dequantized(id));
+    attribute(node("Concat", name, operands, name + "_f"), "axis", std::int64_t{1});
+    finish(op, name + "_f");
+  }
+
   void write_pool(const std::string& kind, const ir::Window& w, const ir::Op& op) {
     const std::string& name = base(op.output);
     const ir::Shape& in = graph_.tensor(op.inputs[0]).shape;
@@ -260,6 +278,20 @@ class Writer {
   void write(const ir::MaxPool& pool, const ir::Op& op) { write_pool("MaxPool", pool.window, op); }
 
   void write(const ir::Rescale&, const ir::Op& op) { finish(op, dequantized(op.inputs[0])); }
+
+  // The integers look their outputs up. Gather counts from the end what is below zero, so that the
+  // table begins with the output of 0.
+  void write(const ir::Lookup& table, const ir::Op& op) {
+    const std::string& name = base(op.output);
+    const std::string integers = base(op.inputs[0]) + "_q";
+    attribute(node("Cast", name + "_Cast", {integers}, name + "_index"), "to",
+              std::int64_t{onnx::TensorProto::INT32});
+    std::vector<std::int8_t> turned(table.outputs.begin(), table.outputs.end());
+    std::rotate(turned.begin(), turned.begin() + 128, turned.end());
+    node("Gather", name, {constant(name + "_table", {256}, turned), name + "_index"}, name + "_q");
+    quantize(op.output, "");
+    add_metadata(derivatives_key(name + "_q"), derivatives_to_metadata(table.derivatives));
+  }
 
   // ---- head ----
   void write_head() {
@@ -291,9 +323,13 @@ class Writer {
 
   void write_class_names() {
     if (graph_.head.class_names.empty()) return;
+    add_metadata(kClassNamesKey, class_names_to_metadata(graph_.head.class_names));
+  }
+
+  void add_metadata(const std::string& key, const std::string& value) {
     onnx::StringStringEntryProto& entry = *model_.add_metadata_props();
-    entry.set_key(kClassNamesKey);
-    entry.set_value(class_names_to_metadata(graph_.head.class_names));
+    entry.set_key(key);
+    entry.set_value(value);
   }
 
   std::string serialize() {

@@ -207,6 +207,10 @@ class Writer {
     const auto& then = std::get<ir::Conv2D>(imported_.ops[i].params);
     const std::string& name = tuned_.ops[i].name;
     const int at = origins_.operators[i];
+    if (origins_.weights[i].offsets.empty() &&
+        (now.weights != then.weights || now.bias != then.bias)) {
+      return refuse(name, "is a sum or product with constants in the file and has been trained");
+    }
     if (now.weights != then.weights) {
       const int weights = input(at, 1);
       if (!written_.insert(tensor(weights).buffer()).second) {

@@ -27,10 +27,31 @@ bool requantizes_mean(const Graph& graph, const Op& op) {
          !(graph.tensor(op.inputs[0]).quantization == graph.tensor(op.output).quantization);
 }
 
+bool is_gate(const Graph& graph, const Op& op) {
+  return std::holds_alternative<Mul>(op.params) &&
+         graph.tensor(op.inputs[0]).shape != graph.tensor(op.inputs[1]).shape;
+}
+
+double product_factor(const Graph& graph, const Op& op) {
+  const auto scale = [&](TensorId id) {
+    return static_cast<double>(graph.tensor(id).quantization.scale);
+  };
+  return scale(op.inputs[0]) * scale(op.inputs[1]) / scale(op.output);
+}
+
 bool saturates(const Graph& graph, const Op& op) {
-  const bool pool =
-      std::holds_alternative<AveragePool>(op.params) || std::holds_alternative<MaxPool>(op.params);
-  return !pool || requantizes_mean(graph, op);
+  struct Clamps {
+    bool operator()(const Conv2D&) const { return true; }
+    bool operator()(const Add&) const { return true; }
+    bool operator()(const Mul&) const { return true; }
+    bool operator()(const Concat&) const { return false; }
+    bool operator()(const Rescale&) const { return true; }
+    bool operator()(const AveragePool&) const { return requantizes; }
+    bool operator()(const MaxPool&) const { return false; }
+    bool operator()(const Lookup&) const { return false; }
+    bool requantizes;
+  };
+  return std::visit(Clamps{requantizes_mean(graph, op)}, op.params);
 }
 
 std::vector<int> conv_ops(const Graph& graph) {

@@ -32,6 +32,8 @@ Reach reach(const Graph& graph) {
     if (!reads) continue;
     if (std::holds_alternative<Conv2D>(op.params)) {
       found.convs.push_back(i);
+    } else if (std::holds_alternative<Lookup>(op.params)) {
+      // Integers to integers, in whatever unit.
     } else if (op.inputs.size() == 1) {
       add(op.output);
     } else {

@@ -7,14 +7,15 @@ namespace espalier::ir {
 namespace {
 
 std::string window_text(const Window& w) {
-  return fmt::format("kernel={}x{} stride={}x{} pad={},{},{},{}", w.kernel_h, w.kernel_w,
-                     w.stride_h, w.stride_w, w.pad_top, w.pad_left, w.pad_bottom, w.pad_right);
+  return fmt::format("kernel={}x{} stride={}x{} pad={},{},{},{}{}", w.kernel_h, w.kernel_w,
+                     w.stride_h, w.stride_w, w.pad_top, w.pad_left, w.pad_bottom, w.pad_right,
+                     w.dilated() ? fmt::format(" dilation={}x{}", w.dilation_h, w.dilation_w) : "");
 }
 
-template <typename T>
-std::string digest(const std::vector<T>& values) {
+template <typename Values>
+std::string digest(const Values& values) {
   const std::string_view bytes(reinterpret_cast<const char*>(values.data()),
-                               values.size() * sizeof(T));
+                               values.size() * sizeof(values[0]));
   return sha256_hex(bytes).substr(0, 12);
 }
 
@@ -24,12 +25,18 @@ std::string params_text(const Conv2D& conv) {
                      digest(conv.bias));
 }
 std::string params_text(const Add&) { return ""; }
+std::string params_text(const Mul&) { return ""; }
+std::string params_text(const Concat&) { return ""; }
 std::string params_text(const AveragePool& pool) {
   return fmt::format(" {} half={}", window_text(pool.window),
                      pool.rounding == HalfRounding::kToEven ? "even" : "away");
 }
 std::string params_text(const MaxPool& pool) { return " " + window_text(pool.window); }
 std::string params_text(const Rescale&) { return ""; }
+std::string params_text(const Lookup& table) {
+  return fmt::format(" outputs=#{} derivatives=#{}", digest(table.outputs),
+                     digest(table.derivatives));
+}
 
 std::string tensor_text(const Tensor& t) {
   return fmt::format("{}:i8[{}x{}x{}] scale={:.9g} zero={}", t.name, t.shape.height, t.shape.width,

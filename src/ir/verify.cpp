@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <vector>
 
 #include "espalier/ir/fixed_point.hpp"
@@ -112,30 +114,46 @@ class Verifier {
   void check(const Rescale&, const Op& op, const std::string& where) {
     check_rescaling(op.inputs[0], op, where);
   }
+  void check(const Mul&, const Op& op, const std::string& where) {
+    check_factor(product_factor(graph_, op), where);
+  }
+  void check(const Concat&, const Op& op, const std::string& where) {
+    for (const TensorId id : op.inputs) check_same_quantisation(id, op, where);
+    check_unclamped(op, where, "what is put side by side has no clamp");
+  }
+  void check(const Lookup& table, const Op& op, const std::string& where) {
+    if (!std::all_of(table.derivatives.begin(), table.derivatives.end(),
+                     [](float d) { return std::isfinite(d); })) {
+      problem(where + ": a derivative is not a finite number");
+    }
+    check_unclamped(op, where, "a table clamps by itself");
+  }
   void check(const AveragePool&, const Op& op, const std::string& where) {
     if (requantizes_mean(graph_, op)) {
       check_rescaling(op.inputs[0], op, where);
     } else {
-      check_unclamped(op, where);
+      check_unclamped(op, where, kKeepsRange);
     }
   }
   void check(const MaxPool&, const Op& op, const std::string& where) {
-    if (!(graph_.tensor(op.inputs[0]).quantization == graph_.tensor(op.output).quantization)) {
-      problem(where + ": input and output quantisation differ");
-    }
-    check_unclamped(op, where);
+    check_same_quantisation(op.inputs[0], op, where);
+    check_unclamped(op, where, kKeepsRange);
   }
 
+  void check_same_quantisation(TensorId in, const Op& op, const std::string& where) {
+    if (!(graph_.tensor(in).quantization == graph_.tensor(op.output).quantization)) {
+      problem(where + ": input and output quantisation differ");
+    }
+  }
   void check_rescaling(TensorId in, const Op& op, const std::string& where) {
     check_factor(static_cast<double>(graph_.tensor(in).quantization.scale) /
                      graph_.tensor(op.output).quantization.scale,
                  where);
   }
   // What a pool picks or averages lies in the range of its input.
-  void check_unclamped(const Op& op, const std::string& where) {
-    if (op.clamp_low != -128 || op.clamp_high != 127) {
-      problem(where + ": a pool that keeps its quantisation has no clamp");
-    }
+  static constexpr std::string_view kKeepsRange = "a pool that keeps its quantisation has no clamp";
+  void check_unclamped(const Op& op, const std::string& where, std::string_view why) {
+    if (op.clamp_low != -128 || op.clamp_high != 127) problem(fmt::format("{}: {}", where, why));
   }
 
   void check_head() {

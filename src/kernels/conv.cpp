@@ -55,9 +55,9 @@ void patches(const ConvGeometry& g, const std::int8_t* x, int zero_point, Channe
     const int ox = (first + r) % g.out.width;
     float* row = out + std::ptrdiff_t{r} * stride;
     for (int ky = 0; ky < g.window.kernel_h; ++ky) {
-      const int y = oy * g.window.stride_h - g.window.pad_top + ky;
+      const int y = oy * g.window.stride_h - g.window.pad_top + ky * g.window.dilation_h;
       for (int kx = 0; kx < g.window.kernel_w; ++kx, row += channels) {
-        const int column = ox * g.window.stride_w - g.window.pad_left + kx;
+        const int column = ox * g.window.stride_w - g.window.pad_left + kx * g.window.dilation_w;
         if (y < 0 || y >= g.in.height || column < 0 || column >= g.in.width) {
           std::fill(row, row + channels, 0.0F);
           continue;
@@ -95,23 +95,23 @@ void byte_patches(const ConvGeometry& g, const std::int8_t* x, int zero_point, i
   for (int r = 0; r < rows; ++r) {
     std::int8_t* row = out + std::ptrdiff_t{r} * stride;
     const int x0 = ox * g.window.stride_w - g.window.pad_left;
-    const bool whole = g.in_stride == channels && x0 >= 0 && x0 + width <= g.in.width;
+    const bool whole =
+        g.in_stride == channels && g.window.dilation_w == 1 && x0 >= 0 && x0 + width <= g.in.width;
     for (int ky = 0; ky < g.window.kernel_h; ++ky, row += run) {
-      const int y = oy * g.window.stride_h - g.window.pad_top + ky;
+      const int y = oy * g.window.stride_h - g.window.pad_top + ky * g.window.dilation_h;
       if (y < 0 || y >= g.in.height) {
         std::memset(row, zero, static_cast<std::size_t>(run));
         continue;
       }
       const std::int8_t* line = x + std::ptrdiff_t{y} * g.in.width * g.in_stride;
-      const std::int8_t* source = line + std::ptrdiff_t{x0} * g.in_stride;
       constexpr std::ptrdiff_t kShort = 16;
-      if (whole && run <= kShort && end - source >= kShort) {
+      if (whole && run <= kShort && end - (line + x0 * g.in_stride) >= kShort) {
         // One move; what is too much is overwritten by what comes next.
-        std::memcpy(row, source, kShort);
+        std::memcpy(row, line + x0 * g.in_stride, kShort);
         continue;
       }
       for (int kx = 0; kx < width; ++kx) {
-        const int column = x0 + kx;
+        const int column = x0 + kx * g.window.dilation_w;
         std::int8_t* pixel = row + std::ptrdiff_t{kx} * channels;
         if (column < 0 || column >= g.in.width) {
           std::memset(pixel, zero, static_cast<std::size_t>(channels));
@@ -179,7 +179,7 @@ bool ConvGeometry::direct_gemm() const {
 
 bool ConvGeometry::direct_depthwise() const {
   return groups > 1 && groups == in.channels && groups == out.channels &&
-         in_stride == padded(in.channels) && taps() <= kGemmDepth;
+         in_stride == padded(in.channels) && taps() <= kGemmDepth && !window.dilated();
 }
 
 std::size_t ConvScratch::bytes() const {
@@ -347,6 +347,8 @@ void int8_forward(const KernelTable& table, const ConvGeometry& g, int samples,
   patch.stride_w = g.window.stride_w;
   patch.pad_top = g.window.pad_top;
   patch.pad_left = g.window.pad_left;
+  patch.dilation_h = g.window.dilation_h;
+  patch.dilation_w = g.window.dilation_w;
   patch.channels = g.in.channels;
   patch.in_stride = g.in_stride;
   patch.padding = static_cast<std::uint8_t>(gemm.zero);
@@ -527,9 +529,10 @@ void conv_backward_input(const ConvGeometry& g, int samples, const float* gradie
           const int ox = (first + r) % g.out.width;
           const float* tap = columns + std::ptrdiff_t{r} * stride;
           for (int ky = 0; ky < g.window.kernel_h; ++ky) {
-            const int y = oy * g.window.stride_h - g.window.pad_top + ky;
+            const int y = oy * g.window.stride_h - g.window.pad_top + ky * g.window.dilation_h;
             for (int kx = 0; kx < g.window.kernel_w; ++kx, tap += channels) {
-              const int column = ox * g.window.stride_w - g.window.pad_left + kx;
+              const int column =
+                  ox * g.window.stride_w - g.window.pad_left + kx * g.window.dilation_w;
               if (y < 0 || y >= g.in.height || column < 0 || column >= g.in.width) continue;
               float* pixel = dx + s * in_size +
                              (std::ptrdiff_t{y} * g.in.width + column) * g.in_stride +

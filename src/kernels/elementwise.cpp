@@ -78,8 +78,10 @@ ElementwiseParams make_elementwise(const ir::Graph& graph, const ir::Op& op) {
   const ir::Quantization b =
       op.inputs.size() > 1 ? graph.tensor(op.inputs[1]).quantization : ir::Quantization{0.0F, 0};
   const ir::Quantization out = graph.tensor(op.output).quantization;
-  const double factor_a = static_cast<double>(a.scale) / out.scale;
-  const double factor_b = static_cast<double>(b.scale) / out.scale;
+  const bool product = std::holds_alternative<ir::Mul>(op.params);
+  const double factor_a =
+      product ? ir::product_factor(graph, op) : static_cast<double>(a.scale) / out.scale;
+  const double factor_b = product ? 0.0 : static_cast<double>(b.scale) / out.scale;
   ElementwiseParams params;
   params.fixed = ir::make_fixed_point_pair(factor_a, factor_b);
   params.zero_a = a.zero_point;
@@ -150,6 +152,116 @@ void add_backward(float factor, const MapGeometry& g, int dx_stride, int samples
     if (!accumulate) {
       std::fill(dx + p * dx_stride + g.out.channels, dx + (p + 1) * dx_stride, 0.0F);
     }
+  }
+}
+
+namespace {
+
+// The second operand of a product and the step to its next pixel and sample.
+struct SecondOperand {
+  explicit SecondOperand(const MapGeometry& g)
+      : pixel(g.gate ? 0 : g.second_stride),
+        sample(g.gate ? g.second_stride : g.in.pixels() * g.second_stride) {}
+  std::ptrdiff_t pixel;
+  std::ptrdiff_t sample;
+};
+
+// dL/dy behind the mask, times the factor.
+float scaled(const float* dy, const std::uint8_t* mask, std::ptrdiff_t at, float factor) {
+  return mask[at] != 0 ? dy[at] * factor : 0.0F;
+}
+
+}  // namespace
+
+void multiply_forward(const ElementwiseParams& params, const MapGeometry& g, int samples,
+                      const std::int8_t* a, const std::int8_t* b, std::int8_t* y,
+                      std::uint8_t* mask) {
+  const ir::FixedPoint factor{params.fixed.multiplier_a, params.fixed.shift};
+  const SecondOperand second(g);
+  for (int s = 0; s < samples; ++s) {
+    for (std::int64_t p = 0; p < g.out.pixels(); ++p) {
+      const std::int8_t* pa = a + (s * g.in.pixels() + p) * g.in_stride;
+      const std::int8_t* pb = b + s * second.sample + p * second.pixel;
+      const std::ptrdiff_t at = s * out_size(g) + p * g.out_stride;
+      for (int c = 0; c < g.out.channels; ++c) {
+        const std::int64_t value =
+            ir::apply(factor, (pa[c] - params.zero_a) * (pb[c] - params.zero_b)) + params.zero_out;
+        const std::int64_t clamped = std::clamp<std::int64_t>(value, params.low, params.high);
+        y[at + c] = static_cast<std::int8_t>(clamped);
+        if (mask != nullptr) mask[at + c] = value == clamped ? 1 : 0;
+      }
+    }
+  }
+}
+
+void multiply_backward(const ElementwiseParams& params, const MapGeometry& g, int samples,
+                       const std::int8_t* b, const float* dy, const std::uint8_t* mask, float* da,
+                       bool accumulate) {
+  const SecondOperand second(g);
+  for (int s = 0; s < samples; ++s) {
+    for (std::int64_t p = 0; p < g.out.pixels(); ++p, da += g.in_stride) {
+      const std::int8_t* pb = b + s * second.sample + p * second.pixel;
+      const std::ptrdiff_t at = s * out_size(g) + p * g.out_stride;
+      for (int c = 0; c < g.out.channels; ++c) {
+        const float part =
+            scaled(dy, mask, at + c, params.factor_a) * static_cast<float>(pb[c] - params.zero_b);
+        da[c] = accumulate ? da[c] + part : part;
+      }
+      if (!accumulate) std::fill(da + g.out.channels, da + g.in_stride, 0.0F);
+    }
+  }
+}
+
+void multiply_backward_second(const ElementwiseParams& params, const MapGeometry& g, int samples,
+                              const std::int8_t* a, const float* dy, const std::uint8_t* mask,
+                              float* db, bool accumulate) {
+  const SecondOperand second(g);
+  if (!accumulate) std::fill(db, db + samples * second.sample, 0.0F);
+  for (int s = 0; s < samples; ++s) {
+    for (std::int64_t p = 0; p < g.out.pixels(); ++p, a += g.in_stride) {
+      float* pixel = db + s * second.sample + p * second.pixel;
+      const std::ptrdiff_t at = s * out_size(g) + p * g.out_stride;
+      for (int c = 0; c < g.out.channels; ++c) {
+        pixel[c] +=
+            scaled(dy, mask, at + c, params.factor_a) * static_cast<float>(a[c] - params.zero_a);
+      }
+    }
+  }
+}
+
+void copy_channels(std::int64_t pixels, int channels, const std::int8_t* x, int x_stride,
+                   std::int8_t* y, int y_stride) {
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    std::copy_n(x + p * x_stride, channels, y + p * y_stride);
+  }
+}
+
+void copy_channel_gradients(std::int64_t pixels, int channels, const float* dy, int dy_stride,
+                            float* dx, int dx_stride, bool accumulate) {
+  for (std::int64_t p = 0; p < pixels; ++p, dy += dy_stride, dx += dx_stride) {
+    for (int c = 0; c < channels; ++c) dx[c] = accumulate ? dx[c] + dy[c] : dy[c];
+    if (!accumulate) std::fill(dx + channels, dx + dx_stride, 0.0F);
+  }
+}
+
+void lookup_forward(const ir::Lookup& table, const MapGeometry& g, int samples,
+                    const std::int8_t* x, std::int8_t* y) {
+  const std::int64_t pixels = g.out.pixels() * samples;
+  for (std::int64_t p = 0; p < pixels; ++p, x += g.in_stride, y += g.out_stride) {
+    for (int c = 0; c < g.out.channels; ++c) y[c] = table.output(x[c]);
+  }
+}
+
+void lookup_backward(const ir::Lookup& table, const MapGeometry& g, int samples,
+                     const std::int8_t* x, const float* dy, float* dx, bool accumulate) {
+  const std::int64_t pixels = g.out.pixels() * samples;
+  for (std::int64_t p = 0; p < pixels;
+       ++p, x += g.in_stride, dx += g.in_stride, dy += g.out_stride) {
+    for (int c = 0; c < g.out.channels; ++c) {
+      const float part = dy[c] * table.derivative(x[c]);
+      dx[c] = accumulate ? dx[c] + part : part;
+    }
+    if (!accumulate) std::fill(dx + g.out.channels, dx + g.in_stride, 0.0F);
   }
 }
 

@@ -40,8 +40,8 @@ template <typename Visit>
 void for_each_tap(const ir::Window& w, const ir::Shape& in, int oy, int ox, Visit visit) {
   for (int ky = 0; ky < w.kernel_h; ++ky) {
     for (int kx = 0; kx < w.kernel_w; ++kx) {
-      const int y = oy * w.stride_h - w.pad_top + ky;
-      const int x = ox * w.stride_w - w.pad_left + kx;
+      const int y = oy * w.stride_h - w.pad_top + ky * w.dilation_h;
+      const int x = ox * w.stride_w - w.pad_left + kx * w.dilation_w;
       if (y >= 0 && y < in.height && x >= 0 && x < in.width) visit(y, x, ky * w.kernel_w + kx);
     }
   }
@@ -114,6 +114,47 @@ void run(const ir::Rescale&, const Context& k, Maps inputs, Forward& result) {
   run_rescaling(k, inputs, result);
 }
 
+// Element of the second operand that output i of a product is made with.
+std::size_t gate_index(const Context& k, std::size_t i) {
+  return ir::is_gate(k.graph, k.op) ? i % static_cast<std::size_t>(k.out.channels) : i;
+}
+
+void run(const ir::Mul&, const Context& k, Maps inputs, Forward& result) {
+  const ir::FixedPoint fixed = ir::make_fixed_point(ir::product_factor(k.graph, k.op));
+  for (std::size_t i = 0; i < result.output.size(); ++i) {
+    const int a = inputs[0][i] - k.in_quantization(0).zero_point;
+    const int b = inputs[1][gate_index(k, i)] - k.in_quantization(1).zero_point;
+    put(result, i, ir::apply(fixed, a * b) + k.out_quantization().zero_point, k.op);
+  }
+}
+
+// Calls visit(operand, output index, input index) for every element of a concatenation.
+template <typename Visit>
+void for_each_joined(const Context& k, Visit visit) {
+  int first = 0;
+  for (std::size_t operand = 0; operand < k.op.inputs.size(); ++operand) {
+    const ir::Shape shape = k.graph.tensor(k.op.inputs[operand]).shape;
+    for_each_output(shape, [&](int y, int x, int c) {
+      visit(operand, index(k.out, y, x, first + c), index(shape, y, x, c));
+    });
+    first += shape.channels;
+  }
+}
+
+void run(const ir::Concat&, const Context& k, Maps inputs, Forward& result) {
+  for_each_joined(k, [&](std::size_t operand, std::size_t out, std::size_t in) {
+    result.output[out] = inputs[operand][in];
+    result.mask[out] = 1;
+  });
+}
+
+void run(const ir::Lookup& table, const Context&, Maps inputs, Forward& result) {
+  for (std::size_t i = 0; i < result.output.size(); ++i) {
+    result.output[i] = table.output(inputs[0][i]);
+    result.mask[i] = 1;
+  }
+}
+
 void run(const ir::AveragePool& pool, const Context& k, Maps inputs, Forward& result) {
   for_each_output(k.out, [&](int oy, int ox, int c) {
     std::int32_t sum = 0;
@@ -180,6 +221,30 @@ void differentiate(const ir::Add&, const Context& k, Maps, Mask mask, Gradient d
 void differentiate(const ir::Rescale&, const Context& k, Maps, Mask mask, Gradient dy,
                    Backward& result) {
   differentiate_rescaling(k, mask, dy, result);
+}
+
+void differentiate(const ir::Mul&, const Context& k, Maps inputs, Mask mask, Gradient dy,
+                   Backward& result) {
+  const double factor = ir::product_factor(k.graph, k.op);
+  for (std::size_t i = 0; i < dy.size(); ++i) {
+    if (mask[i] == 0) continue;
+    const std::size_t gate = gate_index(k, i);
+    result.inputs[0][i] += dy[i] * factor * (inputs[1][gate] - k.in_quantization(1).zero_point);
+    result.inputs[1][gate] += dy[i] * factor * (inputs[0][i] - k.in_quantization(0).zero_point);
+  }
+}
+
+void differentiate(const ir::Concat&, const Context& k, Maps, Mask, Gradient dy, Backward& result) {
+  for_each_joined(k, [&](std::size_t operand, std::size_t out, std::size_t in) {
+    result.inputs[operand][in] = dy[out];
+  });
+}
+
+void differentiate(const ir::Lookup& table, const Context&, Maps inputs, Mask, Gradient dy,
+                   Backward& result) {
+  for (std::size_t i = 0; i < dy.size(); ++i) {
+    result.inputs[0][i] = dy[i] * static_cast<double>(table.derivative(inputs[0][i]));
+  }
 }
 
 void differentiate(const ir::AveragePool& pool, const Context& k, Maps, Mask mask, Gradient dy,

@@ -14,10 +14,10 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
         const int32_t first = o / out_per_group * per_group;
         int32_t acc = 0;
         for (ky = 0; ky < d->kernel_h; ++ky) {
-          const int32_t iy = oy * d->stride_h - d->pad_top + ky;
+          const int32_t iy = oy * d->stride_h - d->pad_top + ky * (1 + d->gap_h);
           if (iy < 0 || iy >= d->in_h) continue;
           for (kx = 0; kx < d->kernel_w; ++kx) {
-            const int32_t ix = ox * d->stride_w - d->pad_left + kx;
+            const int32_t ix = ox * d->stride_w - d->pad_left + kx * (1 + d->gap_w);
             const int8_t* pixel = x + (iy * d->in_w + ix) * d->in_c + first;
             const int32_t row = o * taps + ky * d->kernel_w + kx;
             const int8_t* weights = w->full + row * per_group;

@@ -19,10 +19,10 @@ ESP_KERNEL void ESP_Q(esp_input_gradient)(const esp_conv* d, const esp_q* g, con
         esp_q_sum sum = 0;
         next += trained;
         for (ky = 0; ky < d->kernel_h; ++ky) {
-          const int32_t y = iy + d->pad_top - ky, oy = y / d->stride_h;
+          const int32_t y = iy + d->pad_top - ky * (1 + d->gap_h), oy = y / d->stride_h;
           if (y < 0 || oy * d->stride_h != y || oy >= d->out_h) continue;
           for (kx = 0; kx < d->kernel_w; ++kx) {
-            const int32_t x = ix + d->pad_left - kx, ox = x / d->stride_w;
+            const int32_t x = ix + d->pad_left - kx * (1 + d->gap_w), ox = x / d->stride_w;
             const esp_q* from = g + (oy * d->out_w + ox) * d->out_c;
             if (x < 0 || ox * d->stride_w != x || ox >= d->out_w) continue;
             for (o = first; o < first + out_per_group; ++o) {

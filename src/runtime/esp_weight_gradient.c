@@ -19,10 +19,10 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
           const int32_t lanes = width - c < 8 ? width - c : 8;
           float sum[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
           for (oy = 0; oy < d->out_h; ++oy) {
-            const int32_t iy = oy * d->stride_h - d->pad_top + ky;
+            const int32_t iy = oy * d->stride_h - d->pad_top + ky * (1 + d->gap_h);
             if (iy < 0 || iy >= d->in_h) continue;
             for (ox = 0; ox < d->out_w; ++ox) {
-              const int32_t ix = ox * d->stride_w - d->pad_left + kx;
+              const int32_t ix = ox * d->stride_w - d->pad_left + kx * (1 + d->gap_w);
               const float gradient = g[(oy * d->out_w + ox) * d->out_c + o];
               const int8_t* pixel = x + (iy * d->in_w + ix) * stride + first + c;
               if (ix < 0 || ix >= d->in_w) continue;

@@ -18,10 +18,10 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
         for (c = 0; c < width; ++c) {
           esp_q_sum sum = 0;
           for (oy = 0; oy < d->out_h; ++oy) {
-            const int32_t iy = oy * d->stride_h - d->pad_top + ky;
+            const int32_t iy = oy * d->stride_h - d->pad_top + ky * (1 + d->gap_h);
             if (iy < 0 || iy >= d->in_h) continue;
             for (ox = 0; ox < d->out_w; ++ox) {
-              const int32_t ix = ox * d->stride_w - d->pad_left + kx;
+              const int32_t ix = ox * d->stride_w - d->pad_left + kx * (1 + d->gap_w);
               if (ix < 0 || ix >= d->in_w) continue;
               sum += (esp_q_sum)g[(oy * d->out_w + ox) * d->out_c + o] *
                      (x[(iy * d->in_w + ix) * stride + first + c] - d->in_zero);

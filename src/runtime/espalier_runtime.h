@@ -21,7 +21,9 @@ typedef struct {
   int16_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
   int16_t groups;
   int16_t in_zero, out_zero, low, high;
-  int16_t mask_bits; /* masks hold one bit per output, otherwise one byte */
+  int16_t mask_bits;    /* masks hold one bit per output, otherwise one byte */
+  int16_t gap_h, gap_w; /* inputs between two taps of a dilated window; only the general kernels
+                           look at them */
 } esp_conv;
 
 /* Weights [out][tap][in / groups]. When only some input channels are trained, those of `channels`
@@ -41,7 +43,8 @@ typedef struct {
   const uint8_t* shift;
 } esp_requantization;
 
-/* y = ((a - a_zero) * a_multiplier + (b - b_zero) * b_multiplier) / 2^shift + out_zero. */
+/* A sum: y = ((a - a_zero) * a_multiplier + (b - b_zero) * b_multiplier) / 2^shift + out_zero.
+ * A product: y = (a - a_zero) * (b - b_zero) * a_multiplier / 2^shift + out_zero. */
 typedef struct {
   int32_t elements;
   int32_t a_multiplier, b_multiplier;

@@ -21,8 +21,13 @@ Network::Network(ir::Graph graph) : graph_(std::move(graph)), convs_(ir::conv_op
       prepared.weights.pack(prepared.geometry, weights, true);
       prepared.requantization = kernels::make_requantization(graph_, op);
     } else {
-      prepared.map = {in, out, stride(op.inputs[0]), stride(op.output), stride(op.inputs.back())};
-      if (!std::holds_alternative<ir::MaxPool>(op.params)) {
+      prepared.map = {in,
+                      out,
+                      stride(op.inputs[0]),
+                      stride(op.output),
+                      stride(op.inputs.back()),
+                      ir::is_gate(graph_, op)};
+      if (ir::saturates(graph_, op)) {
         prepared.elementwise = kernels::make_elementwise(graph_, op);
       }
     }

@@ -266,6 +266,22 @@ struct Session::ForwardStep {
   void operator()(const ir::Rescale&) const {
     kernels::add_forward(prepared.elementwise, prepared.map, samples, x, nullptr, y, mask);
   }
+  void operator()(const ir::Mul&) const {
+    kernels::multiply_forward(prepared.elementwise, prepared.map, samples, x,
+                              activation(node.inputs[1]), y, mask);
+  }
+  void operator()(const ir::Concat&) const {
+    std::int8_t* out = y;
+    for (const ir::TensorId id : node.inputs) {
+      const int channels = session.network_->graph().tensor(id).shape.channels;
+      kernels::copy_channels(prepared.map.out.pixels() * samples, channels, activation(id),
+                             session.network_->stride(id), out, prepared.map.out_stride);
+      out += channels;
+    }
+  }
+  void operator()(const ir::Lookup& table) const {
+    kernels::lookup_forward(table, prepared.map, samples, x, y);
+  }
   void operator()(const ir::AveragePool& pool) const {
     if (ir::requantizes_mean(session.network_->graph(), node)) {
       kernels::average_pool_requantized(pool, prepared.elementwise, prepared.map, samples, x, y,
@@ -408,13 +424,47 @@ struct Session::BackwardStep {
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const ir::TensorId id = node.inputs[i];
       if (!wanted(id)) continue;
-      const bool second_use = i == 1 && node.inputs[0] == id;
       kernels::add_backward(factors[i], prepared.map, session.network_->stride(id), samples, dy,
-                            mask, gradient(id), second_use || accumulate(id));
+                            mask, gradient(id), accumulate_operand(i));
     }
   }
   void operator()(const ir::Add&) const { rescaling(); }
   void operator()(const ir::Rescale&) const { rescaling(); }
+  // Whether input i is added to: a later consumer has written its gradient, or an earlier operand
+  // of this op, which is the same tensor.
+  [[nodiscard]] bool accumulate_operand(std::size_t i) const {
+    const auto end = node.inputs.begin() + static_cast<std::ptrdiff_t>(i);
+    return accumulate(node.inputs[i]) || std::find(node.inputs.begin(), end, node.inputs[i]) != end;
+  }
+  void operator()(const ir::Mul&) const {
+    const ir::TensorId second = node.inputs[1];
+    if (wanted(x)) {
+      kernels::multiply_backward(prepared.elementwise, prepared.map, samples, activation(second),
+                                 dy, mask, gradient(x), accumulate_operand(0));
+    }
+    if (wanted(second)) {
+      kernels::multiply_backward_second(prepared.elementwise, prepared.map, samples, activation(x),
+                                        dy, mask, gradient(second), accumulate_operand(1));
+    }
+  }
+  void operator()(const ir::Concat&) const {
+    const float* from = dy;
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      const ir::TensorId id = node.inputs[i];
+      const int channels = graph.tensor(id).shape.channels;
+      if (wanted(id)) {
+        kernels::copy_channel_gradients(prepared.map.out.pixels() * samples, channels, from,
+                                        prepared.map.out_stride, gradient(id),
+                                        session.network_->stride(id), accumulate_operand(i));
+      }
+      from += channels;
+    }
+  }
+  void operator()(const ir::Lookup& table) const {
+    if (!wanted(x)) return;
+    kernels::lookup_backward(table, prepared.map, samples, activation(x), dy, gradient(x),
+                             accumulate(x));
+  }
   void operator()(const ir::AveragePool& pool) const {
     if (!wanted(x)) return;
     if (ir::requantizes_mean(graph, node)) {

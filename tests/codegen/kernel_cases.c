@@ -244,20 +244,34 @@ static void extent(int16_t* in, int16_t* out, int16_t* pad, int32_t kernel, int3
   *out = (int16_t)((size + before + after - kernel) / stride + 1);
 }
 
-static void window(esp_conv* d, int32_t kernel_h, int32_t kernel_w, int32_t stride_h,
-                   int32_t stride_w, int32_t wide) {
+static void spread_window(esp_conv* d, int32_t kernel_h, int32_t kernel_w, int32_t stride_h,
+                          int32_t stride_w, int32_t gap_h, int32_t gap_w, int32_t wide) {
   d->kernel_h = (int16_t)kernel_h;
   d->kernel_w = (int16_t)kernel_w;
   d->stride_h = (int16_t)stride_h;
   d->stride_w = (int16_t)stride_w;
-  extent(&d->in_h, &d->out_h, &d->pad_top, kernel_h, stride_h, 0);
-  extent(&d->in_w, &d->out_w, &d->pad_left, kernel_w, stride_w, wide);
+  d->gap_h = (int16_t)gap_h;
+  d->gap_w = (int16_t)gap_w;
+  extent(&d->in_h, &d->out_h, &d->pad_top, kernel_h + (kernel_h - 1) * gap_h, stride_h, 0);
+  extent(&d->in_w, &d->out_w, &d->pad_left, kernel_w + (kernel_w - 1) * gap_w, stride_w, wide);
+}
+
+static void window(esp_conv* d, int32_t kernel_h, int32_t kernel_w, int32_t stride_h,
+                   int32_t stride_w, int32_t wide) {
+  spread_window(d, kernel_h, kernel_w, stride_h, stride_w, 0, 0, wide);
+}
+
+/* Dilated now and then. */
+static void general_window(esp_conv* d, int32_t kernel_h, int32_t kernel_w) {
+  const int32_t gap_h = chance(70) ? 0 : between(1, 3), gap_w = chance(70) ? 0 : between(1, 3);
+  spread_window(d, kernel_h, kernel_w, between(1, 3), between(1, 3), gap_h, gap_w, 0);
 }
 
 /* Same padding, stride 1. */
 static void same_window(esp_conv* d, int32_t kernel, int32_t wide) {
   d->kernel_h = d->kernel_w = (int16_t)kernel;
   d->stride_h = d->stride_w = 1;
+  d->gap_h = d->gap_w = 0;
   d->pad_top = (int16_t)between(0, kernel - 1);
   d->pad_left = (int16_t)between(0, kernel - 1);
   d->in_h = d->out_h = (int16_t)between(wide ? 6 : 1, few && !wide ? 6 : 11);
@@ -397,7 +411,7 @@ static void run_conv_forward(void) {
     d->in_c = (int16_t)(d->groups * between(1, 3));
     d->out_c = (int16_t)(d->groups * between(1, 3));
   }
-  window(d, kernel, chance(80) ? kernel : between(1, 5), between(1, 3), between(1, 3), 0);
+  general_window(d, kernel, chance(80) ? kernel : between(1, 5));
   /* a depthwise convolution with some of its channels trained has a kernel of its own */
   numbers(&l, d->groups > 1 ? 0 : 30);
   elements = pixels_out(&l) * d->out_c;
@@ -589,7 +603,7 @@ static void run_weight_gradient(void) {
       d->in_c = (int16_t)(d->groups * between(1, 6));
       d->out_c = (int16_t)(d->groups * between(1, 9));
     }
-    window(d, between(1, 4), between(1, 4), between(1, 3), between(1, 3), 0);
+    general_window(d, between(1, 4), between(1, 4));
   }
   numbers(&l, d->groups > 1 ? 0 : 40);
   width = l.w.count ? l.w.count : d->in_c / d->groups;

@@ -9,13 +9,19 @@
 
 namespace espalier::testing {
 
+/// Without the dilation, which is 1.
 inline std::array<int, 8> values(const ir::Window& w) {
+  EXPECT_FALSE(w.dilated());
   return {w.kernel_h, w.kernel_w, w.stride_h,   w.stride_w,
           w.pad_top,  w.pad_left, w.pad_bottom, w.pad_right};
 }
+inline std::array<int, 10> all_values(const ir::Window& w) {
+  return {w.kernel_h, w.kernel_w,   w.stride_h,  w.stride_w,   w.pad_top,
+          w.pad_left, w.pad_bottom, w.pad_right, w.dilation_h, w.dilation_w};
+}
 
 inline void expect_same(const ir::Conv2D& a, const ir::Conv2D& b) {
-  EXPECT_EQ(values(a.window), values(b.window));
+  EXPECT_EQ(all_values(a.window), all_values(b.window));
   EXPECT_EQ(a.in_channels, b.in_channels);
   EXPECT_EQ(a.out_channels, b.out_channels);
   EXPECT_EQ(a.groups, b.groups);
@@ -24,6 +30,12 @@ inline void expect_same(const ir::Conv2D& a, const ir::Conv2D& b) {
   EXPECT_EQ(a.bias, b.bias);
 }
 inline void expect_same(const ir::Add&, const ir::Add&) {}
+inline void expect_same(const ir::Mul&, const ir::Mul&) {}
+inline void expect_same(const ir::Concat&, const ir::Concat&) {}
+inline void expect_same(const ir::Lookup& a, const ir::Lookup& b) {
+  EXPECT_EQ(a.outputs, b.outputs);
+  EXPECT_EQ(a.derivatives, b.derivatives);
+}
 inline void expect_same(const ir::Rescale&, const ir::Rescale&) {}
 inline void expect_same(const ir::AveragePool& a, const ir::AveragePool& b) {
   EXPECT_EQ(values(a.window), values(b.window));

@@ -126,22 +126,22 @@ TEST(BadModel, Float) {
 TEST(BadModel, EveryUnsupportedNodeInOneRun) {
   OnnxBuilder b;
   std::string x = b.quantized(b.input("input", {0, 2, 6, 6}), "input", 0.02F, 3);
-  b.node("HardSwish", {x}, "swish_7");                                             // node 2
+  b.node("LRN", {x}, "swish_7");                                                   // node 2
   b.node("Softmax", {x}, "soft");                                                  // node 3
   x = b.quantized("soft", "soft", 0.02F, 3);                                       // 4, 5
   const std::string w = b.weights("w", {2, 2, 1, 1}, {1, 2, 3, 4}, {0.1F});        // 6
-  set_attribute(b.node("Conv", {"swish_7", w}, "wide"), "dilations", Dims{2, 2});  // 7
+  set_attribute(b.node("Conv", {"swish_7", w}, "wide"), "dilations", Dims{2, 0});  // 7
   b.node("Add", {"wide", x}, "sum");                                               // 8
   x = b.quantized("sum", "sum", 0.1F, 0);                                          // 9, 10
   b.node("MySpecialOp", {x}, "special").set_domain("com.example");                 // 11
   b.classifier("special", 72, 2);                                                  // 12, 13
   const std::vector<std::string> all = diagnostics(b.import());
   EXPECT_EQ(all.size(), 4U) << ::testing::PrintToString(all);
-  EXPECT_THAT(
-      all, Contains(HasSubstr(
-               "node 2 'swish_7' (HardSwish): this operator is not supported; train with Relu")));
+  EXPECT_THAT(all,
+              Contains(HasSubstr(
+                  "node 2 'swish_7' (LRN): this operator is not supported; rewrite the network")));
   EXPECT_THAT(all, Contains(HasSubstr("node 3 'soft' (Softmax): not supported inside the body; ")));
-  EXPECT_THAT(all, Contains(HasSubstr("node 7 'wide' (Conv): dilation")));
+  EXPECT_THAT(all, Contains(HasSubstr("node 7 'wide' (Conv): a dilation is out of range")));
   EXPECT_THAT(all, Contains(HasSubstr("node 11 'special' (com.example.MySpecialOp)")));
 }
 

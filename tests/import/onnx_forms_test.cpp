@@ -410,13 +410,13 @@ TEST(OnnxForms, OneLineAKind) {
   OnnxBuilder b;
   std::string x = b.quantized(b.input("input", {0, 2, 6, 6}), "input", 0.02F, 3);
   for (int i = 0; i < 100; ++i) {
-    const std::string name = "swish_" + std::to_string(i);
-    b.node("HardSwish", {x}, name);
+    const std::string name = "norm_" + std::to_string(i);
+    b.node("LRN", {x}, name);
     x = b.quantized(name, name + "q", 0.02F, 3);
   }
   b.classifier(x, 72, 2);
   EXPECT_THAT(diagnostics(b),
-              ElementsAre(HasSubstr("'swish_0' (HardSwish) and 99 more like it: this operator")));
+              ElementsAre(HasSubstr("'norm_0' (LRN) and 99 more like it: this operator")));
 }
 
 }  // namespace

@@ -14,8 +14,11 @@
 #include "espalier/import/onnx_writer.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/rng.hpp"
+#include "onnx_functions.hpp"
 #include "sample_models.hpp"
+#include "testing/forward.hpp"
 #include "testing/npy.hpp"
+#include "testing/random_graph.hpp"
 
 namespace espalier {
 namespace {
@@ -132,6 +135,66 @@ TEST_F(OnnxRuntime, SmallModel) {
   for (int i = 0; i < 3 * 72; ++i) images.push_back(static_cast<float>(rng.uniform(-2.5, 2.5)));
   run_both(testing::small_model().bytes(), images, {3, 2, 6, 6});
   for (std::size_t i = 0; i < exported_.size(); ++i) EXPECT_NEAR(exported_[i], original_[i], 1e-5);
+}
+
+// Tables of activation functions, on all 256 integers.
+TEST_F(OnnxRuntime, FunctionsAreTabulatedAsTheyAreComputed) {
+  std::vector<float> images;
+  for (int i = 0; i < 15 * 18; ++i) {
+    const int q = std::min(i, 255) - 128;
+    images.push_back(static_cast<float>(q - testing::kInZero) * testing::kIn);
+  }
+  for (const testing::FunctionCase& function : testing::kFunctionCases) {
+    SCOPED_TRACE(function.name);
+    testing::OnnxBuilder b = testing::around(function.nodes, 2, 14);
+    const Result<ir::Graph> graph = b.import();
+    ASSERT_TRUE(graph.ok()) << graph.error().message();
+    b.graph().mutable_output(0)->set_name("result_dq");
+    b.graph().mutable_output(0)->mutable_type()->mutable_tensor_type()->clear_shape();
+    const std::vector<float> outputs = run(b.bytes(), images, {15, 2, 3, 3});
+    ASSERT_EQ(outputs.size(), images.size());
+    const auto& table = std::get<ir::Lookup>(graph->ops[0].params);
+    for (int i = 0; i < 256; ++i) {
+      const int theirs =
+          static_cast<int>(std::lround(outputs[static_cast<std::size_t>(i)] / testing::kOut)) +
+          testing::kOutZero;
+      EXPECT_EQ(table.output(static_cast<std::int8_t>(i - 128)), theirs) << i - 128;
+    }
+  }
+}
+
+// Every op of random networks, exported. Float convolutions may round a half otherwise.
+TEST_F(OnnxRuntime, RandomNetworks) {
+  constexpr int kNetworks = 40;
+  int equal = 0;
+  for (std::uint64_t seed = 0; seed < kNetworks; ++seed) {
+    ir::Graph graph = testing::random_network(seed);
+    for (ir::Op& op : graph.ops) {
+      if (auto* pool = std::get_if<ir::AveragePool>(&op.params)) {
+        pool->rounding = ir::HalfRounding::kToEven;
+      }
+    }
+    const ir::Tensor& x = graph.tensor(graph.input);
+    Rng rng{seed, 8};
+    const auto input = testing::random_int8(rng, static_cast<std::size_t>(x.shape.elements()));
+    std::vector<float> image;
+    for (int c = 0; c < x.shape.channels; ++c) {
+      for (std::int64_t p = 0; p < x.shape.pixels(); ++p) {
+        const int q = input[static_cast<std::size_t>(p * x.shape.channels + c)];
+        image.push_back(static_cast<float>(q - x.quantization.zero_point) * x.quantization.scale);
+      }
+    }
+    const std::vector<float> theirs = run(export_onnx_bytes(graph).value(), image,
+                                          {1, x.shape.channels, x.shape.height, x.shape.width});
+    const std::vector<double> ours = testing::forward(graph, input).logits;
+    ASSERT_EQ(theirs.size(), ours.size()) << seed;
+    bool same = true;
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+      same = same && std::abs(theirs[i] - ours[i]) < 1e-3 * (1 + std::abs(ours[i]));
+    }
+    equal += same ? 1 : 0;
+  }
+  EXPECT_GE(equal, kNetworks - 4);
 }
 
 // uint8, padding, groups, clips, pools and a fully connected layer, in front of the classifier.

@@ -17,6 +17,7 @@
 #include "testing/forward.hpp"
 #include "testing/npy.hpp"
 #include "testing/test_name.hpp"
+#include "xnnpack_rounding.hpp"
 
 namespace espalier {
 namespace {
@@ -119,7 +120,7 @@ INSTANTIATE_TEST_SUITE_P(
         PublicModel{"micro_speech.tflite", {1960}, {49, 40, 1}, {}, kInt8Scores},
         PublicModel{"micro_kws_m.tflite", {1960}, {49, 40, 1}, {}, kInt8Scores},
         // In one of 16 samples a last bit that XNNPACK rounds otherwise has grown by the end of the
-        // network; the 15 others are within half a unit.
+        // network (MobileNetV2 below); the 15 others are within half a unit.
         PublicModel{"mobilenet_v2_0.35_128.tflite",
                     {128, 128, 3},
                     {128, 128, 3},
@@ -143,6 +144,57 @@ INSTANTIATE_TEST_SUITE_P(
                     {1.0 / 256, 0},
                     true}),
     [](const auto& tested) { return testing::test_name(tested.param.file); });
+
+// Why one sample of the file above is off by more than a unit: with XNNPACK's own rounding, which
+// changes about ten of a million outputs by one, every score is within half a unit of the stored
+// one.
+TEST(MobileNetV2, DiffersByTheRoundingOfItsRuntimeAlone) {
+  ESPALIER_SHARED_DATA_OR_SKIP(path);
+  const fs::path file = path / "models_public" / "mobilenet_v2_0.35_128.tflite";
+  const Result<ir::Graph> graph = import_model(file);
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  const std::vector<std::int8_t> inputs = read_inputs(*graph, file.string() + ".input.npy");
+  const testing::Array<float> outputs = testing::read_npy<float>(file.string() + ".output.npy");
+  const Scale scale = tflite_logits(file);
+  const testing::XnnpackRounding theirs(*graph);
+  const auto size = static_cast<std::size_t>(graph->tensor(graph->input).shape.elements());
+#ifdef ESPALIER_SLOW_TESTS
+  const std::vector<std::size_t> samples{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#else
+  const std::vector<std::size_t> samples{3};  // that one
+#endif
+  for (const std::size_t s : samples) {
+    SCOPED_TRACE(s);
+    std::vector<std::vector<std::int8_t>> maps(graph->tensors.size());
+    const auto first = inputs.begin() + static_cast<std::ptrdiff_t>(s * size);
+    maps[static_cast<std::size_t>(graph->input)].assign(first,
+                                                        first + static_cast<std::ptrdiff_t>(size));
+    std::int64_t different = 0;
+    for (const ir::Op& op : graph->ops) {
+      std::vector<std::vector<std::int8_t>> operands;
+      for (const ir::TensorId id : op.inputs)
+        operands.push_back(maps[static_cast<std::size_t>(id)]);
+      auto& y = maps[static_cast<std::size_t>(op.output)];
+      y = theirs.forward(op, operands);
+      const std::vector<std::int8_t> ours =
+          kernels::reference::forward(*graph, op, operands).output;
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        ASSERT_LE(std::abs(y[i] - ours[i]), 1);
+        different += y[i] != ours[i] ? 1 : 0;
+      }
+    }
+    EXPECT_LE(different, 30);
+    std::vector<double> scores =
+        testing::head(*graph, maps[static_cast<std::size_t>(graph->features)]);
+    double sum = 0;
+    for (double& score : scores) {
+      sum += score = std::exp((quantised(score, scale) - scale.zero) * scale.scale);
+    }
+    for (std::size_t k = 0; k < scores.size(); ++k) {
+      EXPECT_NEAR(256 * scores[k] / sum, 256 * outputs.values[s * scores.size() + k], 0.5);
+    }
+  }
+}
 
 TEST(PublicFiles, RefusedFilesAreToldEverything) {
   ESPALIER_SHARED_DATA_OR_SKIP(path);

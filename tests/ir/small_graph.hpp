@@ -11,7 +11,8 @@
 namespace espalier::testing {
 
 /// Input 6x6x4; conv0 (3x3, padded) 6x6x4; add conv0 + input; max pool 2x2 3x3x4; rescale;
-/// conv1 (1x1, 2 groups) 3x3x6; average pool 3x3 1x1x6; head of 3 classes.
+/// conv1 (1x1, 2 groups) 3x3x6; average pool 3x3 1x1x6; lookup; mul; concat 1x1x12; head of 3
+/// classes.
 inline ir::Graph graph_of_every_op() {
   ir::Graph graph;
   graph.name = "every";
@@ -42,8 +43,14 @@ inline ir::Graph graph_of_every_op() {
   graph.ops.push_back({"conv1", conv(4, 6, 2, {1, 1, 1, 1}), {y}, x});
   y = tensor("mean", {1, 1, 6}, {0.1F, 0});
   graph.ops.push_back({"mean", ir::AveragePool{{3, 3, 1, 1}}, {x}, y});
-  graph.features = y;
-  graph.head = {6, 3, std::vector<float>(18, 0.1F), std::vector<float>(3, 0.0F)};
+  x = tensor("table", {1, 1, 6}, {0.01F, 5});
+  graph.ops.push_back({"lookup", ir::Lookup{}, {y}, x});
+  int z = tensor("product", {1, 1, 6}, {0.1F, 0});
+  graph.ops.push_back({"mul", ir::Mul{}, {x, y}, z});
+  x = tensor("joined", {1, 1, 12}, {0.1F, 0});
+  graph.ops.push_back({"concat", ir::Concat{}, {z, y}, x});
+  graph.features = x;
+  graph.head = {12, 3, std::vector<float>(36, 0.1F), std::vector<float>(3, 0.0F)};
   return graph;
 }
 

@@ -73,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(
                   "tensor 'input'", "zero point 128 is not an int8"},
         Violation{"NoInput", [](ir::Graph& g) { g.input = -1; }, "",
                   "input or features are undefined"},
-        Violation{"FeaturesBeyond", [](ir::Graph& g) { g.features = 7; }, "",
+        Violation{"FeaturesBeyond", [](ir::Graph& g) { g.features = 10; }, "",
                   "input or features are undefined"}),
     [](const auto& tested) { return tested.param.name; });
 
@@ -135,6 +135,24 @@ INSTANTIATE_TEST_SUITE_P(
                   "a pool that keeps its quantisation has no clamp"},
         Violation{"MeanFactor", [](ir::Graph& g) { g.tensors[6].quantization.scale = 1e-13F; },
                   "op 5 'mean'", "rescaling factor"},
+        Violation{"LookupClamp", [](ir::Graph& g) { g.ops[6].clamp_low = 0; },
+                  "op 6 'lookup' (lookup)", "a table clamps by itself"},
+        Violation{
+            "LookupDerivative",
+            [](ir::Graph& g) { std::get<ir::Lookup>(g.ops[6].params).derivatives[255] = kNan; },
+            "op 6 'lookup'", "a derivative is not a finite number"},
+        Violation{"MulFactor",
+                  [](ir::Graph& g) {
+                    quantization(g, 7).scale = 1e12F;
+                    quantization(g, 9).scale = quantization(g, 8).scale = 0.1F;
+                  },
+                  "op 7 'mul' (mul)", "rescaling factor"},
+        Violation{"ConcatScale", [](ir::Graph& g) { quantization(g, 8).scale = 0.2F; },
+                  "op 8 'concat' (concat)", "input and output quantisation differ"},
+        Violation{"ConcatClamp", [](ir::Graph& g) { g.ops[8].clamp_high = 5; }, "op 8 'concat'",
+                  "what is put side by side has no clamp"},
+        Violation{"ConcatOfOne", [](ir::Graph& g) { g.ops[8].inputs.pop_back(); }, "op 8 'concat'",
+                  "has 1 inputs, needs 2 or more"},
         Violation{"MaxPoolZero", [](ir::Graph& g) { quantization(g, 3).zero_point = 1; },
                   "op 2 'max'", "input and output quantisation differ"}),
     [](const auto& tested) { return tested.param.name; });

@@ -30,7 +30,8 @@ double smooth_output(const ir::Graph& graph, const ir::Op& op, const Point& at, 
   const ir::Quantization qx = graph.tensor(op.inputs[0]).quantization;
   const ir::Quantization qy = graph.tensor(op.output).quantization;
   const auto value = [&](std::size_t input, int y, int x, int c) {
-    return at.inputs[input][static_cast<std::size_t>((y * in.width + x) * in.channels + c)];
+    const int channels = graph.tensor(op.inputs[input]).shape.channels;
+    return at.inputs[input][static_cast<std::size_t>((y * in.width + x) * channels + c)];
   };
   if (const auto* conv = std::get_if<ir::Conv2D>(&op.params)) {
     double acc = at.bias[static_cast<std::size_t>(oc)];
@@ -38,14 +39,14 @@ double smooth_output(const ir::Graph& graph, const ir::Op& op, const Point& at, 
     const int group = oc / (conv->out_channels / conv->groups);
     for (int ky = 0; ky < conv->window.kernel_h; ++ky) {
       for (int kx = 0; kx < conv->window.kernel_w; ++kx) {
-        const int y = oy * conv->window.stride_h + ky - conv->window.pad_top;
-        const int x = ox * conv->window.stride_w + kx - conv->window.pad_left;
+        const ir::Window& w = conv->window;
+        const int y = oy * w.stride_h + ky * w.dilation_h - w.pad_top;
+        const int x = ox * w.stride_w + kx * w.dilation_w - w.pad_left;
         if (y < 0 || x < 0 || y >= in.height || x >= in.width) continue;
         for (int c = 0; c < per_group; ++c) {
-          const int w =
-              ((oc * conv->window.kernel_h + ky) * conv->window.kernel_w + kx) * per_group + c;
+          const int weight = ((oc * w.kernel_h + ky) * w.kernel_w + kx) * per_group + c;
           acc += (value(0, y, x, group * per_group + c) - qx.zero_point) *
-                 at.weights[static_cast<std::size_t>(w)];
+                 at.weights[static_cast<std::size_t>(weight)];
         }
       }
     }
@@ -53,6 +54,28 @@ double smooth_output(const ir::Graph& graph, const ir::Op& op, const Point& at, 
                static_cast<double>(conv->weight_scales[static_cast<std::size_t>(oc)]) /
                static_cast<double>(qy.scale) +
            qy.zero_point;
+  }
+  if (std::holds_alternative<ir::Mul>(op.params)) {
+    const ir::Quantization qb = graph.tensor(op.inputs[1]).quantization;
+    const bool gate = graph.tensor(op.inputs[1]).shape != in;
+    const double b = gate ? at.inputs[1][static_cast<std::size_t>(oc)] : value(1, oy, ox, oc);
+    return (value(0, oy, ox, oc) - qx.zero_point) * (b - qb.zero_point) *
+               static_cast<double>(qx.scale) * static_cast<double>(qb.scale) /
+               static_cast<double>(qy.scale) +
+           qy.zero_point;
+  }
+  if (std::holds_alternative<ir::Concat>(op.params)) {
+    std::size_t operand = 0;
+    while (oc >= graph.tensor(op.inputs[operand]).shape.channels) {
+      oc -= graph.tensor(op.inputs[operand++]).shape.channels;
+    }
+    return value(operand, oy, ox, oc);
+  }
+  if (const auto* table = std::get_if<ir::Lookup>(&op.params)) {
+    // Straight through the nearest integer; curve_test.cpp holds the slope.
+    const double x = value(0, oy, ox, oc);
+    const auto q = static_cast<std::int8_t>(std::floor(x + 0.5));
+    return table->output(q) + static_cast<double>(table->derivative(q)) * (x - q);
   }
   if (std::holds_alternative<ir::Add>(op.params) ||
       std::holds_alternative<ir::Rescale>(op.params)) {
@@ -162,8 +185,14 @@ TEST_P(Gradient, OfEveryOpEqualsCentralDifferences) {
   const ir::TensorId rescaled = b.rescale(sum, -90, 100);
   const ir::TensorId mean = b.average_pool(rescaled, {2, 2, 1, 1, 1, 0, 0, 1});
   const ir::TensorId requantized = b.requantized_pool(rescaled, {2, 2, 1, 2, 1, 0, 0, 1});
+  const ir::TensorId squeezed = b.mul(rescaled, b.gate(rescaled));
+  const ir::TensorId product = b.mul(b.lookup(x), x);
+  b.concat({product, squeezed, product});
+  const ir::TensorId wide = b.conv(x, 3, testing::dilated(3, pick(1, 2), pick(2, 3)));
+  b.conv(x, channels, testing::dilated(2, 1, 2), channels);
   const ir::Graph graph = b.finish(mean, 3);
   static_cast<void>(requantized);
+  static_cast<void>(wide);
   for (const ir::Op& op : graph.ops) {
     ASSERT_NO_FATAL_FAILURE(check_op(graph, op, seed)) << op.name;
   }

@@ -517,6 +517,11 @@ ir::Graph elementwise_graph(std::uint64_t seed) {
   b.requantized_pool(in, window(3, 2, 1));
   b.requantized_pool(left, {.kernel_h = 5, .kernel_w = 6});
   b.max_pool(in, window(2, 1, 0));
+  b.lookup(in);
+  b.mul(in, left);
+  b.mul(left, in);
+  b.mul(right, b.requantized_pool(left, {.kernel_h = 5, .kernel_w = 6}));
+  b.mul(in, b.requantized_pool(in, {.kernel_h = 5, .kernel_w = 6}));
   const ir::TensorId sum = b.add(b.add(in, left), b.add(b.add(left, right), in));
   const ir::TensorId mean =
       b.average_pool(b.rescale(sum, -100, 90), {3, 2, 2, 2, 1, 0, 1, 1},
@@ -541,7 +546,12 @@ void expect_elementwise(const ir::Graph& graph, const ir::Op& op,
   }
   const ir::Shape in = graph.tensor(op.inputs[0]).shape;
   const ir::Shape out = graph.tensor(op.output).shape;
-  const MapGeometry map{in, out, stride(op.inputs[0]), stride(op.output), stride(op.inputs.back())};
+  const MapGeometry map{in,
+                        out,
+                        stride(op.inputs[0]),
+                        stride(op.output),
+                        stride(op.inputs.back()),
+                        ir::is_gate(graph, op)};
   const reference::Forward expected = reference::forward(graph, op, inputs);
   values[static_cast<std::size_t>(op.output)] = expected.output;
   AlignedVector<std::int8_t> y(static_cast<std::size_t>(out.pixels() * map.out_stride));
@@ -555,7 +565,8 @@ void expect_elementwise(const ir::Graph& graph, const ir::Op& op,
                                                        std::vector<double>(dy.begin(), dy.end()));
   for (std::size_t operand = 0; operand < inputs.size(); ++operand) {
     const int dx_stride = stride(op.inputs[operand]);
-    AlignedVector<float> dx(static_cast<std::size_t>(in.pixels() * dx_stride), 0.5F);
+    const ir::Shape of = graph.tensor(op.inputs[operand]).shape;
+    AlignedVector<float> dx(static_cast<std::size_t>(of.pixels() * dx_stride), 0.5F);
     if (ir::requantizes_mean(graph, op)) {
       const auto& pool = std::get<ir::AveragePool>(op.params);
       const ElementwiseParams params = make_elementwise(graph, op);
@@ -570,6 +581,18 @@ void expect_elementwise(const ir::Graph& graph, const ir::Op& op,
     } else if (const auto* max = std::get_if<ir::MaxPool>(&op.params)) {
       max_pool_forward(*max, map, 1, wide[0].data(), y.data());
       max_pool_backward(*max, map, 1, wide[0].data(), g.data(), dx.data(), false);
+    } else if (const auto* table = std::get_if<ir::Lookup>(&op.params)) {
+      lookup_forward(*table, map, 1, wide[0].data(), y.data());
+      lookup_backward(*table, map, 1, wide[0].data(), g.data(), dx.data(), false);
+    } else if (std::holds_alternative<ir::Mul>(op.params)) {
+      const ElementwiseParams params = make_elementwise(graph, op);
+      multiply_forward(params, map, 1, wide[0].data(), wide[1].data(), y.data(), mask.data());
+      if (operand == 0) {
+        multiply_backward(params, map, 1, wide[1].data(), g.data(), mask.data(), dx.data(), false);
+      } else {
+        multiply_backward_second(params, map, 1, wide[0].data(), g.data(), mask.data(), dx.data(),
+                                 false);
+      }
     } else {
       const ElementwiseParams params = make_elementwise(graph, op);
       add_forward(params, map, 1, wide[0].data(), wide.size() == 2 ? wide[1].data() : nullptr,
@@ -577,10 +600,11 @@ void expect_elementwise(const ir::Graph& graph, const ir::Op& op,
       add_backward(operand == 1 ? params.factor_b : params.factor_a, map, dx_stride, 1, g.data(),
                    mask.data(), dx.data(), false);
     }
-    const auto channels = static_cast<std::size_t>(in.channels);
+    const auto channels = static_cast<std::size_t>(of.channels);
     for (std::size_t i = 0; i < back.inputs[operand].size(); ++i) {
       const std::size_t at = i / channels * static_cast<std::size_t>(dx_stride) + i % channels;
-      ASSERT_NEAR(dx[at], back.inputs[operand][i], 1e-5) << "operand " << operand;
+      ASSERT_NEAR(dx[at], back.inputs[operand][i], 1e-5 * (1 + std::abs(back.inputs[operand][i])))
+          << "operand " << operand;
     }
   }
   const auto channels = static_cast<std::size_t>(out.channels);

@@ -89,15 +89,19 @@ std::int64_t pixel_macs(const ConvGeometry& g) {
 }
 
 // Input extent of `out` outputs, give or take what the stride leaves over.
-int input_extent(Rng& rng, int out, int kernel, int stride, int pads) {
-  return std::max(1, (out - 1) * stride + kernel - pads + between(rng, 0, stride - 1));
+int input_extent(Rng& rng, int out, std::int64_t reach, int stride, int pads) {
+  return std::max(
+      1, (out - 1) * stride + static_cast<int>(reach) - pads + between(rng, 0, stride - 1));
 }
 
 // The output's shape and the strides, from everything else.
 void complete(ConvGeometry& g, bool dense_input) {
   const ir::Window& w = g.window;
-  g.out.height = (g.in.height + w.pad_top + w.pad_bottom - w.kernel_h) / w.stride_h + 1;
-  g.out.width = (g.in.width + w.pad_left + w.pad_right - w.kernel_w) / w.stride_w + 1;
+  const auto outputs = [](int in, int before, int after, std::int64_t reach, int stride) {
+    return (in + before + after - static_cast<int>(reach)) / stride + 1;
+  };
+  g.out.height = outputs(g.in.height, w.pad_top, w.pad_bottom, w.extent_h(), w.stride_h);
+  g.out.width = outputs(g.in.width, w.pad_left, w.pad_right, w.extent_w(), w.stride_w);
   g.in_stride = dense_input ? g.in.channels : padded(g.in.channels);
   g.out_stride = padded(g.out.channels);
 }
@@ -113,10 +117,14 @@ ConvGeometry random_geometry(Rng& rng, Kind kind, int samples) {
     w.stride_h = between(rng, 1, 4);
     w.stride_w = rng.chance(0.5) ? w.stride_h : between(rng, 1, 4);
   }
-  w.pad_top = between(rng, 0, w.kernel_h - 1);
-  w.pad_left = between(rng, 0, w.kernel_w - 1);
-  w.pad_bottom = between(rng, 0, w.kernel_h - 1);
-  w.pad_right = between(rng, 0, w.kernel_w - 1);
+  if (rng.chance(0.2)) {
+    w.dilation_h = between(rng, 1, 4);
+    w.dilation_w = between(rng, 1, 4);
+  }
+  w.pad_top = between(rng, 0, static_cast<int>(w.extent_h()) - 1);
+  w.pad_left = between(rng, 0, static_cast<int>(w.extent_w()) - 1);
+  w.pad_bottom = between(rng, 0, static_cast<int>(w.extent_h()) - 1);
+  w.pad_right = between(rng, 0, static_cast<int>(w.extent_w()) - 1);
   if (kind == Kind::kDense) {
     g.in.channels = random_channels(rng);
     g.out.channels = random_channels(rng);
@@ -138,8 +146,8 @@ ConvGeometry random_geometry(Rng& rng, Kind kind, int samples) {
   const int columns = between(rng, 1, most);
   const int rows = between(rng, 1, std::max(1, static_cast<int>(pixels / columns)));
   g.in.height =
-      input_extent(rng, std::min(rows, 20), w.kernel_h, w.stride_h, w.pad_top + w.pad_bottom);
-  g.in.width = input_extent(rng, columns, w.kernel_w, w.stride_w, w.pad_left + w.pad_right);
+      input_extent(rng, std::min(rows, 20), w.extent_h(), w.stride_h, w.pad_top + w.pad_bottom);
+  g.in.width = input_extent(rng, columns, w.extent_w(), w.stride_w, w.pad_left + w.pad_right);
   complete(g, dense_input);
   return g;
 }
@@ -465,8 +473,8 @@ std::string describe(const Convolution& c, std::uint64_t index) {
          std::to_string(g.in_stride) + ") to " + pair(g.out.height, g.out.width) + 'x' +
          std::to_string(g.out.channels) + ", " + std::to_string(g.groups) + " groups, kernel " +
          pair(w.kernel_h, w.kernel_w) + ", strides " + pair(w.stride_h, w.stride_w) + ", pads " +
-         pair(w.pad_top, w.pad_left) + (c.has_reference ? "" : ", without reference") +
-         (c.int8_kernels ? "" : ", in floats");
+         pair(w.pad_top, w.pad_left) + ", dilation " + pair(w.dilation_h, w.dilation_w) +
+         (c.has_reference ? "" : ", without reference") + (c.int8_kernels ? "" : ", in floats");
 }
 
 // Checks convolutions until one fails.

@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "espalier/ir/curve.hpp"
+
 namespace espalier::testing {
 
 GraphBuilder::GraphBuilder(std::uint64_t seed, ir::Shape input) : rng_{seed, 0x47} {
@@ -92,6 +94,52 @@ ir::TensorId GraphBuilder::max_pool(ir::TensorId in, ir::Window window) {
   return push(ir::MaxPool{window}, {in}, graph_.tensor(in).quantization);
 }
 
+ir::TensorId GraphBuilder::mul(ir::TensorId a, ir::TensorId b) {
+  const float scale = graph_.tensor(a).quantization.scale * graph_.tensor(b).quantization.scale *
+                      static_cast<float>(rng_.uniform(25.0, 90.0));
+  return push(ir::Mul{}, {a, b}, {scale, static_cast<int>(rng_.below(41)) - 20});
+}
+
+ir::TensorId GraphBuilder::lookup(ir::TensorId in) {
+  const ir::RealFunction functions[]{
+      ir::hard_swish(),    ir::sigmoid(),         ir::hyperbolic_tangent(),
+      ir::mish(),          ir::leaky_relu(0.1F),  ir::hard_sigmoid(0.2F, 0.5F),
+      ir::gelu(false),     ir::leaky_relu(-0.2F), ir::exponential_linear(1, 1, 1),
+      ir::affine(-1, 0.1F)};
+  const ir::RealFunction& function = functions[rng_.below(std::size(functions))];
+  // Wide enough that the function bends within it.
+  const float unit = std::max(graph_.tensor(in).quantization.scale, 0.02F);
+  const ir::Quantization from{unit, graph_.tensor(in).quantization.zero_point};
+  const ir::Quantization to{unit * static_cast<float>(rng_.uniform(0.4, 1.2)),
+                            static_cast<int>(rng_.below(81)) - 60};
+  ir::Lookup table =
+      ir::quantized(ir::then(ir::identity(from), function), from, to,
+                    rng_.chance(0.5) ? ir::HalfRounding::kToEven : ir::HalfRounding::kAwayFromZero);
+  return push(table, {in}, to);
+}
+
+ir::TensorId GraphBuilder::concat(const std::vector<ir::TensorId>& operands) {
+  const ir::Quantization to = graph_.tensor(operands[0]).quantization;
+  std::vector<ir::TensorId> inputs;
+  for (const ir::TensorId id : operands) {
+    const ir::Quantization from = graph_.tensor(id).quantization;
+    inputs.push_back(
+        from == to ? id
+                   : push(ir::quantized(ir::identity(from), from, to, ir::HalfRounding::kToEven),
+                          {id}, to));
+  }
+  return push(ir::Concat{}, std::move(inputs), to);
+}
+
+ir::TensorId GraphBuilder::gate(ir::TensorId in) {
+  const int channels = shape(in).channels;
+  ir::TensorId x =
+      requantized_pool(in, {.kernel_h = shape(in).height, .kernel_w = shape(in).width});
+  x = conv(x, std::max(1, channels / 2), window(1, 1, 0));
+  x = conv(x, channels, window(1, 1, 0));
+  return rng_.chance(0.7) ? lookup(x) : x;
+}
+
 ir::TensorId GraphBuilder::global_pool(ir::TensorId in) {
   ir::Window window;
   window.kernel_h = shape(in).height;
@@ -113,6 +161,11 @@ ir::Graph GraphBuilder::finish(ir::TensorId features, int classes) {
 
 ir::Window window(int kernel, int stride, int pad) {
   return {kernel, kernel, stride, stride, pad, pad, pad, pad};
+}
+
+ir::Window dilated(int kernel, int stride, int dilation) {
+  const int pad = (kernel - 1) * dilation / 2;
+  return {kernel, kernel, stride, stride, pad, pad, pad, pad, dilation, dilation};
 }
 
 std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count) {
@@ -141,8 +194,9 @@ namespace {
 // and devices store it differently from what ops write.
 class RandomNetwork {
  public:
-  explicit RandomNetwork(std::uint64_t seed)
+  RandomNetwork(std::uint64_t seed, bool every_op)
       : rng_{seed, 0x4E4554},  // "NET"
+        every_op_(every_op),
         b_(seed, {extent(), extent(), input_channels()}) {}
 
   ir::Graph make() {
@@ -180,7 +234,8 @@ class RandomNetwork {
     const int stride = std::min(in.height, in.width) > 4 && rng_.chance(0.35) ? 2 : 1;
     // A kernel of 2 has no middle: it shrinks the map, or grows it by a row.
     const int pad = kernel == 2 ? below(2) : kernel / 2;
-    switch (rng_.below(10)) {
+    // Ops without integer gradients come last.
+    switch (rng_.below(every_op_ ? 15 : 12)) {
       case 0:
       case 1:
         return b_.conv(x, pick(1, 20), window(1, 1, 0));
@@ -204,6 +259,18 @@ class RandomNetwork {
         return join(x);
       case 8:
         return join_with_input(x);
+      case 12:
+        return b_.lookup(x);
+      case 13:
+        return rng_.chance(0.5) ? b_.mul(x, b_.gate(x)) : b_.mul(b_.lookup(x), x);
+      case 14:
+        return side_by_side(x);
+      case 9:
+        return b_.conv(x, pick(1, 12), dilated(3, 1, pick(2, 3)));
+      case 10: {
+        const int groups = in.channels % 2 == 0 && rng_.chance(0.5) ? 2 : in.channels;
+        return b_.conv(x, in.channels, dilated(kernel, stride, 2), groups);
+      }
       default:
         return stride == 2 ? pool(x) : b_.conv(x, in.channels, window(1, 1, 0));
     }
@@ -244,6 +311,22 @@ class RandomNetwork {
     return b_.rescale(x, -128, pick(60, 127));
   }
 
+  // Of what is as high and wide, in either order; narrow enough to stay small.
+  ir::TensorId side_by_side(ir::TensorId x) {
+    if (b_.shape(x).channels > 16) return b_.conv(x, pick(1, 12), window(1, 1, 0));
+    std::vector<ir::TensorId> operands{x};
+    for (const ir::TensorId id : tensors_) {
+      const ir::Shape shape = b_.shape(id);
+      if (shape.height == b_.shape(x).height && shape.width == b_.shape(x).width &&
+          shape.channels <= 16 && operands.size() < 4 && rng_.chance(0.5)) {
+        operands.push_back(id);
+      }
+    }
+    if (operands.size() == 1) operands.push_back(rng_.chance(0.5) ? x : b_.lookup(x));
+    if (rng_.chance(0.5)) std::swap(operands.front(), operands.back());
+    return b_.concat(operands);
+  }
+
   // The input itself where it fits, brought to its width where only that differs; otherwise an op
   // that reads the input alone.
   ir::TensorId join_with_input(ir::TensorId x) {
@@ -264,14 +347,15 @@ class RandomNetwork {
   }
 
   Rng rng_;
+  bool every_op_;
   GraphBuilder b_;
   std::vector<ir::TensorId> tensors_;
 };
 
 }  // namespace
 
-ir::Graph random_network(std::uint64_t seed) {
-  ir::Graph graph = RandomNetwork(seed).make();
+ir::Graph random_network(std::uint64_t seed, bool every_op) {
+  ir::Graph graph = RandomNetwork(seed, every_op).make();
   // Some quantisers use the whole range.
   for (const int op : ir::conv_ops(graph)) {
     auto& weights = std::get<ir::Conv2D>(graph.ops[static_cast<std::size_t>(op)].params).weights;

@@ -27,6 +27,14 @@ class GraphBuilder {
   /// Into a quantisation of its own.
   ir::TensorId requantized_pool(ir::TensorId in, ir::Window window);
   ir::TensorId max_pool(ir::TensorId in, ir::Window window);
+  /// A product of maps, or of a map with a gate of one number a channel.
+  ir::TensorId mul(ir::TensorId a, ir::TensorId b);
+  /// One of the activation functions.
+  ir::TensorId lookup(ir::TensorId in);
+  /// Side by side; what has another quantisation than the first is requantised before.
+  ir::TensorId concat(const std::vector<ir::TensorId>& operands);
+  /// A gate of one number a channel, from the mean of the map: squeeze and excite.
+  ir::TensorId gate(ir::TensorId in);
   ir::TensorId global_pool(ir::TensorId in);
 
   /// Ends the body at `features` and verifies; throws on an invalid graph.
@@ -43,6 +51,9 @@ class GraphBuilder {
 /// A window with symmetric padding.
 ir::Window window(int kernel, int stride, int pad);
 
+/// The same, its taps `dilation` apart, padded so that the extent stays at stride 1.
+ir::Window dilated(int kernel, int stride, int dilation);
+
 /// Uniform int8 values.
 std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count);
 
@@ -51,8 +62,9 @@ std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count);
 ir::Graph small_network(std::uint64_t seed, int classes = 4, int side = 8);
 
 /// A network of random topology, odd extents and 1 to 40 input channels: convolutions of all kinds,
-/// residual and repeated operands, rescalings, pools; every op may read the input, in every operand
-/// position. Maximum pools read nothing but the input, so that any plan can be trained.
-ir::Graph random_network(std::uint64_t seed);
+/// residual and repeated operands, rescalings, tables, products, gates, concatenations, pools;
+/// every op may read the input, in every operand position.
+/// `every_op` false: of the ops that have integer gradients alone.
+ir::Graph random_network(std::uint64_t seed, bool every_op = true);
 
 }  // namespace espalier::testing

@@ -86,7 +86,8 @@ enum class Sink : std::uint8_t {
 struct Node {
   NodeKind kind{};
   int op = -1;      ///< position in the forward graph; -1: head and loss
-  int operand = 0;  ///< kMaskScale: which input of `op`. kStreamForward: the depthwise op
+  int operand = 0;  ///< which input of `op`, where a node is of one; kStreamForward: the
+                    ///< depthwise op
   Sink sink = Sink::kStore;
   std::array<ValueId, 3> inputs{-1, -1, -1};
   std::array<ValueId, 3> outputs{-1, -1, -1};
@@ -134,9 +135,10 @@ struct TrainingGraph {
   }
 };
 
-/// A depthwise convolution with one filter a channel: the form that has kernels of its own.
+/// A depthwise convolution with one filter a channel, not dilated: the form that has kernels of its
+/// own.
 inline bool is_plain_depthwise(const ir::Conv2D& conv) {
-  return conv.depthwise() && conv.out_channels == conv.in_channels;
+  return conv.depthwise() && conv.out_channels == conv.in_channels && !conv.window.dilated();
 }
 
 /// The convolution of an op, or null.

@@ -1,6 +1,8 @@
 // What a tuned model says of itself beside its graph, the same for every format.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,5 +24,12 @@ std::vector<std::string> class_names_from_metadata(std::string_view value, int c
 std::string with_class_names(std::string_view text, const std::vector<std::string>& names);
 /// Reads them back from such a text; empty as above.
 std::vector<std::string> class_names_in_text(std::string_view text, int classes);
+
+/// The metadata entry that holds the derivatives of a table; `output`: the name of what it
+/// computes. A table alone does not have them.
+std::string derivatives_key(std::string_view output);
+std::string derivatives_to_metadata(const std::array<float, 256>& derivatives);
+/// Reads them back to the bit; nullopt when the value is something else.
+std::optional<std::array<float, 256>> derivatives_from_metadata(std::string_view value);
 
 }  // namespace espalier

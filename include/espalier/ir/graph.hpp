@@ -42,7 +42,8 @@ struct Tensor {
   Quantization quantization;
 };
 
-/// A window sliding over height and width. Padding is in elements of the input.
+/// A window sliding over height and width. Padding is in elements of the input. Taps of a dilated
+/// window stand `dilation` inputs apart; pools have none.
 struct Window {
   int kernel_h = 1;
   int kernel_w = 1;
@@ -52,6 +53,17 @@ struct Window {
   int pad_left = 0;
   int pad_bottom = 0;
   int pad_right = 0;
+  int dilation_h = 1;
+  int dilation_w = 1;
+
+  /// Inputs from the first to the last tap, both included.
+  [[nodiscard]] std::int64_t extent_h() const {
+    return (std::int64_t{kernel_h} - 1) * dilation_h + 1;
+  }
+  [[nodiscard]] std::int64_t extent_w() const {
+    return (std::int64_t{kernel_w} - 1) * dilation_w + 1;
+  }
+  [[nodiscard]] bool dilated() const { return dilation_h != 1 || dilation_w != 1; }
 };
 
 /// Convolution. Weights are symmetric int8 (some quantisers use -128), per output channel scales;
@@ -80,6 +92,13 @@ struct Conv2D {
 
 struct Add {};
 
+/// The second operand has the shape of the first, or is one number a channel (1x1xC): a gate.
+struct Mul {};
+
+/// Operands have one height and width and the quantisation of the output, so that nothing is
+/// rounded; what has another is brought there first.
+struct Concat {};
+
 /// How a mean of integers that ends in exactly one half is rounded.
 enum class HalfRounding {
   kToEven,        ///< ONNX models, as the published simulation
@@ -101,6 +120,21 @@ struct MaxPool {
 
 struct Rescale {};
 
+/// Any function of one int8 value, tabulated; element q + 128 belongs to the input q. It clamps by
+/// itself. See curve.hpp for how tables are made.
+struct Lookup {
+  std::array<std::int8_t, 256> outputs{};
+  /// Of the output by the input, both in int8 units; 0 where the output is cut off.
+  std::array<float, 256> derivatives{};
+
+  [[nodiscard]] std::int8_t output(std::int8_t q) const {
+    return outputs[static_cast<std::size_t>(q + 128)];
+  }
+  [[nodiscard]] float derivative(std::int8_t q) const {
+    return derivatives[static_cast<std::size_t>(q + 128)];
+  }
+};
+
 namespace detail {
 struct EndOfOps {};
 using OpTuple = std::tuple<
@@ -111,6 +145,9 @@ using OpTuple = std::tuple<
 template <std::size_t... I>
 std::variant<std::tuple_element_t<I, OpTuple>...> without_end(std::index_sequence<I...>);
 }  // namespace detail
+
+/// In ops.def: two inputs or more.
+inline constexpr int kVariadic = -1;
 
 inline constexpr std::size_t kOpCount = std::tuple_size_v<detail::OpTuple> - 1;
 
@@ -185,6 +222,12 @@ const Conv2D& conv(const Graph& graph, int op_position);
 
 /// True for an average pool whose output has another quantisation than its input.
 bool requantizes_mean(const Graph& graph, const Op& op);
+
+/// True for a product with one number a channel of its first operand.
+bool is_gate(const Graph& graph, const Op& op);
+
+/// s_a * s_b / s_y of a product.
+double product_factor(const Graph& graph, const Op& op);
 
 /// True if outputs of an op can be cut off by its clamp, and gradients need a mask of them.
 bool saturates(const Graph& graph, const Op& op);

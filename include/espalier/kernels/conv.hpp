@@ -28,7 +28,8 @@ struct ConvGeometry {
   [[nodiscard]] int fan_in() const { return taps() * in_per_group(); }
   /// One GEMM on the map itself.
   [[nodiscard]] bool direct_gemm() const;
-  /// Served by the depthwise kernels: one filter per channel on a padded map.
+  /// Served by the depthwise kernels: one filter per channel, not dilated, on a
+  /// padded map.
   [[nodiscard]] bool direct_depthwise() const;
 };
 

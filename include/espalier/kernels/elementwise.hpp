@@ -1,5 +1,5 @@
-// Adds, rescalings and pools, forward and gradient, on channels-last maps with channel strides.
-// Gradients are with respect to int8 units; the mask is the one that forward produced.
+// Adds, rescalings, tables and pools, forward and gradient, on channels-last maps with channel
+// strides. Gradients are with respect to int8 units; the mask is the one that forward produced.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ struct MapGeometry {
   ir::Shape out;
   int in_stride = 0;
   int out_stride = 0;
-  int second_stride = 0;  ///< of an Add's second operand, which has the shape `in` too
+  int second_stride = 0;  ///< of a second operand, which has the shape `in` too
+  bool gate = false;      ///< the second operand is one number a channel instead
 };
 
 /// Rescaling of one or two operands, or of a mean, into one output.
@@ -30,7 +31,7 @@ struct ElementwiseParams {
   float factor_b = 1.0F;
 };
 
-/// For an Add, a Rescale or an AveragePool op.
+/// For an op that saturates, convolutions aside. Of a product the first factor is that of both.
 ElementwiseParams make_elementwise(const ir::Graph& graph, const ir::Op& op);
 
 /// y = clamp(round((a - za) * sa/sy + (b - zb) * sb/sy) + zy); b may be null (Rescale).
@@ -40,6 +41,32 @@ void add_forward(const ElementwiseParams& params, const MapGeometry& geometry, i
 /// dx (+)= dy * mask * factor, where dx is of the operand with pixels `dx_stride` apart.
 void add_backward(float factor, const MapGeometry& geometry, int dx_stride, int samples,
                   const float* dy, const std::uint8_t* mask, float* dx, bool accumulate);
+
+/// y = clamp(round((a - za) * (b - zb) * sa*sb/sy) + zy).
+void multiply_forward(const ElementwiseParams& params, const MapGeometry& geometry, int samples,
+                      const std::int8_t* a, const std::int8_t* b, std::int8_t* y,
+                      std::uint8_t* mask);
+/// dL/da (+)= dy * mask * factor * (b - zb).
+void multiply_backward(const ElementwiseParams& params, const MapGeometry& geometry, int samples,
+                       const std::int8_t* b, const float* dy, const std::uint8_t* mask, float* da,
+                       bool accumulate);
+/// dL/db (+)= dy * mask * factor * (a - za), for a gate summed over the pixels.
+void multiply_backward_second(const ElementwiseParams& params, const MapGeometry& geometry,
+                              int samples, const std::int8_t* a, const float* dy,
+                              const std::uint8_t* mask, float* db, bool accumulate);
+
+/// Copies `channels` of every pixel; the other channels of y stay.
+void copy_channels(std::int64_t pixels, int channels, const std::int8_t* x, int x_stride,
+                   std::int8_t* y, int y_stride);
+/// dx (+)= `channels` of every pixel of dy.
+void copy_channel_gradients(std::int64_t pixels, int channels, const float* dy, int dy_stride,
+                            float* dx, int dx_stride, bool accumulate);
+
+void lookup_forward(const ir::Lookup& table, const MapGeometry& geometry, int samples,
+                    const std::int8_t* x, std::int8_t* y);
+/// dx (+)= dy * derivative of x.
+void lookup_backward(const ir::Lookup& table, const MapGeometry& geometry, int samples,
+                     const std::int8_t* x, const float* dy, float* dx, bool accumulate);
 
 void average_pool_forward(const ir::AveragePool& pool, const MapGeometry& geometry, int samples,
                           const std::int8_t* x, std::int8_t* y);

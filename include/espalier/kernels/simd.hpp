@@ -104,6 +104,7 @@ inline constexpr std::size_t kPatchSlack = 64;
 struct PatchArgs {
   int in_height = 0, in_width = 0, out_width = 0;
   int kernel_h = 0, kernel_w = 0, stride_h = 1, stride_w = 1, pad_top = 0, pad_left = 0;
+  int dilation_h = 1, dilation_w = 1;
   int channels = 0;
   std::ptrdiff_t in_stride = 0;  ///< bytes between two pixels
   const std::int8_t* x = nullptr;

@@ -19,7 +19,7 @@ struct PreparedOp {
   kernels::PackedWeights weights;          ///< convolutions, as pre-trained
   kernels::Requantization requantization;  ///< convolutions, as pre-trained
   kernels::MapGeometry map;                ///< everything else
-  kernels::ElementwiseParams elementwise;  ///< Add, Rescale
+  kernels::ElementwiseParams elementwise;  ///< what saturates, convolutions aside
 };
 
 class Network {

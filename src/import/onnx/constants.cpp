@@ -80,6 +80,12 @@ const Constant* list(Context& c, const Node& node, int input) {
 }
 
 Value gather(Context& c, const Node& node) {
+  const Value* table = c.resolve(node, 0);
+  const Value* index = c.resolve(node, 1);
+  if (table != nullptr && index != nullptr && std::holds_alternative<ConstantPtr>(*table) &&
+      std::holds_alternative<Activation>(*index)) {
+    return look_up(c, node, *std::get<ConstantPtr>(*table), std::get<Activation>(*index));
+  }
   const Constant* from = list(c, node, 0);
   const Constant* at = from == nullptr ? nullptr : list(c, node, 1);
   if (at == nullptr) return Unknown{};
@@ -115,15 +121,34 @@ Value slice(Context& c, const Node& node) {
   return integers_value({from->ints.begin() + begin, from->ints.begin() + end}, false);
 }
 
+// Activations side by side; integers all have the quantisation of the first.
+Value concat_activations(Context& c, const Node& node) {
+  std::vector<Activation> operands;
+  for (int i = 0; i < node.proto().input_size(); ++i) {
+    const std::optional<Activation> x = c.any_activation(node, i);
+    if (!x) return Unknown{};
+    operands.push_back(*x);
+    const Activation& first = operands.front();
+    if (x->quantized != first.quantized) {
+      return c.refuse(node, "joins integers and floats", kQuantizeNext);
+    }
+    if (x->quantized && (x->is_unsigned != first.is_unsigned ||
+                         !(c.builder.tensor(x->operand.tensor).quantization ==
+                           c.builder.tensor(first.operand.tensor).quantization))) {
+      return c.refuse(node, "joins integers of different scales", kQuantizeNext);
+    }
+  }
+  Value joined = join(c, node, operands);
+  if (!std::holds_alternative<DraftPtr>(joined)) return joined;
+  return c.result(node, Context::take(joined), operands.front());
+}
+
 Value concat(Context& c, const Node& node) {
-  // Of activations it is an operator of its own.
+  if (node.proto().input_size() == 0) return c.refuse(node, "joins nothing", kDamagedNext);
   for (int i = 0; i < node.proto().input_size(); ++i) {
     const Value* value = c.resolve(node, i);
     if (value == nullptr || std::holds_alternative<Unknown>(*value)) return Unknown{};
-    if (!is_constant(*value)) {
-      return c.refuse(node, "this operator is not supported",
-                      "join branches by Add, or rewrite the network without them");
-    }
+    if (!is_constant(*value)) return concat_activations(c, node);
   }
   std::vector<std::int32_t> result;
   for (int i = 0; i < node.proto().input_size(); ++i) {

@@ -4,11 +4,18 @@
 
 #include <utility>
 
+#include "espalier/import/metadata.hpp"
+
 namespace espalier::onnx_detail {
 
-Context::Context(const onnx::GraphProto& graph, std::int64_t version, ir::Graph& result,
+Context::Context(const onnx::ModelProto& whole, std::int64_t version, ir::Graph& result,
                  Diagnostics& all)
-    : model(graph), opset(version), diagnostics(all), builder(result, all), topology(graph) {
+    : file(whole),
+      model(whole.graph()),
+      opset(version),
+      diagnostics(all),
+      builder(result, all),
+      topology(whole.graph()) {
   for (const onnx::TensorProto& initializer : model.initializer()) {
     initializers_.emplace(initializer.name(), &initializer);
   }
@@ -132,6 +139,14 @@ void Context::report_not_activation(const Node& node, int input, const Value& va
         node,
         fmt::format("reads the float result of {}, which is not quantised", (*pooled)->node.text()),
         kQuantizeNext);
+  } else if (const auto* function = std::get_if<MappedPtr>(&value)) {
+    refuse(node,
+           fmt::format("reads the float result of {}, which is not quantised",
+                       (*function)->node.text()),
+           kQuantizeNext);
+  } else if (std::holds_alternative<TablePtr>(value)) {
+    refuse(node, fmt::format("reads '{}' as integers", name),
+           "put a DequantizeLinear before the node");
   } else if (const auto* consumed = std::get_if<Consumed>(&value)) {
     refuse(node,
            fmt::format("reads the float result of {}, which is used elsewhere too",
@@ -163,6 +178,27 @@ std::optional<Activation> Context::activation(const Node& node, int input) {
   std::optional<Activation> found = any_activation(node, input);
   if (!found || !found->quantized) return found;
   report_not_activation(node, input, *found);
+  return std::nullopt;
+}
+
+std::optional<Mapped> Context::mapped(const Node& node, int input) {
+  const Value* value = resolve(node, input);
+  if (value == nullptr || std::holds_alternative<Unknown>(*value)) return std::nullopt;
+  if (const auto* function = std::get_if<MappedPtr>(value)) return **function;
+  const std::optional<Activation> x = activation(node, input);
+  if (!x) return std::nullopt;
+  return Mapped{*x, ir::identity(builder.tensor(x->operand.tensor).quantization), node.where()};
+}
+
+Value Context::mapping(const Activation& x, const ir::Curve& curve, const Node& node) {
+  return std::make_shared<const Mapped>(Mapped{x, curve, node.where()});
+}
+
+std::optional<std::array<float, 256>> Context::derivatives(std::string_view output) const {
+  const std::string key = derivatives_key(output);
+  for (const onnx::StringStringEntryProto& entry : file.metadata_props()) {
+    if (entry.key() == key) return derivatives_from_metadata(entry.value());
+  }
   return std::nullopt;
 }
 

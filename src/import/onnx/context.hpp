@@ -4,6 +4,7 @@
 
 #include <onnx/onnx_pb.h>
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <span>
@@ -45,9 +46,10 @@ struct Parameters {
 
 class Context {
  public:
-  Context(const onnx::GraphProto& graph, std::int64_t opset, ir::Graph& result,
+  Context(const onnx::ModelProto& file, std::int64_t opset, ir::Graph& result,
           Diagnostics& diagnostics);
 
+  const onnx::ModelProto& file;
   const onnx::GraphProto& model;
   const std::int64_t opset;
   Diagnostics& diagnostics;
@@ -63,6 +65,10 @@ class Context {
   // ---- the classifier ----
   int head = -1;          ///< its node
   bool averages = false;  ///< there is none, averages of class maps are the scores
+  int last_average = -1;  ///< the node that computes these
+  [[nodiscard]] bool averages_end_at(const Node& node) const {
+    return averages && node.index() > last_average;
+  }
   [[nodiscard]] bool is_head(const Node& node) const { return node.index() == head; }
 
   // ---- values ----
@@ -82,6 +88,11 @@ class Context {
   std::optional<Activation> activation(const Node& node, int input);
   /// An activation, dequantised or not; nullopt after a diagnostic.
   std::optional<Activation> any_activation(const Node& node, int input);
+  /// A dequantised activation or a function of one; nullopt after a diagnostic.
+  std::optional<Mapped> mapped(const Node& node, int input);
+  static Value mapping(const Activation& x, const ir::Curve& curve, const Node& node);
+  /// Derivatives of a table in the metadata of an export; nullopt when there are none.
+  [[nodiscard]] std::optional<std::array<float, 256>> derivatives(std::string_view output) const;
   /// What is in the way where a dequantised activation is needed.
   void report_not_activation(const Node& node, int input, const Value& value);
   /// Makes a value of a draft: quantised at once like the activation it comes from when that holds
@@ -112,12 +123,17 @@ bool is_constant(const Value& value);
 const Dims* constant_dims(const Value& value);
 /// Its elements; empty for other values. Valid as long as the value.
 Numbers numbers(const Value& value);
+/// Its elements as real numbers; empty for integers without a scale.
+std::vector<double> real_elements(const Value& constant);
 
 // ---- quantisation.cpp ----
 /// Scale (input `scale`) and zero point (the input behind it) of an activation; nullopt after a
 /// diagnostic.
 std::optional<Parameters> activation_parameters(Context& context, const Node& node, int scale,
                                                 bool unsigned_default);
+/// Gives a table the quantisation that a DequantizeLinear of its output has, whether or not
+/// anything reads that; false after a diagnostic.
+bool finish_table(Context& context, const std::string& name);
 /// Scale and zero point of constant `values`, from the same kind of inputs.
 std::optional<QuantizedConstant> constant_parameters(Context& context, const Node& node, int scale,
                                                      ConstantPtr values);
@@ -147,6 +163,12 @@ Value multiply(Context& context, const Node& node, const Activation& x, const Va
 Value add_constant(Context& context, const Node& node, int operand, const Value& constant);
 /// Softmax, LogSoftmax and Sigmoid, which do not change which class wins, on floats or integers.
 Value behind_classifier(Context& context, const Node& node);
+/// Tensors side by side along the axis of a node; Unknown after a diagnostic, or a draft.
+Value join(Context& context, const Node& node, std::span<const Activation> operands);
+
+// ---- functions.cpp ----
+/// Gather by the integers of an activation.
+Value look_up(Context& context, const Node& node, const Constant& table, const Activation& index);
 
 // ---- pools.cpp ----
 /// The draft of a pool over the operand's whole image; nullopt after a diagnostic.
@@ -167,6 +189,7 @@ std::span<const Handler> quantisation_handlers();
 std::span<const Handler> layer_handlers();
 std::span<const Handler> integer_handlers();
 std::span<const Handler> elementwise_handlers();
+std::span<const Handler> function_handlers();
 std::span<const Handler> pool_handlers();
 std::span<const Handler> view_handlers();
 std::span<const Handler> constant_handlers();

@@ -33,15 +33,6 @@ bool along_channels(const Dims& constant, const View& view, int channels) {
   return false;
 }
 
-// The elements of a constant as real numbers; empty for integers without a scale.
-std::vector<double> real_elements(const Value& constant) {
-  const Numbers values = numbers(constant);
-  std::vector<double> real;
-  if (!values.is_float() && values.scales.empty()) return real;
-  for (std::size_t i = 0; i < values.count(); ++i) real.push_back(values.real(i, i));
-  return real;
-}
-
 // The draft of a convolution that nothing has happened to; nullptr for anything else.
 Draft* fresh_convolution(Value& value) {
   auto* waiting = std::get_if<DraftPtr>(&value);
@@ -65,8 +56,45 @@ Value affine(Context& c, const Node& node, Value& operand, const Dims& dims,
     if (!c.builder.scale_channels(node.where(), factors, offsets, *convolution)) return Unknown{};
     return std::make_unique<Draft>(Context::take(operand));
   }
-  return c.refuse(node, "multiplies by a constant what is not a fresh Conv, Gemm or MatMul",
+  const auto* x = std::get_if<Activation>(&operand);
+  const bool function = std::holds_alternative<MappedPtr>(operand);
+  if (factors.size() == 1 && offsets.size() == 1 && (x != nullptr || function)) {
+    const std::optional<Mapped> mapped = c.mapped(node, &operand == c.resolve(node, 0) ? 0 : 1);
+    if (!mapped) return Unknown{};
+    const ir::RealFunction scale =
+        ir::affine(static_cast<float>(factors[0]), static_cast<float>(offsets[0]));
+    return Context::mapping(mapped->x, ir::then(mapped->curve, scale), node);
+  }
+  if (x != nullptr && !x->quantized) {
+    const std::optional<Operand> own = c.builder.settled(node.where(), x->operand);
+    if (!own) return Unknown{};
+    if (along_channels(dims, own->view, c.builder.tensor(own->tensor).shape.channels)) {
+      return Context::waiting(c.builder.scale_tensor(node.where(), *own, factors, offsets));
+    }
+  }
+  return c.refuse(node,
+                  "computes with a constant on what is no Conv, Gemm or MatMul and no activation, "
+                  "or not with one number a channel",
                   kFoldNext);
+}
+
+// Both operands of a node as functions of the same tensor; nullopt, without a diagnostic, when they
+// are something else.
+std::optional<std::pair<Mapped, Mapped>> of_one_tensor(Context& c, const Node& node) {
+  std::optional<Mapped> operands[2];
+  for (const int i : {0, 1}) {
+    const Value* value = c.resolve(node, i);
+    const auto* x = value == nullptr ? nullptr : std::get_if<Activation>(value);
+    if (value == nullptr ||
+        (!std::holds_alternative<MappedPtr>(*value) && (x == nullptr || x->quantized))) {
+      return std::nullopt;
+    }
+    operands[i] = c.mapped(node, i);
+  }
+  const Operand& a = operands[0]->x.operand;
+  const Operand& b = operands[1]->x.operand;
+  if (a.tensor != b.tensor || !(a.view == b.view)) return std::nullopt;
+  return std::pair(*operands[0], *operands[1]);
 }
 
 // A node of one constant and one other operand; false after a diagnostic or when there is none.
@@ -93,6 +121,12 @@ Value add(Context& c, const Node& node) {
   if (is_constant(*a) != is_constant(*b)) {
     return add_constant(c, node, is_constant(*a) ? 1 : 0, is_constant(*a) ? *a : *b);
   }
+  // Unless both are tensors: x + x is a sum like others.
+  if (std::holds_alternative<MappedPtr>(*a) || std::holds_alternative<MappedPtr>(*b)) {
+    if (const auto same = of_one_tensor(c, node)) {
+      return Context::mapping(same->first.x, ir::sum(same->first.curve, same->second.curve), node);
+    }
+  }
   const std::optional<Activation> x = c.activation(node, 0);
   const std::optional<Activation> y = c.activation(node, 1);
   if (!x || !y) return Unknown{};
@@ -114,6 +148,19 @@ Value subtract(Context& c, const Node& node) {
 Value multiply_elements(Context& c, const Node& node) {
   Value* operand = nullptr;
   Value* constant = nullptr;
+  const Value* a = c.resolve(node, 0);
+  const Value* b = c.resolve(node, 1);
+  if (a == nullptr || b == nullptr) return Unknown{};
+  if (!is_constant(*a) && !is_constant(*b)) {
+    if (const auto same = of_one_tensor(c, node)) {
+      return Context::mapping(same->first.x, ir::product(same->first.curve, same->second.curve),
+                              node);
+    }
+    const std::optional<Activation> x = c.activation(node, 0);
+    const std::optional<Activation> y = c.activation(node, 1);
+    if (!x || !y) return Unknown{};
+    return Context::waiting(c.builder.multiply(node.where(), x->operand, y->operand));
+  }
   if (!split_operands(c, node, operand, constant)) return Unknown{};
   const std::vector<double> factors = real_elements(*constant);
   if (factors.empty()) return c.refuse(node, "multiplies by integers", kFoldNext);
@@ -144,7 +191,7 @@ Value batch_normalization(Context& c, const Node& node) {
     }
   }
   if (operand == nullptr || std::holds_alternative<Unknown>(*operand)) return Unknown{};
-  if (fresh_convolution(*operand) == nullptr) {
+  if (fresh_convolution(*operand) == nullptr && !std::holds_alternative<Activation>(*operand)) {
     return c.refuse(node, "normalises what is not a fresh Conv, Gemm or MatMul",
                     "fold it into the convolution before it, ahead of quantisation");
   }
@@ -167,6 +214,10 @@ Value clamp_to(Context& c, const Node& node, double low, double high) {
     *value = Consumed{pooled.node, std::nullopt};
     pooled.base.clip(low, high);
     return std::make_unique<Pooled>(std::move(pooled));
+  }
+  if (const auto* function = std::get_if<MappedPtr>(value)) {
+    const ir::RealFunction clip = ir::clip(static_cast<float>(low), static_cast<float>(high));
+    return Context::mapping((*function)->x, ir::then((*function)->curve, clip), node);
   }
   if (std::holds_alternative<DraftPtr>(*value)) {
     Draft draft = Context::take(*value);
@@ -206,6 +257,28 @@ Value clip(Context& c, const Node& node) {
 
 }  // namespace
 
+std::vector<double> real_elements(const Value& constant) {
+  const Numbers values = numbers(constant);
+  std::vector<double> real;
+  if (!values.is_float() && values.scales.empty()) return real;
+  for (std::size_t i = 0; i < values.count(); ++i) real.push_back(values.real(i, i));
+  return real;
+}
+
+Value join(Context& c, const Node& node, std::span<const Activation> operands) {
+  std::vector<Operand> inputs;
+  for (const Activation& x : operands) inputs.push_back(x.operand);
+  const auto rank = static_cast<std::int64_t>(inputs.front().view.rank()) + 1;
+  std::int64_t axis = node.integer("axis").value_or(1);
+  if (axis < 0) axis += rank;
+  if (axis < 1 || axis >= rank) {
+    return c.refuse(node, fmt::format("joins along axis {}, the batch or none", axis),
+                    "join branches along channels");
+  }
+  return Context::waiting(c.builder.concat(node.where(), inputs, static_cast<std::size_t>(axis - 1),
+                                           ir::HalfRounding::kToEven));
+}
+
 Value add_constant(Context& c, const Node& node, int input, const Value& constant) {
   Value& operand = *c.resolve(node, input);
   if (std::holds_alternative<Unknown>(operand)) return Unknown{};
@@ -229,7 +302,15 @@ Value add_constant(Context& c, const Node& node, int input, const Value& constan
   if (std::holds_alternative<NetworkInput>(operand)) {
     return c.refuse(node, "shifts the input inside the model", kPreprocessNext);
   }
+  if (std::holds_alternative<MappedPtr>(operand)) {
+    if (values.count() != 1)
+      return c.refuse(node, "adds numbers to a function of a tensor", kFoldNext);
+    return affine(c, node, operand, dims, {1.0}, {values.real(0, 0)});
+  }
   if (auto* x = std::get_if<Activation>(&operand)) {
+    if (values.count() == 1 && !x->quantized) {
+      return affine(c, node, operand, dims, {1.0}, {values.real(0, 0)});
+    }
     // Behind a quantisation of its own, which may have clipped: a layer of its own.
     if (!along_channels(dims, x->operand.view,
                         c.builder.tensor(x->operand.tensor).shape.channels)) {
@@ -278,7 +359,6 @@ std::span<const Handler> elementwise_handlers() {
       {"LogSoftmax", &behind_classifier},
       {"Mul", &multiply_elements},
       {"Relu", &relu},
-      {"Sigmoid", &behind_classifier},
       {"Softmax", &behind_classifier},
       {"Sub", &subtract},
   };

@@ -104,6 +104,27 @@ Value add(Context& c, const Node& node) {
                 a->is_unsigned);
 }
 
+// a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero.
+Value multiply_elements(Context& c, const Node& node) {
+  const std::optional<Activation> a = integer_activation(c, node, 0, 1);
+  const std::optional<Activation> b = integer_activation(c, node, 3, 4);
+  if (!a || !b) return Unknown{};
+  return finish(c, node, Context::waiting(c.builder.multiply(node.where(), a->operand, b->operand)),
+                6, a->is_unsigned);
+}
+
+// y_scale, y_zero, then x, x_scale, x_zero of each operand.
+Value concat(Context& c, const Node& node) {
+  std::vector<Activation> operands;
+  for (int at = 2; at + 2 < node.proto().input_size(); at += 3) {
+    const std::optional<Activation> x = integer_activation(c, node, at, at + 1);
+    if (!x) return Unknown{};
+    operands.push_back(*x);
+  }
+  if (operands.empty()) return c.refuse(node, "joins nothing", kDamagedNext);
+  return finish(c, node, join(c, node, operands), 0, operands.front().is_unsigned);
+}
+
 // x, x_scale, x_zero, y_scale, y_zero.
 Value average_pool(Context& c, const Node& node) {
   const std::optional<Activation> x = integer_activation(c, node, 0, 1);
@@ -129,10 +150,11 @@ std::span<const Handler> integer_handlers() {
       {"QGemm", &gemm},
       {"QLinearAdd", &add},
       {"QLinearAveragePool", &average_pool},
+      {"QLinearConcat", &concat},
       {"QLinearConv", &convolution},
       {"QLinearGlobalAveragePool", &global_average_pool},
       {"QLinearMatMul", &matmul},
-      {"QLinearSigmoid", &behind_classifier},
+      {"QLinearMul", &multiply_elements},
       {"QLinearSoftmax", &behind_classifier},
   };
   return kHandlers;

@@ -152,19 +152,19 @@ std::optional<ir::Window> read_window(Context& c, const Node& node, std::size_t 
     return refused(fmt::format("its window has {} dimensions", rank),
                    "only 1-D and 2-D windows are supported");
   }
-  if (const auto dilations = node.integers("dilations")) {
-    for (const std::int64_t d : *dilations) {
-      if (d != 1) return refused("dilation is not supported", "train with dilation 1");
-    }
-  }
+  Dims dilations = node.integers("dilations").value_or(Dims(rank, 1));
   Dims strides = node.integers("strides").value_or(Dims(rank, 1));
   Dims pads = node.integers("pads").value_or(Dims(2 * rank, 0));
-  if (strides.size() != rank || pads.size() != 2 * rank) {
-    return refused(fmt::format("strides or pads do not belong to a window of {} dimensions", rank),
-                   kDamagedNext);
+  if (strides.size() != rank || pads.size() != 2 * rank || dilations.size() != rank) {
+    return refused(
+        fmt::format("strides, pads or dilations do not belong to a window of {} dimensions", rank),
+        kDamagedNext);
   }
   for (const std::int64_t s : strides) {
     if (!extent_in_range(s)) return refused("a stride is out of range", kDamagedNext);
+  }
+  for (const std::int64_t d : dilations) {
+    if (!extent_in_range(d)) return refused("a dilation is out of range", kDamagedNext);
   }
   for (const std::int64_t p : pads) {
     if (p < 0 || p > kMaxExtent) {
@@ -178,6 +178,7 @@ std::optional<ir::Window> read_window(Context& c, const Node& node, std::size_t 
   }
   if (rank == 1) {
     strides.insert(strides.begin(), 1);
+    dilations.insert(dilations.begin(), 1);
     pads = {0, pads[0], 0, pads[1]};
   }
   return ir::Window{.stride_h = static_cast<int>(strides[0]),
@@ -185,7 +186,9 @@ std::optional<ir::Window> read_window(Context& c, const Node& node, std::size_t 
                     .pad_top = static_cast<int>(pads[0]),
                     .pad_left = static_cast<int>(pads[1]),
                     .pad_bottom = static_cast<int>(pads[2]),
-                    .pad_right = static_cast<int>(pads[3])};
+                    .pad_right = static_cast<int>(pads[3]),
+                    .dilation_h = static_cast<int>(dilations[0]),
+                    .dilation_w = static_cast<int>(dilations[1])};
 }
 
 void resolve_padding(const Node& node, const ir::Shape& image, ir::Window& window) {
@@ -229,6 +232,8 @@ Value convolve(Context& c, const Node& node, const Activation& x, const Value& w
               .bias = bias};
   layer.window.kernel_h = static_cast<int>(rows);
   layer.window.kernel_w = static_cast<int>(columns);
+  if (rows == 1) layer.window.dilation_h = 1;  // of nothing
+  if (columns == 1) layer.window.dilation_w = 1;
   const ImageAxes axes = channels_first(kernel.size() + 1);
   const std::optional<ir::Shape> image = c.builder.extents(node.where(), x.operand, axes);
   if (!image) return Unknown{};

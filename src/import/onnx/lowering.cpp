@@ -23,7 +23,7 @@ const std::unordered_map<std::string_view, Handler>& handlers() {
     std::unordered_map<std::string_view, Handler> all;
     for (const auto family :
          {quantisation_handlers(), layer_handlers(), integer_handlers(), elementwise_handlers(),
-          pool_handlers(), view_handlers(), constant_handlers()}) {
+          function_handlers(), pool_handlers(), view_handlers(), constant_handlers()}) {
       for (const Handler& handler : family) all.emplace(handler.type, handler);
     }
     return all;
@@ -34,17 +34,8 @@ const std::unordered_map<std::string_view, Handler>& handlers() {
 // What to do about op types that people meet often.
 std::string_view advice(std::string_view type) {
   static const std::unordered_map<std::string_view, std::string_view> kAdvice{
-      {"HardSwish", "train with Relu or Relu6 activations"},
-      {"HardSigmoid", "train with Relu or Relu6 activations"},
-      {"LeakyRelu", "train with Relu or Relu6 activations"},
-      {"QLinearLeakyRelu", "train with Relu or Relu6 activations"},
-      {"PRelu", "train with Relu or Relu6 activations"},
-      {"Elu", "train with Relu or Relu6 activations"},
-      {"Gelu", "train with Relu or Relu6 activations"},
-      {"Tanh", "train with Relu or Relu6 activations"},
       {"ArgMax", "cut it off, Espalier needs the logits"},
-      {"QLinearConcat", "join branches by Add, or rewrite the network without them"},
-      {"Concat", "join branches by Add, or rewrite the network without them"},
+      {"Resize", "detectors and segmenters are not classifiers; rewrite the network without it"},
       {"LSTM", "only feed-forward networks are supported"},
       {"GRU", "only feed-forward networks are supported"},
       {"RNN", "only feed-forward networks are supported"},
@@ -53,8 +44,8 @@ std::string_view advice(std::string_view type) {
   return found != kAdvice.end()
              ? found->second
              : std::string_view(
-                   "rewrite the network with Conv, Gemm, MatMul, Add, Relu, Clip, "
-                   "pooling and changes of shape");
+                   "rewrite the network with Conv, Gemm, MatMul, Add, Mul, Concat, "
+                   "activation functions, pooling and changes of shape");
 }
 
 // The handler of a node; nullptr for an operator that is not supported.
@@ -64,7 +55,7 @@ const Handler* find_handler(const Node& node) {
   // opsets lack.
   const bool microsoft = domain == "com.microsoft" &&
                          (node.type() == "QuantizeLinear" || node.type() == "DequantizeLinear" ||
-                          node.type().starts_with("Q"));
+                          node.type() == "Gelu" || node.type().starts_with("Q"));
   const auto found = handlers().find(node.type());
   if ((!is_standard_domain(domain) && !microsoft) || found == handlers().end()) return nullptr;
   return &found->second;
@@ -75,6 +66,8 @@ bool attribute_types_match(const Node& node) {
   using Kind = onnx::AttributeProto;
   static const std::unordered_map<std::string_view, onnx::AttributeProto::AttributeType> kTypes{
       {"allowzero", Kind::INT},
+      {"approximate", Kind::STRING},
+      {"gamma", Kind::FLOAT},
       {"alpha", Kind::FLOAT},
       {"auto_pad", Kind::STRING},
       {"axes", Kind::INTS},
@@ -237,15 +230,17 @@ void check_output(Context& c) {
 
 }  // namespace
 
-void lower(const onnx::GraphProto& model, std::int64_t opset, ir::Graph& graph,
+void lower(const onnx::ModelProto& file, std::int64_t opset, ir::Graph& graph,
            Diagnostics& diagnostics) {
-  Context c(model, opset, graph, diagnostics);
+  const onnx::GraphProto& model = file.graph();
+  Context c(file, opset, graph, diagnostics);
   c.topology.check(diagnostics);
   if (c.topology.output().empty()) return;
   define_input(c);
   const Topology::HeadSearch head = c.topology.find_head();
   c.head = head.node;
   c.averages = head.averages;
+  c.last_average = head.stopped_at;
   for (int i = 0; i < model.node_size(); ++i) {
     if (!c.topology.live(i)) continue;
     const Node node(model.node(i), i);

@@ -13,7 +13,7 @@ namespace espalier::onnx_detail {
 
 /// Adds tensors, ops and head to `graph`. Everything that cannot be expressed goes to
 /// `diagnostics`; the graph is complete only if there are none.
-void lower(const onnx::GraphProto& model, std::int64_t opset, ir::Graph& graph,
+void lower(const onnx::ModelProto& file, std::int64_t opset, ir::Graph& graph,
            import_detail::Diagnostics& diagnostics);
 
 /// Says of every operator that lower() does not know that it is not supported, and of nothing else:

@@ -11,16 +11,27 @@ namespace {
 
 using PoolOf = std::optional<Draft> (*)(Context& c, const Node& node, const Operand& x);
 
-// The maximum of a result that waits for its quantisation.
+// The maximum of a result that waits for its quantisation, or of a function.
 Value pool_later(Context& c, const Node& node, PoolOf pool) {
+  Value* value = c.resolve(node, 0);
+  std::optional<Draft> base;
+  if (const auto* function = std::get_if<MappedPtr>(value)) {
+    base = c.builder.function((*function)->node, (*function)->x.operand, (*function)->curve,
+                              ir::HalfRounding::kToEven);
+    if (!base) return Unknown{};
+  } else {
+    base = Context::take(*value);
+  }
   return std::make_unique<Pooled>(
-      Pooled{Context::take(*c.resolve(node, 0)), node.where(),
+      Pooled{*std::move(base), node.where(),
              [node, pool](Context& later, const Operand& x) { return pool(later, node, x); }});
 }
 
 bool waits(Context& c, const Node& node) {
   const Value* value = c.resolve(node, 0);
-  return value != nullptr && std::holds_alternative<DraftPtr>(*value) &&
+  if (value == nullptr) return false;
+  if (std::holds_alternative<MappedPtr>(*value)) return true;
+  return std::holds_alternative<DraftPtr>(*value) &&
          !std::holds_alternative<ir::MaxPool>(std::get<DraftPtr>(*value)->params);
 }
 
@@ -114,6 +125,7 @@ std::optional<Draft> pool_window(Context& c, const Node& node, const Operand& x,
                              : channels_first(kernel.size() + 1);
   const std::optional<ir::Shape> image = c.builder.extents(node.where(), x, axes);
   if (!window || !image) return std::nullopt;
+  if (window->dilated()) return refused("dilation of a pool is not supported", "pool without it");
   window->kernel_h = kernel.size() == 2 ? static_cast<int>(kernel[0]) : 1;
   window->kernel_w = static_cast<int>(kernel.back());
   resolve_padding(node, *image, *window);

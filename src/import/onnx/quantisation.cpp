@@ -129,6 +129,15 @@ Value quantize(Context& c, const Node& node) {
     *value = Consumed{where, written};
     return written;
   }
+  if (const auto* found = std::get_if<MappedPtr>(value); found != nullptr) {
+    const MappedPtr function = *found;
+    std::optional<Draft> draft = c.builder.function(node.where(), function->x.operand,
+                                                    function->curve, ir::HalfRounding::kToEven);
+    if (!draft) return Unknown{};
+    draft->node = function->node;
+    return Activation{c.builder.finish(*std::move(draft), parameters->quantization, name), true,
+                      parameters->is_unsigned};
+  }
   if (const auto* consumed = std::get_if<Consumed>(value); consumed != nullptr) {
     // Some tools quantise once for every reader.
     if (consumed->written && consumed->written->is_unsigned == parameters->is_unsigned &&
@@ -196,6 +205,9 @@ Value dequantize(Context& c, const Node& node) {
   if (const auto* input = std::get_if<NetworkInput>(value)) {
     return dequantize_input(c, node, *input);
   }
+  if (std::holds_alternative<TablePtr>(*value) && !finish_table(c, std::string(node.input(0)))) {
+    return Unknown{};
+  }
   const auto* x = std::get_if<Activation>(value);
   if (x == nullptr || !x->quantized) {
     return c.refuse(node, "dequantises a float tensor", "put a QuantizeLinear before it");
@@ -213,6 +225,26 @@ Value dequantize(Context& c, const Node& node) {
 }
 
 }  // namespace
+
+bool finish_table(Context& c, const std::string& name) {
+  for (int i = 0; i < c.model.node_size(); ++i) {
+    const Node node(c.model.node(i), i);
+    if (node.type() != "DequantizeLinear" || node.input(0) != name) continue;
+    const std::optional<Parameters> parameters = activation_parameters(c, node, 1, false);
+    Value* value = c.resolve(node, 0);
+    if (!parameters || value == nullptr) return false;
+    Table table = std::move(*std::get<TablePtr>(*value));
+    *value =
+        Activation{c.builder.finish(std::move(table.draft), parameters->quantization, table.output),
+                   true, false};
+    return true;
+  }
+  c.diagnostics.add(
+      fmt::format("tensor '{}' is read by no DequantizeLinear, which would say its "
+                  "scale; {}",
+                  printable(name), kDamagedNext));
+  return false;
+}
 
 std::optional<Parameters> activation_parameters(Context& c, const Node& node, int at,
                                                 bool unsigned_default) {

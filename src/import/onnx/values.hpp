@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -60,6 +61,21 @@ struct Pooled {
 };
 using PooledPtr = std::unique_ptr<Pooled>;
 
+/// A real function of an activation, however many nodes compute it: quantised as a table.
+struct Mapped {
+  Activation x;
+  ir::Curve curve;
+  import_detail::Where node;
+};
+using MappedPtr = std::shared_ptr<const Mapped>;
+
+/// A table of integers that waits for the scale and zero point in its DequantizeLinear.
+struct Table {
+  Draft draft;
+  std::string output;
+};
+using TablePtr = std::unique_ptr<Table>;
+
 /// A draft that was used.
 struct Consumed {
   import_detail::Where node;          ///< that computed it
@@ -74,6 +90,6 @@ struct Logits {
 };
 
 using Value = std::variant<Unknown, NetworkInput, ConstantPtr, QuantizedPtr, Activation, DraftPtr,
-                           PooledPtr, Consumed, Logits>;
+                           PooledPtr, MappedPtr, TablePtr, Consumed, Logits>;
 
 }  // namespace espalier::onnx_detail

@@ -46,6 +46,13 @@ Value view(Context& c, const Node& node, const Change& change) {
     result.operand.view = *std::move(changed);
     return result;
   }
+  if (const auto* function = std::get_if<MappedPtr>(value)) {
+    Mapped result = **function;
+    std::optional<View> changed = change(result.x.operand.view, result.x.operand.pads);
+    if (!changed) return Unknown{};
+    result.x.operand.view = *std::move(changed);
+    return std::make_shared<const Mapped>(std::move(result));
+  }
   if (const auto* logits = std::get_if<Logits>(value)) {
     std::optional<View> changed = change(logits->view, none);
     if (!changed || !none.empty()) return Unknown{};
@@ -316,6 +323,13 @@ Value cast(Context& c, const Node& node) {
       for (const std::int32_t i : (*plain)->ints) real->floats.push_back(static_cast<float>(i));
       return ConstantPtr(std::move(real));
     }
+  } else if (to == onnx::TensorProto::INT32 || to == onnx::TensorProto::INT64) {
+    // Integers stay what they are: the index of a table.
+    if (std::holds_alternative<TablePtr>(*value) && !finish_table(c, std::string(node.input(0)))) {
+      return Unknown{};
+    }
+    const auto* x = std::get_if<Activation>(value);
+    if (x != nullptr && x->quantized) return *x;
   } else if (to == onnx::TensorProto::FLOAT) {
     const auto* x = std::get_if<Activation>(value);
     if (x == nullptr || !x->quantized) return identity(c, node);

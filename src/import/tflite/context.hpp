@@ -87,6 +87,7 @@ class Context {
   GraphBuilder builder;
   int head = -1;          ///< index of the classifier's operator
   bool averages = false;  ///< there is none, averages of class maps are the scores
+  int last_average = -1;  ///< the operator that computes these
   Dims input_dims;
   [[nodiscard]] bool is_head(const Node& node) const { return node.index == head; }
 
@@ -141,7 +142,11 @@ struct Handler {
 std::span<const Handler> layer_handlers();
 std::span<const Handler> pool_handlers();
 std::span<const Handler> elementwise_handlers();
+std::span<const Handler> function_handlers();
 std::span<const Handler> view_handlers();
+
+/// SOFTMAX, LOG_SOFTMAX and LOGISTIC, which do not change which class wins.
+Value behind_classifier(Context& context, const Node& node);
 
 /// Rows, columns and channels of an image of [H,W,C].
 inline constexpr ImageAxes kChannelsLast{.rows = 0, .columns = 1, .channels = 2};

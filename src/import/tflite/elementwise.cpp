@@ -1,4 +1,7 @@
-// Sums, clips, changes of quantisation, and what may stand behind the classifier.
+// Sums, products, joins, clips, changes of quantisation, and what may stand behind the classifier.
+#include <fmt/format.h>
+
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -7,13 +10,132 @@
 namespace espalier::tflite_detail {
 namespace {
 
+// ADD, SUB and MUL of a constant: one number, or one a channel along the last axis.
+struct WithConstant {
+  std::size_t operand = 0;  // which input is not the constant
+  Numbers constant;
+};
+
+// nullopt when both inputs are activations, or after a diagnostic, which leaves `ok` false.
+std::optional<WithConstant> with_constant(Context& c, const Node& node, bool& ok) {
+  ok = true;
+  for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+    const int index = node.input(i);
+    if (!std::holds_alternative<Stored>(c.value(index))) continue;
+    const std::optional<Numbers> numbers = c.numbers(node, i, "its constant", 0);
+    ok = numbers.has_value() && numbers->scales.size() == 1;
+    if (!ok && numbers) c.refuse(node, "its constant is not quantised per tensor", kInt8Next);
+    if (!ok) return std::nullopt;
+    return WithConstant{1 - i, *numbers};
+  }
+  return std::nullopt;
+}
+
+// y = x * factor + offset for the numbers of a constant, either of which it may be.
+Value affine(Context& c, const Node& node, const WithConstant& with,
+             const std::function<std::pair<double, double>(double)>& of,
+             tflite::Activation activation) {
+  std::optional<Operand> x = c.activation(node, with.operand);
+  if (x) x = c.builder.settled(node.where, *std::move(x));
+  if (!x) return Unknown{};
+  std::vector<double> factors;
+  std::vector<double> offsets;
+  for (std::size_t i = 0; i < with.constant.count(); ++i) {
+    const auto [factor, offset] = of(with.constant.real(i, 0));
+    factors.push_back(factor);
+    offsets.push_back(offset);
+  }
+  if (factors.size() == 1) {
+    const ir::RealFunction scale =
+        ir::affine(static_cast<float>(factors[0]), static_cast<float>(offsets[0]));
+    const ir::Curve curve = ir::then(ir::identity(c.builder.tensor(x->tensor).quantization), scale);
+    return c.finish(node,
+                    c.builder.function(node.where, *x, curve, ir::HalfRounding::kAwayFromZero),
+                    activation);
+  }
+  const Dims dims = x->view.dims();
+  const int channels = c.builder.tensor(x->tensor).shape.channels;
+  const View last = View({{{channels, 1}}});
+  if (dims.empty() || x->view.axis(dims.size() - 1) != last.axis(0) ||
+      factors.size() != static_cast<std::size_t>(channels)) {
+    return c.refuse(node, "its constant has not one number a channel",
+                    "fold it into the layer before it, ahead of conversion");
+  }
+  return c.finish(node, c.builder.scale_tensor(node.where, *x, factors, offsets), activation);
+}
+
 Value add(Context& c, const Node& node) {
+  const auto* options = node.op.options_as_AddOptions();
+  const tflite::Activation activation =
+      options == nullptr ? tflite::Activation::NONE : options->activation();
+  bool ok = false;
+  if (const auto with = with_constant(c, node, ok)) {
+    return affine(
+        c, node, *with, [](double b) { return std::pair(1.0, b); }, activation);
+  }
+  if (!ok) return Unknown{};
   const std::optional<Operand> a = c.activation(node, 0);
   const std::optional<Operand> b = c.activation(node, 1);
   if (!a || !b) return Unknown{};
-  const auto* options = node.op.options_as_AddOptions();
-  return c.finish(node, c.builder.add(node.where, *a, *b),
-                  options == nullptr ? tflite::Activation::NONE : options->activation());
+  return c.finish(node, c.builder.add(node.where, *a, *b), activation);
+}
+
+Value subtract(Context& c, const Node& node) {
+  const auto* options = node.op.options_as_SubOptions();
+  const tflite::Activation activation =
+      options == nullptr ? tflite::Activation::NONE : options->activation();
+  bool ok = false;
+  const auto with = with_constant(c, node, ok);
+  if (!ok) return Unknown{};
+  if (!with) {
+    return c.refuse(node, "subtracts two tensors",
+                    "add them, the sign being in the layer before one of them");
+  }
+  const bool from_constant = with->operand == 1;
+  return affine(
+      c, node, *with,
+      [&](double b) { return from_constant ? std::pair(-1.0, b) : std::pair(1.0, -b); },
+      activation);
+}
+
+Value multiply(Context& c, const Node& node) {
+  const auto* options = node.op.options_as_MulOptions();
+  const tflite::Activation activation =
+      options == nullptr ? tflite::Activation::NONE : options->activation();
+  bool ok = false;
+  if (const auto with = with_constant(c, node, ok)) {
+    return affine(
+        c, node, *with, [](double b) { return std::pair(b, 0.0); }, activation);
+  }
+  if (!ok) return Unknown{};
+  const std::optional<Operand> a = c.activation(node, 0);
+  const std::optional<Operand> b = c.activation(node, 1);
+  if (!a || !b) return Unknown{};
+  return c.finish(node, c.builder.multiply(node.where, *a, *b), activation);
+}
+
+Value concatenation(Context& c, const Node& node) {
+  const auto* options = node.op.options_as_ConcatenationOptions();
+  const std::size_t count = node.op.inputs()->size();
+  if (options == nullptr || count == 0) {
+    return c.refuse(node, "its options or inputs are missing", kDamagedNext);
+  }
+  std::vector<Operand> operands;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::optional<Operand> x = c.activation(node, i);
+    if (!x) return Unknown{};
+    operands.push_back(*x);
+  }
+  const auto rank = static_cast<int>(operands.front().view.rank()) + 1;
+  const int axis = options->axis() < 0 ? options->axis() + rank : options->axis();
+  if (axis < 1 || axis >= rank) {
+    return c.refuse(node, fmt::format("joins along axis {}, the batch or none", options->axis()),
+                    "join branches along channels");
+  }
+  return c.finish(node,
+                  c.builder.concat(node.where, operands, static_cast<std::size_t>(axis - 1),
+                                   ir::HalfRounding::kAwayFromZero),
+                  options->activation());
 }
 
 Value clip(Context& c, const Node& node) {
@@ -69,7 +191,8 @@ Value dequantize(Context& c, const Node& node) {
   return Unknown{};
 }
 
-// SOFTMAX, LOG_SOFTMAX and LOGISTIC do not change which class wins.
+}  // namespace
+
 Value behind_classifier(Context& c, const Node& node) {
   Value value = c.value(node.input(0));
   if (c.averages && std::holds_alternative<Activation>(value)) {
@@ -84,18 +207,18 @@ Value behind_classifier(Context& c, const Node& node) {
                   "it");
 }
 
-}  // namespace
-
 std::span<const Handler> elementwise_handlers() {
   static constexpr Handler kHandlers[]{{BuiltinOperator::ADD, &add},
+                                       {BuiltinOperator::CONCATENATION, &concatenation},
                                        {BuiltinOperator::DEQUANTIZE, &dequantize},
-                                       {BuiltinOperator::LOGISTIC, &behind_classifier},
                                        {BuiltinOperator::LOG_SOFTMAX, &behind_classifier},
+                                       {BuiltinOperator::MUL, &multiply},
                                        {BuiltinOperator::QUANTIZE, &quantize},
                                        {BuiltinOperator::RELU, &clip},
                                        {BuiltinOperator::RELU6, &clip},
                                        {BuiltinOperator::RELU_N1_TO_1, &clip},
-                                       {BuiltinOperator::SOFTMAX, &behind_classifier}};
+                                       {BuiltinOperator::SOFTMAX, &behind_classifier},
+                                       {BuiltinOperator::SUB, &subtract}};
   return kHandlers;
 }
 

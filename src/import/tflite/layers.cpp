@@ -17,12 +17,13 @@ using import_detail::Layer;
 template <typename Options>
 Value convolve(Context& c, const Node& node, const Options& options, Layer layer,
                const Operand& x) {
-  if (options.dilation_h() != 1 || options.dilation_w() != 1) {
-    return c.refuse(node, "dilation is not supported", "train with dilation 1");
+  if (!extent_in_range(options.stride_h()) || !extent_in_range(options.stride_w()) ||
+      !extent_in_range(options.dilation_h()) || !extent_in_range(options.dilation_w())) {
+    return c.refuse(node, "a stride or a dilation is out of range", kDamagedNext);
   }
-  if (!extent_in_range(options.stride_h()) || !extent_in_range(options.stride_w())) {
-    return c.refuse(node, "a stride is out of range", kDamagedNext);
-  }
+  // Of one tap it says nothing.
+  if (layer.window.kernel_h > 1) layer.window.dilation_h = options.dilation_h();
+  if (layer.window.kernel_w > 1) layer.window.dilation_w = options.dilation_w();
   layer.window.stride_h = options.stride_h();
   layer.window.stride_w = options.stride_w();
   const std::optional<ir::Shape> image = c.builder.extents(node.where, x, kChannelsLast);

@@ -18,8 +18,8 @@ using import_detail::element_count;
 using import_detail::extent_in_range;
 
 const Handler* find_handler(BuiltinOperator code) {
-  for (const auto family :
-       {layer_handlers(), pool_handlers(), elementwise_handlers(), view_handlers()}) {
+  for (const auto family : {layer_handlers(), pool_handlers(), elementwise_handlers(),
+                            function_handlers(), view_handlers()}) {
     for (const Handler& handler : family) {
       if (handler.code == code) return &handler;
     }
@@ -29,13 +29,6 @@ const Handler* find_handler(BuiltinOperator code) {
 
 std::string_view advice(BuiltinOperator code) {
   switch (code) {
-    case BuiltinOperator::HARD_SWISH:
-    case BuiltinOperator::LEAKY_RELU:
-    case BuiltinOperator::PRELU:
-    case BuiltinOperator::ELU:
-    case BuiltinOperator::GELU:
-    case BuiltinOperator::TANH:
-      return "train with RELU or RELU6 activations";
     case BuiltinOperator::ARG_MAX:
       return "cut it off, Espalier needs the logits";
     case BuiltinOperator::SPACE_TO_BATCH_ND:
@@ -49,8 +42,8 @@ std::string_view advice(BuiltinOperator code) {
     case BuiltinOperator::SVDF:
       return "only feed-forward networks are supported";
     default:
-      return "rewrite the network with convolutions, FULLY_CONNECTED, ADD, RELU, pooling and "
-             "changes of shape";
+      return "rewrite the network with convolutions, FULLY_CONNECTED, ADD, MUL, CONCATENATION, "
+             "activation functions, pooling and changes of shape";
   }
 }
 
@@ -311,6 +304,7 @@ void lower(const tflite::Model& model, ir::Graph& graph, Diagnostics& diagnostic
   const Topology::HeadSearch head = topology.find_head();
   c.head = head.node;
   c.averages = head.averages;
+  c.last_average = head.stopped_at;
   std::vector<int> operators;
   for (int i = 0; i < topology.count(); ++i) {
     if (!topology.live(i)) continue;

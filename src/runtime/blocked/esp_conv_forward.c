@@ -6,10 +6,11 @@
 ESP_INLINE void esp_patch(const esp_conv* d, const int8_t* x, int32_t oy, int32_t ox,
                           int8_t* patch) {
   const int32_t left = ox * d->stride_w - d->pad_left, in_c = d->in_c, row = d->kernel_w * in_c;
-  const int32_t inside = left >= 0 && left + d->kernel_w <= d->in_w;
-  int32_t ky, kx, c;
+  const int32_t step = 1 + d->gap_w;
+  const int32_t inside = left >= 0 && left + d->kernel_w <= d->in_w && step == 1;
+  int32_t ky, kx, ix, c;
   for (ky = 0; ky < d->kernel_h; ++ky) {
-    const int32_t iy = oy * d->stride_h - d->pad_top + ky;
+    const int32_t iy = oy * d->stride_h - d->pad_top + ky * (1 + d->gap_h);
     const int8_t* from = x + (iy * d->in_w + left) * in_c;
     if (iy < 0 || iy >= d->in_h) {
       ESP_ROLLED
@@ -18,8 +19,8 @@ ESP_INLINE void esp_patch(const esp_conv* d, const int8_t* x, int32_t oy, int32_
       for (c = 0; c < row; ++c) *patch++ = *from++;
     } else {
       ESP_ROLLED
-      for (kx = left; kx < left + d->kernel_w; ++kx, from += in_c) {
-        const int32_t out = kx < 0 || kx >= d->in_w;
+      for (kx = 0, ix = left; kx < d->kernel_w; ++kx, ix += step, from += step * in_c) {
+        const int32_t out = ix < 0 || ix >= d->in_w;
         ESP_ROLLED
         for (c = 0; c < in_c; ++c) *patch++ = (int8_t)(out ? d->in_zero : from[c]);
       }
@@ -34,10 +35,10 @@ static inline int32_t esp_conv_one(const esp_conv* d, const int8_t* x, const esp
   const int32_t first = o / (d->out_c / d->groups) * per_group;
   int32_t acc = 0, ky, kx, c;
   for (ky = 0; ky < d->kernel_h; ++ky) {
-    const int32_t iy = oy * d->stride_h - d->pad_top + ky;
+    const int32_t iy = oy * d->stride_h - d->pad_top + ky * (1 + d->gap_h);
     if (iy < 0 || iy >= d->in_h) continue;
     for (kx = 0; kx < d->kernel_w; ++kx) {
-      const int32_t ix = ox * d->stride_w - d->pad_left + kx;
+      const int32_t ix = ox * d->stride_w - d->pad_left + kx * (1 + d->gap_w);
       const int8_t* pixel = x + (iy * d->in_w + ix) * d->in_c + first;
       const int32_t row = (o * d->kernel_h + ky) * d->kernel_w + kx;
       if (ix < 0 || ix >= d->in_w) continue;

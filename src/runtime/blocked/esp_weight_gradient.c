@@ -131,7 +131,9 @@ ESP_KERNEL void esp_weight_gradient(const esp_conv* d, const float* g, const int
     /* outputs of one group; single inputs are taken with four of them */
     outputs = !(width & 3) && (left > 9 || left == 6 || left == 7) ? 6 : left > 3 ? 4 : 1;
     for (t = 0; t < taps; ++t) {
-      const int32_t ky = t / d->kernel_w, kx = t - ky * d->kernel_w;
+      const int32_t row_of_tap = t / d->kernel_w;
+      const int32_t ky = row_of_tap * (1 + d->gap_h);
+      const int32_t kx = (t - row_of_tap * d->kernel_w) * (1 + d->gap_w);
       const int32_t y0 = esp_first_inside(d->pad_top, ky, d->stride_h);
       const int32_t y1 = esp_end_inside(d->in_h, d->out_h, d->pad_top, ky, d->stride_h);
       const int32_t x0 = esp_first_inside(d->pad_left, kx, d->stride_w);

@@ -184,7 +184,9 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
 #endif
     for (k = 0; k < outputs && !sink->sum; ++k) pace[k] = esp_q_pace_of(sink, exponent, o + k);
     for (t = 0; t < taps; ++t) {
-      const int32_t ky = t / d->kernel_w, kx = t - ky * d->kernel_w;
+      const int32_t row_of_tap = t / d->kernel_w;
+      const int32_t ky = row_of_tap * (1 + d->gap_h);
+      const int32_t kx = (t - row_of_tap * d->kernel_w) * (1 + d->gap_w);
       const int32_t y0 = esp_first_inside(d->pad_top, ky, d->stride_h);
       const int32_t y1 = esp_end_inside(d->in_h, d->out_h, d->pad_top, ky, d->stride_h);
       const int32_t x0 = esp_first_inside(d->pad_left, kx, d->stride_w);

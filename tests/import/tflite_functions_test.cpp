@@ -1,0 +1,330 @@
+// Activation functions, products, joins and dilated convolutions as TFLite files have them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <ostream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "espalier/import/tflite_reader.hpp"
+#include "testing/forward.hpp"
+#include "testing/random_graph.hpp"
+#include "tflite_builder.hpp"
+
+namespace espalier {
+namespace {
+
+using testing::BuiltinOperator;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::TensorType;
+using testing::TfliteBuilder;
+
+ir::Graph import_ok(const TfliteBuilder& builder) {
+  Result<ir::Graph> graph = builder.import();
+  if (!graph.ok()) throw std::runtime_error(graph.error().message());
+  return std::move(graph).value();
+}
+
+std::vector<std::string> kinds(const ir::Graph& graph) {
+  std::vector<std::string> names;
+  for (const ir::Op& op : graph.ops) names.emplace_back(ir::mnemonic(op.params));
+  return names;
+}
+
+constexpr float kIn = 0.04F;
+constexpr int kInZero = 7;
+constexpr float kOut = 0.03F;
+constexpr int kOutZero = -40;
+
+// [1,3,3,2], whatever `ops` makes of it, mean and classifier.
+TfliteBuilder around(const std::function<int(TfliteBuilder&, int)>& ops, int channels = 2) {
+  TfliteBuilder b;
+  const int y = ops(b, b.input({1, 3, 3, 2}, kIn, kInZero));
+  const int mean = b.like(y, "mean", {1, channels});
+  b.mean(y, {1, 2}, mean);
+  b.classifier(mean, channels, 3);
+  return b;
+}
+
+int result(TfliteBuilder& b, int channels = 2) {
+  return b.activation("result", {1, 3, 3, channels}, kOut, kOutZero);
+}
+
+struct Case {
+  std::string name;
+  std::function<int(TfliteBuilder&, int)> ops;
+  double (*formula)(double);
+  double tolerance = 0.5001;
+};
+std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.name; }
+
+std::function<int(TfliteBuilder&, int)> unary(BuiltinOperator code) {
+  return [code](TfliteBuilder& b, int x) {
+    const int y = result(b);
+    b.add(code, {x}, y);
+    return y;
+  };
+}
+
+int scalar(TfliteBuilder& b, int q, float scale) {
+  return b.constant<std::int8_t>("scalar", {}, {static_cast<std::int8_t>(q)}, TensorType::INT8,
+                                 {scale});
+}
+
+const Case kCases[]{
+    {"Logistic", unary(BuiltinOperator::LOGISTIC), [](double x) { return 1 / (1 + std::exp(-x)); }},
+    {"Tanh", unary(BuiltinOperator::TANH), [](double x) { return std::tanh(x); }},
+    {"Elu", unary(BuiltinOperator::ELU), [](double x) { return x < 0 ? std::exp(x) - 1 : x; }},
+    // In 16-bit fixed point.
+    {"HardSwish", unary(BuiltinOperator::HARD_SWISH),
+     [](double x) { return x * std::clamp(x + 3, 0.0, 6.0) / 6; }, 0.52},
+    {"LeakyRelu",
+     [](TfliteBuilder& b, int x) {
+       const int y = result(b);
+       tflite::LeakyReluOptionsT options;
+       options.alpha = 0.3F;
+       b.add(BuiltinOperator::LEAKY_RELU, {x}, y).options.Set(options);
+       return y;
+     },
+     [](double x) { return x < 0 ? 0.3 * x : x; }},
+    {"LeakyReluTurned",
+     [](TfliteBuilder& b, int x) {
+       const int y = result(b);
+       tflite::LeakyReluOptionsT options;
+       options.alpha = -0.5F;
+       b.add(BuiltinOperator::LEAKY_RELU, {x}, y).options.Set(options);
+       return y;
+     },
+     [](double x) { return x < 0 ? -0.5 * x : x; }},
+    {"Prelu",
+     [](TfliteBuilder& b, int x) {
+       const int y = result(b);
+       const int slope =
+           b.constant<std::int8_t>("slope", {1, 1, 2}, {25, 25}, TensorType::INT8, {0.01F});
+       b.add(BuiltinOperator::PRELU, {x, slope}, y);
+       return y;
+     },
+     [](double x) { return x < 0 ? 0.25 * x : x; }},
+    {"TimesNumber",
+     [](TfliteBuilder& b, int x) {
+       const int y = result(b);
+       b.add(BuiltinOperator::MUL, {scalar(b, -75, 0.01F), x}, y)
+           .options.Set(tflite::MulOptionsT{});
+       return y;
+     },
+     [](double x) { return -0.75 * x; }},
+    {"PlusNumber",
+     [](TfliteBuilder& b, int x) {
+       const int y = result(b);
+       b.add(BuiltinOperator::ADD, {x, scalar(b, 50, 0.02F)}, y).options.Set(tflite::AddOptionsT{});
+       return y;
+     },
+     [](double x) { return x + 1; }},
+    {"NumberMinus",
+     [](TfliteBuilder& b, int x) {
+       const int y = result(b);
+       tflite::SubOptionsT options;
+       options.activation = tflite::Activation::RELU;
+       b.add(BuiltinOperator::SUB, {scalar(b, 50, 0.02F), x}, y).options.Set(options);
+       return y;
+     },
+     [](double x) { return std::max(0.0, 1 - x); }},
+};
+
+class TfliteFunctions : public ::testing::TestWithParam<Case> {};
+
+TEST_P(TfliteFunctions, IsOneTable) {
+  const ir::Graph graph = import_ok(around(GetParam().ops));
+  ASSERT_THAT(kinds(graph), ElementsAre("lookup", "average_pool"));
+  const auto& table = std::get<ir::Lookup>(graph.ops[0].params);
+  for (int q = -128; q <= 127; ++q) {
+    const double real = GetParam().formula((q - kInZero) * static_cast<double>(kIn));
+    const double units = std::clamp(real / static_cast<double>(kOut) + kOutZero, -128.0, 127.0);
+    EXPECT_NEAR(table.output(static_cast<std::int8_t>(q)), units, GetParam().tolerance) << q;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TfliteFunctions, ::testing::ValuesIn(kCases),
+                         [](const auto& tested) { return tested.param.name; });
+
+// The fixed-point form at other scales: far beyond the bend, with a shift to the left in the gate,
+// and with one to the right.
+TEST(TfliteFunctions, HardSwishAtAnyScale) {
+  for (const float scale : {0.004F, 0.02F, 0.1F, 0.5F, 3.0F}) {
+    TfliteBuilder b;
+    const int x = b.input({1, 3, 3, 2}, scale, 10);
+    const int y = b.activation("y", {1, 3, 3, 2}, scale, -50);
+    b.add(BuiltinOperator::HARD_SWISH, {x}, y);
+    const int mean = b.like(y, "mean", {1, 2});
+    b.mean(y, {1, 2}, mean);
+    b.classifier(mean, 2, 3);
+    const ir::Graph graph = import_ok(b);
+    const auto& table = std::get<ir::Lookup>(graph.ops[0].params);
+    for (int q = -128; q <= 127; ++q) {
+      const double real = (q - 10) * static_cast<double>(scale);
+      const double swish = real * std::clamp(real + 3, 0.0, 6.0) / 6;
+      const double units = std::clamp(swish / static_cast<double>(scale) - 50, -128.0, 127.0);
+      EXPECT_NEAR(table.output(static_cast<std::int8_t>(q)), units, 0.55) << scale << ' ' << q;
+    }
+  }
+}
+
+TEST(TfliteFunctions, SqueezeAndExcite) {
+  const ir::Graph graph = import_ok(around([](TfliteBuilder& b, int x) {
+    const int squeezed = b.like(x, "squeezed", {1, 1, 1, 2});
+    b.mean(x, {1, 2}, squeezed);
+    const int c = b.activation("c", {1, 1, 1, 2}, 0.05F, 3);
+    b.conv({squeezed, b.weights("w", {2, 1, 1, 2}, {1, -90, 50, 7}, {0.01F}),
+            b.integers("bias", {10, -10})},
+           c, {});
+    const int gate = b.activation("gate", {1, 1, 1, 2}, 1.0F / 256, -128);
+    b.add(BuiltinOperator::LOGISTIC, {c}, gate);
+    const int y = result(b);
+    b.add(BuiltinOperator::MUL, {gate, x}, y).options.Set(tflite::MulOptionsT{});
+    return y;
+  }));
+  ASSERT_THAT(kinds(graph), ElementsAre("average_pool", "conv2d", "lookup", "mul", "average_pool"));
+  EXPECT_EQ(graph.ops[3].inputs[0], graph.input);
+  EXPECT_TRUE(ir::is_gate(graph, graph.ops[3]));
+}
+
+TEST(TfliteFunctions, Concatenation) {
+  const ir::Graph graph = import_ok(around(
+      [](TfliteBuilder& b, int x) {
+        const int t = b.like(x, "t", {1, 3, 3, 2});
+        b.add(BuiltinOperator::TANH, {x}, t);
+        const int y = b.like(x, "y", {1, 3, 3, 6});
+        tflite::ConcatenationOptionsT options;
+        options.axis = -1;
+        b.add(BuiltinOperator::CONCATENATION, {x, t, x}, y).options.Set(options);
+        return y;
+      },
+      6));
+  ASSERT_THAT(kinds(graph), ElementsAre("lookup", "concat", "average_pool"));
+  EXPECT_EQ(graph.ops[1].inputs[0], graph.input);
+  EXPECT_EQ(graph.ops[1].inputs[2], graph.input);
+}
+
+// (x - mean) / deviation with one number a channel: a depthwise layer each.
+TEST(TfliteFunctions, NormalisationByConstants) {
+  const ir::Graph graph = import_ok(around([](TfliteBuilder& b, int x) {
+    const int shifted = b.activation("shifted", {1, 3, 3, 2}, 0.05F, 2);
+    b.add(BuiltinOperator::SUB,
+          {x, b.constant<std::int8_t>("m", {2}, {10, -50}, TensorType::INT8, {0.02F})}, shifted)
+        .options.Set(tflite::SubOptionsT{});
+    const int y = result(b);
+    b.add(BuiltinOperator::MUL,
+          {shifted,
+           b.constant<std::int8_t>("d", {1, 1, 1, 2}, {30, -60}, TensorType::INT8, {0.02F})},
+          y)
+        .options.Set(tflite::MulOptionsT{});
+    return y;
+  }));
+  ASSERT_THAT(kinds(graph), ElementsAre("conv2d", "conv2d", "average_pool"));
+  Rng rng{4};
+  const auto input = testing::random_int8(rng, 18);
+  const testing::Activations all = testing::forward(graph, input);
+  const auto& shifted = all.tensors[static_cast<std::size_t>(graph.ops[0].output)];
+  const auto& y = all.tensors[static_cast<std::size_t>(graph.ops[1].output)];
+  for (std::size_t i = 0; i < 18; ++i) {
+    const double real = (input[i] - kInZero) * static_cast<double>(kIn) - (i % 2 == 0 ? 0.2 : -1);
+    EXPECT_NEAR(shifted[i], std::clamp(real / 0.05 + 2, -128.0, 127.0), 0.51);
+    const double product = (shifted[i] - 2) * 0.05 * (i % 2 == 0 ? 0.6 : -1.2);
+    EXPECT_NEAR(y[i], std::clamp(product / static_cast<double>(kOut) + kOutZero, -128.0, 127.0),
+                0.51);
+  }
+}
+
+TEST(TfliteFunctions, DilationSpreadsTheWeights) {
+  const auto model = [](bool dilated, bool depthwise) {
+    TfliteBuilder b;
+    const int x = b.input({1, 9, 8, 2}, 0.02F, 3);
+    std::vector<std::int8_t> w;
+    for (int i = 0; i < 24; ++i) w.push_back(static_cast<std::int8_t>(i * 9 - 100));
+    // 3x2 taps and 2 channels for each of 2 outputs, or of a depthwise layer.
+    const int outputs = depthwise ? 1 : 2;
+    std::vector<std::int8_t> spread(std::size_t(outputs * 7 * 3 * 2), 0);
+    for (int o = 0; o < outputs; ++o) {
+      for (int t = 0; t < 6; ++t) {
+        for (int c = 0; c < 2; ++c) {
+          spread[std::size_t(((o * 7 + t / 2 * 3) * 3 + t % 2 * 2) * 2 + c)] =
+              w[std::size_t((o * 6 + t) * 2 + c)];
+        }
+      }
+    }
+    w.resize(std::size_t(outputs * 12));
+    const int weights = dilated ? b.weights("w", {outputs, 3, 2, 2}, w, {0.01F})
+                                : b.weights("w", {outputs, 7, 3, 2}, spread, {0.01F});
+    const int y = b.activation("c", {1, 9, 8, 2}, 0.05F, 3);
+    const int bias = b.integers("b", {100, -100});
+    if (depthwise) {
+      b.depthwise({x, weights, bias}, y, 1, {});
+      auto& options = *b.op(0).options.AsDepthwiseConv2DOptions();
+      options.dilation_h = dilated ? 3 : 1;
+      options.dilation_w = dilated ? 2 : 1;
+    } else {
+      b.conv({x, weights, bias}, y, {});
+      auto& options = *b.op(0).options.AsConv2DOptions();
+      options.dilation_h = dilated ? 3 : 1;
+      options.dilation_w = dilated ? 2 : 1;
+    }
+    const int mean = b.like(y, "mean", {1, 2});
+    b.mean(y, {1, 2}, mean);
+    b.classifier(mean, 2, 3);
+    return import_ok(b);
+  };
+  for (const bool depthwise : {false, true}) {
+    const ir::Graph dilated = model(true, depthwise);
+    const ir::Graph spread = model(false, depthwise);
+    EXPECT_TRUE(std::get<ir::Conv2D>(dilated.ops[0].params).window.dilated());
+    Rng rng{3};
+    for (int i = 0; i < 5; ++i) {
+      const auto input = testing::random_int8(rng, 144);
+      EXPECT_EQ(testing::forward(dilated, input).tensors[1],
+                testing::forward(spread, input).tensors[1]);
+    }
+  }
+}
+
+TEST(TfliteFunctions, RefusalsAreNamed) {
+  const auto refused = [](const std::function<int(TfliteBuilder&, int)>& ops) {
+    const Result<ir::Graph> graph = around(ops).import();
+    return graph.ok() ? std::string("was imported") : graph.error().message();
+  };
+  EXPECT_THAT(
+      refused([](TfliteBuilder& b, int x) {
+        const int y = result(b);
+        b.add(BuiltinOperator::PRELU,
+              {x, b.constant<std::int8_t>("s", {1, 1, 2}, {25, 26}, TensorType::INT8, {0.01F})}, y);
+        return y;
+      }),
+      HasSubstr("it has 2 slopes, one a channel"));
+  EXPECT_THAT(refused([](TfliteBuilder& b, int x) {
+                const int y = b.activation("result", {1, 3, 3, 2}, kIn / 1000, kOutZero);
+                b.add(BuiltinOperator::HARD_SWISH, {x}, y);
+                return y;
+              }),
+              HasSubstr("a scale below 1/128 of its input's"));
+  EXPECT_THAT(refused([](TfliteBuilder& b, int x) {
+                const int y = b.activation("result", {1, 6, 3, 2}, kIn, kInZero);
+                tflite::ConcatenationOptionsT options;
+                options.axis = 1;
+                b.add(BuiltinOperator::CONCATENATION, {x, x}, y).options.Set(options);
+                return y;
+              }),
+              HasSubstr("along axis 1"));
+  EXPECT_THAT(refused([](TfliteBuilder& b, int x) {
+                const int y = result(b);
+                b.add(BuiltinOperator::SUB, {x, x}, y).options.Set(tflite::SubOptionsT{});
+                return y;
+              }),
+              HasSubstr("subtracts two tensors"));
+}
+
+}  // namespace
+}  // namespace espalier
