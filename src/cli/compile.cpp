@@ -9,10 +9,12 @@
 #include "command.hpp"
 #include "espalier/compiler/chrome_trace.hpp"
 #include "espalier/cost/device_profile.hpp"
+#include "espalier/data/preprocess.hpp"
 #include "espalier/device/fit.hpp"
 #include "espalier/engine/calibrate.hpp"
 #include "espalier/engine/emit_recorded.hpp"
 #include "espalier/import/importer.hpp"
+#include "espalier/ir/input.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
@@ -37,6 +39,7 @@ struct Options {
   std::string rounding = "stochastic";
   std::string arena = "own";
   std::string replay;
+  std::string preprocess;
   std::string emit_ir;
   std::string dump_passes;
   std::string trace;
@@ -171,6 +174,23 @@ Result<std::int64_t> replay_bytes(const Options& options, const compiler::Progra
                   options.replay, layout.latent_bytes, layout.bytes)};
 }
 
+// Tables of --preprocess, as training has them for pictures; none without.
+Result<std::vector<codegen::PixelTable>> pixel_tables(const Options& options,
+                                                      const ir::Graph& graph) {
+  std::vector<codegen::PixelTable> tables;
+  if (options.preprocess.empty()) return tables;
+  ESPALIER_TRY(const data::Preprocess preprocess, data::parse_preprocess(options.preprocess));
+  const ir::Shape& shape = graph.tensor(graph.input).shape;
+  const ir::Quantization quantization = ir::file_input_quantization(graph);
+  ESPALIER_TRY(const data::InputPipeline pipeline,
+               data::make_pipeline(preprocess, shape.height, shape.width, shape.channels,
+                                   quantization.scale, quantization.zero_point));
+  for (int channel = 0; channel < shape.channels; ++channel) {
+    tables.push_back(pipeline.table(channel));
+  }
+  return tables;
+}
+
 codegen::EmitOptions emit_options(const Options& options, const std::string& target) {
   codegen::EmitOptions emit;
   emit.name = options.name;
@@ -262,6 +282,7 @@ Status run(const Options& options) {
   if (!options.out.empty()) {
     codegen::EmitOptions emit = emit_options(options, target);
     ESPALIER_TRY(emit.replay_bytes, replay_bytes(options, program));
+    ESPALIER_TRY(emit.pixels, pixel_tables(options, graph));
     const auto files = engine::emit_recorded(program, plan, emit);
     outputs.add(options.out, write_folder(options.out, files, options.common.force));
   }
@@ -339,6 +360,9 @@ Command add_compile(CLI::App& app) {
                    "own, or extern: the firmware gives the memory, which programs may share")
       ->check(one_of({"own", "extern"}))
       ->capture_default_str();
+  command->add_option("--preprocess", o->preprocess,
+                      "As train has it (auto, mean=M:M:M,std=S:S:S, lut=FILE, identity): adds "
+                      "functions that make inputs of a camera's pixels so");
   command->add_option("--replay", o->replay,
                       "Memory, given by the firmware, for samples to replay: as the frozen layers "
                       "leave them, balanced over classes");
@@ -360,8 +384,8 @@ Command add_compile(CLI::App& app) {
       "Write the memory planning problem and its solution as CSV, or -");
   command->effective_if(
       "--stack", [o] { return !o->device.empty(); }, "add --device");
-  for (const char* emitted :
-       {"--seed", "--name", "--kernels", "--head", "--lr", "--rounding", "--arena", "--replay"}) {
+  for (const char* emitted : {"--seed", "--name", "--kernels", "--head", "--lr", "--rounding",
+                              "--arena", "--replay", "--preprocess"}) {
     command->effective_if(
         emitted, [o] { return !o->out.empty(); }, "it is a matter of the C sources; add --out");
   }

@@ -66,5 +66,8 @@ std::string readme_text(const Emission& c);            ///< README.md
 /// Steps from latents, for <name>.h and <name>.c; empty without a replay memory.
 std::string replay_declarations(const Emission& c);
 std::string replay_functions(const Emission& c);
+/// Inputs of pixels, likewise; empty without tables for them.
+std::string pixel_declarations(const Emission& c);
+std::string pixel_functions(const Emission& c);
 
 }  // namespace espalier::codegen

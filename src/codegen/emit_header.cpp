@@ -134,6 +134,7 @@ float* {0}_head_bias(void);
                         integer ? ", each tensor in a unit of its own" : "");
   }
   text += replay_declarations(c);
+  text += pixel_declarations(c);
   text += "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
   return text;
 }

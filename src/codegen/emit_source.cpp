@@ -387,6 +387,7 @@ std::string interface(const Emission& c) {
       input, c.input_shape().elements());
   text += training(c);
   text += replaying(c);
+  text += pixel_functions(c);
   text += fmt::format("float {}_loss(void) {{ return sram.state.loss; }}\n\n", c.name);
   text += fmt::format("const float* {}_logits(void) {{ return sram.state.logits; }}\n\n", c.name);
   text += saving(c);

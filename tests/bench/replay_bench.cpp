@@ -33,12 +33,12 @@ struct Options {
   std::string model;
   std::string train;
   std::string test;
-  std::vector<std::string> memories{"16KiB", "64KiB", "256KiB"};
-  int limit_train = 2000;
-  int limit_test = 500;
-  int convs = 8;
+  std::vector<std::string> memories{"32KiB", "128KiB"};
+  int limit_train = 1000;
+  int limit_test = 300;
+  int convs = 6;
   int classes_a_task = 2;
-  int replays = 3;
+  int replays = 2;
   double learning_rate = 0.05;
   std::uint64_t seed = 0;
 };

@@ -88,6 +88,18 @@ TEST_F(CompileTest, KeepsSamplesToReplay) {
   fail(2, compile + Arguments{"--replay", "much"}, {"--replay"});
 }
 
+TEST_F(CompileTest, MakesInputsOfPixels) {
+  const Arguments compile{"compile", "model.onnx", "--plan", "plan.json",   "--classes",
+                          "4",       "--out",      "c",      "--preprocess"};
+  succeed(compile + Arguments{"auto"});
+  EXPECT_THAT(read("c/model.h"), HasSubstr("int32_t model_rgb_row(int32_t row,"));
+  EXPECT_EQ(std::system(("make -s -C " + path("c").string()).c_str()), 0);
+  std::filesystem::remove_all(path("c"));
+  fail(2, compile + Arguments{"crop=5"}, {"crop=5 gives 5x5 pixels"});
+  fail(2, compile + Arguments{"mean=1"}, {"mean has 1 values and std 0"});
+  fail(66, compile + Arguments{"lut=nowhere"}, {"nowhere"});
+}
+
 TEST_F(CompileTest, NamesTheProgram) {
   succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c", "--name", "kitchen_2"});
   EXPECT_THAT(read("c/kitchen_2.h"), HasSubstr("float kitchen_2_train_step("));

@@ -63,6 +63,7 @@ std::vector<Rule> rules() {
       {{"--lr", "0.5"}, kCompile, {}, out},
       {{"--rounding", "nearest"}, kCompile, {}, out},
       {{"--replay", "10KiB"}, kCompile, {}, out},
+      {{"--preprocess", "identity"}, kCompile, {}, out},
       {{"--classes", "3"}, kShow, {"--published"}, {}},
       {{"--seed", "1"}, kCheck, {"--inputs", "samples", "--labels", "0"}, {}},
   };

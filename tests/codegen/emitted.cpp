@@ -111,6 +111,11 @@ int EmittedProgram::load(std::span<const std::byte> saved) const {
 int EmittedProgram::use_arena(void* memory, std::uint32_t bytes) const {
   return symbol<std::int32_t(void*, std::uint32_t)>("_use_arena")(memory, bytes);
 }
+int EmittedProgram::pixel_row(bool rgb, int row, const std::uint8_t* pixels) const {
+  return symbol<std::int32_t(std::int32_t, const std::uint8_t*)>(rgb ? "_rgb_row" : "_grey_row")(
+      row, pixels);
+}
+std::int8_t* EmittedProgram::input() const { return symbol<std::int8_t*()>("_input")(); }
 int EmittedProgram::replay_reset(void* memory, std::uint32_t seed) const {
   return symbol<std::int32_t(void*, std::uint32_t)>("_replay_reset")(memory, seed);
 }

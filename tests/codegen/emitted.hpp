@@ -50,6 +50,9 @@ class EmittedProgram {
   [[nodiscard]] std::span<const std::byte> weight_sums(int conv) const;
   [[nodiscard]] std::vector<std::byte> save(std::int64_t bytes) const;
   [[nodiscard]] int load(std::span<const std::byte> saved) const;
+  /// Of three bytes a pixel when `rgb`, otherwise of one.
+  int pixel_row(bool rgb, int row, const std::uint8_t* pixels) const;
+  [[nodiscard]] std::int8_t* input() const;
   [[nodiscard]] int replay_reset(void* memory, std::uint32_t seed) const;
   [[nodiscard]] float train_step_kept(void* memory, std::span<const std::int8_t> input,
                                       int label) const;

@@ -1,9 +1,11 @@
 // A compiled program as a folder of C99 that an engineer can drop into a firmware tree.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "espalier/codegen/flash_layout.hpp"
 #include "espalier/codegen/names.hpp"
@@ -17,6 +19,9 @@ namespace espalier::codegen {
 
 inline constexpr const char* kProgramSchema = "espalier.program/1";
 
+/// The int8 input for each value of a pixel.
+using PixelTable = std::array<std::int8_t, 256>;
+
 struct EmitOptions {
   std::string
       name;  ///< prefix of files and symbols, see check_name(); empty: from the model's name
@@ -26,6 +31,8 @@ struct EmitOptions {
   std::uint32_t seed = 0;         ///< of stochastic rounding, after reset
   bool extern_arena = false;      ///< the firmware gives the arena, which programs may share
   std::int64_t replay_bytes = 0;  ///< memory for latents that the firmware gives; 0: no replay
+  /// By channel, one or three: for functions that make inputs of pixels; empty: without.
+  std::vector<PixelTable> pixels;
   RecordedSteps recorded;  ///< for program.json; `check` wants some, see engine::emit_recorded()
 };
 

@@ -107,6 +107,10 @@ class InputPipeline {
   void set_file_layout(std::vector<std::int64_t> dims, std::vector<std::int64_t> order,
                        Element element);
 
+  /// What each value of a pixel becomes in a channel of the input; of pictures and bytes.
+  [[nodiscard]] const std::array<std::int8_t, 256>& table(int channel) const {
+    return tables_.at(static_cast<std::size_t>(channel));
+  }
   [[nodiscard]] int height() const { return height_; }
   [[nodiscard]] int width() const { return width_; }
   [[nodiscard]] int channels() const { return channels_; }
