@@ -40,18 +40,11 @@ double product_factor(const Graph& graph, const Op& op) {
 }
 
 bool saturates(const Graph& graph, const Op& op) {
-  struct Clamps {
-    bool operator()(const Conv2D&) const { return true; }
-    bool operator()(const Add&) const { return true; }
-    bool operator()(const Mul&) const { return true; }
-    bool operator()(const Concat&) const { return false; }
-    bool operator()(const Rescale&) const { return true; }
-    bool operator()(const AveragePool&) const { return requantizes; }
-    bool operator()(const MaxPool&) const { return false; }
-    bool operator()(const Lookup&) const { return false; }
-    bool requantizes;
-  };
-  return std::visit(Clamps{requantizes_mean(graph, op)}, op.params);
+  const bool keeps_range = std::holds_alternative<AveragePool>(op.params) ||
+                           std::holds_alternative<MaxPool>(op.params) ||
+                           std::holds_alternative<Concat>(op.params) ||
+                           std::holds_alternative<Lookup>(op.params);
+  return !keeps_range || requantizes_mean(graph, op);
 }
 
 std::vector<int> conv_ops(const Graph& graph) {

@@ -106,6 +106,25 @@ TEST(OnnxFunctions, SqueezeAndExcite) {
   }
 }
 
+// As PyTorch writes `y.view(b, c, 1, 1).expand_as(x)`.
+TEST(OnnxFunctions, GatesOfDenseLayers) {
+  const ir::Graph graph = import_ok(around([](OnnxBuilder& b, const std::string& x) {
+    b.node("GlobalAveragePool", {x}, "squeezed");
+    const std::string s = b.quantized("squeezed", "squeezed", kIn, kInZero);
+    b.node("Flatten", {s}, "flat");
+    b.node("Gemm", {"flat", b.weights("w", {2, 2}, ramp<std::int8_t>(4, -9, 90), {0.01F})}, "fc");
+    b.node("Sigmoid", {b.quantized("fc", "fc", 0.05F, 3)}, "scores");
+    const std::string gate = b.quantized("scores", "gate", 1.0F / 255, -128);
+    b.node("Reshape", {gate, b.constant<std::int64_t>("to", {4}, {-1, 2, 1, 1})}, "shaped");
+    b.node("Shape", {x}, "shape");
+    b.node("Expand", {"shaped", "shape"}, "wide");
+    b.node("Mul", {x, "wide"}, "excited");
+    return std::string("excited");
+  }));
+  ASSERT_THAT(kinds(graph), ElementsAre("average_pool", "conv2d", "lookup", "mul", "average_pool"));
+  EXPECT_TRUE(ir::is_gate(graph, graph.ops[3]));
+}
+
 // Operands keep their order; each is rounded to the output's quantisation on its own.
 TEST(OnnxFunctions, ConcatRequantisesItsOperands) {
   const ir::Graph graph = import_ok(around(

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "equivalent.hpp"
 #include "espalier/import/tflite_reader.hpp"
 #include "testing/forward.hpp"
 #include "testing/random_graph.hpp"
@@ -289,6 +290,45 @@ TEST(TfliteFunctions, DilationSpreadsTheWeights) {
                 testing::forward(spread, input).tensors[1]);
     }
   }
+}
+
+// Older converters write dilation as blocks that become samples and come back.
+TEST(TfliteFunctions, BlocksAreDilation) {
+  const auto model = [](bool blocks) {
+    TfliteBuilder b;
+    const int x = b.input({1, 9, 8, 2}, 0.02F, 3);
+    std::vector<std::int8_t> w;
+    for (int i = 0; i < 18; ++i) w.push_back(static_cast<std::int8_t>(i * 13 - 100));
+    const int weights = b.weights("w", {1, 3, 3, 2}, w, {0.01F});
+    const int bias = b.integers("b", {100, -100});
+    const int y = b.activation("y", {1, 9, 8, 2}, 0.05F, 3);
+    if (blocks) {
+      // SAME: two zeros on each side; 13 rows are filled up to 14.
+      const int block = b.integers("block", {2, 2});
+      const int spread = b.like(x, "spread", {4, 7, 6, 2});
+      b.add(BuiltinOperator::SPACE_TO_BATCH_ND,
+            {x, block, b.integers("pads", {2, 3, 2, 2}, {2, 2})}, spread);
+      const int c = b.like(y, "c", {4, 5, 4, 2});
+      b.depthwise({spread, weights, bias}, c, 1,
+                  {tflite::Padding::VALID, 1, 1, tflite::Activation::RELU});
+      b.add(BuiltinOperator::BATCH_TO_SPACE_ND,
+            {c, block, b.integers("crops", {0, 1, 0, 0}, {2, 2})}, y);
+    } else {
+      b.depthwise({x, weights, bias}, y, 1,
+                  {tflite::Padding::SAME, 1, 1, tflite::Activation::RELU});
+      b.op(0).options.AsDepthwiseConv2DOptions()->dilation_h = 2;
+      b.op(0).options.AsDepthwiseConv2DOptions()->dilation_w = 2;
+    }
+    const int mean = b.like(y, "mean", {1, 2});
+    b.mean(y, {1, 2}, mean);
+    b.classifier(mean, 2, 3);
+    return b;
+  };
+  testing::expect_equivalent(import_ok(model(true)), import_ok(model(false)));
+  TfliteBuilder other = model(true);
+  other.op(1).options.AsDepthwiseConv2DOptions()->stride_w = 2;
+  EXPECT_THAT(other.import().error().message(),
+              HasSubstr("behind SPACE_TO_BATCH_ND without a BATCH_TO_SPACE_ND"));
 }
 
 TEST(TfliteFunctions, RefusalsAreNamed) {

@@ -307,6 +307,25 @@ Value dropout(Context& c, const Node& node) {
   return identity(c, node);
 }
 
+// A gate as large as its map: it stays small, for a product broadcasts by itself. What else reads
+// it refuses the shape.
+Value expand(Context& c, const Node& node) {
+  const Value* value = c.resolve(node, 0);
+  if (value == nullptr || std::holds_alternative<Unknown>(*value)) return Unknown{};
+  const Constant* shape = c.constant(node, 1, "the new shape");
+  if (shape == nullptr) return Unknown{};
+  const auto* x = std::get_if<Activation>(value);
+  if (x == nullptr) return identity(c, node);
+  const Dims dims = x->operand.view.dims();
+  bool fits = !shape->is_float() && shape->ints.size() == dims.size() + 1;
+  for (std::size_t i = 0; fits && i < dims.size(); ++i) {
+    const std::int64_t to = shape->ints[i + 1];
+    fits = to == dims[i] || to == 1 || dims[i] == 1;
+  }
+  if (!fits) return c.refuse(node, "it does not fit its input", kDamagedNext);
+  return *x;
+}
+
 // A change of type that no value notices: floats stay floats, shapes stay shapes, and an integer
 // input becomes the float that is quantised next.
 Value cast(Context& c, const Node& node) {
@@ -341,14 +360,9 @@ Value cast(Context& c, const Node& node) {
 
 std::span<const Handler> view_handlers() {
   static constexpr Handler kHandlers[]{
-      {"Cast", &cast},
-      {"Dropout", &dropout},
-      {"Flatten", &flatten},
-      {"Identity", &identity},
-      {"Pad", &pad},
-      {"Reshape", &reshape},
-      {"Squeeze", &squeeze},
-      {"Transpose", &transpose},
+      {"Cast", &cast},           {"Dropout", &dropout},   {"Expand", &expand},
+      {"Flatten", &flatten},     {"Identity", &identity}, {"Pad", &pad},
+      {"Reshape", &reshape},     {"Squeeze", &squeeze},   {"Transpose", &transpose},
       {"Unsqueeze", &unsqueeze},
   };
   return kHandlers;

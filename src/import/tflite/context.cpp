@@ -191,6 +191,9 @@ void Context::report_not_activation(const Node& node, int index) {
              std::holds_alternative<Activation>(found)) {
     refuse(node, fmt::format("computes on the float tensor '{}'", name),
            "convert the whole network to int8 (full integer quantisation)");
+  } else if (std::holds_alternative<Spread>(found)) {
+    refuse(node, fmt::format("reads '{}' behind SPACE_TO_BATCH_ND", name),
+           "only a convolution may stand between it and BATCH_TO_SPACE_ND");
   } else if (std::holds_alternative<ShapeArithmetic>(found)) {
     refuse(node, fmt::format("computes on shapes, '{}'", name),
            "convert the model for a fixed input size");
@@ -306,27 +309,40 @@ std::optional<Numbers> Context::numbers(const Node& node, std::size_t i, std::st
   return result;
 }
 
-Value Context::finish(const Node& node, std::optional<Draft> draft, tflite::Activation activation) {
-  if (!draft) return Unknown{};
+const tflite::Operator* Context::reader(int index, BuiltinOperator code) const {
+  for (const tflite::Operator* op : *subgraph.operators()) {
+    if (op->inputs()->size() > 0 && op->inputs()->Get(0) == index) {
+      return operator_code(model, *op) == code ? op : nullptr;
+    }
+  }
+  return nullptr;
+}
+
+bool Context::clip(const Node& node, Draft& draft, tflite::Activation activation) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   switch (activation) {
     case tflite::Activation::NONE:
-      break;
+      return true;
     case tflite::Activation::RELU:
-      draft->clip(0, kInfinity);
-      break;
+      draft.clip(0, kInfinity);
+      return true;
     case tflite::Activation::RELU6:
-      draft->clip(0, 6);
-      break;
+      draft.clip(0, 6);
+      return true;
     case tflite::Activation::RELU_N1_TO_1:
-      draft->clip(-1, 1);
-      break;
+      draft.clip(-1, 1);
+      return true;
     default:
-      return refuse(node,
-                    fmt::format("its activation function {} is not supported",
-                                tflite::EnumNameActivation(activation)),
-                    "train with RELU or RELU6");
+      refuse(node,
+             fmt::format("its activation function {} is not supported",
+                         tflite::EnumNameActivation(activation)),
+             "train with RELU or RELU6");
+      return false;
   }
+}
+
+Value Context::finish(const Node& node, std::optional<Draft> draft, tflite::Activation activation) {
+  if (!draft || !clip(node, *draft, activation)) return Unknown{};
   const std::optional<ir::Quantization> quantization = this->quantization(node, node.output());
   if (!quantization) return Unknown{};
   const std::optional<Dims> stated = sample_dims(node, node.output());
@@ -342,6 +358,15 @@ Value Context::finish(const Node& node, std::optional<Draft> draft, tflite::Acti
   }
   made.view = *std::move(view);
   return Activation{std::move(made)};
+}
+
+Value Context::finish_spread(const Node& node, std::optional<Draft> draft,
+                             tflite::Activation activation) {
+  if (!draft || !clip(node, *draft, activation)) return Unknown{};
+  const std::optional<ir::Quantization> quantization = this->quantization(node, node.output());
+  if (!quantization) return Unknown{};
+  return Spread{builder.finish(*std::move(draft), *quantization, tensor_name(node.output())), 1, 1,
+                true};
 }
 
 Value Context::averaged_scores(const Where& where, const Value& activation) {

@@ -50,6 +50,14 @@ struct Activation {
   Operand operand;
   bool is_float = false;
 };
+/// A tensor between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, which spread a convolution's taps: as
+/// it is outside, padded, and how far apart the taps stand.
+struct Spread {
+  Operand operand;
+  int rows = 1;
+  int columns = 1;
+  bool convolved = false;
+};
 /// Constants of the file.
 struct Stored {};
 /// Arithmetic on shapes, for a RESHAPE whose result the file states anyway.
@@ -61,7 +69,8 @@ struct Logits {
   bool logistic = false;  ///< behind LOGISTIC
 };
 
-using Value = std::variant<Unknown, FloatInput, Activation, Stored, ShapeArithmetic, Logits>;
+using Value =
+    std::variant<Unknown, FloatInput, Activation, Spread, Stored, ShapeArithmetic, Logits>;
 
 class Context;
 
@@ -113,8 +122,12 @@ class Context {
   /// long as the context.
   std::optional<Numbers> numbers(const Node& node, std::size_t i, std::string_view role, int axis);
 
+  /// The operator that reads a tensor, when it is of this kind; nullptr otherwise.
+  [[nodiscard]] const tflite::Operator* reader(int index, BuiltinOperator code) const;
   /// Writes a draft with the output's quantisation and the operator's own activation function.
   Value finish(const Node& node, std::optional<Draft> draft, tflite::Activation activation);
+  /// The same between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, where the file states other extents.
+  Value finish_spread(const Node& node, std::optional<Draft> draft, tflite::Activation activation);
   /// An activation as scores, behind a head that passes it on.
   Value averaged_scores(const Where& where, const Value& activation);
   /// Output of the head in the dimensions that the file states.
@@ -125,6 +138,7 @@ class Context {
     std::vector<float> scales;
     std::vector<std::int32_t> zeros;
   };
+  bool clip(const Node& node, Draft& draft, tflite::Activation activation);
   const std::vector<std::int32_t>* decode(const Node& node, int index, std::string_view role);
 
   std::vector<Value> values_;

@@ -122,6 +122,7 @@ Value concatenation(Context& c, const Node& node) {
   }
   std::vector<Operand> operands;
   for (std::size_t i = 0; i < count; ++i) {
+    if (std::holds_alternative<ShapeArithmetic>(c.value(node.input(i)))) return ShapeArithmetic{};
     const std::optional<Operand> x = c.activation(node, i);
     if (!x) return Unknown{};
     operands.push_back(*x);

@@ -13,10 +13,50 @@ namespace {
 using import_detail::extent_in_range;
 using import_detail::Layer;
 
+// What a layer reads besides its options.
+struct Inputs {
+  Numbers weights;
+  std::optional<Numbers> bias;
+  Operand x;
+  std::optional<Spread> spread;  ///< x lies behind SPACE_TO_BATCH_ND
+};
+
+// Takes the crops of the BATCH_TO_SPACE_ND behind a convolution off the padding in front of it, and
+// sets its dilation; false after a diagnostic.
+bool unspread(Context& c, const Node& node, const Spread& spread, Operand& x, ir::Window& window) {
+  constexpr std::string_view kNext = "convert the model again with dilation_rate in the layer";
+  const tflite::Operator* back = c.reader(node.output(), BuiltinOperator::BATCH_TO_SPACE_ND);
+  if (back == nullptr || window.stride_h != 1 || window.stride_w != 1) {
+    c.refuse(node, "stands behind SPACE_TO_BATCH_ND without a BATCH_TO_SPACE_ND of its own", kNext);
+    return false;
+  }
+  const Node behind{*back, node.index, BuiltinOperator::BATCH_TO_SPACE_ND, node.where};
+  const std::vector<std::int32_t>* block = c.integers(behind, 1, "the block behind it");
+  const std::vector<std::int32_t>* crops = c.integers(behind, 2, "its crops");
+  if (block == nullptr || crops == nullptr) return false;
+  if (*block != std::vector<std::int32_t>{spread.rows, spread.columns} || crops->size() != 4) {
+    c.refuse(node, "stands between blocks that differ", kNext);
+    return false;
+  }
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    import_detail::Pads& pads = x.pads[axis];
+    pads.before -= (*crops)[2 * axis];
+    pads.after -= (*crops)[2 * axis + 1];
+    if ((*crops)[2 * axis] < 0 || (*crops)[2 * axis + 1] < 0 || pads.before < 0 || pads.after < 0) {
+      c.refuse(node, "crops more than was padded", kNext);
+      return false;
+    }
+  }
+  if (window.kernel_h > 1) window.dilation_h *= spread.rows;
+  if (window.kernel_w > 1) window.dilation_w *= spread.columns;
+  return true;
+}
+
 // What the two kinds of convolution have in common; the layer's steps and channels are theirs.
 template <typename Options>
 Value convolve(Context& c, const Node& node, const Options& options, Layer layer,
-               const Operand& x) {
+               const Inputs& inputs) {
+  Operand x = inputs.x;
   if (!extent_in_range(options.stride_h()) || !extent_in_range(options.stride_w()) ||
       !extent_in_range(options.dilation_h()) || !extent_in_range(options.dilation_w())) {
     return c.refuse(node, "a stride or a dilation is out of range", kDamagedNext);
@@ -26,6 +66,14 @@ Value convolve(Context& c, const Node& node, const Options& options, Layer layer
   if (layer.window.kernel_w > 1) layer.window.dilation_w = options.dilation_w();
   layer.window.stride_h = options.stride_h();
   layer.window.stride_w = options.stride_w();
+  if (inputs.spread) {
+    if (options.padding() == tflite::Padding::SAME) {
+      return c.refuse(node, "pads behind SPACE_TO_BATCH_ND", "convert the model again");
+    }
+    if (!unspread(c, node, *inputs.spread, x, layer.window)) return Unknown{};
+    return c.finish_spread(node, c.builder.convolution(node.where, layer, x, kChannelsLast),
+                           options.activation());
+  }
   const std::optional<ir::Shape> image = c.builder.extents(node.where, x, kChannelsLast);
   if (!image) return Unknown{};
   if (options.padding() == tflite::Padding::SAME) {
@@ -56,22 +104,18 @@ bool read_bias(Context& c, const Node& node, std::optional<Numbers>& bias) {
   return bias.has_value();
 }
 
-// What a layer reads besides its options.
-struct Inputs {
-  Numbers weights;
-  std::optional<Numbers> bias;
-  Operand x;
-};
-
 // Everything is looked at, so that all that is wrong is said at once. `axis` is that of the outputs
 // in the weights.
 std::optional<Inputs> read_inputs(Context& c, const Node& node, int axis) {
   std::optional<Numbers> weights = c.numbers(node, 1, "its weights", axis);
   std::optional<Numbers> bias;
   const bool readable = read_bias(c, node, bias);
-  std::optional<Operand> x = c.activation(node, 0);
+  const auto* found = std::get_if<Spread>(&c.value(node.input(0)));
+  const std::optional<Spread> spread =
+      found == nullptr || found->convolved ? std::nullopt : std::optional<Spread>(*found);
+  std::optional<Operand> x = spread ? std::optional(spread->operand) : c.activation(node, 0);
   if (!weights || !readable || !x) return std::nullopt;
-  return Inputs{*std::move(weights), std::move(bias), *std::move(x)};
+  return Inputs{*std::move(weights), std::move(bias), *std::move(x), spread};
 }
 
 // Weights are [out,height,width,in].
@@ -99,7 +143,7 @@ Value convolution(Context& c, const Node& node) {
               .bias = inputs->bias};
   layer.window.kernel_h = static_cast<int>(dims[1]);
   layer.window.kernel_w = static_cast<int>(dims[2]);
-  return convolve(c, node, *options, layer, inputs->x);
+  return convolve(c, node, *options, layer, *inputs);
 }
 
 // Weights are [1,height,width,out], the outputs of an input channel side by side.
@@ -128,7 +172,7 @@ Value depthwise(Context& c, const Node& node) {
               .bias = inputs->bias};
   layer.window.kernel_h = static_cast<int>(dims[1]);
   layer.window.kernel_w = static_cast<int>(dims[2]);
-  return convolve(c, node, *options, layer, inputs->x);
+  return convolve(c, node, *options, layer, *inputs);
 }
 
 // Weights are [out,in]; what comes in is a matrix of rows of `in`, whatever its dimensions.

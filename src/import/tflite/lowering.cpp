@@ -31,9 +31,6 @@ std::string_view advice(BuiltinOperator code) {
   switch (code) {
     case BuiltinOperator::ARG_MAX:
       return "cut it off, Espalier needs the logits";
-    case BuiltinOperator::SPACE_TO_BATCH_ND:
-    case BuiltinOperator::BATCH_TO_SPACE_ND:
-      return "it makes dilated convolutions; train with dilation 1";
     case BuiltinOperator::LSTM:
     case BuiltinOperator::RNN:
     case BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_LSTM:

@@ -79,6 +79,40 @@ Value transpose(Context& c, const Node& node) {
   });
 }
 
+// Blocks become samples, so that the convolution behind it sees every n-th input: its dilation.
+Value space_to_batch(Context& c, const Node& node) {
+  const std::vector<std::int32_t>* block = c.integers(node, 1, "its block");
+  const std::vector<std::int32_t>* amounts = c.integers(node, 2, "its padding");
+  std::optional<import_detail::Operand> x = c.activation(node, 0);
+  if (block == nullptr || amounts == nullptr || !x) return Unknown{};
+  const auto in_range = [](std::int32_t value, std::int32_t lowest) {
+    return value >= lowest && value <= import_detail::kMaxExtent;
+  };
+  bool usable = block->size() == 2 && amounts->size() == 4 && x->view.rank() == 3;
+  for (const std::int32_t b : *block) usable = usable && in_range(b, 1);
+  for (const std::int32_t amount : *amounts) usable = usable && in_range(amount, 0);
+  if (!usable) {
+    return c.refuse(node, "its block or padding is not that of an image",
+                    "convert the model again with dilation_rate in the layer");
+  }
+  x->pads.resize(3);
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    x->pads[axis].before += (*amounts)[2 * axis];
+    x->pads[axis].after += (*amounts)[2 * axis + 1];
+  }
+  return Spread{*std::move(x), (*block)[0], (*block)[1]};
+}
+
+Value batch_to_space(Context& c, const Node& node) {
+  const auto* spread = std::get_if<Spread>(&c.value(node.input(0)));
+  if (spread != nullptr && spread->convolved) return Activation{spread->operand};
+  if (!std::holds_alternative<Unknown>(c.value(node.input(0)))) {
+    c.refuse(node, "has no convolution and SPACE_TO_BATCH_ND before it",
+             "convert the model again with dilation_rate in the layer");
+  }
+  return Unknown{};
+}
+
 // Padding with zeros; the convolution or maximum pool behind it takes it in.
 Value pad(Context& c, const Node& node) {
   const std::vector<std::int32_t>* amounts = c.integers(node, 1, "its padding");
@@ -125,17 +159,15 @@ Value shape_arithmetic(Context& c, const Node& node) {
     if (std::holds_alternative<Unknown>(value)) return Unknown{};
   }
   if (shapes) return ShapeArithmetic{};
-  return c.refuse(node, "this operator is not supported",
-                  node.code == BuiltinOperator::CONCATENATION
-                      ? "join branches by ADD, or rewrite the network without them"
-                      : "rewrite the network without it");
+  return c.refuse(node, "this operator is not supported", "rewrite the network without it");
 }
 
 }  // namespace
 
 std::span<const Handler> view_handlers() {
-  static constexpr Handler kHandlers[]{{BuiltinOperator::CAST, &shape_arithmetic},
-                                       {BuiltinOperator::CONCATENATION, &shape_arithmetic},
+  static constexpr Handler kHandlers[]{{BuiltinOperator::BATCH_TO_SPACE_ND, &batch_to_space},
+                                       {BuiltinOperator::SPACE_TO_BATCH_ND, &space_to_batch},
+                                       {BuiltinOperator::CAST, &shape_arithmetic},
                                        {BuiltinOperator::EXPAND_DIMS, &reshape},
                                        {BuiltinOperator::GATHER, &shape_arithmetic},
                                        {BuiltinOperator::PACK, &shape_arithmetic},
