@@ -97,14 +97,14 @@ TEST_F(BadInputTest, AFloatModel) {
 TEST_F(BadInputTest, EveryUnsupportedOperatorIsNamed) {
   OnnxBuilder b;
   const std::string x = b.quantized(b.input("input", {0, 3, 8, 8}), "input", 0.02F, 3);
-  b.node("HardSwish", {x}, "swish");
-  const std::string y = b.quantized("swish", "swish", 0.02F, 3);
-  b.node("Softplus", {y}, "plus");
-  b.node("GlobalAveragePool", {b.quantized("plus", "plus", 0.02F, 3)}, "pool");
+  b.node("LRN", {x}, "norm");
+  const std::string y = b.quantized("norm", "norm", 0.02F, 3);
+  b.node("Hardmax", {y}, "most");
+  b.node("GlobalAveragePool", {b.quantized("most", "most", 0.02F, 3)}, "pool");
   b.classifier(b.quantized("pool", "pool", 0.02F, 3), 3, 2);
   write("odd.onnx", b.bytes());
-  inspect_fails("odd.onnx", {"'swish' (HardSwish): this operator is not supported",
-                             "'plus' (Softplus): this operator is not supported"});
+  inspect_fails("odd.onnx", {"'norm' (LRN): this operator is not supported",
+                             "'most' (Hardmax): this operator is not supported"});
 }
 
 TEST_F(BadInputTest, PlanRules) {
