@@ -2,8 +2,13 @@
 """Tables for people from the documents that espalier writes, for the scripts beside this.
 
     tables.py memory FOLDER          SRAM stage by stage, from FOLDER/MODEL.json of `plan show`
+    tables.py backward FOLDER        peak of the backward pass, from FOLDER/MODEL-{device,integer}.json
+                                     of `compile`
     tables.py core FOLDER            cycles by kernel, from FOLDER/RUN.json of `check`
     tables.py accuracy FILE          test accuracy in per cent, from a document of `train`
+    tables.py gradients NAME FOLDER SEEDS...
+                                     a row of float32 gradients beside integer ones, from
+                                     FOLDER/{device,integer,16}-SEED.json of `train`
     tables.py large-core FROM TO     a device profile with more memory and otherwise the same
 """
 
@@ -12,7 +17,7 @@ import pathlib
 import sys
 
 MODELS = ("mbv2-w0.35", "proxyless-w0.3", "mcunet-5fps")
-RUNS = ("full-plain", "sparse-plain", "sparse-blocked", "sparse-dot")
+RUNS = ("full-plain", "sparse-plain", "sparse-blocked", "sparse-dot", "integer", "integer-dot")
 SRAM_OF_THE_CORE = 262144
 
 
@@ -37,6 +42,25 @@ def memory(folder: str) -> None:
                          "yes" if total <= SRAM_OF_THE_CORE else "no")))
 
 
+def backward_peak(arena) -> int:
+    """Most bytes alive at a step behind the forward pass."""
+    load = [0] * len(arena["steps"])
+    for value in arena["values"]:
+        for step in range(value["first_step"], value["last_step"] + 1):
+            load[step] += -(-value["bytes"] // 4) * 4
+    return max(load[arena["backward_begin"]:])
+
+
+def backward(folder: str) -> None:
+    print("| model | float32 gradients | int8 gradients | times less | all SRAM, float32 | int8 |")
+    print("|---|---|---|---|---|---|")
+    for name in MODELS:
+        compiled = [read(pathlib.Path(folder, f"{name}-{kind}.json")) for kind in ("device", "integer")]
+        wide, narrow = (backward_peak(document["arena"]) for document in compiled)
+        print(row(name, (f"{wide:,}", f"{narrow:,}", f"{wide / narrow:.2f}x",
+                         *(f"{document['sram_bytes']:,}" for document in compiled))))
+
+
 def cycles(kernel) -> str:
     if kernel is None:
         return "-"
@@ -46,14 +70,38 @@ def cycles(kernel) -> str:
     return text
 
 
+def gradients(name: str, folder: str, *seeds: str) -> None:
+    def accuracies(kind: str):
+        documents = (read(pathlib.Path(folder, f"{kind}-{seed}.json")) for seed in seeds)
+        return [100 * document["test_accuracy"] for document in documents]
+
+    def mean(values):
+        return sum(values) / len(values)
+
+    floats = accuracies("device")
+    cells = [f"{mean(floats):.2f}"]
+    for kind in ("integer", "16"):
+        differences = [a - b for a, b in zip(accuracies(kind), floats)]
+        text = f"{mean(differences):+.2f}"
+        if len(differences) > 1:
+            variance = sum((d - mean(differences)) ** 2 for d in differences) / (len(differences) - 1)
+            text += f" +- {(variance / len(differences)) ** 0.5:.2f}"
+        cells.append(text)
+    print(row(name, cells), flush=True)
+
+
 def core(folder: str) -> None:
     runs = [read(pathlib.Path(folder, name + ".json")) for name in RUNS]
     kernels = [{k["name"]: k for k in run["kernels"]} for run in runs]
     names = {name for run in kernels for name in run}
     print("M cycles a step (cycles a MAC)\n")
-    print("| kernel | full, plain | 100 KB plan, plain | 100 KB plan, blocked | with dot product |")
-    print("|---|---|---|---|---|")
-    for name in sorted(names, key=lambda n: (-kernels[0].get(n, {"cycles": 0})["cycles"], n)):
+    print("| kernel | full, plain | 100 KB plan, plain | 100 KB plan, blocked | with dot product | "
+          "int8 gradients, no float unit | int8 gradients, dot product |")
+    print("|---|---|---|---|---|---|---|")
+    def most(name: str):
+        return max(run.get(name, {"cycles": 0})["cycles"] for run in kernels)
+
+    for name in sorted(names, key=lambda n: (-most(n), n)):
         print(row(name, (cycles(run.get(name)) for run in kernels)))
     steps = [run["cycles_per_step"] for run in runs]
     print(row("**step**", (f"**{step / 1e6:.1f}**" for step in steps)))
@@ -72,7 +120,7 @@ def large_core(source: str, target: str) -> None:
     pathlib.Path(target).write_text(json.dumps(device))
 
 
-COMMANDS = {"memory": memory, "core": core, "accuracy": accuracy, "large-core": large_core}
+COMMANDS = {"memory": memory, "backward": backward, "gradients": gradients, "core": core, "accuracy": accuracy, "large-core": large_core}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:

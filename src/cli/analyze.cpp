@@ -34,6 +34,7 @@ struct Options {
   std::string store;
   std::string layers;
   std::string cache_limit = "2GiB";
+  std::string numerics = "simulation";
   std::vector<double> ratios{0.125, 0.25, 0.5, 1.0};
   int seeds = 1;
   std::optional<std::int64_t> limit_train;
@@ -168,7 +169,7 @@ std::string duration(double seconds) {
 // What makes two analyses the same; everything else of a profile follows from it.
 Json identity_of(const Json& profile) {
   Json identity;
-  for (const char* key : {"model", "data", "recipe", "seeds", "ratios"}) {
+  for (const char* key : {"model", "data", "recipe", "numerics", "seeds", "ratios"}) {
     identity[key] = profile.value(key, Json());
   }
   Json trials = Json::array();
@@ -210,6 +211,7 @@ Status write_profile(const Options& options, const std::string& out, const Json&
 Result<contribution::AnalysisOptions> analysis_options(const Options& options) {
   contribution::AnalysisOptions analysis;
   analysis.recipe = options.recipe;
+  analysis.numerics = *trials::numerics_named(options.numerics);
   analysis.ratios = options.ratios;
   std::sort(analysis.ratios.begin(), analysis.ratios.end());
   analysis.seeds.clear();
@@ -349,6 +351,7 @@ Command add_analyze(CLI::App& app) {
   command->add_flag("--fisher", o->fisher,
                     "Also score every update by its gradients, in one pass; with --estimate, "
                     "without measuring any");
+  add_numerics(command, o->numerics);
   add_recipe_options(command, o->recipe);
   o->data.add_to(command);
   const auto measures = [o] { return !o->estimate_only; };

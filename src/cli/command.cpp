@@ -216,6 +216,16 @@ std::vector<std::string> warn_of_data(const data::Samples& training, const data:
   return all;
 }
 
+CLI::Option* add_numerics(CommandApp* command, std::string& numerics) {
+  return command
+      ->add_option("--numerics", numerics,
+                   "Of trainings: simulation (fp32 master weights), or what the emitted C does, a "
+                   "batch being the samples of an update: device (gradients in float) or integer "
+                   "(in int8)")
+      ->check(one_of({"simulation", "device", "integer"}))
+      ->capture_default_str();
+}
+
 void add_gradient_bits(CommandApp* command, int& bits) {
   command->add_option("--gradient-bits", bits, "Integer numerics: 8, or 16 for twice the memory")
       ->check(one_of({"8", "16"}))

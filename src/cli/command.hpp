@@ -118,6 +118,8 @@ struct HeadOptions {
 
 /// --epochs, --batch, --lr, --warmup, --schedule, --no-qas. With `automatic`, --lr also takes auto,
 /// which sets it.
+/// --numerics of trainings: simulation, device or integer.
+CLI::Option* add_numerics(CommandApp* command, std::string& numerics);
 /// --gradient-bits, of integer numerics.
 void add_gradient_bits(CommandApp* command, int& bits);
 void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automatic = nullptr);

@@ -149,12 +149,17 @@ class Fit {
   }
 
   Status train(const std::string& plan, const std::string& result) const {
-    const bool device = o_.numerics == "device";
+    const bool device = o_.numerics != "simulation";
     return step(
         Arguments{"train", o_.model, "--plan", plan, "--test", o_.test, "--limit-test",
                   std::to_string(o_.limit_test), "--numerics", o_.numerics, "--json", result} +
         data(o_.limit_train.has_value() || o_.limit_test > 0) + recipe(!device) +
         (device ? Arguments{"--accumulate", std::to_string(o_.recipe.batch)} : Arguments{}));
+  }
+
+  // Of the program on the device; a simulation stands for float gradients.
+  [[nodiscard]] std::string compiled_numerics() const {
+    return o_.numerics == "integer" ? "integer" : "device";
   }
 
   // `given`: the device as --device names it.
@@ -175,9 +180,10 @@ class Fit {
     const fs::path folder = fs::path(o_.out) / ("on-" + device.name);
     ESPALIER_CHECK_OK(make_folder(folder));
     const auto file = [&](const char* name) { return (folder / name).string(); };
-    const Status found = step(
-        {"search", this->file("contributions.json"), "--model", o_.model, "--memory", "planned",
-         "--budget", fmt::format("{}B", fitted.budget.count), "--out", file("plan.json")});
+    const Status found =
+        step({"search", this->file("contributions.json"), "--model", o_.model, "--memory",
+              "planned", "--budget", fmt::format("{}B", fitted.budget.count), "--numerics",
+              compiled_numerics(), "--out", file("plan.json")});
     if (!found.ok()) {
       if (found.error().kind != ErrorKind::kInfeasible) return found.error();
       fitted.failure = device.name + ": " + found.error().message();
@@ -187,8 +193,8 @@ class Fit {
     const Status compiled =
         step({"compile", o_.model, "--plan", file("plan.json"), "--device", given, "--stack",
               o_.stack, "--lr", fmt::format("{}", o_.recipe.learning_rate), "--accumulate",
-              std::to_string(o_.numerics == "device" ? o_.recipe.batch : 1), "--out", file("c"),
-              "--json", file("compile.json"), "--force"});
+              std::to_string(o_.numerics == "simulation" ? 1 : o_.recipe.batch), "--numerics",
+              compiled_numerics(), "--out", file("c"), "--json", file("compile.json"), "--force"});
     if (!compiled.ok()) {
       if (compiled.error().kind != ErrorKind::kInfeasible) return compiled.error();
       fitted.failure = compiled.error().message();
@@ -322,8 +328,12 @@ Command add_fit(CLI::App& app) {
   command->add_option("--stack", o->stack, "SRAM for the stack")->capture_default_str();
   command->add_option("--reserve", o->reserve, "SRAM for the rest of the firmware")
       ->capture_default_str();
-  command->add_option("--numerics", o->numerics, "Of the final training: simulation, or device")
-      ->check(one_of({"simulation", "device"}))
+  command
+      ->add_option(
+          "--numerics", o->numerics,
+          "Of the final training: simulation, or that of the device, with gradients in float "
+          "(device) or in int8 (integer)")
+      ->check(one_of({"simulation", "device", "integer"}))
       ->capture_default_str();
   command->add_option("--ratios", o->ratios, "Shares of input channels to measure")
       ->delimiter(',')

@@ -50,7 +50,7 @@ struct Options {
   std::string solver = "evolution";
   std::string metric = "loss";
   std::string memory = "analytic";
-  std::string numerics = "device";
+  std::string numerics;  // empty: the profile's
   int gradient_bits = 8;
   HeadOptions head;
   std::int64_t max_macs = 0;
@@ -201,6 +201,8 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   search.search.race_seeds = measure.race_seeds;
   search.trial.recipe = with_given_options(options.command, profile.recipe, measure.recipe);
   ESPALIER_CHECK_OK(train::check(search.trial.recipe));
+  search.trial.numerics = *trials::numerics_named(options.numerics);
+  search.trial.gradient_bits = options.gradient_bits;
   search.run.jobs = options.common.job_count();
   ESPALIER_TRY(search.run.cache_limit, parse_size(measure.cache_limit, "--cache-limit"));
   search.run.title = fmt::format("measure plans of {}", graph.name);
@@ -351,12 +353,14 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
   return report;
 }
 
-Status run(const Options& options) {
+Status run(const Options& given) {
+  Options options = given;
   ESPALIER_TRY(const std::vector<Bytes> budgets, budgets_of(options));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const Json document, read_json(options.profile, contribution::kProfileSchema));
   ESPALIER_TRY(const contribution::Profile profile,
                contribution::profile_from_json(document, graph, options.profile));
+  if (options.numerics.empty()) options.numerics = trials::numerics_name(profile.numerics);
   ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed, options.profile,
                                              contribution::class_count(profile)));
   ESPALIER_TRY(const Found found, find(options, graph, profile, budgets));
@@ -464,11 +468,11 @@ Command add_search(CLI::App& app) {
       ->check(one_of({"analytic", "planned"}))
       ->capture_default_str();
   command
-      ->add_option("--numerics", o->numerics,
-                   "Of the program whose memory is planned: device (gradients in float) or integer "
-                   "(in int8)")
-      ->check(one_of({"device", "integer"}))
-      ->capture_default_str();
+      ->add_option(
+          "--numerics", o->numerics,
+          "Of the program whose memory is planned, and of what --measure trains: simulation "
+          "(planned with gradients in float), device or integer [that of the profile]")
+      ->check(one_of({"simulation", "device", "integer"}));
   add_gradient_bits(command, o->gradient_bits);
   command->effective_if(
       "--gradient-bits", [o] { return o->numerics == "integer"; }, "add --numerics integer");

@@ -62,7 +62,7 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
   trial.head = options.head == "keep" ? trials::HeadStart::kKeep : trials::HeadStart::kFresh;
   trial.test_every_epoch = options.test_every_epoch;
   if (options.device()) {
-    trial.numerics = options.integer() ? trials::Numerics::kInteger : trials::Numerics::kDevice;
+    trial.numerics = *trials::numerics_named(options.numerics);
     trial.gradient_bits = options.gradient_bits;
     trial.recipe.batch = options.accumulate;  // so many samples make one update
     trial.stochastic = options.rounding == "stochastic";

@@ -118,6 +118,11 @@ class Image {
         case FlashRole::kSlope:
           put(item, i, lookup(item.op).derivatives[channel(i)]);
           break;
+        case FlashRole::kSlopeStep:
+          put(item, i,
+              half(std::lround(std::ldexp(lookup(item.op).derivatives[channel(i)],
+                                          slope_unit(lookup(item.op))))));
+          break;
         case FlashRole::kHead:
           put(item, i, describe_head());
           break;
@@ -312,7 +317,8 @@ FlashLayout flash_layout(const Program& program) {
       const std::optional<FlashRole> role = std::visit(Descriptor{}, node.params);
       const bool table = role == FlashRole::kTable;
       if (role) put(*role, op, table ? 256 : 1);
-      put(FlashRole::kSlope, op, table && scaled.count(op) != 0 ? 256 : 0);
+      put(integer ? FlashRole::kSlopeStep : FlashRole::kSlope, op,
+          table && scaled.count(op) != 0 ? 256 : 0);
       continue;
     }
     const compiler::TrainedConv* trained = graph.trained_conv(op);
@@ -342,6 +348,14 @@ FlashLayout flash_layout(const Program& program) {
     layout.bytes += item.bytes;
   }
   return layout;
+}
+
+int slope_unit(const ir::Lookup& lookup) {
+  float steepest = 0;
+  for (const float slope : lookup.derivatives) steepest = std::max(steepest, std::abs(slope));
+  int unit = 14;
+  while (unit > 0 && std::ldexp(steepest, unit) > INT16_MAX) --unit;
+  return unit;
 }
 
 std::vector<std::byte> flash_image(const Program& program, const FlashLayout& layout) {

@@ -179,6 +179,10 @@ class NodeLowering {
     return gradient_sink(-1, in(1), -1, ir::make_fixed_point(static_cast<double>(ratio())));
   }
 
+  [[nodiscard]] ir::FixedPoint fixed_product() const {
+    return ir::make_fixed_point(ir::product_factor(graph_, op()));
+  }
+
   // Where integer gradients of parameters go, or come from: `stored` is their sum of one sample.
   [[nodiscard]] Argument parameter_sink(ValueId stored, bool weights) const {
     const bool update = node_.kind == NodeKind::kApplyWeights || node_.kind == NodeKind::kApplyBias;
@@ -390,6 +394,42 @@ class NodeLowering {
           : ESPALIER_BOTH_FORMS(esp_weight_gradient)
           : return {flash(FlashRole::kConv),     q(in(0)), i8(in(1)), channels(), channel_count(),
                     parameter_sink(out(0), true)};
+      ESPALIER_BOTH_FORMS(esp_gate_gradient)
+          : return {number(output().shape.pixels()),
+                    number(output().shape.channels),
+                    q(in(0)),
+                    u8(in(1)),
+                    mask_bits(in(1)),
+                    i8(in(2)),
+                    other_zero(),
+                    q(out(0)),
+                    gradient_sink(-1, -1, -1, fixed_product())};
+      ESPALIER_BOTH_FORMS(esp_lookup_gradient)
+          : return {number(output().shape.elements()),
+                    flash(FlashRole::kSlopeStep),
+                    number(slope_unit(std::get<ir::Lookup>(op().params))),
+                    q(in(0)),
+                    i8(in(1)),
+                    q(out(0)),
+                    gradient_sink(-1, -1, -1)};
+      ESPALIER_BOTH_FORMS(esp_mul_gradient)
+          : return {number(output().shape.pixels()),
+                    number(output().shape.channels),
+                    number(ir::is_gate(graph_, op()) ? 1 : 0),
+                    q(in(0)),
+                    i8(in(2)),
+                    other_zero(),
+                    q(out(0)),
+                    gradient_sink(-1, in(1), -1, fixed_product())};
+      ESPALIER_BOTH_FORMS(esp_take_gradients)
+          : return {number(operand().shape.pixels()),
+                    number(operand().shape.channels),
+                    q(in(0)),
+                    first_channel(),
+                    number(output().shape.channels),
+                    q(in(1)),
+                    q(out(0)),
+                    scaled_sink(in(1))};
       ESPALIER_BOTH_FORMS(esp_max_pool_gradient)
           : return {flash(FlashRole::kPool), q(in(0)), u8(in(1)), q(out(0)), scaled_sink(-1)};
       ESPALIER_BOTH_FORMS(esp_pass_gradient) : return pass_gradient();

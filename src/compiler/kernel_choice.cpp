@@ -42,6 +42,12 @@ Kernel in_bits(const TrainingGraph& graph, Kernel eight) {
              : eight;
 }
 
+// True where the operand that a product's gradient is of is a gate.
+bool is_gate_gradient(const TrainingGraph& graph, const Node& node) {
+  return node.operand == 1 &&
+         ir::is_gate(*graph.forward, graph.forward->ops[static_cast<std::size_t>(node.op)]);
+}
+
 // Of nodes that make gradients or parameters from gradients of integers.
 Kernel integer_kernel(const TrainingGraph& graph, const Node& node) {
   const auto choose = [&](Kernel eight) { return in_bits(graph, eight); };
@@ -63,6 +69,13 @@ Kernel integer_kernel(const TrainingGraph& graph, const Node& node) {
                             Kernel::esp_depthwise_input_gradient_q8));
     case NodeKind::kDepthwiseBackward:
       return choose(Kernel::esp_depthwise_backward_q8);
+    case NodeKind::kMulGradient:
+      return choose(is_gate_gradient(graph, node) ? Kernel::esp_gate_gradient_q8
+                                                  : Kernel::esp_mul_gradient_q8);
+    case NodeKind::kConcatGradient:
+      return choose(Kernel::esp_take_gradients_q8);
+    case NodeKind::kLookupGradient:
+      return choose(Kernel::esp_lookup_gradient_q8);
     case NodeKind::kPoolGradient:
       return choose(Kernel::esp_pool_gradient_q8);
     case NodeKind::kMaxPoolGradient:
@@ -152,10 +165,7 @@ Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
     case NodeKind::kDepthwiseBackward:
       return Kernel::esp_depthwise_backward;
     case NodeKind::kMulGradient:
-      return node.operand == 1 && ir::is_gate(*graph.forward,
-                                              graph.forward->ops[static_cast<std::size_t>(node.op)])
-                 ? Kernel::esp_gate_gradient
-                 : Kernel::esp_mul_gradient;
+      return is_gate_gradient(graph, node) ? Kernel::esp_gate_gradient : Kernel::esp_mul_gradient;
     case NodeKind::kConcatGradient:
       return Kernel::esp_take_gradients;
     case NodeKind::kLookupGradient:
@@ -250,12 +260,16 @@ std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
       ESPALIER_WITHOUT_SCRATCH(esp_bias_gradient)
       ESPALIER_WITHOUT_SCRATCH(esp_depthwise_input_gradient)
       ESPALIER_WITHOUT_SCRATCH(esp_depthwise_weight_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_gate_gradient)
       ESPALIER_WITHOUT_SCRATCH(esp_input_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_lookup_gradient)
       ESPALIER_WITHOUT_SCRATCH(esp_max_pool_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_mul_gradient)
       ESPALIER_WITHOUT_SCRATCH(esp_pass_gradient)
       ESPALIER_WITHOUT_SCRATCH(esp_pointwise_input_gradient)
       ESPALIER_WITHOUT_SCRATCH(esp_pool_gradient)
       ESPALIER_WITHOUT_SCRATCH(esp_quantize_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_take_gradients)
       ESPALIER_WITHOUT_SCRATCH(esp_weight_gradient)
 #undef ESPALIER_WITHOUT_SCRATCH
       return 0;

@@ -23,6 +23,9 @@ bool has_integer_form(NodeKind kind) {
     case NodeKind::kQuantizeGradient:
     case NodeKind::kMaskScale:
     case NodeKind::kInputGradient:
+    case NodeKind::kMulGradient:
+    case NodeKind::kConcatGradient:
+    case NodeKind::kLookupGradient:
     case NodeKind::kPoolGradient:
     case NodeKind::kMaxPoolGradient:
     case NodeKind::kGradientSum:
@@ -30,6 +33,16 @@ bool has_integer_form(NodeKind kind) {
     default:
       return false;
   }
+}
+
+// Those of them that can scale for the convolution behind, and take an addend as second input.
+bool can_scale(NodeKind kind) {
+  return kind == NodeKind::kInputGradient || kind == NodeKind::kConcatGradient ||
+         kind == NodeKind::kPoolGradient || kind == NodeKind::kMaxPoolGradient ||
+         kind == NodeKind::kGradientSum;
+}
+bool can_add(NodeKind kind) {
+  return kind == NodeKind::kInputGradient || kind == NodeKind::kConcatGradient;
 }
 
 class Narrowing {
@@ -63,7 +76,8 @@ class Narrowing {
         problems.push_back(fmt::format("{}: {} has no integer gradients yet; use --numerics device",
                                        graph_.forward->name, node_name(graph_, node)));
       }
-      if (node.kind == NodeKind::kWeightGradient && gradient_ == Element::kInt8)
+      if ((node.kind == NodeKind::kWeightGradient || node.kind == NodeKind::kMulGradient) &&
+          gradient_ == Element::kInt8)
         check_sum(node, problems);
     }
     if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
@@ -131,7 +145,7 @@ class Narrowing {
     graph_.nodes.resize(kept);
   }
 
-  // `part + addend` becomes the second operand of the input gradient that makes `part`. A mask and
+  // `part + addend` becomes the second operand of the node that makes `part`. A mask and
   // factor of its own would be applied to the addend, too.
   void fuse_sums() {
     const Links links(graph_);
@@ -140,7 +154,7 @@ class Narrowing {
       const Node& sum = graph_.nodes[i];
       if (sum.kind != NodeKind::kGradientSum) continue;
       Node* maker = sole_maker(links, sum.inputs[0]);
-      if (maker == nullptr || maker->kind != NodeKind::kInputGradient) continue;
+      if (maker == nullptr || !can_add(maker->kind)) continue;
       maker->inputs[1] = sum.inputs[1];
       maker->outputs[0] = sum.outputs[0];
       dead[i] = true;
@@ -158,10 +172,7 @@ class Narrowing {
         continue;
       }
       Node* maker = sole_maker(links, scale.inputs[0]);
-      if (maker == nullptr || maker->kind == NodeKind::kMaskScale ||
-          maker->kind == NodeKind::kQuantizeGradient) {
-        continue;
-      }
+      if (maker == nullptr || !can_scale(maker->kind)) continue;
       maker->inputs[kThird] = scale.inputs[1];
       maker->outputs[0] = scale.outputs[0];
       maker->scale_op = scale.op;

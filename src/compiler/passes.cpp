@@ -316,6 +316,7 @@ void in_place(TrainingGraph& graph) {
         take_over(node.inputs[0]);
         break;
       case NodeKind::kInputGradient:
+      case NodeKind::kConcatGradient:
         take_over(node.inputs[1]);
         break;
       case NodeKind::kGradientSum:

@@ -72,6 +72,7 @@ trials::Trial trial_of(const ir::Graph& graph, const TrialSpec& spec,
   trial.plan = trial_plan(graph, spec);
   trial.recipe = options.recipe;
   trial.recipe.seed = spec.seed;
+  trial.numerics = options.numerics;
   return trial;
 }
 
@@ -138,6 +139,7 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
                   {"preprocess", data::to_json(training.pipeline().preprocess())}};
   profile.recipe = options.recipe;
   profile.recipe.seed = 0;
+  profile.numerics = options.numerics;
   profile.seeds = options.seeds;
   profile.ratios = options.ratios;
 

@@ -211,6 +211,9 @@ Json to_json(const Profile& profile) {
   json["model"] = {{"name", profile.model}, {"sha256", profile.model_sha256}};
   json["data"] = profile.data;
   json["recipe"] = train::to_json(profile.recipe);
+  if (trials::on_device(profile.numerics)) {
+    json["numerics"] = trials::numerics_name(profile.numerics);
+  }
   json["seeds"] = profile.seeds;
   json["ratios"] = profile.ratios;
   json["baseline"] = {{"accuracy", to_json(profile.baseline_accuracy)},
@@ -267,6 +270,14 @@ Result<Profile> profile_from_json(const Json& document, const ir::Graph& graph,
   ESPALIER_TRY(profile.data, json_field<Json>(document, "data", where));
   ESPALIER_TRY(const Json recipe, json_field<Json>(document, "recipe", where));
   ESPALIER_TRY(profile.recipe, train::recipe_from_json(recipe, fmt::format("{}: recipe", where)));
+  if (document.contains("numerics")) {
+    ESPALIER_TRY(const auto name, json_field<std::string>(document, "numerics", where));
+    const std::optional<trials::Numerics> numerics = trials::numerics_named(name);
+    if (!numerics) {
+      return bad(where, "'numerics' must be simulation, device or integer");
+    }
+    profile.numerics = *numerics;
+  }
   for (const char* key : {"seeds", "ratios", "trials"}) {
     ESPALIER_TRY(const Json list, json_field<Json>(document, key, where));
     if (!list.is_array()) return bad(where, fmt::format("'{}' must be a list", key));

@@ -79,7 +79,7 @@ void Engine::reset() {
 void Engine::run_forward(int first, int end) {
   if (end < 0) end = program_.graph.backward_begin;
   for (int i = first; i < end; ++i) {
-    for (const auto& call : nodes_[static_cast<std::size_t>(i)]) call->run();
+    run_node(i);
   }
 }
 
@@ -89,14 +89,19 @@ float Engine::train_step(int label, int first) {
   return run_backward(label);
 }
 
-float Engine::run_backward(int label) {
-  if (!has_class(label)) return kRefused;
+void Engine::begin_backward(int label) {
   label_ = label;
   sgd_ = esp_sgd_of(control().rate, control().seed, control().step, options_.stochastic ? 1 : 0);
-  for (std::size_t i = static_cast<std::size_t>(program_.graph.backward_begin); i < nodes_.size();
-       ++i) {
-    for (const auto& call : nodes_[i]) call->run();
-  }
+}
+
+void Engine::run_node(int node) {
+  for (const auto& call : nodes_[static_cast<std::size_t>(node)]) call->run();
+}
+
+float Engine::run_backward(int label) {
+  if (!has_class(label)) return kRefused;
+  begin_backward(label);
+  for (int i = program_.graph.backward_begin; i < static_cast<int>(nodes_.size()); ++i) run_node(i);
   if (program_.graph.accumulate == 1) {
     ++control().step;
   } else if (control().waiting++ == program_.graph.accumulate) {

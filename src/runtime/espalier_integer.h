@@ -98,8 +98,9 @@ typedef struct {
   const int32_t* multiplier;
   const uint8_t* shift;
   int32_t mask_bits, factor;
-  int32_t by; /* shift of a sum times factor; by channel, more */
-  int32_t up; /* shift of the addend to the unit of the sums */
+  int32_t by;   /* shift of a sum times factor; by channel, more */
+  int32_t up;   /* shift of the addend to the unit of the sums */
+  int32_t down; /* and of the sums, where that is far below the addend's */
 } esp_q_target;
 
 /* The sums' unit is 2^-unit of the gradient they are made from. */
@@ -113,6 +114,9 @@ static inline esp_q_target esp_q_target_of(const esp_q_sink* sink, int32_t unit)
   t.factor = sink->factor;
   t.by = sink->range->exponent - from + (sink->multiplier ? 0 : sink->factor_shift);
   t.up = sink->addend_range ? sink->addend_range->exponent - from : 0;
+  t.down = t.up > 23 ? t.up - 23 : 0;
+  t.up -= t.down;
+  t.by -= t.down;
   return t;
 }
 
@@ -123,10 +127,10 @@ static inline esp_q esp_q_value(const esp_q_target* t, const esp_q* addend, int3
   int64_t value = sum;
   if (t->mask && !esp_get_mask(t->mask, i, t->mask_bits)) return 0;
   if (addend) {
-    /* 2^23 times more than the sums' unit: they are beside the point */
+    value >>= t->down > 63 ? 63 : t->down;
     value += t->up < -31 ? 0
              : t->up < 0 ? (int64_t)(addend[i] >> -t->up)
-                         : (int64_t)addend[i] * (1 << (t->up > 23 ? 23 : t->up));
+                         : (int64_t)addend[i] * (1 << t->up);
   }
   if (t->multiplier) {
     factor = t->multiplier[c];

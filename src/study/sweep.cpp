@@ -302,8 +302,7 @@ class Sweep {
       if (!times) times.emplace(pair.network(), trial.recipe);
       group.seconds +=
           times->seconds(trial.plan, trial.recipe.epochs, training.size(), test.size()) *
-          (trial.numerics == trials::Numerics::kDevice ? kDeviceSlowness : 1) /
-          std::max(1, options_.jobs);
+          (trials::on_device(trial.numerics) ? kDeviceSlowness : 1) / std::max(1, options_.jobs);
     }
     return group;
   }

@@ -204,16 +204,15 @@ class Reader {
     if (json.contains("numerics")) {
       training.numerics.clear();
       for (const Json& name : json["numerics"]) {
-        training.numerics.push_back(name == "device" ? trials::Numerics::kDevice
-                                                     : trials::Numerics::kSimulation);
+        training.numerics.push_back(*trials::numerics_named(name.get<std::string>()));
       }
     }
-    const bool device = std::count(training.numerics.begin(), training.numerics.end(),
-                                   trials::Numerics::kDevice) > 0;
+    const bool device =
+        std::any_of(training.numerics.begin(), training.numerics.end(), trials::on_device);
     if (!device && (json.contains("accumulate") || json.contains("rounding"))) {
       problem("/training",
-              "accumulate and rounding have no part in simulation; add \"device\" to "
-              "numerics");
+              "accumulate and rounding have no part in simulation; add \"device\" or "
+              "\"integer\" to numerics");
     }
     return training;
   }

@@ -133,7 +133,7 @@ std::vector<SweepEntry> SweepPair::entries(const std::vector<NamedPlan>& plans) 
           trial.recipe.seed = seed;
           trial.numerics = numerics;
           trial.stochastic = training.stochastic;
-          if (numerics == trials::Numerics::kDevice) trial.recipe.batch = training.accumulate;
+          if (trials::on_device(numerics)) trial.recipe.batch = training.accumulate;
           entries.push_back({p, r, std::move(trial)});
         }
       }

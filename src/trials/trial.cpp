@@ -30,6 +30,12 @@ std::string_view numerics_name(Numerics numerics) {
   }
   return "";
 }
+std::optional<Numerics> numerics_named(std::string_view name) {
+  for (const Numerics numerics : {Numerics::kSimulation, Numerics::kDevice, Numerics::kInteger}) {
+    if (numerics_name(numerics) == name) return numerics;
+  }
+  return std::nullopt;
+}
 compiler::Element gradient_element(Numerics numerics, int bits) {
   if (numerics != Numerics::kInteger) return compiler::Element::kFloat32;
   return bits == 16 ? compiler::Element::kInt16 : compiler::Element::kInt8;

@@ -1,9 +1,11 @@
 // espalier compile, planned memory and device numerics, from the command line.
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <string>
 
 #include "espalier/import/onnx_writer.hpp"
+#include "espalier/support/file.hpp"
 #include "testing/random_graph.hpp"
 #include "workspace.hpp"
 
@@ -232,6 +234,37 @@ TEST_F(CompileTest, TrainsInDeviceNumerics) {
                  "idx:a,b", "--accumulate", "4"})
                 .exit_code,
             2);
+}
+
+// What is searched in some numerics is measured and planned in them.
+TEST_F(CompileTest, AnalysesAndSearchesInTheNumericsThatShip) {
+  make_idx("train", 60);
+  make_idx("test", 20);
+  const Arguments analyze{"analyze",  "model.onnx", "--train", "idx:train-images,train-labels",
+                          "--epochs", "1",          "--batch", "2",
+                          "--ratios", "1"};
+  std::set<std::string> baselines;
+  for (const char* numerics : {"simulation", "device", "integer"}) {
+    succeed(analyze + Arguments{"--numerics", numerics, "--out", "contributions.json"});
+    const Json profile = read_json("contributions.json");
+    EXPECT_EQ(profile.value("numerics", "simulation"), numerics);
+    baselines.insert(profile["weight"].dump());
+    const Json found = report({"search", "contributions.json", "--model", "model.onnx", "--memory",
+                               "planned", "--budget", "1MB"});
+    EXPECT_EQ(found["numerics"], numerics);
+    const Json measured =
+        report({"search", "contributions.json", "--model", "model.onnx", "--budget", "1MB",
+                "--measure", "6", "--train", "idx:train-images,train-labels", "--store", "trials"});
+    EXPECT_EQ(measured["numerics"], numerics);
+  }
+  EXPECT_EQ(baselines.size(), 3U);
+  std::string inputs;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path("trials"))) {
+    if (entry.is_regular_file()) inputs += *read_file(entry.path());
+  }
+  for (const char* numerics : {"simulation", "device", "integer"}) {
+    EXPECT_NE(inputs.find('"' + std::string(numerics) + '"'), std::string::npos) << numerics;
+  }
 }
 
 TEST_F(CompileTest, TrainsInIntegerNumerics) {

@@ -146,8 +146,7 @@ Variant variant_of(int seed) {
 
 void compare_random_network(int seed) {
   const Variant variant = variant_of(seed);
-  const ir::Graph graph = testing::random_network(static_cast<std::uint64_t>(seed) + 1000,
-                                                  variant.gradient == compiler::Element::kFloat32);
+  const ir::Graph graph = testing::random_network(static_cast<std::uint64_t>(seed) + 1000);
   Rng rng{static_cast<std::uint64_t>(seed), 4};
   const plan::UpdatePlan plan = testing::random_plan(graph, rng);
   SCOPED_TRACE(fmt::format("seed {}", seed));
@@ -528,8 +527,7 @@ TEST(Emit, SectionsHaveThePromisedSizes) {
   expect_promised_sizes(graph, plan::full(graph), {});
   expect_promised_sizes(graph, plan::head_only(graph), {4});
   for (int seed = 0; seed < 3; ++seed) {
-    const ir::Graph random = testing::random_network(
-        static_cast<std::uint64_t>(seed), variant_of(seed).gradient == compiler::Element::kFloat32);
+    const ir::Graph random = testing::random_network(static_cast<std::uint64_t>(seed));
     Rng rng{static_cast<std::uint64_t>(seed), 9};
     expect_promised_sizes(random, testing::random_plan(random, rng), variant_of(seed));
   }

@@ -31,7 +31,7 @@ TEST(Compile, SramIsArenaAndState) {
 // The search and the compiler must mean the same number.
 TEST(PlannedMemory, EqualsWhatCompileReserves) {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    const ir::Graph graph = testing::random_network(seed, seed % 2 == 0);
+    const ir::Graph graph = testing::random_network(seed);
     Rng rng{seed, 2};
     const plan::UpdatePlan plan = testing::random_plan(graph, rng);
     const int accumulate = seed % 3 == 0 ? 8 : 1;
@@ -47,7 +47,7 @@ TEST(PlannedMemory, EqualsWhatCompileReserves) {
 
 TEST(Compile, NoTwoLiveValuesShareMemory) {
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    const ir::Graph graph = testing::random_network(seed, seed % 2 != 0);
+    const ir::Graph graph = testing::random_network(seed);
     Rng rng{seed, 5};
     CompileOptions options;
     options.gradient = seed % 2 == 0 ? Element::kInt16 : Element::kFloat32;

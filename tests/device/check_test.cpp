@@ -8,10 +8,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <regex>
+#include <sstream>
 #include <string>
 #include <utility>
 
 #include "espalier/compiler/compile.hpp"
+#include "espalier/engine/calibrate.hpp"
 #include "espalier/engine/emit_recorded.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/published.hpp"
@@ -49,11 +52,14 @@ class DeviceCheck : public ::testing::Test {
  protected:
   // Compiles a plan and leaves the folder at folder().
   void compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
-               codegen::EmitOptions options = plain(), int accumulate = 1) {
+               codegen::EmitOptions options = plain(), int accumulate = 1,
+               compiler::Element gradient = compiler::Element::kFloat32) {
     compiler::CompileOptions compile;
     compile.accumulate = accumulate;
-    const Result<compiler::Program> program = compiler::compile(graph, plan, compile);
+    compile.gradient = gradient;
+    Result<compiler::Program> program = compiler::compile(graph, plan, compile);
     ASSERT_TRUE(program.ok()) << program.error().message();
+    engine::calibrate(*program);
     const Status written =
         write_folder(folder(), engine::emit_recorded(*program, plan, options), true);
     ASSERT_TRUE(written.ok()) << written.error().message();
@@ -165,6 +171,74 @@ TEST_F(DeviceCheck, EmbeddedDefaultFull) {
 }
 #endif
 
+// Integer gradients on the core without a float unit.
+TEST_F(DeviceCheck, EmbeddedDefaultInteger) {
+  const ir::Graph graph = embedded();
+  plan::UpdatePlan sparse = *plan::bias_only(graph, 3);
+  sparse.weights.push_back(
+      plan::make_weight_update(graph, static_cast<int>(ir::conv_ops(graph).size()) - 2, 0.25));
+  codegen::EmitOptions options = options_for("rv32im");
+  options.stochastic = true;
+#ifdef ESPALIER_SLOW_TESTS
+  const std::vector<plan::UpdatePlan> plans{plan::head_only(graph), *plan::bias_only(graph, 9),
+                                            sparse, plan::full(graph)};
+#else
+  const std::vector<plan::UpdatePlan> plans{sparse};
+#endif
+  for (const plan::UpdatePlan& plan : plans) {
+    compile(graph, plan, options, 1, compiler::Element::kInt8);
+    expect_proof(brief(1), 0.05);
+  }
+}
+
+// Lines of a disassembly, from those functions of the object that work on integer gradients.
+std::vector<std::string> integer_code(const std::filesystem::path& folder,
+                                      const std::string& flags) {
+  std::string text;
+  const std::string object = (folder / "body.o").string();
+  const std::string command =
+      "riscv64-unknown-elf-gcc -std=c99 -O2 -ffp-contract=off --specs=picolibc.specs " + flags +
+      " -c " + (folder / "random.c").string() + " -o " + object +
+      " && riscv64-unknown-elf-objdump -dr " + object + " > " + object + ".txt";
+  EXPECT_EQ(std::system(command.c_str()), 0) << command;
+  std::istringstream lines(*read_file(object + ".txt"));
+  std::vector<std::string> code;
+  bool inside = false;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.ends_with(">:") && line.find("<.L") == std::string::npos) {
+      inside = line.find("_q8") != std::string::npos &&
+               line.find("quantize") == std::string::npos;  // reads floats, as their bits
+    }
+    if (inside) code.push_back(line);
+  }
+  return code;
+}
+
+TEST_F(DeviceCheck, IntegerGradientsNeedNoFloatArithmetic) {
+#ifdef ESPALIER_SLOW_TESTS
+  const auto overlays = {"", "blocked"};
+#else
+  const auto overlays = {""};
+#endif
+  for (const char* overlay : overlays) {
+    codegen::EmitOptions options = plain();
+    if (*overlay != 0) options.target.overlays = {overlay};
+    std::filesystem::remove_all(folder());
+    compile(tiny(), plan::full(tiny()), options, 1, compiler::Element::kInt8);
+    const std::vector<std::string> with_unit =
+        integer_code(folder(), "-march=rv32imf -mabi=ilp32f");
+    const std::vector<std::string> without =
+        integer_code(folder(), "-march=rv32im -misa-spec=2.2 -mabi=ilp32");
+    ASSERT_GT(with_unit.size(), 500U);
+    const std::regex instruction("\\tf[a-z]+\\.[a-z.]+\\t|\\tfl[wd]\\t|\\tfs[wd]\\t");
+    const std::regex routine("__[a-z]+[sd]f[a-z0-9]*");
+    for (const std::string& line : with_unit) {
+      EXPECT_FALSE(std::regex_search(line, instruction)) << line;
+    }
+    for (const std::string& line : without) EXPECT_FALSE(std::regex_search(line, routine)) << line;
+  }
+}
+
 // What the check makes beside the program's files has names of its own.
 TEST_F(DeviceCheck, ProgramsMayHaveTheNamesOfItsOwnFiles) {
 #ifdef ESPALIER_SLOW_TESTS
@@ -248,6 +322,11 @@ TEST_F(DeviceCheck, PublishedPlanOfMcunet) {
     compile(graph, *plan::from_published(graph, testing::published_plan("mcunet-5fps")),
             options_for(target));
     expect_proof(optimised(3));
+  }
+  for (const char* target : {"rv32im", "rv32imf+pm4adda.b"}) {
+    compile(graph, *plan::from_published(graph, testing::published_plan("mcunet-5fps")),
+            options_for(target), 1, compiler::Element::kInt8);
+    expect_proof(optimised(3), 0.8);
   }
 }
 #endif

@@ -236,7 +236,7 @@ std::vector<float> real_sums(const Engine& engine, const compiler::Program& prog
 // found.
 TEST_P(RandomNetworks, IntegerGradientsApproachTheReferences) {
   const auto seed = static_cast<std::uint64_t>(GetParam());
-  const ir::Graph graph = random_network(seed, false);
+  const ir::Graph graph = random_network(seed);
   Rng rng{seed, 4};
   const plan::UpdatePlan plan = random_plan(graph, rng);
   compiler::Program program =
@@ -278,7 +278,7 @@ TEST_P(RandomNetworks, PassesDoNotChangeTraining) {
   constexpr compiler::Element kGradients[] = {compiler::Element::kFloat32, compiler::Element::kInt8,
                                               compiler::Element::kInt16};
   const compiler::Element gradient = kGradients[GetParam() % 7 % 3];
-  const ir::Graph graph = random_network(seed, gradient == compiler::Element::kFloat32);
+  const ir::Graph graph = random_network(seed);
   Rng rng{seed, 3};
   const plan::UpdatePlan plan = random_plan(graph, rng);
   std::vector<std::vector<std::int8_t>> inputs;

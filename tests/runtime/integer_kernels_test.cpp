@@ -128,7 +128,7 @@ struct Layer {
     from.exponent = static_cast<std::int16_t>(rng.below(20)) - 10;
     to.exponent = static_cast<std::int16_t>(from.exponent + static_cast<int>(rng.below(16)));
     added.exponent =
-        static_cast<std::int16_t>(from.exponent + static_cast<int>(rng.below(30)) - 12);
+        static_cast<std::int16_t>(from.exponent + static_cast<int>(rng.below(60)) - 20);
     out.assign(inputs, 99);
     sink = {};
     sink.range = &to;
@@ -193,11 +193,14 @@ struct Layer {
       const bool inside = d.mask_bits != 0 ? (mask[i / 8] >> (i % 8) & 1) != 0 : mask[i] != 0;
       if (!inside) return 0;
     }
+    int down = 0;
     if (!addend.empty()) {
       const int up = added.exponent - from.exponent + unit;
-      sum += up >= 0 ? Wide{addend[i]} << std::min(up, 23) : Wide{addend[i]} >> -up;
+      down = std::max(up - 23, 0);
+      sum >>= std::min(down, 100);
+      sum += up >= 0 ? Wide{addend[i]} << (up - down) : Wide{addend[i]} >> -up;
     }
-    int by = to.exponent - from.exponent + unit;
+    int by = to.exponent - from.exponent + unit - down;
     if (sink.multiplier != nullptr) {
       sum *= multiplier[c];
       by += shift[c];

@@ -194,9 +194,8 @@ namespace {
 // and devices store it differently from what ops write.
 class RandomNetwork {
  public:
-  RandomNetwork(std::uint64_t seed, bool every_op)
+  explicit RandomNetwork(std::uint64_t seed)
       : rng_{seed, 0x4E4554},  // "NET"
-        every_op_(every_op),
         b_(seed, {extent(), extent(), input_channels()}) {}
 
   ir::Graph make() {
@@ -234,8 +233,7 @@ class RandomNetwork {
     const int stride = std::min(in.height, in.width) > 4 && rng_.chance(0.35) ? 2 : 1;
     // A kernel of 2 has no middle: it shrinks the map, or grows it by a row.
     const int pad = kernel == 2 ? below(2) : kernel / 2;
-    // Ops without integer gradients come last.
-    switch (rng_.below(every_op_ ? 15 : 12)) {
+    switch (rng_.below(15)) {
       case 0:
       case 1:
         return b_.conv(x, pick(1, 20), window(1, 1, 0));
@@ -347,15 +345,14 @@ class RandomNetwork {
   }
 
   Rng rng_;
-  bool every_op_;
   GraphBuilder b_;
   std::vector<ir::TensorId> tensors_;
 };
 
 }  // namespace
 
-ir::Graph random_network(std::uint64_t seed, bool every_op) {
-  ir::Graph graph = RandomNetwork(seed, every_op).make();
+ir::Graph random_network(std::uint64_t seed) {
+  ir::Graph graph = RandomNetwork(seed).make();
   // Some quantisers use the whole range.
   for (const int op : ir::conv_ops(graph)) {
     auto& weights = std::get<ir::Conv2D>(graph.ops[static_cast<std::size_t>(op)].params).weights;

@@ -64,7 +64,6 @@ ir::Graph small_network(std::uint64_t seed, int classes = 4, int side = 8);
 /// A network of random topology, odd extents and 1 to 40 input channels: convolutions of all kinds,
 /// residual and repeated operands, rescalings, tables, products, gates, concatenations, pools;
 /// every op may read the input, in every operand position.
-/// `every_op` false: of the ops that have integer gradients alone.
-ir::Graph random_network(std::uint64_t seed, bool every_op = true);
+ir::Graph random_network(std::uint64_t seed);
 
 }  // namespace espalier::testing

@@ -45,6 +45,9 @@ struct FlashLayout {
   [[nodiscard]] const FlashItem* find(FlashRole role, int op) const;
 };
 
+/// Slopes of a table as 16-bit integers are in units of 2^-slope_unit.
+int slope_unit(const ir::Lookup& lookup);
+
 FlashLayout flash_layout(const compiler::Program& program);
 
 /// The bytes of all items, in the byte order of the host (little endian on every target). The head

@@ -14,6 +14,7 @@
 #include "espalier/support/result.hpp"
 #include "espalier/train/recipe.hpp"
 #include "espalier/train/trainer.hpp"
+#include "espalier/trials/trial.hpp"
 
 namespace espalier::contribution {
 
@@ -60,8 +61,9 @@ struct Profile {
   std::string model;
   std::string model_sha256;
   std::string tool_version;
-  Json data;  ///< identities of training and validation sets
-  train::Recipe recipe;
+  Json data;             ///< identities of training and validation sets
+  train::Recipe recipe;  ///< on the device: its batch is the samples of one update
+  trials::Numerics numerics = trials::Numerics::kSimulation;
   std::vector<std::uint64_t> seeds;
   std::vector<double> ratios;          ///< ascending
   std::vector<Trial> trials;           ///< all measurements, in a canonical order

@@ -18,8 +18,8 @@ struct Placed {
   int first = 0;  ///< forward node to start from
 };
 
-/// Runs a few steps of a program of integer gradients that change no parameter, and gives it the
-/// exponents that these end at. `place` puts the i-th sample into the arena. Others are left alone.
+/// Gives a program of integer gradients the smallest exponents that hold the gradients of a few
+/// samples. `place` puts the i-th sample into the arena. Other programs are left alone.
 void calibrate(compiler::Program& program, const std::function<Placed(Engine&, int)>& place);
 
 /// On seeded random samples: all that is known without data.

@@ -48,12 +48,18 @@ class Engine {
   }
   std::int8_t* input() { return activation(program_.graph.input); }
 
-  /// Runs the forward nodes from `first` on, up to `end` where that is given; what they read must be
-  /// in the arena.
+  /// Runs the forward nodes from `first` on, up to `end` where that is given; what they read must
+  /// be in the arena.
   void run_forward(int first = 0, int end = -1);
   /// Loss, backward and update after run_forward(). Returns the loss; kRefused, and nothing
   /// changes, when there is no such label.
   float run_backward(int label);
+  /// run_backward() in steps, for those who look between nodes: begin, then each node from
+  /// graph.backward_begin on. Nothing is counted or updated.
+  void begin_backward(int label);
+  void run_node(int node);
+  [[nodiscard]] std::span<float> arena() { return arena_; }
+
   /// The two together, on an input that is in the arena. Returns the loss before the update, or
   /// kRefused as run_backward().
   float train_step(int label, int first = 0);

@@ -49,6 +49,8 @@ struct Trial {
 
 /// Of a program in these numerics.
 compiler::Element gradient_element(Numerics numerics, int bits);
+/// By numerics_name().
+std::optional<Numerics> numerics_named(std::string_view name);
 std::string_view numerics_name(Numerics numerics);  ///< "simulation", "device", "integer"
 std::string_view head_name(HeadStart head);         ///< "fresh", "keep"
 std::string_view rounding_name(bool stochastic);    ///< "stochastic", "nearest"

@@ -107,7 +107,6 @@ ESP_INLINE void esp_q_meet(const esp_q_correlation* t, int32_t pixels, int32_t o
     if (fresh || pixels > ESP_PIXELS) {
       esp_turn((const int8_t*)t->g + p * t->g_step, t->g_step, outputs, now, pitch, gs);
       memset(gs + outputs * pitch, 0, (size_t)((ESP_MEETING - outputs) * pitch));
-      ESP_ROLLED
       for (k = 0; k < outputs && fresh; ++k) totals[k] += esp_sum(gs + k * pitch, pitch);
     }
     esp_turn(t->x + p * t->x_step, t->x_step, inputs, now, pitch, (int8_t*)turned_x);
