@@ -7,6 +7,7 @@
 #include <map>
 
 #include "command.hpp"
+#include "espalier/codegen/packages.hpp"
 #include "espalier/compiler/chrome_trace.hpp"
 #include "espalier/cost/device_profile.hpp"
 #include "espalier/data/preprocess.hpp"
@@ -40,6 +41,7 @@ struct Options {
   std::string arena = "own";
   std::string replay;
   std::string preprocess;
+  std::string package;
   std::string emit_ir;
   std::string dump_passes;
   std::string trace;
@@ -195,6 +197,7 @@ codegen::EmitOptions emit_options(const Options& options, const std::string& tar
   codegen::EmitOptions emit;
   emit.name = options.name;
   emit.target = target_of(options, target);
+  emit.package = options.package;
   emit.extern_arena = options.arena == "extern";
   emit.learning_rate = static_cast<float>(options.learning_rate);
   emit.stochastic = options.rounding == "stochastic";
@@ -360,6 +363,12 @@ Command add_compile(CLI::App& app) {
                    "own, or extern: the firmware gives the memory, which programs may share")
       ->check(one_of({"own", "extern"}))
       ->capture_default_str();
+  command
+      ->add_option(
+          "--package", o->package,
+          "Also write what makes the folder a package of a build system: esp-idf, arduino, "
+          "zephyr or cmsis-pack")
+      ->check(one_of(codegen::package_names()));
   command->add_option("--preprocess", o->preprocess,
                       "As train has it (auto, mean=M:M:M,std=S:S:S, lut=FILE, identity): adds "
                       "functions that make inputs of a camera's pixels so");
@@ -385,7 +394,7 @@ Command add_compile(CLI::App& app) {
   command->effective_if(
       "--stack", [o] { return !o->device.empty(); }, "add --device");
   for (const char* emitted : {"--seed", "--name", "--kernels", "--head", "--lr", "--rounding",
-                              "--arena", "--replay", "--preprocess"}) {
+                              "--arena", "--replay", "--preprocess", "--package"}) {
     command->effective_if(
         emitted, [o] { return !o->out.empty(); }, "it is a matter of the C sources; add --out");
   }

@@ -69,5 +69,7 @@ std::string replay_functions(const Emission& c);
 /// Inputs of pixels, likewise; empty without tables for them.
 std::string pixel_declarations(const Emission& c);
 std::string pixel_functions(const Emission& c);
+/// Manifests of the package, by name; none without one.
+std::map<std::string, std::string> package_files(const Emission& c);
 
 }  // namespace espalier::codegen

@@ -167,6 +167,7 @@ std::map<std::string, std::string> emit(const compiler::Program& program,
   files["README.md"] = readme_text(c);
   files["plan.json"] = c.plan_text;
   files["program.json"] = program_json(c);
+  files.merge(package_files(c));
   put_hash(files);
   return files;
 }

@@ -19,6 +19,8 @@ Error failed(const fs::path& folder, const std::string& why) {
 
 Status write_files(const fs::path& folder, const std::map<std::string, std::string>& files) {
   for (const auto& [name, text] : files) {
+    std::error_code error;
+    fs::create_directories((folder / name).parent_path(), error);  // what is wrong, writing tells
     ESPALIER_CHECK_OK(write_file_atomic(folder / name, text));
   }
   return Ok{};

@@ -90,6 +90,14 @@ TEST_F(CompileTest, KeepsSamplesToReplay) {
   fail(2, compile + Arguments{"--replay", "much"}, {"--replay"});
 }
 
+TEST_F(CompileTest, WritesPackages) {
+  succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c", "--package", "zephyr"});
+  EXPECT_THAT(read("c/zephyr/module.yml"), HasSubstr("name: model\n"));
+  EXPECT_TRUE(std::filesystem::exists(path("c/model.c")));
+  fail(2, {"compile", "model.onnx", "--plan", "plan.json", "--out", "d", "--package", "apk"},
+       {"--package"});
+}
+
 TEST_F(CompileTest, MakesInputsOfPixels) {
   const Arguments compile{"compile", "model.onnx", "--plan", "plan.json",   "--classes",
                           "4",       "--out",      "c",      "--preprocess"};

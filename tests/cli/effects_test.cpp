@@ -64,6 +64,7 @@ std::vector<Rule> rules() {
       {{"--rounding", "nearest"}, kCompile, {}, out},
       {{"--replay", "10KiB"}, kCompile, {}, out},
       {{"--preprocess", "identity"}, kCompile, {}, out},
+      {{"--package", "zephyr"}, kCompile, {}, out},
       {{"--classes", "3"}, kShow, {"--published"}, {}},
       {{"--seed", "1"}, kCheck, {"--inputs", "samples", "--labels", "0"}, {}},
   };
@@ -159,6 +160,7 @@ TEST_F(EffectsTest, TheRulesAreAllThereAre) {
                                      {"nearest"},
                                      {"first"},
                                      {"published"},
+                                     {"zephyr"},
                                      {"other"}}) {
         const Finished finished =
             run(rule.command + Arguments{given} + value + Arguments{"--print-config"});

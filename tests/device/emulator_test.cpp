@@ -108,8 +108,10 @@ TEST_F(Emulator, EmbeddedDefaultOnEveryCortexM) {
     SCOPED_TRACE(target.name);
 #ifdef ESPALIER_SLOW_TESTS
     for (const plan::UpdatePlan& plan : plans) {
+      CheckOptions options = optimised(1);
+      options.nodes = false;  // as BlockedKernelsOnM7 compares them
       compile(graph, plan, target.name);
-      expect_proof(optimised(2));
+      expect_proof(options);
     }
 #else
     compile(graph, plans[targets % 4], target.name);

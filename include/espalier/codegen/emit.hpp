@@ -31,6 +31,7 @@ struct EmitOptions {
   std::uint32_t seed = 0;         ///< of stochastic rounding, after reset
   bool extern_arena = false;      ///< the firmware gives the arena, which programs may share
   std::int64_t replay_bytes = 0;  ///< memory for latents that the firmware gives; 0: no replay
+  std::string package;  ///< of package_names(): with the manifests of it; empty: without
   /// By channel, one or three: for functions that make inputs of pixels; empty: without.
   std::vector<PixelTable> pixels;
   RecordedSteps recorded;  ///< for program.json; `check` wants some, see engine::emit_recorded()
