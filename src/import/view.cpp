@@ -49,7 +49,11 @@ bool move_run(Run run, std::span<const std::int64_t> extents, std::span<const st
 }  // namespace
 
 std::int64_t element_count(const Dims& dims) {
-  return std::accumulate(dims.begin(), dims.end(), std::int64_t{1}, std::multiplies<>());
+  std::int64_t count = 1;
+  for (const std::int64_t extent : dims) {
+    if (__builtin_mul_overflow(count, extent, &count)) return INT64_MAX;
+  }
+  return count;
 }
 
 View::View(std::vector<Axis> axes) {

@@ -13,7 +13,7 @@ namespace espalier::import_detail {
 /// Extents of one sample, without the batch.
 using Dims = std::vector<std::int64_t>;
 
-/// Product of the extents.
+/// Product of the extents, which a file may claim at will; the largest integer where it is beyond.
 std::int64_t element_count(const Dims& dims);
 
 /// Elements that lie `stride` apart.

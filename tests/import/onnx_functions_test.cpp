@@ -269,6 +269,18 @@ TEST(OnnxFunctions, RefusalsAreNamed) {
               HasSubstr("reads the float result of node"));
 }
 
+// What fuzzing found: weights of one dimension, whose bias has no channels to belong to.
+TEST(OnnxFunctions, WeightsOfOneDimensionAreRefused) {
+  OnnxBuilder b = around([](OnnxBuilder& made, const std::string& x) {
+    made.node("Conv",
+              {x, made.weights("w", {4}, ramp<std::int8_t>(4, 1, 9), {0.1F}),
+               made.constant<float>("bias", {1, 2}, {1, 2})},
+              "c");
+    return std::string("c");
+  });
+  EXPECT_FALSE(diagnostics(b).empty());
+}
+
 // Every op of random networks survives an export: what comes back computes the same.
 TEST(OnnxFunctions, ExportsOfRandomNetworksComputeTheSame) {
   for (std::uint64_t seed = 0; seed < 120; ++seed) {

@@ -331,6 +331,14 @@ TEST(TfliteFunctions, BlocksAreDilation) {
               HasSubstr("behind SPACE_TO_BATCH_ND without a BATCH_TO_SPACE_ND"));
 }
 
+// What fuzzing found: extents whose product no integer holds.
+TEST(TfliteFunctions, ImpossibleExtentsAreRefused) {
+  TfliteBuilder b = around([](TfliteBuilder& made, int x) {
+    return made.reshape(x, {1, 1 << 20, 1 << 20, 1 << 20, 1 << 20});
+  });
+  EXPECT_FALSE(b.import().ok());
+}
+
 TEST(TfliteFunctions, RefusalsAreNamed) {
   const auto refused = [](const std::function<int(TfliteBuilder&, int)>& ops) {
     const Result<ir::Graph> graph = around(ops).import();

@@ -33,7 +33,7 @@ std::optional<Numbers> bias_numbers(Context& c, const Node& node, const Value& b
     return std::nullopt;
   }
   // [out] behind the channels of a matrix, [out,1,1] behind those of an image; or one number.
-  Dims wanted(rank + 1, 1);
+  Dims wanted(std::max<std::size_t>(rank, 1) + 1, 1);
   wanted[1] = out;
   Dims padded(dims->size() < wanted.size() ? wanted.size() - dims->size() : 0, 1);
   padded.insert(padded.end(), dims->begin(), dims->end());
