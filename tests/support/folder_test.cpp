@@ -44,7 +44,7 @@ TEST(WriteFolder, TakesEveryWayToSpellAFolder) {
 
 TEST(WriteFolder, LeavesNothingBehindWhenItFails) {
   const TempFolder folder;
-  EXPECT_FALSE(write_folder(folder.path() / "out", {{"missing/a.txt", ""}}, false).ok());
+  EXPECT_FALSE(write_folder(folder.path() / "out", {{"a", ""}, {"a/b", "beneath a file"}}, false).ok());
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
