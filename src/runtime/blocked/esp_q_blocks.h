@@ -87,19 +87,6 @@ ESP_INLINE void esp_turn_weights(const esp_q_lanes* of, int32_t lanes, int32_t o
 }
 
 #ifdef ESP_DOT4
-#ifdef __riscv
-#define ESP_Q_DOT_4(a0, a1, a2, a3, x, v0, v1, v2, v3)                               \
-  __asm__(                                                                           \
-      ".insn r OP_32, 5, 0x46, %0, %4, %5\n\t.insn r OP_32, 5, 0x46, %1, %4, %6\n\t" \
-      ".insn r OP_32, 5, 0x46, %2, %4, %7\n\t.insn r OP_32, 5, 0x46, %3, %4, %8"     \
-      : "+&r"(a0), "+&r"(a1), "+&r"(a2), "+&r"(a3)                                   \
-      : "r"(x), "r"(v0), "r"(v1), "r"(v2), "r"(v3))
-#else
-#define ESP_Q_DOT_4(a0, a1, a2, a3, x, v0, v1, v2, v3)                           \
-  (a0 = esp_dot4(a0, x, v0), a1 = esp_dot4(a1, x, v1), a2 = esp_dot4(a2, x, v2), \
-   a3 = esp_dot4(a3, x, v3))
-#endif
-
 /* Products of three rows, the others `second` and `third` bytes behind the first, with four,
  * `depth` elements each on word boundaries: added to sums[row][of four]. */
 ESP_INLINE void esp_q_dot_rows(const esp_q* rows, int32_t second, int32_t third,
@@ -116,11 +103,11 @@ ESP_INLINE void esp_q_dot_rows(const esp_q* rows, int32_t second, int32_t third,
     const uint32_t v2 = esp_word(w2 + (k)), v3 = esp_word(w3 + (k)); \
     const uint32_t xav = esp_word(xa + (k));                         \
     uint32_t xbv = esp_word(xb + (k)), xcv;                          \
-    ESP_Q_DOT_4(a0, a1, a2, a3, xav, v0, v1, v2, v3);                \
+    ESP_DOT_4(a0, a1, a2, a3, xav, v0, v1, v2, v3);                  \
     xcv = esp_word(xc + (k));                                        \
     ESP_DONE(xbv, xcv, b0, b1);                                      \
-    ESP_Q_DOT_4(b0, b1, b2, b3, xbv, v0, v1, v2, v3);                \
-    ESP_Q_DOT_4(c0, c1, c2, c3, xcv, v0, v1, v2, v3);                \
+    ESP_DOT_4(b0, b1, b2, b3, xbv, v0, v1, v2, v3);                  \
+    ESP_DOT_4(c0, c1, c2, c3, xcv, v0, v1, v2, v3);                  \
   } while (0)
 #define ESP_ADVANCE(n) (xa += (n), xb += (n), xc += (n), w0 += (n), w1 += (n), w2 += (n), w3 += (n))
   if (depth & 4) {

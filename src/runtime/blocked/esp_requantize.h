@@ -68,6 +68,21 @@ ESP_INLINE int32_t esp_dot4(int32_t acc, uint32_t a, uint32_t b) {
   return acc;
 }
 
+/* Adds the products of four int8 of x with four int8 of each v to four sums. In one piece: sums
+ * that are operands of single instructions get copied about. */
+#ifdef __riscv
+#define ESP_DOT_4(a0, a1, a2, a3, x, v0, v1, v2, v3)                                 \
+  __asm__(                                                                           \
+      ".insn r OP_32, 5, 0x46, %0, %4, %5\n\t.insn r OP_32, 5, 0x46, %1, %4, %6\n\t" \
+      ".insn r OP_32, 5, 0x46, %2, %4, %7\n\t.insn r OP_32, 5, 0x46, %3, %4, %8"     \
+      : "+&r"(a0), "+&r"(a1), "+&r"(a2), "+&r"(a3)                                   \
+      : "r"(x), "r"(v0), "r"(v1), "r"(v2), "r"(v3))
+#else
+#define ESP_DOT_4(a0, a1, a2, a3, x, v0, v1, v2, v3)                             \
+  (a0 = esp_dot4(a0, x, v0), a1 = esp_dot4(a1, x, v1), a2 = esp_dot4(a2, x, v2), \
+   a3 = esp_dot4(a3, x, v3))
+#endif
+
 /* Four int8 that lie on a word boundary. */
 ESP_INLINE uint32_t esp_word(const int8_t* p) {
   uint32_t word;

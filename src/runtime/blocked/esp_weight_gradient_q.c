@@ -183,28 +183,12 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
 #endif
     for (k = 0; k < outputs && !sink->sum; ++k) pace[k] = esp_q_pace_of(sink, exponent, o + k);
     for (t = 0; t < taps; ++t) {
-      const int32_t row_of_tap = t / d->kernel_w;
-      const int32_t ky = row_of_tap * (1 + d->gap_h);
-      const int32_t kx = (t - row_of_tap * d->kernel_w) * (1 + d->gap_w);
-      const int32_t y0 = esp_first_inside(d->pad_top, ky, d->stride_h);
-      const int32_t y1 = esp_end_inside(d->in_h, d->out_h, d->pad_top, ky, d->stride_h);
-      const int32_t x0 = esp_first_inside(d->pad_left, kx, d->stride_w);
-      const int32_t x1 = esp_end_inside(d->in_w, d->out_w, d->pad_left, kx, d->stride_w);
-      const int32_t iy = y0 * d->stride_h - d->pad_top + ky;
-      const int32_t ix = x0 * d->stride_w - d->pad_left + kx;
+      const esp_tap tap = esp_tap_of(d, t, stride);
       esp_q_correlation all;
-      all.g = g + (y0 * d->out_w + x0) * d->out_c + o;
-      all.x = x + (iy * d->in_w + ix) * stride + first;
-      all.rows = y1 - y0;
-      all.columns = x1 > x0 ? x1 - x0 : 0;
-      all.g_step = d->out_c;
-      all.x_step = d->stride_w * stride;
-      all.g_row = (d->out_w - all.columns) * d->out_c;
-      all.x_row = (d->stride_h * d->in_w - all.columns * d->stride_w) * stride;
-      if (all.rows > 0 && all.g_row == 0 && all.x_row == 0) {
-        all.columns *= all.rows; /* whole rows follow each other */
-        all.rows = 1;
-      }
+      all.g = g + tap.g + o, all.x = x + tap.x + first;
+      all.rows = tap.rows, all.columns = tap.columns;
+      all.g_step = tap.g_step, all.x_step = tap.x_step;
+      all.g_row = tap.g_row, all.x_row = tap.x_row;
       for (c = 0; c < width;) {
         int32_t inputs = width - c > 3 ? 4 : 1;
         esp_q_sum sums[4 * ESP_OUTPUTS];
