@@ -249,9 +249,8 @@ Status run(const Options& options) {
   ESPALIER_TRY(const std::string target, target_name(options));
   compiler::CompileOptions compile;
   compile.accumulate = options.accumulate;
-  if (options.numerics == "integer") {
-    compile.gradient = trials::gradient_element(trials::Numerics::kInteger, options.gradient_bits);
-  }
+  compile.gradient =
+      trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits);
   for (const std::string& name : options.disabled) {
     ESPALIER_TRY(compile.passes, compiler::without(compile.passes, name));
   }
@@ -276,13 +275,13 @@ Status run(const Options& options) {
     outputs.add(options.dump_passes, write_folder(options.dump_passes, passes.dumps, true));
   }
   if (!compiled.ok()) return compiled.error();
-  engine::calibrate(*compiled);
   const compiler::Program& program = *compiled;
   const Bytes parameters{codegen::flash_layout(program).bytes};
   if (!options.device.empty()) ESPALIER_CHECK_OK(check_device(options, program, parameters));
 
   write_listings(outputs, options, program);
   if (!options.out.empty()) {
+    engine::calibrate(*compiled);
     codegen::EmitOptions emit = emit_options(options, target);
     ESPALIER_TRY(emit.replay_bytes, replay_bytes(options, program));
     ESPALIER_TRY(emit.pixels, pixel_tables(options, graph));

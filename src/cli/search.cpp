@@ -108,10 +108,8 @@ selection::SelectionOptions selection_options(const Options& options) {
                                                 : selection::SolverKind::kEvolution;
   selection.memory = options.memory == "planned" ? selection::MemoryModel::kPlanned
                                                  : selection::MemoryModel::kAnalytic;
-  if (options.numerics == "integer") {
-    selection.gradient =
-        trials::gradient_element(trials::Numerics::kInteger, options.gradient_bits);
-  }
+  selection.gradient =
+      trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits);
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
   selection.evolution.seed = options.common.seed;
   selection.evolution.jobs = options.common.job_count();

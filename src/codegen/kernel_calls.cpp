@@ -1,7 +1,6 @@
 #include "espalier/codegen/kernel_calls.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <stdexcept>
 #include <utility>
 
@@ -204,12 +203,10 @@ class NodeLowering {
          applied ? Argument{Live::kSgd} : none,
          number(weights ? weight_key(node_.op) : bias_key(node_.op))}};
   }
-  // Lowest bits that int32 has no room for where every product of a sum is as large as can be.
+  // Lowest bits that int32 has no room for; none with 8 bits, as narrow() sees to.
   [[nodiscard]] std::int64_t sum_unit(bool weights) const {
-    const int product = program_.graph.gradient == compiler::Element::kInt16 ? 15 : 7;
-    const auto pixels = static_cast<std::uint64_t>(output().shape.pixels());
-    const int most = product + (weights ? 8 : 0) + static_cast<int>(std::bit_width(pixels - 1));
-    return program_.graph.gradient == compiler::Element::kInt16 ? std::max(0, most - 30) : 0;
+    if (program_.graph.gradient != compiler::Element::kInt16) return 0;
+    return std::max(0, compiler::sum_bits(program_.graph, node_.op, weights) - 30);
   }
   // The gradient of the map whose sums a node makes, or has `stored`.
   [[nodiscard]] ValueId gradient_behind(ValueId stored) const {
@@ -293,10 +290,15 @@ class NodeLowering {
     throw std::logic_error("unknown sink");
   }
 
+  // The trained channels, sliced or not; none: all.
+  [[nodiscard]] Argument listed_channels() const {
+    return layout_.find(FlashRole::kChannels, node_.op) == nullptr ? Argument{Null{}}
+                                                                   : flash(FlashRole::kChannels);
+  }
+
   [[nodiscard]] Arguments apply_weights() const {
     return {flash(FlashRole::kConv),
-            layout_.find(FlashRole::kChannels, node_.op) == nullptr ? Argument{Null{}}
-                                                                    : flash(FlashRole::kChannels),
+            listed_channels(),
             number(static_cast<std::int64_t>(trained()->channels.size())),
             number(sliced() ? 1 : 0),
             gradient_or(0, StateRole::kWeightSum),
@@ -344,7 +346,7 @@ class NodeLowering {
     return {number(output().shape.pixels()),
             number(output().shape.channels),
             q(in(0)),
-            q(in(2)),
+            Null{},  // narrow() joins addends to input gradients alone
             q(out(0)),
             mask_scale_sink()};
   }
@@ -375,10 +377,7 @@ class NodeLowering {
       ESPALIER_BOTH_FORMS(esp_apply_bias)
           : return {number(output().shape.channels), parameter_sink(in(0), false)};
       ESPALIER_BOTH_FORMS(esp_apply_weights)
-          : return {flash(FlashRole::kConv),
-                    layout_.find(FlashRole::kChannels, node_.op) == nullptr
-                        ? Argument{Null{}}
-                        : flash(FlashRole::kChannels),
+          : return {flash(FlashRole::kConv), listed_channels(),
                     number(static_cast<std::int64_t>(trained()->channels.size())),
                     number(sliced() ? 1 : 0), parameter_sink(in(0), true)};
       ESPALIER_BOTH_FORMS(esp_bias_gradient)

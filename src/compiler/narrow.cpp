@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <string>
 #include <vector>
+
+#include "uses.hpp"
 
 namespace espalier::compiler {
 namespace {
@@ -114,71 +117,47 @@ class Narrowing {
     return wide;
   }
 
-  struct Links {
-    explicit Links(const TrainingGraph& graph)
-        : reads(graph.values.size(), 0), writer(graph.values.size(), -1) {
-      for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-        for (const ValueId id : graph.nodes[i].inputs) {
-          if (id >= 0) ++reads[static_cast<std::size_t>(id)];
-        }
-        for (const ValueId id : graph.nodes[i].outputs) {
-          if (id >= 0) writer[static_cast<std::size_t>(id)] = static_cast<int>(i);
-        }
-      }
-    }
-    std::vector<int> reads;
-    std::vector<int> writer;
-  };
-
   // The node that makes a value which nobody but one reads, or null.
-  Node* sole_maker(const Links& links, ValueId id) {
+  Node* sole_maker(const Uses& uses, ValueId id) {
     const auto at = static_cast<std::size_t>(id);
-    if (links.reads[at] != 1 || links.writer[at] < 0) return nullptr;
-    return &graph_.nodes[static_cast<std::size_t>(links.writer[at])];
-  }
-
-  void erase(const std::vector<bool>& dead) {  // all are behind backward_begin
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
-      if (!dead[i]) graph_.nodes[kept++] = graph_.nodes[i];
-    }
-    graph_.nodes.resize(kept);
+    if (uses.count[at] != 1 || uses.writer[at] < 0) return nullptr;
+    return &graph_.nodes[static_cast<std::size_t>(uses.writer[at])];
   }
 
   // `part + addend` becomes the second operand of the node that makes `part`. A mask and
   // factor of its own would be applied to the addend, too.
   void fuse_sums() {
-    const Links links(graph_);
+    const Uses uses(graph_);
     std::vector<bool> dead(graph_.nodes.size(), false);
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& sum = graph_.nodes[i];
       if (sum.kind != NodeKind::kGradientSum) continue;
-      Node* maker = sole_maker(links, sum.inputs[0]);
+      Node* maker = sole_maker(uses, sum.inputs[0]);
       if (maker == nullptr || !can_add(maker->kind)) continue;
       maker->inputs[1] = sum.inputs[1];
       maker->outputs[0] = sum.outputs[0];
       dead[i] = true;
     }
-    erase(dead);
+    erase_nodes(graph_, dead);
   }
 
   // The mask and factor of a convolution join the node that makes the gradient.
   void fuse_scaling() {
-    const Links links(graph_);
+    const Uses uses(graph_);
     std::vector<bool> dead(graph_.nodes.size(), false);
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& scale = graph_.nodes[i];
       if (scale.kind != NodeKind::kMaskScale || conv_of(*graph_.forward, scale.op) == nullptr) {
         continue;
       }
-      Node* maker = sole_maker(links, scale.inputs[0]);
+      Node* maker = sole_maker(uses, scale.inputs[0]);
       if (maker == nullptr || !can_scale(maker->kind)) continue;
       maker->inputs[kThird] = scale.inputs[1];
       maker->outputs[0] = scale.outputs[0];
       maker->scale_op = scale.op;
       dead[i] = true;
     }
-    erase(dead);
+    erase_nodes(graph_, dead);
   }
 
   static constexpr int kWidePart = 1000;  // tells the features' gradient in float from the integers
@@ -203,6 +182,13 @@ void number_ranges(TrainingGraph& graph) {
   graph.gradient_ranges = next;
   if (next > kFirstAdaptive) return;
   std::erase_if(graph.nodes, [](const Node& node) { return node.kind == NodeKind::kAdaptRanges; });
+}
+
+int sum_bits(const TrainingGraph& graph, int op, bool weights) {
+  const auto pixels = static_cast<std::uint64_t>(
+      graph.forward->tensor(graph.forward->ops[static_cast<std::size_t>(op)].output)
+          .shape.pixels());
+  return gradient_bits(graph) + (weights ? 8 : 0) + static_cast<int>(std::bit_width(pixels - 1));
 }
 
 int range_count(const TrainingGraph& graph) {

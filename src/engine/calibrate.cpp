@@ -19,11 +19,6 @@ constexpr int kFurthest = 96;
 // Sums of gradients start with so many bits in use where every product is as large as can be.
 constexpr int kSumBits = 28;
 
-int ceil_log2(std::int64_t value) {
-  return static_cast<int>(
-      std::bit_width(static_cast<std::uint64_t>(std::max<std::int64_t>(value, 1) - 1)));
-}
-
 // The range of the gradient that the sums of a convolution are of.
 int range_behind(const compiler::TrainingGraph& graph, int op, bool weights) {
   for (const compiler::Node& node : graph.nodes) {
@@ -38,12 +33,12 @@ int range_behind(const compiler::TrainingGraph& graph, int op, bool weights) {
 
 void start_sums(const compiler::TrainingGraph& graph, int sample_exponent,
                 std::vector<std::int16_t>& exponents) {
-  const int bits = graph.gradient == compiler::Element::kInt16 ? 15 : 7;
+  const auto samples = static_cast<unsigned>(graph.accumulate);
   const auto put = [&](const compiler::TrainedConv& t, bool weights) {
-    const ir::Op& op = graph.forward->ops[static_cast<std::size_t>(t.op)];
-    const int most = bits + (weights ? 8 : 0) + ceil_log2(graph.accumulate) +
-                     ceil_log2(graph.forward->tensor(op.output).shape.pixels());
-    const int from = exponents[static_cast<std::size_t>(range_behind(graph, t.op, weights))];
+    const int range = range_behind(graph, t.op, weights);
+    const int most =
+        compiler::sum_bits(graph, t.op, weights) + static_cast<int>(std::bit_width(samples - 1));
+    const int from = exponents[static_cast<std::size_t>(range)];
     exponents[static_cast<std::size_t>(compiler::sum_range(graph, t.op, weights))] =
         static_cast<std::int16_t>(from + sample_exponent + most - kSumBits);
   };
@@ -60,9 +55,7 @@ constexpr std::int16_t kUnknown = INT16_MIN;
 class Fitting {
  public:
   Fitting(const compiler::Program& program, Engine& engine)
-      : graph_(program.graph),
-        engine_(engine),
-        full_(graph_.gradient == compiler::Element::kInt16 ? 15 : 7) {}
+      : graph_(program.graph), engine_(engine), full_(compiler::gradient_bits(graph_)) {}
 
   // By range; kUnknown where all gradients are zero.
   std::vector<std::int16_t> run(int label) {
@@ -94,8 +87,7 @@ class Fitting {
     std::memcpy(bytes(range), &value, sizeof value);
   }
   [[nodiscard]] std::byte* bytes(int range) const {
-    // Of the engine's own state, which is not const.
-    return const_cast<std::byte*>(engine_.state(compiler::StateRole::kRanges, -1).data()) +
+    return engine_.item(compiler::StateRole::kRanges, -1).data() +
            sizeof(esp_q_range) * static_cast<std::size_t>(range);
   }
 

@@ -16,6 +16,15 @@ Status narrow(TrainingGraph& graph, Element gradient);
 /// Behind the passes: numbers the exponents that are still needed.
 void number_ranges(TrainingGraph& graph);
 
+/// Bits of the magnitude of an integer gradient.
+inline int gradient_bits(const TrainingGraph& graph) {
+  return graph.gradient == Element::kInt16 ? 15 : 7;
+}
+
+/// Bits of the largest sum of one sample's gradients of a convolution's weights, or of its biases:
+/// were every product as large as can be.
+int sum_bits(const TrainingGraph& graph, int op, bool weights);
+
 /// Places among the ranges.
 inline constexpr int kSampleRange = 0;    ///< exponent of the sample
 inline constexpr int kFeatureRange = 1;   ///< of the features' gradient: always 0

@@ -59,6 +59,8 @@ class Engine {
   void begin_backward(int label);
   void run_node(int node);
   [[nodiscard]] std::span<float> arena() { return arena_; }
+  /// One state item, to be written.
+  std::span<std::byte> item(compiler::StateRole role, int op);
 
   /// The two together, on an input that is in the arena. Returns the loss before the update, or
   /// kRefused as run_backward().
@@ -81,7 +83,6 @@ class Engine {
  private:
   using Calls = std::vector<std::vector<std::unique_ptr<BoundCall>>>;  // by node
 
-  std::span<std::byte> item(compiler::StateRole role, int op);
   [[nodiscard]] compiler::StateControl& control() {
     return *reinterpret_cast<compiler::StateControl*>(state_.data());
   }

@@ -40,6 +40,26 @@ ESP_INLINE esp_q esp_q_scaled(const esp_q_target* t, const esp_q_scaling* s, con
   return (esp_q)y;
 }
 
+/* `count` bytes that lie `step` apart, one behind the other. */
+ESP_INLINE void esp_gather(const int8_t* from, int32_t step, int32_t count, int8_t* to) {
+  int32_t k;
+  ESP_ROLLED
+  for (k = 0; k + 4 <= count; k += 4) {
+    int32_t v0, v1, v2, v3;
+    v0 = *from, from += step;
+    v1 = *from, from += step;
+    v2 = *from, from += step;
+    v3 = *from, from += step;
+    ESP_DONE(v0, v1, v2, v3);
+    to[k] = (int8_t)v0;
+    to[k + 1] = (int8_t)v1;
+    to[k + 2] = (int8_t)v2;
+    to[k + 3] = (int8_t)v3;
+  }
+  ESP_ROLLED
+  for (; k < count; ++k, from += step) to[k] = *from;
+}
+
 /* Where the weights of four input channels lie; `step` to the next output. */
 typedef struct {
   const int8_t* from[4];
@@ -62,26 +82,10 @@ ESP_INLINE void esp_q_lanes_of(const esp_weights* w, int32_t c, int32_t lanes, i
 /* Their weights for `count` outputs from o on, by channel: four rows of `pitch`. */
 ESP_INLINE void esp_turn_weights(const esp_q_lanes* of, int32_t lanes, int32_t o, int32_t count,
                                  int32_t pitch, int8_t* turned) {
-  int32_t j, k;
+  int32_t j;
   ESP_ROLLED
   for (j = 0; j < lanes; ++j, turned += pitch) {
-    const int32_t step = of->step[j];
-    const int8_t* from = of->from[j] + o * step;
-    ESP_ROLLED
-    for (k = 0; k + 4 <= count; k += 4) {
-      int32_t v0, v1, v2, v3;
-      v0 = *from, from += step;
-      v1 = *from, from += step;
-      v2 = *from, from += step;
-      v3 = *from, from += step;
-      ESP_DONE(v0, v1, v2, v3);
-      turned[k] = (int8_t)v0;
-      turned[k + 1] = (int8_t)v1;
-      turned[k + 2] = (int8_t)v2;
-      turned[k + 3] = (int8_t)v3;
-    }
-    ESP_ROLLED
-    for (; k < count; ++k, from += step) turned[k] = *from;
+    esp_gather(of->from[j] + o * of->step[j], of->step[j], count, turned);
   }
   if (lanes < 4) memset(turned, 0, (size_t)((4 - lanes) * pitch));
 }

@@ -61,52 +61,37 @@ ESP_INLINE esp_q_sum esp_q_correlate_one(esp_q_correlation t, int32_t zero) {
 }
 
 #ifdef ESP_DOT4
-/* Pixels that are turned round at a time, and outputs that meet them. */
+/* Pixels that are turned round at a time. */
 #define ESP_PIXELS 112
-#define ESP_MEETING ESP_OUTPUTS
 
 /* `count` columns of a map by column, `pixels` elements each and zeros up to `pitch`. */
 ESP_INLINE void esp_turn(const int8_t* from, int32_t step, int32_t count, int32_t pixels,
                          int32_t pitch, int8_t* to) {
-  int32_t j, p;
+  int32_t j;
   ESP_ROLLED
   for (j = 0; j < count; ++j, to += pitch) {
-    const int8_t* v = from + j;
-    ESP_ROLLED
-    for (p = 0; p + 4 <= pixels; p += 4) {
-      int32_t v0, v1, v2, v3;
-      v0 = *v, v += step;
-      v1 = *v, v += step;
-      v2 = *v, v += step;
-      v3 = *v, v += step;
-      ESP_DONE(v0, v1, v2, v3);
-      to[p] = (int8_t)v0;
-      to[p + 1] = (int8_t)v1;
-      to[p + 2] = (int8_t)v2;
-      to[p + 3] = (int8_t)v3;
-    }
-    ESP_ROLLED
-    for (; p < pitch; ++p, v += step) to[p] = p < pixels ? *v : 0;
+    esp_gather(from + j, step, pixels, to);
+    memset(to + pixels, 0, (size_t)(pitch - pixels));
   }
 }
 
-/* Sums of up to six outputs by up to four inputs of a 1x1 convolution: sums[output][input]. The
- * outputs are turned round anew, into `turned`, when they are `fresh` or too many pixels to stay.
- */
+/* Sums of outputs by up to four inputs of a 1x1 convolution: sums[output][input]. The outputs are
+ * turned round anew, into `turned`, when they are `fresh` or of too many pixels to stay, and when
+ * fresh added up, into `totals`. */
 ESP_INLINE void esp_q_meet(const esp_q_correlation* t, int32_t pixels, int32_t outputs,
                            int32_t inputs, int32_t zero, int32_t fresh, uint32_t* turned,
                            int32_t* totals, esp_q_sum* sums) {
   uint32_t turned_x[ESP_PIXELS];
   int32_t p = 0, j, k;
-  if (fresh) memset(totals, 0, ESP_MEETING * sizeof *totals);
-  memset(sums, 0, 4 * ESP_MEETING * sizeof *sums);
+  if (fresh) memset(totals, 0, ESP_OUTPUTS * sizeof *totals);
+  memset(sums, 0, 4 * ESP_OUTPUTS * sizeof *sums);
   do {
     const int32_t now = pixels - p < ESP_PIXELS ? pixels - p : ESP_PIXELS;
     const int32_t pitch = (now + 3) & ~3;
     int8_t* gs = (int8_t*)turned;
     if (fresh || pixels > ESP_PIXELS) {
       esp_turn((const int8_t*)t->g + p * t->g_step, t->g_step, outputs, now, pitch, gs);
-      memset(gs + outputs * pitch, 0, (size_t)((ESP_MEETING - outputs) * pitch));
+      memset(gs + outputs * pitch, 0, (size_t)((ESP_OUTPUTS - outputs) * pitch));
       for (k = 0; k < outputs && fresh; ++k) totals[k] += esp_sum(gs + k * pitch, pitch);
     }
     esp_turn(t->x + p * t->x_step, t->x_step, inputs, now, pitch, (int8_t*)turned_x);
@@ -172,14 +157,14 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
   const int32_t pixels = d->out_h * d->out_w;
   const int32_t dot = ESP_Q_BYTES && taps == 1 && d->stride_h == 1 && d->stride_w == 1 &&
                       d->in_h == d->out_h && d->in_w == d->out_w && width > 3;
-  uint32_t turned_g[ESP_MEETING * ESP_PIXELS / 4];
-  int32_t totals[ESP_MEETING];
+  uint32_t turned_g[ESP_OUTPUTS * ESP_PIXELS / 4];
+  int32_t totals[ESP_OUTPUTS];
 #endif
   memset(pace, 0, sizeof pace);
   for (o = 0; o < d->out_c; o += outputs) {
     outputs = left > 3 ? 4 : 1;
 #ifdef ESP_DOT4
-    if (dot) outputs = left < ESP_MEETING ? left : ESP_MEETING;
+    if (dot) outputs = left < ESP_OUTPUTS ? left : ESP_OUTPUTS;
 #endif
     for (k = 0; k < outputs && !sink->sum; ++k) pace[k] = esp_q_pace_of(sink, exponent, o + k);
     for (t = 0; t < taps; ++t) {
