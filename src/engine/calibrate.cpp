@@ -36,6 +36,7 @@ void start_sums(const compiler::TrainingGraph& graph, int sample_exponent,
   const auto samples = static_cast<unsigned>(graph.accumulate);
   const auto put = [&](const compiler::TrainedConv& t, bool weights) {
     const int range = range_behind(graph, t.op, weights);
+    if (range < 0) return;  // no gradient reaches it
     const int most =
         compiler::sum_bits(graph, t.op, weights) + static_cast<int>(std::bit_width(samples - 1));
     const int from = exponents[static_cast<std::size_t>(range)];
