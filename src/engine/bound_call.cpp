@@ -9,8 +9,6 @@
 #include <type_traits>
 #include <utility>
 
-#include "runtime/espalier_kernels.h"
-
 namespace espalier::engine {
 namespace {
 
@@ -253,11 +251,12 @@ std::unique_ptr<BoundCall> bound(void (*kernel)(P...), const KernelCall& call,
 
 }  // namespace
 
-std::unique_ptr<BoundCall> bind(const KernelCall& call, const Memory& memory) {
+std::unique_ptr<BoundCall> bind(const KernelCall& call, const Kernels& kernels,
+                                const Memory& memory) {
   switch (call.kernel) {
 #define ESPALIER_KERNEL(name, parameters) \
   case runtime::Kernel::name:             \
-    return bound(&name, call, memory);
+    return bound(kernels.name, call, memory);
 #include "runtime/kernels.def"
 #undef ESPALIER_KERNEL
   }

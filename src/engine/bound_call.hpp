@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "espalier/codegen/kernel_calls.hpp"
+#include "host/kernels.hpp"
 #include "runtime/espalier_runtime.h"
 
 namespace espalier::engine {
@@ -28,6 +29,7 @@ class BoundCall {
 };
 
 /// Throws std::logic_error for an argument that the kernel does not take in that place.
-std::unique_ptr<BoundCall> bind(const codegen::KernelCall& call, const Memory& memory);
+std::unique_ptr<BoundCall> bind(const codegen::KernelCall& call, const Kernels& kernels,
+                                const Memory& memory);
 
 }  // namespace espalier::engine

@@ -11,10 +11,13 @@ namespace {
 using compiler::StateRole;
 
 std::vector<std::vector<std::unique_ptr<BoundCall>>> bind_all(
-    const std::vector<std::vector<codegen::KernelCall>>& nodes, const Memory& memory) {
+    const std::vector<std::vector<codegen::KernelCall>>& nodes, const Kernels& kernels,
+    const Memory& memory) {
   std::vector<std::vector<std::unique_ptr<BoundCall>>> bound(nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    for (const codegen::KernelCall& call : nodes[i]) bound[i].push_back(bind(call, memory));
+    for (const codegen::KernelCall& call : nodes[i]) {
+      bound[i].push_back(bind(call, kernels, memory));
+    }
   }
   return bound;
 }
@@ -34,8 +37,9 @@ Engine::Engine(const compiler::Program& program, const EngineOptions& options)
                       .flash_layout = &flash_layout_,
                       .label = &label_,
                       .sgd = &sgd_};
-  nodes_ = bind_all(calls.nodes, memory);
-  update_ = bind_all(calls.update, memory);
+  const Kernels kernels = options.plain_kernels ? Kernels{} : host_kernels();
+  nodes_ = bind_all(calls.nodes, kernels, memory);
+  update_ = bind_all(calls.update, kernels, memory);
   reset_ = calls.reset;
   cleared_ = calls.cleared;
   reset();

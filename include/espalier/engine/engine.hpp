@@ -1,5 +1,6 @@
-// Runs a compiled program on the host in device numerics: the emitted C's kernels, on the same
-// arena, in the same order. What it computes is what the emitted C computes, bit for bit.
+// Runs a compiled program on the host in device numerics: the emitted C's kernels, or forms of them
+// for the host's vectors, on the same arena, in the same order. What it computes is what the emitted
+// C computes, bit for bit.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +20,7 @@ struct EngineOptions {
   bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
   std::uint32_t seed = 0;      ///< of stochastic rounding
   float learning_rate = 0.1F;  ///< after reset, for a batch of 256
+  bool plain_kernels = false;  ///< run the very C that is emitted; slower, with the same bits
 };
 
 /// What a step returns that did not take place: a loss is never negative.

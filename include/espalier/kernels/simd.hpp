@@ -2,8 +2,9 @@
 //
 // Every variant computes the same bits. Integer results are exact. Float results have a fixed
 // order: in a GEMM fused multiply-add chains in increasing k over blocks of kGemmDepth, the block
-// sums added in order; in depthwise gradients one chain over taps or over pixels. Vector lanes only
-// ever run over independent outputs, so their width does not matter.
+// sums added in order; in depthwise gradients one chain over taps or over pixels. The unfused
+// forms, for the numerics of the C kernels, are single chains. Vector lanes only ever run over
+// independent outputs, so their width does not matter.
 #pragma once
 
 #include <cstddef>
@@ -168,6 +169,9 @@ struct KernelTable {
   std::string_view name;
   /// C float, overwritten or added to.
   void (*gemm)(const GemmArgs&, bool accumulate);
+  /// C float: sum_k in one chain of increasing k whose products and sums are rounded one by one,
+  /// from zero or, to go on, from what C holds.
+  void (*gemm_unfused)(const GemmArgs&, bool go_on);
   /// C int32, overwritten; exact for integer A and B whose products fit 24 bits.
   void (*gemm_integer)(const GemmArgs&);
   void (*requantize)(const RequantizeArgs&);
@@ -176,6 +180,9 @@ struct KernelTable {
   void (*depthwise_forward)(const DepthwiseArgs&);
   void (*depthwise_input_gradient)(const DepthwiseArgs&);
   void (*depthwise_weight_gradient)(const DepthwiseArgs&);
+  /// The same chains, products and sums rounded one by one.
+  void (*depthwise_input_gradient_unfused)(const DepthwiseArgs&);
+  void (*depthwise_weight_gradient_unfused)(const DepthwiseArgs&);
   /// g[row][c] = mask ? g[row][c] * scale[c] : 0, and sum[c] += over rows of g, when sum is given.
   void (*mask_scale)(float* g, const std::uint8_t* mask, const float* scale, int rows, int channels,
                      float* sum);

@@ -33,6 +33,11 @@ inline Vec add(const Vec& a, const Vec& b) {
   for (int i = 0; i < kWidth; ++i) v.lane[i] = a.lane[i] + b.lane[i];
   return v;
 }
+inline Vec mul(const Vec& a, const Vec& b) {
+  Vec v;
+  for (int i = 0; i < kWidth; ++i) v.lane[i] = a.lane[i] * b.lane[i];
+  return v;
+}
 inline Vec fma(const Vec& a, const Vec& b, const Vec& c) {
   Vec v;
   for (int i = 0; i < kWidth; ++i) v.lane[i] = __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]);

@@ -1,0 +1,3 @@
+// The loops for any machine.
+#define ESPALIER_LOOPS_TABLE kPortableLoops
+#include "loops.inc"

@@ -1,0 +1,163 @@
+// The host forms of the kernels against the C that is emitted, node by node and to the bit: on
+// random networks, plans and numerics, in every variant of the vector kernels that this machine
+// runs.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "espalier/compiler/narrow.hpp"
+#include "espalier/engine/calibrate.hpp"
+#include "espalier/engine/engine.hpp"
+#include "espalier/kernels/simd.hpp"
+#include "testing/kernel_choice.hpp"
+#include "testing/random_graph.hpp"
+#include "testing/random_plan.hpp"
+
+namespace espalier::engine {
+namespace {
+
+// The bytes of a value; of a mask of bits those that count, the others being what lay there before.
+std::vector<std::uint8_t> bytes_of(Engine& engine, const compiler::Program& program,
+                                   compiler::ValueId id) {
+  const compiler::Value& value = program.graph.value(id);
+  const auto* from = reinterpret_cast<const std::uint8_t*>(engine.activation(id));
+  std::vector<std::uint8_t> bytes(from, from + value.bytes());
+  if (value.element == compiler::Element::kBitMask && value.elements % 8 != 0) {
+    bytes.back() &= static_cast<std::uint8_t>((1 << value.elements % 8) - 1);
+  }
+  return bytes;
+}
+
+struct Pair {
+  Pair(const compiler::Program& compiled, EngineOptions options)
+      : program(compiled), host(compiled, options), plain(compiled, plainly(options)) {}
+
+  static EngineOptions plainly(EngineOptions options) {
+    options.plain_kernels = true;
+    return options;
+  }
+
+  void place(const std::vector<std::int8_t>& input) {
+    for (Engine* engine : {&host, &plain}) {
+      std::copy(input.begin(), input.end(), engine->input());
+    }
+    std::ranges::copy(plain.arena(), host.arena().begin());
+  }
+
+  void run_node(int i) {
+    const compiler::Node& node = program.graph.nodes[static_cast<std::size_t>(i)];
+    SCOPED_TRACE("node " + std::to_string(i) + ", " + std::string(compiler::mnemonic(node.kind)) +
+                 " of op " + std::to_string(node.op));
+    host.run_node(i);
+    plain.run_node(i);
+    for (const compiler::ValueId id : node.outputs) {
+      if (id < 0) continue;
+      ASSERT_EQ(bytes_of(host, program, id), bytes_of(plain, program, id)) << "value " << id;
+    }
+    ASSERT_EQ(std::memcmp(host.state().data(), plain.state().data(), host.state().size()), 0);
+    // Where a node leaves a part of a value to others, let both have the same there.
+    std::ranges::copy(plain.arena(), host.arena().begin());
+  }
+
+  void step(const std::vector<std::int8_t>& input, int label) {
+    place(input);
+    for (int i = 0; i < program.graph.backward_begin; ++i) {
+      ASSERT_NO_FATAL_FAILURE(run_node(i));
+    }
+    // Again as a whole, with the update.
+    const std::vector<std::byte> before(host.state().begin(), host.state().end());
+    for (Engine* engine : {&host, &plain}) engine->begin_backward(label);
+    for (int i = program.graph.backward_begin; i < static_cast<int>(program.graph.nodes.size());
+         ++i) {
+      ASSERT_NO_FATAL_FAILURE(run_node(i));
+    }
+    place(input);
+    for (Engine* engine : {&host, &plain}) {
+      engine->restore(before);
+      engine->train_step(label);
+    }
+    ASSERT_EQ(std::memcmp(host.state().data(), plain.state().data(), host.state().size()), 0);
+  }
+
+  const compiler::Program& program;
+  Engine host;
+  Engine plain;
+};
+
+// Random numerics and passes for a plan, in every variant.
+void expect_the_same(const ir::Graph& graph, const plan::UpdatePlan& plan, std::uint64_t seed) {
+  Rng rng{seed, 22};
+  constexpr compiler::Element kGradients[] = {compiler::Element::kFloat32, compiler::Element::kInt8,
+                                              compiler::Element::kInt8, compiler::Element::kFloat32,
+                                              compiler::Element::kInt16};
+  compiler::CompileOptions options;
+  options.gradient = kGradients[seed % 5];
+  options.accumulate = rng.chance(0.5) ? 2 : 1;
+  if (rng.chance(0.4)) {
+    const std::uint64_t sets = std::uint64_t{1} << compiler::passes().size();
+    options.passes = static_cast<compiler::PassSet>(rng.below(sets));
+  }
+  Result<compiler::Program> program = compiler::compile(graph, plan, options);
+  ASSERT_TRUE(program.ok()) << program.error().message();
+  if (rng.chance(0.8)) calibrate(*program);  // otherwise exponents are far off
+  const kernels::KernelTables all = kernels::all_kernels();
+  for (int variant = 0; variant < all.count; ++variant) {
+    SCOPED_TRACE(std::string(all.tables[variant]->name));
+    const testing::KernelChoice choice(*all.tables[variant]);
+    Pair pair(*program, {rng.chance(0.7), static_cast<std::uint32_t>(seed), 20.0F});
+    for (int i = 0; i < 2; ++i) {
+      const std::vector<std::int8_t> input = testing::random_int8(
+          rng, static_cast<std::size_t>(graph.tensor(graph.input).shape.elements()));
+      const auto classes = static_cast<std::uint64_t>(graph.head.classes);
+      ASSERT_NO_FATAL_FAILURE(pair.step(input, static_cast<int>(rng.below(classes))));
+    }
+  }
+}
+
+class HostKernels : public ::testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(HostKernels, ComputeWhatTheEmittedKernelsDo) {
+  const ir::Graph graph = testing::random_network(GetParam());
+  Rng rng{GetParam(), 21};
+  ASSERT_NO_FATAL_FAILURE(expect_the_same(graph, testing::random_plan(graph, rng), GetParam()));
+}
+
+// Blocks of a width of its own: more channels than a panel of the vector kernels has, more outputs
+// than floats hold sums of, filters of every form that has a kernel.
+ir::Graph wide_network(Rng& rng) {
+  const auto at_most = [&](int most) {
+    return 1 + static_cast<int>(rng.below(static_cast<std::uint64_t>(most)));
+  };
+  const int extent = rng.chance(0.2) ? 20 + at_most(10) : 4 + at_most(8);
+  testing::GraphBuilder builder(rng.next_u64(), {extent, 3 + at_most(extent), at_most(20)});
+  ir::TensorId at = builder.input();
+  const int channels = at_most(rng.chance(0.3) ? 150 : 50);
+  at = builder.conv(
+      at, channels,
+      rng.chance(0.2) ? testing::window(3, 1 + at_most(1), 1) : testing::window(1, 1, 0));
+  const int kernel = 1 + 2 * at_most(3);
+  at = builder.conv(at, channels, testing::window(kernel, at_most(2), kernel / 2), channels);
+  const ir::TensorId shortcut = builder.conv(at, at_most(60), testing::window(1, 1, 0));
+  at = builder.conv(shortcut, channels, testing::window(1, 1, 0));
+  at = builder.conv(at, channels, testing::window(3, 1, 1), channels);
+  at = builder.conv(at, builder.shape(shortcut).channels, testing::window(1, 1, 0));
+  return builder.finish(builder.global_pool(builder.add(at, shortcut)), 1 + at_most(5));
+}
+
+TEST_P(HostKernels, AreRightForWideLayers) {
+  Rng rng{GetParam(), 23};
+  const ir::Graph graph = wide_network(rng);
+  ASSERT_NO_FATAL_FAILURE(expect_the_same(graph, testing::random_plan(graph, rng), GetParam()));
+}
+
+#ifdef ESPALIER_SLOW_TESTS
+INSTANTIATE_TEST_SUITE_P(Seeds, HostKernels, ::testing::Range<std::uint64_t>(5000, 6000));
+#else
+INSTANTIATE_TEST_SUITE_P(Seeds, HostKernels, ::testing::Range<std::uint64_t>(0, 30));
+#endif
+
+}  // namespace
+}  // namespace espalier::engine
