@@ -2,6 +2,7 @@
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -53,6 +54,8 @@ int main(int argc, char** argv) {
       std::make_shared<spdlog::logger>("espalier", std::make_shared<LogSink>()));
   spdlog::set_pattern("espalier: %v");
   espalier::install_interrupt_handler();
+  // A file too large for its limit is then an error of the write, with a name and a reason.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return finish(espalier::cli::run_command({argv + 1, argv + argc}));
   } catch (const std::bad_alloc&) {

@@ -7,10 +7,13 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <random>
 #include <system_error>
+#include <utility>
 
 namespace espalier {
 namespace {
@@ -25,13 +28,67 @@ bool written_in_place(const std::filesystem::path& path) {
          !std::filesystem::is_directory(status);
 }
 
-std::filesystem::path temporary_beside(const std::filesystem::path& path) {
-  std::filesystem::path temporary = path;
-  temporary += fmt::format(".tmp{}", ::getpid());
-  return temporary;
+Error cannot_write(const std::filesystem::path& path, const std::string& why) {
+  return {ErrorKind::kCannotWrite,
+          fmt::format("{}: cannot be written: {}; choose another output path", path.string(), why)};
+}
+
+constexpr std::string_view kTemporary = ".tmp-";
+constexpr std::size_t kTemporaryDigits = 8;
+
+// Behind the name that is meant.
+bool is_temporary_name(std::string_view name) {
+  const std::size_t at = name.rfind(kTemporary);
+  if (at == std::string_view::npos || at == 0) return false;
+  const std::string_view digits = name.substr(at + kTemporary.size());
+  return digits.size() == kTemporaryDigits &&
+         digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+// A file of a name that no other process has, here or on another machine, open for writing. The
+// descriptor is negative, and errno says why, when there can be none.
+std::pair<std::filesystem::path, int> create_temporary(const std::filesystem::path& path) {
+  while (true) {
+    std::filesystem::path temporary = temporary_beside(path);
+    const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (descriptor < 0 && errno == EEXIST) continue;
+    return {std::move(temporary), descriptor};
+  }
+}
+
+// What went wrong, 0 for nothing.
+int write_all(int descriptor, std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t n = ::write(descriptor, content.data(), content.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    content.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return 0;
 }
 
 }  // namespace
+
+std::filesystem::path temporary_beside(const std::filesystem::path& path) {
+  std::random_device random;
+  std::filesystem::path temporary = path;
+  temporary += fmt::format("{}{:08x}", kTemporary, random() & 0xFFFFFFFFU);
+  return temporary;
+}
+
+void remove_stale_temporaries(const std::filesystem::path& folder) {
+  constexpr std::chrono::hours kLongAgo{24};
+  const auto now = std::filesystem::file_time_type::clock::now();
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    std::error_code ignored;  // another process may do the same
+    if (is_temporary_name(at->path().filename().string()) && at->is_regular_file(ignored) &&
+        now - at->last_write_time(ignored) > kLongAgo && !ignored) {
+      std::filesystem::remove(at->path(), ignored);
+    }
+  }
+}
 
 Result<std::string> read_file(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -62,50 +119,41 @@ Result<std::string> read_file(const std::filesystem::path& path) {
 }
 
 Status check_writable(const std::filesystem::path& path) {
-  const std::filesystem::path temporary = temporary_beside(path);
-  const auto fail = [&](const std::string& why) {
-    return Error{
-        ErrorKind::kCannotWrite,
-        fmt::format("{}: cannot be written: {}; choose another output path", path.string(), why)};
-  };
   if (written_in_place(path)) {
-    if (::access(path.c_str(), W_OK) != 0) return fail(reason(errno));
+    if (::access(path.c_str(), W_OK) != 0) return cannot_write(path, reason(errno));
     return Ok{};
   }
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) return fail("is a directory");
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor < 0) return fail(reason(errno));
+  if (std::filesystem::is_directory(path, ignored)) return cannot_write(path, "is a directory");
+  const auto [temporary, descriptor] = create_temporary(path);
+  if (descriptor < 0) return cannot_write(path, reason(errno));
   ::close(descriptor);
   ::unlink(temporary.c_str());
   return Ok{};
 }
 
-Status write_file_atomic(const std::filesystem::path& path, std::string_view content) {
-  const bool in_place = written_in_place(path);
-  const std::filesystem::path temporary = in_place ? path : temporary_beside(path);
-  const auto fail = [&](int error_number) {
-    if (!in_place) ::unlink(temporary.c_str());
-    return Error{ErrorKind::kCannotWrite,
-                 fmt::format("{}: cannot be written: {}; choose another output path", path.string(),
-                             reason(error_number))};
-  };
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor < 0) return fail(errno);
-  std::size_t written = 0;
-  while (written < content.size()) {
-    const ssize_t n = ::write(descriptor, content.data() + written, content.size() - written);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      const int error_number = errno;
-      ::close(descriptor);
-      return fail(error_number);
-    }
-    written += static_cast<std::size_t>(n);
-  }
-  if (::close(descriptor) != 0) return fail(errno);
-  if (!in_place && std::rename(temporary.c_str(), path.c_str()) != 0) return fail(errno);
+Status write_file(const std::filesystem::path& path, std::string_view content) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor < 0) return cannot_write(path, reason(errno));
+  int failed = write_all(descriptor, content);
+  if (::close(descriptor) != 0 && failed == 0) failed = errno;
+  if (failed != 0) return cannot_write(path, reason(failed));
   return Ok{};
+}
+
+Status write_file_atomic(const std::filesystem::path& path, std::string_view content) {
+  if (written_in_place(path)) return write_file(path, content);
+  const auto [temporary, descriptor] = create_temporary(path);
+  if (descriptor < 0) return cannot_write(path, reason(errno));
+  int failed = write_all(descriptor, content);
+  // On the disk before it has its name: a machine that stops leaves no file of the right name with
+  // nothing in it.
+  if (failed == 0 && ::fsync(descriptor) != 0) failed = errno;
+  if (::close(descriptor) != 0 && failed == 0) failed = errno;
+  if (failed == 0 && std::rename(temporary.c_str(), path.c_str()) != 0) failed = errno;
+  if (failed == 0) return Ok{};
+  ::unlink(temporary.c_str());
+  return cannot_write(path, reason(failed));
 }
 
 std::string sha256_hex(std::string_view content) {

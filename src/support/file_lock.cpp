@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -24,17 +26,27 @@ fs::path lock_path(const fs::path& output) {
   return path;
 }
 
-// What the file holds: a process number, nothing, or somebody else's text.
+// Of a process: its number and its machine.
+std::string own_name() {
+  std::array<char, HOST_NAME_MAX + 1> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) return fmt::format("{}", ::getpid());
+  return fmt::format("{} on {}", ::getpid(), host.data());
+}
+
+// What the file holds: the name of a process, nothing, or somebody else's text.
 std::string content(int descriptor) {
-  std::array<char, 32> buffer{};
+  std::array<char, HOST_NAME_MAX + 32> buffer{};
   const ssize_t n = ::pread(descriptor, buffer.data(), buffer.size(), 0);
   std::string text(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
   if (text.ends_with('\n')) text.pop_back();
   return text;
 }
 
-bool is_number(const std::string& text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+bool names_a_process(const std::string& text) {
+  const std::string_view rest =
+      std::string_view(text).substr(std::min(text.find_first_not_of("0123456789"), text.size()));
+  return rest.empty() || (rest.size() < text.size() && rest.starts_with(" on ") &&
+                          rest.find('\n') == std::string_view::npos);
 }
 
 // A holder that finished meanwhile has unlinked the file that was opened here.
@@ -79,7 +91,7 @@ Result<FileLock> FileLock::acquire(const fs::path& output) {
     }
     FileLock lock(path, descriptor);
     const std::string holder = content(descriptor);
-    if (!is_number(holder)) {
+    if (!names_a_process(holder)) {
       lock.descriptor_ = -1;
       ::close(descriptor);
       return fail(fmt::format("{} is no lock of Espalier's; move it away", path.string()));
@@ -97,10 +109,11 @@ Result<FileLock> FileLock::acquire(const fs::path& output) {
       ::close(descriptor);
       continue;
     }
-    const std::string text = fmt::format("{}\n", ::getpid());
+    const std::string text = own_name() + "\n";
     if (::ftruncate(descriptor, 0) != 0 ||
         ::pwrite(descriptor, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-      return fail(std::generic_category().message(errno) + "; choose another output path");
+      return fail(fmt::format("{} cannot be written: {}; choose another output path", path.string(),
+                              std::generic_category().message(errno)));
     }
     return lock;
   }

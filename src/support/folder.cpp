@@ -1,9 +1,9 @@
 #include "espalier/support/folder.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <system_error>
+#include <utility>
 
 #include "espalier/support/file.hpp"
 
@@ -17,11 +17,18 @@ Error failed(const fs::path& folder, const std::string& why) {
                fmt::format("{}: cannot be written: {}; name another folder", folder.string(), why)};
 }
 
-Status write_files(const fs::path& folder, const std::map<std::string, std::string>& files) {
+// Into `temporary`; what fails is said of `folder`, where they are meant to be.
+Status write_files(const fs::path& temporary, const fs::path& folder,
+                   const std::map<std::string, std::string>& files) {
   for (const auto& [name, text] : files) {
+    const fs::path path = temporary / name;
     std::error_code error;
-    fs::create_directories((folder / name).parent_path(), error);  // what is wrong, writing tells
-    ESPALIER_CHECK_OK(write_file_atomic(folder / name, text));
+    fs::create_directories(path.parent_path(), error);  // what is wrong, writing tells
+    const Status written = write_file(path, text);
+    if (written.ok()) continue;
+    std::string message = written.error().message();
+    message.replace(0, temporary.string().size(), folder.string());
+    return Error{written.error().kind, std::move(message)};
   }
   return Ok{};
 }
@@ -35,6 +42,33 @@ Status move_into_place(const fs::path& temporary, const fs::path& folder) {
     return failed(folder, "another process has written it meanwhile");
   }
   return failed(folder, error.message());
+}
+
+Status move_files(const fs::path& from, const fs::path& folder,
+                  const std::map<std::string, std::string>& files) {
+  for (const auto& [name, text] : files) {
+    std::error_code error;
+    fs::create_directories((folder / name).parent_path(), error);
+    fs::rename(from / name, folder / name, error);
+    if (error) return failed(folder / name, error.message());
+  }
+  return Ok{};
+}
+
+// Makes a folder of its own beside `path` and writes the files there; `then` moves them away.
+template <typename Move>
+Status write_beside(const fs::path& path, const fs::path& target,
+                    const std::map<std::string, std::string>& files, const Move& then) {
+  std::error_code error;
+  fs::path temporary;
+  do {
+    temporary = temporary_beside(path);
+  } while (!fs::create_directory(temporary, error) && !error);
+  if (error) return failed(target, error.message());
+  Status written = write_files(temporary, target, files);
+  if (written.ok()) written = then(temporary);
+  fs::remove_all(temporary, error);
+  return written;
 }
 
 }  // namespace
@@ -62,17 +96,15 @@ Status write_folder(const fs::path& folder, const std::map<std::string, std::str
                                "files in it",
                                target.string())};
     }
-    return write_files(target, files);
+    // Nothing is replaced before everything is written.
+    return write_beside(target / "new", target, files, [&](const fs::path& temporary) {
+      return move_files(temporary, target, files);
+    });
   }
-  fs::path temporary = target;
-  temporary += fmt::format(".tmp{}", ::getpid());
-  fs::remove_all(temporary, error);
-  fs::create_directories(temporary, error);
-  if (error) return failed(target, error.message());
-  Status written = write_files(temporary, files);
-  if (written.ok()) written = move_into_place(temporary, target);
-  if (!written.ok()) fs::remove_all(temporary, error);
-  return written;
+  fs::create_directories(target.parent_path(), error);  // what is wrong, the next one tells
+  return write_beside(target, target, files, [&](const fs::path& temporary) {
+    return move_into_place(temporary, target);
+  });
 }
 
 }  // namespace espalier

@@ -153,6 +153,7 @@ Result<Store> Store::open(const std::filesystem::path& folder) {
   const std::filesystem::path lock = folder / "lock";
   const int descriptor = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor < 0) return fail(std::generic_category().message(errno));
+  remove_stale_temporaries(folder);
   return Store(folder, descriptor);
 }
 

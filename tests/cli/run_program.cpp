@@ -35,6 +35,14 @@ class FileActions {
   posix_spawn_file_actions_t actions_{};
 };
 
+// A list as C has it, with a null pointer at its end.
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> list;
+  for (std::string& text : texts) list.push_back(text.data());
+  list.push_back(nullptr);
+  return list;
+}
+
 int exit_code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 
 }  // namespace
@@ -52,12 +60,14 @@ Finished run_program(const std::vector<std::string>& arguments, const RunOptions
 
   std::vector<std::string> words{ESPALIER_PROGRAM};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = pointers(words);
+  std::vector<std::string> variables = options.environment;
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    variables.emplace_back(*variable);
 
   pid_t child = 0;
-  const int error = posix_spawn(&child, argv[0], actions.get(), nullptr, argv.data(), environ);
+  const int error =
+      posix_spawn(&child, argv[0], actions.get(), nullptr, argv.data(), pointers(variables).data());
   if (error != 0) throw std::system_error(error, std::generic_category(), words[0]);
 
   Finished finished;

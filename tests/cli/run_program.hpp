@@ -11,8 +11,9 @@
 namespace espalier::testing {
 
 struct RunOptions {
-  std::filesystem::path folder;       ///< working folder
-  std::filesystem::path stdout_path;  ///< empty = kept in Finished::out
+  std::filesystem::path folder;          ///< working folder
+  std::filesystem::path stdout_path;     ///< empty = kept in Finished::out
+  std::vector<std::string> environment;  ///< NAME=value, beside what this process has
   /// Polled while the program runs; the first time it holds, SIGINT is sent. Null for never.
   std::function<bool()> interrupt_when;
   int signal = 2;                     ///< that is sent instead, such as SIGKILL

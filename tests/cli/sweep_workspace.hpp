@@ -7,10 +7,12 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "espalier/support/rng.hpp"
+#include "faulty_run.hpp"
 #include "workspace.hpp"
 
 namespace espalier::testing {
@@ -73,7 +75,7 @@ class SweepWorkspace : public Workspace {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(path(out))) {
       const std::string name = std::filesystem::relative(entry.path(), path(out)).string();
       if (entry.is_regular_file() && !name.starts_with("trials/") &&
-          name.find(".json.tmp") == std::string::npos) {
+          name.find(".tmp-") == std::string::npos) {
         files[name] = read(out + "/" + name);
       }
     }
@@ -93,8 +95,8 @@ class SweepWorkspace : public Workspace {
     return results(out);
   }
 
-  /// Kills a sweep again and again at random moments; it must lose nothing that was finished and
-  /// end as one that nobody disturbed.
+  /// Kills a sweep of two workers again and again at random moments; each time it may lose the one
+  /// trial that a worker was at, and it must end as one that nobody disturbed.
   void kill_often(int times) {
     const auto start = std::chrono::steady_clock::now();
     const Files expected = whole({});
@@ -107,13 +109,15 @@ class SweepWorkspace : public Workspace {
       Rng rng{17, turn};
       const auto moment =
           std::chrono::duration_cast<std::chrono::microseconds>(usual * rng.uniform());
-      RunOptions options;
+      std::filesystem::remove(path("log"));
+      RunOptions options = with_faults("none", 0, path("log"));
       options.folder = path(".");
       options.signal = SIGKILL;
       options.interrupt_when = [&] { return std::chrono::steady_clock::now() - begin > moment; };
       const long before = records(out);
       const Finished finished = run_program(sweep(out) + Arguments{"--jobs", "2"}, options);
       ASSERT_GE(records(out), before);
+      expect_one_lost_a_worker(out, read_log(path("log")), 2);
       if (finished.exit_code == 0) {
         EXPECT_EQ(results(out), expected);
         out = fresh();  // and once more from the beginning
@@ -129,6 +133,20 @@ class SweepWorkspace : public Workspace {
   }
 
  private:
+  // A worker holds the lock of the trial it is at and gives it back once there is a record.
+  void expect_one_lost_a_worker(const std::string& out, const WriteLog& log,
+                                std::size_t workers) const {
+    EXPECT_LE(log.claimed.size(), workers);
+    std::set<std::string> recorded;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(path(out) / "trials", error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.ends_with(".json")) recorded.insert(name.substr(0, kLockDigits));
+    }
+    for (const std::string& lock : log.released) EXPECT_TRUE(recorded.contains(lock)) << lock;
+  }
+
+  static constexpr std::size_t kLockDigits = 15;  // of a record's name
   int folders_ = 0;
 };
 

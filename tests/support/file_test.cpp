@@ -2,12 +2,18 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
+#include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "support/temp_folder.hpp"
 
@@ -99,15 +105,83 @@ TEST(WriteFileAtomic, KeepsTheOldContentWhenTheFolderIsReadOnly) {
   EXPECT_EQ(*read_file(path), "old");
 }
 
+// No file may grow beyond so many bytes for a while.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
 TEST(WriteFileAtomic, KeepsTheOldContentWhenItCannotFinish) {
-  // The temporary name is taken by a folder, which even the superuser cannot open for writing.
   const TempFolder folder;
   const fs::path path = folder.write("out.json", "old");
-  fs::create_directory(path.string() + ".tmp" + std::to_string(::getpid()));
-  const Status written = write_file_atomic(path, "new");
+  Status written = Ok{};
+  {
+    const FileSizeLimit limit(1000);
+    written = write_file_atomic(path, std::string(2000, 'x'));  // the first write is cut short
+  }
   ASSERT_FALSE(written.ok());
   EXPECT_EQ(written.error().kind, ErrorKind::kCannotWrite);
+  EXPECT_THAT(written.error().message(), HasSubstr("out.json: cannot be written: File too large"));
   EXPECT_EQ(*read_file(path), "old");
+  EXPECT_EQ(entries_in(folder.path()), 1);
+}
+
+TEST(WriteFileAtomic, ManyWritersOfOneFileDoNotDisturbEachOther) {
+  const TempFolder folder;
+  const fs::path path = folder.path() / "out.json";
+  std::vector<std::thread> writers;
+  for (char writer = 'a'; writer < 'g'; ++writer) {
+    writers.emplace_back([&, writer] {
+      for (int i = 0; i < 50; ++i) {
+        EXPECT_TRUE(write_file_atomic(path, std::string(5000, writer)).ok());
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  const std::string content = *read_file(path);
+  EXPECT_EQ(content, std::string(5000, content.front()));
+  EXPECT_EQ(entries_in(folder.path()), 1);
+}
+
+TEST(TemporaryNames, AreNeverTheSame) {
+  std::set<fs::path> names;
+  for (int i = 0; i < 100; ++i) names.insert(temporary_beside("out.json"));
+  EXPECT_EQ(names.size(), 100U);
+}
+
+TEST(TemporaryNames, WhatKilledProcessesLeftIsRemovedAfterADay) {
+  const TempFolder folder;
+  const auto make = [&](const std::string& name, int hours) {
+    fs::last_write_time(folder.write(name, "x"),
+                        fs::file_time_type::clock::now() - std::chrono::hours(hours));
+  };
+  const std::string stale = temporary_beside("a.json").string();
+  const std::string fresh = temporary_beside("b.json").string();
+  make(stale, 25);
+  make(fresh, 1);
+  for (const char* other :
+       {"a.json", "a.tmp-", ".tmp-01234567", "a.tmp-0123456", "a.tmp-0123456g"}) {
+    make(other, 1000);
+  }
+  remove_stale_temporaries(folder.path());
+  EXPECT_FALSE(fs::exists(folder.path() / stale));
+  EXPECT_TRUE(fs::exists(folder.path() / fresh));
+  EXPECT_EQ(entries_in(folder.path()), 6);
+  remove_stale_temporaries(folder.path() / "none");
 }
 
 TEST(WriteFileAtomic, DoesNotReplaceAFolder) {

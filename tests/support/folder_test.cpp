@@ -44,8 +44,28 @@ TEST(WriteFolder, TakesEveryWayToSpellAFolder) {
 
 TEST(WriteFolder, LeavesNothingBehindWhenItFails) {
   const TempFolder folder;
-  EXPECT_FALSE(write_folder(folder.path() / "out", {{"a", ""}, {"a/b", "beneath a file"}}, false).ok());
+  const std::map<std::string, std::string> impossible{{"a", ""}, {"a/b", "beneath a file"}};
+  const Status refused = write_folder(folder.path() / "out", impossible, false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("out/a/b: cannot be written"));
+  EXPECT_THAT(refused.error().message(), ::testing::Not(HasSubstr(".tmp-")));
   EXPECT_TRUE(fs::is_empty(folder.path()));
+  // An empty folder stays empty.
+  fs::create_directory(folder.path() / "out");
+  EXPECT_FALSE(write_folder(folder.path() / "out", impossible, false).ok());
+  EXPECT_TRUE(fs::is_empty(folder.path() / "out"));
+}
+
+TEST(WriteFolder, ReplacesNothingBeforeEverythingIsWritten) {
+  const TempFolder folder;
+  const fs::path target = folder.path() / "out";
+  ASSERT_TRUE(write_folder(target, {{"a", "old"}, {"b/c", "old"}, {"d", "old"}}, false).ok());
+  EXPECT_FALSE(write_folder(target, {{"a", "new"}, {"b/c", "new"}, {"b/c/e", ""}}, true).ok());
+  EXPECT_EQ(*read_file(target / "a"), "old");
+  ASSERT_TRUE(write_folder(target, {{"a", "new"}, {"b/c", "new"}, {"b/f", "new"}}, true).ok());
+  for (const char* name : {"a", "b/c", "b/f"}) EXPECT_EQ(*read_file(target / name), "new");
+  EXPECT_EQ(*read_file(target / "d"), "old");
+  EXPECT_EQ(std::distance(fs::directory_iterator(target), fs::directory_iterator()), 3);
 }
 
 TEST(WriteFolder, OfTwoProcessesOneWinsAndTheOtherIsTold) {

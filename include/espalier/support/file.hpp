@@ -16,10 +16,20 @@ namespace espalier {
 /// a directory or device, or cannot be read.
 Result<std::string> read_file(const std::filesystem::path& path);
 
-/// Writes a whole file under a temporary name beside it and renames it, so that a reader sees the
-/// old content or the new one, never a part. Devices and pipes are written in place. Errors:
-/// kCannotWrite.
+/// Writes a whole file under a temporary name beside it and renames it once it is on the disk, so
+/// that a reader sees the old content or the new one, never a part, even when the machine stops.
+/// Devices and pipes are written in place. Errors: kCannotWrite.
 Status write_file_atomic(const std::filesystem::path& path, std::string_view content);
+
+/// Writes a file in place: into a folder that nobody looks at yet. Errors: kCannotWrite.
+Status write_file(const std::filesystem::path& path, std::string_view content);
+
+/// A name to write `path` under until it is whole: PATH.tmp- and random digits.
+std::filesystem::path temporary_beside(const std::filesystem::path& path);
+
+/// Removes from a folder the files that killed processes left under temporary names. What may still
+/// be written, by a process of whatever machine, is younger than a day and stays.
+void remove_stale_temporaries(const std::filesystem::path& folder);
 
 /// Fails with kCannotWrite when write_file_atomic(path, ...) is bound to fail; call it before long
 /// work whose result goes there.
