@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "equal_accuracy.hpp"
 #include "espalier/support/statistics.hpp"
 #include "sections.hpp"
 
@@ -11,18 +12,6 @@ namespace {
 
 const std::vector<std::string> kKinds{"head only", "biases",    "last k",
                                       "sparse",    "published", "found"};
-
-std::string setting_name(int setting) {
-  return setting < 0 ? ""
-                     : std::string(1, static_cast<char>('A' + setting % 26)) +
-                           (setting < 26 ? "" : std::to_string(setting / 26));
-}
-
-bool several_models(const Updates& updates) {
-  return std::any_of(updates.all.begin(), updates.all.end(), [&](const Update& u) {
-    return u.model.sha256 != updates.all[0].model.sha256;
-  });
-}
 
 Table comparison_table(const Updates& updates) {
   Table table{.id = "plans", .caption = "Plans compared"};
@@ -86,14 +75,36 @@ Table accuracy_table(const Updates& updates, int setting, const Model& model,
   return table;
 }
 
-Json accuracy_spec(const Table& table) {
+// From what reaches the accuracy of the best last layers to these, with how much less it needs.
+Json saving_layers(const Saving& saving, const Json& x, const Json& y) {
+  const double accuracy = saving.last->reached.accuracy->mean * 100;
+  const auto at = [](const Json& channel, double value) {
+    Json result = channel;
+    result.erase("field");
+    result["datum"] = value;
+    return result;
+  };
+  const double from = kib(saving.plan->analytic_bytes).get<double>();
+  const double to = kib(saving.last->analytic_bytes).get<double>();
+  return {{{"data", spec::once()},
+           {"mark", {{"type", "rule"}, {"strokeDash", {4, 3}}, {"opacity", 0.8}}},
+           {"encoding", {{"x", at(x, from)}, {"x2", {{"datum", to}}}, {"y", at(y, accuracy)}}}},
+          {{"data", spec::once()},
+           {"mark", {{"type", "text"}, {"align", "right"}, {"dy", 12}, {"dx", -8}}},
+           {"encoding",
+            {{"x", at(x, to)},
+             {"y", at(y, accuracy)},
+             {"text", {{"value", fmt::format("{:.1f} times less", saving.ratio)}}}}}}};
+}
+
+Json accuracy_spec(const Table& table, const std::optional<Saving>& saving) {
   Json x = spec::channel(table, "memory_kib");
   const double least = table.rows.front()[2].get<double>();
   const double most = table.rows.back()[2].get<double>();
   // Memories span orders of magnitude; a linear axis would show the largest alone.
   if (least > 0 && most > 20 * least) {
     x["scale"] = {{"type", "log"}};
-    x["axis"] = {{"format", "~g"}, {"labelOverlap", true}};
+    x["axis"] = {{"format", "~g"}, {"labelOverlap", true}, {"tickCount", 3}};
   }
   Json y = spec::channel(table, "accuracy");
   y["scale"] = {{"zero", false}};
@@ -111,7 +122,7 @@ Json accuracy_spec(const Table& table) {
          {{"calculate", "datum.accuracy + datum.error"}, {"as", "high"}}}},
        {"mark", {{"type", "rule"}, {"strokeWidth", 2}}},
        {"encoding", {{"x", x}, {"y", band}, {"y2", {{"field", "high"}}}, {"color", colour}}}},
-      {{"mark", {{"type", "point"}, {"filled", true}, {"size", 80}}},
+      {{"mark", {{"type", "point"}, {"filled", true}, {"size", 90}, {"opacity", 1}}},
        {"encoding",
         {{"x", x},
          {"y", y},
@@ -119,6 +130,9 @@ Json accuracy_spec(const Table& table) {
          {"shape", colour},
          {"tooltip",
           spec::tooltip(table, {"update", "kind", "memory_kib", "accuracy", "error", "seeds"})}}}}};
+  if (saving) {
+    for (Json& layer : saving_layers(*saving, x, y)) result["layer"].push_back(std::move(layer));
+  }
   return result;
 }
 
@@ -128,66 +142,17 @@ void add_accuracy(Section& section, const Updates& updates, int setting, const M
   if (table.rows.size() < 2) return;
   const auto best = std::max_element(table.rows.begin(), table.rows.end(),
                                      [](const auto& a, const auto& b) { return a[3] < b[3]; });
-  std::string where = updates.settings.size() > 1 ? ", setting " + setting_name(setting) : "";
+  const std::string where = updates.settings.size() > 1 ? ", setting " + setting_name(setting) : "";
+  const std::optional<Saving> saving = best_saving(updates, setting, model);
   section.figures.push_back(
       {fmt::format("memory-{}", section.figures.size() + 1),
        fmt::format("{}{}: accuracy against extra memory", model.name, where),
        fmt::format("{} updates from {:.2f} to {:.2f} KiB of extra training memory; {} is the most "
-                   "accurate with {:.2f} %. Bars are one standard error over seeds.",
+                   "accurate with {:.2f} %. Bars are one standard error over seeds.{}",
                    table.rows.size(), table.rows.front()[2].get<double>(),
                    table.rows.back()[2].get<double>(), (*best)[0].get<std::string>(),
-                   (*best)[3].get<double>()),
-       table.id, accuracy_spec(table)});
-  section.tables.push_back(std::move(table));
-}
-
-// The update of least memory that trains everything in the last layers and reaches an accuracy.
-const Update* least_last_k(const Updates& updates, const Update& like, double accuracy) {
-  const Update* found = nullptr;
-  for (const Update& u : updates.all) {
-    if (u.kind != "last k" || u.setting != like.setting || u.model.sha256 != like.model.sha256) {
-      continue;
-    }
-    if (!u.reached.accuracy || !u.analytic_bytes || u.reached.accuracy->mean < accuracy) continue;
-    if (found == nullptr || *u.analytic_bytes < *found->analytic_bytes) found = &u;
-  }
-  return found;
-}
-
-// How much more memory the last layers need for the accuracy of each plan that trains less of more.
-void add_equal_accuracy(Section& section, const Updates& updates, int setting, const Model& model) {
-  Table table{.id = fmt::format("equal-accuracy-{}", section.tables.size()),
-              .caption = "Memory at equal accuracy"};
-  table.columns = {{"update", "update"},
-                   {"model", "model"},
-                   {"setting", "setting"},
-                   {"memory_kib", "extra memory, KiB", ColumnType::kNumber, 2},
-                   {"accuracy", "test accuracy, %", ColumnType::kNumber, 2},
-                   {"last_k", "least last k that reaches it"},
-                   {"last_k_kib", "its extra memory, KiB", ColumnType::kNumber, 2},
-                   {"ratio", "times more", ColumnType::kNumber, 2}};
-  bool compared = false;
-  for (const Update& u : updates.all) {
-    if (u.setting != setting || u.model.sha256 != model.sha256) continue;
-    compared = compared || (u.kind == "last k" && u.reached.accuracy);
-    if (!trains_some_channels(u.kind) || !u.reached.accuracy || !u.analytic_bytes) continue;
-    const Update* last = least_last_k(updates, u, u.reached.accuracy->mean);
-    table.rows.push_back({u.label, model.name, setting_name(setting), kib(u.analytic_bytes),
-                          u.reached.accuracy->mean * 100,
-                          last == nullptr ? Json("none of those trained") : Json(last->label),
-                          last == nullptr ? Json() : kib(last->analytic_bytes),
-                          last == nullptr || *u.analytic_bytes == 0
-                              ? Json()
-                              : Json(static_cast<double>(*last->analytic_bytes) /
-                                     static_cast<double>(*u.analytic_bytes))});
-  }
-  if (!compared || table.rows.empty()) return;
-  const auto drop = [&](std::ptrdiff_t column) {
-    table.columns.erase(table.columns.begin() + column);
-    for (auto& row : table.rows) row.erase(row.begin() + column);
-  };
-  if (updates.settings.size() == 1) drop(2);
-  if (!several_models(updates)) drop(1);
+                   (*best)[3].get<double>(), saving ? " " + in_words(*saving) : ""),
+       table.id, accuracy_spec(table, saving)});
   section.tables.push_back(std::move(table));
 }
 
@@ -227,7 +192,7 @@ Json prediction_spec(const Table& table) {
          {{"calculate", "datum.measured + datum.error"}, {"as", "high"}}}},
        {"mark", {{"type", "rule"}, {"strokeWidth", 2}}},
        {"encoding", {{"x", x}, {"y", band}, {"y2", {{"field", "high"}}}, {"color", colour}}}},
-      {{"mark", {{"type", "point"}, {"filled", true}, {"size", 80}}},
+      {{"mark", {{"type", "point"}, {"filled", true}, {"size", 90}, {"opacity", 1}}},
        {"encoding",
         {{"x", x},
          {"y", y},

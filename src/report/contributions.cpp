@@ -96,10 +96,11 @@ Json error_bars(const Json& x, const Drawn& d) {
 Json weight_spec(const Table& table, const Drawn& d) {
   Json x = spec::channel(table, "conv");
   x["scale"] = {{"nice", false}};
+  x["axis"] = spec::whole_axis();
   const Json y = spec::channel(table, d.gain);
   Json size = spec::channel(table, "ratio");
   size["scale"] = {{"domain", {0, 1}}, {"range", {12, 170}}};
-  size["legend"] = {{"values", {0.125, 0.25, 0.5, 1}}, {"format", "~g"}};
+  size["legend"] = spec::ratio_legend(table);
   Json result = spec::frame(320);
   result["layer"] = {
       spec::zero_line(),
@@ -121,6 +122,7 @@ Json weight_spec(const Table& table, const Drawn& d) {
 Json bias_spec(const Table& table, const Drawn& d) {
   Json x = spec::channel(table, "depth");
   x["scale"] = {{"nice", false}};
+  x["axis"] = spec::whole_axis();
   const Json y = spec::channel(table, d.gain);
   Json result = spec::frame(240);
   result["layer"] = {

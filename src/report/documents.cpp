@@ -223,11 +223,15 @@ Result<std::string> read_setting(const Part& document) {
   ESPALIER_TRY(const std::string head, document.get<std::string>("head"));
   ESPALIER_TRY(const std::string numerics, document.get<std::string>("numerics"));
   ESPALIER_TRY(const std::string rounding, document.text("rounding"));
+  ESPALIER_TRY(const std::optional<std::int64_t> bits,
+               document.find<std::int64_t>("gradient_bits"));
   return fmt::format(
-      "trained on {}; tested on {}; {} epochs, batch {}, rate {:g}, {:g} epochs of warm-up, {} "
-      "schedule{}; {} head; {} numerics{}",
+      "trained on {}; tested on {}; {} epochs, batch {}, rate {:g}, warm-up of {:g}, {} "
+      "schedule{}; {} head; "
+      "{} numerics{}{}",
       training, testing, epochs, batch, rate, warmup, schedule.value_or("standard"),
-      qas ? "" : ", without QAS", head, numerics, rounding.empty() ? "" : ", rounding " + rounding);
+      qas ? "" : ", without QAS", head, numerics, bits ? fmt::format(" of {} bits", *bits) : "",
+      rounding.empty() ? "" : ", rounding " + rounding);
 }
 
 Status read_training(const Part& document, const std::string& file, Documents& all) {
@@ -284,7 +288,7 @@ Result<Json> as_training(const Part& sweep, const Part& result, const Part& plan
                 {"numerics", numerics},
                 {"test_accuracy", run.json.value("test_accuracy", Json())},
                 {"test_loss", run.json.value("test_loss", Json())}};
-  if (numerics == "device") {
+  if (numerics != "simulation") {
     document["rounding"] = sweep.json.value("rounding", Json());
     recipe["batch"] = sweep.json.value("accumulate", Json());
   }
@@ -434,23 +438,42 @@ struct File {
   bool found = false;  // in a folder, not named by the user
 };
 
-// A sweep's profiles lie in a folder of their own.
-std::vector<fs::path> with_profiles(const std::vector<fs::path>& paths) {
+// A sweep, perhaps one that is not finished. Its profiles and models lie in folders of their own.
+bool is_sweep(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path / "trials", error) || fs::exists(path / "sweep.json", error);
+}
+
+std::vector<fs::path> with_inner_folders(const std::vector<fs::path>& paths) {
   std::vector<fs::path> all;
   for (const fs::path& path : paths) {
-    std::error_code error;
     all.push_back(path);
-    const fs::path profiles = path / "profiles";
-    if (fs::exists(path / "sweep.json", error) && fs::is_directory(profiles, error)) {
-      all.push_back(profiles);
+    if (!is_sweep(path)) continue;
+    for (const char* name : {"models", "profiles"}) {
+      std::error_code error;
+      if (fs::is_directory(path / name, error)) all.push_back(path / name);
     }
   }
   return all;
 }
 
+std::vector<std::string> unfinished(const std::vector<fs::path>& paths) {
+  std::vector<std::string> warnings;
+  for (const fs::path& path : paths) {
+    std::error_code error;
+    if (is_sweep(path) && !fs::exists(path / "sweep.json", error)) {
+      warnings.push_back(
+          fmt::format("{}: the sweep is not finished, so final trainings are missing; "
+                      "run it again to the end",
+                      path.string()));
+    }
+  }
+  return warnings;
+}
+
 Result<std::vector<File>> list_files(const std::vector<fs::path>& paths) {
   std::vector<File> files;
-  for (const fs::path& path : with_profiles(paths)) {
+  for (const fs::path& path : with_inner_folders(paths)) {
     std::error_code error;
     if (!fs::is_directory(path, error)) {
       files.push_back({path, false});
@@ -501,6 +524,7 @@ Result<Documents> read_documents(const std::vector<fs::path>& paths) {
   ESPALIER_TRY(const std::vector<File> files, list_files(paths));
   const std::vector<std::string> names = names_of(files);
   Documents all;
+  all.warnings = unfinished(paths);
   std::set<std::string> seen;
   std::vector<std::string> problems;
   for (std::size_t i = 0; i < files.size(); ++i) {

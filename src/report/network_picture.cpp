@@ -65,7 +65,7 @@ Json network_spec(const Table& table, std::size_t plans) {
                     {"range", {"#8886", "#6fa8dc", "#d9a066"}}};
   Json ratio = spec::channel(table, "ratio");
   ratio["scale"] = {{"domain", {0, 1}}, {"range", {"#fbe3c8", "#b34700"}}};
-  ratio["legend"] = {{"values", {0.125, 0.25, 0.5, 1}}, {"type", "symbol"}, {"format", "~g"}};
+  ratio["legend"] = spec::ratio_legend(table);
   const Json tooltip = spec::tooltip(table, {"update", "conv", "kind", "state", "ratio"});
   Json result = spec::frame(static_cast<int>(std::max<std::size_t>(2, plans)) * 30);
   result["resolve"] = {{"scale", {{"color", "independent"}}}};
@@ -78,6 +78,7 @@ Json network_spec(const Table& table, std::size_t plans) {
 }
 
 std::string in_words(const Update& plan, int convs) {
+  if (plan.bias_depth == 0) return fmt::format("{} freezes all {} convs.", plan.label, convs);
   std::string text = fmt::format("{} freezes {} of {} convs, trains the biases of the last {}",
                                  plan.label, convs - plan.bias_depth, convs, plan.bias_depth);
   if (plan.updates->empty()) return text + ".";

@@ -81,7 +81,7 @@ std::string cell_text(const Json& value, const Column& column) {
 
 void add_table(std::string& out, const Table& table) {
   out += fmt::format(
-      "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table "
+      "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}, table\">\n<table "
       "id=\"{1}\">\n<caption>{0}</caption>\n<thead>\n<tr>",
       html(table.caption), table.id);
   for (const Column& column : table.columns) {
@@ -143,7 +143,10 @@ void add_section(std::string& out, const Section& section, bool can_draw) {
     if (behind_figure) continue;
     add_table(out, table);
     out += fmt::format(
-        "<button type=\"button\" hidden data-copies=\"{}\">Copy the table</button>\n", table.id);
+        "<button type=\"button\" hidden data-copies=\"{}\" aria-label=\"Copy the table: {}\">Copy "
+        "the "
+        "table</button>\n",
+        table.id, html(table.caption));
   }
   for (const Figure& figure : section.figures) add_figure(out, figure, section, can_draw);
   out += "</section>\n";

@@ -15,7 +15,9 @@
         config: themes[dark.matches ? "dark" : "light"],
         tooltip: { theme: dark.matches ? "dark" : "light" },
       });
-      // The place has role and label of an image; what is inside is drawing.
+      // The place has role and label of an image; what is inside is drawing, without any inputs.
+      place.setAttribute("role", "img");
+      place.querySelector("form")?.remove();
       const svg = place.querySelector("svg");
       svg.setAttribute("aria-hidden", "true");
       place.dataset.state = "drawn";

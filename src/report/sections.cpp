@@ -1,6 +1,7 @@
 #include "sections.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 namespace espalier::report {
@@ -15,6 +16,12 @@ const Network* network_of(const Documents& documents, const Model& model) {
 std::string kind_of(const Network* network, int conv) {
   if (network == nullptr || conv >= static_cast<int>(network->convs.size())) return "not known";
   return network->convs[static_cast<std::size_t>(conv)].kind;
+}
+
+bool several_models(const Updates& updates) {
+  return std::any_of(updates.all.begin(), updates.all.end(), [&](const Update& u) {
+    return u.model.sha256 != updates.all[0].model.sha256;
+  });
 }
 
 Table trials_table(const Documents& documents) {
@@ -46,6 +53,16 @@ Table trials_table(const Documents& documents) {
   return table;
 }
 
+namespace {
+
+std::size_t index_of(const Table& table, const std::string& key) {
+  const auto column = std::find_if(table.columns.begin(), table.columns.end(),
+                                   [&](const Column& c) { return c.key == key; });
+  return static_cast<std::size_t>(column - table.columns.begin());
+}
+
+}  // namespace
+
 namespace spec {
 
 Json frame(int height) {
@@ -56,49 +73,62 @@ Json frame(int height) {
 }
 
 Json channel(const Table& table, const std::string& key) {
-  const auto column = std::find_if(table.columns.begin(), table.columns.end(),
-                                   [&](const Column& c) { return c.key == key; });
-  const bool number = column->type == ColumnType::kInteger || column->type == ColumnType::kNumber;
-  return {{"field", key}, {"type", number ? "quantitative" : "nominal"}, {"title", column->title}};
+  const Column& column = table.columns[index_of(table, key)];
+  const bool number = column.type == ColumnType::kInteger || column.type == ColumnType::kNumber;
+  return {{"field", key}, {"type", number ? "quantitative" : "nominal"}, {"title", column.title}};
 }
 
 Json tooltip(const Table& table, const std::vector<std::string>& keys) {
   Json all = Json::array();
   for (const std::string& key : keys) {
-    const auto column = std::find_if(table.columns.begin(), table.columns.end(),
-                                     [&](const Column& c) { return c.key == key; });
+    const Column& column = table.columns[index_of(table, key)];
     Json one = channel(table, key);
-    if (column->type == ColumnType::kNumber) {
-      one["format"] = "." + std::to_string(column->decimals) + "f";
+    if (column.type == ColumnType::kNumber) {
+      one["format"] = "." + std::to_string(column.decimals) + "f";
     }
     all.push_back(std::move(one));
   }
   return all;
 }
 
+Json whole_axis() { return {{"tickMinStep", 1}, {"format", "d"}}; }
+
+Json ratio_legend(const Table& table) {
+  const std::size_t index = index_of(table, "ratio");
+  std::set<double> ratios;
+  for (const std::vector<Json>& row : table.rows) {
+    if (row[index].is_number()) ratios.insert(row[index].get<double>());
+  }
+  return {{"values", ratios}, {"type", "symbol"}, {"labelExpr", "format(datum.value, '.3~f')"}};
+}
+
 Json colour(const Table& table, const std::string& key, const std::vector<std::string>& order) {
-  const auto column = std::find_if(table.columns.begin(), table.columns.end(),
-                                   [&](const Column& c) { return c.key == key; });
-  const auto index = static_cast<std::size_t>(column - table.columns.begin());
+  const std::size_t index = index_of(table, key);
   std::set<std::string> present;
   for (const std::vector<Json>& row : table.rows) {
     if (row[index].is_string()) present.insert(row[index].get<std::string>());
   }
-  Json domain = Json::array();
-  for (const std::string& value : order) {
-    if (present.erase(value) > 0) domain.push_back(value);
+  std::vector<std::string> domain = order;
+  for (const std::string& value : present) {
+    if (std::find(order.begin(), order.end(), value) == order.end()) domain.push_back(value);
   }
-  for (const std::string& value : present) domain.push_back(value);
+  std::vector<std::string> shown;
+  std::copy_if(domain.begin(), domain.end(), std::back_inserter(shown),
+               [&](const std::string& value) { return present.contains(value); });
   return {{"field", key},
           {"type", "nominal"},
-          {"title", column->title},
-          {"scale", {{"domain", std::move(domain)}}}};
+          {"title", table.columns[index].title},
+          {"scale", {{"domain", domain}}},
+          {"legend", {{"values", shown}}}};
 }
 
 Json filter(const std::string& expression) { return Json::array({Json{{"filter", expression}}}); }
 
+Json once() { return {{"values", Json::array({Json::object()})}}; }
+
 Json zero_line() {
-  return {{"mark", {{"type", "rule"}, {"strokeDash", {2, 3}}, {"opacity", 0.6}}},
+  return {{"data", once()},
+          {"mark", {{"type", "rule"}, {"strokeDash", {2, 3}}, {"opacity", 0.6}}},
           {"encoding", {{"y", {{"datum", 0}}}}}};
 }
 

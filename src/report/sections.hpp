@@ -24,6 +24,14 @@ inline bool trains_some_channels(const std::string& kind) {
   return kind == "sparse" || kind == "published" || kind == "found";
 }
 
+/// What a setting is called: A, B, ...; empty for none.
+inline std::string setting_name(int setting) {
+  return setting < 0 ? ""
+                     : std::string(1, static_cast<char>('A' + setting % 26)) +
+                           (setting < 26 ? "" : std::to_string(setting / 26));
+}
+bool several_models(const Updates& updates);
+
 /// Json of an optional number: null without.
 inline Json cell(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 inline Json cell(const std::optional<std::int64_t>& value) { return value ? Json(*value) : Json(); }
@@ -47,10 +55,17 @@ Json frame(int height);
 Json channel(const Table& table, const std::string& key);
 /// Tooltip with these columns.
 Json tooltip(const Table& table, const std::vector<std::string>& keys);
-/// A nominal colour whose domain is those of `order` that occur in the column, in this order.
+/// An axis of whole numbers.
+Json whole_axis();
+/// The legend of shares of channels: those that occur in the column.
+Json ratio_legend(const Table& table);
+/// A nominal colour or shape: each value of `order` has the same one in every figure, others
+/// follow, and the legend has those that occur in the column.
 Json colour(const Table& table, const std::string& key, const std::vector<std::string>& order);
 /// Keeps rows for which the expression holds.
 Json filter(const std::string& expression);
+/// Data of a layer that draws one thing, whatever the rows are.
+Json once();
 /// A line across at y = 0.
 Json zero_line();
 

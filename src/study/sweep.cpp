@@ -10,9 +10,11 @@
 
 #include "espalier/contribution/profile.hpp"
 #include "espalier/cost/analytic_memory.hpp"
+#include "espalier/cost/inspection.hpp"
 #include "espalier/data/dataset.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/study/plan_search.hpp"
+#include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
 #include "espalier/trials/store.hpp"
 #include "espalier/trials/trial_times.hpp"
@@ -112,6 +114,9 @@ class Sweep {
     if (!missing.empty()) return Error{ErrorKind::kMissingInput, missing};
     ESPALIER_TRY(trials::Store store, trials::Store::open(options_.out / "trials"));
     store_.emplace(std::move(store));
+    for (const char* folder : {"", "profiles", "models", "plans"}) {
+      remove_stale_temporaries(options_.out / folder);
+    }
     return Ok{};
   }
 
@@ -172,6 +177,8 @@ class Sweep {
         trials::run_trials(pair.network(), pair.training(), pair.test(), trials_of(entries),
                            run_options("train " + pair.label(), options_.shard)));
     if (!writes_) return Ok{};
+    ESPALIER_CHECK_OK(
+        write(options_.out / "models" / (pair.model() + ".json"), cost::inspection(pair.graph())));
     for (const NamedPlan& named : plans) {
       const std::string name = fmt::format("{}.{}.json", pair.file_stem(), named.name);
       ESPALIER_CHECK_OK(write(options_.out / "plans" / name, plan::to_json(named.plan)));

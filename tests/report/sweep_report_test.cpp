@@ -2,6 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <string>
+#include <vector>
+
 #include "espalier/report/build.hpp"
 #include "support/temp_folder.hpp"
 
@@ -12,6 +16,7 @@ using report::Report;
 using report::Section;
 using report::Table;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // A sweep of one model: head only, two last-k curves, a published plan and a found one.
 class SweepReport : public ::testing::Test {
@@ -102,6 +107,17 @@ class SweepReport : public ::testing::Test {
     return Json::array();
   }
 
+  // The first one whose id begins like this.
+  [[nodiscard]] report::Figure figure(const std::string& id) const {
+    for (const Section& section : report().sections) {
+      for (const report::Figure& figure : section.figures) {
+        if (figure.id.starts_with(id)) return figure;
+      }
+    }
+    ADD_FAILURE() << "no figure " << id;
+    return {};
+  }
+
   static Json row(const Json& rows, const std::string& update) {
     for (const Json& record : rows) {
       if (record["update"] == update) return record;
@@ -128,10 +144,82 @@ TEST_F(SweepReport, PlansHaveTheirNamesKindsAndErrors) {
 TEST_F(SweepReport, MemoryIsComparedAtEqualAccuracy) {
   const Json equal = rows(report(), "equal-accuracy");
   ASSERT_EQ(equal.size(), 2U);
-  EXPECT_EQ(row(equal, "published-p")["last_k"], "last-2");
+  EXPECT_EQ(row(equal, "published-p")["other"], "last-2");
   EXPECT_EQ(row(equal, "published-p")["ratio"], 6.0);
-  EXPECT_EQ(row(equal, "found-10KiB")["last_k"], "none of those trained");
+  EXPECT_EQ(row(equal, "found-10KiB")["other"], "none of those trained");
   EXPECT_TRUE(row(equal, "found-10KiB")["ratio"].is_null());
+  // And the other way round.
+  const Json last = rows(report(), "equal-last-k");
+  ASSERT_EQ(last.size(), 2U);
+  EXPECT_EQ(row(last, "last-1")["other"], "found-10KiB");
+  EXPECT_NEAR(row(last, "last-1")["ratio"].get<double>(), 20480.0 / 10200, 1e-12);
+  EXPECT_NEAR(row(last, "last-2")["other_accuracy"].get<double>(), 86, 1e-9);
+}
+
+TEST_F(SweepReport, TheMemoryThatTheBestLastLayersDoNotNeedIsDrawn) {
+  const report::Figure figure = this->figure("memory-");
+  EXPECT_THAT(figure.description,
+              HasSubstr("last-2 with 81.00 %, is reached by found-10KiB with 6.0 times less"));
+  EXPECT_THAT(figure.specification.dump(), HasSubstr("\"6.0 times less\""));
+  plans_.erase(4);  // what is left reaches less, so there is nothing to say
+  const report::Figure without = this->figure("memory-");
+  EXPECT_THAT(without.description, Not(HasSubstr("times less")));
+  EXPECT_THAT(without.specification.dump(), Not(HasSubstr("times less")));
+}
+
+TEST_F(SweepReport, KindsOfLayersComeFromItsModels) {
+  Json convs = Json::array();
+  for (const char* kind : {"full", "pointwise", "depthwise", "pointwise"}) {
+    convs.push_back({{"name", "c"}, {"kind", kind}, {"in", {8, 8, 4}}, {"out", {8, 8, 4}}});
+  }
+  const Json model{{"name", "m"}, {"sha256", "model"}};
+  static_cast<void>(folder_.write(
+      "models/m.json",
+      Json{{"schema", "espalier.inspect/1"}, {"model", model}, {"convs", convs}}.dump()));
+  EXPECT_EQ(rows(report(), "weight-gains-1")[0]["kind"], "depthwise");
+  for (const auto& section : report().sections) {
+    for (const auto& text : section.paragraphs) EXPECT_THAT(text, Not(HasSubstr("not known")));
+  }
+}
+
+TEST_F(SweepReport, AKindHasOneColourInEveryFigure) {
+  const auto domain = [&](const std::string& id) {
+    const Json specification = figure(id).specification;
+    for (const Json& layer : specification["layer"]) {
+      if (layer["encoding"].contains("color")) return layer["encoding"]["color"]["scale"]["domain"];
+    }
+    return Json();
+  };
+  EXPECT_FALSE(domain("memory-").is_null());
+  EXPECT_EQ(domain("memory-"), domain("predicted-"));
+}
+
+TEST_F(SweepReport, NumericsAreNeverMixed) {
+  Json& trainings = plans_[0]["trainings"];
+  for (const char* numerics : {"device", "integer"}) {
+    Json run = trainings[0];
+    run["numerics"] = numerics;
+    trainings.push_back(run);
+  }
+  std::string text;
+  for (const Section& section : report().sections) {
+    for (const std::string& paragraph : section.paragraphs) text += paragraph + "\n";
+  }
+  EXPECT_THAT(text, HasSubstr("batch 8, rate 0.1, warm-up of 0"));
+  EXPECT_THAT(text, HasSubstr("device numerics, rounding stochastic"));
+  EXPECT_THAT(text, HasSubstr("integer numerics, rounding stochastic"));
+  // One sample a step on the device, with whichever gradients.
+  EXPECT_THAT(text.substr(text.find("Setting C")), HasSubstr("batch 1"));
+}
+
+TEST_F(SweepReport, ASweepThatIsNotFinishedShowsWhatThereIs) {
+  std::filesystem::create_directory(folder_.path() / "trials");
+  static_cast<void>(folder_.write("profiles/m.d.json", profile("right", 0.1).dump()));
+  const auto documents = report::read_documents({folder_.path()});
+  ASSERT_TRUE(documents.ok()) << documents.error().message();
+  EXPECT_EQ(documents->profiles.size(), 1U);
+  ASSERT_EQ(documents->warnings.size(), 1U);
+  EXPECT_THAT(documents->warnings[0], HasSubstr("the sweep is not finished"));
 }
 
 TEST_F(SweepReport, PredictionsAreOfTheProfileOfTheSameData) {

@@ -165,9 +165,10 @@ struct Documents {
 };
 
 /// Reads documents, told apart by their "schema"; of a folder every *.json that lies in it, by
-/// name, and of a sweep's folder also its profiles. A document given twice counts once. Those of
-/// another kind are named in `warnings` and passed over. Errors: kMissingInput, kBadInput naming
-/// every faulty document, and when none is of a known kind.
+/// name, and of a sweep's folder also its models and profiles; one that is not finished is warned
+/// of. A document given twice counts once. Those of another kind are named in `warnings` and passed
+/// over. Errors: kMissingInput, kBadInput naming every faulty document, and when none is of a known
+/// kind.
 Result<Documents> read_documents(const std::vector<std::filesystem::path>& paths);
 
 }  // namespace espalier::report
