@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "bound_call.hpp"
+#include "host/packed.hpp"
 
 namespace espalier::engine {
 namespace {
@@ -25,8 +26,11 @@ std::vector<std::vector<std::unique_ptr<BoundCall>>> bind_all(
 }  // namespace
 
 Engine::Engine(const compiler::Program& program, const EngineOptions& options)
-    : program_(program), options_(options), flash_layout_(codegen::flash_layout(program)) {
-  flash_ = codegen::flash_image(program, flash_layout_);
+    : program_(program),
+      options_(options),
+      flash_layout_(codegen::flash_layout(program)),
+      flash_(codegen::flash_image(program, flash_layout_)),
+      packed_(std::make_unique<host::PackedCache>(flash_)) {
   arena_.assign(static_cast<std::size_t>(program.arena_bytes().count / 4), 0.0F);
   state_.resize(static_cast<std::size_t>(program.state.bytes));
   const codegen::CallList calls = codegen::kernel_calls(program, flash_layout_);
@@ -99,6 +103,7 @@ void Engine::begin_backward(int label) {
 }
 
 void Engine::run_node(int node) {
+  const host::UsePacked use(*packed_);
   for (const auto& call : nodes_[static_cast<std::size_t>(node)]) call->run();
 }
 

@@ -1,6 +1,6 @@
 // Runs a compiled program on the host in device numerics: the emitted C's kernels, or forms of them
-// for the host's vectors, on the same arena, in the same order. What it computes is what the emitted
-// C computes, bit for bit.
+// for the host's vectors, on the same arena, in the same order. What it computes is what the
+// emitted C computes, bit for bit.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +27,9 @@ struct EngineOptions {
 inline constexpr float kRefused = -1.0F;
 
 class BoundCall;
+namespace host {
+class PackedCache;
+}
 
 class Engine {
  public:
@@ -97,6 +100,7 @@ class Engine {
   EngineOptions options_;
   codegen::FlashLayout flash_layout_;
   std::vector<std::byte> flash_;
+  std::unique_ptr<host::PackedCache> packed_;  // weights as the host's kernels read them
   std::vector<float> arena_;
   std::vector<std::byte> state_;  // the block
   std::int32_t label_ = 0;        // of the step

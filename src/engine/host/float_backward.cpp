@@ -6,6 +6,7 @@
 
 #include "forms.hpp"
 #include "loops.hpp"
+#include "packed.hpp"
 #include "scratch.hpp"
 
 namespace espalier::engine::host {
@@ -185,7 +186,7 @@ void pointwise_input_gradient(const esp_conv* d, const float* g, const esp_weigh
   gemm.k = d->out_c;
   gemm.a = g;
   gemm.a_row = d->out_c;
-  gemm.b = gemm_weights(*d, *w);
+  gemm.b = packed().gemm(*d, *w);
   gemm.b_row = d->in_c;
   gemm.c = dense ? dx : room(scratch().result, in_pixels(*d) * gemm.n);
   gemm.c_row = gemm.n;
@@ -210,7 +211,7 @@ void input_gradient(const esp_conv* d, const float* g, const esp_weights* w, flo
   gemm.a_row = d->out_c;
   gemm.b_row = std::ptrdiff_t{taps(*d)} * d->in_c;
   gemm.c_row = std::ptrdiff_t{d->stride_w} * row;
-  const float* weights = gemm_weights(*d, *w);
+  const float* weights = packed().gemm(*d, *w);
   for (int tap = 0; tap < taps(*d); ++tap) {
     const int down = tap / d->kernel_w * (1 + d->gap_h) - d->pad_top;
     const int right = tap % d->kernel_w * (1 + d->gap_w) - d->pad_left;
@@ -260,13 +261,13 @@ void depthwise_weight_gradient(const esp_conv* d, const float* g, const std::int
 void depthwise_input_gradient(const esp_conv* d, const float* g, const esp_weights* w, float* dx,
                               std::int32_t add, float* /*plane*/) {
   const float* rows = depthwise_gradient(*d, g, nullptr, d->in_c);
-  depthwise_input(*d, rows, depthwise_weights(*d, *w), dx, add != 0);
+  depthwise_input(*d, rows, packed().depthwise(*d, *w), dx, add != 0);
 }
 
 void depthwise_backward(const esp_conv* d, float* g, const esp_weights* w, const std::int8_t* x,
                         const std::int16_t* channels, std::int32_t count,
                         const esp_weight_sink* sink, float* /*plane*/) {
-  const float* weights = depthwise_weights(*d, *w);  // as they were before the step
+  const float* weights = packed().depthwise(*d, *w);  // as they were before the step
   if (x != nullptr) {
     const int width = channels != nullptr ? count : d->in_c;
     sink_depthwise(*d, *sink, channels, width, depthwise_sums(*d, g, x, channels, width));

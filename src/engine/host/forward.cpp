@@ -5,14 +5,13 @@
 #include "forms.hpp"
 #include "kernels.hpp"
 #include "loops.hpp"
+#include "packed.hpp"
 #include "scratch.hpp"
 
 namespace espalier::engine {
 namespace host {
 namespace {
 
-using kernels::kPanel;
-using kernels::kQuad;
 using kernels::padded;
 
 kernels::ConvGeometry geometry_of(const esp_conv& d, int in_stride) {
@@ -47,68 +46,6 @@ const kernels::Requantization& requantization_of(const esp_conv& d, const esp_re
   r.low = d.low;
   r.high = d.high;
   return r;
-}
-
-std::int32_t sum_of(const std::int8_t* weights, int count) {
-  std::int32_t sum = 0;
-  for (int k = 0; k < count; ++k) sum += weights[k];
-  return sum;
-}
-
-// [panel][quad][kPanel][kQuad], trained channels in their places.
-const kernels::PackedWeights& packed_gemm(const esp_conv& d, const esp_weights& w) {
-  kernels::PackedWeights& packed = scratch().packed;
-  const int fan_in = taps(d) * d.in_c;
-  const std::ptrdiff_t quads = (fan_in + kQuad - 1) / kQuad;
-  const std::ptrdiff_t panels = (padded(d.out_c) + kPanel - 1) / kPanel;
-  constexpr std::ptrdiff_t kStep = std::ptrdiff_t{kPanel} * kQuad;
-  packed.int8_forward.assign(static_cast<std::size_t>(panels * quads * kStep), 0);
-  packed.int8_sums.assign(static_cast<std::size_t>(panels * kPanel), 0);
-  std::int8_t* merged = room(scratch().row, fan_in);
-  for (int o = 0; o < d.out_c; ++o) {
-    const std::int8_t* row = w.full + std::ptrdiff_t{o} * fan_in;
-    if (w.count > 0) {
-      std::memcpy(merged, row, static_cast<std::size_t>(fan_in));
-      const std::int8_t* trained = w.trained + std::ptrdiff_t{o} * taps(d) * w.count;
-      for (int t = 0; t < taps(d); ++t) {
-        for (int j = 0; j < w.count; ++j) merged[t * d.in_c + w.channels[j]] = *trained++;
-      }
-      row = merged;
-    }
-    std::int8_t* column = packed.int8_forward.data() + o / kPanel * quads * kStep +
-                          std::ptrdiff_t{o % kPanel} * kQuad;
-    int k = 0;
-    for (; k + kQuad <= fan_in; k += kQuad, column += kStep) std::memcpy(column, row + k, kQuad);
-    std::memcpy(column, row + k, static_cast<std::size_t>(fan_in - k));
-    packed.int8_sums[static_cast<std::size_t>(o)] = sum_of(row, fan_in);
-  }
-  packed.bounded = true;
-  return packed;
-}
-
-// [channel / 16][kernel_h][quads of a row][16][kQuad]
-const kernels::PackedWeights& packed_depthwise(const esp_conv& d, const esp_weights& w) {
-  kernels::PackedWeights& packed = scratch().packed;
-  constexpr std::ptrdiff_t kStep = std::ptrdiff_t{kernels::kLanes} * kQuad;
-  const int row_quads = (d.kernel_w + kQuad - 1) / kQuad;
-  const std::ptrdiff_t filter = d.kernel_h * row_quads * kStep;
-  const auto stride = static_cast<std::size_t>(padded(d.out_c));
-  packed.int8_forward.assign(stride / kernels::kLanes * static_cast<std::size_t>(filter), 0);
-  packed.int8_sums.assign(stride, 0);
-  const auto put = [&](int c, const std::int8_t* weights) {
-    std::int8_t* column = packed.int8_forward.data() + c / kernels::kLanes * filter +
-                          std::ptrdiff_t{c % kernels::kLanes} * kQuad;
-    packed.int8_sums[static_cast<std::size_t>(c)] = sum_of(weights, taps(d));
-    for (int ky = 0; ky < d.kernel_h; ++ky, column += row_quads * kStep) {
-      for (int kx = 0; kx < d.kernel_w; ++kx) {
-        column[kx / kQuad * kStep + kx % kQuad] = *weights++;
-      }
-    }
-  };
-  for (int c = 0; c < d.out_c; ++c) put(c, w.full + c * taps(d));
-  for (int j = 0; j < w.count; ++j) put(w.channels[j], w.trained + j * taps(d));
-  packed.bounded = true;
-  return packed;
 }
 
 void store_mask(const std::uint8_t* bytes, std::int64_t elements, int bits, std::uint8_t* mask) {
@@ -153,7 +90,7 @@ void conv_forward(const esp_conv* d, const std::int8_t* x, const esp_weights* w,
     ::esp_conv_forward(d, x, w, q, y, mask, patches);
     return;
   }
-  run(*d, x, d->in_c, packed_gemm(*d, *w), *q, y, mask);
+  run(*d, x, d->in_c, packed().int8_gemm(*d, *w), *q, y, mask);
 }
 
 void pointwise_forward(const esp_conv* d, const std::int8_t* x, const esp_weights* w,
@@ -162,7 +99,7 @@ void pointwise_forward(const esp_conv* d, const std::int8_t* x, const esp_weight
     ::esp_pointwise_forward(d, x, w, q, y, mask);
     return;
   }
-  run(*d, x, d->in_c, packed_gemm(*d, *w), *q, y, mask);
+  run(*d, x, d->in_c, packed().int8_gemm(*d, *w), *q, y, mask);
 }
 
 void depthwise_forward(const esp_conv* d, const std::int8_t* x, const esp_weights* w,
@@ -184,7 +121,7 @@ void depthwise_forward(const esp_conv* d, const std::int8_t* x, const esp_weight
     std::copy_n(x, in_pixels(*d) * row, copy);
     from = copy;
   }
-  run(*d, from, row, packed_depthwise(*d, *w), *q, y, mask);
+  run(*d, from, row, packed().int8_depthwise(*d, *w), *q, y, mask);
 }
 
 void add_forward(const esp_add* d, const std::int8_t* a, const std::int8_t* b, std::int8_t* y,

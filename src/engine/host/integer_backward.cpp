@@ -5,6 +5,7 @@
 
 #include "forms.hpp"
 #include "loops.hpp"
+#include "packed.hpp"
 #include "scratch.hpp"
 
 namespace espalier::engine::host {
@@ -16,10 +17,11 @@ using kernels::padded;
 // Sums of products that floats hold exactly: 127 * 255 each.
 constexpr std::int64_t kExactProducts = (1 << 24) / (127 * 255);
 
-// Sums of a map, dense: (sum + addend) * factor where the mask lets it pass.
+// Sums of a map, dense and in units of 2^-unit: (sum + addend) * factor where the mask lets it
+// pass.
 void sink_map(const esp_q_sink& sink, std::int64_t pixels, int channels, const std::int32_t* sums,
-              const std::int8_t* addend, std::int8_t* dx) {
-  const esp_q_target target = esp_q_target_of(&sink, 0);
+              const std::int8_t* addend, std::int8_t* dx, int unit = 0) {
+  const esp_q_target target = esp_q_target_of(&sink, unit);
   SinkArgs args;
   args.shape = tiled(pixels, channels);
   const auto factor = [&](int c) -> std::int64_t {
@@ -73,19 +75,27 @@ void sink_rows(const esp_q_sink& sink, std::int64_t pixels, int channels, const 
   sink_map(sink, pixels, channels, rows, addend, dx);
 }
 
+// Sums of parameters that lie side by side from place `at`, to be applied later.
+void keep_sums(const esp_q_parameter_sink& sink, std::int64_t at, int count,
+               const std::int32_t* sums) {
+  if (sink.sum_range != nullptr) {
+    const int up = sink.sum_range->exponent - sink.sample->exponent - sink.from->exponent;
+    loops().keep_q(count, sums, up, sink.sum + at);
+    return;
+  }
+  for (int j = 0; j < count; ++j) {
+    esp_q_keep(&sink, static_cast<std::int32_t>(at) + j, sums[j]);
+  }
+}
+
 // One row of sums of weights: of output channel `out`, side by side from place `at`.
 void sink_weights(const esp_q_parameter_sink& sink, std::int64_t at, int width, int out,
                   const std::int16_t* channels, std::uint32_t key, const std::int32_t* sums) {
   if (sink.sum == nullptr) {
     loops().step_q({width, sink.weights + at, sink.sgd, channels, key}, sums,
                    esp_q_pace_of(&sink, esp_q_exponent(&sink), out));
-  } else if (sink.sum_range != nullptr) {
-    const int up = sink.sum_range->exponent - sink.sample->exponent - sink.from->exponent;
-    loops().keep_q(width, sums, up, sink.sum + at);
   } else {
-    for (int j = 0; j < width; ++j) {
-      esp_q_keep(&sink, static_cast<std::int32_t>(at) + j, sums[j]);
-    }
+    keep_sums(sink, at, width, sums);
   }
 }
 
@@ -191,11 +201,32 @@ void pass_gradient_q8(std::int32_t pixels, std::int32_t channels, const std::int
   sink_map(*sink, pixels, channels, sums, addend, dx);
 }
 
+void pool_gradient_q8(const esp_pool* d, const std::int8_t* dy, std::int8_t* dx,
+                      const esp_q_sink* sink) {
+  const int count = d->in_h * d->in_w;
+  const bool whole = d->out_h == 1 && d->out_w == 1 && d->pad_top == 0 && d->pad_left == 0 &&
+                     d->kernel_h >= d->in_h && d->kernel_w >= d->in_w;
+  if (!whole) {
+    ::esp_pool_gradient_q8(d, dy, dx, sink);
+    return;
+  }
+  std::int32_t* sums = room(scratch().sums, std::int64_t{count} * d->channels);
+  const std::int32_t part = (65536 + count / 2) / count;
+  repeat(
+      {0, std::int64_t{count} * d->channels}, d->channels, [&](int c) { return dy[c] * part; },
+      sums);
+  sink_map(*sink, count, d->channels, sums, nullptr, dx, 16);
+}
+
 void bias_gradient_q8(std::int32_t pixels, std::int32_t channels, const std::int8_t* g,
                       const esp_q_parameter_sink* sink) {
   const std::uint32_t key = esp_q_key(sink);
   std::int32_t* sums = room(scratch().sums, channels);
   loops().column_sums_q(pixels, channels, g, sums);
+  if (sink->sum != nullptr) {
+    keep_sums(*sink, 0, channels, sums);
+    return;
+  }
   for (int c = 0; c < channels; ++c) esp_q_sink_bias(sink, key, c, sums[c]);
 }
 
@@ -208,7 +239,7 @@ void pointwise_input_gradient_q8(const esp_conv* d, const std::int8_t* g, const 
   gemm.k = d->out_c;
   gemm.a = wide_gradient(g, in_pixels(*d) * d->out_c);
   gemm.a_row = d->out_c;
-  gemm.b = gemm_weights(*d, *w);
+  gemm.b = packed().gemm(*d, *w);
   gemm.b_row = d->in_c;
   std::int32_t* sums = room(scratch().sums, in_pixels(*d) * gemm.n);
   gemm.c = sums;
@@ -273,7 +304,7 @@ void depthwise_input_gradient_q8(const esp_conv* d, const std::int8_t* g, const 
     ::esp_depthwise_input_gradient_q8(d, g, w, addend, dx, sink);
     return;
   }
-  depthwise_input(*d, g, depthwise_weights(*d, *w), addend, dx, *sink);
+  depthwise_input(*d, g, packed().depthwise(*d, *w), addend, dx, *sink);
 }
 
 void depthwise_backward_q8(const esp_conv* d, const std::int8_t* g, const esp_weights* w,
@@ -284,7 +315,7 @@ void depthwise_backward_q8(const esp_conv* d, const std::int8_t* g, const esp_we
     ::esp_depthwise_backward_q8(d, g, w, x, channels, count, parameters, dx, sink, plane);
     return;
   }
-  const float* weights = depthwise_weights(*d, *w);  // as they were before the step
+  const float* weights = packed().depthwise(*d, *w);  // as they were before the step
   if (x != nullptr) {
     const int width = channels != nullptr ? count : d->in_c;
     sink_depthwise(*d, *parameters, channels, width, depthwise_sums(*d, g, x, channels, width));

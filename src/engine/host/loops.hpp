@@ -14,7 +14,7 @@ struct Tiled {
   std::int64_t elements = 0;
   std::int64_t tile = 0;
 };
-inline constexpr std::int64_t kTile = 1024;  ///< or one pixel
+inline constexpr std::int64_t kTile = 256;  ///< or one pixel
 
 /// esp_q_value() of many elements, where every shift lies in [kLeastShift, kMostShift]. By place of
 /// the tile: y = ((sum + addend) * factor / 2 + half) / 2^shift.

@@ -55,33 +55,6 @@ kernels::DepthwiseArgs depthwise_args(const esp_conv& d, int channels) {
   return args;
 }
 
-const float* gemm_weights(const esp_conv& d, const esp_weights& w) {
-  const std::int64_t rows = std::int64_t{d.out_c} * taps(d);
-  float* wide = room(scratch().weights, rows * d.in_c);
-  loops().widen(w.full, 0, rows * d.in_c, wide);
-  for (std::int64_t r = 0; r < rows && w.count > 0; ++r) {
-    for (std::int32_t j = 0; j < w.count; ++j) {
-      wide[r * d.in_c + w.channels[j]] = static_cast<float>(w.trained[r * w.count + j]);
-    }
-  }
-  return wide;
-}
-
-const float* depthwise_weights(const esp_conv& d, const esp_weights& w) {
-  const int row = padded(d.in_c);
-  const int count = taps(d);
-  float* wide = room(scratch().weights, std::int64_t{count} * row);
-  const auto put = [&](int c, const std::int8_t* from) {
-    for (int t = 0; t < count; ++t) wide[t * row + c] = static_cast<float>(from[t]);
-  };
-  for (int c = 0; c < d.in_c; ++c) put(c, w.full + c * count);
-  for (std::int32_t j = 0; j < w.count; ++j) put(w.channels[j], w.trained + j * count);
-  for (int t = 0; t < count; ++t) {
-    for (int c = d.in_c; c < row; ++c) wide[t * row + c] = 0.0F;
-  }
-  return wide;
-}
-
 const float* depthwise_map(const esp_conv& d, const std::int8_t* x, int width) {
   const std::int64_t pixels = in_pixels(d);
   float* wide = room(scratch().map, pixels * padded(width));

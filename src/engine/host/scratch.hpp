@@ -16,7 +16,6 @@ namespace espalier::engine::host {
 struct Scratch {
   kernels::AlignedVector<float> gradient;
   kernels::AlignedVector<float> map;
-  kernels::AlignedVector<float> weights;
   kernels::AlignedVector<float> result;
   kernels::AlignedVector<float> tile;
   kernels::AlignedVector<std::int64_t> tiles;
@@ -28,7 +27,6 @@ struct Scratch {
   kernels::AlignedVector<std::int8_t> row;
   kernels::AlignedVector<std::uint8_t> mask;
   kernels::AlignedVector<std::uint8_t> dense_mask;
-  kernels::PackedWeights packed;
   kernels::Requantization requantization;
   kernels::ConvScratch conv;
 };
@@ -69,15 +67,13 @@ Tiled tiled(std::int64_t pixels, int channels);
 template <typename T, typename Value>
 void repeat(const Tiled& shape, int channels, Value value, T* tile) {
   for (int c = 0; c < channels; ++c) tile[c] = value(c);
-  for (std::int64_t i = channels; i < shape.tile; ++i) tile[i] = tile[i - channels];
+  for (std::int64_t i = channels; i < shape.tile; i += channels) {
+    __builtin_memcpy(tile + i, tile, sizeof(T) * static_cast<std::size_t>(channels));
+  }
 }
 
 /// What a depthwise convolution, a map of `channels` channels and their weights have in common.
 kernels::DepthwiseArgs depthwise_args(const esp_conv& d, int channels);
-
-/// Weights as floats, trained channels in their places: [out][tap][in], or [tap][padded channel].
-const float* gemm_weights(const esp_conv& d, const esp_weights& w);
-const float* depthwise_weights(const esp_conv& d, const esp_weights& w);
 
 /// The map of the channels that a depthwise weight gradient is of, from zero, in padded rows.
 const float* depthwise_map(const esp_conv& d, const std::int8_t* x, int width);

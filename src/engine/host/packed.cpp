@@ -1,0 +1,145 @@
+#include "packed.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace espalier::engine::host {
+namespace {
+
+using kernels::kLanes;
+using kernels::kPanel;
+using kernels::kQuad;
+using kernels::padded;
+
+std::int32_t sum_of(const std::int8_t* weights, int count) {
+  std::int32_t sum = 0;
+  for (int k = 0; k < count; ++k) sum += weights[k];
+  return sum;
+}
+
+// One weight row after the other, [out][tap][in], trained channels in their places.
+template <typename Use>
+void for_rows(const esp_conv& d, const esp_weights& w, Use use) {
+  const int fan_in = taps(d) * d.in_c;
+  std::int8_t* merged = room(scratch().row, fan_in);
+  for (int o = 0; o < d.out_c; ++o) {
+    const std::int8_t* row = w.full + std::ptrdiff_t{o} * fan_in;
+    if (w.count > 0) {
+      std::memcpy(merged, row, static_cast<std::size_t>(fan_in));
+      const std::int8_t* trained = w.trained + std::ptrdiff_t{o} * taps(d) * w.count;
+      for (int t = 0; t < taps(d); ++t) {
+        for (int j = 0; j < w.count; ++j) merged[t * d.in_c + w.channels[j]] = *trained++;
+      }
+      row = merged;
+    }
+    use(o, row);
+  }
+}
+
+// The filters of a depthwise convolution.
+template <typename Use>
+void for_filters(const esp_conv& d, const esp_weights& w, Use use) {
+  for (int c = 0; c < d.in_c; ++c) use(c, w.full + c * taps(d));
+  for (int j = 0; j < w.count; ++j) use(w.channels[j], w.trained + j * taps(d));
+}
+
+thread_local PackedCache* active = nullptr;
+
+}  // namespace
+
+PackedCache& packed() { return *active; }
+UsePacked::UsePacked(PackedCache& cache) : before_(active) { active = &cache; }
+UsePacked::~UsePacked() { active = before_; }
+
+PackedCache::Layer& PackedCache::find(const esp_conv& d, const esp_weights& w, Layout layout,
+                                      bool& changed) {
+  const auto [found, made] = layers_.try_emplace({w.full, layout});
+  Layer& layer = found->second;
+  const auto out = static_cast<std::size_t>(d.out_c) * static_cast<std::size_t>(taps(d));
+  const auto count = static_cast<std::size_t>(w.count);
+  const std::size_t full = constant(w.full) ? 0 : out * static_cast<std::size_t>(d.in_c / d.groups);
+  const std::size_t trained =
+      d.groups == 1 ? out * count : count * static_cast<std::size_t>(taps(d));
+  const std::int8_t* kept = layer.source.data();
+  changed = made || (full > 0 && std::memcmp(kept, w.full, full) != 0) ||
+            (trained > 0 && std::memcmp(kept + full, w.trained, trained) != 0);
+  if (changed) {
+    layer.source.assign(w.full, w.full + full);
+    layer.source.insert(layer.source.end(), w.trained, w.trained + trained);
+  }
+  return layer;
+}
+
+const float* PackedCache::gemm(const esp_conv& d, const esp_weights& w) {
+  bool changed = false;
+  Layer& layer = find(d, w, Layout::kFloat, changed);
+  if (!changed) return layer.floats.data();
+  const int fan_in = taps(d) * d.in_c;
+  float* wide = room(layer.floats, std::int64_t{d.out_c} * fan_in);
+  for_rows(d, w, [&](int o, const std::int8_t* row) {
+    loops().widen(row, 0, fan_in, wide + std::ptrdiff_t{o} * fan_in);
+  });
+  return wide;
+}
+
+const float* PackedCache::depthwise(const esp_conv& d, const esp_weights& w) {
+  bool changed = false;
+  Layer& layer = find(d, w, Layout::kFloat, changed);
+  if (!changed) return layer.floats.data();
+  const int row = padded(d.in_c);
+  layer.floats.assign(static_cast<std::size_t>(taps(d)) * static_cast<std::size_t>(row), 0.0F);
+  for_filters(d, w, [&](int c, const std::int8_t* filter) {
+    for (int t = 0; t < taps(d); ++t) {
+      layer.floats[static_cast<std::size_t>(t * row + c)] = static_cast<float>(filter[t]);
+    }
+  });
+  return layer.floats.data();
+}
+
+// [panel][quad][kPanel][kQuad]
+const kernels::PackedWeights& PackedCache::int8_gemm(const esp_conv& d, const esp_weights& w) {
+  bool changed = false;
+  kernels::PackedWeights& packed = find(d, w, Layout::kInt8, changed).bytes;
+  if (!changed) return packed;
+  const int fan_in = taps(d) * d.in_c;
+  const std::ptrdiff_t quads = (fan_in + kQuad - 1) / kQuad;
+  const std::ptrdiff_t panels = (padded(d.out_c) + kPanel - 1) / kPanel;
+  constexpr std::ptrdiff_t kStep = std::ptrdiff_t{kPanel} * kQuad;
+  packed.int8_forward.assign(static_cast<std::size_t>(panels * quads * kStep), 0);
+  packed.int8_sums.assign(static_cast<std::size_t>(panels * kPanel), 0);
+  packed.bounded = true;
+  for_rows(d, w, [&](int o, const std::int8_t* row) {
+    std::int8_t* column = packed.int8_forward.data() + o / kPanel * quads * kStep +
+                          std::ptrdiff_t{o % kPanel} * kQuad;
+    int k = 0;
+    for (; k + kQuad <= fan_in; k += kQuad, column += kStep) std::memcpy(column, row + k, kQuad);
+    if (k < fan_in) std::memcpy(column, row + k, static_cast<std::size_t>(fan_in - k));
+    packed.int8_sums[static_cast<std::size_t>(o)] = sum_of(row, fan_in);
+  });
+  return packed;
+}
+
+// [channel / 16][kernel_h][quads of a row][16][kQuad]
+const kernels::PackedWeights& PackedCache::int8_depthwise(const esp_conv& d, const esp_weights& w) {
+  bool changed = false;
+  kernels::PackedWeights& packed = find(d, w, Layout::kInt8, changed).bytes;
+  if (!changed) return packed;
+  constexpr std::ptrdiff_t kStep = std::ptrdiff_t{kLanes} * kQuad;
+  const int row_quads = (d.kernel_w + kQuad - 1) / kQuad;
+  const std::ptrdiff_t block = d.kernel_h * row_quads * kStep;
+  const auto stride = static_cast<std::size_t>(padded(d.out_c));
+  packed.int8_forward.assign(stride / kLanes * static_cast<std::size_t>(block), 0);
+  packed.int8_sums.assign(stride, 0);
+  packed.bounded = true;
+  for_filters(d, w, [&](int c, const std::int8_t* filter) {
+    std::int8_t* column =
+        packed.int8_forward.data() + c / kLanes * block + std::ptrdiff_t{c % kLanes} * kQuad;
+    packed.int8_sums[static_cast<std::size_t>(c)] = sum_of(filter, taps(d));
+    for (int ky = 0; ky < d.kernel_h; ++ky, column += row_quads * kStep) {
+      for (int kx = 0; kx < d.kernel_w; ++kx) column[kx / kQuad * kStep + kx % kQuad] = *filter++;
+    }
+  });
+  return packed;
+}
+
+}  // namespace espalier::engine::host
