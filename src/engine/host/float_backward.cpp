@@ -187,7 +187,7 @@ void pointwise_input_gradient(const esp_conv* d, const float* g, const esp_weigh
   gemm.a = g;
   gemm.a_row = d->out_c;
   gemm.b = packed().gemm(*d, *w);
-  gemm.b_row = d->in_c;
+  gemm.b_panel = std::ptrdiff_t{d->out_c} * kernels::kPanel;
   gemm.c = dense ? dx : room(scratch().result, in_pixels(*d) * gemm.n);
   gemm.c_row = gemm.n;
   kernels::kernels().gemm_unfused(gemm, false);
@@ -209,7 +209,8 @@ void input_gradient(const esp_conv* d, const float* g, const esp_weights* w, flo
   gemm.n = row;
   gemm.k = d->out_c;
   gemm.a_row = d->out_c;
-  gemm.b_row = std::ptrdiff_t{taps(*d)} * d->in_c;
+  gemm.b_row = std::ptrdiff_t{taps(*d)} * kernels::kPanel;
+  gemm.b_panel = d->out_c * gemm.b_row;
   gemm.c_row = std::ptrdiff_t{d->stride_w} * row;
   const float* weights = packed().gemm(*d, *w);
   for (int tap = 0; tap < taps(*d); ++tap) {
@@ -217,7 +218,7 @@ void input_gradient(const esp_conv* d, const float* g, const esp_weights* w, flo
     const int right = tap % d->kernel_w * (1 + d->gap_w) - d->pad_left;
     const Reach columns = reach(d->in_w, d->out_w, d->stride_w, right);
     gemm.m = columns.end - columns.first;
-    gemm.b = weights + std::ptrdiff_t{tap} * d->in_c;
+    gemm.b = weights + std::ptrdiff_t{tap} * kernels::kPanel;
     for (int oy = 0; oy < d->out_h && gemm.m > 0; ++oy) {
       const int iy = oy * d->stride_h + down;
       if (iy < 0 || iy >= d->in_h) continue;

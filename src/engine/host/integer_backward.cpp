@@ -240,7 +240,7 @@ void pointwise_input_gradient_q8(const esp_conv* d, const std::int8_t* g, const 
   gemm.a = wide_gradient(g, in_pixels(*d) * d->out_c);
   gemm.a_row = d->out_c;
   gemm.b = packed().gemm(*d, *w);
-  gemm.b_row = d->in_c;
+  gemm.b_panel = std::ptrdiff_t{d->out_c} * kernels::kPanel;
   std::int32_t* sums = room(scratch().sums, in_pixels(*d) * gemm.n);
   gemm.c = sums;
   gemm.c_row = gemm.n;

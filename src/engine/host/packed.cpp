@@ -74,12 +74,17 @@ const float* PackedCache::gemm(const esp_conv& d, const esp_weights& w) {
   bool changed = false;
   Layer& layer = find(d, w, Layout::kFloat, changed);
   if (!changed) return layer.floats.data();
-  const int fan_in = taps(d) * d.in_c;
-  float* wide = room(layer.floats, std::int64_t{d.out_c} * fan_in);
+  const std::int64_t rows = std::int64_t{d.out_c} * taps(d);
+  float* panels = room(layer.floats, (d.in_c + kPanel - 1) / kPanel * rows * kPanel);
   for_rows(d, w, [&](int o, const std::int8_t* row) {
-    loops().widen(row, 0, fan_in, wide + std::ptrdiff_t{o} * fan_in);
+    float* to = panels + std::int64_t{o} * taps(d) * kPanel;
+    for (int t = 0; t < taps(d); ++t, row += d.in_c, to += kPanel) {
+      for (int c = 0; c < d.in_c; c += kPanel) {
+        loops().widen(row + c, 0, std::min(kPanel, d.in_c - c), to + c * rows);
+      }
+    }
   });
-  return wide;
+  return panels;
 }
 
 const float* PackedCache::depthwise(const esp_conv& d, const esp_weights& w) {

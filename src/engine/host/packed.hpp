@@ -17,7 +17,7 @@ class PackedCache {
  public:
   explicit PackedCache(std::span<const std::byte> constants) : constants_(constants) {}
 
-  /// [out][tap][in] as floats, trained channels in their places.
+  /// Panels of [out][tap][kPanel] input channels as floats, trained channels in their places.
   const float* gemm(const esp_conv& d, const esp_weights& w);
   /// [tap][padded channel] as floats.
   const float* depthwise(const esp_conv& d, const esp_weights& w);
