@@ -36,16 +36,23 @@ endfunction()
 #
 # One test program per module; GoogleTest cases are registered one by one with ctest. The cases of the
 # instantiations that TOGETHER names run in one process each: for many short ones, of which none is
-# ever skipped, starting it is most of the time.
+# ever skipped, starting it is most of the time. Tests of a higher COST begin first, in a tree where
+# ctest does not know yet how long each takes: short ones then fill the end.
 function(espalier_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS;TOGETHER" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS;TOGETHER;COST" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} espalier_testing GTest::gmock GTest::gtest_main)
   # Tests take longer to optimise than to run.
   target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)
   set(properties "")
   if(ARG_LABELS)
-    set(properties PROPERTIES LABELS "${ARG_LABELS}")
+    list(APPEND properties LABELS "${ARG_LABELS}")
+  endif()
+  if(ARG_COST)
+    list(APPEND properties COST ${ARG_COST})
+  endif()
+  if(properties)
+    list(PREPEND properties PROPERTIES)
   endif()
   set(apart "")
   foreach(instantiation ${ARG_TOGETHER})

@@ -12,7 +12,7 @@ packages=(
   libeigen3-dev libtbb-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
   libprotobuf-dev protobuf-compiler libonnx-dev libflatbuffers-dev flatbuffers-compiler libssl-dev
   zlib1g-dev libstb-dev libgtest-dev libgmock-dev libvalijson-dev
-  gcc make binutils libc6-dev
+  gcc tcc make binutils libc6-dev
   verilator gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-user
   gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
   python3 dataset-fashion-mnist

@@ -17,10 +17,13 @@ codegen::Samples seeded(const Folder& folder, std::uint64_t seed, int steps) {
   return codegen::seeded_samples(seed, steps, folder.input_bytes, static_cast<int>(folder.classes));
 }
 
-// NAME_labels and NAME_samples, these from NAME.bin.
+// NAME_labels and NAME_samples, these from NAME.bin: linked in, or memory that the host fills.
 std::string declaration(std::string_view name, const std::vector<int>& labels, std::size_t bytes) {
   return fmt::format(
       "static const int32_t {0}_labels[] = {{{1}}};\n"
+      "#ifdef ESPALIER_HOST\n"
+      "static int8_t {0}_samples[{3}][{2}];\n"
+      "#else\n"
       "extern const int8_t {0}_samples[][{2}];\n"
       "__asm__(\n"
       "    \".pushsection .rodata.{0}_samples, \\\"a\\\"\\n\"\n"
@@ -28,8 +31,9 @@ std::string declaration(std::string_view name, const std::vector<int>& labels, s
       "    \".globl {0}_samples\\n\"\n"
       "    \"{0}_samples:\\n\"\n"
       "    \".incbin \\\"{0}.bin\\\"\\n\"\n"
-      "    \".popsection\\n\");\n",
-      name, fmt::join(labels, ","), bytes);
+      "    \".popsection\\n\");\n"
+      "#endif\n",
+      name, fmt::join(labels, ","), bytes, labels.size());
 }
 
 }  // namespace

@@ -112,14 +112,15 @@ TEST_F(EffectsTest, WhatHasNoneIsRefused) {
   for (const Rule& rule : rules()) {
     SCOPED_TRACE(::testing::PrintToString(rule.command + rule.without + rule.option));
     const std::string text = rule.option[0] + " has no effect here; ";
-    fail(kUsage, rule.command + rule.without + rule.option, {text});
+    fail_here(kUsage, rule.command + rule.without + rule.option, {text});
 
     // A file may serve several calls.
     const std::string key = rule.option[0].substr(2);
     const std::string line = key + "=" + (rule.option.size() > 1 ? rule.option[1] : "true") + "\n";
     write("config.toml", line);
     const Arguments print{"--config", "config.toml", "--print-config"};
-    const Finished told = succeed(rule.command + rule.without + print);
+    const Finished told = run_here(rule.command + rule.without + print);
+    EXPECT_EQ(told.exit_code, 0) << told.err;
     const bool quiet = rule.without == Arguments{"--quiet"};
     EXPECT_THAT(told.err, HasSubstr(quiet ? std::string() : text));
     if (quiet) {
@@ -127,7 +128,8 @@ TEST_F(EffectsTest, WhatHasNoneIsRefused) {
     }
     EXPECT_THAT("\n" + told.out, Not(HasSubstr("\n" + key + "=")));
 
-    const Finished taken = succeed(rule.command + rule.with + print);
+    const Finished taken = run_here(rule.command + rule.with + print);
+    EXPECT_EQ(taken.exit_code, 0) << taken.err;
     EXPECT_THAT(taken.err, Not(HasSubstr("no effect")));
     EXPECT_THAT("\n" + taken.out, HasSubstr("\n" + key + "="));
   }
@@ -146,7 +148,7 @@ TEST_F(EffectsTest, TheRulesAreAllThereAre) {
     if (!seen.insert(name).second) continue;
     Arguments help = rule.command;
     help.resize(name.starts_with("plan ") ? 2 : 1);
-    const std::string text = succeed(help + Arguments{"--help"}).out;
+    const std::string text = run_here(help + Arguments{"--help"}).out;
     const std::regex option("\n  (?:-[a-z],\\s*)?(--[a-z-]+)");
     for (auto it = std::sregex_iterator(text.begin(), text.end(), option);
          it != std::sregex_iterator(); ++it) {
@@ -163,7 +165,7 @@ TEST_F(EffectsTest, TheRulesAreAllThereAre) {
                                      {"zephyr"},
                                      {"other"}}) {
         const Finished finished =
-            run(rule.command + Arguments{given} + value + Arguments{"--print-config"});
+            run_here(rule.command + Arguments{given} + value + Arguments{"--print-config"});
         const bool without = finished.err.find(given + " has no effect here") != std::string::npos;
         if (without) found.insert({name, given});
         if (without || finished.exit_code == 0) break;

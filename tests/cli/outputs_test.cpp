@@ -63,8 +63,8 @@ TEST_F(OutputsTest, NoInputIsReplacedHoweverItIsSpelt) {
                                                path(input).string(), soft, hard};
       for (const std::string& option : c.files) {
         for (const std::string& spelling : {input, spellings[turn++ % spellings.size()]}) {
-          fail(kUsage, with(c, option, spelling),
-               {spelling + ": " + option + " would replace an input of this command"});
+          fail_here(kUsage, with(c, option, spelling),
+                    {spelling + ": " + option + " would replace an input of this command"});
         }
       }
     }
@@ -77,10 +77,10 @@ TEST_F(OutputsTest, NothingIsWrittenIntoADataset) {
                         "--train", "idx:a,b",    "--test", "folder:pictures"};
   for (const char* at : {"pictures/class0/0.png", "pictures/new.json", "./pictures/class1/x"}) {
     const std::string text = " would write into the dataset folder:pictures";
-    fail(kUsage, analyze + Arguments{"--out", at}, {"--out" + text});
-    fail(kUsage, analyze + Arguments{"--out", "new.json", "--json", at}, {"--json" + text});
-    fail(kUsage, train + Arguments{"--json", at}, {"--json" + text});
-    fail(kUsage, train + Arguments{"--export", at}, {"--export" + text});
+    fail_here(kUsage, analyze + Arguments{"--out", at}, {"--out" + text});
+    fail_here(kUsage, analyze + Arguments{"--out", "new.json", "--json", at}, {"--json" + text});
+    fail_here(kUsage, train + Arguments{"--json", at}, {"--json" + text});
+    fail_here(kUsage, train + Arguments{"--export", at}, {"--export" + text});
   }
 }
 
@@ -92,7 +92,7 @@ TEST_F(OutputsTest, WhatIsSomethingElseIsNotReplaced) {
     for (const std::string& option : c.files) {
       for (const std::string& other : others) {
         write("other", other);
-        fail(kUsage, with(c, option, "other"), {"other: exists and is not a"});
+        fail_here(kUsage, with(c, option, "other"), {"other: exists and is not a"});
       }
       // A document of another command is no less dear.
       for (const char* document : {"profile.json", "plan.json", "model.onnx"}) {
@@ -106,19 +106,19 @@ TEST_F(OutputsTest, WhatIsSomethingElseIsNotReplaced) {
         if (option == "--json" && c.words.front() == "analyze") continue;
         if (option == "--export" && std::string(document) == "model.onnx") continue;
         write("other", read(document));
-        fail(kUsage, with(c, option, "other"), {"other: exists and is not a"});
+        fail_here(kUsage, with(c, option, "other"), {"other: exists and is not a"});
       }
     }
     for (const std::string& option : c.folders) {
       write("folder/diary", "dear diary\n");
-      fail(kUsage, with(c, option, "folder"), {"folder: is not empty; name another folder"});
+      fail_here(kUsage, with(c, option, "folder"), {"folder: is not empty; name another folder"});
     }
   }
   // An estimate does not take the place of the profile that it estimates.
   const Arguments estimate{"analyze", "model.onnx", "--estimate", "--train",
                            "idx:train-images,train-labels"};
-  fail(kUsage, estimate + Arguments{"--json", "profile.json"},
-       {"profile.json: exists and is not a document of schema espalier.estimate/1"});
+  fail_here(kUsage, estimate + Arguments{"--json", "profile.json"},
+            {"profile.json: exists and is not a document of schema espalier.estimate/1"});
 }
 
 TEST_F(OutputsTest, WhatACommandWroteItReplaces) {

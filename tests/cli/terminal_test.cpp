@@ -167,7 +167,7 @@ TEST_F(TerminalTest, EveryMistypedOptionIsGuessed) {
                                    {"devices"},
                                    {"sweep"},
                                    {"evaluate"}}) {
-    const std::string help = succeed(command + Arguments{"--help"}).out;
+    const std::string help = run_here(command + Arguments{"--help"}).out;
     const std::regex option("\n  (?:-[a-z],\\s*)?(--[a-z-]+)");
     int options = 0;
     for (auto it = std::sregex_iterator(help.begin(), help.end(), option);
@@ -182,7 +182,7 @@ TEST_F(TerminalTest, EveryMistypedOptionIsGuessed) {
         continue;
       }
       SCOPED_TRACE(::testing::PrintToString(command + Arguments{typed}));
-      const Finished finished = run(command + Arguments{typed});
+      const Finished finished = run_here(command + Arguments{typed});
       EXPECT_EQ(finished.exit_code, 2);
       EXPECT_THAT(finished.err,
                   HasSubstr("unexpected '" + typed + "'; did you mean '" + meant + "'?"));

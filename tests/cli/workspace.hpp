@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,7 +62,16 @@ class Workspace : public ::testing::Test {
   /// file, and on standard error diagnostics alone: one line for each text, which it holds.
   void fail(int exit_code, const Arguments& arguments, const std::vector<std::string>& texts) const;
 
+  /// run() and fail() in this process, which takes a fraction of the time: for what is judged by
+  /// its words, before anything is read or computed. Of run_here.cpp.
+  Finished run_here(const Arguments& arguments) const;
+  void fail_here(int exit_code, const Arguments& arguments,
+                 const std::vector<std::string>& texts) const;
+
  private:
+  void expect_failure(const std::function<Finished(const Arguments&)>& runs, int exit_code,
+                      const Arguments& arguments, const std::vector<std::string>& texts) const;
+
   TempFolder folder_;
 };
 

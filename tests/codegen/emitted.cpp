@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "espalier/support/folder.hpp"
+#include "testing/quick_compiler.hpp"
 
 namespace espalier::testing {
 
@@ -44,9 +45,9 @@ EmittedProgram::EmittedProgram(const std::map<std::string, std::string>& files,
   if (!written.ok()) throw std::runtime_error(written.error().message());
   std::string output;
   const std::string command = fmt::format(
-      "cd {0} && cc {2} -std=c99 -Wall -Wextra -Werror -pedantic -ffp-contract=off -fPIC -shared "
+      "cd {0} && {3} {2} -std=c99 -Wall -Wextra -Werror -pedantic -ffp-contract=off -fPIC -shared "
       "{1}.c {1}_params.c -o lib.so",
-      sources.string(), name, flags);
+      sources.string(), name, flags, flags.empty() ? quick_compiler("cc") : "cc");
   if (run_command(command, output) != 0) throw std::runtime_error(output);
   library_ = dlopen((sources / "lib.so").c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library_ == nullptr) throw std::runtime_error(dlerror());

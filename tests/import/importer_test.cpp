@@ -95,7 +95,7 @@ TEST_P(PublishedModel, MatchesItsConvTable) {
   EXPECT_EQ(graph.head.classes, 1000);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, PublishedModel,
+INSTANTIATE_TEST_SUITE_P(Networks, PublishedModel,
                          ::testing::Values(Published{"mcunet-5fps", 42},
                                            Published{"mbv2-w0.35", 51},
                                            Published{"proxyless-w0.3", 60}),
