@@ -8,7 +8,7 @@
     tables.py accuracy FILE          test accuracy in per cent, from a document of `train`
     tables.py gradients NAME FOLDER SEEDS...
                                      a row of float32 gradients beside integer ones, from
-                                     FOLDER/{device,integer,16}-SEED.json of `train`
+                                     FOLDER/{device,integer,16}-SEED.json of `train`, the last not needed
     tables.py large-core FROM TO     a device profile with more memory and otherwise the same
 """
 
@@ -81,6 +81,9 @@ def gradients(name: str, folder: str, *seeds: str) -> None:
     floats = accuracies("device")
     cells = [f"{mean(floats):.2f}"]
     for kind in ("integer", "16"):
+        if not pathlib.Path(folder, f"{kind}-{seeds[0]}.json").exists():
+            cells.append("-")
+            continue
         differences = [a - b for a, b in zip(accuracies(kind), floats)]
         text = f"{mean(differences):+.2f}"
         if len(differences) > 1:

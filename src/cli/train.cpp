@@ -122,6 +122,33 @@ Json epochs_json(const train::TrainResult& result) {
   return epochs;
 }
 
+Json gradients_json(const std::vector<engine::GradientUse>& uses) {
+  Json gradients = Json::array();
+  for (const engine::GradientUse& use : uses) {
+    const auto share = [&](std::int64_t part) {
+      return use.elements > 0 ? Json(static_cast<double>(part) / static_cast<double>(use.elements))
+                              : Json(nullptr);
+    };
+    gradients.push_back({{"conv", use.conv},
+                         {"exponent", use.exponent},
+                         {"elements", use.elements},
+                         {"saturated", share(use.saturated)},
+                         {"zero", share(use.zero)}});
+  }
+  return gradients;
+}
+
+std::string gradients_table(const std::vector<engine::GradientUse>& uses) {
+  std::string text = "gradients: conv  exponent  cut off      zero\n";
+  for (const engine::GradientUse& use : uses) {
+    const double all = static_cast<double>(std::max<std::int64_t>(1, use.elements));
+    text += fmt::format("{:>15}  {:>8}  {:>5.2f} %  {:>6.2f} %\n", use.conv, use.exponent,
+                        100 * static_cast<double>(use.saturated) / all,
+                        100 * static_cast<double>(use.zero) / all);
+  }
+  return text;
+}
+
 // Both sets, of the same classes in the same order: the model's own when its classifier is kept and
 // says their names, otherwise that of the training set.
 Result<trials::SampleSets> load_sets(const Options& options, const plan::UpdatePlan& plan,
@@ -259,6 +286,8 @@ class TrainCommand {
         host["workspace_bytes"] = bytes->count;
       }
       report["host_memory"] = std::move(host);
+      const auto uses = finished_->training.gradient_use();
+      if (!uses.empty()) report["gradients"] = gradients_json(uses);
     }
     report["test_accuracy"] = result_.diverged ? Json(nullptr) : Json(result_.test.accuracy);
     report["test_loss"] = result_.diverged ? Json(nullptr) : Json(result_.test.loss);
@@ -299,6 +328,9 @@ class TrainCommand {
       write_report(outputs, options_.common, document);
       return outputs.status();
     }
+    const auto uses =
+        finished_ ? finished_->training.gradient_use() : std::vector<engine::GradientUse>();
+    if (!uses.empty()) print(options_.common, gradients_table(uses));
     print(options_.common,
           train::per_class_table(result_.test.confusion, names) +
               fmt::format("test accuracy {:.2f} %  balanced {:.2f} %  loss {:.4f}  extra memory {} "

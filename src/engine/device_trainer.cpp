@@ -66,6 +66,17 @@ class Loader {
   int first_ = 0;
 };
 
+// Every so many samples; looking at all would take longer than training on them.
+void look_at(Engine& engine, GradientWatch* watch, std::int64_t sample) {
+  constexpr std::int64_t kEvery = 16;
+  if (watch == nullptr) return;
+  if (sample % kEvery == 0) {
+    engine.watch([&engine, watch](int node) { watch->look(engine, node); });
+  } else {
+    engine.watch(nullptr);
+  }
+}
+
 // The trained body is integer arithmetic: the fast kernels give the device's features.
 train::Evaluation evaluate(const Engine& engine, const train::SampleStore& test, int jobs) {
   const train::Network network(engine.tuned_graph());
@@ -105,7 +116,8 @@ void calibrate(compiler::Program& program, const train::Network& network,
 Result<train::TrainResult> train(Engine& engine, const compiler::Program& program,
                                  const train::Network& network, const plan::UpdatePlan& plan,
                                  const train::SampleStore& training, const train::SampleStore& test,
-                                 const train::Recipe& recipe, const train::TrainOptions& options) {
+                                 const train::Recipe& recipe, const train::TrainOptions& options,
+                                 GradientWatch* watch) {
   ESPALIER_CHECK_OK(train::check(recipe));
   if (recipe.batch != program.graph.accumulate || !recipe.qas) {
     return Error{ErrorKind::kInternal, "device training: the recipe is not the program's"};
@@ -135,6 +147,7 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
       engine.set_learning_rate(rate * 256.0F / static_cast<float>(batch));
       loader.load(training, index);
       const int label = training.label(index);
+      look_at(engine, watch, sample);
       const float one = engine.train_step(label, loader.first());
       if (!train::usable_loss(static_cast<double>(one))) {
         result.diverged = true;
@@ -165,6 +178,7 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
     result.epochs.push_back(done);
     if (options.on_epoch) options.on_epoch(epoch, result.epochs.back());
   }
+  engine.watch(nullptr);
   return result;
 }
 

@@ -110,7 +110,10 @@ void Engine::run_node(int node) {
 float Engine::run_backward(int label) {
   if (!has_class(label)) return kRefused;
   begin_backward(label);
-  for (int i = program_.graph.backward_begin; i < static_cast<int>(nodes_.size()); ++i) run_node(i);
+  for (int i = program_.graph.backward_begin; i < static_cast<int>(nodes_.size()); ++i) {
+    run_node(i);
+    if (watch_) watch_(i);
+  }
   if (program_.graph.accumulate == 1) {
     ++control().step;
   } else if (control().waiting++ == program_.graph.accumulate) {

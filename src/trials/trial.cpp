@@ -17,6 +17,7 @@ struct Training::Device {
   ir::Graph graph;
   std::optional<compiler::Program> program;
   std::optional<engine::Engine> engine;
+  std::optional<engine::GradientWatch> watch;
 };
 
 std::string_view numerics_name(Numerics numerics) {
@@ -114,8 +115,9 @@ Result<train::TrainResult> Training::run(const train::SampleStore& training,
   const auto seed = static_cast<std::uint32_t>(trial_.recipe.seed);
   engine::calibrate(*device_->program, *network_, trial_.plan, training, trial_.recipe);
   device_->engine.emplace(*device_->program, engine::EngineOptions{trial_.stochastic, seed});
+  device_->watch.emplace(*device_->program);
   return engine::train(*device_->engine, *device_->program, *network_, trial_.plan, training, test,
-                       trial_.recipe, with);
+                       trial_.recipe, with, &*device_->watch);
 }
 
 ir::Graph Training::tuned_graph(std::int64_t* saturated) const {
@@ -127,6 +129,11 @@ ir::Graph Training::tuned_graph(std::int64_t* saturated) const {
 std::optional<Bytes> Training::workspace() const {
   if (session_ == nullptr) return std::nullopt;
   return Bytes{static_cast<std::int64_t>(train::Workspace(*session_).bytes())};
+}
+
+std::vector<engine::GradientUse> Training::gradient_use() const {
+  if (device_ == nullptr || !device_->watch) return {};
+  return device_->watch->found();
 }
 
 std::optional<Bytes> Training::sram() const {

@@ -227,6 +227,7 @@ TEST_F(CompileTest, TrainsInDeviceNumerics) {
   EXPECT_EQ(one["plan"]["updates"].size(), one["plan"]["weights"].get<std::size_t>());
   EXPECT_EQ(one["numerics"], "device");
   EXPECT_EQ(one["recipe"]["batch"], 1);
+  EXPECT_FALSE(one.contains("gradients"));
   EXPECT_TRUE(one["test_accuracy"].is_number());
   // Whatever --jobs and the memory for the prefix.
   Json again = report(train + Arguments{"--jobs", "2", "--cache-limit", "1"});
@@ -288,6 +289,12 @@ TEST_F(CompileTest, TrainsInIntegerNumerics) {
   EXPECT_EQ(eight["numerics"], "integer");
   EXPECT_EQ(eight["gradient_bits"], 8);
   EXPECT_TRUE(eight["test_accuracy"].is_number());
+  ASSERT_FALSE(eight["gradients"].empty());
+  for (const Json& conv : eight["gradients"]) {
+    EXPECT_GT(conv["elements"], 0);
+    EXPECT_LT(conv["saturated"], 1);
+    EXPECT_LT(conv["zero"], 1);
+  }
   const Json sixteen = report(train + Arguments{"--gradient-bits", "16", "--store", "trials"});
   EXPECT_EQ(sixteen["gradient_bits"], 16);
   EXPECT_NE(sixteen["test_loss"], eight["test_loss"]);

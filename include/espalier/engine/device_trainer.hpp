@@ -4,6 +4,7 @@
 
 #include "espalier/compiler/compile.hpp"
 #include "espalier/engine/engine.hpp"
+#include "espalier/engine/gradient_use.hpp"
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/support/result.hpp"
 #include "espalier/train/network.hpp"
@@ -20,10 +21,12 @@ int device_cut(const compiler::Program& program, int cut);
 /// Trains `engine` on `training` and evaluates it on `test`, both at any cut up to the device_cut()
 /// of the plan's. `network` may have another head than the program. The
 /// recipe's batch must be the program's accumulate: so many samples make one update. The device
-/// applies quantisation-aware scaling always. kInterrupted when the user asks to stop.
+/// applies quantisation-aware scaling always. kInterrupted when the user asks to stop. `watch`,
+/// when given, looks at some of the samples.
 Result<train::TrainResult> train(Engine& engine, const compiler::Program& program,
                                  const train::Network& network, const plan::UpdatePlan& plan,
                                  const train::SampleStore& training, const train::SampleStore& test,
-                                 const train::Recipe& recipe, const train::TrainOptions& options);
+                                 const train::Recipe& recipe, const train::TrainOptions& options,
+                                 GradientWatch* watch = nullptr);
 
 }  // namespace espalier::engine

@@ -5,8 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "espalier/codegen/kernel_calls.hpp"
@@ -64,6 +66,8 @@ class Engine {
   void begin_backward(int label);
   void run_node(int node);
   [[nodiscard]] std::span<float> arena() { return arena_; }
+  /// Has `look` called behind every node of the backward passes that follow; null for nobody.
+  void watch(std::function<void(int node)> look) { watch_ = std::move(look); }
   /// One state item, to be written.
   std::span<std::byte> item(compiler::StateRole role, int op);
 
@@ -105,6 +109,7 @@ class Engine {
   std::vector<std::byte> state_;  // the block
   std::int32_t label_ = 0;        // of the step
   esp_sgd sgd_{};
+  std::function<void(int)> watch_;
   Calls nodes_;
   Calls update_;
   std::vector<codegen::InitialValue> reset_;

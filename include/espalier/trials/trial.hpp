@@ -6,9 +6,11 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "espalier/compiler/training_graph.hpp"
 #include "espalier/data/samples.hpp"
+#include "espalier/engine/gradient_use.hpp"
 #include "espalier/ir/graph.hpp"
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/support/bytes.hpp"
@@ -84,6 +86,8 @@ class Training {
   [[nodiscard]] ir::Graph tuned_graph(std::int64_t* saturated = nullptr) const;
   /// After run(), simulation: bytes of one thread's buffers.
   [[nodiscard]] std::optional<Bytes> workspace() const;
+  /// After run(), integer numerics: how the gradients of the convolutions filled their range.
+  [[nodiscard]] std::vector<engine::GradientUse> gradient_use() const;
   /// Device numerics: SRAM of the compiled program.
   [[nodiscard]] std::optional<Bytes> sram() const;
 
