@@ -6,6 +6,7 @@
 #include "espalier/report/build.hpp"
 #include "espalier/report/documents.hpp"
 #include "espalier/report/page.hpp"
+#include "espalier/report/read_report.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
 
@@ -18,6 +19,12 @@ struct Options {
   std::string out;
   std::string title = "Espalier report";
   std::string metric = "loss";
+  bool no_page = false;
+
+  // A report.json to be shown again.
+  [[nodiscard]] bool again() const {
+    return documents.size() == 1 && report::is_report(documents.front());
+  }
 };
 
 constexpr const char* kPage = "report.html";
@@ -33,7 +40,11 @@ Format format_of(const std::string& out) {
   return text_format("a page with a report", report::kPageStart);
 }
 
-Status write_pages(const std::string& out, const report::Report& report, const Json& json) {
+Status write_pages(const Options& options, const report::Report& report) {
+  const std::string& out = options.out;
+  const std::map<std::string, std::string> data{{kReport, report::to_text(report)},
+                                                {kTrials, report::to_csv(report.trials)}};
+  if (options.no_page) return write_folder(out, data, true);
   const report::DrawingLibrary library = report::built_in_library();
   if (!library.present()) {
     spdlog::warn(
@@ -42,17 +53,20 @@ Status write_pages(const std::string& out, const report::Report& report, const J
   }
   const std::string page = report::to_page(report, library);
   if (is_page(out)) return write_file_atomic(out, page);
-  return write_folder(out,
-                      {{kPage, page},
-                       {kReport, json_text(json, 2) + "\n"},
-                       {kTrials, report::to_csv(report.trials)}},
-                      true);
+  std::map<std::string, std::string> files = data;
+  files[kPage] = page;
+  return write_folder(out, files, true);
 }
 
-Status run(const Options& options) {
-  if (options.out.empty() && options.common.json.empty()) {
-    return Error{ErrorKind::kUsage,
-                 "nothing to write: give --out report.html, --out DIR or --json"};
+Result<report::Report> make_report(const Options& options) {
+  if (options.again()) {
+    if (!options.out.empty() && !is_page(options.out)) {
+      return Error{ErrorKind::kUsage,
+                   fmt::format("{}: a {} holds no single trainings for a {}; name a page such as "
+                               "{} with --out",
+                               options.out, kReport, kTrials, kPage)};
+    }
+    return report::read_report(options.documents.front());
   }
   ESPALIER_TRY(const report::Documents documents,
                report::read_documents({options.documents.begin(), options.documents.end()}));
@@ -60,10 +74,18 @@ Status run(const Options& options) {
   report::BuildOptions build;
   build.title = options.title;
   build.metric = options.metric == "loss" ? report::Metric::kLoss : report::Metric::kAccuracy;
-  const report::Report report = report::build_report(documents, build);
+  return report::build_report(documents, build);
+}
+
+Status run(const Options& options) {
+  if (options.out.empty() && options.common.json.empty()) {
+    return Error{ErrorKind::kUsage,
+                 "nothing to write: give --out report.html, --out DIR or --json"};
+  }
+  ESPALIER_TRY(const report::Report report, make_report(options));
   const Json json = report::to_json(report);
   Outputs outputs;
-  if (!options.out.empty()) outputs.add(options.out, write_pages(options.out, report, json));
+  if (!options.out.empty()) outputs.add(options.out, write_pages(options, report));
   write_report(outputs, options.common, json);
   return outputs.status();
 }
@@ -77,8 +99,8 @@ Command add_report(CLI::App& app) {
   command
       ->add_option(
           "documents", o->documents,
-          "What analyze, search, plan, train, inspect, compile and check wrote; of a folder all "
-          "*.json that lie in it")
+          "What analyze, search, plan, train, inspect, compile, check and sweep wrote; of a folder "
+          "all *.json that lie in it; or one report.json, to make its page again")
       ->required();
   command->reads(
       [o] { return std::vector<std::filesystem::path>(o->documents.begin(), o->documents.end()); });
@@ -92,6 +114,17 @@ Command add_report(CLI::App& app) {
   command->add_option("--metric", o->metric, "What gains are drawn in: loss or accuracy")
       ->check(one_of({"loss", "accuracy"}))
       ->capture_default_str();
+  command->add_flag(
+      "--no-page", o->no_page,
+      "Of a folder leave the page out, which `espalier report report.json` makes again: "
+      "what is kept of a sweep is then small");
+  command->effective_if(
+      "--no-page", [o] { return !o->out.empty() && !is_page(o->out); },
+      "it is about the folder that --out names");
+  for (const char* option : {"--title", "--metric"}) {
+    command->effective_if(
+        option, [o] { return !o->again(); }, "a report.json has its own");
+  }
   command->footer("Example:\n  espalier report *.json --out report.html");
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
 }

@@ -62,9 +62,11 @@ Json arena_spec(const Table& table, const Compiled& compiled) {
                                  "parameter gradient", "scratch"})},
          {"tooltip",
           spec::tooltip(table, {"value", "bytes", "offset", "first", "from", "last", "until"})}}}},
-      {{"mark", {{"type", "rule"}, {"strokeWidth", 2}}},
+      {{"data", spec::once()},
+       {"mark", {{"type", "rule"}, {"strokeWidth", 2}}},
        {"encoding", {{"y", {{"datum", promised}}}}}},
-      {{"mark",
+      {{"data", spec::once()},
+       {"mark",
         {{"type", "text"},
          {"align", "left"},
          {"baseline", "bottom"},
@@ -72,7 +74,8 @@ Json arena_spec(const Table& table, const Compiled& compiled) {
          {"dy", -3},
          {"text", fmt::format("promised: {} bytes", compiled.arena_bytes)}}},
        {"encoding", {{"x", {{"datum", 0}}}, {"y", {{"datum", promised}}}}}},
-      {{"mark", {{"type", "rule"}, {"strokeDash", {5, 4}}}},
+      {{"data", spec::once()},
+       {"mark", {{"type", "rule"}, {"strokeDash", {5, 4}}}},
        {"encoding", {{"x", {{"datum", compiled.backward_begin}}}}}}};
   return result;
 }

@@ -90,6 +90,26 @@ std::string in_words(const Update& plan, int convs) {
   return text + ".";
 }
 
+// The plans of a model that can be drawn, each once. Where some choose channels, the others, which
+// their names describe, are left out.
+std::vector<const Update*> drawn_plans(const Updates& updates, const Model& model, int convs) {
+  std::vector<const Update*> plans;
+  for (const Update& update : updates.all) {
+    const bool shown = std::any_of(plans.begin(), plans.end(), [&](const Update* other) {
+      return other->updates == update.updates && other->bias_depth == update.bias_depth;
+    });
+    const bool fits = update.updates && update.bias_depth <= convs &&
+                      std::all_of(update.updates->begin(), update.updates->end(),
+                                  [&](const WeightUpdate& u) { return u.conv < convs; });
+    if (update.model.sha256 == model.sha256 && fits && !shown) plans.push_back(&update);
+  }
+  const auto chosen = std::stable_partition(plans.begin(), plans.end(), [](const Update* plan) {
+    return trains_some_channels(plan->kind);
+  });
+  if (chosen != plans.begin()) plans.erase(chosen, plans.end());
+  return plans;
+}
+
 }  // namespace
 
 std::optional<Section> plans_section(const Documents& documents, const Updates& updates) {
@@ -100,16 +120,7 @@ std::optional<Section> plans_section(const Documents& documents, const Updates& 
     if (std::find(done.begin(), done.end(), model.sha256) != done.end()) continue;
     done.push_back(model.sha256);
     const int convs = conv_count(documents, model);
-    std::vector<const Update*> plans;
-    for (const Update& update : updates.all) {
-      const bool shown = std::any_of(plans.begin(), plans.end(), [&](const Update* other) {
-        return other->updates == update.updates && other->bias_depth == update.bias_depth;
-      });
-      const bool fits = update.updates && update.bias_depth <= convs &&
-                        std::all_of(update.updates->begin(), update.updates->end(),
-                                    [&](const WeightUpdate& u) { return u.conv < convs; });
-      if (update.model.sha256 == model.sha256 && fits && !shown) plans.push_back(&update);
-    }
+    const std::vector<const Update*> plans = drawn_plans(updates, model, convs);
     if (plans.empty()) {
       section.paragraphs.push_back(fmt::format(
           "{}: how many layers it has is not known, so its plans cannot be drawn; give its "

@@ -2,30 +2,24 @@
 
 #include <algorithm>
 
+#include "column_types.hpp"
 #include "espalier/version.hpp"
 
 namespace espalier::report {
 namespace {
 
 std::string_view name_of(ColumnType type) {
-  switch (type) {
-    case ColumnType::kText:
-      return "text";
-    case ColumnType::kInteger:
-      return "integer";
-    case ColumnType::kNumber:
-      return "number";
-    case ColumnType::kFlag:
-      return "flag";
-  }
-  return "";
+  return std::find_if(kColumnTypes.begin(), kColumnTypes.end(),
+                      [&](const auto& known) { return known.first == type; })
+      ->second;
 }
 
 Json to_json(const Table& table) {
   Json columns = Json::array();
   for (const Column& column : table.columns) {
-    columns.push_back(
-        {{"key", column.key}, {"title", column.title}, {"type", name_of(column.type)}});
+    Json json{{"key", column.key}, {"title", column.title}, {"type", name_of(column.type)}};
+    if (column.type == ColumnType::kNumber) json["decimals"] = column.decimals;
+    columns.push_back(std::move(json));
   }
   return {{"id", table.id},
           {"caption", table.caption},
@@ -61,6 +55,25 @@ std::string csv_field(const Json& value) {
   return quoted + '"';
 }
 
+// `indent` is that of the line on which the value begins, `column` where on it.
+void add_lines(std::string& text, const Json& value, std::size_t indent, std::size_t column) {
+  constexpr std::size_t kWidth = 100;
+  const std::string line = json_text(value);
+  if (column + line.size() < kWidth || !value.is_structured()) {
+    text += line;
+    return;
+  }
+  text += value.is_object() ? '{' : '[';
+  const char* separator = "\n";
+  for (const auto& [key, member] : value.items()) {
+    const std::string name = value.is_object() ? json_text(Json(key)) + ": " : "";
+    text += separator + std::string(indent + 2, ' ') + name;
+    add_lines(text, member, indent + 2, indent + 2 + name.size());
+    separator = ",\n";
+  }
+  text += '\n' + std::string(indent, ' ') + (value.is_object() ? '}' : ']');
+}
+
 }  // namespace
 
 const Table* find_table(const Section& section, std::string_view id) {
@@ -90,6 +103,12 @@ Json to_json(const Report& report) {
   return {{"schema", kReportSchema},     {"tool_version", kVersion},
           {"title", report.title},       {"sources", std::move(sources)},
           {"warnings", report.warnings}, {"sections", std::move(sections)}};
+}
+
+std::string to_text(const Report& report) {
+  std::string text;
+  add_lines(text, to_json(report), 0, 0);
+  return text + '\n';
 }
 
 std::string to_csv(const Table& table) {

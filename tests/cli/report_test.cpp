@@ -1,4 +1,5 @@
 // espalier report, from the command line.
+#include <filesystem>
 #include <string>
 
 #include "workspace.hpp"
@@ -48,6 +49,22 @@ TEST_F(ReportTest, WritesAPageOrADocumentAlone) {
   succeed({"report", "plan.json", "inspect.json", "--out", "why.html"});
   const Json report = this->report({"report", "plan.json", "inspect.json"});
   EXPECT_EQ(report["sections"][1]["id"], "network");
+}
+
+TEST_F(ReportTest, WhatIsKeptMakesThePageAgain) {
+  succeed({"report", "plan.json", "inspect.json", "--out", "whole", "--title", "Mine"});
+  succeed({"report", "plan.json", "inspect.json", "--out", "kept", "--title", "Mine", "--no-page"});
+  EXPECT_FALSE(std::filesystem::exists(path("kept/report.html")));
+  for (const char* name : {"report.json", "trials.csv"}) {
+    EXPECT_EQ(read("kept/" + std::string(name)), read("whole/" + std::string(name)));
+  }
+  succeed({"report", "kept/report.json", "--out", "again.html"});
+  EXPECT_EQ(read("again.html"), read("whole/report.html"));
+  fail(2, {"report", "kept/report.json", "--out", "folder"}, {"name a page such as report.html"});
+  fail(2, {"report", "kept/report.json", "--out", "new.html", "--title", "x"},
+       {"a report.json has its own"});
+  fail(2, {"report", "plan.json", "--out", "new.html", "--no-page"},
+       {"it is about the folder that --out names"});
 }
 
 TEST_F(ReportTest, FailsWithoutChangingAnything) {

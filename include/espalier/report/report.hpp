@@ -70,6 +70,10 @@ Json records(const Table& table);
 /// `espalier.report/1`: all but the trials. The schema is reports/schemas/report.json.
 Json to_json(const Report& report);
 
+/// The same as text to be kept and compared: indented, with what fits into a line of 100 characters,
+/// such as the rows of tables, on one.
+std::string to_text(const Report& report);
+
 /// CSV as RFC 4180 has it, with column keys on the first line; lines end in \n.
 std::string to_csv(const Table& table);
 
