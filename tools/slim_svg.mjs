@@ -25,8 +25,7 @@ export function slim(svg) {
   body = body.replace(/\s(class|role|pointer-events|aria-[a-z]+)="[^"]*"/g, "");
   body = body.replace(/\s(transform|d|x|y|x1|x2|y1|y2|width|height)="([^"]*)"/g, (_, name, value) =>
     ` ${name}="${rounded(value)}"`);
-  // An invisible outline is the area of a group.
-  body = body.replace(/<path[^>]*\sd=""[^>]*><\/path>/g, "");
+  body = body.replace(/<path [^>]*display="none"\/>/g, "");
   body = body.replace(/<([a-z]+)((?:\s[a-z0-9:-]+="[^"]*")*)(\/?)>/g, (whole, tag, attributes, close) => {
     let style = "";
     const rest = attributes.replace(kStyles, (_, name, value) => {
@@ -35,12 +34,16 @@ export function slim(svg) {
     });
     return `<${tag}${rest}${style ? ` class="${classes.of(style)}"` : ""}${close}>`;
   });
+  // What is drawn again and again in other places is drawn once and used.
   const count = new Map();
-  const symbol = /<path transform="translate\(([^,]*),([^)]*)\)" d="([^"]*)"( class="[^"]*")?><\/path>/g;
-  for (const [, , , d] of body.matchAll(symbol)) count.set(d, (count.get(d) ?? 0) + 1);
-  body = body.replace(symbol, (whole, x, y, d, style) =>
-    count.get(d) < 3 ? whole : `<use href="#${outlines.of(d)}" x="${x}" y="${y}"${style ?? ""}/>`);
+  const placed = /<(path|line) transform="translate\(([^,]*),([^)]*)\)" ([^>]*)\/>/g;
+  const what = (tag, rest) => `<${tag} id="ID" ${rest}/>`;
+  for (const [, tag, , , rest] of body.matchAll(placed)) {
+    count.set(what(tag, rest), (count.get(what(tag, rest)) ?? 0) + 1);
+  }
+  body = body.replace(placed, (whole, tag, x, y, rest) =>
+    count.get(what(tag, rest)) < 3 ? whole : `<use href="#${outlines.of(what(tag, rest))}" x="${x}" y="${y}"/>`);
   const css = classes.entries().map(([style, name]) => `.${name}{${style}}`).join("");
-  const shapes = outlines.entries().map(([d, name]) => `<path id="${name}" d="${d}"/>`).join("");
+  const shapes = outlines.entries().map(([drawn, name]) => drawn.replace("ID", name)).join("");
   return `${svg.slice(0, begin)}<style>${css}</style><defs>${shapes}</defs>${body}</svg>`;
 }
