@@ -54,7 +54,7 @@ Json network_spec(const Table& table, std::size_t plans) {
   const Json x{{"field", "conv"},
                {"type", "ordinal"},
                {"title", "conv, from input to output"},
-               {"axis", {{"labelOverlap", true}, {"labelAngle", 0}}}};
+               {"axis", {{"labelOverlap", true}, {"labelSeparation", 4}, {"labelAngle", 0}}}};
   const Json y{{"field", "update"},
                {"type", "nominal"},
                {"title", nullptr},

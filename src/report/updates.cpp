@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <tuple>
@@ -13,9 +14,13 @@
 namespace espalier::report {
 namespace {
 
+// The name of a file without its ending, and without the seed that often stands in front of it.
 std::string stem(const std::string& file) {
-  const std::string name = file.substr(file.find_last_of('/') + 1);
-  return name.substr(0, std::max<std::size_t>(1, name.find('.')));
+  const std::filesystem::path name = std::filesystem::path(file).filename().stem();
+  const std::string seed = name.extension().string();
+  const bool digits =
+      seed.size() > 1 && seed.find_first_not_of("0123456789", 1) == std::string::npos;
+  return digits ? name.stem().string() : name.string();
 }
 
 bool same_plan(const Plan& plan, const Training& training) {

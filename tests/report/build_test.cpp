@@ -169,5 +169,21 @@ TEST(ReportBuildAlone, DivergedTrainingsAreCounted) {
   EXPECT_THAT(column(plans, "seeds"), ElementsAre(2, 2, 2, 2));
 }
 
+// Plans are called as their files are, whatever dots are in the names; seeds are none of it.
+TEST(Report, PlansHaveTheNamesOfTheirFiles) {
+  for (const auto& [file, name] : std::vector<std::pair<std::string, std::string>>{
+           {"sparse.json", "sparse"},
+           {"sparse.12.json", "sparse"},
+           {"net.data.found-24KiB-exact.json", "net.data.found-24KiB-exact"},
+           {"seed.x1.json", "seed.x1"}}) {
+    const TempFolder folder;
+    const auto documents =
+        report::read_documents({folder.write(file, plan_document({{2, 0.5}}, 3).dump())});
+    ASSERT_TRUE(documents.ok());
+    const report::Report made = report::build_report(*documents);
+    EXPECT_EQ(made.sections.front().tables.front().rows.front().front(), name) << file;
+  }
+}
+
 }  // namespace
 }  // namespace espalier::testing
