@@ -4,6 +4,9 @@
     tables.py memory FOLDER          SRAM stage by stage, from FOLDER/MODEL.json of `plan show`
     tables.py backward FOLDER        peak of the backward pass, from FOLDER/MODEL-{device,integer}.json
                                      of `compile`
+    tables.py rows FOLDER            SRAM without chains of rows, and with the input resident and by
+                                     rows, from FOLDER/MODEL-{device,integer,head}-FORM.json
+    tables.py rows-cycles FOLDER     cycles likewise, from FOLDER/FORM.json of `check`
     tables.py core FOLDER            cycles by kernel, from FOLDER/RUN.json of `check`
     tables.py accuracy FILE          test accuracy in per cent, from a document of `train`
     tables.py gradients NAME FOLDER SEEDS...
@@ -17,6 +20,7 @@ import pathlib
 import sys
 
 MODELS = ("mbv2-w0.35", "proxyless-w0.3", "mcunet-5fps")
+FORMS = {"whole": "maps as a whole", "resident": "row by row", "rows": "input by rows, too"}
 RUNS = ("full-plain", "sparse-plain", "sparse-blocked", "sparse-dot", "integer", "integer-dot")
 SRAM_OF_THE_CORE = 262144
 
@@ -59,6 +63,24 @@ def backward(folder: str) -> None:
         wide, narrow = (backward_peak(document["arena"]) for document in compiled)
         print(row(name, (f"{wide:,}", f"{narrow:,}", f"{wide / narrow:.2f}x",
                          *(f"{document['sram_bytes']:,}" for document in compiled))))
+
+
+def rows(folder: str) -> None:
+    print("| trained | model | " + " | ".join(FORMS.values()) + " |")
+    print("|---|---|" + "---|" * len(FORMS))
+    for what, name in (("integer", "100 KB plan, int8 gradients"),
+                       ("device", "100 KB plan, float32 gradients"), ("head", "classifier alone")):
+        for model in MODELS:
+            documents = (read(pathlib.Path(folder, f"{model}-{what}-{form}.json")) for form in FORMS)
+            print(row(f"{name} | {model}", (f"{d['sram_bytes']:,}" for d in documents)))
+
+
+def rows_cycles(folder: str) -> None:
+    runs = {form: read(pathlib.Path(folder, form + ".json"))["cycles_per_step"] for form in FORMS}
+    print("| | " + " | ".join(FORMS.values()) + " |")
+    print("|---|" + "---|" * len(FORMS))
+    print(row("M cycles a step", (f"{c / 1e6:.2f} ({100 * (c / runs['whole'] - 1):+.1f} %)"
+                                  for c in runs.values())))
 
 
 def cycles(kernel) -> str:
@@ -123,7 +145,8 @@ def large_core(source: str, target: str) -> None:
     pathlib.Path(target).write_text(json.dumps(device))
 
 
-COMMANDS = {"memory": memory, "backward": backward, "gradients": gradients, "core": core, "accuracy": accuracy, "large-core": large_core}
+COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles,
+            "backward": backward, "gradients": gradients, "core": core, "accuracy": accuracy, "large-core": large_core}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:

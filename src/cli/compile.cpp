@@ -9,6 +9,7 @@
 #include "command.hpp"
 #include "espalier/codegen/packages.hpp"
 #include "espalier/compiler/chrome_trace.hpp"
+#include "espalier/compiler/latent.hpp"
 #include "espalier/cost/device_profile.hpp"
 #include "espalier/data/preprocess.hpp"
 #include "espalier/device/fit.hpp"
@@ -39,6 +40,7 @@ struct Options {
   std::string stack = "4KiB";
   std::string rounding = "stochastic";
   std::string arena = "own";
+  std::string input = "resident";
   std::string replay;
   std::string preprocess;
   std::string package;
@@ -167,6 +169,11 @@ std::vector<std::string> target_names() {
 Result<std::int64_t> replay_bytes(const Options& options, const compiler::Program& program) {
   if (options.replay.empty()) return 0;
   ESPALIER_TRY(const Bytes bytes, parse_size(options.replay, "--replay"));
+  if (program.graph.fed && compiler::latent_of(program.graph).first == 0) {
+    return Error{ErrorKind::kUsage,
+                 "--replay: what is trained runs row by row with the input, so that there are no "
+                 "latents to keep; leave out --input rows"};
+  }
   const codegen::ReplayLayout layout = codegen::replay_layout(program, bytes.count);
   if (layout.samples > 0) return bytes.count;
   return Error{
@@ -251,6 +258,7 @@ Status run(const Options& options) {
   compile.accumulate = options.accumulate;
   compile.gradient =
       trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits);
+  compile.fed = options.input == "rows";
   for (const std::string& name : options.disabled) {
     ESPALIER_TRY(compile.passes, compiler::without(compile.passes, name));
   }
@@ -298,6 +306,7 @@ Status run(const Options& options) {
                 {"plan_sha256", plan::sha256_of(plan)},
                 {"target", target},
                 {"numerics", options.numerics},
+                {"input", options.input},
                 {"accumulate", options.accumulate},
                 {"classes", graph.head.classes},
                 {"sram_bytes", program.sram_bytes().count},
@@ -361,6 +370,12 @@ Command add_compile(CLI::App& app) {
       ->add_option("--arena", o->arena,
                    "own, or extern: the firmware gives the memory, which programs may share")
       ->check(one_of({"own", "extern"}))
+      ->capture_default_str();
+  command
+      ->add_option("--input", o->input,
+                   "resident, or rows: it comes row by row, from a camera or a line, and has no "
+                   "buffer")
+      ->check(one_of({"resident", "rows"}))
       ->capture_default_str();
   command
       ->add_option(

@@ -13,10 +13,47 @@ std::string use_arena(const Emission& c) {
   if (!c.options.extern_arena) return "";
   return fmt::format(
       R"(/* Gives the program its arena, {1}_ARENA_BYTES bytes at a multiple of 4 that programs may
- * share: each uses them during a call alone, but for {0}_input(). Before reset, and again at
+ * share: each uses them during a call alone, but for {2}. Before reset, and again at
  * any time between two calls. Returns 0; -1 and nothing changes when it is too small or misaligned. */
 int32_t {0}_use_arena(void* memory, uint32_t bytes);
 
+)",
+      c.name, c.macro, c.program.graph.fed ? "an input that comes by rows" : c.name + "_input()");
+}
+
+// How an input gets in.
+std::string inputs(const Emission& c) {
+  if (!c.program.graph.fed) {
+    return fmt::format(
+        R"(/* Where the next input may be written instead of passing it: {1}_INPUT_BYTES bytes, rows of
+ * pixels of channels. Overwritten by every call of forward and train_step. */
+int8_t* {0}_input(void);
+
+/* Runs the network and returns the most probable class; -1 before reset. `input` is copied unless
+ * it is {0}_input(). */
+int32_t {0}_forward(const int8_t* input);
+)",
+        c.name, c.macro);
+  }
+  return fmt::format(
+      R"(/* An input as it comes, {1}_INPUT_HEIGHT rows of {1}_ROW_BYTES bytes, pixels of channels: begin,
+ * then rows from the top, so many at a time as there are, then end. There is no buffer of a whole
+ * input; nothing else may be called in between. Begin and rows return 0; -1 and nothing changes
+ * before reset, without begin, and for more rows than are left. */
+int32_t {0}_forward_begin(void);
+int32_t {0}_forward_rows(const int8_t* rows, int32_t count);
+/* The most probable class; -1 while rows are missing. */
+int32_t {0}_forward_end(void);
+
+/* A step of training likewise. */
+int32_t {0}_train_begin(void);
+int32_t {0}_train_rows(const int8_t* rows, int32_t count);
+/* As train_step; {1}_REFUSED also while rows are missing, which may come yet. */
+float {0}_train_end(int32_t label);
+
+/* The same with a whole input, {1}_INPUT_BYTES bytes that lie anywhere: the network and the most
+ * probable class; -1 before reset. */
+int32_t {0}_forward(const int8_t* input);
 )",
       c.name, c.macro);
 }
@@ -37,7 +74,11 @@ std::string sizes(const Emission& c) {
   define("INPUT_HEIGHT", input.shape.height, "rows");
   define("INPUT_WIDTH", input.shape.width, "columns");
   define("INPUT_CHANNELS", input.shape.channels, "innermost");
-  define("INPUT_BYTES", input.shape.elements(), "int8, in the arena");
+  define("INPUT_BYTES", input.shape.elements(),
+         c.program.graph.fed ? "int8, by rows" : "int8, in the arena");
+  if (c.program.graph.fed) {
+    define("ROW_BYTES", std::int64_t{input.shape.width} * input.shape.channels, "of these, a row");
+  }
   define("CLASSES", c.classes(), "logits");
   define("FEATURES", c.graph.head.features, "inputs of the classifier");
   define("CONVS", static_cast<std::int64_t>(ir::conv_ops(c.graph).size()), "convolutions");
@@ -75,7 +116,8 @@ std::string header_text(const Emission& c) {
   text += fmt::format("#define {}_INPUT_SCALE {}\n#define {}_INPUT_ZERO_POINT ({})\n", c.macro,
                       float_literal(ir::file_input_quantization(c.graph).scale), c.macro,
                       input.quantization.zero_point);
-  text += fmt::format(R"(
+  text +=
+      fmt::format(R"(
 {3}/* Puts all parameters back to where training starts. Before it, or a load, nothing else works. */
 void {0}_reset(void);
 
@@ -83,14 +125,7 @@ void {0}_reset(void);
  * {1}. Returns 0; a rate that is negative or no finite number changes nothing and returns -1. */
 int32_t {0}_set_learning_rate(float rate);
 
-/* Where the next input may be written instead of passing it: {2}_INPUT_BYTES bytes, rows of
- * pixels of channels. Overwritten by every call of forward and train_step. */
-int8_t* {0}_input(void);
-
-/* Runs the network and returns the most probable class; -1 before reset. `input` is copied unless
- * it is {0}_input(). */
-int32_t {0}_forward(const int8_t* input);
-
+{4}
 /* One step of training on one sample: forward, loss, backward, update (every
  * {2}_ACCUMULATE samples). Returns the loss before the update. A label that is not one of 0 to
  * {2}_CLASSES - 1, and any before reset, changes nothing and returns {2}_REFUSED. */
@@ -122,7 +157,7 @@ int32_t* {0}_bias(int32_t conv, int32_t* count);
 float* {0}_head_weights(void);
 float* {0}_head_bias(void);
 )",
-                      c.name, float_literal(c.options.learning_rate), c.macro, use_arena(c));
+                  c.name, float_literal(c.options.learning_rate), c.macro, use_arena(c), inputs(c));
   if (c.program.graph.accumulate > 1) {
     const bool integer = compiler::is_integer(c.program.graph);
     text += fmt::format(R"(

@@ -50,6 +50,9 @@ std::string kernels_text(const Emission& c) {
   for (const runtime::Kernel kernel : c.kernels()) {
     append_source(c.options.target, runtime::source_file(kernel), emitted, text);
   }
+  if (!c.program.graph.chains.empty()) {
+    append_source(c.options.target, "espalier_rows.h", emitted, text);
+  }
   if (c.replay.samples > 0) append_source(c.options.target, "espalier_replay.h", emitted, text);
   text += "\n#endif\n\n#endif\n";
   return text;

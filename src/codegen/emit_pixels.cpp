@@ -25,6 +25,16 @@ std::string table_text(const PixelTable& table) {
 
 std::string pixel_declarations(const Emission& c) {
   if (c.options.pixels.empty()) return "";
+  if (c.program.graph.fed) {
+    return fmt::format(R"(
+/* Makes a row of the input, {1}_ROW_BYTES bytes, of a row of a picture as training saw it:
+ * {1}_INPUT_WIDTH pixels of three bytes, red, green and blue, or of one. The picture has the size
+ * of the input already. */
+void {0}_rgb_row(int8_t* to, const uint8_t* rgb);
+void {0}_grey_row(int8_t* to, const uint8_t* grey);
+)",
+                       c.name, c.macro);
+  }
   return fmt::format(R"(
 /* Writes a row of a picture to {0}_input() as training saw it: {1}_INPUT_WIDTH pixels of
  * three bytes, red, green and blue, or of one. The picture has the size of the input already.
@@ -66,6 +76,13 @@ std::string pixel_functions(const Emission& c) {
   }
   for (const auto& [what, step, body] :
        {std::tuple{"rgb", "rgb += 3", rgb}, std::tuple{"grey", "++grey", grey}}) {
+    if (c.program.graph.fed) {
+      text += fmt::format(
+          "void {0}_{1}_row(int8_t* to, const uint8_t* {1}) {{\n  int32_t x;\n"
+          "  for (x = 0; x < {2}_INPUT_WIDTH; ++x, {3}) {{\n{4}  }}\n}}\n\n",
+          c.name, what, c.macro, step, body);
+      continue;
+    }
     text += fmt::format(R"(int32_t {0}_{2}_row(int32_t row, const uint8_t* {2}) {{
   int8_t* to;
   int32_t x;

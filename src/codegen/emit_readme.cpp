@@ -26,10 +26,31 @@ float loss = {0}_train_step_kept(replay, image, label);  /* as train_step, and m
                      c.name, c.macro, c.replay.samples, c.replay.latent_bytes);
 }
 
+// The calls of a forward pass and of a step.
+std::string usage(const Emission& c) {
+  const ir::Tensor& input = c.graph.tensor(c.graph.input);
+  const std::string values =
+      fmt::format("/* {}x{}x{} int8, q = real / {} + ({}) */", input.shape.height,
+                  input.shape.width, input.shape.channels,
+                  ir::file_input_quantization(c.graph).scale, input.quantization.zero_point);
+  if (!c.program.graph.fed) {
+    return fmt::format(
+        "memcpy({0}_input(), image, {1}_INPUT_BYTES);  {2}\n"
+        "int32_t guess = {0}_forward({0}_input());\n"
+        "float loss = {0}_train_step(image, label);\n",
+        c.name, c.macro, values);
+  }
+  return fmt::format(
+      "{2}\n"
+      "{0}_train_begin();\n"
+      "while (camera_has_a_row()) {0}_train_rows(camera_row(), 1); /* of {1}_ROW_BYTES bytes */\n"
+      "float loss = {0}_train_end(label);   /* {0}_forward_begin(), _rows(), _end() likewise */\n",
+      c.name, c.macro, values);
+}
+
 }  // namespace
 
 std::string readme_text(const Emission& c) {
-  const ir::Tensor& input = c.graph.tensor(c.graph.input);
   std::string trained;
   for (const compiler::TrainedConv& t : c.program.graph.trained) {
     trained +=
@@ -62,10 +83,7 @@ to the last bit: the sources see to that with GCC and clang, other compilers nee
 #include "{name}.h"
 
 {arena_call}{name}_reset();
-memcpy({name}_input(), image, {macro}_INPUT_BYTES);  /* {input} int8, q = real / {scale} + ({zero}) */
-int32_t guess = {name}_forward({name}_input());
-float loss = {name}_train_step(image, label);
-```
+{usage}```
 
 `train_step` updates the parameters in place, after every {samples}. A label that is out of range
 and a call before `{name}_reset()` change nothing and return `{macro}_REFUSED`.
@@ -108,11 +126,7 @@ The classifier, and
                          c.macro, c.name)
                    : ""),
       fmt::arg("replay", replay(c)), fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
-      fmt::arg("parameters", c.layout.bytes),
-      fmt::arg("input", fmt::format("{}x{}x{}", input.shape.height, input.shape.width,
-                                    input.shape.channels)),
-      fmt::arg("scale", ir::file_input_quantization(c.graph).scale),
-      fmt::arg("zero", input.quantization.zero_point),
+      fmt::arg("parameters", c.layout.bytes), fmt::arg("usage", usage(c)),
       fmt::arg("samples", c.program.graph.accumulate > 1
                               ? fmt::format("{} samples", c.program.graph.accumulate)
                               : "sample"),

@@ -4,7 +4,9 @@
 #include <variant>
 
 #include "emission.hpp"
+#include "espalier/compiler/chains.hpp"
 #include "espalier/compiler/latent.hpp"
+#include "runtime/espalier_rows.h"
 
 namespace espalier::codegen {
 namespace {
@@ -51,7 +53,13 @@ std::string arena(std::int64_t offset, compiler::ItemType type) {
   return fmt::format("{}({})", macro, offset);
 }
 
-// An argument as an expression of C.
+// The struct of a descriptor without its prefix.
+std::string_view descriptor_name(FlashRole role) {
+  return flash_kind(role).c_type.substr(std::string_view("esp_").size());
+}
+
+// An argument as an expression of C. Of a descriptor for a turn's rows, that is the local variable
+// which turn_text() makes.
 struct Expression {
   const Emission& c;
 
@@ -84,13 +92,31 @@ struct Expression {
     }
     return fmt::format("&(const {}){{{}}}", struct_name(made.type), fields);
   }
+  std::string operator()(const BandPointer& p) const {
+    const std::string base = (*this)(p.base) + " + band.";
+    switch (p.field) {
+      case BandField::kX:
+        return base + "x";
+      case BandField::kOther:
+        return base + "other";
+      case BandField::kY:
+        return base + "y";
+      case BandField::kRow:
+        return fmt::format("{}row * {}", base, p.row_bytes);
+    }
+    return "";
+  }
+  std::string operator()(const BandDescriptor&) const { return "&d"; }
+  std::string operator()(const BandCount& count) const {
+    return fmt::format("band.rows * {}", count.per_row);
+  }
 };
 
 // ---- Calls --------------------------------------------------------------------------------------
 
 // Arguments are packed into lines of at most 100 columns.
-std::string call_text(const Emission& c, const KernelCall& call) {
-  std::string text = fmt::format("    {}(", runtime::kernel_name(call.kernel));
+std::string call_text(const Emission& c, const KernelCall& call, std::string_view margin = "    ") {
+  std::string text = fmt::format("{}{}(", margin, runtime::kernel_name(call.kernel));
   const std::string indent(text.size(), ' ');
   std::size_t column = text.size();
   bool first = true;
@@ -115,13 +141,9 @@ std::string call_text(const Emission& c, const KernelCall& call) {
 
 std::string comment(const Emission& c, const Node& node) {
   std::string what = compiler::node_name(c.program.graph, node);
-  if (node.kind == NodeKind::kStreamForward) {
-    what += " + " + compiler::op_name(c.graph, node.operand);
-  }
-  for (const int op : {node.op, node.kind == NodeKind::kStreamForward ? node.operand : -1}) {
-    const ir::Conv2D* conv = compiler::conv_of(c.graph, op);
-    if (conv == nullptr) continue;
-    const ir::Shape& out = c.graph.tensor(c.graph.ops[static_cast<std::size_t>(op)].output).shape;
+  if (const ir::Conv2D* conv = compiler::conv_of(c.graph, node.op)) {
+    const ir::Shape& out =
+        c.graph.tensor(c.graph.ops[static_cast<std::size_t>(node.op)].output).shape;
     what += fmt::format(", {}x{}{} {} -> {} on {}x{}", conv->window.kernel_h, conv->window.kernel_w,
                         conv->window.stride_h > 1 ? fmt::format("/{}", conv->window.stride_h) : "",
                         conv->in_channels, conv->out_channels, out.height, out.width);
@@ -135,6 +157,109 @@ std::string block(const Emission& c, const Node& node, const std::vector<KernelC
   std::string text = comment(c, node) + "  {\n";
   for (const KernelCall& call : calls) text += call_text(c, call);
   return text + "  }\n";
+}
+
+// ---- Chains -------------------------------------------------------------------------------------
+
+// A node's turn in its chain.
+std::string turn_text(const Emission& c, int step, const Node& node, const KernelCall& call) {
+  std::string text =
+      fmt::format("  {}    if (esp_next_band(chain, {}, &band)) {{\n", comment(c, node), step);
+  for (const Argument& argument : call.arguments) {
+    if (const auto* descriptor = std::get_if<BandDescriptor>(&argument.value)) {
+      const std::string_view name = descriptor_name(descriptor->whole.role);
+      text += fmt::format("      const esp_{0} d = esp_band_of_{0}(&{1}, &band);\n", name,
+                          flash(c, descriptor->whole.role, descriptor->whole.op));
+    }
+  }
+  return text + call_text(c, call, "      ") + "      running = 1;\n    }\n";
+}
+
+// The tables of a chain, as a local variable.
+std::string chain_text(const Emission& c, const compiler::Chain& chain) {
+  const int op = c.program.graph.nodes[static_cast<std::size_t>(chain.first)].op;
+  return fmt::format("  const esp_chain chain = {{{}, {}, {}, {}, {}, {}}};\n",
+                     flash(c, FlashRole::kRowMaps, op), flash(c, FlashRole::kRowSteps, op),
+                     compiler::chain_tables(c.program.graph, chain).map_count(),
+                     chain.last - chain.first + 1, arena(0, compiler::ItemType::kInt8),
+                     arena(c.program.offset(chain.rows), compiler::ItemType::kInt8));
+}
+
+// The functions that run chains.
+std::string chains(const Emission& c) {
+  std::string text;
+  for (std::size_t k = 0; k < c.program.graph.chains.size(); ++k) {
+    const compiler::Chain& chain = c.program.graph.chains[k];
+    text += fmt::format(
+        "/* A few rows of each in turn, until none has rows left to make. */\n"
+        "static void rows_{}(const esp_chain* chain) {{\n  esp_band band;\n  int32_t running;\n"
+        "  do {{\n    running = 0;\n",
+        k);
+    for (int i = chain.first; i <= chain.last; ++i) {
+      const auto node = static_cast<std::size_t>(i);
+      text +=
+          turn_text(c, i - chain.first, c.program.graph.nodes[node], c.calls.nodes[node].front());
+    }
+    text += "  } while (running);\n}\n\n";
+  }
+  return text;
+}
+
+// A chain as a node of the step, like block().
+std::string chain_block(const Emission& c, int index) {
+  const compiler::TrainingGraph& graph = c.program.graph;
+  const compiler::Chain& chain = graph.chains[static_cast<std::size_t>(index)];
+  const auto name = [&](int node) {
+    return compiler::node_name(graph, graph.nodes[static_cast<std::size_t>(node)]);
+  };
+  return fmt::format(
+      "  /* {} to {}, row by row */\n  {{\n  {}    esp_begin_rows(&chain);\n"
+      "    rows_{}(&chain);\n  }}\n",
+      comment_text(name(chain.first)), comment_text(name(chain.last)), chain_text(c, chain), index);
+}
+
+// The input by rows: what they go through as they come.
+std::string feeding(const Emission& c) {
+  const compiler::Chain& chain = c.program.graph.chains.front();
+  const compiler::ChainTables tables = compiler::chain_tables(c.program.graph, chain);
+  return fmt::format(
+      R"(#define ROWS_BEGUN 0x5A11E4u
+
+static uint32_t rows_begun(void) {{
+  uint32_t mark;
+  memcpy(&mark, {3}, sizeof mark);
+  return mark == ROWS_BEGUN;
+}}
+
+static void mark_rows(uint32_t mark) {{ memcpy({3}, &mark, sizeof mark); }}
+
+static void begin_input(void) {{
+{0}  esp_begin_rows(&chain);
+  mark_rows(ROWS_BEGUN);
+}}
+
+static int32_t rows_there(void) {{
+{0}  return rows_begun() ? esp_rows_of(&chain, {1}).end : -1;
+}}
+
+static void take_rows(const int8_t* data, int32_t count) {{
+{0}  while (count > 0) {{
+    const int32_t taken = esp_take_rows(&chain, {1}, data, count);
+    data += taken * {2}_ROW_BYTES;
+    count -= taken;
+    if (esp_rows_full(&chain, {1})) rows_0(&chain);
+  }}
+}}
+
+static void take_input(const int8_t* input) {{
+  begin_input();
+  take_rows(input, {2}_INPUT_HEIGHT);
+}}
+
+)",
+      chain_text(c, chain), tables.fed, c.macro,
+      arena(c.program.offset(chain.rows) + tables.map_count() * std::int64_t{sizeof(esp_rows)},
+            compiler::ItemType::kInt8));
 }
 
 // ---- The parts of the source --------------------------------------------------------------------
@@ -185,6 +310,12 @@ std::string steps(const Emission& c) {
     if (replay && static_cast<int>(i) == first) {
       forward += "}\n\nstatic void run_behind_prefix(void) {\n";
     }
+    const int chain = graph.nodes[i].chain;
+    if (chain >= 0) {
+      const compiler::Chain& whole = graph.chains[static_cast<std::size_t>(chain)];
+      if (whole.first == static_cast<int>(i) && !whole.fed) forward += chain_block(c, chain);
+      continue;
+    }
     (static_cast<int>(i) < graph.backward_begin ? forward : backward) +=
         block(c, graph.nodes[i], c.calls.nodes[i]);
   }
@@ -192,7 +323,7 @@ std::string steps(const Emission& c) {
   if (replay) {
     forward += "}\n\nstatic void run_forward(void) {\n  run_prefix();\n  run_behind_prefix();\n";
   }
-  std::string text = forward + "}\n\n" + backward + "}\n\n";
+  std::string text = chains(c) + forward + "}\n\n" + backward + "}\n\n";
   if (graph.update.empty()) return text;
   text += "static void run_update(const esp_sgd* sgd) {\n";
   for (std::size_t i = 0; i < graph.update.size(); ++i) {
@@ -268,15 +399,19 @@ std::string end_of_step(const Emission& c) {
 
 std::string training(const Emission& c) {
   std::string text =
-      fmt::format(R"(int32_t {0}_forward(const int8_t* input) {{
+      fmt::format(R"(static int32_t most_probable(void) {{
   int32_t best = 0, k;
-  if ({2}) return -1;
-  take_input(input);
-  run_forward();
   for (k = 1; k < {1}; ++k) {{
     if (sram.state.logits[k] > sram.state.logits[best]) best = k;
   }}
   return best;
+}}
+
+int32_t {0}_forward(const int8_t* input) {{
+  if ({2}) return -1;
+  take_input(input);
+  run_forward();
+  return most_probable();
 }}
 
 float {0}_train_step(const int8_t* input, int32_t label) {{
@@ -288,6 +423,47 @@ float {0}_train_step(const int8_t* input, int32_t label) {{
 )",
                   c.name, c.classes(), c.unready(), c.macro, c.options.stochastic ? 1 : 0);
   return text + end_of_step(c);
+}
+
+// A forward pass and a step of training whose input comes by rows.
+std::string by_rows(const Emission& c) {
+  std::string text;
+  for (const char* what : {"forward", "train"}) {
+    text += fmt::format(R"(int32_t {0}_{1}_begin(void) {{
+  if ({2}) return -1;
+  begin_input();
+  return 0;
+}}
+
+int32_t {0}_{1}_rows(const int8_t* rows, int32_t count) {{
+  if ({2}) return -1;
+  if (rows_there() < 0 || count < 0 || count > {3}_INPUT_HEIGHT - rows_there()) return -1;
+  take_rows(rows, count);
+  return 0;
+}}
+
+)",
+                        c.name, what, c.unready(), c.macro);
+  }
+  return text +
+         fmt::format(R"(int32_t {0}_forward_end(void) {{
+  if ({1}) return -1;
+  if (rows_there() != {2}_INPUT_HEIGHT) return -1;
+  mark_rows(0);
+  run_forward();
+  return most_probable();
+}}
+
+float {0}_train_end(int32_t label) {{
+  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {3});
+  if ({1} || label < 0 || label >= {2}_CLASSES) return {2}_REFUSED;
+  if (rows_there() != {2}_INPUT_HEIGHT) return {2}_REFUSED;
+  mark_rows(0);
+  run_forward();
+  run_backward(label, &sgd);
+)",
+                     c.name, c.unready(), c.macro, c.options.stochastic ? 1 : 0) +
+         end_of_step(c);
 }
 
 // A step that begins behind the frozen prefix, and the copies of what it needs from there.
@@ -380,12 +556,17 @@ std::string interface(const Emission& c) {
       c.name);
   const std::string input =
       arena(c.program.offset(c.program.graph.input), compiler::ItemType::kInt8);
-  text += fmt::format("int8_t* {}_input(void) {{ return {}; }}\n\n", c.name, input);
-  text += fmt::format(
-      "static void take_input(const int8_t* input) {{\n  if (input != {0}) memcpy({0}, input, "
-      "{1});\n}}\n\n",
-      input, c.input_shape().elements());
+  if (c.program.graph.fed) {
+    text += feeding(c);
+  } else {
+    text += fmt::format("int8_t* {}_input(void) {{ return {}; }}\n\n", c.name, input);
+    text += fmt::format(
+        "static void take_input(const int8_t* input) {{\n  if (input != {0}) memcpy({0}, input, "
+        "{1});\n}}\n\n",
+        input, c.input_shape().elements());
+  }
   text += training(c);
+  if (c.program.graph.fed) text += by_rows(c);
   text += replaying(c);
   text += pixel_functions(c);
   text += fmt::format("float {}_loss(void) {{ return sram.state.loss; }}\n\n", c.name);

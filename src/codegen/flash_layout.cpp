@@ -4,11 +4,14 @@
 #include <cmath>
 #include <cstring>
 #include <set>
+#include <stdexcept>
 
+#include "espalier/compiler/chains.hpp"
 #include "espalier/compiler/kernel_choice.hpp"
 #include "espalier/compiler/narrow.hpp"
 #include "espalier/ir/fixed_point.hpp"
 #include "runtime/espalier_integer_types.h"
+#include "runtime/espalier_rows.h"
 
 namespace espalier::codegen {
 namespace {
@@ -111,6 +114,12 @@ class Image {
           break;
         case FlashRole::kPool:
           put(item, i, describe_pool(item.op));
+          break;
+        case FlashRole::kRowMaps:
+          put(item, i, chain_map_field(item.op, i));
+          break;
+        case FlashRole::kRowSteps:
+          put(item, i, chain_of(item.op).step_fields[channel(i)]);
           break;
         case FlashRole::kTable:
           put(item, i, lookup(item.op).outputs[channel(i)]);
@@ -263,6 +272,22 @@ class Image {
     return d;
   }
 
+  // Of the chain that begins with an op.
+  [[nodiscard]] compiler::ChainTables chain_of(int op) const {
+    for (const compiler::Chain& chain : program_.graph.chains) {
+      if (program_.graph.nodes[static_cast<std::size_t>(chain.first)].op == op) {
+        return compiler::chain_tables(program_.graph, chain);
+      }
+    }
+    throw std::logic_error("no chain begins there");
+  }
+  [[nodiscard]] std::int32_t chain_map_field(int op, std::int64_t i) const {
+    const compiler::ChainTables tables = chain_of(op);
+    const auto at = static_cast<std::size_t>(i);
+    if (at % ESP_MAP_FIELDS != ESP_MAP_OFFSET) return tables.map_fields[at];
+    return static_cast<std::int32_t>(program_.offset(tables.maps[at / ESP_MAP_FIELDS]));
+  }
+
   [[nodiscard]] esp_head describe_head() const {
     const ir::Quantization& q = graph_.tensor(graph_.features).quantization;
     return {graph_.head.features, graph_.head.classes, q.zero_point, q.scale};
@@ -341,6 +366,12 @@ FlashLayout flash_layout(const Program& program) {
     put(FlashRole::kChannels, op, static_cast<std::int64_t>(trained->channels.size()));
     put(FlashRole::kTrainedWeights, op,
         trained->sliced ? compiler::resident_weights(graph, *trained) : 0);
+  }
+  for (const compiler::Chain& chain : graph.chains) {
+    const compiler::ChainTables tables = compiler::chain_tables(graph, chain);
+    const int op = graph.nodes[static_cast<std::size_t>(chain.first)].op;
+    put(FlashRole::kRowMaps, op, static_cast<std::int64_t>(tables.map_fields.size()));
+    put(FlashRole::kRowSteps, op, static_cast<std::int64_t>(tables.step_fields.size()));
   }
   for (FlashItem& item : layout.items) {
     item.bytes = (item.elements * flash_kind(item.role).bytes + 3) / 4 * 4;

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "espalier/compiler/chains.hpp"
 #include "espalier/compiler/kernel_choice.hpp"
 #include "espalier/compiler/narrow.hpp"
 #include "espalier/ir/fixed_point.hpp"
@@ -43,8 +44,6 @@ std::int64_t node_macs(const compiler::Program& program, const Node& node) {
     case NodeKind::kConvForward:
     case NodeKind::kInputGradient:
       return forward(node.op);
-    case NodeKind::kStreamForward:
-      return forward(node.op) + forward(node.operand);
     case NodeKind::kWeightGradient:
       return weights();
     case NodeKind::kDepthwiseBackward:
@@ -75,7 +74,12 @@ class NodeLowering {
 
   [[nodiscard]] Argument arena(ValueId id, ItemType type) const {
     if (id < 0) return Null{};
-    return ArenaPointer{program_.offset(id), type};
+    const ArenaPointer whole{program_.offset(id), type};
+    if (node_.chain < 0 || id == node_.scratch) return whole;
+    if (id == in(0)) return BandPointer{whole, BandField::kX};
+    if (id == in(1)) return BandPointer{whole, BandField::kOther};
+    if (id == out(0)) return BandPointer{whole, BandField::kY};
+    return BandPointer{whole, BandField::kRow, compiler::row_bytes(program_.graph, id)};
   }
   [[nodiscard]] Argument i8(ValueId id) const { return arena(id, ItemType::kInt8); }
   [[nodiscard]] Argument u8(ValueId id) const { return arena(id, ItemType::kUint8); }
@@ -86,7 +90,17 @@ class NodeLowering {
     return arena(id, program_.graph.gradient == compiler::Element::kInt16 ? ItemType::kInt16
                                                                           : ItemType::kInt8);
   }
-  [[nodiscard]] Argument flash(FlashRole role) const { return FlashPointer{role, node_.op}; }
+  [[nodiscard]] Argument flash(FlashRole role) const {
+    const FlashPointer whole{role, node_.op};
+    if (node_.chain >= 0 && !flash_kind(role).type) return BandDescriptor{whole};
+    return whole;
+  }
+  // A count that goes with the rows of the output.
+  [[nodiscard]] Argument rowwise(std::int64_t count) const {
+    if (node_.chain < 0) return count;
+    return BandCount{count /
+                     (node_.kind == NodeKind::kSaveChannels ? input() : output()).shape.height};
+  }
   [[nodiscard]] Argument state(StateRole role) const { return StatePointer{role, node_.op}; }
   static Argument head(StateRole role) { return StatePointer{role, -1}; }
   static Argument head_descriptor() { return FlashPointer{FlashRole::kHead, -1}; }
@@ -320,20 +334,6 @@ class NodeLowering {
             f32(node_.scratch)};
   }
 
-  [[nodiscard]] Arguments stream_forward() const {
-    return {flash(FlashRole::kConv),
-            i8(in(0)),
-            weights(node_.op),
-            requantization(node_.op),
-            u8(out(2)),
-            FlashPointer{FlashRole::kConv, node_.operand},
-            weights(node_.operand),
-            requantization(node_.operand),
-            i8(out(0)),
-            u8(out(1)),
-            i8(node_.scratch)};
-  }
-
   [[nodiscard]] Arguments pass_gradient() const {
     if (node_.kind == NodeKind::kGradientSum) {
       const std::int64_t elements = program_.graph.value(out(0)).elements;
@@ -510,7 +510,8 @@ class NodeLowering {
       case Kernel::esp_head_input_gradient:
         return {head_descriptor(), f32(in(0)), head(StateRole::kHeadWeights), f32(out(0))};
       case Kernel::esp_lookup_forward:
-        return {number(output().shape.elements()), flash(FlashRole::kTable), i8(in(0)), i8(out(0))};
+        return {rowwise(output().shape.elements()), flash(FlashRole::kTable), i8(in(0)),
+                i8(out(0))};
       case Kernel::esp_lookup_gradient:
         return {number(output().shape.elements()),
                 flash(FlashRole::kSlope),
@@ -575,13 +576,11 @@ class NodeLowering {
         return {flash(FlashRole::kPool), f32(in(0)), f32(out(0))};
       case Kernel::esp_save_channels:
         return {i8(in(0)),
-                number(input().shape.pixels()),
+                rowwise(input().shape.pixels()),
                 number(input().shape.channels),
                 channels(),
                 channel_count(),
                 i8(out(0))};
-      case Kernel::esp_stream_forward:
-        return stream_forward();
       case Kernel::esp_apply_floats:
         break;  // of the head alone: see apply_head()
     }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "espalier/compiler/chains.hpp"
 #include "espalier/compiler/differentiate.hpp"
 #include "espalier/compiler/memory_validator.hpp"
 #include "espalier/compiler/narrow.hpp"
@@ -34,10 +35,27 @@ Status check_extents(const ir::Graph& graph) {
   return Ok{};
 }
 
+// An input that is to come by rows needs a chain that takes them.
+Status check_fed(const TrainingGraph& graph) {
+  if (!graph.fed || (!graph.chains.empty() && graph.chains.front().fed)) return Ok{};
+  std::string readers;
+  for (const Node& node : graph.nodes) {
+    if (std::find(node.inputs.begin(), node.inputs.end(), graph.input) == node.inputs.end())
+      continue;
+    readers += (readers.empty() ? "" : ", ") + node_name(graph, node);
+  }
+  return Error{ErrorKind::kUsage,
+               fmt::format("{}: the input cannot come by rows: {} would need it as a whole, for a "
+                           "gradient of weights, for a mask whose rows end within a byte, or as "
+                           "passes are off; keep it resident",
+                           graph.forward->name, readers)};
+}
+
 Result<Program> build(const ir::Graph& graph, const plan::UpdatePlan& plan,
                       const CompileOptions& options) {
   Program program;
   program.graph = differentiate(graph, plan, options.accumulate);
+  program.graph.fed = options.fed;
   if (options.gradient != Element::kFloat32) {
     ESPALIER_CHECK_OK(narrow(program.graph, options.gradient));
   }
@@ -46,6 +64,7 @@ Result<Program> build(const ir::Graph& graph, const plan::UpdatePlan& plan,
     options.observer({"", 0, program.graph.nodes.size()}, program.graph);
   }
   ESPALIER_CHECK_OK(run_passes(program.graph, options.passes, options.observer));
+  ESPALIER_CHECK_OK(check_fed(program.graph));
   number_ranges(program.graph);
   assign_scratch(program.graph);
   program.arena = arena_problem(program.graph);
@@ -68,14 +87,19 @@ Result<Program> compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
   ESPALIER_TRY(Program program, build(graph, plan, checked));
   const Status placed = validate(program.arena.problem, program.placement);
   if (!placed.ok()) return Error{ErrorKind::kInternal, placed.error().diagnostics};
+  for (const Chain& chain : program.graph.chains) {
+    ESPALIER_CHECK_OK(
+        check_rows(program.graph, chain, [&](ValueId id) { return program.offset(id); }));
+  }
   return program;
 }
 
 Result<PlannedMemory> planned_memory(const ir::Graph& graph, const plan::UpdatePlan& plan,
-                                     int accumulate, Element gradient) {
+                                     int accumulate, Element gradient, bool fed) {
   CompileOptions options;
   options.accumulate = accumulate;
   options.gradient = gradient;
+  options.fed = fed;
   ESPALIER_TRY(const Program program, build(graph, plan, options));
   return PlannedMemory{program.arena_bytes(), Bytes{program.state.bytes}};
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "runtime/espalier_scratch.h"
@@ -95,7 +96,6 @@ Kernel integer_kernel(const TrainingGraph& graph, const Node& node) {
 bool depends_on_gradients(NodeKind kind) {
   switch (kind) {
     case NodeKind::kConvForward:
-    case NodeKind::kStreamForward:
     case NodeKind::kAddForward:
     case NodeKind::kRescaleForward:
     case NodeKind::kMulForward:
@@ -123,8 +123,6 @@ Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
     case NodeKind::kConvForward:
       return by_form(graph, node, Kernel::esp_conv_forward, Kernel::esp_pointwise_forward,
                      Kernel::esp_depthwise_forward);
-    case NodeKind::kStreamForward:
-      return Kernel::esp_stream_forward;
     case NodeKind::kAddForward:
     case NodeKind::kRescaleForward:
       return Kernel::esp_add_forward;
@@ -190,7 +188,14 @@ Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
 }
 
 std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
-  const auto conv = [&](int op) { return describe_conv(*graph.forward, op); };
+  const auto conv = [&](int op) {
+    esp_conv d = describe_conv(*graph.forward, op);
+    if (node.band_rows > 0) {  // it never sees more
+      d.in_h = std::min(d.in_h, half(node.band_in_rows));
+      d.out_h = std::min(d.out_h, half(node.band_rows));
+    }
+    return d;
+  };
   switch (kernel_of(graph, node)) {
     case Kernel::esp_conv_forward: {
       const esp_conv d = conv(node.op);
@@ -199,10 +204,6 @@ std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
     case Kernel::esp_depthwise_forward: {
       const esp_conv d = conv(node.op);
       return esp_depthwise_forward_scratch(&d);
-    }
-    case Kernel::esp_stream_forward: {
-      const esp_conv d = conv(node.operand);
-      return esp_stream_forward_scratch(&d);
     }
     case Kernel::esp_depthwise_backward: {
       const esp_conv d = conv(node.op);

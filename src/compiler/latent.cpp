@@ -9,9 +9,7 @@ namespace {
 bool is_frozen(const TrainingGraph& graph, const Node& node) {
   if (node.op < 0) return false;  // the head is always trained
   if (graph.trained.empty()) return true;
-  const int first = graph.trained.front().op;
-  // A stream runs two ops as one.
-  return node.op < first && (node.kind != NodeKind::kStreamForward || node.operand < first);
+  return node.op < graph.trained.front().op;
 }
 
 }  // namespace
@@ -21,6 +19,10 @@ Latent latent_of(const TrainingGraph& graph) {
   while (latent.first < graph.backward_begin &&
          is_frozen(graph, graph.nodes[static_cast<std::size_t>(latent.first)])) {
     ++latent.first;
+  }
+  // A chain runs as one.
+  for (const Chain& chain : graph.chains) {
+    if (chain.first < latent.first && latent.first <= chain.last) latent.first = chain.first;
   }
   std::set<ValueId> made{graph.input};
   std::set<ValueId> read;

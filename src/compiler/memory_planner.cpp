@@ -142,6 +142,7 @@ class Planner {
  public:
   explicit Planner(const MemoryProblem& problem)
       : alignment_(problem.alignment),
+        stacked_(problem.stacked),
         in_use_(bytes_in_use(problem)),
         items_(aligned_items(problem)),
         first_fit_(items_),
@@ -175,18 +176,20 @@ class Planner {
     return std::int64_t{item(id).last} - item(id).first + 1;
   }
 
-  // All buffers by descending key; ties go to the larger, then the earlier, then the lower index.
+  // The stacked buffers, then all others by descending key; ties go to the larger, then the
+  // earlier, then the lower index. What comes first is placed lowest.
   template <typename Key>
   [[nodiscard]] Order sorted_by(const Key& key) const {
     using Sortable = std::tuple<decltype(key(0)), std::int64_t, int, int>;
     std::vector<Sortable> keys;
     keys.reserve(items_.size());
-    for (int id = 0; id < static_cast<int>(items_.size()); ++id) {
+    for (int id = stacked_; id < static_cast<int>(items_.size()); ++id) {
       keys.emplace_back(key(id), item(id).bytes, -item(id).first, -id);
     }
     std::sort(keys.begin(), keys.end(), std::greater<>());
     Order order;
     order.reserve(items_.size());
+    for (int id = 0; id < stacked_; ++id) order.push_back(id);
     for (const Sortable& sorted : keys) order.push_back(-std::get<3>(sorted));
     return order;
   }
@@ -240,20 +243,23 @@ class Planner {
     const std::int64_t end = lowest_first_.work() + kPasses * n * n + kLeastWork;
     Rng rng{static_cast<std::uint64_t>(n)};
     Order rank = rank_;
+    const auto front = static_cast<std::size_t>(stacked_);
+    if (rank.size() <= front) return;
     while (lowest_first_.work() < end) {
       const std::size_t failed = lowest_first_.run(rank, limit());
       if (failed == LowestFirst::kFits) {
         if (try_order(lowest_first_.order())) return;
-      } else if (failed > 0) {
+      } else if (failed > front) {
         // Now and then elsewhere, or the same ranks may come again and again.
-        const std::size_t target = rng.chance(kElsewhere) ? rng.below(failed) : 0;
+        const std::size_t target = front + (rng.chance(kElsewhere) ? rng.below(failed - front) : 0);
         const auto begin = rank.begin() + static_cast<std::ptrdiff_t>(target);
         const auto at = rank.begin() + static_cast<std::ptrdiff_t>(failed);
         std::rotate(begin, at, at + 1);
       } else {
         // The front was of no use.
         for (int swaps = 0; swaps < 3; ++swaps) {
-          std::swap(rank[rng.below(rank.size())], rank[rng.below(rank.size())]);
+          const auto any = [&] { return front + rng.below(rank.size() - front); };
+          std::swap(rank[any()], rank[any()]);
         }
       }
     }
@@ -267,6 +273,7 @@ class Planner {
   static constexpr std::int64_t kLeastWork = 20'000;
 
   int alignment_;
+  int stacked_;
   std::vector<std::int64_t> in_use_;  ///< bytes, by step
   std::vector<Item> items_;
   FirstFit first_fit_;

@@ -226,6 +226,18 @@ Status check(const MemoryProblem& problem) {
                       i, buffer.bytes, kMaxTotalBytes));
     }
   }
+  if (problem.stacked < 0 || problem.stacked > static_cast<int>(problem.buffers.size())) {
+    findings.push_back(
+        fmt::format("{} stacked buffers of {}", problem.stacked, problem.buffers.size()));
+  } else {
+    for (std::size_t i = 1; i < static_cast<std::size_t>(problem.stacked); ++i) {
+      const BufferLifetime& below = problem.buffers[i - 1];
+      if (below.first > problem.buffers[i].first || below.last < problem.buffers[i].last) {
+        findings.push_back(
+            fmt::format("buffer {}: outlives buffer {}, which it is stacked upon", i, i - 1));
+      }
+    }
+  }
   if (!findings.empty()) return Error{ErrorKind::kBadInput, findings};
   return Ok{};
 }

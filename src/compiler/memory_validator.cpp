@@ -25,6 +25,7 @@ class Validator {
     }
     for (std::size_t i = 0; i < plan_.offsets.size(); ++i) check_offset(i);
     check_overlaps();
+    check_stack();
     check_totals();
     if (!findings_.empty()) return Error{ErrorKind::kMismatch, findings_};
     return Ok{};
@@ -69,6 +70,14 @@ class Validator {
         findings_.push_back(fmt::format("buffers {} and {} overlap in step {}: {} and {}", i, k,
                                         step, range(i), range(k)));
       }
+    }
+  }
+
+  void check_stack() {
+    for (std::size_t i = 1; i < static_cast<std::size_t>(problem_.stacked); ++i) {
+      if (plan_.offsets[i] == align_up(end(i - 1), problem_.alignment)) continue;
+      findings_.push_back(fmt::format("buffer {} at {} is to lie upon buffer {} at {}", i, range(i),
+                                      i - 1, range(i - 1)));
     }
   }
 

@@ -7,8 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "espalier/compiler/kernel_choice.hpp"
-#include "espalier/compiler/liveness.hpp"
+#include "espalier/compiler/chains.hpp"
 #include "uses.hpp"
 
 namespace espalier::compiler {
@@ -295,81 +294,6 @@ void in_place(TrainingGraph& graph) {
   }
 }
 
-// ---- stream ----------------------------------------------------------------------------------
-
-// Fuses a 1x1 convolution with the depthwise one behind it where the two hold the peak and the
-// fused form holds less. What lies between them then exists as a few rows.
-void stream(TrainingGraph& graph) {
-  const Uses uses(graph);
-  const ArenaProblem arena = arena_problem(graph);
-  const auto aligned = [](std::int64_t bytes) { return align_up(bytes, kArenaAlignment); };
-  // Bytes alive at each node, scratch included.
-  std::vector<std::int64_t> load = bytes_in_use(arena.problem);
-  for (std::size_t i = 0; i < load.size(); ++i) {
-    load[i] += aligned(scratch_bytes(graph, graph.nodes[i]));
-  }
-  // fused[i]: the load of nodes i - 1 and i as one, or -1 when they cannot be.
-  std::vector<std::int64_t> fused(graph.nodes.size(), -1);
-  const auto candidate = [&](std::size_t i) -> std::int64_t {
-    if (i == 0 || static_cast<int>(i) >= graph.backward_begin) return -1;
-    const Node& first = graph.nodes[i - 1];
-    const Node& second = graph.nodes[i];
-    if (first.kind != NodeKind::kConvForward || second.kind != NodeKind::kConvForward) return -1;
-    const ValueId between = first.outputs[0];
-    if (second.inputs[0] != between || uses.count[static_cast<std::size_t>(between)] != 1 ||
-        graph.value(between).in_place_of >= 0 || !is_pointwise(*graph.forward, first.op) ||
-        !is_plain_depthwise(*conv_of(*graph.forward, second.op))) {
-      return -1;
-    }
-    Node merged = first;
-    merged.kind = NodeKind::kStreamForward;
-    merged.operand = second.op;
-    const ValueId mask = second.outputs[1];
-    return load[i - 1] - aligned(graph.value(between).bytes()) +
-           aligned(graph.value(second.outputs[0]).bytes()) +
-           (mask < 0 ? 0 : aligned(graph.value(mask).bytes())) +
-           aligned(scratch_bytes(graph, merged));
-  };
-  std::vector<std::size_t> chosen;
-  std::size_t worth = 0;  // leading elements of `chosen` that lowered the peak
-  std::vector<std::int64_t> now = load;
-  std::int64_t best = *std::max_element(now.begin(), now.end());
-  for (;;) {
-    const auto at =
-        static_cast<std::size_t>(std::max_element(now.begin(), now.end()) - now.begin());
-    std::size_t pair = 0;
-    for (const std::size_t i : {at, at + 1}) {
-      if (i < now.size() && fused[i] < 0 && candidate(i) >= 0 &&
-          candidate(i) < std::max(now[i - 1], now[i])) {
-        pair = i;
-      }
-    }
-    if (pair == 0) break;
-    fused[pair] = candidate(pair);
-    now[pair - 1] = now[pair] = fused[pair];
-    chosen.push_back(pair);
-    const std::int64_t peak = *std::max_element(now.begin(), now.end());
-    if (peak < best) {
-      best = peak;
-      worth = chosen.size();
-    }
-  }
-  std::vector<bool> dead(graph.nodes.size(), false);
-  for (std::size_t k = 0; k < worth; ++k) {
-    const std::size_t i = chosen[k];
-    const Node& first = graph.nodes[i - 1];
-    Node& second = graph.nodes[i];
-    Node merged = first;
-    merged.kind = NodeKind::kStreamForward;
-    merged.operand = second.op;
-    merged.outputs = {second.outputs[0], second.outputs[1], first.outputs[1]};
-    graph.value(second.outputs[0]).in_place_of = -1;
-    second = merged;
-    dead[i - 1] = true;
-  }
-  erase_nodes(graph, dead);
-}
-
 constexpr Pass kPasses[] = {
     {"prune", "drops gradients of frozen parameters and all that only they needed", prune},
     {"slice", "keeps and trains only the chosen input channels of partly trained convolutions",
@@ -378,7 +302,7 @@ constexpr Pass kPasses[] = {
     {"bit-masks", "masks of one bit instead of one byte an output", bit_masks},
     {"in-place", "outputs that take over the memory of dying inputs; sums join their producers",
      in_place},
-    {"stream", "expanding 1x1 and depthwise convolutions fused over a window of rows", stream},
+    {"stream", "forward nodes that run row by row, of whose maps only windows exist", stream},
 };
 
 }  // namespace

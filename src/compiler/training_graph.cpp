@@ -137,8 +137,8 @@ std::vector<std::size_t> resident_positions(const TrainingGraph& graph,
 }
 
 bool reads_weights(NodeKind kind) {
-  return kind == NodeKind::kConvForward || kind == NodeKind::kStreamForward ||
-         kind == NodeKind::kInputGradient || kind == NodeKind::kDepthwiseBackward;
+  return kind == NodeKind::kConvForward || kind == NodeKind::kInputGradient ||
+         kind == NodeKind::kDepthwiseBackward;
 }
 
 bool steps_weights(const Node& node) {
@@ -185,6 +185,8 @@ std::string value_name(const TrainingGraph& graph, ValueId id) {
       return "d:logits";
     case Role::kScratch:
       return fmt::format("scratch{}:{}", v.part, op());
+    case Role::kRows:
+      return "rows:" + op();
   }
   return "";
 }
@@ -198,6 +200,7 @@ std::string to_text(const TrainingGraph& graph) {
     const Value& v = graph.value(id);
     std::string text =
         fmt::format("%{} {}[{}]", value_name(graph, id), element_name(v.element), v.elements);
+    if (v.rows > 0) text += fmt::format(" of {} rows", v.rows);
     if (v.in_place_of >= 0) text += fmt::format(" over %{}", value_name(graph, v.in_place_of));
     return text;
   };
@@ -225,9 +228,7 @@ std::string to_text(const TrainingGraph& graph) {
       }
       if (!first) line += " = ";
       line += fmt::format("{} {}", mnemonic(node.kind), op_name(*graph.forward, node.op));
-      if (node.kind == NodeKind::kStreamForward) {
-        line += fmt::format("+{}", op_name(*graph.forward, node.operand));
-      } else if (is_of_operand(node.kind)) {
+      if (is_of_operand(node.kind)) {
         line += fmt::format(".{}", node.operand);
       }
       line += '(';
@@ -242,6 +243,7 @@ std::string to_text(const TrainingGraph& graph) {
         line += fmt::format(" {}", sink_name(node.sink));
       }
       if (node.scratch >= 0) line += fmt::format(" using {}", typed(node.scratch));
+      if (node.chain >= 0) line += fmt::format(" in chain {}", node.chain);
       text += line + '\n';
     }
   };

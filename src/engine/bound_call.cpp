@@ -81,6 +81,9 @@ struct Address {
   const T* operator()(std::int64_t) const { refuse("number"); }
   const T* operator()(float) const { refuse("number"); }
   const T* operator()(const StructArgument&) const { refuse("struct"); }
+  const T* operator()(const codegen::BandPointer& p) const { return (*this)(p.base); }
+  const T* operator()(const codegen::BandDescriptor& d) const { return (*this)(d.whole); }
+  const T* operator()(const codegen::BandCount&) const { refuse("number"); }
 };
 
 template <typename T>
@@ -177,7 +180,7 @@ class Slot<float> {
   float value_ = 0;
 };
 
-// A number, or the label of the step.
+// A number, the label of the step, or a number for the rows of a turn.
 template <>
 class Slot<std::int32_t> {
  public:
@@ -185,25 +188,89 @@ class Slot<std::int32_t> {
     const auto* live = std::get_if<codegen::Live>(&argument.value);
     if (live != nullptr && *live == codegen::Live::kLabel) {
       from_ = memory.label;
+    } else if (const auto* count = std::get_if<codegen::BandCount>(&argument.value)) {
+      from_ = &memory.band->rows;
+      value_ = static_cast<std::int32_t>(count->per_row);
     } else {
       value_ = static_cast<std::int32_t>(number(argument));
+      return;
     }
+    if (value_ == 0) value_ = 1;
   }
-  std::int32_t get() { return from_ != nullptr ? *from_ : value_; }
+  std::int32_t get() { return from_ != nullptr ? *from_ * value_ : value_; }
 
  private:
   const std::int32_t* from_ = nullptr;
   std::int32_t value_ = 0;
 };
 
+// Bytes from the beginning of a map, or of what goes with its rows, to the rows of a turn.
+const std::int32_t* offset_in(const esp_band& band, codegen::BandField field) {
+  switch (field) {
+    case codegen::BandField::kX:
+      return &band.x;
+    case codegen::BandField::kOther:
+      return &band.other;
+    case codegen::BandField::kY:
+      return &band.y;
+    case codegen::BandField::kRow:
+      return &band.row;
+  }
+  refuse("such rows");
+}
+
+esp_conv rows_of(const esp_conv& whole, const esp_band& band) {
+  return esp_band_of_conv(&whole, &band);
+}
+esp_pool rows_of(const esp_pool& whole, const esp_band& band) {
+  return esp_band_of_pool(&whole, &band);
+}
+esp_add rows_of(const esp_add& whole, const esp_band& band) {
+  return esp_band_of_add(&whole, &band);
+}
+
+template <typename T>
+concept Descriptor = requires(const T& t, const esp_band& b) {
+  rows_of(t, b);
+};
+
 template <typename T>
 class Slot<T*> {
  public:
-  Slot(const Argument& argument, const Memory& memory) : pointer_(address<T>(argument, memory)) {}
-  T* get() { return pointer_; }
+  Slot(const Argument& argument, const Memory& memory) : pointer_(address<T>(argument, memory)) {
+    const auto* rows = std::get_if<codegen::BandPointer>(&argument.value);
+    if (rows == nullptr) return;
+    offset_ = offset_in(*memory.band, rows->field);
+    scale_ = static_cast<std::int32_t>(rows->row_bytes);
+  }
+  T* get() {
+    if (offset_ == nullptr) return pointer_;
+    return pointer_ + *offset_ * scale_ / static_cast<std::int32_t>(sizeof(T));
+  }
 
  private:
   T* pointer_;
+  const std::int32_t* offset_ = nullptr;
+  std::int32_t scale_ = 1;
+};
+
+template <Descriptor T>
+class Slot<const T*> {
+ public:
+  Slot(const Argument& argument, const Memory& memory)
+      : whole_(address<const T>(argument, memory)) {
+    if (std::holds_alternative<codegen::BandDescriptor>(argument.value)) band_ = memory.band;
+  }
+  const T* get() {
+    if (band_ == nullptr) return whole_;
+    rows_ = rows_of(*whole_, *band_);
+    return &rows_;
+  }
+
+ private:
+  const T* whole_;
+  const esp_band* band_ = nullptr;
+  T rows_{};
 };
 
 template <typename T>

@@ -7,6 +7,7 @@
 
 #include "espalier/codegen/kernel_calls.hpp"
 #include "host/kernels.hpp"
+#include "runtime/espalier_rows.h"
 #include "runtime/espalier_runtime.h"
 
 namespace espalier::engine {
@@ -20,6 +21,7 @@ struct Memory {
   const codegen::FlashLayout* flash_layout = nullptr;
   const std::int32_t* label = nullptr;
   const esp_sgd* sgd = nullptr;
+  const esp_band* band = nullptr;  ///< of the turn, in a chain
 };
 
 class BoundCall {

@@ -33,8 +33,11 @@ class Loader {
     // Ascending: what a pruned branch alone would read is overwritten by what took its place.
     for (const ir::TensorId id : network.live_at(cut)) {
       // Activations are the first values of a training graph, by tensor. Those that no node touches
-      // serve a branch that was pruned.
-      if (program.arena.buffer_of_value[static_cast<std::size_t>(id)] >= 0) tensors_.push_back(id);
+      // serve a branch that was pruned; so do those of which only rows exist, within a chain.
+      if (program.arena.buffer_of_value[static_cast<std::size_t>(id)] >= 0 &&
+          program.graph.value(id).rows == 0) {
+        tensors_.push_back(id);
+      }
     }
   }
 
@@ -87,21 +90,11 @@ train::Evaluation evaluate(const Engine& engine, const train::SampleStore& test,
 
 }  // namespace
 
-int device_cut(const compiler::Program& program, int cut) {
-  for (int i = 0; i < program.graph.backward_begin; ++i) {
-    const compiler::Node& node = program.graph.nodes[static_cast<std::size_t>(i)];
-    if (node.kind == compiler::NodeKind::kStreamForward && node.op < cut && cut <= node.operand) {
-      return node.op;
-    }
-  }
-  return cut;
-}
-
 void calibrate(compiler::Program& program, const train::Network& network,
                const plan::UpdatePlan& plan, const train::SampleStore& training,
                const train::Recipe& recipe) {
   if (compiler::range_count(program.graph) == 0) return;
-  const int cut = device_cut(program, plan::training_cut(plan, network.graph()));
+  const int cut = plan::training_cut(plan, network.graph());
   const std::vector<std::uint32_t> order =
       train::epoch_order(recipe, 0, static_cast<std::size_t>(training.size()));
   std::optional<Loader> loader;
@@ -122,7 +115,7 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
   if (recipe.batch != program.graph.accumulate || !recipe.qas) {
     return Error{ErrorKind::kInternal, "device training: the recipe is not the program's"};
   }
-  const int cut = device_cut(program, plan::training_cut(plan, network.graph()));
+  const int cut = plan::training_cut(plan, network.graph());
   if (training.cut() > cut || test.cut() > cut) {
     return Error{ErrorKind::kInternal, "device training: samples lie behind the program's cut"};
   }

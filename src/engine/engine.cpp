@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "bound_call.hpp"
+#include "espalier/compiler/chains.hpp"
 #include "host/packed.hpp"
 
 namespace espalier::engine {
@@ -40,10 +41,15 @@ Engine::Engine(const compiler::Program& program, const EngineOptions& options)
                       .state_layout = &program.state,
                       .flash_layout = &flash_layout_,
                       .label = &label_,
-                      .sgd = &sgd_};
+                      .sgd = &sgd_,
+                      .band = &band_};
   const Kernels kernels = options.plain_kernels ? Kernels{} : host_kernels();
   nodes_ = bind_all(calls.nodes, kernels, memory);
   update_ = bind_all(calls.update, kernels, memory);
+  if (program.graph.fed) {
+    const ir::Graph& graph = *program.graph.forward;
+    fed_.resize(static_cast<std::size_t>(graph.tensor(graph.input).shape.elements()));
+  }
   reset_ = calls.reset;
   cleared_ = calls.cleared;
   reset();
@@ -87,7 +93,50 @@ void Engine::reset() {
 void Engine::run_forward(int first, int end) {
   if (end < 0) end = program_.graph.backward_begin;
   for (int i = first; i < end; ++i) {
-    run_node(i);
+    const int chain = program_.graph.nodes[static_cast<std::size_t>(i)].chain;
+    if (chain < 0) {
+      run_node(i);
+      continue;
+    }
+    const compiler::Chain& whole = program_.graph.chains[static_cast<std::size_t>(chain)];
+    run_chain(whole);
+    i = whole.last;
+  }
+}
+
+// As the emitted C does.
+void Engine::run_chain(const compiler::Chain& chain) {
+  const int op = program_.graph.nodes[static_cast<std::size_t>(chain.first)].op;
+  const auto table = [&](codegen::FlashRole role) {
+    return reinterpret_cast<const std::int32_t*>(flash_.data() +
+                                                 flash_layout_.find(role, op)->offset);
+  };
+  const compiler::ChainTables tables = compiler::chain_tables(program_.graph, chain);
+  const esp_chain rows{table(codegen::FlashRole::kRowMaps),
+                       table(codegen::FlashRole::kRowSteps),
+                       tables.map_count(),
+                       chain.last - chain.first + 1,
+                       reinterpret_cast<std::int8_t*>(arena_.data()),
+                       activation(chain.rows)};
+  const auto take_turns = [&] {
+    for (bool running = true; running;) {
+      running = false;
+      for (int i = chain.first; i <= chain.last; ++i) {
+        if (esp_next_band(&rows, i - chain.first, &band_) == 0) continue;
+        run_node(i);
+        running = true;
+      }
+    }
+  };
+  esp_begin_rows(&rows);
+  if (!chain.fed) return take_turns();
+  const std::int8_t* data = fed_.data();
+  const std::int32_t* map = rows.maps + tables.fed * ESP_MAP_FIELDS;
+  for (std::int32_t left = map[ESP_MAP_HEIGHT]; left > 0;) {
+    const std::int32_t taken = esp_take_rows(&rows, tables.fed, data, left);
+    data += taken * map[ESP_MAP_ROW_BYTES];
+    left -= taken;
+    if (esp_rows_full(&rows, tables.fed) != 0) take_turns();
   }
 }
 

@@ -5,7 +5,7 @@ ESP_KERNEL void esp_max_pool_gradient(const esp_pool* d, const float* dy, const 
                                       float* dx) {
   const int32_t bits = esp_winner_bits((int32_t)d->kernel_h * d->kernel_w);
   int32_t i = 0, oy, ox, c;
-  memset(dx, 0, (size_t)(d->in_h * d->in_w * d->channels) * sizeof *dx);
+  esp_fill(dx, 0, d->in_h * d->in_w * d->channels * (int32_t)sizeof *dx);
   for (oy = 0; oy < d->out_h; ++oy) {
     for (ox = 0; ox < d->out_w; ++ox) {
       for (c = 0; c < d->channels; ++c, ++i) {

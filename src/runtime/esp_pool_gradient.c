@@ -3,7 +3,7 @@
 /* dL/dx of an average pool: each output's gradient in equal parts to its inputs. */
 ESP_KERNEL void esp_pool_gradient(const esp_pool* d, const float* dy, float* dx) {
   int32_t oy, ox, c, iy, ix;
-  memset(dx, 0, (size_t)(d->in_h * d->in_w * d->channels) * sizeof *dx);
+  esp_fill(dx, 0, d->in_h * d->in_w * d->channels * (int32_t)sizeof *dx);
   for (oy = 0; oy < d->out_h; ++oy) {
     const int32_t top = oy * d->stride_h - d->pad_top;
     const int32_t y0 = top < 0 ? 0 : top;

@@ -25,13 +25,6 @@ static inline int64_t esp_depthwise_forward_scratch(const esp_conv* d) {
          ESP_SCRATCH_SLACK;
 }
 
-/* The rows of the map between the two convolutions, and one channel of them with its padding. `d`
- * is the depthwise one. */
-static inline int64_t esp_stream_forward_scratch(const esp_conv* d) {
-  return (int64_t)d->kernel_h * d->in_w * d->in_c + d->kernel_h * esp_plane_width(d) +
-         ESP_SCRATCH_SLACK;
-}
-
 /* One channel of the gradient with its padding, the gradients of its taps, the taps. */
 static inline int64_t esp_depthwise_backward_scratch(const esp_conv* d) {
   return 4 *

@@ -97,7 +97,6 @@ Result<Training> Training::make(const train::Network& network, const Trial& tria
   options.accumulate = trial.recipe.batch;
   options.gradient = gradient_element(trial.numerics, trial.gradient_bits);
   ESPALIER_TRY(device.program, compiler::compile(device.graph, trial.plan, options));
-  training.cut_ = engine::device_cut(*device.program, training.cut_);
   return training;
 }
 

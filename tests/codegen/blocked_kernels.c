@@ -16,7 +16,6 @@
 #define esp_mask_scale_channels ESP_NAME(esp_mask_scale_channels)
 #define esp_pointwise_forward ESP_NAME(esp_pointwise_forward)
 #define esp_pointwise_input_gradient ESP_NAME(esp_pointwise_input_gradient)
-#define esp_stream_forward ESP_NAME(esp_stream_forward)
 #define esp_weight_gradient ESP_NAME(esp_weight_gradient)
 
 #include "runtime/blocked/esp_conv_forward.c"
@@ -26,5 +25,4 @@
 #include "runtime/blocked/esp_mask_scale_channels.c"
 #include "runtime/blocked/esp_pointwise_forward.c"
 #include "runtime/blocked/esp_pointwise_input_gradient.c"
-#include "runtime/blocked/esp_stream_forward.c"
 #include "runtime/blocked/esp_weight_gradient.c"

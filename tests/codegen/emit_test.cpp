@@ -43,6 +43,7 @@ struct Variant {
   bool dot_product = false;
   compiler::Element gradient = compiler::Element::kFloat32;
   std::vector<std::string> overlays{};  // instead of blocked
+  bool fed = false;
 };
 
 compiler::Program compiled(const ir::Graph& graph, const plan::UpdatePlan& plan,
@@ -51,6 +52,7 @@ compiler::Program compiled(const ir::Graph& graph, const plan::UpdatePlan& plan,
   options.passes = variant.passes;
   options.accumulate = variant.accumulate;
   options.gradient = variant.gradient;
+  options.fed = variant.fed;
   Result<compiler::Program> program = compiler::compile(graph, plan, options);
   if (!program.ok()) throw std::runtime_error(program.error().message());
   return std::move(program).value();
@@ -158,7 +160,33 @@ TEST(Emit, RandomNetworksTrainAsTheEngineDoes) {
     compare_random_network(seed);
 }
 
+// Maps tall enough to run row by row, the input resident or by rows.
+void compare_random_tower(int seed) {
+  Variant variant = variant_of(seed);
+  variant.passes = compiler::kAllPasses;
+  variant.fed = seed % 2 == 0;
+  const ir::Graph graph = testing::random_tower(static_cast<std::uint64_t>(seed) + 5000);
+  Rng rng{static_cast<std::uint64_t>(seed), 4};
+  const plan::UpdatePlan plan =
+      seed % 3 == 0 ? plan::head_only(graph) : testing::random_plan(graph, rng);
+  compiler::CompileOptions options;
+  options.fed = true;
+  if (!compiler::compile(graph, plan, options).ok()) variant.fed = false;
+  SCOPED_TRACE(fmt::format("tower {}", seed));
+  expect_same_training(graph, plan, variant, 3, 5.0F, "-O0");
+}
+
+TEST(Emit, RandomTowersTrainAsTheEngineDoes) {
+  for (int seed = 0; seed < 3; ++seed) compare_random_tower(seed);
+}
+
 #ifdef ESPALIER_SLOW_TESTS
+TEST(EmitSlow, ManyRandomTowersTrainAsTheEngineDoes) {
+  for (int seed = 3; seed < 600 && !::testing::Test::HasFailure(); ++seed) {
+    compare_random_tower(seed);
+  }
+}
+
 TEST(EmitSlow, TwoThousandRandomNetworksTrainAsTheEngineDoes) {
   for (int seed = 0; seed < 2000 && !::testing::Test::HasFailure(); ++seed) {
     compare_random_network(seed);

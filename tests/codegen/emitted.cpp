@@ -117,6 +117,20 @@ int EmittedProgram::pixel_row(bool rgb, int row, const std::uint8_t* pixels) con
       row, pixels);
 }
 std::int8_t* EmittedProgram::input() const { return symbol<std::int8_t*()>("_input")(); }
+int EmittedProgram::begin(const char* what) const {
+  return symbol<std::int32_t()>((std::string("_") + what + "_begin").c_str())();
+}
+int EmittedProgram::rows(const char* what, const std::int8_t* data, int count) const {
+  return symbol<std::int32_t(const std::int8_t*, std::int32_t)>(
+      (std::string("_") + what + "_rows").c_str())(data, count);
+}
+int EmittedProgram::forward_end() const { return symbol<std::int32_t()>("_forward_end")(); }
+float EmittedProgram::train_end(int label) const {
+  return symbol<float(std::int32_t)>("_train_end")(label);
+}
+void EmittedProgram::make_row(bool rgb, std::int8_t* to, const std::uint8_t* pixels) const {
+  symbol<void(std::int8_t*, const std::uint8_t*)>(rgb ? "_rgb_row" : "_grey_row")(to, pixels);
+}
 int EmittedProgram::replay_reset(void* memory, std::uint32_t seed) const {
   return symbol<std::int32_t(void*, std::uint32_t)>("_replay_reset")(memory, seed);
 }

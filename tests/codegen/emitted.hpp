@@ -53,6 +53,12 @@ class EmittedProgram {
   /// Of three bytes a pixel when `rgb`, otherwise of one.
   int pixel_row(bool rgb, int row, const std::uint8_t* pixels) const;
   [[nodiscard]] std::int8_t* input() const;
+  /// Of a program whose input comes by rows; `what`: "forward" or "train".
+  [[nodiscard]] int begin(const char* what) const;
+  int rows(const char* what, const std::int8_t* data, int count) const;
+  [[nodiscard]] int forward_end() const;
+  [[nodiscard]] float train_end(int label) const;
+  void make_row(bool rgb, std::int8_t* to, const std::uint8_t* pixels) const;
   [[nodiscard]] int replay_reset(void* memory, std::uint32_t seed) const;
   [[nodiscard]] float train_step_kept(void* memory, std::span<const std::int8_t> input,
                                       int label) const;

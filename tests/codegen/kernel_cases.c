@@ -450,35 +450,6 @@ static void run_depthwise_forward(void) {
   }
 }
 
-static void run_stream_forward(void) {
-  const kernel_form* f;
-  layer l1, l2;
-  esp_conv *d1 = &l1.d, *d2 = &l2.d;
-  int8_t *x, *y, *rows;
-  uint8_t *mask1, *mask2;
-  int32_t elements;
-  depthwise_layer(&l2, 0);
-  if (d2->in_w < 60) d2->in_c = d2->out_c = d2->groups = (int16_t)most(some_channels(24), 2);
-  d1->groups = 1;
-  d1->in_c = d2->in_w < 60 && !few && chance(10) ? 260 : some_channels(32);
-  d1->out_c = d2->in_c;
-  same_window(d1, 1, 0);
-  d1->in_h = d1->out_h = d2->in_h;
-  d1->in_w = d1->out_w = d2->in_w;
-  numbers(&l1, 40);
-  numbers(&l2, 40);
-  d2->in_zero = d1->out_zero;
-  elements = pixels_out(&l2) * d2->out_c;
-  x = new_int8("x", pixels_in(&l1) * d1->in_c, byte_skew(), -128);
-  y = new_buffer("y", elements, byte_skew(), 0);
-  mask1 = new_mask("mask of the first", d1, pixels_out(&l1) * d1->out_c);
-  mask2 = new_mask("mask", d2, elements);
-  rows = new_buffer("rows", (int32_t)esp_stream_forward_scratch(d2), byte_skew(), 1);
-  for (f = first_form(); f != last_form; f = next_form(f)) {
-    f->stream_forward(d1, x, &l1.w, &l1.q, mask1, d2, &l2.w, &l2.q, y, mask2, rows);
-  }
-}
-
 static void run_pointwise_input_gradient(void) {
   const kernel_form* f;
   const int32_t add = chance(50);

@@ -46,6 +46,41 @@ void expect_inputs_of_the_host(int channels, const data::Preprocess& preprocess)
   }
 }
 
+// A program whose input comes by rows makes them one at a time.
+TEST(Pixels, BecomeRows) {
+  testing::GraphBuilder builder(3, {7, 5, 3});
+  const ir::Graph graph =
+      builder.finish(builder.global_pool(builder.conv(builder.input(), 4, {3, 3, 1, 1, 1, 1})), 3);
+  data::Preprocess preprocess;
+  preprocess.mean = {0.485F, 0.456F, 0.406F};
+  preprocess.std = {0.229F, 0.224F, 0.225F};
+  const Result<data::InputPipeline> pipeline =
+      data::make_pipeline(preprocess, 7, 5, 3, 1.0F / 64, 3);
+  ASSERT_TRUE(pipeline.ok()) << pipeline.error().message();
+  EmitOptions options;
+  for (int c = 0; c < 3; ++c) options.pixels.push_back(pipeline->table(c));
+  const plan::UpdatePlan plan = plan::head_only(graph);
+  compiler::CompileOptions compile;
+  compile.fed = true;
+  const compiler::Program program = *compiler::compile(graph, plan, compile);
+  const EmittedProgram emitted(emit(program, plan, options), identifier(graph.name));
+  Rng rng{5, 5};
+  for (const int samples : {3, 1}) {
+    data::Image image{7, 5, samples, {}};
+    for (int i = 0; i < 7 * 5 * samples; ++i) {
+      image.pixels.push_back(static_cast<std::uint8_t>(rng.below(256)));
+    }
+    std::vector<std::int8_t> expected(7 * 5 * 3);
+    ASSERT_TRUE(pipeline->to_input(image, expected).ok());
+    std::vector<std::int8_t> made(expected.size());
+    for (std::ptrdiff_t row = 0; row < 7; ++row) {
+      emitted.make_row(samples == 3, made.data() + row * 15,
+                       image.pixels.data() + row * 5 * samples);
+    }
+    EXPECT_EQ(made, expected);
+  }
+}
+
 TEST(Pixels, BecomeTheInputsOfTheHost) {
   data::Preprocess normalized;
   normalized.mean = {0.485F, 0.456F, 0.406F};

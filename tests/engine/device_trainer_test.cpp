@@ -58,7 +58,7 @@ TEST_P(CachedPrefix, OfAnyLengthTrainsAsTheEmittedCDoes) {
   const Expected expected = train_from_input(*program, data, recipe, options);
   const train::Network network(graph);
   const auto inputs = data.store(network);
-  const int deepest = device_cut(*program, plan::training_cut(plan, graph));
+  const int deepest = plan::training_cut(plan, graph);
   for (int cut = 0; cut <= deepest; ++cut) {
     SCOPED_TRACE(cut);
     const auto store = inputs->advance(network, cut, 1);

@@ -361,4 +361,42 @@ ir::Graph random_network(std::uint64_t seed) {
   return graph;
 }
 
+ir::Graph random_tower(std::uint64_t seed) {
+  Rng rng{seed, 0x544F5745};  // "TOWE"
+  const auto pick = [&](int low, int high) {
+    return low + static_cast<int>(rng.below(static_cast<std::uint64_t>(high - low + 1)));
+  };
+  const auto channels = [&] { return rng.chance(0.7) ? 8 * pick(1, 3) : pick(1, 20); };
+  GraphBuilder b(seed, {pick(17, 40), pick(5, 16), pick(1, 4)});
+  ir::TensorId x = b.input();
+  for (int block = 0; block < 5 && b.shape(x).height > 3 && b.shape(x).width > 1; ++block) {
+    const ir::TensorId before = x;
+    const int kernel = std::array{3, 3, 5, 7}[rng.below(4)];
+    const int stride = rng.chance(0.5) ? 2 : 1;
+    switch (rng.below(6)) {
+      case 0:
+        x = b.conv(x, channels(), window(3, stride, 1));
+        break;
+      case 1:
+        x = rng.chance(0.5) ? b.max_pool(x, window(3, 2, 1))
+                            : b.requantized_pool(x, window(2, 2, 0));
+        break;
+      case 2:
+        x = b.conv(x, channels(), dilated(3, 1, 2));
+        break;
+      default: {  // an inverted bottleneck, with a residual where it fits
+        const int wide = 8 * pick(1, 4);
+        x = b.conv(x, wide, window(1, 1, 0));
+        x = b.conv(x, wide, window(kernel, stride, kernel / 2), wide);
+        if (rng.chance(0.3)) x = b.lookup(x);
+        x = b.conv(x, stride == 1 && rng.chance(0.7) ? b.shape(before).channels : channels(),
+                   window(1, 1, 0));
+        if (b.shape(x) == b.shape(before)) x = b.add(before, x);
+        break;
+      }
+    }
+  }
+  return b.finish(b.global_pool(x), pick(2, 5));
+}
+
 }  // namespace espalier::testing

@@ -66,4 +66,8 @@ ir::Graph small_network(std::uint64_t seed, int classes = 4, int side = 8);
 /// every op may read the input, in every operand position.
 ir::Graph random_network(std::uint64_t seed);
 
+/// A random network whose maps are tall and become small, so that the forward pass holds the memory
+/// peak and runs row by row: convolutions of all kinds, pools, adds, tables.
+ir::Graph random_tower(std::uint64_t seed);
+
 }  // namespace espalier::testing

@@ -50,6 +50,27 @@ enum class StructType : std::uint8_t {
 
 struct Argument;
 
+/// Of a node that runs row by row, in esp_band: where the rows of its operands and of its output
+/// begin in their windows, and the first row of the output.
+enum class BandField : std::uint8_t { kX, kOther, kY, kRow };
+
+/// Into the arena: the rows of a turn.
+struct BandPointer {
+  ArenaPointer base;
+  BandField field{};
+  std::int64_t row_bytes = 1;  ///< of kRow; the others are in bytes
+};
+
+/// The descriptor of the rows of a turn, made from that of the whole.
+struct BandDescriptor {
+  FlashPointer whole;
+};
+
+/// So many for each row of a turn.
+struct BandCount {
+  std::int64_t per_row = 0;
+};
+
 /// A struct of the runtime made for the call and passed by address.
 struct StructArgument {
   StructType type{};
@@ -58,7 +79,7 @@ struct StructArgument {
 
 struct Argument {
   using Value = std::variant<Null, ArenaPointer, FlashPointer, StatePointer, Live, std::int64_t,
-                             float, StructArgument>;
+                             float, StructArgument, BandPointer, BandDescriptor, BandCount>;
   template <typename T>
   requires std::is_constructible_v<Value, T> Argument(T what)
       : value(std::move(what)) {}  // NOLINT: a list of arguments reads as one

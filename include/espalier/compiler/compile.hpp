@@ -21,6 +21,7 @@ struct CompileOptions {
   int accumulate = 1;  ///< samples whose gradients are added up before an update
   /// Of the maps' gradients: kFloat32, or kInt8 or kInt16 for integer numerics.
   Element gradient = Element::kFloat32;
+  bool fed = false;  ///< the input comes by rows and has no buffer of its own
   /// Sees the graph as differentiation left it (with an empty pass name) and after each pass.
   std::function<void(const PassReport&, const TrainingGraph&)> observer;
 };
@@ -36,8 +37,9 @@ struct Program {
 
   /// Offset of a value in the arena.
   [[nodiscard]] std::int64_t offset(ValueId id) const {
-    return placement
-        .offsets[static_cast<std::size_t>(arena.buffer_of_value[static_cast<std::size_t>(id)])];
+    const auto buffer =
+        static_cast<std::size_t>(arena.buffer_of_value[static_cast<std::size_t>(id)]);
+    return placement.offsets[buffer] + (id == graph.input ? graph.input_shift : 0);
   }
   [[nodiscard]] Bytes arena_bytes() const { return Bytes{placement.peak}; }
   [[nodiscard]] Bytes sram_bytes() const { return Bytes{placement.peak + state.bytes}; }
@@ -57,7 +59,8 @@ struct PlannedMemory {
   [[nodiscard]] Bytes total() const { return Bytes{arena.count + state.count}; }
 };
 Result<PlannedMemory> planned_memory(const ir::Graph& graph, const plan::UpdatePlan& plan,
-                                     int accumulate = 1, Element gradient = Element::kFloat32);
+                                     int accumulate = 1, Element gradient = Element::kFloat32,
+                                     bool fed = false);
 
 /// A table of what is alive at the step of highest load, largest first: `bytes  name` lines.
 std::vector<std::string> alive_at_peak(const Program& program);

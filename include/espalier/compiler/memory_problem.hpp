@@ -25,6 +25,9 @@ struct MemoryProblem {
   std::vector<BufferLifetime> buffers;
   int steps = 0;      ///< at most kMaxSteps
   int alignment = 4;  ///< bytes, a power of two; every offset is a multiple of it
+  /// So many buffers, the first of them, lie lowest and one upon the other: each lives as long as
+  /// the next one at least.
+  int stacked = 0;
 
   bool operator==(const MemoryProblem&) const = default;
 };

@@ -48,7 +48,8 @@ enum class Role : std::uint8_t {
   kHeadWeightGradient,
   kHeadBiasGradient,
   kLogitGradient,
-  kScratch,  ///< index: op; temporary memory of one node
+  kScratch,  ///< index: op; temporary memory of one node or chain
+  kRows,     ///< index: op that a chain begins with; its counters
 };
 
 using ValueId = int;
@@ -63,6 +64,7 @@ struct Value {
   std::int64_t elements = 0;
   ValueId in_place_of = -1;  ///< the value whose memory this one takes over, or -1
   int range = -1;            ///< of an integer gradient: its place among the ranges
+  int rows = 0;              ///< of a map of which only so many rows exist at a time; 0: all
 
   [[nodiscard]] std::int64_t bytes() const { return byte_size(element, elements); }
 };
@@ -86,13 +88,23 @@ enum class Sink : std::uint8_t {
 struct Node {
   NodeKind kind{};
   int op = -1;      ///< position in the forward graph; -1: head and loss
-  int operand = 0;  ///< which input of `op`, where a node is of one; kStreamForward: the
-                    ///< depthwise op
+  int operand = 0;  ///< which input of `op`, where a node is of one
   Sink sink = Sink::kStore;
   std::array<ValueId, 3> inputs{-1, -1, -1};
   std::array<ValueId, 3> outputs{-1, -1, -1};
   ValueId scratch = -1;
-  int scale_op = -1;  ///< the convolution for which the output is masked and scaled, too
+  int scale_op = -1;     ///< the convolution for which the output is masked and scaled, too
+  int chain = -1;        ///< index in TrainingGraph::chains, of a node that runs row by row
+  int band_rows = 0;     ///< rows of output that such a node makes in a turn, at most
+  int band_in_rows = 0;  ///< and reads
+};
+
+/// Consecutive forward nodes that run in turns, a few rows each (runtime/espalier_rows.h).
+struct Chain {
+  int first = 0;      ///< node
+  int last = 0;       ///< node, inclusive
+  ValueId rows = -1;  ///< how far each map has come
+  bool fed = false;   ///< the network's input comes by rows
 };
 
 /// How the parameters of one convolution are trained.
@@ -112,10 +124,16 @@ struct TrainingGraph {
   std::vector<TrainedConv> trained;    ///< ascending op
   std::vector<int> trained_of_op;      ///< by op: index in `trained`, or -1
   std::vector<Value> values;
-  std::vector<Node> nodes;   ///< forward, loss, backward of one sample
-  int backward_begin = 0;    ///< first node behind the forward pass
-  std::vector<Node> update;  ///< every `accumulate` samples, when that is above 1
+  std::vector<Node> nodes;    ///< forward, loss, backward of one sample
+  int backward_begin = 0;     ///< first node behind the forward pass
+  std::vector<Node> update;   ///< every `accumulate` samples, when that is above 1
+  std::vector<Chain> chains;  ///< in the order of their nodes
   ValueId input = -1;
+  bool fed = false;  ///< the input is to come by rows, through the first chain
+  /// What the first chain makes and writes over the rows of a resident input that have been read,
+  /// or -1; the input begins so many bytes above it.
+  ValueId input_over = -1;
+  std::int64_t input_shift = 0;
   Element gradient = Element::kFloat32;  ///< of maps; integers behind narrow()
   int gradient_ranges = 0;               ///< of the sample, the features, all gradients of maps
 

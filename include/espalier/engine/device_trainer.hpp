@@ -14,15 +14,11 @@
 
 namespace espalier::engine {
 
-/// The last op at or before `cut` that a program's forward pass can start from: not between two ops
-/// that it runs as one.
-int device_cut(const compiler::Program& program, int cut);
-
-/// Trains `engine` on `training` and evaluates it on `test`, both at any cut up to the device_cut()
-/// of the plan's. `network` may have another head than the program. The
-/// recipe's batch must be the program's accumulate: so many samples make one update. The device
-/// applies quantisation-aware scaling always. kInterrupted when the user asks to stop. `watch`,
-/// when given, looks at some of the samples.
+/// Trains `engine` on `training` and evaluates it on `test`, both at any cut up to the plan's
+/// training_cut(). `network` may have another head than the program. The recipe's batch must be the
+/// program's accumulate: so many samples make one update. The device applies quantisation-aware
+/// scaling always. kInterrupted when the user asks to stop. `watch`, when
+/// given, looks at some of the samples.
 Result<train::TrainResult> train(Engine& engine, const compiler::Program& program,
                                  const train::Network& network, const plan::UpdatePlan& plan,
                                  const train::SampleStore& training, const train::SampleStore& test,

@@ -14,6 +14,7 @@
 #include "espalier/codegen/kernel_calls.hpp"
 #include "espalier/compiler/compile.hpp"
 #include "espalier/ir/graph.hpp"
+#include "runtime/espalier_rows.h"
 #include "runtime/espalier_runtime.h"
 
 namespace espalier::engine {
@@ -53,10 +54,11 @@ class Engine {
   std::int8_t* activation(compiler::ValueId id) {
     return reinterpret_cast<std::int8_t*>(arena_.data()) + program_.offset(id);
   }
-  std::int8_t* input() { return activation(program_.graph.input); }
+  /// Where the next input goes: in the arena, or beside it where it comes by rows.
+  std::int8_t* input() { return fed_.empty() ? activation(program_.graph.input) : fed_.data(); }
 
   /// Runs the forward nodes from `first` on, up to `end` where that is given; what they read must
-  /// be in the arena.
+  /// be in the arena. Neither lies inside a chain.
   void run_forward(int first = 0, int end = -1);
   /// Loss, backward and update after run_forward(). Returns the loss; kRefused, and nothing
   /// changes, when there is no such label.
@@ -99,6 +101,7 @@ class Engine {
     return *reinterpret_cast<const compiler::StateControl*>(state_.data());
   }
   [[nodiscard]] bool has_class(int label) const;
+  void run_chain(const compiler::Chain& chain);
 
   const compiler::Program& program_;
   EngineOptions options_;
@@ -107,6 +110,8 @@ class Engine {
   std::unique_ptr<host::PackedCache> packed_;  // weights as the host's kernels read them
   std::vector<float> arena_;
   std::vector<std::byte> state_;  // the block
+  std::vector<std::int8_t> fed_;  // the input that comes by rows
+  esp_band band_{};               // of the turn, in a chain
   std::int32_t label_ = 0;        // of the step
   esp_sgd sgd_{};
   std::function<void(int)> watch_;

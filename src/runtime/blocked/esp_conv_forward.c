@@ -70,8 +70,8 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
       dense && esp_words(patches, 0) && 3 * filled <= 4 * depth && 4 * filled <= ESP_COPIED;
   if (dot) pitch = filled, at_once = 3;
   if (dot && pitch != depth) { /* what fills up the rows, and stays */
-    memset(copied, 0, sizeof copied);
-    memset(patches, 0, (size_t)(3 * pitch));
+    esp_fill(copied, 0, (int32_t)sizeof copied);
+    esp_fill(patches, 0, 3 * pitch);
   }
 #endif
   for (o = 0; o < d->out_c;) {
@@ -97,7 +97,7 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
 #ifdef ESP_DOT4
     if (dot) {
       for (j = 0; j < 4 * fours; ++j) {
-        memcpy((int8_t*)copied + j * pitch, w->full + (o + j) * depth, (size_t)depth);
+        esp_copy((int8_t*)copied + j * pitch, w->full + (o + j) * depth, depth);
       }
     }
 #endif

@@ -20,7 +20,7 @@ ESP_KERNEL void esp_depthwise_backward(const esp_conv* d, float* g, const esp_we
   float* row = plane + width * height + 4;
   float* filter = row + taps;
   int32_t c, iy, ix, ky, kx, t, j = 0, next = 0;
-  memset(plane, 0, (size_t)(width * height + 4) * sizeof *plane);
+  esp_fill(plane, 0, (width * height + 4) * (int32_t)sizeof *plane);
   for (c = 0; c < all; ++c) {
     const int8_t* weights = w->full + c * taps;
     const int32_t trained = x && j < kept && (!channels || channels[j] == c);

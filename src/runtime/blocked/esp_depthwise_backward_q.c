@@ -102,7 +102,7 @@ ESP_KERNEL void ESP_Q(esp_depthwise_backward)(const esp_conv* d, const esp_q* g,
   by.plane = plane, by.flipped = flipped, by.pitch = pitch;
   by.kernel_h = d->kernel_h, by.kernel_w = k;
   by.dot = ESP_Q_BYTES && (k == 3 || k == 5 || k == 7) && d->kernel_h <= 7 && whole <= ESP_SUMS;
-  memset(plane, 0, (size_t)(pitch * height + 8) * sizeof *plane);
+  esp_fill(plane, 0, (pitch * height + 8) * (int32_t)sizeof *plane);
   for (c = 0; c < all_c; ++c) {
     const esp_q_scaling scaling = esp_q_scaling_of(&target, 0, c);
     const int8_t* weights = w->full + c * taps;

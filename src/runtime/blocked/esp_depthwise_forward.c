@@ -99,7 +99,7 @@ ESP_KERNEL void esp_depthwise_forward(const esp_conv* d, const int8_t* x, const 
     if (most < by.batch) by.batch = most;
   }
   kind = esp_kind_of(d, dot);
-  memset(plane, d->in_zero, (size_t)bytes);
+  esp_fill(plane, d->in_zero, bytes);
   if (kind == 16 + 3 && kernel_h == 3 && d->out_w <= ESP_SUMS / 2 && !((d->out_w | d->in_w) & 3)) {
     /* most layers, for themselves */
     esp_depthwise_channels(d, x, w, q, y, mask, 16 + 3, 3, 1, by);

@@ -19,7 +19,7 @@ ESP_KERNEL void esp_depthwise_input_gradient(const esp_conv* d, const float* g,
   const int32_t each = in_w / sw, rest = in_w % sw, step = sw * channels;
   float* filter = plane + rows * width;
   int32_t c, iy, i, oy, ox, kx, left, t, next = 0;
-  memset(plane, 0, (size_t)(rows * width) * sizeof *plane);
+  esp_fill(plane, 0, (rows * width) * (int32_t)sizeof *plane);
   for (c = 0; c < channels; ++c) {
     const int8_t* weights = w->full + c * taps;
     /* the first tap that meets a row, and the row of outputs that it does so with */

@@ -168,11 +168,12 @@ ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t p
  * words of inputs. */
 ESP_INLINE void esp_spread(const esp_filter* f, int32_t kernel_w, int32_t kernel_h, int32_t stride,
                            uint32_t* words) {
-  int32_t ky;
+  int32_t ky, kx;
   ESP_ROLLED
   for (ky = 0; ky < kernel_h; ++ky) {
+    const int8_t* row = f->weights + ky * kernel_w;
     uint32_t w[2] = {0, 0};
-    memcpy(w, f->weights + ky * kernel_w, (size_t)kernel_w);
+    for (kx = 0; kx < kernel_w; ++kx) w[kx >> 2] |= (uint32_t)(uint8_t)row[kx] << 8 * (kx & 3);
 #define ESP_SPREAD(j, t)                                                \
   do {                                                                  \
     const int32_t m = 8 * (j)*stride; /* bits in front of the window */ \

@@ -75,7 +75,7 @@ ESP_INLINE int32_t esp_outputs_of(const esp_conv* d, const esp_weights* w,
 ESP_INLINE void esp_merge(const esp_weights* w, int32_t o, int32_t depth, int8_t* merged) {
   const int8_t* trained = w->trained + o * w->count;
   int32_t c;
-  memcpy(merged, w->full + o * depth, (size_t)(4 * depth));
+  esp_copy(merged, w->full + o * depth, 4 * depth);
   ESP_ROLLED
   for (c = 0; c < w->count; ++c) {
     const int8_t* from = trained + c;

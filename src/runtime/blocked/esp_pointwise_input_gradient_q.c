@@ -25,7 +25,7 @@ ESP_KERNEL void ESP_Q(esp_pointwise_input_gradient)(const esp_conv* d, const esp
     for (j = 0; j < lanes; ++j) scaling[j] = esp_q_scaling_of(&target, addend, c + j);
     for (p = 0; p < pixels; p += ESP_BATCH) {
       const int32_t batch = pixels - p < ESP_BATCH ? pixels - p : ESP_BATCH;
-      memset(sums, 0, sizeof sums);
+      esp_fill(sums, 0, (int32_t)sizeof sums);
       for (o = 0; o < out_c; o += ESP_TURNED / 4) {
         const int32_t depth = out_c - o < ESP_TURNED / 4 ? out_c - o : ESP_TURNED / 4;
         const int32_t pitch = (depth + 3) & ~3;

@@ -87,7 +87,7 @@ ESP_INLINE void esp_turn_weights(const esp_q_lanes* of, int32_t lanes, int32_t o
   for (j = 0; j < lanes; ++j, turned += pitch) {
     esp_gather(of->from[j] + o * of->step[j], of->step[j], count, turned);
   }
-  if (lanes < 4) memset(turned, 0, (size_t)((4 - lanes) * pitch));
+  if (lanes < 4) esp_fill(turned, 0, (4 - lanes) * pitch);
 }
 
 #ifdef ESP_DOT4

@@ -71,7 +71,7 @@ ESP_INLINE void esp_turn(const int8_t* from, int32_t step, int32_t count, int32_
   ESP_ROLLED
   for (j = 0; j < count; ++j, to += pitch) {
     esp_gather(from + j, step, pixels, to);
-    memset(to + pixels, 0, (size_t)(pitch - pixels));
+    esp_fill(to + pixels, 0, pitch - pixels);
   }
 }
 
@@ -83,15 +83,15 @@ ESP_INLINE void esp_q_meet(const esp_q_correlation* t, int32_t pixels, int32_t o
                            int32_t* totals, esp_q_sum* sums) {
   uint32_t turned_x[ESP_PIXELS];
   int32_t p = 0, j, k;
-  if (fresh) memset(totals, 0, ESP_OUTPUTS * sizeof *totals);
-  memset(sums, 0, 4 * ESP_OUTPUTS * sizeof *sums);
+  if (fresh) esp_fill(totals, 0, ESP_OUTPUTS * (int32_t)sizeof *totals);
+  esp_fill(sums, 0, 4 * ESP_OUTPUTS * (int32_t)sizeof *sums);
   do {
     const int32_t now = pixels - p < ESP_PIXELS ? pixels - p : ESP_PIXELS;
     const int32_t pitch = (now + 3) & ~3;
     int8_t* gs = (int8_t*)turned;
     if (fresh || pixels > ESP_PIXELS) {
       esp_turn((const int8_t*)t->g + p * t->g_step, t->g_step, outputs, now, pitch, gs);
-      memset(gs + outputs * pitch, 0, (size_t)((ESP_OUTPUTS - outputs) * pitch));
+      esp_fill(gs + outputs * pitch, 0, (ESP_OUTPUTS - outputs) * pitch);
       for (k = 0; k < outputs && fresh; ++k) totals[k] += esp_sum(gs + k * pitch, pitch);
     }
     esp_turn(t->x + p * t->x_step, t->x_step, inputs, now, pitch, (int8_t*)turned_x);
@@ -160,7 +160,7 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
   uint32_t turned_g[ESP_OUTPUTS * ESP_PIXELS / 4];
   int32_t totals[ESP_OUTPUTS];
 #endif
-  memset(pace, 0, sizeof pace);
+  esp_fill(pace, 0, (int32_t)sizeof pace);
   for (o = 0; o < d->out_c; o += outputs) {
     outputs = left > 3 ? 4 : 1;
 #ifdef ESP_DOT4
