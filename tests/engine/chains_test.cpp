@@ -15,10 +15,10 @@ struct Trained {
   std::vector<std::byte> state;
 };
 
-Trained train(const compiler::Program& program, std::uint64_t seed) {
+Trained train(const compiler::Program& program, std::uint64_t seed, bool plain) {
   const ir::Graph& graph = *program.graph.forward;
   const auto size = static_cast<std::size_t>(graph.tensor(graph.input).shape.elements());
-  Engine engine(program, {true, 3, 5.0F});
+  Engine engine(program, {true, 3, 5.0F, plain});
   // What a step leaves behind must not matter to the next.
   std::fill(engine.arena().begin(), engine.arena().end(), 1e9F);
   Trained trained;
@@ -43,14 +43,14 @@ TEST_P(Chained, TrainsToTheSameBits) {
   compiler::CompileOptions options;
   options.gradient = seed % 2 == 0 ? compiler::Element::kFloat32 : compiler::Element::kInt8;
   options.passes = *compiler::without(compiler::kAllPasses, "stream");
-  const Trained expected = train(*compiler::compile(graph, plan, options), seed);
+  const Trained expected = train(*compiler::compile(graph, plan, options), seed, true);
   options.passes = compiler::kAllPasses;
   for (const bool fed : {false, true}) {
     options.fed = fed;
     const Result<compiler::Program> program = compiler::compile(graph, plan, options);
     if (fed && !program.ok()) continue;  // see below how many those may be
     ASSERT_TRUE(program.ok()) << program.error().message();
-    const Trained trained = train(*program, seed);
+    const Trained trained = train(*program, seed, fed);
     EXPECT_EQ(trained.losses, expected.losses) << "fed " << fed;
     EXPECT_EQ(trained.state, expected.state) << "fed " << fed;
   }

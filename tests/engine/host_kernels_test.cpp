@@ -53,6 +53,20 @@ struct Pair {
                  " of op " + std::to_string(node.op));
     host.run_node(i);
     plain.run_node(i);
+    compare(node);
+  }
+
+  // A chain runs as a whole; its windows hold the last rows.
+  void run_chain(const compiler::Chain& chain) {
+    SCOPED_TRACE("chain of nodes " + std::to_string(chain.first) + " to " +
+                 std::to_string(chain.last));
+    for (Engine* engine : {&host, &plain}) engine->run_forward(chain.first, chain.last + 1);
+    for (int i = chain.first; i <= chain.last; ++i) {
+      ASSERT_NO_FATAL_FAILURE(compare(program.graph.nodes[static_cast<std::size_t>(i)]));
+    }
+  }
+
+  void compare(const compiler::Node& node) {
     for (const compiler::ValueId id : node.outputs) {
       if (id < 0) continue;
       ASSERT_EQ(bytes_of(host, program, id), bytes_of(plain, program, id)) << "value " << id;
@@ -65,7 +79,14 @@ struct Pair {
   void step(const std::vector<std::int8_t>& input, int label) {
     place(input);
     for (int i = 0; i < program.graph.backward_begin; ++i) {
-      ASSERT_NO_FATAL_FAILURE(run_node(i));
+      const int chain = program.graph.nodes[static_cast<std::size_t>(i)].chain;
+      if (chain < 0) {
+        ASSERT_NO_FATAL_FAILURE(run_node(i));
+        continue;
+      }
+      const compiler::Chain& whole = program.graph.chains[static_cast<std::size_t>(chain)];
+      ASSERT_NO_FATAL_FAILURE(run_chain(whole));
+      i = whole.last;
     }
     // Again as a whole, with the update.
     const std::vector<std::byte> before(host.state().begin(), host.state().end());
