@@ -473,6 +473,9 @@ bool GraphBuilder::scale_channels(const Where& node, std::span<const double> fac
   return true;
 }
 
+// Rows or columns that a border of its own may add.
+constexpr int kMaxBorder = 16;
+
 // A depthwise 1x1 convolution that changes nothing.
 std::optional<Draft> GraphBuilder::per_channel(const Where& node, const Operand& x) {
   if (!unpadded(node, x)) return std::nullopt;
@@ -549,6 +552,15 @@ std::optional<Draft> GraphBuilder::multiply(const Where& node, const Operand& a,
         fmt::format("multiplies {} and {}", batch_text(x->view.dims()), batch_text(y->view.dims())),
         "multiply tensors of one shape in one order, or one with a number a channel");
   };
+  if (!(shape == other) && other.channels == 1 && other.height == shape.height &&
+      other.width == shape.width) {
+    return refuse(
+        node,
+        fmt::format("multiplies {} by a gate of {}, one number a pixel", batch_text(x->view.dims()),
+                    batch_text(y->view.dims())),
+        "gates with a number a channel are supported, gates over space are not; train the "
+        "network without it");
+  }
   bool fits = false;
   if (shape == other) {
     fits = x->view.dims() == y->view.dims() && x->view.flat() == y->view.flat();
@@ -641,6 +653,36 @@ std::optional<Draft> GraphBuilder::rescale(const Where& node, const Operand& x) 
   return made;
 }
 
+std::optional<Draft> GraphBuilder::leaky_channels(const Where& node, const Operand& x,
+                                                  std::span<const double> slopes) {
+  const auto channels = static_cast<std::size_t>(tensor(x.tensor).shape.channels);
+  if (slopes.size() != channels) {
+    return refuse(node,
+                  fmt::format("its {} slopes do not fit {} channels", slopes.size(), channels),
+                  kDamagedNext);
+  }
+  for (const double slope : slopes) {
+    if (slope != 0 && !usable_scale(static_cast<float>(std::abs(slope) / 64))) {
+      return refuse(node, fmt::format("its slope {} is out of range", slope), kDamagedNext);
+    }
+  }
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  ir::TensorId halves[2];
+  for (const bool above : {true, false}) {
+    std::optional<Draft> half = rescale(node, x);
+    if (!half) return std::nullopt;
+    half->clip(above ? 0 : -kInfinity, above ? kInfinity : 0);
+    half->node.name += above ? "_above" : "_below";
+    const std::string name = half->node.name;
+    halves[above ? 0 : 1] = finish(*std::move(half), tensor(x.tensor).quantization, name).tensor;
+  }
+  std::optional<Draft> made = draft(node, ir::Add{}, {halves[0], halves[1]});
+  if (!made) return std::nullopt;
+  made->view = settled(node, x)->view;
+  made->slopes.assign(slopes.begin(), slopes.end());
+  return made;
+}
+
 std::optional<Draft> GraphBuilder::pool(const Where& node, ir::OpParams params, const Operand& x,
                                         ImageAxes axes) {
   Operand own = x;
@@ -667,15 +709,53 @@ std::optional<Draft> GraphBuilder::average_pool(const Where& node, const ir::Win
 std::optional<Draft> GraphBuilder::max_pool(const Where& node, const ir::Window& window,
                                             const Operand& x, ImageAxes axes) {
   ir::MaxPool params{window};
-  if (!x.pads.empty()) {
-    // A zero never wins over what is at least zero.
-    if (lowest_[static_cast<std::size_t>(x.tensor)] < tensor(x.tensor).quantization.zero_point) {
-      return refuse(node, "takes the maximum of padded values that can be negative",
-                    "pad behind a Relu, or in the pool itself");
-    }
-    if (!take_pads(node, x, axes, params.window)) return std::nullopt;
+  if (x.pads.empty()) return pool(node, params, x, axes);
+  // A zero never wins over what is at least zero, and may win over what is not.
+  if (lowest_[static_cast<std::size_t>(x.tensor)] < tensor(x.tensor).quantization.zero_point) {
+    const std::optional<Operand> own = padded(node, x, axes);
+    return own ? pool(node, params, *own, axes) : std::nullopt;
   }
+  if (!take_pads(node, x, axes, params.window)) return std::nullopt;
   return pool(node, params, x, axes);
+}
+
+// A border of zeros as a layer of its own: a depthwise convolution of one weight in a window that
+// reaches over the border, as far as it has to be moved.
+std::optional<Operand> GraphBuilder::padded(const Where& node, const Operand& x, ImageAxes axes) {
+  ir::Window border;
+  Operand own = x;
+  own.pads.clear();
+  if (!take_pads(node, x, axes, border)) return std::nullopt;
+  const std::optional<Image> found = image(node, own, axes);
+  if (!found) return std::nullopt;
+  if (found->turned) border = turned(border);
+  std::optional<Draft> made = per_channel(node, own);
+  if (!made) return std::nullopt;
+  auto& conv = std::get<ir::Conv2D>(made->params);
+  const int rows = border.pad_top + border.pad_bottom;
+  const int columns = border.pad_left + border.pad_right;
+  if (rows > kMaxBorder || columns > kMaxBorder) {
+    return refuse(node, fmt::format("pads {} rows and {} columns", rows, columns),
+                  "pad less, or in the pool itself");
+  }
+  conv.window = {.kernel_h = rows + 1,
+                 .kernel_w = columns + 1,
+                 .pad_top = rows,
+                 .pad_left = columns,
+                 .pad_bottom = rows,
+                 .pad_right = columns};
+  const std::size_t taps =
+      static_cast<std::size_t>(rows + 1) * static_cast<std::size_t>(columns + 1);
+  const auto tap = static_cast<std::size_t>(border.pad_bottom * (columns + 1) + border.pad_right);
+  const std::int8_t one = conv.weights.front();
+  conv.weights.assign(conv.bias.size() * taps, 0);
+  for (std::size_t c = 0; c < conv.bias.size(); ++c) conv.weights[c * taps + tap] = one;
+  made->shape.height += rows;
+  made->shape.width += columns;
+  made->view = arranged(made->shape, found->turned, axes);
+  const std::string name = node.name + "_padded";
+  made->node.name = name;
+  return finish(*std::move(made), tensor(own.tensor).quantization, name);
 }
 
 ir::TensorId GraphBuilder::write(const std::string& op_name, ir::OpParams params,
@@ -684,6 +764,26 @@ ir::TensorId GraphBuilder::write(const std::string& op_name, ir::OpParams params
   graph_.ops.push_back({op_name, std::move(params), std::move(inputs), output, low, high});
   origins_.push_back(std::move(origin));
   return output;
+}
+
+// The operand times the slopes of its channels, in the quantisation of the sum.
+void GraphBuilder::scale_operand(const Draft& draft, const ir::Quantization& to,
+                                 ir::TensorId& operand) {
+  const int channels = draft.shape.channels;
+  ir::Conv2D conv{.window = {},
+                  .in_channels = channels,
+                  .out_channels = channels,
+                  .groups = channels,
+                  .weights = {},
+                  .weight_scales = {},
+                  .bias = std::vector<std::int32_t>(draft.slopes.size(), 0)};
+  for (const double slope : draft.slopes) {
+    conv.weights.push_back(static_cast<std::int8_t>(slope == 0 ? 0 : slope > 0 ? 64 : -64));
+    conv.weight_scales.push_back(slope == 0 ? 1.0F : static_cast<float>(std::abs(slope) / 64));
+  }
+  const std::string name = draft.node.name + "_scaled";
+  const ir::TensorId scaled = add_tensor(name, draft.shape, to, -128);
+  operand = write(printable(name), std::move(conv), {operand}, scaled, -128, 127);
 }
 
 // Operands of a concatenation in its quantisation.
@@ -718,6 +818,7 @@ Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
     write(op_name, table, std::move(draft.inputs), output, -128, 127);
     return Operand{output, std::move(draft.view), {}};
   }
+  if (!draft.slopes.empty()) scale_operand(draft, quantization, draft.inputs[1]);
   const bool join = std::holds_alternative<ir::Concat>(draft.params);
   if (join) requantise_operands(draft, quantization, draft.inputs);
   const ir::Quantization from = tensor(draft.inputs[0]).quantization;

@@ -119,6 +119,7 @@ struct Draft {
   Origin origin;                                          ///< of a convolution
   MakeTable table = nullptr;                              ///< of a Lookup
   ir::HalfRounding rounding = ir::HalfRounding::kToEven;  ///< of the operands of a Concat
+  std::vector<double> slopes{};  ///< of a sum: factors of its second operand, one a channel
   double low = -std::numeric_limits<double>::infinity();  ///< clip bounds, real values
   double high = std::numeric_limits<double>::infinity();
 
@@ -171,6 +172,11 @@ class GraphBuilder {
   std::optional<Draft> function(const Where& node, const Operand& x, MakeTable table);
   std::optional<Draft> function(const Where& node, const Operand& x, const ir::Curve& curve,
                                 ir::HalfRounding rounding);
+  /// x, below zero x times the slope of the channel. Exact: x above zero, and below zero behind a
+  /// depthwise 1x1 convolution in the quantisation of the output, of which one is always zero,
+  /// added.
+  std::optional<Draft> leaky_channels(const Where& node, const Operand& x,
+                                      std::span<const double> slopes);
   /// Padding of the window and of the operand is added up. Pads of a maximum are no zeros.
   std::optional<Draft> average_pool(const Where& node, const ir::Window& window,
                                     ir::HalfRounding rounding, const Operand& x, ImageAxes axes);
@@ -234,9 +240,12 @@ class GraphBuilder {
   std::optional<Draft> draft(const Where& node, ir::OpParams params,
                              std::vector<ir::TensorId> inputs);
   std::optional<Draft> per_channel(const Where& node, const Operand& x);
+  std::optional<Operand> padded(const Where& node, const Operand& x, ImageAxes axes);
   ir::TensorId write(const std::string& op_name, ir::OpParams params,
                      std::vector<ir::TensorId> inputs, ir::TensorId output, int low, int high,
                      Origin origin = {});
+  void scale_operand(const Draft& draft, const ir::Quantization& quantization,
+                     ir::TensorId& operand);
   void requantise_operands(const Draft& draft, const ir::Quantization& quantization,
                            std::vector<ir::TensorId>& operands);
   std::optional<Draft> pool(const Where& node, ir::OpParams params, const Operand& x,

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "channel_function.hpp"
 #include "espalier/import/onnx_reader.hpp"
 #include "espalier/import/onnx_writer.hpp"
 #include "testing/forward.hpp"
@@ -125,6 +126,54 @@ TEST(OnnxFunctions, GatesOfDenseLayers) {
   EXPECT_TRUE(ir::is_gate(graph, graph.ops[3]));
 }
 
+// Two clips, a product of which one side is always zero, and their sum: rounded once.
+TEST(OnnxFunctions, SlopesOfEachChannel) {
+  for (const auto& slopes : {std::vector<float>{0.3F, -0.5F}, {0.0F, 1.7F}}) {
+    const ir::Graph graph = import_ok(around([&](OnnxBuilder& b, const std::string& x) {
+      b.node("PRelu", {x, b.constant<float>("s", {2, 1, 1}, slopes)}, "f");
+      return std::string("f");
+    }));
+    ASSERT_THAT(kinds(graph), ElementsAre("rescale", "rescale", "conv2d", "add", "average_pool"));
+    testing::RealFunctions functions;
+    for (const float slope : slopes) {
+      functions.emplace_back([slope](double x) { return x < 0 ? double{slope} * x : x; });
+    }
+    testing::expect_by_channel(graph, {kOut, kOutZero}, functions);
+  }
+  // Clipped behind it.
+  const ir::Graph clipped = import_ok(around([&](OnnxBuilder& b, const std::string& x) {
+    b.node("PRelu", {x, b.constant<float>("s", {2, 1, 1}, {0.3F, -0.5F})}, "f");
+    b.node("Max", {b.scalar("least", -0.5F), "f"}, "m");
+    b.node("Min", {"m", b.scalar("most", 1.0F)}, "c");
+    return std::string("c");
+  }));
+  testing::expect_by_channel(
+      clipped, {kOut, kOutZero},
+      {[](double x) { return std::clamp(x < 0 ? 0.3 * x : x, -0.5, 1.0); },
+       [](double x) { return std::clamp(x < 0 ? -0.5 * x : x, -0.5, 1.0); }});
+}
+
+TEST(OnnxFunctions, ExtremaOfOneNumberAreClips) {
+  const ir::Graph graph = import_ok(around([&](OnnxBuilder& b, const std::string& x) {
+    b.node("Min", {x, b.scalar("most", 1.2F), b.scalar("other", 2.0F)}, "m");
+    b.node("Max", {b.scalar("least", -0.9F), "m"}, "c");
+    return std::string("c");
+  }));
+  ASSERT_THAT(kinds(graph), ElementsAre("rescale", "average_pool"));
+  const auto clip = [](double x) { return std::clamp(x, -0.9, 1.2); };
+  testing::expect_by_channel(graph, {kOut, kOutZero}, {clip, clip});
+}
+
+TEST(OnnxFunctions, NumbersOfEachChannel) {
+  const ir::Graph graph = import_ok(around([&](OnnxBuilder& b, const std::string& x) {
+    b.node("Mul", {b.constant<float>("c", {2, 1, 1}, {0.8F, -0.6F}), x}, "f");
+    return std::string("f");
+  }));
+  ASSERT_THAT(kinds(graph), ElementsAre("conv2d", "average_pool"));
+  testing::expect_by_channel(graph, {kOut, kOutZero},
+                             {[](double x) { return 0.8 * x; }, [](double x) { return -0.6 * x; }});
+}
+
 // Operands keep their order; each is rounded to the output's quantisation on its own.
 TEST(OnnxFunctions, ConcatRequantisesItsOperands) {
   const ir::Graph graph = import_ok(around(
@@ -202,6 +251,34 @@ TEST(OnnxFunctions, OperatorsOnIntegers) {
   EXPECT_EQ(table.output(-18), -10 + 100 - 128);  // half of that below zero
 }
 
+TEST(OnnxFunctions, ProductsOfIntegersWithConstants) {
+  for (const bool one : {true, false}) {
+    OnnxBuilder b;
+    b.quantized(b.input("input", {0, 2, 3, 3}), "input", kIn, kInZero);
+    b.scalar("y_scale", kOut);
+    b.constant<std::int8_t>("y_zp", {}, {static_cast<std::int8_t>(kOutZero)});
+    b.scalar("c_scale", 0.01F);
+    b.constant<std::int8_t>("c_zp", {}, {-20});
+    if (one) {
+      b.constant<std::int8_t>("c", {}, {60});
+    } else {
+      b.constant<std::int8_t>("c", {2, 1, 1}, {60, -80});
+    }
+    b.node("QLinearMul",
+           {"c", "c_scale", "c_zp", "input_q", "input_scale", "input_zp", "y_scale", "y_zp"}, "y")
+        .set_domain("com.microsoft");
+    b.node("DequantizeLinear", {"y", "y_scale", "y_zp"}, "y_dq");
+    b.node("GlobalAveragePool", {"y_dq"}, "mean");
+    b.classifier(b.quantized("mean", "mean", kOut, kOutZero), 2, 3);
+    const ir::Graph graph = import_ok(b);
+    EXPECT_THAT(kinds(graph), ElementsAre(one ? "lookup" : "conv2d", "average_pool"));
+    const double second = one ? 0.8 : -0.6;
+    testing::expect_by_channel(
+        graph, {kOut, kOutZero},
+        {[](double v) { return 0.8 * v; }, [second](double v) { return second * v; }});
+  }
+}
+
 // A dilated convolution equals one whose weights have zeros between them.
 TEST(OnnxFunctions, DilationSpreadsTheWeights) {
   const auto model = [](bool dilated) {
@@ -243,10 +320,22 @@ TEST(OnnxFunctions, RefusalsAreNamed) {
         return all.empty() ? std::string() : all[0];
       };
   EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& x) {
-                b.node("PRelu", {x, b.constant<float>("s", {2, 1, 1}, {0.1F, 0.2F})}, "f");
+                b.node("PRelu", {x, b.constant<float>("s", {3, 1}, {0.1F, 0.2F, 0.3F})}, "f");
                 return std::string("f");
               }),
-              HasSubstr("it has 2 slopes, one a channel"));
+              HasSubstr("it has 3 slopes, not one a channel"));
+  EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& x) {
+                b.node("Min", {x, b.constant<float>("s", {2, 1, 1}, {0.1F, 0.2F})}, "f");
+                return std::string("f");
+              }),
+              HasSubstr("compares with more than one number"));
+  EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& x) {
+                b.node("Conv", {x, b.weights("w", {1, 2, 1, 1}, {1, 2}, {0.1F})}, "c");
+                b.node("Sigmoid", {b.quantized("c", "c", 0.1F, 0)}, "s");
+                b.node("Mul", {x, b.quantized("s", "gate", 1.0F / 256, -128)}, "f");
+                return std::string("f");
+              }),
+              HasSubstr("by a gate of [N,1,3,3], one number a pixel"));
   EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& x) {
                 set_attribute(b.node("Concat", {x, x}, "f"), "axis", std::int64_t{2});
                 return std::string("f");

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "channel_function.hpp"
 #include "equivalent.hpp"
 #include "espalier/import/tflite_reader.hpp"
 #include "testing/forward.hpp"
@@ -173,6 +174,33 @@ TEST(TfliteFunctions, HardSwishAtAnyScale) {
       EXPECT_NEAR(table.output(static_cast<std::int8_t>(q)), units, 0.55) << scale << ' ' << q;
     }
   }
+}
+
+TEST(TfliteFunctions, SlopesOfEachChannel) {
+  const ir::Graph graph = import_ok(around([](TfliteBuilder& b, int x) {
+    const int y = result(b);
+    b.add(BuiltinOperator::PRELU,
+          {x, b.constant<std::int8_t>("s", {1, 1, 2}, {25, -60}, TensorType::INT8, {0.01F})}, y);
+    return y;
+  }));
+  ASSERT_THAT(kinds(graph), ElementsAre("rescale", "rescale", "conv2d", "add", "average_pool"));
+  testing::expect_by_channel(graph, {kOut, kOutZero},
+                             {[](double x) { return x < 0 ? 0.25 * x : x; },
+                              [](double x) { return x < 0 ? -0.6 * x : x; }});
+}
+
+TEST(TfliteFunctions, ExtremaOfOneNumberAreClips) {
+  const ir::Graph graph = import_ok(around([](TfliteBuilder& b, int x) {
+    const int least = b.like(x, "least", {1, 3, 3, 2});
+    b.add(BuiltinOperator::MINIMUM, {x, scalar(b, 30, 0.04F)}, least);
+    const int y = b.like(x, "y", {1, 3, 3, 2});
+    const int bound = b.constant<std::int8_t>("bound", {}, {-20}, TensorType::INT8, {0.04F});
+    b.add(BuiltinOperator::MAXIMUM, {bound, least}, y);
+    return y;
+  }));
+  ASSERT_THAT(kinds(graph), ElementsAre("rescale", "rescale", "average_pool"));
+  const auto clip = [](double x) { return std::clamp(x, -0.8, 1.2); };
+  testing::expect_by_channel(graph, {kIn, kInZero}, {clip, clip}, 0.001);
 }
 
 TEST(TfliteFunctions, SqueezeAndExcite) {
@@ -348,10 +376,19 @@ TEST(TfliteFunctions, RefusalsAreNamed) {
       refused([](TfliteBuilder& b, int x) {
         const int y = result(b);
         b.add(BuiltinOperator::PRELU,
+              {x, b.constant<std::int8_t>("s", {1, 3, 1}, {25, 26, 2}, TensorType::INT8, {0.01F})},
+              y);
+        return y;
+      }),
+      HasSubstr("it has 3 slopes, not one a channel"));
+  EXPECT_THAT(
+      refused([](TfliteBuilder& b, int x) {
+        const int y = result(b);
+        b.add(BuiltinOperator::MINIMUM,
               {x, b.constant<std::int8_t>("s", {1, 1, 2}, {25, 26}, TensorType::INT8, {0.01F})}, y);
         return y;
       }),
-      HasSubstr("it has 2 slopes, one a channel"));
+      HasSubstr("compares with more than one number"));
   EXPECT_THAT(refused([](TfliteBuilder& b, int x) {
                 const int y = b.activation("result", {1, 3, 3, 2}, kIn / 1000, kOutZero);
                 b.add(BuiltinOperator::HARD_SWISH, {x}, y);

@@ -14,6 +14,8 @@
 #include "equivalent.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/support/rng.hpp"
+#include "testing/forward.hpp"
+#include "testing/random_graph.hpp"
 #include "tflite_builder.hpp"
 
 namespace espalier {
@@ -150,7 +152,8 @@ TEST(TfliteReader, PaddingGoesIntoTheConvolution) {
             (std::array{3, 3, 2, 2, 0, 0, 1, 1}));
 }
 
-TEST(TfliteReader, PaddedMaximumNeedsNothingNegative) {
+// Where values can be negative, zeros of the border win: these are a layer of their own.
+TEST(TfliteReader, ZerosAroundAMaximum) {
   const auto build = [](Activation activation) {
     TfliteBuilder b;
     const int x = b.input({1, 4, 4, 1}, 0.02F, 3);
@@ -167,8 +170,54 @@ TEST(TfliteReader, PaddedMaximumNeedsNothingNegative) {
   const ir::Graph graph = import_ok(build(Activation::RELU));
   EXPECT_EQ(testing::values(params<ir::MaxPool>(graph, 1).window),
             (std::array{3, 3, 2, 2, 1, 1, 1, 1}));
-  EXPECT_THAT(diagnostics(build(Activation::NONE)),
-              ElementsAre(HasSubstr("maximum of padded values that can be negative")));
+  const ir::Graph border = import_ok(build(Activation::NONE));
+  EXPECT_EQ(testing::values(params<ir::Conv2D>(border, 1).window),
+            (std::array{3, 3, 1, 1, 2, 2, 2, 2}));
+  EXPECT_EQ(testing::values(params<ir::MaxPool>(border, 2).window),
+            (std::array{3, 3, 2, 2, 0, 0, 0, 0}));
+  Rng rng{11};
+  for (int sample = 0; sample < 10; ++sample) {
+    const testing::Activations all = testing::forward(border, testing::random_int8(rng, 16));
+    const auto tensor = [&](std::size_t op) -> const std::vector<std::int8_t>& {
+      return all.tensors[static_cast<std::size_t>(border.ops[op].output)];
+    };
+    for (int i = 0; i < 8; ++i) {
+      const int y = i / 4;
+      const int x = i / 2 % 2;
+      int most = -128;
+      for (int row = 2 * y - 1; row <= 2 * y + 1; ++row) {
+        for (int column = 2 * x - 1; column <= 2 * x + 1; ++column) {
+          const bool outside = row < 0 || row > 3 || column < 0 || column > 3;
+          most = std::max<int>(
+              most, outside ? -10 : tensor(0)[std::size_t((row * 4 + column) * 2 + i % 2)]);
+        }
+      }
+      EXPECT_EQ(tensor(2)[std::size_t(i)], most) << i;
+    }
+  }
+}
+
+// An uneven border, of another shape than the map.
+TEST(TfliteReader, UnevenBorderAroundAMaximum) {
+  TfliteBuilder b;
+  const int x = b.input({1, 3, 4, 1}, 0.02F, 3);
+  const int padded = b.like(x, "padded", {1, 5, 5, 1});
+  b.add(BuiltinOperator::PAD, {x, b.integers("pads", {0, 0, 0, 2, 1, 0, 0, 0}, {4, 2})}, padded);
+  const int max = b.like(x, "max", {1, 5, 5, 1});
+  b.pool(BuiltinOperator::MAX_POOL_2D, padded, max, 1, 1, {Padding::VALID, 1, 1});
+  b.classifier(b.reshape(max, {1, 25}), 25, 2);
+  const ir::Graph graph = import_ok(b);
+  Rng rng{12};
+  const std::vector<std::int8_t> input = testing::random_int8(rng, 12);
+  const testing::Activations all = testing::forward(graph, input);
+  const auto& y = all.tensors[static_cast<std::size_t>(graph.features)];
+  for (int row = 0; row < 5; ++row) {
+    for (int column = 0; column < 5; ++column) {
+      const bool outside = row > 2 || column == 0;
+      EXPECT_EQ(y[std::size_t(row * 5 + column)],
+                outside ? 3 : input[std::size_t(row * 4 + column - 1)]);
+    }
+  }
 }
 
 TEST(TfliteReader, FlatInputTakesTheShapeInWhichItIsUsed) {

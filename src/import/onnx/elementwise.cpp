@@ -18,21 +18,6 @@ constexpr std::string_view kFoldNext =
 constexpr std::string_view kPreprocessNext =
     "leave the scaling of the input to preprocessing, ahead of the model";
 
-// True when a constant has one number a channel of what a view shows, or is one number.
-bool along_channels(const Dims& constant, const View& view, int channels) {
-  if (import_detail::element_count(constant) == 1) return true;
-  const Dims dims = view.dims();
-  if (constant.size() > dims.size() + 1) return false;
-  Dims padded(dims.size() + 1 - constant.size(), 1);
-  padded.insert(padded.end(), constant.begin(), constant.end());
-  for (std::size_t axis = 0; axis < dims.size(); ++axis) {
-    Dims wanted(dims.size() + 1, 1);
-    wanted[axis + 1] = channels;
-    if (padded == wanted && view.axis(axis) == import_detail::Axis{{channels, 1}}) return true;
-  }
-  return false;
-}
-
 // The draft of a convolution that nothing has happened to; nullptr for anything else.
 Draft* fresh_convolution(Value& value) {
   auto* waiting = std::get_if<DraftPtr>(&value);
@@ -69,7 +54,7 @@ Value affine(Context& c, const Node& node, Value& operand, const Dims& dims,
     const std::optional<Operand> own = c.builder.settled(node.where(), x->operand);
     if (!own) return Unknown{};
     if (along_channels(dims, own->view, c.builder.tensor(own->tensor).shape.channels)) {
-      return Context::waiting(c.builder.scale_tensor(node.where(), *own, factors, offsets));
+      return Context::waiting(c.builder.scale_tensor(node.where(), x->operand, factors, offsets));
     }
   }
   return c.refuse(node,
@@ -206,8 +191,8 @@ Value batch_normalization(Context& c, const Node& node) {
   return affine(c, node, *operand, {1}, factors, offsets);
 }
 
-Value clamp_to(Context& c, const Node& node, double low, double high) {
-  Value* value = c.resolve(node, 0);
+Value clamp_to(Context& c, const Node& node, int operand, double low, double high) {
+  Value* value = c.resolve(node, operand);
   if (value == nullptr) return Unknown{};
   if (std::holds_alternative<PooledPtr>(*value)) {
     Pooled pooled = std::move(*std::get<PooledPtr>(*value));
@@ -224,14 +209,14 @@ Value clamp_to(Context& c, const Node& node, double low, double high) {
     draft.clip(low, high);
     return std::make_unique<Draft>(std::move(draft));
   }
-  const std::optional<Activation> x = c.activation(node, 0);
+  const std::optional<Activation> x = c.activation(node, operand);
   if (!x) return Unknown{};
   std::optional<Draft> draft = c.builder.rescale(node.where(), x->operand);
   if (draft) draft->clip(low, high);
   return Context::waiting(std::move(draft));
 }
 
-Value relu(Context& c, const Node& node) { return clamp_to(c, node, 0, kInfinity); }
+Value relu(Context& c, const Node& node) { return clamp_to(c, node, 0, 0, kInfinity); }
 
 Value clip(Context& c, const Node& node) {
   double low = node.real("min").value_or(-std::numeric_limits<float>::infinity());
@@ -252,10 +237,46 @@ Value clip(Context& c, const Node& node) {
   if (!(low <= high)) {
     return c.refuse(node, fmt::format("clips to {}..{}, which is empty", low, high), kDamagedNext);
   }
-  return clamp_to(c, node, low, high);
+  return clamp_to(c, node, 0, low, high);
+}
+
+// The least or the greatest of a tensor and constants of one number: a clip.
+Value extremum(Context& c, const Node& node) {
+  const bool least = node.type() == "Max";
+  double bound = least ? -kInfinity : kInfinity;
+  int operand = -1;
+  for (int i = 0; i < node.proto().input_size(); ++i) {
+    const Value* value = c.resolve(node, i);
+    if (value == nullptr || std::holds_alternative<Unknown>(*value)) return Unknown{};
+    const std::vector<double> real = real_elements(*value);
+    if (is_constant(*value) && real.size() == 1) {
+      bound = least ? std::max(bound, real[0]) : std::min(bound, real[0]);
+    } else if (!is_constant(*value) && operand < 0) {
+      operand = i;
+    } else {
+      return c.refuse(node, "compares with more than one number",
+                      "clip by one number, or rewrite the network without it");
+    }
+  }
+  if (operand < 0) return c.refuse(node, "compares constants alone", kDamagedNext);
+  return clamp_to(c, node, operand, least ? bound : -kInfinity, least ? kInfinity : bound);
 }
 
 }  // namespace
+
+bool along_channels(const Dims& constant, const View& view, int channels) {
+  if (import_detail::element_count(constant) == 1) return true;
+  const Dims dims = view.dims();
+  if (constant.size() > dims.size() + 1) return false;
+  Dims padded(dims.size() + 1 - constant.size(), 1);
+  padded.insert(padded.end(), constant.begin(), constant.end());
+  for (std::size_t axis = 0; axis < dims.size(); ++axis) {
+    Dims wanted(dims.size() + 1, 1);
+    wanted[axis + 1] = channels;
+    if (padded == wanted && view.axis(axis) == import_detail::Axis{{channels, 1}}) return true;
+  }
+  return false;
+}
 
 std::vector<double> real_elements(const Value& constant) {
   const Numbers values = numbers(constant);
@@ -329,6 +350,30 @@ Value add_constant(Context& c, const Node& node, int input, const Value& constan
   return std::make_unique<Draft>(Context::take(operand));
 }
 
+Value multiply_constant(Context& c, const Node& node, int input, const Value& constant) {
+  const Value& operand = *c.resolve(node, input);
+  if (std::holds_alternative<Unknown>(operand)) return Unknown{};
+  const auto* x = std::get_if<Activation>(&operand);
+  if (x == nullptr) {
+    c.report_not_activation(node, input, operand);
+    return Unknown{};
+  }
+  const std::optional<Operand> own = c.builder.settled(node.where(), x->operand);
+  if (!own) return Unknown{};
+  const std::vector<double> factors = real_elements(constant);
+  const ir::Tensor& tensor = c.builder.tensor(own->tensor);
+  if (!along_channels(*constant_dims(constant), own->view, tensor.shape.channels)) {
+    return c.refuse(node, "multiplies by a constant that is not one number a channel", kFoldNext);
+  }
+  if (factors.size() != 1) {
+    return Context::waiting(c.builder.scale_tensor(node.where(), x->operand, factors, {{0.0}}));
+  }
+  const ir::Curve curve =
+      ir::then(ir::identity(tensor.quantization), ir::affine(static_cast<float>(factors[0]), 0));
+  return Context::waiting(
+      c.builder.function(node.where(), x->operand, curve, ir::HalfRounding::kToEven));
+}
+
 Value behind_classifier(Context& c, const Node& node) {
   Value* value = c.resolve(node, 0);
   if (value == nullptr) return Unknown{};
@@ -357,6 +402,8 @@ std::span<const Handler> elementwise_handlers() {
       {"Clip", &clip},
       {"Div", &divide},
       {"LogSoftmax", &behind_classifier},
+      {"Max", &extremum},
+      {"Min", &extremum},
       {"Mul", &multiply_elements},
       {"Relu", &relu},
       {"Softmax", &behind_classifier},

@@ -59,15 +59,23 @@ Value gelu(Context& c, const Node& node) {
   return apply(c, node, ir::gelu(node.string("approximate").value_or("none") == "tanh"));
 }
 
-// One slope, or the same for every channel.
+// One slope, or one a channel.
 Value parametric_relu(Context& c, const Node& node) {
   const Value* slopes = c.resolve(node, 1);
   if (slopes == nullptr || std::holds_alternative<Unknown>(*slopes)) return Unknown{};
   const std::vector<double> real = real_elements(*slopes);
   if (real.empty()) return c.refuse(node, "its slopes are not constant numbers", kDamagedNext);
   if (!std::all_of(real.begin(), real.end(), [&](double r) { return r == real[0]; })) {
-    return c.refuse(node, fmt::format("it has {} slopes, one a channel", real.size()),
-                    "train it with one slope for all channels, or LeakyRelu");
+    const std::optional<Activation> x = c.activation(node, 0);
+    const std::optional<Operand> own =
+        x ? c.builder.settled(node.where(), x->operand) : std::nullopt;
+    if (!own) return Unknown{};
+    if (!along_channels(*constant_dims(*slopes), own->view,
+                        c.builder.tensor(own->tensor).shape.channels)) {
+      return c.refuse(node, fmt::format("it has {} slopes, not one a channel", real.size()),
+                      "share the slopes of a channel over rows and columns");
+    }
+    return Context::waiting(c.builder.leaky_channels(node.where(), x->operand, real));
   }
   return apply(c, node, ir::leaky_relu(static_cast<float>(real[0])));
 }

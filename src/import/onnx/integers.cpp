@@ -84,8 +84,10 @@ Value gemm(Context& c, const Node& node) {
                            : std::move(computed);
 }
 
-// a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero; one of the two may be constant.
-Value add(Context& c, const Node& node) {
+// What becomes of a node of a, a_scale, a_zero, b, b_scale, b_zero of which one is constant;
+// nullopt where none is.
+using WithConstant = Value (*)(Context& c, const Node& node, int operand, const Value& constant);
+std::optional<Value> with_constant(Context& c, const Node& node, WithConstant compute) {
   for (const int at : {0, 3}) {
     const int other = 3 - at;
     const Value* constant = c.resolve(node, other);
@@ -95,8 +97,14 @@ Value add(Context& c, const Node& node) {
     std::optional<QuantizedConstant> q = constant_parameters(c, node, other + 1, *plain);
     if (!q) return Unknown{};
     const Value values = std::make_shared<const QuantizedConstant>(*std::move(q));
-    return finish(c, node, add_constant(c, node, at, values), 6, true);
+    return finish(c, node, compute(c, node, at, values), 6, true);
   }
+  return std::nullopt;
+}
+
+// a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero; one of the two may be constant.
+Value add(Context& c, const Node& node) {
+  if (std::optional<Value> made = with_constant(c, node, &add_constant)) return *std::move(made);
   const std::optional<Activation> a = integer_activation(c, node, 0, 1);
   const std::optional<Activation> b = integer_activation(c, node, 3, 4);
   if (!a || !b) return Unknown{};
@@ -104,8 +112,11 @@ Value add(Context& c, const Node& node) {
                 a->is_unsigned);
 }
 
-// a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero.
+// Likewise.
 Value multiply_elements(Context& c, const Node& node) {
+  if (std::optional<Value> made = with_constant(c, node, &multiply_constant)) {
+    return *std::move(made);
+  }
   const std::optional<Activation> a = integer_activation(c, node, 0, 1);
   const std::optional<Activation> b = integer_activation(c, node, 3, 4);
   if (!a || !b) return Unknown{};

@@ -35,9 +35,9 @@ std::optional<WithConstant> with_constant(Context& c, const Node& node, bool& ok
 Value affine(Context& c, const Node& node, const WithConstant& with,
              const std::function<std::pair<double, double>(double)>& of,
              tflite::Activation activation) {
-  std::optional<Operand> x = c.activation(node, with.operand);
-  if (x) x = c.builder.settled(node.where, *std::move(x));
-  if (!x) return Unknown{};
+  const std::optional<Operand> x = c.activation(node, with.operand);
+  const std::optional<Operand> own = x ? c.builder.settled(node.where, *x) : std::nullopt;
+  if (!own) return Unknown{};
   std::vector<double> factors;
   std::vector<double> offsets;
   for (std::size_t i = 0; i < with.constant.count(); ++i) {
@@ -53,10 +53,10 @@ Value affine(Context& c, const Node& node, const WithConstant& with,
                     c.builder.function(node.where, *x, curve, ir::HalfRounding::kAwayFromZero),
                     activation);
   }
-  const Dims dims = x->view.dims();
+  const Dims dims = own->view.dims();
   const int channels = c.builder.tensor(x->tensor).shape.channels;
   const View last = View({{{channels, 1}}});
-  if (dims.empty() || x->view.axis(dims.size() - 1) != last.axis(0) ||
+  if (dims.empty() || own->view.axis(dims.size() - 1) != last.axis(0) ||
       factors.size() != static_cast<std::size_t>(channels)) {
     return c.refuse(node, "its constant has not one number a channel",
                     "fold it into the layer before it, ahead of conversion");
@@ -149,6 +149,27 @@ Value clip(Context& c, const Node& node) {
   return c.finish(node, c.builder.rescale(node.where, *x), function);
 }
 
+// The lesser or the greater of a tensor and one number: a clip.
+Value extremum(Context& c, const Node& node) {
+  bool ok = false;
+  const auto with = with_constant(c, node, ok);
+  if (!ok) return Unknown{};
+  if (!with || with->constant.count() != 1) {
+    return c.refuse(node, "compares with more than one number",
+                    "clip by one number, or rewrite the network without it");
+  }
+  const std::optional<Operand> x = c.activation(node, with->operand);
+  if (!x) return Unknown{};
+  std::optional<Draft> draft = c.builder.rescale(node.where, *x);
+  if (draft) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    const double bound = with->constant.real(0, 0);
+    const bool least = node.code == BuiltinOperator::MAXIMUM;
+    draft->clip(least ? bound : -kInfinity, least ? kInfinity : bound);
+  }
+  return c.finish(node, std::move(draft), tflite::Activation::NONE);
+}
+
 Value quantize(Context& c, const Node& node) {
   const int index = node.input(0);
   const Value& value = c.value(index);
@@ -213,6 +234,8 @@ std::span<const Handler> elementwise_handlers() {
                                        {BuiltinOperator::CONCATENATION, &concatenation},
                                        {BuiltinOperator::DEQUANTIZE, &dequantize},
                                        {BuiltinOperator::LOG_SOFTMAX, &behind_classifier},
+                                       {BuiltinOperator::MAXIMUM, &extremum},
+                                       {BuiltinOperator::MINIMUM, &extremum},
                                        {BuiltinOperator::MUL, &multiply},
                                        {BuiltinOperator::QUANTIZE, &quantize},
                                        {BuiltinOperator::RELU, &clip},

@@ -86,20 +86,28 @@ Value leaky_relu(Context& c, const Node& node) {
   return leaky(c, node, options->alpha());
 }
 
-// One slope, or the same for every channel.
+// One slope, or one a channel: its slopes are [1, 1, channels].
 Value parametric_relu(Context& c, const Node& node) {
   const std::optional<Numbers> slopes = c.numbers(node, 1, "its slopes", 0);
   if (!slopes) return Unknown{};
   if (slopes->scales.empty() || slopes->count() == 0) {
     return c.refuse(node, "its slopes have no scale", kDamagedNext);
   }
-  for (std::size_t i = 0; i < slopes->count(); ++i) {
-    if (slopes->real(i, 0) != slopes->real(0, 0)) {
-      return c.refuse(node, fmt::format("it has {} slopes, one a channel", slopes->count()),
-                      "train it with one slope for all channels, or LeakyReLU");
-    }
+  std::vector<double> real;
+  for (std::size_t i = 0; i < slopes->count(); ++i) real.push_back(slopes->real(i, 0));
+  if (std::all_of(real.begin(), real.end(), [&](double r) { return r == real[0]; })) {
+    return leaky(c, node, real[0]);
   }
-  return leaky(c, node, slopes->real(0, 0));
+  const std::optional<Operand> x = c.activation(node, 0);
+  const std::optional<Operand> own = x ? c.builder.settled(node.where, *x) : std::nullopt;
+  if (!own) return Unknown{};
+  const int channels = c.builder.tensor(own->tensor).shape.channels;
+  if (real.size() != static_cast<std::size_t>(channels) || own->view.rank() == 0 ||
+      !(own->view.axis(own->view.rank() - 1) == import_detail::Axis{{channels, 1}})) {
+    return c.refuse(node, fmt::format("it has {} slopes, not one a channel", real.size()),
+                    "share the slopes of a channel over rows and columns (shared_axes=[1, 2])");
+  }
+  return c.finish(node, c.builder.leaky_channels(node.where, *x, real), tflite::Activation::NONE);
 }
 
 // ---- HARD_SWISH: the runtime computes it in 16-bit fixed point ----

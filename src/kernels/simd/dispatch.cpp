@@ -1,5 +1,7 @@
 #if defined(__aarch64__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <cpuid.h>
 #endif
 
 #include <atomic>
@@ -23,6 +25,17 @@ extern const KernelTable kNeonKernels;
 extern const KernelTable kNeonDotKernels;
 #endif
 
+#if defined(__x86_64__)
+// clang 14 does not know the name.
+static bool has_avx_vnni() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1U << 4)) != 0;
+}
+#endif
+
 KernelTables all_kernels() {
   KernelTables all;
   all.tables[all.count++] = &kPortableKernels;
@@ -30,7 +43,7 @@ KernelTables all_kernels() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     all.tables[all.count++] = &kAvx2Kernels;
-    if (__builtin_cpu_supports("avxvnni")) all.tables[all.count++] = &kAvxVnniKernels;
+    if (has_avx_vnni()) all.tables[all.count++] = &kAvxVnniKernels;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       all.tables[all.count++] = &kAvx512Kernels;
