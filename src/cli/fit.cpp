@@ -31,6 +31,7 @@ struct Options {
   std::vector<std::string> devices;
   std::string out;
   std::string stack = "4KiB";
+  std::string input = "resident";
   std::string reserve = "16KiB";
   std::string numerics = "simulation";
   train::Recipe recipe;
@@ -183,7 +184,7 @@ class Fit {
     const Status found =
         step({"search", this->file("contributions.json"), "--model", o_.model, "--memory",
               "planned", "--budget", fmt::format("{}B", fitted.budget.count), "--numerics",
-              compiled_numerics(), "--out", file("plan.json")});
+              compiled_numerics(), "--input", o_.input, "--out", file("plan.json")});
     if (!found.ok()) {
       if (found.error().kind != ErrorKind::kInfeasible) return found.error();
       fitted.failure = device.name + ": " + found.error().message();
@@ -194,7 +195,7 @@ class Fit {
         step({"compile", o_.model, "--plan", file("plan.json"), "--device", given, "--stack",
               o_.stack, "--lr", fmt::format("{}", o_.recipe.learning_rate), "--accumulate",
               std::to_string(o_.numerics == "simulation" ? 1 : o_.recipe.batch), "--numerics",
-              compiled_numerics(), "--out", file("c"), "--json", file("compile.json"), "--force"});
+              compiled_numerics(), "--input", o_.input, "--out", file("c"), "--json", file("compile.json"), "--force"});
     if (!compiled.ok()) {
       if (compiled.error().kind != ErrorKind::kInfeasible) return compiled.error();
       fitted.failure = compiled.error().message();
@@ -327,6 +328,11 @@ Command add_fit(CLI::App& app) {
       ->required();
   command->add_option("--stack", o->stack, "SRAM for the stack")->capture_default_str();
   command->add_option("--reserve", o->reserve, "SRAM for the rest of the firmware")
+      ->capture_default_str();
+  command
+      ->add_option("--input", o->input,
+                   "Of the program: resident, or by rows, which has no buffer of it")
+      ->check(one_of({"resident", "rows"}))
       ->capture_default_str();
   command
       ->add_option(

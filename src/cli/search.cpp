@@ -9,6 +9,7 @@
 #include <map>
 
 #include "command.hpp"
+#include "espalier/cost/device_profile.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/selection/selection.hpp"
@@ -52,6 +53,10 @@ struct Options {
   std::string memory = "analytic";
   std::string numerics;  // empty: the profile's
   int gradient_bits = 8;
+  std::string input = "resident";
+  std::string device;
+  std::string stack = "4KiB";
+  std::string reserve = "8KiB";
   HeadOptions head;
   std::int64_t max_macs = 0;
   MeasureOptions measure;
@@ -86,10 +91,25 @@ std::string line(const selection::Selected& s) {
 }
 
 Result<std::vector<Bytes>> budgets_of(const Options& options) {
-  if (options.budget.empty() == options.budgets.empty()) {
-    return Error{ErrorKind::kUsage, "give either --budget or --budgets"};
+  const int given = (options.budget.empty() ? 0 : 1) + (options.budgets.empty() ? 0 : 1) +
+                    (options.device.empty() ? 0 : 1);
+  if (given != 1) {
+    return Error{ErrorKind::kUsage, "give one of --budget, --budgets and --device"};
   }
   std::vector<Bytes> budgets;
+  if (!options.device.empty()) {
+    ESPALIER_TRY(const cost::DeviceProfile device, cost::find_device(options.device));
+    ESPALIER_TRY(const Bytes stack, parse_size(options.stack, "--stack"));
+    ESPALIER_TRY(const Bytes reserve, parse_size(options.reserve, "--reserve"));
+    const Bytes left{device.sram.count - stack.count - reserve.count};
+    if (left.count <= 0) {
+      return Error{ErrorKind::kInfeasible,
+                   fmt::format("{}: {} of SRAM leave nothing beside {} of stack and {} in reserve",
+                               device.name, format_bytes(device.sram), format_bytes(stack),
+                               format_bytes(reserve))};
+    }
+    return std::vector{left};
+  }
   for (const std::string& text :
        options.budgets.empty() ? std::vector{options.budget} : options.budgets) {
     ESPALIER_TRY(const Bytes budget,
@@ -110,6 +130,7 @@ selection::SelectionOptions selection_options(const Options& options) {
                                                  : selection::MemoryModel::kAnalytic;
   selection.gradient =
       trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits);
+  selection.fed = options.input == "rows";
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
   selection.evolution.seed = options.common.seed;
   selection.evolution.jobs = options.common.job_count();
@@ -331,6 +352,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
               {"metric", options.metric},
               {"memory", options.memory},
               {"numerics", options.numerics},
+              {"input", options.input},
               {"classes", graph.head.classes},
               {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
               {"seed", options.common.seed}};
@@ -444,7 +466,7 @@ Command add_search(CLI::App& app) {
       ->required();
   command->add_input("--model", o->model, "The model the profile was measured on")->required();
   command->add_option("--budget", o->budget,
-                      "Memory for training, such as 100KiB; required unless --budgets");
+                      "Memory for training, such as 100KiB; required unless --budgets or --device");
   command->add_option("--budgets", o->budgets, "Several budgets: a Pareto front in one call")
       ->delimiter(',');
   command->add_output(
@@ -474,6 +496,25 @@ Command add_search(CLI::App& app) {
   add_gradient_bits(command, o->gradient_bits);
   command->effective_if(
       "--gradient-bits", [o] { return o->numerics == "integer"; }, "add --numerics integer");
+  command
+      ->add_option("--input", o->input,
+                   "Of the program whose memory is planned: resident, or by rows as in compile")
+      ->check(one_of({"resident", "rows"}))
+      ->capture_default_str();
+  command->add_input("--device", o->device,
+                     "Device, by name or profile, whose SRAM less stack and reserve is the budget");
+  command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
+      ->capture_default_str();
+  command->add_option("--reserve", o->reserve, "SRAM set aside for the firmware with --device")
+      ->capture_default_str();
+  for (const char* name : {"--input", "--device"}) {
+    command->effective_if(
+        name, [o] { return o->memory == "planned"; }, "add --memory planned");
+  }
+  for (const char* name : {"--stack", "--reserve"}) {
+    command->effective_if(
+        name, [o] { return !o->device.empty(); }, "add --device");
+  }
   o->head.add_classes(command);
   command->add_option("--max-macs", o->max_macs, "Bound on MACs of one training step; 0 = none")
       ->check(at_least_0());

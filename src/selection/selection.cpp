@@ -39,8 +39,8 @@ Bytes budget_of(std::int64_t limit, MemoryModel model) {
 class PlannedCost {
  public:
   PlannedCost(const ir::Graph& graph, const contribution::Profile& profile,
-              compiler::Element gradient)
-      : graph_(graph), gradient_(gradient) {
+              const SelectionOptions& options)
+      : graph_(graph), gradient_(options.gradient), fed_(options.fed) {
     for (std::size_t conv = 0; conv < profile.weight.size(); ++conv) {
       std::vector<plan::WeightUpdate> row(1);
       for (const double ratio : profile.ratios) {
@@ -51,7 +51,7 @@ class PlannedCost {
   }
 
   std::int64_t operator()(const search::Candidate& candidate) const {
-    const auto memory = compiler::planned_memory(graph_, plan(candidate), 1, gradient_);
+    const auto memory = compiler::planned_memory(graph_, plan(candidate), 1, gradient_, fed_);
     return memory.ok() ? memory->total().count : kImpossible;
   }
 
@@ -62,11 +62,13 @@ class PlannedCost {
     const auto layers = static_cast<int>(updates_.size());
     search::Candidate candidate{0, std::vector<std::uint8_t>(updates_.size(), 0)};
     const auto state = [&] {
+      // The state is the same however the input comes, which not all of these plans allow by rows.
       const auto memory = compiler::planned_memory(graph_, plan(candidate), 1, gradient_);
       return memory.ok() ? memory->state.count : kImpossible;
     };
     compiler::CompileOptions compile;
     compile.gradient = gradient_;
+    compile.fed = fed_;
     const auto program = compiler::compile(graph_, plan(candidate), compile);
     cost.base = program.ok() ? program->placement.lower_bound : kImpossible;
     for (int depth = 0; depth <= layers; ++depth) {
@@ -102,6 +104,7 @@ class PlannedCost {
 
   const ir::Graph& graph_;
   compiler::Element gradient_;
+  bool fed_;
   std::vector<std::vector<plan::WeightUpdate>> updates_;  // [conv][0..ratios]
 };
 
@@ -174,7 +177,7 @@ search::Problem make_problem(const ir::Graph& graph, const contribution::Profile
     problem.constraints.push_back(
         {.name = "planned memory",
          .limit = limit_of(budget, options.memory),
-         .cost = search::CostFunction(PlannedCost(graph, profile, options.gradient)),
+         .cost = search::CostFunction(PlannedCost(graph, profile, options)),
          .unit = "bytes",
          .format = [](std::int64_t bytes) { return format_bytes(Bytes{bytes}); }});
   } else {
@@ -224,7 +227,7 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
   selected.analytic = selected.plan.memory["analytic"] =
       cost::analytic_memory(selected.plan, graph).bytes();
   selected.memory = selected.analytic;
-  if (const auto planned = compiler::planned_memory(graph, selected.plan, 1, options.gradient);
+  if (const auto planned = compiler::planned_memory(graph, selected.plan, 1, options.gradient, options.fed);
       planned.ok()) {
     selected.planned = selected.plan.memory["planned"] = planned->total();
     if (options.memory == MemoryModel::kPlanned) selected.memory = *selected.planned;
@@ -254,7 +257,7 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
   // Under planned memory the trained state alone is additive: an upper bound, and where to begin.
   search::Problem relaxed = problem;
   if (planned)
-    relaxed.constraints[0].cost = PlannedCost(graph, profile, options.gradient).relaxed();
+    relaxed.constraints[0].cost = PlannedCost(graph, profile, options).relaxed();
   const auto optimum = [&](std::int64_t limit) {
     relaxed.constraints[0].limit = limit;
     return search::solve_exact(relaxed);

@@ -53,8 +53,9 @@ class DeviceCheck : public ::testing::Test {
   // Compiles a plan and leaves the folder at folder().
   void compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
                codegen::EmitOptions options = plain(), int accumulate = 1,
-               compiler::Element gradient = compiler::Element::kFloat32) {
+               compiler::Element gradient = compiler::Element::kFloat32, bool fed = false) {
     compiler::CompileOptions compile;
+    compile.fed = fed;
     compile.accumulate = accumulate;
     compile.gradient = gradient;
     Result<compiler::Program> program = compiler::compile(graph, plan, compile);
@@ -330,7 +331,34 @@ TEST_F(DeviceCheck, TakesSamplesFromAFile) {
   EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kUsage);
 }
 
+// Row by row, the input too: as many bytes written as promised.
+TEST_F(DeviceCheck, EmbeddedDefaultByRows) {
+  const ir::Graph graph = embedded();
+  compile(graph, *plan::bias_only(graph, 3), options_for("rv32imf+pm4adda.b"), 1,
+          compiler::Element::kInt8, true);
+  expect_proof(brief(1), 0.5);
+}
+
 #ifdef ESPALIER_SLOW_TESTS
+// The published networks within 128 KiB by rows, and with the input resident.
+TEST_F(DeviceCheck, PublishedPlansByRows) {
+  ESPALIER_SHARED_DATA_OR_SKIP(shared);
+  for (const char* name : {"mcunet-5fps", "mbv2-w0.35", "proxyless-w0.3"}) {
+    ir::Graph graph =
+        std::move(import_model(shared / "models" / (std::string(name) + ".onnx"))).value();
+    graph.head = train::fresh_head(graph.head.features, 10, 3);
+    const plan::UpdatePlan plan = *plan::from_published(graph, testing::published_plan(name));
+    for (const bool fed : {false, true}) {
+      SCOPED_TRACE(std::string(name) + (fed ? " by rows" : " resident"));
+      compile(graph, plan, options_for("rv32imf+pm4adda.b"), 1, compiler::Element::kInt8, fed);
+      expect_proof(optimised(2), 0.8);
+      const Result<CheckReport> report = check(folder(), optimised(1));
+      ASSERT_TRUE(report.ok());
+      EXPECT_LE(report->promised_sram.count, fed ? 131072 : 131072 + 24576);
+    }
+  }
+}
+
 TEST_F(DeviceCheck, PublishedPlanOfMcunet) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   ir::Graph graph = std::move(import_model(shared / "models/mcunet-5fps.onnx")).value();

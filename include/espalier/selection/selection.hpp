@@ -44,6 +44,7 @@ struct SelectionOptions {
   MemoryModel memory = MemoryModel::kAnalytic;
   /// Planned memory: of the compiled program's gradients.
   compiler::Element gradient = compiler::Element::kFloat32;
+  bool fed = false;  ///< planned memory: the input comes by rows
   SolverKind solver = SolverKind::kEvolution;
   search::EvolutionOptions evolution;
 };
