@@ -167,6 +167,7 @@ TEST_F(EffectsTest, TheRulesAreAllThereAre) {
                                      {"first"},
                                      {"published"},
                                      {"zephyr"},
+                                     {"rows"},
                                      {"other"}}) {
         const Finished finished =
             run_here(rule.command + Arguments{given} + value + Arguments{"--print-config"});
