@@ -7,6 +7,8 @@
     tables.py rows FOLDER            SRAM without chains of rows, and with the input resident and by
                                      rows, from FOLDER/MODEL-{device,integer,head}-FORM.json
     tables.py rows-cycles FOLDER     cycles likewise, from FOLDER/FORM.json of `check`
+    tables.py published CONFIG MODEL a line a published plan of a sweep's: name, tab, notation
+    tables.py fits FILE NAME         its name and memory, from a document of `compile`
     tables.py core FOLDER            cycles by kernel, from FOLDER/RUN.json of `check`
     tables.py accuracy FILE          test accuracy in per cent, from a document of `train`
     tables.py gradients NAME FOLDER SEEDS...
@@ -83,6 +85,21 @@ def rows_cycles(folder: str) -> None:
                                   for c in runs.values())))
 
 
+def published(config: str, model: str) -> None:
+    lines = pathlib.Path(config).read_text().splitlines()
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("//"))
+    for plan in json.loads(text)["plans"]["published"]:
+        if plan["model"] != model:
+            continue
+        notation = {key: value for key, value in plan.items() if key not in ("name", "model")}
+        print(f"{plan['name']}\t{json.dumps(notation)}")
+
+
+def fits(path: str, name: str) -> None:
+    compiled = read(path)
+    print(f"{name}|{compiled['sram_bytes']:,}|{compiled['parameter_bytes']:,}")
+
+
 def cycles(kernel) -> str:
     if kernel is None:
         return "-"
@@ -145,7 +162,7 @@ def large_core(source: str, target: str) -> None:
     pathlib.Path(target).write_text(json.dumps(device))
 
 
-COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles,
+COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "published": published, "fits": fits,
             "backward": backward, "gradients": gradients, "core": core, "accuracy": accuracy, "large-core": large_core}
 
 if __name__ == "__main__":

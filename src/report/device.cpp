@@ -15,7 +15,8 @@ std::string role_of(const std::string& value) {
   if (prefix == value) return "activation";
   if (letters == "d" || prefix == "g") return "gradient";
   if (prefix == "dW" || prefix == "dB") return "parameter gradient";
-  if (prefix == "mask" || letters == "scratch") return letters;
+  if (prefix == "mask" || prefix == "winners") return "mask";
+  if (prefix == "rows" || letters == "scratch") return "scratch";
   return prefix == "saved" ? "saved input" : "activation";
 }
 
@@ -38,8 +39,10 @@ Table arena_table(const Compiled& compiled, const std::string& id) {
   return table;
 }
 
-Json arena_spec(const Table& table, const Compiled& compiled) {
+// `most`: bytes of the largest arena of the report, so that all are drawn to one scale.
+Json arena_spec(const Table& table, const Compiled& compiled, std::int64_t most) {
   const double promised = static_cast<double>(compiled.arena_bytes) / 1024;
+  const Json bytes{{"domain", {0, static_cast<double>(most) / 1024}}};
   const Json steps{{"domain", {0, compiled.steps.size()}}, {"nice", false}};
   Json result = spec::frame(340);
   result["layer"] = {
@@ -55,7 +58,11 @@ Json arena_spec(const Table& table, const Compiled& compiled) {
            {"title", "step of the training step"},
            {"scale", steps}}},
          {"x2", {{"field", "end"}}},
-         {"y", {{"field", "low"}, {"type", "quantitative"}, {"title", "place in the arena, KiB"}}},
+         {"y",
+          {{"field", "low"},
+           {"type", "quantitative"},
+           {"title", "place in the arena, KiB"},
+           {"scale", bytes}}},
          {"y2", {{"field", "high"}}},
          {"color", spec::colour(table, "role",
                                 {"activation", "saved input", "mask", "gradient",
@@ -132,6 +139,8 @@ Json kernel_spec(const Table& table) {
 
 std::optional<Section> arena_section(const Documents& documents) {
   Section section{.id = "arena", .title = "Memory over a training step"};
+  std::int64_t most = 0;
+  for (const Compiled& compiled : documents.compiled) most = std::max(most, compiled.arena_bytes);
   for (const Compiled& compiled : documents.compiled) {
     if (compiled.values.empty()) continue;
     const std::size_t n = section.figures.size() + 1;
@@ -147,7 +156,7 @@ std::optional<Section> arena_section(const Documents& documents) {
              compiled.values.size(), compiled.steps.size(), step,
              compiled.steps[static_cast<std::size_t>(step)], bytes, compiled.arena_bytes,
              compiled.sram_bytes),
-         table.id, arena_spec(table, compiled)});
+         table.id, arena_spec(table, compiled, most)});
     section.tables.push_back(std::move(table));
   }
   if (section.figures.empty()) return std::nullopt;
