@@ -20,7 +20,9 @@
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
+#include "espalier/train/sample_store.hpp"
 #include "espalier/train/session.hpp"
+#include "espalier/trials/sets.hpp"
 #include "espalier/trials/trial.hpp"
 #include "espalier/version.hpp"
 
@@ -43,6 +45,7 @@ struct Options {
   std::string input = "resident";
   std::string replay;
   std::string preprocess;
+  std::string training;
   std::string package;
   std::string emit_ir;
   std::string dump_passes;
@@ -200,6 +203,45 @@ Result<std::vector<codegen::PixelTable>> pixel_tables(const Options& options,
   return tables;
 }
 
+// The exponents that integer gradients start from: those that fit some of the training data, as it
+// is trained on, or random inputs.
+Status calibrate(const Options& options, const ir::Graph& graph, const plan::UpdatePlan& plan,
+                 compiler::Program& program) {
+  constexpr std::int64_t kMost = 16;
+  if (options.training.empty()) {
+    engine::calibrate(program);
+    return Ok{};
+  }
+  ESPALIER_TRY(const trials::SetOptions sets,
+               trials::set_options(options.preprocess.empty() ? "auto" : options.preprocess,
+                                   fmt::format("{}", fmt::join(plan.classes, ",")), true,
+                                   options.common.seed));
+  ESPALIER_TRY(data::Dataset dataset, trials::open_selected(options.training, 0, sets));
+  if (dataset.size() > kMost) {
+    ESPALIER_TRY(dataset, trials::open_selected(options.training, kMost, sets));
+  }
+  if (!graph.head.class_names.empty()) {
+    ESPALIER_TRY(dataset,
+                 trials::with_classes(std::move(dataset), graph.head.class_names, options.plan));
+  }
+  ESPALIER_TRY(const data::Samples samples,
+               trials::bind_samples(graph, std::move(dataset), sets.preprocess));
+  if (samples.classes() != graph.head.classes) {
+    return Error{
+        ErrorKind::kUsage,
+        fmt::format("--train {}: {} classes, but {} are compiled for; give other data or "
+                    "--classes {}",
+                    options.training, samples.classes(), graph.head.classes, samples.classes())};
+  }
+  const train::Network network(graph);
+  ESPALIER_TRY(const auto store,
+               train::SampleStore::from_samples(network, samples, options.common.job_count()));
+  train::Recipe recipe;
+  recipe.seed = options.common.seed;
+  engine::calibrate(program, network, plan, *store, recipe);
+  return Ok{};
+}
+
 codegen::EmitOptions emit_options(const Options& options, const std::string& target) {
   codegen::EmitOptions emit;
   emit.name = options.name;
@@ -289,7 +331,7 @@ Status run(const Options& options) {
 
   write_listings(outputs, options, program);
   if (!options.out.empty()) {
-    engine::calibrate(*compiled);
+    ESPALIER_CHECK_OK(calibrate(options, graph, plan, *compiled));
     codegen::EmitOptions emit = emit_options(options, target);
     ESPALIER_TRY(emit.replay_bytes, replay_bytes(options, program));
     ESPALIER_TRY(emit.pixels, pixel_tables(options, graph));
@@ -360,6 +402,12 @@ Command add_compile(CLI::App& app) {
   add_gradient_bits(command, o->gradient_bits);
   command->effective_if(
       "--gradient-bits", [o] { return o->numerics == "integer"; }, "add --numerics integer");
+  command->add_data("--train", o->training,
+                    "Integer numerics: data to find the exponents on that gradients start from, "
+                    "preprocessed as --preprocess says or as train does; otherwise random inputs");
+  command->effective_if(
+      "--train", [o] { return o->numerics == "integer" && !o->out.empty(); },
+      "it says where integer gradients start in the C sources; add --numerics integer and --out");
   command->add_option("--lr", o->learning_rate, "Learning rate after reset, for a batch of 256")
       ->check(at_least_0())
       ->capture_default_str();

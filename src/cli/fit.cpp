@@ -191,11 +191,21 @@ class Fit {
       return fitted;
     }
     ESPALIER_CHECK_OK(train(file("plan.json"), file("result.json")));
-    const Status compiled =
-        step({"compile", o_.model, "--plan", file("plan.json"), "--device", given, "--stack",
-              o_.stack, "--lr", fmt::format("{}", o_.recipe.learning_rate), "--accumulate",
-              std::to_string(o_.numerics == "simulation" ? 1 : o_.recipe.batch), "--numerics",
-              compiled_numerics(), "--input", o_.input, "--out", file("c"), "--json", file("compile.json"), "--force"});
+    // Other preprocessing than usual would add functions for pixels to the C.
+    const bool on_data = o_.numerics == "integer" && o_.data.preprocess == "auto";
+    const Status compiled = step(
+        Arguments{"compile",      o_.model,
+                  "--plan",       file("plan.json"),
+                  "--device",     given,
+                  "--stack",      o_.stack,
+                  "--lr",         fmt::format("{}", o_.recipe.learning_rate),
+                  "--accumulate", std::to_string(o_.numerics == "simulation" ? 1 : o_.recipe.batch),
+                  "--numerics",   compiled_numerics(),
+                  "--input",      o_.input,
+                  "--out",        file("c"),
+                  "--json",       file("compile.json"),
+                  "--force"} +
+        (on_data ? Arguments{"--train", o_.train} : Arguments{}));
     if (!compiled.ok()) {
       if (compiled.error().kind != ErrorKind::kInfeasible) return compiled.error();
       fitted.failure = compiled.error().message();

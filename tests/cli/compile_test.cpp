@@ -300,6 +300,20 @@ TEST_F(CompileTest, TrainsInIntegerNumerics) {
   EXPECT_NE(sixteen["test_loss"], eight["test_loss"]);
   // Trials of other bits are others.
   EXPECT_EQ(report(train + Arguments{"--store", "trials"})["test_loss"], eight["test_loss"]);
+  // Exponents start from the data, when there is some.
+  const Arguments compile{"compile", "model.onnx", "--plan", "plan.json", "--numerics",
+                          "integer", "--out",      "c",      "--force"};
+  const Arguments on_data{"--train", "idx:train-images,train-labels"};
+  std::vector<std::string> constants;
+  for (const Arguments& data : {Arguments{}, on_data, on_data}) {
+    succeed(compile + data);
+    const std::string name = read_json("c/program.json")["name"];
+    constants.push_back(read("c/" + name + "_params.c"));
+  }
+  EXPECT_TRUE(constants[0] != constants[1]);
+  EXPECT_TRUE(constants[1] == constants[2]);
+  EXPECT_EQ(run(compile + on_data + Arguments{"--classes", "2"}).exit_code, 2);
+  EXPECT_EQ(run(compile + Arguments{"--train", "idx:none,none"}).exit_code, 66);
   for (const char* bits : {"8", "16"}) {
     succeed({"compile", "model.onnx", "--plan", "plan.json", "--numerics", "integer",
              "--gradient-bits", bits, "--out", "c", "--json", "compile.json", "--force"});
