@@ -34,10 +34,9 @@ class Loader {
     for (const ir::TensorId id : network.live_at(cut)) {
       // Activations are the first values of a training graph, by tensor. Those that no node touches
       // serve a branch that was pruned; so do those of which only rows exist, within a chain.
-      if (program.arena.buffer_of_value[static_cast<std::size_t>(id)] >= 0 &&
-          program.graph.value(id).rows == 0) {
-        tensors_.push_back(id);
-      }
+      const bool whole = program.arena.buffer_of_value[static_cast<std::size_t>(id)] >= 0 &&
+                         program.graph.value(id).rows == 0;
+      if (whole || (program.graph.fed && id == program.graph.input)) tensors_.push_back(id);
     }
   }
 
@@ -50,7 +49,7 @@ class Loader {
     for (const ir::TensorId id : tensors_) {
       const ir::Shape& shape = network_.graph().tensor(id).shape;
       const std::int8_t* from = workspace_.activation(id);
-      std::int8_t* to = engine_.activation(id);
+      std::int8_t* to = id == network_.graph().input ? engine_.input() : engine_.activation(id);
       for (std::int64_t p = 0; p < shape.pixels(); ++p) {
         std::memcpy(to, from, static_cast<std::size_t>(shape.channels));
         from += network_.stride(id);
@@ -68,6 +67,12 @@ class Loader {
   int cut_;
   int first_ = 0;
 };
+
+// The op that a step starts from. A chain that begins with an input by rows may reach into what is
+// trained, and always runs whole.
+int first_op(const compiler::Program& program, const plan::UpdatePlan& plan) {
+  return program.graph.fed ? 0 : plan::training_cut(plan, *program.graph.forward);
+}
 
 // Every so many samples; looking at all would take longer than training on them.
 void look_at(Engine& engine, GradientWatch* watch, std::int64_t sample) {
@@ -94,7 +99,7 @@ void calibrate(compiler::Program& program, const train::Network& network,
                const plan::UpdatePlan& plan, const train::SampleStore& training,
                const train::Recipe& recipe) {
   if (compiler::range_count(program.graph) == 0) return;
-  const int cut = plan::training_cut(plan, network.graph());
+  const int cut = first_op(program, plan);
   const std::vector<std::uint32_t> order =
       train::epoch_order(recipe, 0, static_cast<std::size_t>(training.size()));
   std::optional<Loader> loader;
@@ -115,7 +120,7 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
   if (recipe.batch != program.graph.accumulate || !recipe.qas) {
     return Error{ErrorKind::kInternal, "device training: the recipe is not the program's"};
   }
-  const int cut = plan::training_cut(plan, network.graph());
+  const int cut = first_op(program, plan);
   if (training.cut() > cut || test.cut() > cut) {
     return Error{ErrorKind::kInternal, "device training: samples lie behind the program's cut"};
   }
