@@ -43,6 +43,7 @@ struct Options {
   std::string rounding = "stochastic";
   std::string arena = "own";
   std::string input = "resident";
+  std::string sram;
   std::string replay;
   std::string preprocess;
   std::string training;
@@ -95,6 +96,19 @@ Json arena_json(const compiler::Program& program) {
   return {{"steps", step_names(program)},
           {"backward_begin", program.graph.backward_begin},
           {"values", std::move(values)}};
+}
+
+// What runs again, and what that costs.
+Json recomputed_json(const compiler::Program& program) {
+  const ir::Graph& graph = *program.graph.forward;
+  const auto name = [&](int op) { return graph.ops[static_cast<std::size_t>(op)].name; };
+  Json all = Json::array();
+  for (const compiler::Stretch& stretch : program.recomputed) {
+    all.push_back({{"first", name(stretch.first)},
+                   {"last", name(stretch.last)},
+                   {"macs", compiler::macs(graph, stretch)}});
+  }
+  return all;
 }
 
 Status write_text(const std::string& path, const std::string& text) {
@@ -271,6 +285,15 @@ void write_listings(Outputs& outputs, const Options& options, const compiler::Pr
   }
 }
 
+std::string recomputed_text(const compiler::Program& program) {
+  std::int64_t macs = 0;
+  for (const compiler::Stretch& stretch : program.recomputed) {
+    macs += compiler::macs(*program.graph.forward, stretch);
+  }
+  if (program.recomputed.empty()) return "";
+  return fmt::format("; to fit --sram, parts of the forward pass run again: {} MACs a step", macs);
+}
+
 std::string summary(const Options& options, int classes, const compiler::Program& program,
                     Bytes parameters) {
   const double ratio =
@@ -278,9 +301,10 @@ std::string summary(const Options& options, int classes, const compiler::Program
       static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
   return fmt::format(
       "{}{} classes; SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
-      "constants {} of flash\n",
+      "constants {} of flash{}\n",
       options.out.empty() ? "" : options.out + ": ", classes, program.sram_bytes().count,
-      program.arena_bytes().count, program.state.bytes, ratio, parameters.count);
+      program.arena_bytes().count, program.state.bytes, ratio, parameters.count,
+      recomputed_text(program));
 }
 
 Status run(const Options& options) {
@@ -301,6 +325,9 @@ Status run(const Options& options) {
   compile.gradient =
       trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits);
   compile.fed = options.input == "rows";
+  if (!options.sram.empty()) {
+    ESPALIER_TRY(compile.sram, parse_size(options.sram, "--sram"));
+  }
   for (const std::string& name : options.disabled) {
     ESPALIER_TRY(compile.passes, compiler::without(compile.passes, name));
   }
@@ -349,6 +376,7 @@ Status run(const Options& options) {
                 {"target", target},
                 {"numerics", options.numerics},
                 {"input", options.input},
+                {"recomputed", recomputed_json(program)},
                 {"accumulate", options.accumulate},
                 {"classes", graph.head.classes},
                 {"sram_bytes", program.sram_bytes().count},
@@ -419,6 +447,9 @@ Command add_compile(CLI::App& app) {
                    "own, or extern: the firmware gives the memory, which programs may share")
       ->check(one_of({"own", "extern"}))
       ->capture_default_str();
+  command->add_option("--sram", o->sram,
+                      "All SRAM but the stack that there is: where the program needs more, parts of "
+                      "the forward pass run again in the backward pass instead of being kept");
   command
       ->add_option("--input", o->input,
                    "resident, or rows: it comes row by row, from a camera or a line, and has no "

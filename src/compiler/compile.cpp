@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "espalier/compiler/chains.hpp"
@@ -51,14 +52,17 @@ Status check_fed(const TrainingGraph& graph) {
                            graph.forward->name, readers)};
 }
 
-Result<Program> build(const ir::Graph& graph, const plan::UpdatePlan& plan,
-                      const CompileOptions& options) {
+// All but the placement.
+Result<Program> build_unplaced(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                               const CompileOptions& options) {
   Program program;
   program.graph = differentiate(graph, plan, options.accumulate);
   program.graph.fed = options.fed;
   if (options.gradient != Element::kFloat32) {
     ESPALIER_CHECK_OK(narrow(program.graph, options.gradient));
   }
+  recompute(program.graph, options.recomputed);
+  program.recomputed = options.recomputed;
   if (options.observer) {
     ESPALIER_CHECK_OK(verify(program.graph));
     options.observer({"", 0, program.graph.nodes.size()}, program.graph);
@@ -68,9 +72,81 @@ Result<Program> build(const ir::Graph& graph, const plan::UpdatePlan& plan,
   number_ranges(program.graph);
   assign_scratch(program.graph);
   program.arena = arena_problem(program.graph);
-  program.placement = plan_memory(program.arena.problem);
   program.state = state_layout(program.graph);
   return program;
+}
+
+Result<Program> build(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                      const CompileOptions& options) {
+  ESPALIER_TRY(Program program, build_unplaced(graph, plan, options));
+  program.placement = plan_memory(program.arena.problem);
+  return program;
+}
+
+// A stretch more to run again: of those with which the program fits the one of the fewest MACs, or
+// else the one that saves most; none when nothing saves.
+std::optional<Stretch> next_stretch(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                                    CompileOptions options, Bytes now) {
+  options.observer = nullptr;
+  struct Choice {
+    bool fits = false;
+    std::int64_t bytes = 0;
+    std::int64_t macs = 0;
+    Stretch stretch;
+  };
+  std::optional<Choice> best;
+  const auto better = [&](const Choice& a) {
+    if (!best || a.fits != best->fits) return !best || a.fits;
+    return a.fits ? std::pair(a.macs, a.bytes) < std::pair(best->macs, best->bytes)
+                  : std::pair(a.bytes, a.macs) < std::pair(best->bytes, best->macs);
+  };
+  const std::vector<Stretch> before = options.recomputed;
+  const auto taken = [&](int op) {
+    return std::any_of(before.begin(), before.end(),
+                       [&](const Stretch& s) { return s.first <= op && op <= s.last; });
+  };
+  const int ops = static_cast<int>(graph.ops.size());
+  for (int first = plan::training_cut(plan, graph); first < ops; ++first) {
+    for (int last = first; last < ops && !taken(last); ++last) {
+      options.recomputed = before;
+      options.recomputed.push_back({first, last});
+      const Result<Program> program = build_unplaced(graph, plan, options);
+      if (!program.ok()) continue;
+      const std::int64_t bytes =
+          lower_bound(program->arena.problem) + program->state.bytes;
+      const Choice choice{bytes <= options.sram->count, bytes, macs(graph, {first, last}),
+                          {first, last}};
+      if (bytes < now.count && better(choice)) best = choice;
+    }
+  }
+  return best ? std::optional(best->stretch) : std::nullopt;
+}
+
+// The program, with as much run again as it takes to fit.
+Result<Program> build_to_fit(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                             const CompileOptions& options) {
+  if (!options.sram) return build(graph, plan, options);
+  CompileOptions trial = options;
+  trial.observer = nullptr;
+  ESPALIER_TRY(Program program, build(graph, plan, trial));
+  const Bytes whole = program.sram_bytes();
+  while (program.sram_bytes() > *options.sram) {
+    const auto stretch = next_stretch(graph, plan, trial, program.sram_bytes());
+    if (!stretch) {
+      return Error{ErrorKind::kInfeasible,
+                   fmt::format("{}: the plan needs {} bytes of SRAM beside the stack{}; there are {}",
+                               graph.name, whole.count,
+                               program.recomputed.empty()
+                                   ? ", and nothing saves by being recomputed"
+                                   : fmt::format(", {} with what saves by being recomputed",
+                                                 program.sram_bytes().count),
+                               options.sram->count)};
+    }
+    trial.recomputed.push_back(*stretch);
+    ESPALIER_TRY(program, build(graph, plan, trial));
+  }
+  trial.observer = options.observer;
+  return build(graph, plan, trial);
 }
 
 }  // namespace
@@ -84,7 +160,7 @@ Result<Program> compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
   }
   CompileOptions checked = options;
   if (!checked.observer) checked.observer = [](const PassReport&, const TrainingGraph&) {};
-  ESPALIER_TRY(Program program, build(graph, plan, checked));
+  ESPALIER_TRY(Program program, build_to_fit(graph, plan, checked));
   const Status placed = validate(program.arena.problem, program.placement);
   if (!placed.ok()) return Error{ErrorKind::kInternal, placed.error().diagnostics};
   for (const Chain& chain : program.graph.chains) {

@@ -54,8 +54,9 @@ void assign_scratch(TrainingGraph& graph) {
     if (node.chain >= 0) continue;
     const std::int64_t bytes = scratch_bytes(graph, node);
     if (bytes == 0) continue;
-    // Forward and backward of one op are told apart by `part`.
-    const int part = static_cast<int>(i) < graph.backward_begin ? 0 : 1;
+    // Forward, backward and a second forward of one op are told apart by `part`.
+    const bool forward = is_forward(node.kind);
+    const int part = !forward ? 1 : static_cast<int>(i) < graph.backward_begin ? 0 : 2;
     node.scratch = add_temporary(graph, Role::kScratch, node.op, part, bytes);
   }
 }

@@ -41,11 +41,11 @@ void prune(TrainingGraph& graph) {
       live = live || (id >= 0 && wanted[static_cast<std::size_t>(id)]);
     dead[i] = !live;
     if (!live) continue;
-    for (ValueId& id : node.outputs) {
-      if (id >= 0 && !wanted[static_cast<std::size_t>(id)] &&
-          node.kind != NodeKind::kLossGradient) {
-        id = -1;
-      }
+    for (std::size_t k = 0; k < node.outputs.size(); ++k) {
+      // A forward node that runs again for its mask writes its map all the same.
+      const bool written = node.kind == NodeKind::kLossGradient || (k == 0 && is_forward(node.kind));
+      ValueId& id = node.outputs[k];
+      if (id >= 0 && !wanted[static_cast<std::size_t>(id)] && !written) id = -1;
     }
     for (const ValueId id : node.inputs) {
       if (id >= 0) wanted[static_cast<std::size_t>(id)] = true;
@@ -69,6 +69,13 @@ void slice(TrainingGraph& graph) {
                                 static_cast<std::int64_t>(trained.channels.size()),
                             -1});
   }
+  // Where a convolution runs a second time, that run's input is kept.
+  std::vector<std::size_t> last_run(graph.forward->ops.size(), 0);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (graph.nodes[i].kind == NodeKind::kConvForward) {
+      last_run[static_cast<std::size_t>(graph.nodes[i].op)] = i;
+    }
+  }
   std::vector<Node> nodes;
   nodes.reserve(graph.nodes.size() + graph.trained.size());
   int begin = 0;
@@ -76,7 +83,8 @@ void slice(TrainingGraph& graph) {
     Node node = graph.nodes[i];
     if (static_cast<int>(i) == graph.backward_begin) begin = static_cast<int>(nodes.size());
     const ValueId kept = node.op < 0 ? -1 : saved[static_cast<std::size_t>(node.op)];
-    if (kept >= 0 && node.kind == NodeKind::kConvForward) {
+    if (kept >= 0 && node.kind == NodeKind::kConvForward &&
+        last_run[static_cast<std::size_t>(node.op)] == i) {
       Node save;
       save.kind = NodeKind::kSaveChannels;
       save.op = node.op;

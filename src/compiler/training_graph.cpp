@@ -136,6 +136,8 @@ std::vector<std::size_t> resident_positions(const TrainingGraph& graph,
   return positions;
 }
 
+bool is_forward(NodeKind kind) { return kind <= NodeKind::kHeadForward; }
+
 bool reads_weights(NodeKind kind) {
   return kind == NodeKind::kConvForward || kind == NodeKind::kInputGradient ||
          kind == NodeKind::kDepthwiseBackward;
@@ -156,10 +158,21 @@ std::string op_name(const ir::Graph& graph, int op) {
   return fmt::format("conv{}", conv);
 }
 
+namespace {
+
+// Roles whose values' names tell their `part`; what else has one is made a second time.
+bool numbered(Role role) {
+  return role == Role::kActivation || role == Role::kGradient || role == Role::kScratch;
+}
+
+}  // namespace
+
 std::string value_name(const TrainingGraph& graph, ValueId id) {
   const Value& v = graph.value(id);
   const auto tensor = [&] { return graph.forward->tensor(v.index).name; };
-  const auto op = [&] { return op_name(*graph.forward, v.index); };
+  const auto op = [&] {
+    return op_name(*graph.forward, v.index) + (v.part > 0 && !numbered(v.role) ? ":again" : "");
+  };
   switch (v.role) {
     case Role::kActivation:
       return v.part == 0 ? tensor() : fmt::format("{}:{}", tensor(), v.part);

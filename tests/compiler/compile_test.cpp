@@ -78,6 +78,39 @@ TEST(Compile, NamesWhatIsAliveAtThePeak) {
   EXPECT_EQ(sum, program.placement.lower_bound);
 }
 
+// Masks that are not kept but made again: only as much as must be, and refused where that is not
+// enough.
+TEST(Compile, RecomputesWhatDoesNotFit) {
+  testing::GraphBuilder b(4, {12, 12, 3});
+  ir::TensorId x = b.conv(b.input(), 8, testing::window(3, 2, 1));
+  for (int block = 0; block < 3; ++block) {
+    const ir::TensorId before = x;
+    x = b.conv(x, 48, testing::window(1, 1, 0));
+    x = b.conv(x, 48, testing::window(3, 1, 1), 48);
+    x = b.conv(x, 8, testing::window(1, 1, 0));
+    x = b.add(before, x);
+  }
+  const ir::Graph graph = b.finish(b.global_pool(x), 3);
+  const plan::UpdatePlan plan = *plan::bias_only(graph, 9);
+  CompileOptions options;
+  options.gradient = Element::kInt8;
+  const Program whole = *compile(graph, plan, options);
+  options.sram = whole.sram_bytes();
+  EXPECT_TRUE(compile(graph, plan, options)->recomputed.empty());
+  options.sram = Bytes{whole.sram_bytes().count - 250};
+  const Result<Program> smaller = compile(graph, plan, options);
+  ASSERT_TRUE(smaller.ok()) << smaller.error().message();
+  EXPECT_LE(smaller->sram_bytes(), *options.sram);
+  ASSERT_FALSE(smaller->recomputed.empty());
+  EXPECT_GT(macs(graph, smaller->recomputed.front()), 0);
+  EXPECT_EQ(smaller->state.bytes, whole.state.bytes);
+  EXPECT_THAT(to_text(smaller->graph), HasSubstr(":again mask1["));
+  options.sram = Bytes{whole.state.bytes + 1000};
+  const Result<Program> none = compile(graph, plan, options);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().kind, ErrorKind::kInfeasible);
+}
+
 // The published plans of about 100 KB must train within 256 KiB of SRAM, and each stage of the
 // method must save about what the paper says it saves.
 class PublishedNetworks : public ::testing::TestWithParam<const char*> {};

@@ -342,6 +342,40 @@ TEST_P(RandomNetworks, PassesDoNotChangeTraining) {
   }
 }
 
+// Nor does running parts of the forward pass again.
+TEST_P(RandomNetworks, RecomputingDoesNotChangeTraining) {
+  const auto seed = static_cast<std::uint64_t>(GetParam());
+  const ir::Graph graph = seed % 2 == 0 ? random_network(seed) : testing::random_tower(seed);
+  Rng rng{seed, 31};
+  const plan::UpdatePlan plan = random_plan(graph, rng);
+  compiler::CompileOptions options;
+  options.gradient = seed % 3 == 0 ? compiler::Element::kFloat32 : compiler::Element::kInt8;
+  options.accumulate = 1 + static_cast<int>(seed % 2);
+  std::vector<std::vector<std::int8_t>> inputs;
+  for (int i = 0; i < 3; ++i) inputs.push_back(random_input(graph, rng));
+  const auto trained = [&] {
+    const compiler::Program program = *compiler::compile(graph, plan, options);
+    Engine engine(program, {true, 9, 20.0F});
+    std::vector<std::byte> seen;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      std::copy(inputs[i].begin(), inputs[i].end(), engine.input());
+      engine.train_step(static_cast<int>(i) % graph.head.classes);
+    }
+    return std::vector<std::byte>(engine.state().begin(), engine.state().end());
+  };
+  const std::vector<std::byte> expected = trained();
+  const auto ops = static_cast<int>(graph.ops.size());
+  for (int trial = 0; trial < 3; ++trial) {
+    options.recomputed.clear();
+    for (int from = static_cast<int>(rng.below(3)); from < ops;) {
+      const int last = std::min(ops - 1, from + static_cast<int>(rng.below(5)));
+      options.recomputed.push_back({from, last});
+      from = last + 1 + static_cast<int>(rng.below(4));
+    }
+    EXPECT_EQ(trained(), expected) << "trial " << trial;
+  }
+}
+
 #ifdef ESPALIER_SLOW_TESTS
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(60, 2060));
 #else

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "espalier/compiler/liveness.hpp"
 #include "espalier/compiler/memory_planner.hpp"
 #include "espalier/compiler/passes.hpp"
+#include "espalier/compiler/recompute.hpp"
 #include "espalier/compiler/state_layout.hpp"
 #include "espalier/compiler/training_graph.hpp"
 #include "espalier/plan/update_plan.hpp"
@@ -22,6 +24,11 @@ struct CompileOptions {
   /// Of the maps' gradients: kFloat32, or kInt8 or kInt16 for integer numerics.
   Element gradient = Element::kFloat32;
   bool fed = false;  ///< the input comes by rows and has no buffer of its own
+  /// Stretches that run again in the backward pass.
+  std::vector<Stretch> recomputed;
+  /// All SRAM but the stack that there is; where the program needs more, stretches are added to
+  /// `recomputed`, those of the fewest MACs with which it fits. Absent: there is enough.
+  std::optional<Bytes> sram;
   /// Sees the graph as differentiation left it (with an empty pass name) and after each pass.
   std::function<void(const PassReport&, const TrainingGraph&)> observer;
 };
@@ -32,6 +39,7 @@ struct Program {
   ArenaProblem arena;
   MemoryPlan placement;
   StateLayout state;
+  std::vector<Stretch> recomputed;
   /// Integer gradients: exponents to start from, by range; empty: all 0.
   std::vector<std::int16_t> exponents;
 
@@ -47,7 +55,8 @@ struct Program {
 
 /// Differentiates, runs the passes, plans memory and has the placement checked by the validator.
 /// `graph` must outlive the program. Errors as differentiate(); kUsage when an extent does not fit
-/// the 16 bits that descriptors give it; kInternal when a check fails.
+/// the 16 bits that descriptors give it; kInfeasible when it exceeds `sram` whatever is recomputed;
+/// kInternal when a check fails.
 Result<Program> compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
                         const CompileOptions& options = {});
 

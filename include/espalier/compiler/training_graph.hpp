@@ -190,6 +190,9 @@ std::vector<std::size_t> resident_positions(const TrainingGraph& graph, const Tr
 /// True for integer gradients.
 inline bool is_integer(const TrainingGraph& graph) { return graph.gradient != Element::kFloat32; }
 
+/// True for a node of the forward pass, wherever it stands.
+bool is_forward(NodeKind kind);
+
 /// True when a node reads, or steps, the weights of its op.
 bool reads_weights(NodeKind kind);
 bool steps_weights(const Node& node);
