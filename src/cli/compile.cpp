@@ -392,6 +392,24 @@ Status run(const Options& options) {
   return outputs.status();
 }
 
+// What the program is to run on.
+void add_target(CommandApp* command, Options& o) {
+  std::string rows = "What to compile for; otherwise what --device is, or host:";
+  for (const codegen::Target& target : codegen::targets()) {
+    rows += fmt::format("\n{}: {}", target.name, target.description);
+  }
+  command->add_option("--target", o.target, rows)->check(one_of(target_names()));
+  command
+      ->add_option("--kernels", o.kernels,
+                   "plain, blocked for registers, or auto: as the target says; same bits")
+      ->check(one_of({"plain", "blocked", "auto"}))
+      ->capture_default_str();
+  command->add_input("--device", o.device,
+                     "Device, by name or profile, whose SRAM and flash must suffice");
+  command->add_option("--stack", o.stack, "SRAM set aside for the stack with --device")
+      ->capture_default_str();
+}
+
 }  // namespace
 
 Command add_compile(CLI::App& app) {
@@ -406,20 +424,7 @@ Command add_compile(CLI::App& app) {
       "Folder for the C sources; one that is not empty needs --force");
   command->add_option("--name", o->name,
                       "Prefix of files and symbols; otherwise made from the model's name");
-  std::string rows = "What to compile for; otherwise what --device is, or host:";
-  for (const codegen::Target& target : codegen::targets()) {
-    rows += fmt::format("\n{}: {}", target.name, target.description);
-  }
-  command->add_option("--target", o->target, rows)->check(one_of(target_names()));
-  command
-      ->add_option("--kernels", o->kernels,
-                   "plain, blocked for registers, or auto: as the target says; same bits")
-      ->check(one_of({"plain", "blocked", "auto"}))
-      ->capture_default_str();
-  command->add_input("--device", o->device,
-                     "Device, by name or profile, whose SRAM and flash must suffice");
-  command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
-      ->capture_default_str();
+  add_target(command, *o);
   o->head.add_to(command);
   command->add_option("--accumulate", o->accumulate, "Samples whose gradients make one update")
       ->check(between(1, 65536))
@@ -447,9 +452,10 @@ Command add_compile(CLI::App& app) {
                    "own, or extern: the firmware gives the memory, which programs may share")
       ->check(one_of({"own", "extern"}))
       ->capture_default_str();
-  command->add_option("--sram", o->sram,
-                      "All SRAM but the stack that there is: where the program needs more, parts of "
-                      "the forward pass run again in the backward pass instead of being kept");
+  command->add_option(
+      "--sram", o->sram,
+      "All SRAM but the stack that there is: where the program needs more, parts of "
+      "the forward pass run again in the backward pass instead of being kept");
   command
       ->add_option("--input", o->input,
                    "resident, or rows: it comes row by row, from a camera or a line, and has no "
