@@ -2,11 +2,11 @@
 """Tables for people from the documents that espalier writes, for the scripts beside this.
 
     tables.py memory FOLDER          SRAM stage by stage, from FOLDER/MODEL.json of `plan show`
-    tables.py backward FOLDER        peak of the backward pass, from FOLDER/MODEL-{device,integer}.json
-                                     of `compile`
+    tables.py backward FOLDER        peak of the backward pass, from
+                                     FOLDER/MODEL-{device,integer}-resident.json of `compile`
     tables.py rows FOLDER            SRAM without chains of rows, and with the input resident and by
                                      rows, from FOLDER/MODEL-{device,integer,head}-FORM.json
-    tables.py rows-cycles FOLDER     cycles likewise, from FOLDER/FORM.json of `check`
+    tables.py rows-cycles FOLDER     cycles likewise, from FOLDER/MODEL-FORM.json of `check`
     tables.py published CONFIG MODEL a line a published plan of a sweep's: name, tab, notation
     tables.py fits FILE NAME         its name and memory, from a document of `compile`
     tables.py core FOLDER            cycles by kernel, from FOLDER/RUN.json of `check`
@@ -61,7 +61,8 @@ def backward(folder: str) -> None:
     print("| model | float32 gradients | int8 gradients | times less | all SRAM, float32 | int8 |")
     print("|---|---|---|---|---|---|")
     for name in MODELS:
-        compiled = [read(pathlib.Path(folder, f"{name}-{kind}.json")) for kind in ("device", "integer")]
+        compiled = [read(pathlib.Path(folder, f"{name}-{kind}-resident.json"))
+                    for kind in ("device", "integer")]
         wide, narrow = (backward_peak(document["arena"]) for document in compiled)
         print(row(name, (f"{wide:,}", f"{narrow:,}", f"{wide / narrow:.2f}x",
                          *(f"{document['sram_bytes']:,}" for document in compiled))))
@@ -78,11 +79,13 @@ def rows(folder: str) -> None:
 
 
 def rows_cycles(folder: str) -> None:
-    runs = {form: read(pathlib.Path(folder, form + ".json"))["cycles_per_step"] for form in FORMS}
-    print("| | " + " | ".join(FORMS.values()) + " |")
+    print("| M cycles a step | " + " | ".join(FORMS.values()) + " |")
     print("|---|" + "---|" * len(FORMS))
-    print(row("M cycles a step", (f"{c / 1e6:.2f} ({100 * (c / runs['whole'] - 1):+.1f} %)"
-                                  for c in runs.values())))
+    for model in MODELS:
+        runs = {form: read(pathlib.Path(folder, f"{model}-{form}.json"))["cycles_per_step"]
+                for form in FORMS}
+        print(row(model, (f"{c / 1e6:.2f} ({100 * (c / runs['whole'] - 1):+.1f} %)"
+                          for c in runs.values())))
 
 
 def published(config: str, model: str) -> None:

@@ -20,6 +20,10 @@ namespace {
 // rows at a time are fewer turns, and rows that windows share are copied less often.
 constexpr int kBands[] = {16, 8, 4, 2, 1};
 
+// Share of the lowest peak that may be spent on more rows at a time, or on fewer nodes that run by
+// rows: without it, windows of single rows cost some networks a tenth of their cycles.
+constexpr std::int64_t kSlack = 12;
+
 constexpr std::int64_t kImpossible = std::numeric_limits<std::int64_t>::max();
 
 std::int64_t aligned(std::int64_t bytes) { return align_up(bytes, kArenaAlignment); }
@@ -228,7 +232,7 @@ class Streaming {
   void make(const std::vector<Segment>& segments) {
     measure();
     count_windows();
-    for (const Segment& segment : segments) apply(segment);
+    for (const Segment& segment : segments) apply(segment, 1);
   }
 
   [[nodiscard]] bool allows(Segment s) const {
@@ -345,99 +349,130 @@ class Streaming {
     return std::max(bytes(over), aligned(shift + graph_.value(graph_.input).bytes()));
   }
 
-  // Bytes alive while nodes first..last run as a chain of single rows, for all `last`: exact but
-  // for the temporary memory and the counters, which choose() adds up.
-  void loads_from(int first, std::vector<std::int64_t>& loads) const {
-    loads.assign(static_cast<std::size_t>(nodes_), kImpossible);
+  // Of chains that begin with one node, by their last: bytes alive while they run, and about how
+  // many cycles more than their nodes as a whole they take.
+  struct Chained {
+    std::vector<std::int64_t> load;
+    std::vector<std::int64_t> cost;
+  };
+
+  // Rows of a map that a chain moves by, of `band` in the highest map.
+  static int rows_at_once(int band, int height, int highest) {
+    return std::max(1, band * height / highest);
+  }
+
+  // Turns have a price each, and windowed kernels read the rows that two turns share twice.
+  [[nodiscard]] std::int64_t turns_cost(const Node& node, int rows) const {
+    constexpr std::int64_t kTurn = 500;
+    constexpr std::int64_t kByte = 3;
+    const int height = shape_of(graph_, node.inputs[0]).height;
+    const std::int64_t turns = (height + rows - 1) / rows;
+    return turns * (kTurn + kByte * row_bytes(graph_, node.inputs[0]) *
+                                (reach_of(graph_, node).kernel - 1));
+  }
+
+  // Loads are exact but for temporary memory and counters, which form() counts.
+  [[nodiscard]] Chained chained_from(int first, int band) const {
+    const auto n = static_cast<std::size_t>(nodes_);
+    Chained chained{std::vector(n, kImpossible), std::vector<std::int64_t>(n, 0)};
     std::int64_t load = entry_[static_cast<std::size_t>(first)];
     std::int64_t scratch = 0;
+    std::int64_t cost = 0;
+    const int highest = shape_of(graph_, node(first).inputs[0]).height;
     for (int i = first; i < nodes_ && streams_[static_cast<std::size_t>(i)]; ++i) {
       if (parts_frozen(first, i)) break;
       Node turn = node(i);
-      turn.band_rows = 1;
-      turn.band_in_rows = reach_of(graph_, turn).kernel;
+      const auto rows = [&](ValueId id) {
+        return rows_at_once(band, shape_of(graph_, id).height, highest);
+      };
+      turn.band_rows = rows(turn.outputs[0]);
+      turn.band_in_rows = reach_of(graph_, turn).kernel + rows(turn.inputs[0]) - 1;
       scratch = std::max(scratch, aligned(scratch_bytes(graph_, turn)));
+      cost += turns_cost(turn, rows(turn.inputs[0]));
       for (const ValueId id : turn.outputs) {
         if (id >= 0) load += bytes(id);
       }
       for (std::size_t k = 0; k < 2; ++k) {
         const ValueId id = turn.inputs[k];
         if (id < 0 || (k == 1 && id == turn.inputs[0]) || last_use(id) != i) continue;
-        if (is_inner(id, first, i)) {
-          load += bytes(id, windows_[static_cast<std::size_t>(id)]) - bytes(id);
-        }
+        if (!is_inner(id, first, i)) continue;
+        const int held = windows_[static_cast<std::size_t>(id)] + rows(id) - 1;
+        load += std::min(bytes(id), bytes(id, held)) - bytes(id);
       }
-      const bool input_left = graph_.fed && first == 0 && last_use(graph_.input) > i;
-      if (input_left) continue;
-      loads[static_cast<std::size_t>(i)] = load + scratch;
+      if (graph_.fed && first == 0 && last_use(graph_.input) > i) continue;
+      const auto at = static_cast<std::size_t>(i);
+      chained.load[at] = load + scratch;
+      chained.cost[at] = cost;
       if (overwrites_input(first, i)) {
         // Mostly little more than a row apart.
         const ValueId out = node(i).outputs[0];
-        loads[static_cast<std::size_t>(i)] +=
+        chained.load[at] +=
             stacked_bytes(out, row_bytes(graph_, out)) - bytes(out) - bytes(graph_.input);
       }
     }
+    return chained;
   }
 
-  // What running nodes first..last by rows costs: the bytes of the maps in between.
-  [[nodiscard]] std::int64_t cost(int first, int last) const {
-    std::int64_t sum = 1;
-    for (int i = first; i <= last; ++i) {
-      if (is_inner(node(i).outputs[0], first, last)) sum += bytes(node(i).outputs[0]);
-    }
-    return sum;
-  }
-
-  // Two rounds of dynamic programming over the ends of segments: the lowest peak there is, then,
-  // of what stays within it and the backward pass, what costs least.
-  void choose() {
+  // Dynamic programming over the ends of segments: the lowest peak there is, with single rows.
+  [[nodiscard]] std::int64_t lowest_peak() const {
     const auto n = static_cast<std::size_t>(nodes_);
-    std::vector<std::vector<std::int64_t>> loads(n);
-    for (int i = 0; i < nodes_; ++i) loads_from(i, loads[static_cast<std::size_t>(i)]);
     std::vector<std::int64_t> peak(n + 1, kImpossible);
     peak[0] = 0;
     for (std::size_t i = 0; i < n; ++i) {
       if (peak[i] == kImpossible) continue;
+      const Chained chained = chained_from(static_cast<int>(i), 1);
       for (std::size_t j = i; j < n; ++j) {
-        const std::int64_t load = segment_load(loads, i, j);
+        const bool chain = is_chain(static_cast<int>(i), static_cast<int>(j));
+        const std::int64_t load = chain ? chained.load[j] : load_[i];
         if (load != kImpossible) peak[j + 1] = std::min(peak[j + 1], std::max(peak[i], load));
       }
     }
-    if (peak[n] == kImpossible) return;  // an input that cannot come by rows
-    limit_ = std::max(peak[n], backward_peak_);
-    std::vector<std::int64_t> least(n + 1, kImpossible);
-    std::vector<Segment> through(n + 1);
-    least[0] = 0;
+    return peak[n];
+  }
+
+  // And again: of what stays within that peak, some slack and the backward pass, what costs least.
+  void choose() {
+    const std::int64_t lowest = lowest_peak();
+    if (lowest == kImpossible) return;  // an input that cannot come by rows
+    limit_ = std::max(lowest + lowest / kSlack, backward_peak_);
+    struct Step {
+      std::int64_t cost = kImpossible;
+      Segment segment;
+      int band = 0;  ///< 0: no chain
+    };
+    const auto n = static_cast<std::size_t>(nodes_);
+    std::vector<Step> best(n + 1);
+    best[0].cost = 0;
+    const auto offer = [&](std::size_t i, std::size_t j, std::int64_t cost, int band) {
+      if (best[i].cost + cost >= best[j + 1].cost) return;
+      best[j + 1] = {best[i].cost + cost, {static_cast<int>(i), static_cast<int>(j)}, band};
+    };
     for (std::size_t i = 0; i < n; ++i) {
-      if (least[i] == kImpossible) continue;
-      for (std::size_t j = i; j < n; ++j) {
-        if (segment_load(loads, i, j) > limit_) continue;
-        const bool chain = is_chain(static_cast<int>(i), static_cast<int>(j));
-        const std::int64_t all =
-            least[i] + (chain ? cost(static_cast<int>(i), static_cast<int>(j)) : 0);
-        if (all < least[j + 1]) {
-          least[j + 1] = all;
-          through[j + 1] = {static_cast<int>(i), static_cast<int>(j)};
+      if (best[i].cost == kImpossible) continue;
+      if (!is_chain(static_cast<int>(i), static_cast<int>(i)) && load_[i] <= limit_) {
+        offer(i, i, 0, 0);
+      }
+      if (!streams_[i]) continue;
+      for (const int band : kBands) {
+        const Chained chained = chained_from(static_cast<int>(i), band);
+        for (std::size_t j = i; j < n; ++j) {
+          if (is_chain(static_cast<int>(i), static_cast<int>(j)) && chained.load[j] <= limit_) {
+            offer(i, j, chained.cost[j] + 1, band);
+          }
         }
       }
     }
-    std::vector<Segment> chains;
-    for (std::size_t at = n; at > 0; at = static_cast<std::size_t>(through[at].first)) {
-      if (is_chain(through[at].first, through[at].last)) chains.push_back(through[at]);
+    std::vector<Step> chains;
+    for (std::size_t at = n; at > 0; at = static_cast<std::size_t>(best[at].segment.first)) {
+      if (best[at].band > 0) chains.push_back(best[at]);
     }
-    for (std::size_t i = chains.size(); i-- > 0;) apply(chains[i]);
+    for (std::size_t i = chains.size(); i-- > 0;) apply(chains[i].segment, chains[i].band);
   }
 
   // A node alone is none, unless the input comes by rows there.
   [[nodiscard]] bool is_chain(int first, int last) const {
     return last > first || (graph_.fed && first == 0);
   }
-  [[nodiscard]] std::int64_t segment_load(const std::vector<std::vector<std::int64_t>>& loads,
-                                          std::size_t first, std::size_t last) const {
-    return is_chain(static_cast<int>(first), static_cast<int>(last)) ? loads[first][last]
-                                                                     : load_[first];
-  }
-
   [[nodiscard]] Form form(Segment s, int band) const {
     int height = 1;
     for (int i = s.first; i <= s.last; ++i) {
@@ -446,9 +481,8 @@ class Streaming {
     Form form;
     form.tables = tables_of(graph_, s.first, s.last, graph_.fed, [&](ValueId id) {
       if (!is_inner(id, s.first, s.last)) return 0;
-      const int more = band * shape_of(graph_, id).height / height;
       return std::max(least_rows(id), windows_[static_cast<std::size_t>(id)]) +
-             std::max(0, more - 1);
+             rows_at_once(band, shape_of(graph_, id).height, height) - 1;
     });
     form.bands = rehearse(form.tables);
     form.load = entry_[static_cast<std::size_t>(s.first)] +
@@ -487,9 +521,11 @@ class Streaming {
     return form;
   }
 
-  void apply(Segment s) {
+  // With as many rows at a time, up to `most_rows`, as stay within the limit.
+  void apply(Segment s, int most_rows) {
     Form chosen;
     for (const int band : kBands) {
+      if (band > most_rows) continue;
       chosen = form(s, band);
       if (chosen.load <= limit_) break;
     }

@@ -1,3 +1,4 @@
+#include "esp_words.h"
 #include "espalier_runtime.h"
 
 /* dL/dx of a maximum pool: each output's gradient to the input that was its maximum. */

@@ -1,3 +1,4 @@
+#include "esp_words.h"
 #include "espalier_runtime.h"
 
 /* dL/dx of an average pool: each output's gradient in equal parts to its inputs. */

@@ -8,6 +8,7 @@
 #ifndef ESPALIER_ROWS_H
 #define ESPALIER_ROWS_H
 
+#include "esp_words.h"
 #include "espalier_runtime.h"
 
 enum {

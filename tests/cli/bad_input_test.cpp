@@ -196,8 +196,8 @@ TEST_F(BadInputTest, Budgets) {
   fail(kInfeasible, search + Arguments{"--budgets", "10,20"}, {"allow at least that"});
   fail(kInfeasible, search + Arguments{"--budget", "39", "--solver", "exact"}, {"40 B"});
   fail(kInfeasible, search + Arguments{"--budget", "1KiB", "--max-macs", "1"}, {"MACs"});
-  fail(kUsage, search, {"give either --budget or --budgets"});
-  fail(kUsage, search + Arguments{"--budget", "1KiB", "--budgets", "1KiB"}, {"give either"});
+  fail(kUsage, search, {"give one of --budget, --budgets and --device"});
+  fail(kUsage, search + Arguments{"--budget", "1KiB", "--budgets", "1KiB"}, {"give one of"});
   for (const std::string budget : {"lots", "100XB", "nan", "-5KiB", "1e99GiB"}) {
     fail(kUsage, search + Arguments{"--budget=" + budget},
          {"--budget: '" + budget + "' is not a size"});

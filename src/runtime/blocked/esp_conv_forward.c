@@ -1,5 +1,6 @@
 #include "esp_blocking.h"
 #include "esp_integer_blocks.h"
+#include "esp_words.h"
 #include "espalier_runtime.h"
 
 /* Copies the window of one output, padding as the zero point. */

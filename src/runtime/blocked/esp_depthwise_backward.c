@@ -1,4 +1,5 @@
 #include "esp_float_rows.h"
+#include "esp_words.h"
 #include "espalier_runtime.h"
 
 /* Both gradients of a depthwise convolution of stride 1 and equal extents, channel by channel in

@@ -1,5 +1,6 @@
 #include "esp_depthwise_rows.h"
 #include "esp_q_blocks.h"
+#include "esp_words.h"
 
 /* A channel of gradients with its padding, and its filter turned round: the input gradient is their
  * correlation. */

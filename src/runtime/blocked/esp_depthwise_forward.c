@@ -1,5 +1,6 @@
 #include "esp_blocking.h"
 #include "esp_depthwise_rows.h"
+#include "esp_words.h"
 #include "espalier_runtime.h"
 
 /* How the rows of a channel pass through the plane. */

@@ -1,4 +1,5 @@
 #include "esp_blocking.h"
+#include "esp_words.h"
 #include "espalier_runtime.h"
 
 /* dL/dx of a depthwise convolution, over the taps in order; stored or added. `plane` holds one

@@ -3,6 +3,7 @@
 
 #include "esp_blocking.h"
 #include "esp_requantize.h"
+#include "esp_words.h"
 #include "espalier_runtime.h"
 
 /* Requantisation of four neighbouring outputs, kept at hand over all pixels. */

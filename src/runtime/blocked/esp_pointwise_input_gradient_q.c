@@ -1,4 +1,5 @@
 #include "esp_q_blocks.h"
+#include "esp_words.h"
 
 /* Pixels whose sums are formed together; a multiple of two and three. */
 #define ESP_BATCH 24

@@ -3,6 +3,7 @@
 
 #include "esp_blocking.h"
 #include "esp_requantize.h"
+#include "esp_words.h"
 #include "espalier_integer.h"
 
 /* The dot product is of bytes: with 16 bits, code for it is never reached. */

@@ -1,5 +1,6 @@
 #include "esp_inside.h"
 #include "esp_q_blocks.h"
+#include "esp_words.h"
 
 /* Outputs at a time, at most. */
 #define ESP_OUTPUTS 12
