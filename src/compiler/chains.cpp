@@ -20,8 +20,9 @@ namespace {
 // rows at a time are fewer turns, and rows that windows share are copied less often.
 constexpr int kBands[] = {16, 8, 4, 2, 1};
 
-// Share of the lowest peak that may be spent on more rows at a time, or on fewer nodes that run by
-// rows: without it, windows of single rows cost some networks a tenth of their cycles.
+// The share of the lowest peak, one in so many, that may be spent on more rows at a time, or on
+// fewer nodes that run by rows: without it, windows of single rows cost some networks a tenth of
+// their cycles.
 constexpr std::int64_t kSlack = 12;
 
 constexpr std::int64_t kImpossible = std::numeric_limits<std::int64_t>::max();
@@ -222,8 +223,10 @@ std::int64_t peak_load(TrainingGraph graph) {
 // Chooses the chains of one graph.
 class Streaming {
  public:
-  explicit Streaming(TrainingGraph& graph)
+  /// `slack`: the lowest peak may be exceeded to save cycles.
+  explicit Streaming(TrainingGraph& graph, bool slack = true)
       : graph_(graph),
+        slack_(slack),
         uses_(graph),
         nodes_(graph.backward_begin),
         behind_(latent_of(graph).first),
@@ -434,7 +437,7 @@ class Streaming {
   void choose() {
     const std::int64_t lowest = lowest_peak();
     if (lowest == kImpossible) return;  // an input that cannot come by rows
-    limit_ = std::max(lowest + lowest / kSlack, backward_peak_);
+    limit_ = std::max(lowest + (slack_ ? lowest / kSlack : 0), backward_peak_);
     struct Step {
       std::int64_t cost = kImpossible;
       Segment segment;
@@ -556,6 +559,7 @@ class Streaming {
   }
 
   TrainingGraph& graph_;
+  const bool slack_;
   const Uses uses_;
   const int nodes_;
   const int behind_;  ///< the first node behind the frozen ones
@@ -635,11 +639,19 @@ void make_chains(TrainingGraph& graph, const std::vector<Segment>& segments) {
   Streaming(graph).make(segments);
 }
 
-void stream(TrainingGraph& graph) {
+namespace {
+
+void stream_with(TrainingGraph& graph, bool slack) {
   const TrainingGraph before = graph;
-  Streaming(graph).run();
+  Streaming(graph, slack).run();
   // The counters of chains, and what was only estimated, may take what windows save.
   if (!graph.chains.empty() && !graph.fed && peak_load(graph) >= peak_load(before)) graph = before;
 }
+
+}  // namespace
+
+void stream(TrainingGraph& graph) { stream_with(graph, true); }
+
+void stream_lowest(TrainingGraph& graph) { stream_with(graph, false); }
 
 }  // namespace espalier::compiler
