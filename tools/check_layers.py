@@ -29,7 +29,7 @@ ALLOWED = {
     "trials": {"engine", "compiler", "train", "cost", "kernels", "data", "plan", "ir", "support"},
     "contribution": {"trials", "train", "cost", "kernels", "data", "plan", "ir", "support"},
     "search": {"support"},
-    "selection": {"compiler", "contribution", "cost", "search", "train", "data", "plan", "ir", "support"},
+    "selection": {"codegen", "compiler", "contribution", "cost", "search", "train", "data", "plan", "ir", "support"},
     "study": {"contribution", "cost", "data", "import", "ir", "plan", "search", "selection", "support",
               "train", "trials"},
     "report": {"support"},

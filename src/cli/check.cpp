@@ -23,6 +23,7 @@ struct Options {
   std::string host_compiler = "cc";
   int steps = 3;
   bool no_nodes = false;
+  bool node_cycles = false;
   std::uint64_t max_cycles = 0;
 };
 
@@ -52,6 +53,7 @@ Status run(const Options& options) {
   check.seed = options.common.seed;
   check.steps = options.steps;
   check.nodes = !options.no_nodes;
+  check.node_cycles = options.node_cycles;
   check.inputs = options.inputs;
   check.max_cycles = options.max_cycles;
   check.keep = options.keep;
@@ -99,6 +101,8 @@ Command add_check(CLI::App& app) {
   command->add_flag("--no-nodes", o->no_nodes,
                     "Compare losses, logits and parameters alone, not the SRAM behind every node; "
                     "takes half the time and finds less");
+  command->add_flag("--node-cycles", o->node_cycles,
+                    "Also count the cycles of every node on the core, for --json");
   command->add_input("--inputs", o->inputs,
                      "int8 samples, one after the other; otherwise random ones by --seed");
   command->add_option("--labels", o->labels, "Labels of --inputs, such as 1,0,3");

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "command.hpp"
+#include "espalier/codegen/cycle_model.hpp"
 #include "espalier/codegen/packages.hpp"
 #include "espalier/compiler/chrome_trace.hpp"
 #include "espalier/compiler/latent.hpp"
@@ -109,6 +110,19 @@ Json recomputed_json(const compiler::Program& program) {
                    {"macs", compiler::macs(graph, stretch)}});
   }
   return all;
+}
+
+// What each step has to do, as far as cycles depend on it.
+Json work_json(const compiler::TrainingGraph& graph) {
+  Json list = Json::array();
+  for (const codegen::Work& work : codegen::work_of(graph)) {
+    Json row{{"form", work.form}};
+    for (std::size_t i = 0; i < work.amounts.size(); ++i) {
+      row[std::string(codegen::kAmountNames[i])] = work.amounts[i];
+    }
+    list.push_back(std::move(row));
+  }
+  return list;
 }
 
 Status write_text(const std::string& path, const std::string& text) {
@@ -385,6 +399,7 @@ Status run(const Options& options) {
                 {"state_bytes", program.state.bytes},
                 {"parameter_bytes", parameters.count},
                 {"passes", std::move(passes.rows)},
+                {"work", program.graph.chains.empty() ? work_json(program.graph) : Json(nullptr)},
                 {"arena", arena_json(program)}});
   if (!options.out.empty()) {
     outputs.next((target == "host" ? "make -C " : "espalier check ") + options.out);

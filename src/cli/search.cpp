@@ -9,6 +9,7 @@
 #include <map>
 
 #include "command.hpp"
+#include "espalier/codegen/cycle_model.hpp"
 #include "espalier/cost/device_profile.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
@@ -59,6 +60,8 @@ struct Options {
   std::string reserve = "8KiB";
   HeadOptions head;
   std::int64_t max_macs = 0;
+  std::int64_t max_cycles = 0;
+  std::string target;  // of max_cycles; empty: the device's
   MeasureOptions measure;
   CommandApp* command = nullptr;
 };
@@ -73,6 +76,7 @@ Json to_json(const selection::Selected& s) {
             {"analytic_bytes", s.analytic.count},
             {"planned_bytes", s.planned ? Json(s.planned->count) : Json(nullptr)},
             {"step_macs", s.step_macs},
+            {"step_cycles", s.step_cycles ? Json(*s.step_cycles) : Json(nullptr)},
             {"evaluations", s.evaluations},
             {"seconds", s.seconds},
             {"optimum_seconds", s.optimum_seconds}};
@@ -119,7 +123,22 @@ Result<std::vector<Bytes>> budgets_of(const Options& options) {
   return budgets;
 }
 
-selection::SelectionOptions selection_options(const Options& options) {
+// Cycles on what --target says, otherwise on the device's target.
+Result<codegen::CycleModel> cycle_model(const Options& options) {
+  std::string target = options.target;
+  if (target.empty() && !options.device.empty()) {
+    ESPALIER_TRY(const cost::DeviceProfile device, cost::find_device(options.device));
+    target = device.target;
+  }
+  if (target.empty()) {
+    return Error{ErrorKind::kUsage, "--max-cycles: of which core? name it with --target"};
+  }
+  Result<codegen::CycleModel> model = codegen::find_cycle_model(target);
+  if (!model.ok()) return Error{ErrorKind::kUsage, "--max-cycles: " + model.error().message()};
+  return model;
+}
+
+Result<selection::SelectionOptions> selection_options(const Options& options) {
   selection::SelectionOptions selection;
   selection.metric =
       options.metric == "loss" ? selection::Metric::kLoss : selection::Metric::kAccuracy;
@@ -132,6 +151,10 @@ selection::SelectionOptions selection_options(const Options& options) {
       trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits);
   selection.fed = options.input == "rows";
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
+  if (options.max_cycles > 0) {
+    selection.max_step_cycles = options.max_cycles;
+    ESPALIER_TRY(selection.cycles, cycle_model(options));
+  }
   selection.evolution.seed = options.common.seed;
   selection.evolution.jobs = options.common.job_count();
   return selection;
@@ -211,7 +234,7 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   const MeasureOptions& measure = options.measure;
   study::PlanSearchOptions search;
   ESPALIER_CHECK_OK(parse_effort(measure.effort, search));
-  search.selection = selection_options(options);
+  ESPALIER_TRY(search.selection, selection_options(options));
   search.search.seed = options.common.seed;
   search.search.seeds.clear();
   for (int i = 0; i < measure.seeds; ++i) {
@@ -267,6 +290,10 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
                  "--measure needs an additive cost, and planned memory is none; use --memory "
                  "analytic"};
   }
+  if (options.max_cycles > 0) {
+    return Error{ErrorKind::kUsage,
+                 "--measure needs an additive cost, and cycles are none; use --max-macs"};
+  }
   ESPALIER_TRY(study::PlanSearchOptions search, plan_search_options(options, graph, profile));
   ESPALIER_TRY(const trials::RaceSets sets, race_sets(options, graph, profile));
   std::string folder = options.measure.store;
@@ -291,8 +318,9 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
 Result<Found> find(const Options& options, const ir::Graph& graph,
                    const contribution::Profile& profile, const std::vector<Bytes>& budgets) {
   if (options.measure.given()) return measure_plans(options, graph, profile, budgets);
+  ESPALIER_TRY(const selection::SelectionOptions selection, selection_options(options));
   ESPALIER_TRY(std::vector<selection::Selected> front,
-               selection::select_front(graph, profile, budgets, selection_options(options)));
+               selection::select_front(graph, profile, budgets, selection));
   return Found{std::move(front), std::nullopt};
 }
 
@@ -304,6 +332,13 @@ std::string table(const Options& options, const Found& found, int classes) {
       options.numerics == "integer" ? " with integer gradients" : "", "budget", "analytic",
       "planned", "objective", "optimum", "depth", "weights", "step MACs", "time");
   for (const selection::Selected& selected : found.front) text += line(selected);
+  for (const selection::Selected& selected : found.front) {
+    if (!selected.step_cycles) continue;
+    text +=
+        fmt::format("{:>11}: {:.2f} M cycles a step of {:.2f} M\n", format_bytes(selected.budget),
+                    static_cast<double>(*selected.step_cycles) / 1e6,
+                    static_cast<double>(options.max_cycles) / 1e6);
+  }
   return text;
 }
 
@@ -345,17 +380,19 @@ std::string measured_text(const Options& options, const Found& found) {
 
 Json report_of(const Options& options, const ir::Graph& graph, const contribution::Profile& profile,
                const Found& found) {
-  Json report{{"schema", "espalier.search/1"},
-              {"tool_version", kVersion},
-              {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
-              {"solver", found.front.back().plan.solver},
-              {"metric", options.metric},
-              {"memory", options.memory},
-              {"numerics", options.numerics},
-              {"input", options.input},
-              {"classes", graph.head.classes},
-              {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
-              {"seed", options.common.seed}};
+  Json report{
+      {"schema", "espalier.search/1"},
+      {"tool_version", kVersion},
+      {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
+      {"solver", found.front.back().plan.solver},
+      {"metric", options.metric},
+      {"memory", options.memory},
+      {"numerics", options.numerics},
+      {"input", options.input},
+      {"classes", graph.head.classes},
+      {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
+      {"max_step_cycles", options.max_cycles > 0 ? Json(options.max_cycles) : Json(nullptr)},
+      {"seed", options.common.seed}};
   report.update(to_json(found.front.back()));
   if (found.measured) {
     report["measured"] = study::to_json(*found.measured);
@@ -455,6 +492,14 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   }
 }
 
+std::vector<std::string> cycle_targets() {
+  std::vector<std::string> names;
+  for (const codegen::CycleModel& model : codegen::shipped_cycle_models()) {
+    names.push_back(model.target);
+  }
+  return names;
+}
+
 }  // namespace
 
 Command add_search(CLI::App& app) {
@@ -518,6 +563,18 @@ Command add_search(CLI::App& app) {
   o->head.add_classes(command);
   command->add_option("--max-macs", o->max_macs, "Bound on MACs of one training step; 0 = none")
       ->check(at_least_0());
+  command
+      ->add_option(
+          "--max-cycles", o->max_cycles,
+          "Bound on cycles of one training step on the simulated core, as a model fitted to "
+          "its measured layers tells them; 0 = none")
+      ->check(at_least_0());
+  command
+      ->add_option("--target", o->target,
+                   "Whose kernels --max-cycles counts, as in compile [that of --device]")
+      ->check(one_of(cycle_targets()));
+  command->effective_if(
+      "--target", [o] { return o->max_cycles > 0; }, "add --max-cycles");
   add_measure_options(command, o);
   command->effective_if(
       "--solver", [o] { return !o->measure.given(); }, "--measure solves with the exact solver");

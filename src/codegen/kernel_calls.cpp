@@ -25,38 +25,6 @@ using runtime::Kernel;
 std::int64_t weight_key(int op) { return 2LL * op + 1; }
 std::int64_t bias_key(int op) { return 2LL * op + 2; }
 
-// Multiply-accumulates of a node; 0 for element-wise work.
-std::int64_t node_macs(const compiler::Program& program, const Node& node) {
-  const ir::Graph& graph = *program.graph.forward;
-  const auto forward = [&](int op) {
-    return ir::forward_macs(graph.ops[static_cast<std::size_t>(op)], graph);
-  };
-  // Of a weight gradient: the share of the trained channels.
-  const auto weights = [&] {
-    const TrainedConv* trained = program.graph.trained_conv(node.op);
-    const int in = compiler::conv_of(graph, node.op)->in_channels;
-    const int kept =
-        trained == nullptr || !trained->sliced ? in : static_cast<int>(trained->channels.size());
-    return forward(node.op) * kept / in;
-  };
-  const std::int64_t head = std::int64_t{graph.head.features} * graph.head.classes;
-  switch (node.kind) {
-    case NodeKind::kConvForward:
-    case NodeKind::kInputGradient:
-      return forward(node.op);
-    case NodeKind::kWeightGradient:
-      return weights();
-    case NodeKind::kDepthwiseBackward:
-      return forward(node.op) + (node.inputs[1] >= 0 ? weights() : 0);
-    case NodeKind::kHeadForward:
-    case NodeKind::kHeadInputGradient:
-    case NodeKind::kHeadGradient:
-      return head;
-    default:
-      return 0;
-  }
-}
-
 // The arguments of one node's calls.
 class NodeLowering {
  public:
@@ -66,7 +34,7 @@ class NodeLowering {
   std::vector<KernelCall> run() {
     const Kernel kernel = compiler::kernel_of(program_.graph, node_);
     if (node_.kind == NodeKind::kApplyHead) return {apply_head(0), apply_head(1)};
-    return {{kernel, node_macs(program_, node_), arguments(kernel)}};
+    return {{kernel, node_macs(program_.graph, node_), arguments(kernel)}};
   }
 
  private:
@@ -612,6 +580,37 @@ std::vector<InitialValue> initial_values(const compiler::TrainingGraph& graph) {
 }
 
 }  // namespace
+
+std::int64_t node_macs(const compiler::TrainingGraph& training, const Node& node) {
+  const ir::Graph& graph = *training.forward;
+  const auto forward = [&](int op) {
+    return ir::forward_macs(graph.ops[static_cast<std::size_t>(op)], graph);
+  };
+  // Of a weight gradient: the share of the trained channels.
+  const auto weights = [&] {
+    const TrainedConv* trained = training.trained_conv(node.op);
+    const int in = compiler::conv_of(graph, node.op)->in_channels;
+    const int kept =
+        trained == nullptr || !trained->sliced ? in : static_cast<int>(trained->channels.size());
+    return forward(node.op) * kept / in;
+  };
+  const std::int64_t head = std::int64_t{graph.head.features} * graph.head.classes;
+  switch (node.kind) {
+    case NodeKind::kConvForward:
+    case NodeKind::kInputGradient:
+      return forward(node.op);
+    case NodeKind::kWeightGradient:
+      return weights();
+    case NodeKind::kDepthwiseBackward:
+      return forward(node.op) + (node.inputs[1] >= 0 ? weights() : 0);
+    case NodeKind::kHeadForward:
+    case NodeKind::kHeadInputGradient:
+    case NodeKind::kHeadGradient:
+      return head;
+    default:
+      return 0;
+  }
+}
 
 CallList kernel_calls(const compiler::Program& program, const FlashLayout& layout) {
   CallList list;

@@ -56,18 +56,8 @@ Status check_fed(const TrainingGraph& graph) {
 Result<Program> build_unplaced(const ir::Graph& graph, const plan::UpdatePlan& plan,
                                const CompileOptions& options) {
   Program program;
-  program.graph = differentiate(graph, plan, options.accumulate);
-  program.graph.fed = options.fed;
-  if (options.gradient != Element::kFloat32) {
-    ESPALIER_CHECK_OK(narrow(program.graph, options.gradient));
-  }
-  recompute(program.graph, options.recomputed);
+  ESPALIER_TRY(program.graph, training_graph(graph, plan, options));
   program.recomputed = options.recomputed;
-  if (options.observer) {
-    ESPALIER_CHECK_OK(verify(program.graph));
-    options.observer({"", 0, program.graph.nodes.size()}, program.graph);
-  }
-  ESPALIER_CHECK_OK(run_passes(program.graph, options.passes, options.observer));
   ESPALIER_CHECK_OK(check_fed(program.graph));
   number_ranges(program.graph);
   assign_scratch(program.graph);
@@ -150,6 +140,22 @@ Result<Program> build_to_fit(const ir::Graph& graph, const plan::UpdatePlan& pla
 }
 
 }  // namespace
+
+Result<TrainingGraph> training_graph(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                                     const CompileOptions& options) {
+  TrainingGraph training = differentiate(graph, plan, options.accumulate);
+  training.fed = options.fed;
+  if (options.gradient != Element::kFloat32) {
+    ESPALIER_CHECK_OK(narrow(training, options.gradient));
+  }
+  recompute(training, options.recomputed);
+  if (options.observer) {
+    ESPALIER_CHECK_OK(verify(training));
+    options.observer({"", 0, training.nodes.size()}, training);
+  }
+  ESPALIER_CHECK_OK(run_passes(training, options.passes, options.observer));
+  return training;
+}
 
 Result<Program> compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
                         const CompileOptions& options) {

@@ -43,6 +43,13 @@ Result<std::unique_ptr<Machine>> machine_of(const Folder& folder) {
   return machine;
 }
 
+// The calls of a traced form, and what they call, need a little more than the program itself.
+void enlarge(CheckOptions& options) {
+  constexpr std::int64_t kMore = 1024;
+  options.stack.count += kMore;
+  options.device.sram.count += kMore;
+}
+
 // Runs the traced form on both machines, in a folder of its own, and names the first node that
 // differs.
 Result<std::string> compare_nodes(const Folder& folder, const Machine& machine,
@@ -50,15 +57,12 @@ Result<std::string> compare_nodes(const Folder& folder, const Machine& machine,
                                   CheckReport& report) {
   CheckOptions options = given;
   options.steps = traced_steps(folder, given.steps);
-  // The calls, and what they call, need a little more than the program itself.
-  constexpr std::int64_t kMore = 1024;
-  options.stack.count += kMore;
-  options.device.sram.count += kMore;
+  enlarge(options);
   options.progress = [&given](double) { return !given.progress || given.progress(1); };
   ESPALIER_TRY(const WorkFolder here, WorkFolder::make(work / "trace"));
   // Apart from the driver, whose name the program may have.
   ESPALIER_TRY(const WorkFolder program, WorkFolder::make(here.path() / "program"));
-  ESPALIER_TRY(const Trace trace, write_trace(folder, program.path()));
+  ESPALIER_TRY(const Trace trace, write_trace(folder, program.path(), true));
   ESPALIER_CHECK_OK(write_samples(folder, options, here.path()));
   ESPALIER_CHECK_OK(write_file_atomic(here.path() / "driver.c", device_sources().at("driver.c")));
   Job job{folder, options, here.path(), program.path() / (folder.name + ".c"), true};
@@ -72,6 +76,30 @@ Result<std::string> compare_nodes(const Folder& folder, const Machine& machine,
   return first_node(trace, host, other, machine.where());
 }
 
+// Times the nodes, in a build and a run of their own.
+Status time_nodes(const Folder& folder, const Machine& machine, const CheckOptions& given,
+                  const fs::path& work, CheckReport& report) {
+  CheckOptions options = given;
+  enlarge(options);
+  options.progress = [&given](double) { return !given.progress || given.progress(1); };
+  ESPALIER_TRY(const WorkFolder here, WorkFolder::make(work / "timed"));
+  ESPALIER_TRY(const WorkFolder program, WorkFolder::make(here.path() / "program"));
+  ESPALIER_TRY(const Trace trace, write_trace(folder, program.path(), false));
+  options.device.sram.count +=
+      static_cast<std::int64_t>(trace.nodes.size() * sizeof(std::uint64_t));
+  ESPALIER_CHECK_OK(write_samples(folder, options, here.path()));
+  ESPALIER_CHECK_OK(write_file_atomic(here.path() / "driver.c", device_sources().at("driver.c")));
+  Job job{folder, options, here.path(), program.path() / (folder.name + ".c"), true};
+  job.timed_nodes = static_cast<int>(trace.nodes.size());
+  CheckReport unmeasured;
+  ESPALIER_TRY(const Run run, machine.run(job, unmeasured));
+  for (std::size_t i = 0; i < run.node_cycles.size() && i < trace.nodes.size(); ++i) {
+    report.nodes.push_back(
+        {trace.nodes[i], static_cast<double>(run.node_cycles[i]) / options.steps});
+  }
+  return Ok{};
+}
+
 }  // namespace
 
 Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
@@ -82,6 +110,13 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
   options.stack = Bytes{(options.stack.count + 15) / 16 * 16};
   ESPALIER_TRY(const Folder folder, read_folder(path));
   ESPALIER_TRY(const std::unique_ptr<Machine> machine, machine_of(folder));
+  if (options.node_cycles && folder.target.machine != "core") {
+    return Error{
+        ErrorKind::kUsage,
+        fmt::format("--node-cycles: {} runs on an emulator, which knows no cycles; leave it "
+                    "out, or compile for RISC-V",
+                    folder.target.name)};
+  }
   CheckReport report;
   report.name = folder.name;
   report.target = folder.target.name;
@@ -117,6 +152,10 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
   Result<std::string> node = std::string();
   if (options.nodes) node = compare_nodes(folder, *machine, options, work.path(), report);
   if (!node.ok()) return failed(report, node.error());
+  if (options.node_cycles) {
+    const Status timed = time_nodes(folder, *machine, options, work.path(), report);
+    if (!timed.ok()) return failed(report, timed.error());
+  }
   report.recorded_steps = static_cast<int>(folder.recorded.steps.size());
   for (const std::string& found : {*node, first_unrecorded(*on_host, folder)}) {
     if (found.empty()) continue;

@@ -2,7 +2,8 @@
  * simulated core alike: losses, logits and a hash of the state of each step, then where every
  * parameter array lies (core) or what it holds (host). On the host the steps of which there are
  * records come first. PROGRAM, HEADER and ESPALIER_CORE come from the command line; so do
- * ESPALIER_ARM for an emulated part and ESPALIER_TRACED for a build that tells of every node. */
+ * ESPALIER_ARM for an emulated part, ESPALIER_TRACED for a build that tells of every node, and
+ * ESPALIER_TIMED, the number of nodes, for one that times them. */
 #include <stdint.h>
 #include <string.h>
 
@@ -145,6 +146,19 @@ void espalier_wrote(int node, const void* arena, const void* state) {
 }
 #endif
 
+#ifdef ESPALIER_TIMED
+/* Cycles of each node over all steps; told at the end, so that telling takes no part of them. */
+static uint64_t node_cycles[ESPALIER_TIMED];
+static uint64_t node_began;
+
+void espalier_wrote(int node, const void* arena, const void* state) {
+  (void)arena;
+  (void)state;
+  node_cycles[node] += count_cycles() - node_began;
+  node_began = count_cycles();
+}
+#endif
+
 #ifdef RECORDED
 static void run_recorded(void) {
   int32_t step;
@@ -175,6 +189,9 @@ int main(void) {
   F(_reset)();
   for (step = 0; step < SAMPLES; ++step) {
     const uint64_t cycles = count_cycles(), instructions = count_instructions();
+#ifdef ESPALIER_TIMED
+    node_began = cycles;
+#endif
     const float loss = F(_train_step)(check_samples[step], check_labels[step]);
     const uint64_t spent = count_cycles() - cycles, done = count_instructions() - instructions;
     put_text("step");
@@ -199,6 +216,13 @@ int main(void) {
   }
   put_array("head_weights", 0, F(_head_weights)(), FEATURES * CLASSES * 4, 4);
   put_array("head_bias", 0, F(_head_bias)(), CLASSES * 4, 4);
+#ifdef ESPALIER_TIMED
+  for (k = 0; k < ESPALIER_TIMED; ++k) {
+    put_text("took");
+    put_hex(node_cycles[k], 16);
+    put('\n');
+  }
+#endif
 #ifdef ESPALIER_ARM
   put_memory();
 #endif

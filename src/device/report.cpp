@@ -40,6 +40,10 @@ Json to_json(const CheckReport& r) {
                        {"macs", k.macs ? Json(*k.macs) : Json(nullptr)},
                        {"cycles_per_mac", k.macs ? Json(k.cycles / *k.macs) : Json(nullptr)}});
   }
+  Json nodes = Json::array();
+  for (const NodeCycles& node : r.nodes) {
+    nodes.push_back({{"name", node.name}, {"cycles", node.cycles}});
+  }
   return {{"schema", "espalier.check/1"},
           {"name", r.name},
           {"target", r.target},
@@ -60,6 +64,7 @@ Json to_json(const CheckReport& r) {
                                          ? Json(r.cycles_per_step / r.instructions_per_step)
                                          : Json(nullptr)},
           {"kernels", std::move(kernels)},
+          {"nodes", r.nodes.empty() ? Json(nullptr) : std::move(nodes)},
           {"sram", {{"promised", r.promised_sram.count}, {"written", r.used_sram.count}}},
           {"stack", {{"allowed", r.stack_allowed.count}, {"used", r.stack_used.count}}},
           {"flash",

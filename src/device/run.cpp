@@ -53,6 +53,10 @@ Result<Run> parse_run(const std::string& text, const Folder& folder, int steps,
       std::uint32_t hash = 0;
       fields >> node >> hash;
       run.trace.emplace_back(node, hash);
+    } else if (kind == "took") {
+      std::uint64_t cycles = 0;
+      if (!(fields >> cycles)) return unreadable("the cycles of a node");
+      run.node_cycles.push_back(cycles);
     } else if (kind == "array") {
       std::string what;
       std::string last;

@@ -29,6 +29,7 @@ struct Run {
   std::vector<codegen::RecordedStep> recorded;
   /// Of a traced run: node and hash of all SRAM behind it, as they ran.
   std::vector<std::pair<std::uint32_t, std::uint32_t>> trace;
+  std::vector<std::uint64_t> node_cycles;  ///< of a timed run: by node, over all steps
 };
 
 /// The bytes of an array from the last field of its line.

@@ -43,7 +43,7 @@ Result<Trace> trace_of(const std::string& text, const Folder& folder) {
   return trace;
 }
 
-Result<Trace> write_trace(const Folder& folder, const std::filesystem::path& work) {
+Result<Trace> write_trace(const Folder& folder, const std::filesystem::path& work, bool steps) {
   const auto source = [&](const char* suffix) { return folder.name + suffix; };
   ESPALIER_TRY(const std::string text, read_file(folder.path / source(".c")));
   ESPALIER_TRY(Trace trace, trace_of(text, folder));
@@ -58,7 +58,7 @@ Result<Trace> write_trace(const Folder& folder, const std::filesystem::path& wor
                  fmt::format("{}: holds no esp_round_step; compile the folder again",
                              (folder.path / source("_kernels.h")).string())};
   }
-  kernels.insert(at + kRounding.size(), "  espalier_stepped(step);\n");
+  if (steps) kernels.insert(at + kRounding.size(), "  espalier_stepped(step);\n");
   ESPALIER_CHECK_OK(write_file_atomic(work / source(".c"), trace.source));
   ESPALIER_CHECK_OK(write_file_atomic(work / source("_params.h"), constants));
   ESPALIER_CHECK_OK(write_file_atomic(work / source("_kernels.h"), kernels));

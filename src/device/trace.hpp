@@ -20,9 +20,9 @@ struct Trace {
 /// Puts the calls into the text of <name>.c. kBadInput when it holds no nodes.
 Result<Trace> trace_of(const std::string& text, const Folder& folder);
 
-/// Writes the traced form to `work`: the source, and the headers of kernels and constants, in which
-/// every step of a parameter is told before it is rounded.
-Result<Trace> write_trace(const Folder& folder, const std::filesystem::path& work);
+/// Writes the traced form to `work`: the source, and the headers of kernels and constants; with
+/// `steps`, every step of a parameter is told before it is rounded.
+Result<Trace> write_trace(const Folder& folder, const std::filesystem::path& work, bool steps);
 
 /// Steps to trace of so many: up to the first update, in which every node has run; hashing takes
 /// time.

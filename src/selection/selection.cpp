@@ -35,12 +35,12 @@ Bytes budget_of(std::int64_t limit, MemoryModel model) {
   return Bytes{model == MemoryModel::kPlanned ? limit : limit / 8};
 }
 
-// Planned memory of candidates. Channels are selected once; copying them is all that remains.
-class PlannedCost {
+constexpr std::int64_t kImpossible = std::int64_t{1} << 50;
+
+// Plans of candidates. Channels are selected once; copying them is all that remains.
+class CandidatePlans {
  public:
-  PlannedCost(const ir::Graph& graph, const contribution::Profile& profile,
-              const SelectionOptions& options)
-      : graph_(graph), gradient_(options.gradient), fed_(options.fed) {
+  CandidatePlans(const ir::Graph& graph, const contribution::Profile& profile) {
     for (std::size_t conv = 0; conv < profile.weight.size(); ++conv) {
       std::vector<plan::WeightUpdate> row(1);
       for (const double ratio : profile.ratios) {
@@ -50,48 +50,10 @@ class PlannedCost {
     }
   }
 
-  std::int64_t operator()(const search::Candidate& candidate) const {
-    const auto memory = compiler::planned_memory(graph_, plan(candidate), 1, gradient_, fed_);
-    return memory.ok() ? memory->total().count : kImpossible;
-  }
+  [[nodiscard]] std::size_t layers() const { return updates_.size(); }
+  [[nodiscard]] std::size_t options(std::size_t layer) const { return updates_[layer].size(); }
 
-  /// The trained state alone as an additive cost, beside the smallest arena there is: never more
-  /// than the planned memory.
-  [[nodiscard]] search::AdditiveCost relaxed() const {
-    search::AdditiveCost cost;
-    const auto layers = static_cast<int>(updates_.size());
-    search::Candidate candidate{0, std::vector<std::uint8_t>(updates_.size(), 0)};
-    const auto state = [&] {
-      // The state is the same however the input comes, which not all of these plans allow by rows.
-      const auto memory = compiler::planned_memory(graph_, plan(candidate), 1, gradient_);
-      return memory.ok() ? memory->state.count : kImpossible;
-    };
-    compiler::CompileOptions compile;
-    compile.gradient = gradient_;
-    compile.fed = fed_;
-    const auto program = compiler::compile(graph_, plan(candidate), compile);
-    cost.base = program.ok() ? program->placement.lower_bound : kImpossible;
-    for (int depth = 0; depth <= layers; ++depth) {
-      candidate.depth = depth;
-      cost.by_depth.push_back(state());
-    }
-    const std::int64_t all_biases = cost.by_depth.back();
-    for (std::size_t layer = 0; layer < updates_.size(); ++layer) {
-      std::vector<std::int64_t> row{0};
-      for (std::size_t option = 1; option < updates_[layer].size(); ++option) {
-        candidate.choice[layer] = static_cast<std::uint8_t>(option);
-        row.push_back(std::max<std::int64_t>(0, state() - all_biases));
-      }
-      candidate.choice[layer] = 0;
-      cost.by_option.push_back(std::move(row));
-    }
-    return cost;
-  }
-
- private:
-  static constexpr std::int64_t kImpossible = std::int64_t{1} << 50;
-
-  [[nodiscard]] plan::UpdatePlan plan(const search::Candidate& candidate) const {
+  plan::UpdatePlan operator()(const search::Candidate& candidate) const {
     plan::UpdatePlan plan;
     plan.bias_depth = candidate.depth;
     for (std::size_t conv = 0; conv < candidate.choice.size(); ++conv) {
@@ -102,11 +64,101 @@ class PlannedCost {
     return plan;
   }
 
-  const ir::Graph& graph_;
-  compiler::Element gradient_;
-  bool fed_;
+ private:
   std::vector<std::vector<plan::WeightUpdate>> updates_;  // [conv][0..ratios]
 };
+
+// Planned memory of candidates.
+class PlannedCost {
+ public:
+  PlannedCost(const ir::Graph& graph, const contribution::Profile& profile,
+              const SelectionOptions& options)
+      : graph_(graph), plan_(graph, profile), gradient_(options.gradient), fed_(options.fed) {}
+
+  std::int64_t operator()(const search::Candidate& candidate) const {
+    const auto memory = compiler::planned_memory(graph_, plan_(candidate), 1, gradient_, fed_);
+    return memory.ok() ? memory->total().count : kImpossible;
+  }
+
+  /// The trained state alone as an additive cost, beside the smallest arena there is: never more
+  /// than the planned memory.
+  [[nodiscard]] search::AdditiveCost relaxed() const {
+    search::AdditiveCost cost;
+    const auto layers = static_cast<int>(plan_.layers());
+    search::Candidate candidate{0, std::vector<std::uint8_t>(plan_.layers(), 0)};
+    const auto state = [&] {
+      // The state is the same however the input comes, which not all of these plans allow by rows.
+      const auto memory = compiler::planned_memory(graph_, plan_(candidate), 1, gradient_);
+      return memory.ok() ? memory->state.count : kImpossible;
+    };
+    compiler::CompileOptions compile;
+    compile.gradient = gradient_;
+    compile.fed = fed_;
+    const auto program = compiler::compile(graph_, plan_(candidate), compile);
+    cost.base = program.ok() ? program->placement.lower_bound : kImpossible;
+    for (int depth = 0; depth <= layers; ++depth) {
+      candidate.depth = depth;
+      cost.by_depth.push_back(state());
+    }
+    const std::int64_t all_biases = cost.by_depth.back();
+    for (std::size_t layer = 0; layer < plan_.layers(); ++layer) {
+      std::vector<std::int64_t> row{0};
+      for (std::size_t option = 1; option < plan_.options(layer); ++option) {
+        candidate.choice[layer] = static_cast<std::uint8_t>(option);
+        row.push_back(std::max<std::int64_t>(0, state() - all_biases));
+      }
+      candidate.choice[layer] = 0;
+      cost.by_option.push_back(std::move(row));
+    }
+    return cost;
+  }
+
+ private:
+  const ir::Graph& graph_;
+  CandidatePlans plan_;
+  compiler::Element gradient_;
+  bool fed_;
+};
+
+// Cycles of a step by the model. Chains take other ways to the same kernels, and finding them takes
+// most of the time of compiling.
+Result<std::int64_t> predicted_cycles(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                                      const SelectionOptions& options) {
+  compiler::CompileOptions compile;
+  compile.gradient = options.gradient;
+  ESPALIER_TRY(compile.passes, compiler::without(compiler::kAllPasses, "stream"));
+  ESPALIER_TRY(const compiler::TrainingGraph training,
+               compiler::training_graph(graph, plan, compile));
+  return codegen::step_cycles(*options.cycles, training);
+}
+
+search::CostFunction cycle_cost(const ir::Graph& graph, const contribution::Profile& profile,
+                                const SelectionOptions& options) {
+  return [&graph, plans = CandidatePlans(graph, profile),
+          options](const search::Candidate& candidate) {
+    const auto cycles = predicted_cycles(graph, plans(candidate), options);
+    return cycles.ok() ? *cycles : kImpossible;
+  };
+}
+
+// What a solver that needs additive costs is told of others; empty when all are additive.
+std::string_view not_additive(const SelectionOptions& options) {
+  if (options.memory == MemoryModel::kPlanned)
+    return "planned memory is none; use --memory analytic";
+  if (options.max_step_cycles) return "cycles are none; bound MACs with --max-macs";
+  return "";
+}
+
+// That cycles are known of all that can be trained.
+Status check_cycles(const ir::Graph& graph, const SelectionOptions& options) {
+  if (!options.max_step_cycles) return Ok{};
+  if (!options.cycles) return Error{ErrorKind::kUsage, "a bound on cycles needs a target"};
+  for (const plan::UpdatePlan& plan : {*plan::bias_only(graph, 0), plan::full(graph)}) {
+    const auto cycles = predicted_cycles(graph, plan, options);
+    if (!cycles.ok()) return cycles.error();
+  }
+  return Ok{};
+}
 
 // The evolution begins with what is given: a solution for less memory, the optimum of a relaxed
 // problem.
@@ -126,7 +178,7 @@ Result<search::Solution> evolve(const search::Problem& problem, const SelectionO
 Result<search::Solution> solve(const search::Problem& problem, const SelectionOptions& options,
                                const std::vector<search::Candidate>& initial, Selected& figures) {
   search::Solution solution;
-  const bool additive = options.memory == MemoryModel::kAnalytic;
+  const bool additive = not_additive(options).empty();
   bool solved = false;
   if (options.solver == SolverKind::kExact || (options.solver == SolverKind::kAuto && additive)) {
     Result<search::ExactResult> result = search::solve_exact(problem);
@@ -195,6 +247,13 @@ search::Problem make_problem(const ir::Graph& graph, const contribution::Profile
                                    .unit = "MACs",
                                    .format = nullptr});
   }
+  if (options.max_step_cycles) {
+    problem.constraints.push_back({.name = "cycles per training step on " + options.cycles->target,
+                                   .limit = *options.max_step_cycles,
+                                   .cost = cycle_cost(graph, profile, options),
+                                   .unit = "cycles",
+                                   .format = nullptr});
+  }
   return problem;
 }
 
@@ -227,12 +286,18 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
   selected.analytic = selected.plan.memory["analytic"] =
       cost::analytic_memory(selected.plan, graph).bytes();
   selected.memory = selected.analytic;
-  if (const auto planned = compiler::planned_memory(graph, selected.plan, 1, options.gradient, options.fed);
+  if (const auto planned =
+          compiler::planned_memory(graph, selected.plan, 1, options.gradient, options.fed);
       planned.ok()) {
     selected.planned = selected.plan.memory["planned"] = planned->total();
     if (options.memory == MemoryModel::kPlanned) selected.memory = *selected.planned;
   }
   selected.step_macs = cost::training_macs(selected.plan, graph).total();
+  if (options.max_step_cycles) {
+    if (const auto cycles = predicted_cycles(graph, selected.plan, options); cycles.ok()) {
+      selected.step_cycles = *cycles;
+    }
+  }
   return selected;
 }
 
@@ -248,16 +313,19 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
                                            const SelectionOptions& options) {
   if (budgets.empty()) return Error{ErrorKind::kUsage, "a search needs at least one budget"};
   const bool planned = options.memory == MemoryModel::kPlanned;
-  if (planned && options.solver == SolverKind::kExact) {
+  const bool additive = not_additive(options).empty();
+  if (!additive && options.solver == SolverKind::kExact) {
     return Error{ErrorKind::kUsage,
-                 "--solver exact needs an additive cost, and planned memory is none; use --solver "
-                 "evolution, or --memory analytic"};
+                 fmt::format("--solver exact needs an additive cost, and {}, or --solver evolution",
+                             not_additive(options))};
   }
+  ESPALIER_CHECK_OK(check_cycles(graph, options));
   const search::Problem problem = make_problem(graph, profile, budgets.front(), options);
-  // Under planned memory the trained state alone is additive: an upper bound, and where to begin.
+  // Under planned memory the trained state alone is additive, and of cycles nothing: an upper
+  // bound, and where to begin.
   search::Problem relaxed = problem;
-  if (planned)
-    relaxed.constraints[0].cost = PlannedCost(graph, profile, options).relaxed();
+  if (options.max_step_cycles) relaxed.constraints.pop_back();
+  if (planned) relaxed.constraints[0].cost = PlannedCost(graph, profile, options).relaxed();
   const auto optimum = [&](std::int64_t limit) {
     relaxed.constraints[0].limit = limit;
     return search::solve_exact(relaxed);
@@ -269,7 +337,7 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
     figures.emplace_back();
     std::vector<search::Candidate> initial;
     if (warm_start != nullptr) initial.push_back(*warm_start);
-    if (planned) {
+    if (!additive) {
       if (const auto best = optimum(at.constraints[0].limit); best.ok()) {
         initial.push_back(best->best.candidate);
       }
@@ -288,7 +356,7 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
     selected.seconds = figures[i].seconds;
     selected.evaluations = figures[i].evaluations;
     if (const auto exact = optimum(point.limit); exact.ok()) {
-      (planned ? selected.bound : selected.optimum) = exact->best.objective;
+      (additive ? selected.optimum : selected.bound) = exact->best.objective;
       selected.optimum_seconds = exact->seconds;
     }
     result.push_back(std::move(selected));

@@ -212,6 +212,29 @@ TEST_F(CompileTest, SearchUnderPlannedMemoryKeepsItsPromise) {
             2);
 }
 
+TEST_F(CompileTest, SearchBoundsCycles) {
+  make_idx("train", 60);
+  make_profile();
+  const Arguments search{"search", "profile.json", "--model", "model.onnx", "--budget", "1MB"};
+  const Arguments target{"--target", "rv32imf+pm4adda.b"};
+  const auto bounded = [&](const std::string& cycles) {
+    return report(search + target + Arguments{"--max-cycles", cycles});
+  };
+  const Json free = bounded("1000000000000");
+  EXPECT_EQ(free["max_step_cycles"], 1000000000000);
+  const auto most = free["step_cycles"].get<std::int64_t>();
+  EXPECT_EQ(bounded(std::to_string(most))["objective"], free["objective"]);
+  const Json less = bounded(std::to_string(most - 1));
+  EXPECT_LT(less["step_cycles"], most);
+  EXPECT_EQ(report(search)["step_cycles"], nullptr);
+  fail(2, search + Arguments{"--max-cycles", "1000"}, {"name it with --target"});
+  fail(2, search + target + Arguments{"--max-cycles", "1000", "--solver", "exact"}, {"additive"});
+  const Json device =
+      report({"search", "profile.json", "--model", "model.onnx", "--memory", "planned", "--device",
+              "espalier-core", "--max-cycles", "1000000000000"});
+  EXPECT_TRUE(device["step_cycles"].is_number());
+}
+
 TEST_F(CompileTest, TrainsInDeviceNumerics) {
   make_idx("train", 60);
   make_idx("test", 20);

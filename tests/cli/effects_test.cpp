@@ -55,6 +55,7 @@ std::vector<Rule> rules() {
       {{"--train", "cifar10:a"}, kCompile, {}, out + integer},
       {{"--train", "cifar10:a"}, kCompile, out, out + integer},
       {{"--train", "cifar10:a"}, kCompile, integer, out + integer},
+      {{"--target", "rv32imf+pm4adda.b"}, kSearch, {}, {"--max-cycles", "1000"}},
       {{"--subset", "first"}, kTrain, {}, {"--limit-test", "3"}},
       {{"--seed", "1"}, kSearch, {"--solver", "exact"}, {}},
       {{"--ir"}, kInspect, {"--json", "-"}, {}},
@@ -171,6 +172,7 @@ TEST_F(EffectsTest, TheRulesAreAllThereAre) {
                                      {"published"},
                                      {"zephyr"},
                                      {"rows"},
+                                     {"rv32imf+pm4adda.b"},
                                      {"other"}}) {
         const Finished finished =
             run_here(rule.command + Arguments{given} + value + Arguments{"--print-config"});

@@ -522,6 +522,35 @@ TEST_F(DeviceCheck, TracesEveryNode) {
   EXPECT_EQ(report->traced_steps, 2);
 }
 
+TEST_F(DeviceCheck, TimesEveryNode) {
+  const ir::Graph graph = tiny();
+  const plan::UpdatePlan plan = plan::full(graph);
+  compile(graph, plan);
+  CheckOptions options = brief(2);
+  options.node_cycles = true;
+  const Result<CheckReport> report = check(folder(), options);
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
+  EXPECT_EQ(report->nodes.size(), compiler::compile(graph, plan)->graph.nodes.size());
+  double cycles = 0;
+  for (const NodeCycles& node : report->nodes) {
+    EXPECT_GT(node.cycles, 0) << node.name;
+    cycles += node.cycles;
+  }
+  // Telling the time takes some of it.
+  EXPECT_NEAR(cycles / report->cycles_per_step, 1, 0.05);
+}
+
+TEST_F(DeviceCheck, AnEmulatorTimesNoNodes) {
+  compile(tiny(), plan::head_only(tiny()), options_for("cortex-m4f"));
+  CheckOptions options = brief(1);
+  options.node_cycles = true;
+  const Result<CheckReport> report = check(folder(), options);
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().kind, ErrorKind::kUsage);
+  EXPECT_THAT(report.error().message(), HasSubstr("emulator"));
+}
+
 TEST_F(DeviceCheck, RefusesFilesOfDifferentPrograms) {
   const ir::Graph graph = tiny();
   compile(graph, plan::full(graph));

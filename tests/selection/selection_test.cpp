@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "espalier/codegen/cycle_model.hpp"
+#include "espalier/compiler/compile.hpp"
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/cost/training_macs.hpp"
 #include "espalier/support/rng.hpp"
@@ -81,6 +83,76 @@ TEST(Selection, BoundsTheStep) {
   EXPECT_EQ(found->step_macs, cost::training_macs(found->plan, graph).total());
   const Result<Selected> free = select(graph, profile, Bytes{100000}, {});
   EXPECT_GT(free->step_macs, least + 20000);
+}
+
+// Of every kernel and window: an invented model.
+codegen::CycleModel invented_cycles() {
+  codegen::CycleModel model;
+  model.target = "invented";
+#define ESPALIER_KERNEL(name, parameters) model.forms[#name] = {1, 2, 0.5, 2, 1, 3, 4, 100};
+#include "runtime/kernels.def"
+#undef ESPALIER_KERNEL
+  return model;
+}
+
+std::int64_t cycles_of(const ir::Graph& graph, const plan::UpdatePlan& plan) {
+  compiler::CompileOptions compile;
+  compile.passes = *compiler::without(compiler::kAllPasses, "stream");
+  return *codegen::step_cycles(invented_cycles(), *compiler::training_graph(graph, plan, compile));
+}
+
+TEST(Selection, BoundsTheCyclesOfAStep) {
+  const ir::Graph graph = espalier::testing::small_network(1);
+  const contribution::Profile profile = random_profile(graph, 3);
+  SelectionOptions options;
+  const Result<Selected> free = select(graph, profile, Bytes{100000}, options);
+  ASSERT_TRUE(free.ok());
+  EXPECT_FALSE(free->step_cycles.has_value());
+  const std::int64_t least = cycles_of(graph, plan::head_only(graph));
+  const std::int64_t most = cycles_of(graph, free->plan);
+  ASSERT_GT(most, least);
+  options.cycles = invented_cycles();
+  double before = -1;
+  for (const int share : {0, 25, 50, 75, 100}) {
+    options.max_step_cycles = least + (most - least) * share / 100;
+    for (const MemoryModel memory : {MemoryModel::kAnalytic, MemoryModel::kPlanned}) {
+      options.memory = memory;
+      const Result<Selected> found = select(graph, profile, Bytes{100000}, options);
+      ASSERT_TRUE(found.ok()) << found.error().message();
+      ASSERT_TRUE(found->step_cycles.has_value());
+      EXPECT_LE(*found->step_cycles, *options.max_step_cycles);
+      EXPECT_EQ(*found->step_cycles, cycles_of(graph, found->plan));
+      EXPECT_FALSE(found->optimum.has_value());
+      ASSERT_TRUE(found->bound.has_value());
+      EXPECT_LE(found->objective, *found->bound + 1e-12);
+      if (memory == MemoryModel::kPlanned) continue;
+      EXPECT_GE(found->objective, before - 1e-12);
+      before = found->objective;
+    }
+  }
+  EXPECT_NEAR(before, free->objective, 1e-12);
+}
+
+TEST(Selection, RefusesBoundsOnCyclesItCannotKeep) {
+  const ir::Graph graph = espalier::testing::small_network(1);
+  const contribution::Profile profile = random_profile(graph, 3);
+  SelectionOptions options;
+  options.cycles = invented_cycles();
+  options.max_step_cycles = cycles_of(graph, plan::head_only(graph)) - 1;
+  const auto refused = [&](ErrorKind kind, const char* says) {
+    const Result<Selected> found = select(graph, profile, Bytes{100000}, options);
+    ASSERT_FALSE(found.ok());
+    EXPECT_EQ(found.error().kind, kind);
+    EXPECT_NE(found.error().message().find(says), std::string::npos) << found.error().message();
+  };
+  refused(ErrorKind::kInfeasible, "cycles per training step on invented");
+  options.solver = SolverKind::kExact;
+  refused(ErrorKind::kUsage, "cycles are none");
+  options.solver = SolverKind::kEvolution;
+  options.cycles->forms.erase("esp_pointwise_forward");
+  refused(ErrorKind::kUsage, "esp_pointwise_forward was never measured");
+  options.cycles.reset();
+  refused(ErrorKind::kUsage, "needs a target");
 }
 
 TEST(Selection, BudgetBelowTheHeadIsInfeasible) {

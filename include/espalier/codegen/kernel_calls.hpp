@@ -106,6 +106,9 @@ struct CallList {
   std::vector<StatePointer> cleared;            ///< after an update
 };
 
+/// Multiply-accumulates of a node; 0 for element-wise work.
+std::int64_t node_macs(const compiler::TrainingGraph& training, const compiler::Node& node);
+
 /// `layout`: flash_layout() of the program.
 CallList kernel_calls(const compiler::Program& program, const FlashLayout& layout);
 

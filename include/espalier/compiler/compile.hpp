@@ -60,6 +60,11 @@ struct Program {
 Result<Program> compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
                         const CompileOptions& options = {});
 
+/// The graph of a program alone, differentiated and behind the passes, with nothing placed. Errors
+/// as differentiate().
+Result<TrainingGraph> training_graph(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                                     const CompileOptions& options = {});
+
 /// SRAM of a plan by the planned memory model: compile() without its checks and reports, the same
 /// to the byte. Errors as differentiate().
 struct PlannedMemory {

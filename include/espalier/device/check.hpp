@@ -33,7 +33,8 @@ struct CheckOptions {
   /// Also compares the SRAM behind every node, in builds and runs of their own. Without, what
   /// rounding hides is not found, and a difference is not traced to its node.
   bool nodes = true;
-  std::filesystem::path keep;           ///< where to leave the builds; empty: nowhere
+  bool node_cycles = false;    ///< counts the cycles of every node, in a build and a run of its own
+  std::filesystem::path keep;  ///< where to leave the builds; empty: nowhere
   std::string host_compiler = "cc";
   std::string target_compiler;  ///< of the target; empty: as the folder says
   /// Share of the steps done, 0..1; false stops with kInterrupted.
@@ -46,6 +47,12 @@ struct KernelCycles {
   double cycles = 0;
   double instructions = 0;
   std::optional<double> macs;  ///< of a step; absent for kernels that do other work
+};
+
+/// Cycles of one node over a training step, on average; of a chain, all of it.
+struct NodeCycles {
+  std::string name;
+  double cycles = 0;
 };
 
 struct CheckReport {
@@ -68,6 +75,7 @@ struct CheckReport {
   double cycles_per_step = 0;
   double instructions_per_step = 0;
   std::vector<KernelCycles> kernels;  ///< most cycles first
+  std::vector<NodeCycles> nodes;      ///< in the order of a step; empty unless asked for
   Bytes promised_sram;                ///< of the program, without stack
   Bytes used_sram;                    ///< bytes written outside the stack
   Bytes stack_allowed;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "espalier/codegen/cycle_model.hpp"
 #include "espalier/compiler/training_graph.hpp"
 #include "espalier/contribution/profile.hpp"
 #include "espalier/ir/graph.hpp"
@@ -41,6 +42,9 @@ enum class MemoryModel {
 struct SelectionOptions {
   Metric metric = Metric::kLoss;              ///< decisions/0006
   std::optional<std::int64_t> max_step_macs;  ///< bound on MACs of a training step on one sample
+  /// Bound on cycles of such a step by `cycles`, which must then be there. Not additive.
+  std::optional<std::int64_t> max_step_cycles;
+  std::optional<codegen::CycleModel> cycles;
   MemoryModel memory = MemoryModel::kAnalytic;
   /// Planned memory: of the compiled program's gradients.
   compiler::Element gradient = compiler::Element::kFloat32;
@@ -49,19 +53,21 @@ struct SelectionOptions {
   search::EvolutionOptions evolution;
 };
 
-/// Objective, memory and, when it could be proven, the optimum beside it. Planned memory is not
-/// additive; there an upper bound stands in the optimum's place: the optimum when only the trained
-/// state counts, beside the arena of training the head alone.
+/// Objective, memory and, when it could be proven, the optimum beside it. Planned memory and cycles
+/// are not additive; there an upper bound stands in the optimum's place: the optimum without the
+/// bound on cycles, and when only the trained state counts, beside the arena of training the head
+/// alone.
 struct Selected {
   plan::UpdatePlan plan;
   Bytes budget;
   double objective = 0;
   std::optional<double> optimum;  ///< of the exact solver
-  std::optional<double> bound;    ///< planned memory: no plan within the budget gains more
-  Bytes memory;                   ///< of the plan, by the searched model
-  Bytes analytic;                 ///< extra memory by the published model
-  std::optional<Bytes> planned;   ///< none when no program can be made of it for a device
+  std::optional<double> bound;   ///< planned memory or cycles: no plan within the bounds gains more
+  Bytes memory;                  ///< of the plan, by the searched model
+  Bytes analytic;                ///< extra memory by the published model
+  std::optional<Bytes> planned;  ///< none when no program can be made of it for a device
   std::int64_t step_macs = 0;
+  std::optional<std::int64_t> step_cycles;     ///< predicted, where cycles are bounded
   SolverKind solver = SolverKind::kEvolution;  ///< that found it, never kAuto
   std::int64_t evaluations = 0;                ///< of the evolution; 0 for the exact solver
   double seconds = 0;                          ///< of the chosen solver
@@ -81,7 +87,8 @@ plan::UpdatePlan make_plan(const ir::Graph& graph, const contribution::Profile& 
 Selected describe(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,
                   const search::Solution& solution, const SelectionOptions& options);
 
-/// The best plan under one budget. kInfeasible when not even the head fits.
+/// The best plan under one budget. kInfeasible when not even the head fits, kUsage when a solver
+/// needs an additive cost and there is none, or cycles of the network are not known.
 Result<Selected> select(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,
                         const SelectionOptions& options);
 
