@@ -1,5 +1,7 @@
 // espalier fit MODEL --train DATA --test DATA --device NAME --out DIR: which plan a board has room
 // for, what it reaches and how long a step takes. Runs the commands that answer this one by one.
+#include "espalier/device/fit.hpp"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -170,10 +172,9 @@ class Fit {
     ESPALIER_TRY(const Bytes stack, parse_size(o_.stack, "--stack"));
     ESPALIER_TRY(const Bytes reserve, parse_size(o_.reserve, "--reserve"));
     fitted.budget = Bytes{device.sram.count - stack.count - reserve.count};
-    if (fitted.budget.count <= 0) {
-      fitted.failure = fmt::format(
-          "{}: {} of SRAM leave nothing beside {} of stack and {} in reserve", device.name,
-          format_bytes(device.sram), format_bytes(stack), format_bytes(reserve));
+    const Result<Bytes> left = device::left_for_training(device, stack, reserve);
+    if (!left.ok()) {
+      fitted.failure = left.error().message();
       return fitted;
     }
     say(fmt::format("{}: search within {}, train, compile, check", device.name,

@@ -11,6 +11,7 @@
 #include "command.hpp"
 #include "espalier/codegen/cycle_model.hpp"
 #include "espalier/cost/device_profile.hpp"
+#include "espalier/device/fit.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/selection/selection.hpp"
@@ -105,13 +106,7 @@ Result<std::vector<Bytes>> budgets_of(const Options& options) {
     ESPALIER_TRY(const cost::DeviceProfile device, cost::find_device(options.device));
     ESPALIER_TRY(const Bytes stack, parse_size(options.stack, "--stack"));
     ESPALIER_TRY(const Bytes reserve, parse_size(options.reserve, "--reserve"));
-    const Bytes left{device.sram.count - stack.count - reserve.count};
-    if (left.count <= 0) {
-      return Error{ErrorKind::kInfeasible,
-                   fmt::format("{}: {} of SRAM leave nothing beside {} of stack and {} in reserve",
-                               device.name, format_bytes(device.sram), format_bytes(stack),
-                               format_bytes(reserve))};
-    }
+    ESPALIER_TRY(const Bytes left, device::left_for_training(device, stack, reserve));
     return std::vector{left};
   }
   for (const std::string& text :

@@ -116,11 +116,8 @@ class Image {
           put(item, i, describe_pool(item.op));
           break;
         case FlashRole::kRowMaps:
-          put(item, i, chain_map_field(item.op, i));
-          break;
         case FlashRole::kRowSteps:
-          put(item, i, chain_of(item.op).step_fields[channel(i)]);
-          break;
+          return fill_rows(item);
         case FlashRole::kTable:
           put(item, i, lookup(item.op).outputs[channel(i)]);
           break;
@@ -281,11 +278,18 @@ class Image {
     }
     throw std::logic_error("no chain begins there");
   }
-  [[nodiscard]] std::int32_t chain_map_field(int op, std::int64_t i) const {
-    const compiler::ChainTables tables = chain_of(op);
-    const auto at = static_cast<std::size_t>(i);
-    if (at % ESP_MAP_FIELDS != ESP_MAP_OFFSET) return tables.map_fields[at];
-    return static_cast<std::int32_t>(program_.offset(tables.maps[at / ESP_MAP_FIELDS]));
+  // A table of a chain as a whole; maps with their places in the arena.
+  void fill_rows(const FlashItem& item) {
+    compiler::ChainTables tables = chain_of(item.op);
+    for (std::size_t map = 0; map < tables.maps.size(); ++map) {
+      tables.map_fields[map * ESP_MAP_FIELDS + ESP_MAP_OFFSET] =
+          static_cast<std::int32_t>(program_.offset(tables.maps[map]));
+    }
+    const std::vector<std::int32_t>& fields =
+        item.role == FlashRole::kRowMaps ? tables.map_fields : tables.step_fields;
+    for (std::int64_t i = 0; i < item.elements; ++i) {
+      put(item, i, fields[static_cast<std::size_t>(i)]);
+    }
   }
 
   [[nodiscard]] esp_head describe_head() const {

@@ -42,42 +42,36 @@ struct Reach {
   int stride = 1;
   int pad = 0;
 };
-Reach reach_of(const ir::Window& w) {
-  return {(w.kernel_h - 1) * w.dilation_h + 1, w.stride_h, w.pad_top};
-}
-Reach reach_of(const TrainingGraph& graph, const Node& node) {
+// The window of an op that has one.
+const ir::Window* window_of(const TrainingGraph& graph, const Node& node) {
   const ir::Op& op = graph.forward->ops[static_cast<std::size_t>(node.op)];
   switch (node.kind) {
     case NodeKind::kConvForward:
-      return reach_of(std::get<ir::Conv2D>(op.params).window);
+      return &std::get<ir::Conv2D>(op.params).window;
     case NodeKind::kAveragePoolForward:
-      return reach_of(std::get<ir::AveragePool>(op.params).window);
+      return &std::get<ir::AveragePool>(op.params).window;
     case NodeKind::kMaxPoolForward:
-      return reach_of(std::get<ir::MaxPool>(op.params).window);
+      return &std::get<ir::MaxPool>(op.params).window;
     default:
-      return {};
+      return nullptr;
   }
 }
-
-// Whether every window holds a row of the input: kernels see a band with its padding alone.
-bool reaches_input(const ir::Window& w) {
-  const int kernel = (w.kernel_h - 1) * w.dilation_h + 1;
-  return w.pad_top < kernel && w.pad_bottom < kernel;
+Reach reach_of(const TrainingGraph& graph, const Node& node) {
+  const ir::Window* w = window_of(graph, node);
+  if (w == nullptr) return {};
+  return {static_cast<int>(w->extent_h()), w->stride_h, w->pad_top};
 }
 
-// Whether a node can run row by row. Rows of masks must begin with a byte of their own.
+// Whether a node can run row by row. Rows of masks must begin with a byte of their own. Kernels see
+// a band with its padding alone; that every window holds a row of the input is a rule of shapes.
 bool can_stream(const TrainingGraph& graph, const Node& node) {
   if (node.op < 0) return false;
-  const ir::Op& op = graph.forward->ops[static_cast<std::size_t>(node.op)];
   const bool side = node.outputs[1] >= 0;
   if (side && row_bytes(graph, node.outputs[1]) < 0) return false;
   switch (node.kind) {
     case NodeKind::kConvForward:
-      return reaches_input(std::get<ir::Conv2D>(op.params).window);
     case NodeKind::kAveragePoolForward:
-      return reaches_input(std::get<ir::AveragePool>(op.params).window);
     case NodeKind::kMaxPoolForward:
-      return reaches_input(std::get<ir::MaxPool>(op.params).window);
     case NodeKind::kAddForward:
     case NodeKind::kRescaleForward:
     case NodeKind::kLookupForward:
@@ -484,7 +478,7 @@ class Streaming {
     Form form;
     form.tables = tables_of(graph_, s.first, s.last, graph_.fed, [&](ValueId id) {
       if (!is_inner(id, s.first, s.last)) return 0;
-      return std::max(least_rows(id), windows_[static_cast<std::size_t>(id)]) +
+      return windows_[static_cast<std::size_t>(id)] +
              rows_at_once(band, shape_of(graph_, id).height, height) - 1;
     });
     form.bands = rehearse(form.tables);

@@ -30,4 +30,13 @@ Status fits(const compiler::Program& program, Bytes parameters, const cost::Devi
   return Ok{};
 }
 
+Result<Bytes> left_for_training(const cost::DeviceProfile& device, Bytes stack, Bytes reserve) {
+  const Bytes left{device.sram.count - stack.count - reserve.count};
+  if (left.count > 0) return left;
+  return Error{
+      ErrorKind::kInfeasible,
+      fmt::format("{}: {} of SRAM leave nothing beside {} of stack and {} in reserve", device.name,
+                  format_bytes(device.sram), format_bytes(stack), format_bytes(reserve))};
+}
+
 }  // namespace espalier::device

@@ -108,14 +108,16 @@ void Engine::run_forward(int first, int end) {
 void Engine::run_chain(const compiler::Chain& chain) {
   const int op = program_.graph.nodes[static_cast<std::size_t>(chain.first)].op;
   const auto table = [&](codegen::FlashRole role) {
-    return reinterpret_cast<const std::int32_t*>(flash_.data() +
-                                                 flash_layout_.find(role, op)->offset);
+    const codegen::FlashItem& item = *flash_layout_.find(role, op);
+    return std::pair(reinterpret_cast<const std::int32_t*>(flash_.data() + item.offset),
+                     static_cast<std::int32_t>(item.elements));
   };
-  const compiler::ChainTables tables = compiler::chain_tables(program_.graph, chain);
-  const esp_chain rows{table(codegen::FlashRole::kRowMaps),
-                       table(codegen::FlashRole::kRowSteps),
-                       tables.map_count(),
-                       chain.last - chain.first + 1,
+  const auto [maps, map_numbers] = table(codegen::FlashRole::kRowMaps);
+  const auto [steps, step_numbers] = table(codegen::FlashRole::kRowSteps);
+  const esp_chain rows{maps,
+                       steps,
+                       map_numbers / ESP_MAP_FIELDS,
+                       step_numbers / ESP_STEP_FIELDS,
                        reinterpret_cast<std::int8_t*>(arena_.data()),
                        activation(chain.rows)};
   const auto take_turns = [&] {
@@ -130,13 +132,14 @@ void Engine::run_chain(const compiler::Chain& chain) {
   };
   esp_begin_rows(&rows);
   if (!chain.fed) return take_turns();
+  const std::int32_t fed = compiler::chain_tables(program_.graph, chain).fed;
   const std::int8_t* data = fed_.data();
-  const std::int32_t* map = rows.maps + tables.fed * ESP_MAP_FIELDS;
+  const std::int32_t* map = rows.maps + fed * ESP_MAP_FIELDS;
   for (std::int32_t left = map[ESP_MAP_HEIGHT]; left > 0;) {
-    const std::int32_t taken = esp_take_rows(&rows, tables.fed, data, left);
+    const std::int32_t taken = esp_take_rows(&rows, fed, data, left);
     data += taken * map[ESP_MAP_ROW_BYTES];
     left -= taken;
-    if (esp_rows_full(&rows, tables.fed) != 0) take_turns();
+    if (esp_rows_full(&rows, fed) != 0) take_turns();
   }
 }
 

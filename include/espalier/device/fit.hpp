@@ -14,4 +14,8 @@ namespace espalier::device {
 Status fits(const compiler::Program& program, Bytes parameters, const cost::DeviceProfile& device,
             Bytes stack);
 
+/// What the device's SRAM leaves for training beside `stack` and the firmware's `reserve`;
+/// kInfeasible when that is nothing.
+Result<Bytes> left_for_training(const cost::DeviceProfile& device, Bytes stack, Bytes reserve);
+
 }  // namespace espalier::device
