@@ -23,7 +23,7 @@ constexpr int kBands[] = {16, 8, 4, 2, 1};
 // The share of the lowest peak, one in so many, that may be spent on more rows at a time, or on
 // fewer nodes that run by rows: without it, windows of single rows cost some networks a tenth of
 // their cycles.
-constexpr std::int64_t kSlack = 12;
+constexpr std::int64_t kSlack = 10;
 
 constexpr std::int64_t kImpossible = std::numeric_limits<std::int64_t>::max();
 

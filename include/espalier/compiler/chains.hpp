@@ -48,7 +48,7 @@ bool can_chain(const TrainingGraph& graph, Segment segment);
 /// Makes chains of these, in ascending order, each with the fewest rows it can run with.
 void make_chains(TrainingGraph& graph, const std::vector<Segment>& segments);
 
-/// The `stream` pass: chooses chains by what they do to the planned peak and, within a twelfth above
+/// The `stream` pass: chooses chains by what they do to the planned peak and, within a tenth above
 /// the lowest, by what they cost.
 void stream(TrainingGraph& graph);
 
