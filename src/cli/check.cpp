@@ -24,6 +24,7 @@ struct Options {
   int steps = 3;
   bool no_nodes = false;
   bool node_cycles = false;
+  bool kernel_instructions = false;
   std::uint64_t max_cycles = 0;
 };
 
@@ -54,6 +55,7 @@ Status run(const Options& options) {
   check.steps = options.steps;
   check.nodes = !options.no_nodes;
   check.node_cycles = options.node_cycles;
+  check.kernel_instructions = options.kernel_instructions;
   check.inputs = options.inputs;
   check.max_cycles = options.max_cycles;
   check.keep = options.keep;
@@ -103,6 +105,8 @@ Command add_check(CLI::App& app) {
                     "takes half the time and finds less");
   command->add_flag("--node-cycles", o->node_cycles,
                     "Also count the cycles of every node on the core, for --json");
+  command->add_flag("--kernel-instructions", o->kernel_instructions,
+                    "Also count the instructions of every kernel on an emulated part");
   command->add_input("--inputs", o->inputs,
                      "int8 samples, one after the other; otherwise random ones by --seed");
   command->add_option("--labels", o->labels, "Labels of --inputs, such as 1,0,3");

@@ -22,7 +22,7 @@ std::vector<std::string> core_flags(std::initializer_list<std::string> isa) {
 
 // A Cortex-M. Blocked kernels have more live values than its registers, and still win.
 Target arm(std::string name, std::string description, std::vector<std::string> flags,
-           std::string machine, std::string isa) {
+           std::vector<std::string> overlays, std::string machine, std::string isa) {
   const bool float_unit = std::find(flags.begin(), flags.end(), "-mfloat-abi=soft") == flags.end();
   flags.insert(flags.begin(), "-mthumb");
   flags.emplace_back("--specs=nosys.specs");
@@ -30,7 +30,7 @@ Target arm(std::string name, std::string description, std::vector<std::string> f
           .description = std::move(description),
           .compiler_prefix = "arm-none-eabi-",
           .flags = std::move(flags),
-          .overlays = {"blocked"},
+          .overlays = std::move(overlays),
           .float_unit = float_unit,
           .dot_product = false,
           .linker_script = "link_arm.ld",
@@ -91,18 +91,18 @@ const std::vector<Target>& targets() {
        .linker_script = "link.ld",
        .machine = "core"},
       arm("cortex-m0plus", "Arm without a float unit; floats in software, run on an emulated M3",
-          {"-mcpu=cortex-m0plus", "-mfloat-abi=soft"}, "mps2-an385", "armv"),
+          {"-mcpu=cortex-m0plus", "-mfloat-abi=soft"}, {"blocked"}, "mps2-an385", "armv"),
       arm("cortex-m4f", "Arm Cortex-M4 with a float unit",
-          {"-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"}, "mps2-an386",
-          "armv7e-m+fp"),
+          {"-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"}, {"blocked", "armdsp"},
+          "mps2-an386", "armv7e-m+fp"),
       arm("cortex-m7", "Arm Cortex-M7 with a float unit, such as the STM32F746",
-          {"-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"}, "mps2-an500",
-          "armv7e-m+fp"),
+          {"-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"}, {"blocked", "armdsp"},
+          "mps2-an500", "armv7e-m+fp"),
       arm("cortex-m33", "Arm Cortex-M33 with a float unit",
-          {"-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"}, "mps2-an505",
-          "armv8-m.main+fp"),
-      arm("cortex-m55", "Arm Cortex-M55, without kernels for its vectors",
-          {"-mcpu=cortex-m55", "-mfloat-abi=hard"}, "mps3-an547", "armv8.1-m.main"),
+          {"-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"}, {"blocked", "armdsp"},
+          "mps2-an505", "armv8-m.main+fp"),
+      arm("cortex-m55", "Arm Cortex-M55 with vectors", {"-mcpu=cortex-m55", "-mfloat-abi=hard"},
+          {"blocked", "armdsp", "mve"}, "mps3-an547", "armv8.1-m.main"),
   };
   return rows;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -93,9 +94,54 @@ Status time_nodes(const Folder& folder, const Machine& machine, const CheckOptio
   job.timed_nodes = static_cast<int>(trace.nodes.size());
   CheckReport unmeasured;
   ESPALIER_TRY(const Run run, machine.run(job, unmeasured));
-  for (std::size_t i = 0; i < run.node_cycles.size() && i < trace.nodes.size(); ++i) {
-    report.nodes.push_back(
-        {trace.nodes[i], static_cast<double>(run.node_cycles[i]) / options.steps});
+  for (std::size_t i = 0; i < run.took.size() && i < trace.nodes.size(); ++i) {
+    report.nodes.push_back({trace.nodes[i], static_cast<double>(run.took[i]) / options.steps});
+  }
+  return Ok{};
+}
+
+// Counts instructions by kernel, likewise.
+Status count_kernels(const Folder& folder, const Machine& machine, const CheckOptions& given,
+                     const fs::path& work, CheckReport& report) {
+  CheckOptions options = given;
+  enlarge(options);
+  options.progress = [&given](double) { return !given.progress || given.progress(1); };
+  ESPALIER_TRY(const WorkFolder here, WorkFolder::make(work / "counted"));
+  ESPALIER_TRY(const WorkFolder program, WorkFolder::make(here.path() / "program"));
+  ESPALIER_TRY(const std::vector<std::string> kernels, write_counted(folder, program.path()));
+  ESPALIER_CHECK_OK(write_samples(folder, options, here.path()));
+  ESPALIER_CHECK_OK(write_file_atomic(here.path() / "driver.c", device_sources().at("driver.c")));
+  Job job{folder, options, here.path(), program.path() / (folder.name + ".c"), true};
+  job.counted_kernels = static_cast<int>(kernels.size());
+  CheckReport unmeasured;
+  ESPALIER_TRY(const Run run, machine.run(job, unmeasured));
+  for (std::size_t i = 0; i < run.took.size() && i < kernels.size(); ++i) {
+    KernelCycles kernel{.name = kernels[i], .cycles = 0, .instructions = 0, .macs = {}};
+    kernel.instructions = static_cast<double>(run.took[i]) / options.steps;
+    const auto macs = folder.macs.find(kernel.name);
+    if (macs != folder.macs.end() && macs->second > 0) kernel.macs = macs->second;
+    report.kernels.push_back(std::move(kernel));
+  }
+  std::stable_sort(report.kernels.begin(), report.kernels.end(),
+                   [](const auto& a, const auto& b) { return a.instructions > b.instructions; });
+  return Ok{};
+}
+
+// What the folder's machine cannot tell, or tells anyway.
+Status check_figures(const Folder& folder, const CheckOptions& options) {
+  const bool core = folder.target.machine == "core";
+  if (options.node_cycles && !core) {
+    return Error{
+        ErrorKind::kUsage,
+        fmt::format("--node-cycles: {} runs on an emulator, which knows no cycles; leave it "
+                    "out, or compile for RISC-V",
+                    folder.target.name)};
+  }
+  if (options.kernel_instructions && core) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--kernel-instructions: {} runs on the core, which tells them anyway; "
+                             "leave it out",
+                             folder.target.name)};
   }
   return Ok{};
 }
@@ -110,13 +156,7 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
   options.stack = Bytes{(options.stack.count + 15) / 16 * 16};
   ESPALIER_TRY(const Folder folder, read_folder(path));
   ESPALIER_TRY(const std::unique_ptr<Machine> machine, machine_of(folder));
-  if (options.node_cycles && folder.target.machine != "core") {
-    return Error{
-        ErrorKind::kUsage,
-        fmt::format("--node-cycles: {} runs on an emulator, which knows no cycles; leave it "
-                    "out, or compile for RISC-V",
-                    folder.target.name)};
-  }
+  ESPALIER_CHECK_OK(check_figures(folder, options));
   CheckReport report;
   report.name = folder.name;
   report.target = folder.target.name;
@@ -155,6 +195,10 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
   if (options.node_cycles) {
     const Status timed = time_nodes(folder, *machine, options, work.path(), report);
     if (!timed.ok()) return failed(report, timed.error());
+  }
+  if (options.kernel_instructions) {
+    const Status counted = count_kernels(folder, *machine, options, work.path(), report);
+    if (!counted.ok()) return failed(report, counted.error());
   }
   report.recorded_steps = static_cast<int>(folder.recorded.steps.size());
   for (const std::string& found : {*node, first_unrecorded(*on_host, folder)}) {

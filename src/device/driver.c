@@ -2,8 +2,9 @@
  * simulated core alike: losses, logits and a hash of the state of each step, then where every
  * parameter array lies (core) or what it holds (host). On the host the steps of which there are
  * records come first. PROGRAM, HEADER and ESPALIER_CORE come from the command line; so do
- * ESPALIER_ARM for an emulated part, ESPALIER_TRACED for a build that tells of every node, and
- * ESPALIER_TIMED, the number of nodes, for one that times them. */
+ * ESPALIER_ARM for an emulated part, ESPALIER_TRACED for a build that tells of every node,
+ * ESPALIER_TIMED, the number of nodes, for one that times them, and ESPALIER_COUNTED, the number of
+ * kernels, for one that counts their instructions. */
 #include <stdint.h>
 #include <string.h>
 
@@ -159,6 +160,23 @@ void espalier_wrote(int node, const void* arena, const void* state) {
 }
 #endif
 
+#ifdef ESPALIER_COUNTED
+/* Instructions of each kernel over all steps, with what a call of it takes. */
+static uint64_t kernel_instructions[ESPALIER_COUNTED];
+static uint64_t kernel_began, counting;
+
+void espalier_enter(void) { kernel_began = count_instructions(); }
+void espalier_left(int kernel) {
+  kernel_instructions[kernel] += count_instructions() - kernel_began - counting;
+}
+
+/* What counting takes itself, which depends on the processor. */
+static void measure_counting(void) {
+  espalier_enter();
+  counting = count_instructions() - kernel_began;
+}
+#endif
+
 #ifdef RECORDED
 static void run_recorded(void) {
   int32_t step;
@@ -187,6 +205,9 @@ int main(void) {
   run_recorded();
 #endif
   F(_reset)();
+#ifdef ESPALIER_COUNTED
+  measure_counting();
+#endif
   for (step = 0; step < SAMPLES; ++step) {
     const uint64_t cycles = count_cycles(), instructions = count_instructions();
 #ifdef ESPALIER_TIMED
@@ -220,6 +241,13 @@ int main(void) {
   for (k = 0; k < ESPALIER_TIMED; ++k) {
     put_text("took");
     put_hex(node_cycles[k], 16);
+    put('\n');
+  }
+#endif
+#ifdef ESPALIER_COUNTED
+  for (k = 0; k < ESPALIER_COUNTED; ++k) {
+    put_text("took");
+    put_hex(kernel_instructions[k], 16);
     put('\n');
   }
 #endif

@@ -34,11 +34,13 @@ Status verdict(const CheckReport& report) {
 Json to_json(const CheckReport& r) {
   Json kernels = Json::array();
   for (const KernelCycles& k : r.kernels) {
-    kernels.push_back({{"name", k.name},
-                       {"cycles", k.cycles},
-                       {"instructions", k.instructions},
-                       {"macs", k.macs ? Json(*k.macs) : Json(nullptr)},
-                       {"cycles_per_mac", k.macs ? Json(k.cycles / *k.macs) : Json(nullptr)}});
+    kernels.push_back(
+        {{"name", k.name},
+         {"cycles", k.cycles},
+         {"instructions", k.instructions},
+         {"macs", k.macs ? Json(*k.macs) : Json(nullptr)},
+         {"instructions_per_mac", k.macs ? Json(k.instructions / *k.macs) : Json(nullptr)},
+         {"cycles_per_mac", k.macs && k.cycles > 0 ? Json(k.cycles / *k.macs) : Json(nullptr)}});
   }
   Json nodes = Json::array();
   for (const NodeCycles& node : r.nodes) {
@@ -93,8 +95,18 @@ std::string to_table(const CheckReport& r) {
   text += fmt::format("flash  {:>9} used, of these {} constants of {} promised\n",
                       r.used_flash.count, r.used_parameters.count, r.promised_parameters.count);
   if (r.cycles_per_step == 0) {
-    return text + fmt::format("{:>9.0f} instructions a step; an emulator knows no cycles\n",
-                              r.instructions_per_step);
+    text += fmt::format("{:>9.0f} instructions a step; an emulator knows no cycles\n",
+                        r.instructions_per_step);
+    if (r.kernels.empty()) return text;
+    text += fmt::format("\n{:<34} {:>17} {:>7} {:>12} {:>17}\n", "kernel", "instructions/step",
+                        "share", "MACs/step", "instructions/MAC");
+    for (const KernelCycles& k : r.kernels) {
+      text += fmt::format("{:<34} {:>17.0f} {:>5.1f} % {:>12} {:>17}\n", k.name, k.instructions,
+                          100 * k.instructions / r.instructions_per_step,
+                          k.macs ? fmt::format("{:.0f}", *k.macs) : "-",
+                          k.macs ? fmt::format("{:.2f}", k.instructions / *k.macs) : "-");
+    }
+    return text;
   }
   text += fmt::format(
       "cycles {:>9.0f} a step, {:.3f} an instruction; simulated at {:.1f} M a "

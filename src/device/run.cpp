@@ -54,9 +54,9 @@ Result<Run> parse_run(const std::string& text, const Folder& folder, int steps,
       fields >> node >> hash;
       run.trace.emplace_back(node, hash);
     } else if (kind == "took") {
-      std::uint64_t cycles = 0;
-      if (!(fields >> cycles)) return unreadable("the cycles of a node");
-      run.node_cycles.push_back(cycles);
+      std::uint64_t spent = 0;
+      if (!(fields >> spent)) return unreadable("what a node or a kernel took");
+      run.took.push_back(spent);
     } else if (kind == "array") {
       std::string what;
       std::string last;

@@ -29,7 +29,9 @@ struct Run {
   std::vector<codegen::RecordedStep> recorded;
   /// Of a traced run: node and hash of all SRAM behind it, as they ran.
   std::vector<std::pair<std::uint32_t, std::uint32_t>> trace;
-  std::vector<std::uint64_t> node_cycles;  ///< of a timed run: by node, over all steps
+  /// Of a timed run the cycles of each node, of a counted one the instructions of each kernel, over
+  /// all steps.
+  std::vector<std::uint64_t> took;
 };
 
 /// The bytes of an array from the last field of its line.

@@ -65,6 +65,44 @@ Result<Trace> write_trace(const Folder& folder, const std::filesystem::path& wor
   return trace;
 }
 
+Result<std::vector<std::string>> write_counted(const Folder& folder,
+                                               const std::filesystem::path& work) {
+  const std::string source = folder.name + ".c";
+  ESPALIER_TRY(std::string text, read_file(folder.path / source));
+  const std::string include = fmt::format("#include \"{}_params.h\"\n", folder.name);
+  const std::size_t at = text.find(include);
+  if (at == std::string::npos) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: does not include its constants; compile the folder again",
+                             (folder.path / source).string())};
+  }
+  // A call is a statement. A macro does not expand its own name.
+  std::vector<std::string> kernels;
+  std::string macros =
+      "void espalier_enter(void);\n"
+      "void espalier_left(int kernel);\n";
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t begin = line.find_first_not_of(' ');
+    if (begin == std::string::npos || begin == 0 || line.compare(begin, 4, "esp_") != 0) continue;
+    const std::size_t end = line.find_first_of("( ", begin);
+    if (end == std::string::npos || line[end] != '(') continue;
+    const std::string name = line.substr(begin, end - begin);
+    if (std::find(kernels.begin(), kernels.end(), name) != kernels.end()) continue;
+    macros +=
+        fmt::format("#define {0}(...) (espalier_enter(), {0}(__VA_ARGS__), espalier_left({1}))\n",
+                    name, kernels.size());
+    kernels.push_back(name);
+  }
+  text.insert(at + include.size(), macros);
+  ESPALIER_CHECK_OK(write_file_atomic(work / source, text));
+  for (const char* suffix : {"_params.h", "_kernels.h"}) {
+    ESPALIER_TRY(const std::string header, read_file(folder.path / (folder.name + suffix)));
+    ESPALIER_CHECK_OK(write_file_atomic(work / (folder.name + suffix), header));
+  }
+  return kernels;
+}
+
 int traced_steps(const Folder& folder, int steps) {
   return std::min<int>(steps, static_cast<int>(std::max<std::int64_t>(1, folder.accumulate)));
 }

@@ -24,6 +24,12 @@ Result<Trace> trace_of(const std::string& text, const Folder& folder);
 /// `steps`, every step of a parameter is told before it is rounded.
 Result<Trace> write_trace(const Folder& folder, const std::filesystem::path& work, bool steps);
 
+/// Writes to `work` the source in a form that calls espalier_enter() and espalier_left() around
+/// every call of a kernel, and the headers. The names of the kernels; espalier_left() has their
+/// index.
+Result<std::vector<std::string>> write_counted(const Folder& folder,
+                                               const std::filesystem::path& work);
+
 /// Steps to trace of so many: up to the first update, in which every node has run; hashing takes
 /// time.
 int traced_steps(const Folder& folder, int steps);

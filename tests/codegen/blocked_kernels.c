@@ -1,4 +1,5 @@
-/* The blocked kernels under names that end in ESP_FORM, beside the plain ones. */
+/* The kernels of an overlay, the first on the path of headers, under names that end in ESP_FORM,
+ * beside the plain ones. */
 #ifndef ESP_FORM
 #define ESP_FORM _blocked
 #endif
@@ -18,11 +19,11 @@
 #define esp_pointwise_input_gradient ESP_NAME(esp_pointwise_input_gradient)
 #define esp_weight_gradient ESP_NAME(esp_weight_gradient)
 
-#include "runtime/blocked/esp_conv_forward.c"
-#include "runtime/blocked/esp_depthwise_backward.c"
-#include "runtime/blocked/esp_depthwise_forward.c"
-#include "runtime/blocked/esp_depthwise_input_gradient.c"
-#include "runtime/blocked/esp_mask_scale_channels.c"
-#include "runtime/blocked/esp_pointwise_forward.c"
-#include "runtime/blocked/esp_pointwise_input_gradient.c"
-#include "runtime/blocked/esp_weight_gradient.c"
+#include "esp_conv_forward.c"
+#include "esp_depthwise_backward.c"
+#include "esp_depthwise_forward.c"
+#include "esp_depthwise_input_gradient.c"
+#include "esp_mask_scale_channels.c"
+#include "esp_pointwise_forward.c"
+#include "esp_pointwise_input_gradient.c"
+#include "esp_weight_gradient.c"

@@ -1,4 +1,4 @@
-/* Every blocked kernel against the plain one of its name, bit for bit, on random layers: odd
+/* Every kernel of an overlay against the plain one of its name, bit for bit, on random layers: odd
  * extents, strides and paddings, wide maps, dead channels, partly trained weights, every kind of
  * mask, bytes that do not lie on word boundaries. Host and core run this one list. Buffers have the
  * sizes that the compiler plans and are blocks of their own: nothing around them may change, and
@@ -12,12 +12,23 @@
 #include "runtime/espalier_kernels.h"
 #include "runtime/espalier_scratch.h"
 
-/* ---- The three forms ------------------------------------------------------------------------ */
+/* ---- The forms ------------------------------------------------------------------------------ */
+
+/* Those of Arm's instructions as the C that they are elsewhere; the core has no use for them. */
+#ifndef __riscv
+#define ARM_FORMS
+#endif
 
 #define ESPALIER_BLOCKED_KERNEL(name) \
   extern __typeof__(esp_##name) esp_##name##_blocked, esp_##name##_dot_product;
 #include "runtime/blocked/kernels.def"
 #undef ESPALIER_BLOCKED_KERNEL
+#ifdef ARM_FORMS
+#define ESPALIER_BLOCKED_KERNEL(name) \
+  extern __typeof__(esp_##name) esp_##name##_armdsp, esp_##name##_mve;
+#include "runtime/blocked/kernels.def"
+#undef ESPALIER_BLOCKED_KERNEL
+#endif
 
 typedef struct {
   const char* name;
@@ -45,8 +56,22 @@ static const kernel_form forms[] = {
 #include "runtime/blocked/kernels.def"
 #undef ESPALIER_BLOCKED_KERNEL
     },
+#ifdef ARM_FORMS
+    {
+        "armdsp",
+#define ESPALIER_BLOCKED_KERNEL(name) esp_##name##_armdsp,
+#include "runtime/blocked/kernels.def"
+#undef ESPALIER_BLOCKED_KERNEL
+    },
+    {
+        "mve",
+#define ESPALIER_BLOCKED_KERNEL(name) esp_##name##_mve,
+#include "runtime/blocked/kernels.def"
+#undef ESPALIER_BLOCKED_KERNEL
+    },
+#endif
 };
-#define FORMS 3
+#define FORMS ((int32_t)(sizeof forms / sizeof *forms))
 
 /* ---- Random numbers ------------------------------------------------------------------------- */
 

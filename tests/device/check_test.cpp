@@ -551,6 +551,16 @@ TEST_F(DeviceCheck, AnEmulatorTimesNoNodes) {
   EXPECT_THAT(report.error().message(), HasSubstr("emulator"));
 }
 
+TEST_F(DeviceCheck, TheCoreCountsInstructionsAnyway) {
+  compile(tiny(), plan::head_only(tiny()));
+  CheckOptions options = brief(1);
+  options.kernel_instructions = true;
+  const Result<CheckReport> report = check(folder(), options);
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().kind, ErrorKind::kUsage);
+  EXPECT_THAT(report.error().message(), HasSubstr("leave it out"));
+}
+
 TEST_F(DeviceCheck, RefusesFilesOfDifferentPrograms) {
   const ir::Graph graph = tiny();
   compile(graph, plan::full(graph));

@@ -136,6 +136,32 @@ TEST_F(Emulator, AccumulatedUpdatesOnM4) {
   expect_proof(brief(5));
 }
 
+// The kernels take most of a step, and no more than all of it.
+TEST_F(Emulator, CountsInstructionsByKernel) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::head_only(graph), "cortex-m7");
+  CheckOptions options = brief(1);
+  options.nodes = false;
+  options.kernel_instructions = true;
+  const Result<CheckReport> report = check(folder(), options);
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
+  double all = 0;
+  bool convolution = false;
+  for (const KernelCycles& kernel : report->kernels) {
+    EXPECT_GT(kernel.instructions, 10) << kernel.name;
+    EXPECT_EQ(kernel.cycles, 0);
+    if (kernel.macs) {
+      EXPECT_GT(kernel.instructions, *kernel.macs / 2) << kernel.name;
+      convolution = true;
+    }
+    all += kernel.instructions;
+  }
+  EXPECT_TRUE(convolution);
+  EXPECT_GT(all, 0.8 * report->instructions_per_step);
+  EXPECT_LT(all, 1.01 * report->instructions_per_step);  // calls are compiled otherwise
+}
+
 // GNU dialects let the compiler fuse products; the sources forbid it where the processor could.
 TEST_F(Emulator, NoDialectFusesProducts) {
   const ir::Graph graph = testing::small_network(5);

@@ -1,4 +1,5 @@
-/* The blocked kernels of integer gradients under names that end in ESP_FORM. */
+/* The kernels of integer gradients of an overlay, the first on the path of headers, under names that
+ * end in ESP_FORM. */
 #ifndef ESP_FORM
 #define ESP_FORM _blocked
 #endif
@@ -9,6 +10,6 @@
 #define esp_depthwise_backward_q8 ESP_JOIN(esp_depthwise_backward_q8, ESP_FORM)
 #define esp_weight_gradient_q8 ESP_JOIN(esp_weight_gradient_q8, ESP_FORM)
 
-#include "runtime/blocked/esp_depthwise_backward_q.c"
-#include "runtime/blocked/esp_pointwise_input_gradient_q.c"
-#include "runtime/blocked/esp_weight_gradient_q.c"
+#include "esp_depthwise_backward_q.c"
+#include "esp_pointwise_input_gradient_q.c"
+#include "esp_weight_gradient_q.c"

@@ -13,9 +13,11 @@
 #include "runtime/espalier_kernels.h"
 #include "runtime/espalier_scratch.h"
 
-#define DECLARE(name)                                           \
-  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_blocked; \
-  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_dot_product;
+#define DECLARE(name)                                               \
+  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_blocked;     \
+  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_dot_product; \
+  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_armdsp;      \
+  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_mve;
 DECLARE(pointwise_input_gradient)
 DECLARE(weight_gradient)
 DECLARE(depthwise_backward)
@@ -280,8 +282,10 @@ struct Layer {
 constexpr std::uint64_t kLayers = 300;
 
 TEST(IntegerKernels, PointwiseInputGradient) {
-  for (auto* kernel : {esp_pointwise_input_gradient_q8, esp_pointwise_input_gradient_q8_blocked,
-                       esp_pointwise_input_gradient_q8_dot_product}) {
+  for (auto* kernel :
+       {esp_pointwise_input_gradient_q8, esp_pointwise_input_gradient_q8_blocked,
+        esp_pointwise_input_gradient_q8_dot_product, esp_pointwise_input_gradient_q8_armdsp,
+        esp_pointwise_input_gradient_q8_mve}) {
     for (std::uint64_t seed = 0; seed < 2 * kLayers; ++seed) {
       Layer layer(seed, Layer::Form::kPointwise);
       const esp_weights w = layer.w();
@@ -316,7 +320,9 @@ class DepthwiseBackward : public ::testing::TestWithParam<decltype(esp_depthwise
 INSTANTIATE_TEST_SUITE_P(Forms, DepthwiseBackward,
                          ::testing::Values(esp_depthwise_backward_q8,
                                            esp_depthwise_backward_q8_blocked,
-                                           esp_depthwise_backward_q8_dot_product));
+                                           esp_depthwise_backward_q8_dot_product,
+                                           esp_depthwise_backward_q8_armdsp,
+                                           esp_depthwise_backward_q8_mve));
 
 TEST_P(DepthwiseBackward, InPlace) {
   for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
@@ -352,8 +358,9 @@ TEST_P(DepthwiseBackward, InPlace) {
 }
 
 TEST(IntegerKernels, WeightGradients) {
-  for (auto* kernel : {esp_weight_gradient_q8, esp_weight_gradient_q8_blocked,
-                       esp_weight_gradient_q8_dot_product}) {
+  for (auto* kernel :
+       {esp_weight_gradient_q8, esp_weight_gradient_q8_blocked, esp_weight_gradient_q8_dot_product,
+        esp_weight_gradient_q8_armdsp, esp_weight_gradient_q8_mve}) {
     for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
       for (const auto form : {Layer::Form::kGeneral, Layer::Form::kPointwise}) {
         Layer layer(seed, form);
@@ -381,7 +388,8 @@ TEST(IntegerKernels, FormsStepWeightsAlike) {
         scale.size(), static_cast<std::int8_t>(static_cast<int>(seed % 30) - 36));
     std::vector<std::int8_t> expected;
     for (auto* kernel : {esp_weight_gradient_q8, esp_weight_gradient_q8_blocked,
-                         esp_weight_gradient_q8_dot_product}) {
+                         esp_weight_gradient_q8_dot_product, esp_weight_gradient_q8_armdsp,
+                         esp_weight_gradient_q8_mve}) {
       std::vector<std::int8_t> weights = sliced ? layer.trained : layer.weights;
       const esp_q_parameter_sink sink{.sample = &sample,
                                       .from = &layer.from,

@@ -33,8 +33,9 @@ struct CheckOptions {
   /// Also compares the SRAM behind every node, in builds and runs of their own. Without, what
   /// rounding hides is not found, and a difference is not traced to its node.
   bool nodes = true;
-  bool node_cycles = false;    ///< counts the cycles of every node, in a build and a run of its own
-  std::filesystem::path keep;  ///< where to leave the builds; empty: nowhere
+  bool node_cycles = false;  ///< counts the cycles of every node, in a build and a run of its own
+  bool kernel_instructions = false;  ///< counts those of every kernel where no core does, likewise
+  std::filesystem::path keep;        ///< where to leave the builds; empty: nowhere
   std::string host_compiler = "cc";
   std::string target_compiler;  ///< of the target; empty: as the folder says
   /// Share of the steps done, 0..1; false stops with kInterrupted.
@@ -74,7 +75,7 @@ struct CheckReport {
   Bytes compared;           ///< in them
   double cycles_per_step = 0;
   double instructions_per_step = 0;
-  std::vector<KernelCycles> kernels;  ///< most cycles first
+  std::vector<KernelCycles> kernels;  ///< most cycles first; of an emulator those asked for
   std::vector<NodeCycles> nodes;      ///< in the order of a step; empty unless asked for
   Bytes promised_sram;                ///< of the program, without stack
   Bytes used_sram;                    ///< bytes written outside the stack

@@ -17,7 +17,9 @@ std::vector<std::string> driver_definitions(const Job& job) {
   std::vector<std::string> definitions{fmt::format("-DPROGRAM={}", folder.name),
                                        fmt::format("-DHEADER=\"{}.h\"", folder.name), "-I",
                                        folder.path.string()};
-  if (job.timed_nodes > 0) {
+  if (job.counted_kernels > 0) {
+    definitions.push_back(fmt::format("-DESPALIER_COUNTED={}", job.counted_kernels));
+  } else if (job.timed_nodes > 0) {
     definitions.push_back(fmt::format("-DESPALIER_TIMED={}", job.timed_nodes));
   } else if (job.traced) {
     definitions.push_back("-DESPALIER_TRACED");

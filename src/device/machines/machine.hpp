@@ -23,6 +23,7 @@ struct Job {
   std::filesystem::path source;     ///< <name>.c, or a traced form of it
   bool traced = false;              ///< not to be measured
   int timed_nodes = 0;              ///< of a traced form whose nodes are timed instead of compared
+  int counted_kernels = 0;          ///< of a form that counts the instructions of its kernels
   std::uint64_t traced_cycles = 0;  ///< what hashing may take on top
 };
 

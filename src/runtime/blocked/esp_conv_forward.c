@@ -1,3 +1,4 @@
+#include "esp_block_pixels.h"
 #include "esp_blocking.h"
 #include "esp_integer_blocks.h"
 #include "esp_words.h"
@@ -115,8 +116,8 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
             continue;
           }
 #endif
-          esp_scalar_pixels(&outputs[j], &to, w->full + (o + 4 * j) * depth, 0, 0, 0, patches,
-                            depth, pixels, i + 4 * j, 0);
+          esp_block_pixels(&outputs[j], &to, w->full + (o + 4 * j) * depth, 0, 0, 0, patches, depth,
+                           pixels, i + 4 * j, 0);
         }
       }
     }

@@ -1,0 +1,20 @@
+#ifndef ESP_Q_CORRELATE_H
+#define ESP_Q_CORRELATE_H
+
+#include "esp_blocking.h"
+#include "esp_q_correlate_two.h"
+#include "esp_q_correlation.h"
+
+/* Four or one outputs by four inputs: sums[output][input]. */
+ESP_INLINE void esp_q_correlate(int32_t outputs, esp_q_correlation t, int32_t zero,
+                                esp_q_sum* sums) {
+  int32_t k;
+  if (outputs == 4) {
+    ESP_ROLLED
+    for (k = 0; k < 4; k += 2, t.g += 2) esp_q_correlate_two(t, zero, sums + 4 * k);
+    return;
+  }
+  for (k = 0; k < 4; ++k, ++t.x) sums[k] = esp_q_correlate_one(t, zero);
+}
+
+#endif
