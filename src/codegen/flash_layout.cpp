@@ -63,6 +63,7 @@ struct Descriptor {
   Role operator()(const ir::Add&) const { return FlashRole::kAdd; }
   Role operator()(const ir::Mul&) const { return FlashRole::kAdd; }
   Role operator()(const ir::Concat&) const { return std::nullopt; }
+  Role operator()(const ir::Select&) const { return FlashRole::kSelection; }
   Role operator()(const ir::Rescale&) const { return FlashRole::kAdd; }
   Role operator()(const ir::AveragePool&) const { return FlashRole::kPool; }
   Role operator()(const ir::MaxPool&) const { return FlashRole::kPool; }
@@ -99,6 +100,14 @@ class Image {
   [[nodiscard]] const ir::Lookup& lookup(int position) const {
     return std::get<ir::Lookup>(op(position).params);
   }
+  [[nodiscard]] const std::vector<int>& selected(int position) const {
+    return std::get<ir::Select>(op(position).params).channels;
+  }
+  // Where an input channel stands in a selection, or -1.
+  static std::int16_t place(const std::vector<int>& selected, std::int64_t channel) {
+    const auto at = std::find(selected.begin(), selected.end(), channel);
+    return at == selected.end() ? std::int16_t{-1} : half(at - selected.begin());
+  }
   [[nodiscard]] std::int16_t mask_bits() const { return mask_bits_; }
 
   void fill(const FlashItem& item) {
@@ -128,6 +137,12 @@ class Image {
           put(item, i,
               half(std::lround(std::ldexp(lookup(item.op).derivatives[channel(i)],
                                           slope_unit(lookup(item.op))))));
+          break;
+        case FlashRole::kSelection:
+          put(item, i, half(selected(item.op)[channel(i)]));
+          break;
+        case FlashRole::kPlaces:
+          put(item, i, place(selected(item.op), i));
           break;
         case FlashRole::kHead:
           put(item, i, describe_head());
@@ -323,9 +338,10 @@ const FlashItem* FlashLayout::find(FlashRole role, int op) const {
 FlashLayout flash_layout(const Program& program) {
   const compiler::TrainingGraph& graph = program.graph;
   const bool integer = compiler::is_integer(graph);
-  std::set<int> scaled;  // convolutions and tables that a gradient passes
+  std::set<int> scaled;  // convolutions, tables and selections that a gradient passes
   for (const compiler::Node& node : graph.nodes) {
-    if ((node.kind == NodeKind::kMaskScale && !integer) || node.kind == NodeKind::kLookupGradient) {
+    if ((node.kind == NodeKind::kMaskScale && !integer) || node.kind == NodeKind::kLookupGradient ||
+        node.kind == NodeKind::kSelectGradient) {
       scaled.insert(node.op);
     }
   }
@@ -345,6 +361,13 @@ FlashLayout flash_layout(const Program& program) {
     if (conv == nullptr) {
       const std::optional<FlashRole> role = std::visit(Descriptor{}, node.params);
       const bool table = role == FlashRole::kTable;
+      const auto* select = std::get_if<ir::Select>(&node.params);
+      if (select != nullptr) {
+        put(*role, op, static_cast<std::int64_t>(select->channels.size()));
+        put(FlashRole::kPlaces, op,
+            scaled.count(op) != 0 ? graph.forward->tensor(node.inputs[0]).shape.channels : 0);
+        continue;
+      }
       if (role) put(*role, op, table ? 256 : 1);
       put(integer ? FlashRole::kSlopeStep : FlashRole::kSlope, op,
           table && scaled.count(op) != 0 ? 256 : 0);

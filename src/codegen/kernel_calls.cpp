@@ -388,6 +388,15 @@ class NodeLowering {
                     other_zero(),
                     q(out(0)),
                     gradient_sink(-1, in(1), -1, fixed_product())};
+      ESPALIER_BOTH_FORMS(esp_spread_gradients)
+          : return {number(input().shape.pixels()),
+                    number(input().shape.channels),
+                    flash(FlashRole::kPlaces),
+                    q(in(0)),
+                    number(output().shape.channels),
+                    q(in(1)),
+                    q(out(0)),
+                    scaled_sink(in(1))};
       ESPALIER_BOTH_FORMS(esp_take_gradients)
           : return {number(operand().shape.pixels()),
                     number(operand().shape.channels),
@@ -532,6 +541,14 @@ class NodeLowering {
                 first_channel(),
                 number(output().shape.channels),
                 i8(out(0))};
+      case Kernel::esp_spread_gradients:
+        return {number(input().shape.pixels()),
+                number(input().shape.channels),
+                flash(FlashRole::kPlaces),
+                f32(in(0)),
+                number(output().shape.channels),
+                f32(out(0)),
+                number(in(1) >= 0)};
       case Kernel::esp_take_gradients:
         return {number(operand().shape.pixels()),
                 number(operand().shape.channels),
@@ -542,13 +559,15 @@ class NodeLowering {
                 number(in(1) >= 0)};
       case Kernel::esp_pool_gradient:
         return {flash(FlashRole::kPool), f32(in(0)), f32(out(0))};
-      case Kernel::esp_save_channels:
+      case Kernel::esp_save_channels: {
+        const bool select = node_.kind == NodeKind::kSelectForward;
         return {i8(in(0)),
                 rowwise(input().shape.pixels()),
                 number(input().shape.channels),
-                channels(),
-                channel_count(),
+                select ? flash(FlashRole::kSelection) : channels(),
+                select ? number(output().shape.channels) : channel_count(),
                 i8(out(0))};
+      }
       case Kernel::esp_apply_floats:
         break;  // of the head alone: see apply_head()
     }

@@ -75,6 +75,7 @@ bool can_stream(const TrainingGraph& graph, const Node& node) {
     case NodeKind::kAddForward:
     case NodeKind::kRescaleForward:
     case NodeKind::kLookupForward:
+    case NodeKind::kSelectForward:
     case NodeKind::kSaveChannels:
       return true;
     default:

@@ -109,6 +109,7 @@ class Differentiator {
         NodeKind operator()(const ir::Rescale&) const { return NodeKind::kRescaleForward; }
         NodeKind operator()(const ir::Mul&) const { return NodeKind::kMulForward; }
         NodeKind operator()(const ir::Concat&) const { return NodeKind::kConcatForward; }
+        NodeKind operator()(const ir::Select&) const { return NodeKind::kSelectForward; }
         NodeKind operator()(const ir::Lookup&) const { return NodeKind::kLookupForward; }
         NodeKind operator()(const ir::AveragePool&) const { return NodeKind::kAveragePoolForward; }
         NodeKind operator()(const ir::MaxPool&) const { return NodeKind::kMaxPoolForward; }
@@ -219,6 +220,13 @@ class Differentiator {
             static_cast<int>(i);
       });
     }
+  }
+  void differentiate(int position, const ir::Select&, ValueId dy) {
+    const ir::TensorId input = op_at(position).inputs[0];
+    if (input == forward_.input) return;
+    contribute(input, [&](ValueId dx) {
+      push(NodeKind::kSelectGradient, position, {dy, -1, -1}, {dx, -1, -1});
+    });
   }
   void differentiate(int position, const ir::Lookup&, ValueId dy) {
     const ir::TensorId input = op_at(position).inputs[0];

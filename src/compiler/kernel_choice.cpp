@@ -75,6 +75,8 @@ Kernel integer_kernel(const TrainingGraph& graph, const Node& node) {
                                                   : Kernel::esp_mul_gradient_q8);
     case NodeKind::kConcatGradient:
       return choose(Kernel::esp_take_gradients_q8);
+    case NodeKind::kSelectGradient:
+      return choose(Kernel::esp_spread_gradients_q8);
     case NodeKind::kLookupGradient:
       return choose(Kernel::esp_lookup_gradient_q8);
     case NodeKind::kPoolGradient:
@@ -100,6 +102,7 @@ bool depends_on_gradients(NodeKind kind) {
     case NodeKind::kRescaleForward:
     case NodeKind::kMulForward:
     case NodeKind::kConcatForward:
+    case NodeKind::kSelectForward:
     case NodeKind::kLookupForward:
     case NodeKind::kAveragePoolForward:
     case NodeKind::kMaxPoolForward:
@@ -139,6 +142,7 @@ Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
                  : Kernel::esp_average_pool_forward;
     case NodeKind::kMaxPoolForward:
       return Kernel::esp_max_pool_forward;
+    case NodeKind::kSelectForward:
     case NodeKind::kSaveChannels:
       return Kernel::esp_save_channels;
     case NodeKind::kHeadForward:
@@ -166,6 +170,8 @@ Kernel kernel_of(const TrainingGraph& graph, const Node& node) {
       return is_gate_gradient(graph, node) ? Kernel::esp_gate_gradient : Kernel::esp_mul_gradient;
     case NodeKind::kConcatGradient:
       return Kernel::esp_take_gradients;
+    case NodeKind::kSelectGradient:
+      return Kernel::esp_spread_gradients;
     case NodeKind::kLookupGradient:
       return Kernel::esp_lookup_gradient;
     case NodeKind::kPoolGradient:
@@ -250,6 +256,7 @@ std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
     case Kernel::esp_pool_gradient:
     case Kernel::esp_put_channels:
     case Kernel::esp_save_channels:
+    case Kernel::esp_spread_gradients:
     case Kernel::esp_take_gradients:
     case Kernel::esp_weight_gradient:
 #define ESPALIER_WITHOUT_SCRATCH(name) \
@@ -270,6 +277,7 @@ std::int64_t scratch_bytes(const TrainingGraph& graph, const Node& node) {
       ESPALIER_WITHOUT_SCRATCH(esp_pointwise_input_gradient)
       ESPALIER_WITHOUT_SCRATCH(esp_pool_gradient)
       ESPALIER_WITHOUT_SCRATCH(esp_quantize_gradient)
+      ESPALIER_WITHOUT_SCRATCH(esp_spread_gradients)
       ESPALIER_WITHOUT_SCRATCH(esp_take_gradients)
       ESPALIER_WITHOUT_SCRATCH(esp_weight_gradient)
 #undef ESPALIER_WITHOUT_SCRATCH

@@ -28,6 +28,7 @@ bool has_integer_form(NodeKind kind) {
     case NodeKind::kInputGradient:
     case NodeKind::kMulGradient:
     case NodeKind::kConcatGradient:
+    case NodeKind::kSelectGradient:
     case NodeKind::kLookupGradient:
     case NodeKind::kPoolGradient:
     case NodeKind::kMaxPoolGradient:
@@ -41,11 +42,12 @@ bool has_integer_form(NodeKind kind) {
 // Those of them that can scale for the convolution behind, and take an addend as second input.
 bool can_scale(NodeKind kind) {
   return kind == NodeKind::kInputGradient || kind == NodeKind::kConcatGradient ||
-         kind == NodeKind::kPoolGradient || kind == NodeKind::kMaxPoolGradient ||
-         kind == NodeKind::kGradientSum;
+         kind == NodeKind::kSelectGradient || kind == NodeKind::kPoolGradient ||
+         kind == NodeKind::kMaxPoolGradient || kind == NodeKind::kGradientSum;
 }
 bool can_add(NodeKind kind) {
-  return kind == NodeKind::kInputGradient || kind == NodeKind::kConcatGradient;
+  return kind == NodeKind::kInputGradient || kind == NodeKind::kConcatGradient ||
+         kind == NodeKind::kSelectGradient;
 }
 
 class Narrowing {

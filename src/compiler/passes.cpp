@@ -43,7 +43,8 @@ void prune(TrainingGraph& graph) {
     if (!live) continue;
     for (std::size_t k = 0; k < node.outputs.size(); ++k) {
       // A forward node that runs again for its mask writes its map all the same.
-      const bool written = node.kind == NodeKind::kLossGradient || (k == 0 && is_forward(node.kind));
+      const bool written =
+          node.kind == NodeKind::kLossGradient || (k == 0 && is_forward(node.kind));
       ValueId& id = node.outputs[k];
       if (id >= 0 && !wanted[static_cast<std::size_t>(id)] && !written) id = -1;
     }
@@ -198,6 +199,7 @@ int addend_input(NodeKind kind) {
   switch (kind) {
     case NodeKind::kInputGradient:
     case NodeKind::kConcatGradient:
+    case NodeKind::kSelectGradient:
       return 1;
     case NodeKind::kMaskScale:
     case NodeKind::kLookupGradient:
@@ -284,6 +286,7 @@ void in_place(TrainingGraph& graph) {
         break;
       case NodeKind::kInputGradient:
       case NodeKind::kConcatGradient:
+      case NodeKind::kSelectGradient:
         take_over(node.inputs[1]);
         break;
       case NodeKind::kGradientSum:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "espalier/ir/fixed_point.hpp"
@@ -23,14 +24,6 @@ std::int32_t round_to_int32(double value) {
   return static_cast<std::int32_t>(std::clamp<double>(std::nearbyint(value), INT32_MIN, INT32_MAX));
 }
 
-std::array<std::int64_t, 3> own_strides(const ir::Shape& shape) {
-  return {std::int64_t{shape.width} * shape.channels, shape.channels, 1};
-}
-
-std::array<std::int64_t, 3> extents_of(const ir::Shape& shape) {
-  return {shape.height, shape.width, shape.channels};
-}
-
 ir::Window turned(const ir::Window& w) {
   return {.kernel_h = w.kernel_w,
           .kernel_w = w.kernel_h,
@@ -47,11 +40,6 @@ ir::Window turned(const ir::Window& w) {
 bool reaches_over(const ir::Window& w) {
   return w.pad_top >= w.extent_h() || w.pad_bottom >= w.extent_h() || w.pad_left >= w.extent_w() ||
          w.pad_right >= w.extent_w();
-}
-
-// The axis of a view, or one of extent 1.
-Axis axis_of(const View& view, int i) {
-  return i < 0 ? Axis{} : view.axis(static_cast<std::size_t>(i));
 }
 
 }  // namespace
@@ -93,165 +81,6 @@ std::nullopt_t GraphBuilder::refuse(const Where& node, std::string_view why,
 bool GraphBuilder::fail(const Where& node, std::string_view why, std::string_view next) {
   diagnostics_.add(node, why, next);
   return false;
-}
-
-// ------------------------------------------------------------------------------------------------
-// Tensors and views
-
-ir::TensorId GraphBuilder::add_tensor(const std::string& name, const ir::Shape& shape,
-                                      const ir::Quantization& quantization, int lowest) {
-  graph_.tensors.push_back({printable(name), shape, quantization});
-  lowest_.push_back(lowest);
-  return static_cast<ir::TensorId>(graph_.tensors.size()) - 1;
-}
-
-ir::TensorId GraphBuilder::open_input(const std::string& name, const Dims& dims, ImageAxes axes,
-                                      const ir::Quantization& quantization,
-                                      ir::InputElement element) {
-  graph_.input = add_tensor(name, ir::Shape{}, quantization, -128);
-  graph_.input_format = {.dims = dims, .strides = {}, .element = element};
-  input_dims_ = dims;
-  input_axes_ = axes;
-  return graph_.input;
-}
-
-void GraphBuilder::settle_input(const ir::Shape& shape,
-                                const std::array<std::int64_t, 3>& strides) {
-  graph_.tensors[static_cast<std::size_t>(graph_.input)].shape = shape;
-  graph_.input_format.strides = strides;
-  input_settled_ = true;
-}
-
-void GraphBuilder::close_input() {
-  if (!has_input() || input_settled_) return;
-  const View view = View::row_major(input_dims_);
-  std::array<std::int64_t, 3> extents{1, 1, 1};
-  std::array<std::int64_t, 3> strides{0, 0, 0};
-  const std::array<int, 3> axes{input_axes_.rows, input_axes_.columns, input_axes_.channels};
-  for (std::size_t i = 0; i < axes.size(); ++i) {
-    const Axis axis = axis_of(view, axes[i]);
-    if (!axis.empty()) {
-      extents[i] = axis[0].extent;
-      strides[i] = axis[0].stride;
-    }
-  }
-  settle_input(
-      {static_cast<int>(extents[0]), static_cast<int>(extents[1]), static_cast<int>(extents[2])},
-      strides);
-}
-
-// Views of the input count in the file's order until here, then in the tensor's.
-std::optional<Operand> GraphBuilder::settled(const Where& node, Operand x) {
-  if (x.tensor != graph_.input) return x;
-  close_input();
-  const ir::Shape& shape = tensor(x.tensor).shape;
-  std::optional<View> view =
-      x.view.moved(extents_of(shape), graph_.input_format.strides, own_strides(shape));
-  if (!view) {
-    return refuse(node,
-                  fmt::format("sees the input as {}, other nodes as {}x{}x{}",
-                              batch_text(x.view.dims()), shape.height, shape.width, shape.channels),
-                  "let every reader of the input see it in one shape");
-  }
-  x.view = *std::move(view);
-  return x;
-}
-
-std::optional<GraphBuilder::Image> GraphBuilder::image(const Where& node, Operand& x,
-                                                       ImageAxes axes) {
-  if (x.view.rank() != axes.rank()) {
-    return refuse(
-        node,
-        fmt::format("reads a tensor of {}, which is not an image of {} axes and the batch",
-                    batch_text(x.view.dims()), axes.rank()),
-        "only a fully connected layer may follow a change of shape");
-  }
-  if (x.tensor == graph_.input && !input_settled_) {
-    std::array<std::int64_t, 3> extents{1, 1, 1};
-    std::array<std::int64_t, 3> strides{0, 0, 0};
-    const std::array<int, 3> order{axes.rows, axes.columns, axes.channels};
-    bool plain = true;
-    for (std::size_t i = 0; i < order.size(); ++i) {
-      const Axis axis = axis_of(x.view, order[i]);
-      if (axis.size() > 1) plain = false;
-      if (axis.size() == 1) {
-        extents[i] = axis[0].extent;
-        strides[i] = axis[0].stride;
-      }
-    }
-    if (plain) {
-      settle_input({static_cast<int>(extents[0]), static_cast<int>(extents[1]),
-                    static_cast<int>(extents[2])},
-                   strides);
-    }
-  }
-  std::optional<Operand> own = settled(node, std::move(x));
-  if (!own) return std::nullopt;
-  x = *std::move(own);
-  const ir::Shape& shape = tensor(x.tensor).shape;
-  for (const bool turn : {false, true}) {
-    if (x.view == arranged(shape, turn, axes)) return Image{x.tensor, turn};
-  }
-  return refuse(node,
-                fmt::format("reads {} of a tensor of {}x{}x{} as an image in another order",
-                            batch_text(x.view.dims()), shape.height, shape.width, shape.channels),
-                "only a fully connected layer may follow a change of shape");
-}
-
-View GraphBuilder::arranged(const ir::Shape& shape, bool turned, ImageAxes axes) {
-  const std::array<std::int64_t, 3> strides = own_strides(shape);
-  const Axis height{{shape.height, strides[0]}};
-  const Axis width{{shape.width, strides[1]}};
-  std::vector<Axis> arranged(axes.rank());
-  const auto put = [&](int at, const Axis& axis) {
-    if (at >= 0) arranged[static_cast<std::size_t>(at)] = axis;
-  };
-  put(axes.rows, turned ? width : height);
-  put(axes.columns, turned ? height : width);
-  put(axes.channels, {{shape.channels, strides[2]}});
-  return View(std::move(arranged));
-}
-
-bool GraphBuilder::unpadded(const Where& node, const Operand& x) {
-  if (x.pads.empty()) return true;
-  return fail(node, "reads a padded tensor", "pad in front of convolutions and maximum pools only");
-}
-
-// Moves an operand's padding into a window.
-bool GraphBuilder::take_pads(const Where& node, const Operand& x, ImageAxes axes,
-                             ir::Window& window) {
-  for (std::size_t i = 0; i < x.pads.size(); ++i) {
-    const Pads& pads = x.pads[i];
-    if (static_cast<int>(i) == axes.rows) {
-      window.pad_top += pads.before;
-      window.pad_bottom += pads.after;
-    } else if (static_cast<int>(i) == axes.columns) {
-      window.pad_left += pads.before;
-      window.pad_right += pads.after;
-    } else if (pads.before > 0 || pads.after > 0) {
-      return fail(node, "reads a tensor with padded channels", "pad rows and columns alone");
-    }
-  }
-  return true;
-}
-
-std::optional<ir::Shape> GraphBuilder::extents(const Where& node, const Operand& x,
-                                               ImageAxes axes) {
-  const Dims dims = x.view.dims();
-  if (dims.size() != axes.rank()) {
-    return refuse(
-        node,
-        fmt::format("reads a tensor of {}, which is not an image of {} axes and the batch",
-                    batch_text(dims), axes.rank()),
-        "only a fully connected layer may follow a change of shape");
-  }
-  const auto extent = [&](int axis) {
-    if (axis < 0) return 1;
-    const auto i = static_cast<std::size_t>(axis);
-    const Pads pads = x.pads.empty() ? Pads{} : x.pads[i];
-    return static_cast<int>(dims[i]) + pads.before + pads.after;
-  };
-  return ir::Shape{extent(axes.rows), extent(axes.columns), extent(axes.channels)};
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -314,9 +143,9 @@ std::optional<std::vector<std::size_t>> GraphBuilder::convolution_offsets(const 
 std::optional<std::vector<std::size_t>> GraphBuilder::feature_offsets(const Where& node,
                                                                       Layer& layer, Operand& x) {
   if (!unpadded(node, x)) return std::nullopt;
-  std::optional<Operand> own = settled(node, std::move(x));
+  std::optional<Operand> own = on_settled_input(node, std::move(x));
   if (!own) return std::nullopt;
-  x = *std::move(own);
+  x = written(*std::move(own));  // weights are turned, not channels
   const ir::Shape& shape = tensor(x.tensor).shape;
   if (shape.elements() > kMaxFeatures) {
     return refuse(node, fmt::format("reads {} features", shape.elements()),
@@ -653,8 +482,11 @@ std::optional<Draft> GraphBuilder::rescale(const Where& node, const Operand& x) 
   return made;
 }
 
-std::optional<Draft> GraphBuilder::leaky_channels(const Where& node, const Operand& x,
+std::optional<Draft> GraphBuilder::leaky_channels(const Where& node, const Operand& operand,
                                                   std::span<const double> slopes) {
+  const std::optional<Operand> own = settled(node, operand);
+  if (!own) return std::nullopt;
+  const Operand& x = *own;
   const auto channels = static_cast<std::size_t>(tensor(x.tensor).shape.channels);
   if (slopes.size() != channels) {
     return refuse(node,
@@ -678,7 +510,7 @@ std::optional<Draft> GraphBuilder::leaky_channels(const Where& node, const Opera
   }
   std::optional<Draft> made = draft(node, ir::Add{}, {halves[0], halves[1]});
   if (!made) return std::nullopt;
-  made->view = settled(node, x)->view;
+  made->view = x.view;
   made->slopes.assign(slopes.begin(), slopes.end());
   return made;
 }
@@ -916,7 +748,10 @@ bool GraphBuilder::head_fully_connected(const Where& node, const Layer& layer, c
   return offsets && place_head(node, whole, *offsets, own.tensor);
 }
 
-bool GraphBuilder::head_identity(const Where& node, const Operand& x) {
+bool GraphBuilder::head_identity(const Where& node, const Operand& operand) {
+  const std::optional<Operand> own = settled(node, operand);
+  if (!own) return false;
+  const Operand& x = *own;
   const ir::Shape& shape = tensor(x.tensor).shape;
   if (shape.pixels() != 1) {
     return fail(node, "the scores are an image, not one number a class",

@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "diagnostics.hpp"
@@ -42,11 +44,14 @@ struct Pads {
 };
 
 /// An int8 tensor of the graph as a foreign node sees it. Padding that no op has taken in yet is
-/// not in the view's dimensions.
+/// not in the view's dimensions. Channels that a node takes out become an op where a layer reads
+/// them, so that several such nodes are one.
 struct Operand {
   ir::TensorId tensor = -1;
   View view;
-  std::vector<Pads> pads;  ///< by axis of the view; empty: none
+  std::vector<Pads> pads;       ///< by axis of the view; empty: none
+  std::vector<int> channels{};  ///< of the tensor, all that the view is of, in order; empty: all
+  bool settled = false;         ///< of the input: the view counts in the tensor's order
 };
 
 /// Which axes of a view are rows, columns and channels; -1 where there is none.
@@ -153,8 +158,16 @@ class GraphBuilder {
                           const ir::Quantization& quantization, ir::InputElement element);
   /// An input that nothing has used gets its shape.
   void close_input();
-  /// An operand as views of settled tensors count; nullopt after a diagnostic.
+  /// An operand as views of settled tensors count, with all channels of its tensor in their order;
+  /// nullopt after a diagnostic.
   std::optional<Operand> settled(const Where& node, Operand x);
+  /// The view in other dimensions of an operand whose channels come into the view's order first;
+  /// nullopt, without a diagnostic, where there is none.
+  std::optional<View> reshaped(const Where& node, Operand& x, const Dims& dims);
+  /// Elements `indices` of an axis of the view, in this order; they have to be channels, each at
+  /// most once. Writes nothing yet. nullopt after a diagnostic.
+  std::optional<Operand> select(const Where& node, const Operand& x, std::size_t axis,
+                                std::span<const std::int64_t> indices);
 
   // ---- ops; nullopt after a diagnostic ----
   std::optional<Draft> convolution(const Where& node, Layer layer, const Operand& x,
@@ -223,6 +236,11 @@ class GraphBuilder {
                           const ir::Quantization& quantization, int lowest);
   void settle_input(const ir::Shape& shape, const std::array<std::int64_t, 3>& strides);
   std::optional<Image> image(const Where& node, Operand& x, ImageAxes axes);
+  std::optional<Operand> on_settled_input(const Where& node, Operand x);
+  [[nodiscard]] int channels_of(const Operand& x) const;
+  [[nodiscard]] std::vector<int> composed(const Operand& x, std::span<const int> channels) const;
+  Operand in_channel_order(Operand x) const;
+  Operand written(Operand x);
   bool unpadded(const Where& node, const Operand& x);
   bool take_pads(const Where& node, const Operand& x, ImageAxes axes, ir::Window& window);
   static View arranged(const ir::Shape& shape, bool turned, ImageAxes axes);
@@ -254,6 +272,7 @@ class GraphBuilder {
   ir::Graph& graph_;
   Diagnostics& diagnostics_;
   std::vector<int> lowest_;  ///< value that an element of a tensor has at least
+  std::map<std::pair<ir::TensorId, std::vector<int>>, ir::TensorId> selections_;
   std::vector<Origin> origins_;
   Origin head_origin_;
   Dims input_dims_;

@@ -262,6 +262,17 @@ class Writer {
     finish(op, name + "_f");
   }
 
+  void write(const ir::Select& select, const ir::Op& op) {
+    const std::string& name = base(op.output);
+    const std::vector<std::int32_t> channels(select.channels.begin(), select.channels.end());
+    const auto count = static_cast<std::int64_t>(channels.size());
+    attribute(node("Gather", name,
+                   {dequantized(op.inputs[0]), constant(name + "_channels", {count}, channels)},
+                   name + "_f"),
+              "axis", std::int64_t{1});
+    finish(op, name + "_f");
+  }
+
   void write_pool(const std::string& kind, const ir::Window& w, const ir::Op& op) {
     const std::string& name = base(op.output);
     const ir::Shape& in = graph_.tensor(op.inputs[0]).shape;

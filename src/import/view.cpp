@@ -25,6 +25,20 @@ std::int64_t extent_of(const Axis& axis) {
   return extent;
 }
 
+// Sums of one multiple of each run's stride, in the order of the runs.
+std::vector<std::int64_t> offsets_of(std::span<const Run> runs) {
+  std::vector<std::int64_t> offsets{0};
+  for (const Run& run : runs) {
+    std::vector<std::int64_t> next;
+    next.reserve(offsets.size() * static_cast<std::size_t>(run.extent));
+    for (const std::int64_t base : offsets) {
+      for (std::int64_t i = 0; i < run.extent; ++i) next.push_back(base + i * run.stride);
+    }
+    offsets = std::move(next);
+  }
+  return offsets;
+}
+
 // The runs that a run of old memory makes in new memory, innermost first; false when it crosses
 // memory in a way that no axis explains.
 bool move_run(Run run, std::span<const std::int64_t> extents, std::span<const std::int64_t> from,
@@ -54,6 +68,20 @@ std::int64_t element_count(const Dims& dims) {
     if (__builtin_mul_overflow(count, extent, &count)) return INT64_MAX;
   }
   return count;
+}
+
+Dims slice_indices(std::int64_t begin, std::int64_t end, std::int64_t step, std::int64_t extent) {
+  Dims indices;
+  if (step == 0) return indices;
+  const std::int64_t lowest = step > 0 ? 0 : -1;
+  const auto bound = [&](std::int64_t at) {
+    return std::clamp<std::int64_t>(at < 0 ? at + extent : at, lowest, extent + lowest);
+  };
+  const std::int64_t last = bound(end);
+  for (std::int64_t i = bound(begin); step > 0 ? i < last : i > last; i += step) {
+    indices.push_back(i);
+  }
+  return indices;
 }
 
 View::View(std::vector<Axis> axes) {
@@ -89,18 +117,7 @@ Axis View::flat() const {
   return all;
 }
 
-std::vector<std::int64_t> View::positions() const {
-  std::vector<std::int64_t> positions{0};
-  for (const Run& run : flat()) {
-    std::vector<std::int64_t> next;
-    next.reserve(positions.size() * static_cast<std::size_t>(run.extent));
-    for (const std::int64_t base : positions) {
-      for (std::int64_t i = 0; i < run.extent; ++i) next.push_back(base + i * run.stride);
-    }
-    positions = std::move(next);
-  }
-  return positions;
-}
+std::vector<std::int64_t> View::positions() const { return offsets_of(flat()); }
 
 std::optional<View> View::reshaped(const Dims& dims) const {
   if (element_count(dims) != elements()) return std::nullopt;
@@ -141,6 +158,67 @@ std::optional<View> View::moved(std::span<const std::int64_t> extents,
     axes.emplace_back(innermost_first.rbegin(), innermost_first.rend());
   }
   return View(std::move(axes));
+}
+
+namespace {
+
+// `picked`: by axis the offsets of its elements, where these are not all.
+std::optional<ChannelWalk> walk(const View& view, int channels,
+                                const std::vector<std::vector<std::int64_t>>& picked) {
+  std::vector<std::int64_t> walked{0};
+  std::vector<Axis> axes(view.rank());
+  for (std::size_t a = 0; a < view.rank(); ++a) {
+    Axis within;
+    for (const Run& run : view.axis(a)) {
+      if (run.stride >= channels) continue;
+      if (run.stride * run.extent > channels) return std::nullopt;
+      within.push_back(run);
+    }
+    const bool cut = !picked[a].empty();
+    if (cut && within.size() != view.axis(a).size()) return std::nullopt;
+    const std::vector<std::int64_t> offsets = cut ? picked[a] : offsets_of(within);
+    std::vector<std::int64_t> next;
+    for (const std::int64_t base : walked) {
+      for (const std::int64_t offset : offsets) next.push_back(base + offset);
+    }
+    walked = std::move(next);
+    if (cut) within = {{static_cast<std::int64_t>(offsets.size()), 1}};
+    // Strides of channels are counted below, those of pixels from here.
+    std::size_t next_within = 0;
+    for (const Run& run : view.axis(a)) {
+      if (run.stride >= channels) axes[a].push_back({run.extent, -run.stride / channels});
+      if (run.stride < channels && !cut) axes[a].push_back(within[next_within++]);
+    }
+    if (cut) axes[a] = within;
+  }
+  const auto count = static_cast<std::int64_t>(walked.size());
+  std::int64_t stride = 1;
+  for (std::size_t a = axes.size(); a-- > 0;) {
+    for (std::size_t r = axes[a].size(); r-- > 0;) {
+      Run& run = axes[a][r];
+      if (run.stride < 0) {
+        run.stride *= -count;
+      } else {
+        run.stride = stride;
+        stride *= run.extent;
+      }
+    }
+  }
+  return ChannelWalk{{walked.begin(), walked.end()}, View(std::move(axes))};
+}
+
+}  // namespace
+
+std::optional<ChannelWalk> walk_channels(const View& view, int channels) {
+  return walk(view, channels, std::vector<std::vector<std::int64_t>>(view.rank()));
+}
+
+std::optional<ChannelWalk> walk_channels(const View& view, int channels, std::size_t axis,
+                                         std::span<const std::int64_t> indices) {
+  std::vector<std::vector<std::int64_t>> picked(view.rank());
+  const std::vector<std::int64_t> offsets = offsets_of(view.axis(axis));
+  for (const std::int64_t i : indices) picked[axis].push_back(offsets[static_cast<std::size_t>(i)]);
+  return walk(view, channels, picked);
 }
 
 std::string batch_text(const Dims& dims) {

@@ -16,6 +16,10 @@ using Dims = std::vector<std::int64_t>;
 /// Product of the extents, which a file may claim at will; the largest integer where it is beyond.
 std::int64_t element_count(const Dims& dims);
 
+/// Elements `begin` to `end` of an axis, `end` not among them, every `step`-th; negative ones count
+/// from the axis' end, those beyond are cut off. Empty where the step is 0.
+Dims slice_indices(std::int64_t begin, std::int64_t end, std::int64_t step, std::int64_t extent);
+
 /// Elements that lie `stride` apart.
 struct Run {
   std::int64_t extent = 1;
@@ -62,6 +66,18 @@ class View {
  private:
   std::vector<Axis> axes_;
 };
+
+/// The channels that a view of [pixel][channel] memory walks through in its order, and the same
+/// view of memory that holds these alone, in that order.
+struct ChannelWalk {
+  std::vector<int> channels;
+  View view;
+};
+/// nullopt when an axis runs over pixels and channels in one.
+std::optional<ChannelWalk> walk_channels(const View& view, int channels);
+/// Likewise with elements `indices` of an axis alone; nullopt when it does not run over channels.
+std::optional<ChannelWalk> walk_channels(const View& view, int channels, std::size_t axis,
+                                         std::span<const std::int64_t> indices);
 
 /// `[N,3,96,96]`.
 std::string batch_text(const Dims& dims);

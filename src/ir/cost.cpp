@@ -9,6 +9,7 @@ std::int64_t macs(const Conv2D& conv, const Shape& out) {
 std::int64_t macs(const Add&, const Shape&) { return 0; }
 std::int64_t macs(const Mul&, const Shape&) { return 0; }
 std::int64_t macs(const Concat&, const Shape&) { return 0; }
+std::int64_t macs(const Select&, const Shape&) { return 0; }
 std::int64_t macs(const AveragePool&, const Shape&) { return 0; }
 std::int64_t macs(const MaxPool&, const Shape&) { return 0; }
 std::int64_t macs(const Rescale&, const Shape&) { return 0; }

@@ -40,10 +40,10 @@ double product_factor(const Graph& graph, const Op& op) {
 }
 
 bool saturates(const Graph& graph, const Op& op) {
-  const bool keeps_range = std::holds_alternative<AveragePool>(op.params) ||
-                           std::holds_alternative<MaxPool>(op.params) ||
-                           std::holds_alternative<Concat>(op.params) ||
-                           std::holds_alternative<Lookup>(op.params);
+  const bool keeps_range =
+      std::holds_alternative<AveragePool>(op.params) ||
+      std::holds_alternative<MaxPool>(op.params) || std::holds_alternative<Concat>(op.params) ||
+      std::holds_alternative<Select>(op.params) || std::holds_alternative<Lookup>(op.params);
   return !keeps_range || requantizes_mean(graph, op);
 }
 

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "espalier/ir/graph.hpp"
 
 namespace espalier::ir {
@@ -85,6 +87,21 @@ Result<Shape> infer(const Concat&, std::span<const Shape> in) {
   }
   if (channels > kMaxExtent) return bad(fmt::format("{} channels are out of range", channels));
   return Shape{in[0].height, in[0].width, static_cast<int>(channels)};
+}
+
+Result<Shape> infer(const Select& select, std::span<const Shape> in) {
+  if (select.channels.empty()) return bad("selects no channels");
+  std::vector<bool> taken(static_cast<std::size_t>(in[0].channels), false);
+  for (const int channel : select.channels) {
+    if (channel < 0 || channel >= in[0].channels) {
+      return bad(fmt::format("selects channel {} of {}", channel, in[0].channels));
+    }
+    if (taken[static_cast<std::size_t>(channel)]) {
+      return bad(fmt::format("selects channel {} twice", channel));
+    }
+    taken[static_cast<std::size_t>(channel)] = true;
+  }
+  return Shape{in[0].height, in[0].width, static_cast<int>(select.channels.size())};
 }
 
 Result<Shape> infer_pool(const Window& window, const Shape& in) {

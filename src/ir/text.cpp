@@ -27,6 +27,9 @@ std::string params_text(const Conv2D& conv) {
 std::string params_text(const Add&) { return ""; }
 std::string params_text(const Mul&) { return ""; }
 std::string params_text(const Concat&) { return ""; }
+std::string params_text(const Select& select) {
+  return fmt::format(" channels={}#{}", select.channels.size(), digest(select.channels));
+}
 std::string params_text(const AveragePool& pool) {
   return fmt::format(" {} half={}", window_text(pool.window),
                      pool.rounding == HalfRounding::kToEven ? "even" : "away");

@@ -121,6 +121,10 @@ class Verifier {
     for (const TensorId id : op.inputs) check_same_quantisation(id, op, where);
     check_unclamped(op, where, "what is put side by side has no clamp");
   }
+  void check(const Select&, const Op& op, const std::string& where) {
+    check_same_quantisation(op.inputs[0], op, where);
+    check_unclamped(op, where, "a selection of channels has no clamp");
+  }
   void check(const Lookup& table, const Op& op, const std::string& where) {
     if (!std::all_of(table.derivatives.begin(), table.derivatives.end(),
                      [](float d) { return std::isfinite(d); })) {

@@ -244,6 +244,23 @@ void copy_channel_gradients(std::int64_t pixels, int channels, const float* dy, 
   }
 }
 
+void select_forward(const ir::Select& select, const MapGeometry& g, int samples,
+                    const std::int8_t* x, std::int8_t* y) {
+  const std::int64_t pixels = g.out.pixels() * samples;
+  for (std::int64_t p = 0; p < pixels; ++p, x += g.in_stride, y += g.out_stride) {
+    for (std::size_t i = 0; i < select.channels.size(); ++i) y[i] = x[select.channels[i]];
+  }
+}
+
+void select_backward(const ir::Select& select, const MapGeometry& g, int samples, const float* dy,
+                     float* dx, bool accumulate) {
+  const std::int64_t pixels = g.out.pixels() * samples;
+  for (std::int64_t p = 0; p < pixels; ++p, dy += g.out_stride, dx += g.in_stride) {
+    if (!accumulate) std::fill(dx, dx + g.in_stride, 0.0F);
+    for (std::size_t i = 0; i < select.channels.size(); ++i) dx[select.channels[i]] += dy[i];
+  }
+}
+
 void lookup_forward(const ir::Lookup& table, const MapGeometry& g, int samples,
                     const std::int8_t* x, std::int8_t* y) {
   const std::int64_t pixels = g.out.pixels() * samples;

@@ -148,6 +148,13 @@ void run(const ir::Concat&, const Context& k, Maps inputs, Forward& result) {
   });
 }
 
+void run(const ir::Select& select, const Context& k, Maps inputs, Forward& result) {
+  for_each_output(k.out, [&](int y, int x, int c) {
+    const int from = select.channels[static_cast<std::size_t>(c)];
+    put(result, index(k.out, y, x, c), inputs[0][index(k.in, y, x, from)], k.op);
+  });
+}
+
 void run(const ir::Lookup& table, const Context&, Maps inputs, Forward& result) {
   for (std::size_t i = 0; i < result.output.size(); ++i) {
     result.output[i] = table.output(inputs[0][i]);
@@ -237,6 +244,14 @@ void differentiate(const ir::Mul&, const Context& k, Maps inputs, Mask mask, Gra
 void differentiate(const ir::Concat&, const Context& k, Maps, Mask, Gradient dy, Backward& result) {
   for_each_joined(k, [&](std::size_t operand, std::size_t out, std::size_t in) {
     result.inputs[operand][in] = dy[out];
+  });
+}
+
+void differentiate(const ir::Select& select, const Context& k, Maps, Mask, Gradient dy,
+                   Backward& result) {
+  for_each_output(k.out, [&](int y, int x, int c) {
+    const int from = select.channels[static_cast<std::size_t>(c)];
+    result.inputs[0][index(k.in, y, x, from)] += dy[index(k.out, y, x, c)];
   });
 }
 

@@ -279,6 +279,9 @@ struct Session::ForwardStep {
       out += channels;
     }
   }
+  void operator()(const ir::Select& select) const {
+    kernels::select_forward(select, prepared.map, samples, x, y);
+  }
   void operator()(const ir::Lookup& table) const {
     kernels::lookup_forward(table, prepared.map, samples, x, y);
   }
@@ -459,6 +462,10 @@ struct Session::BackwardStep {
       }
       from += channels;
     }
+  }
+  void operator()(const ir::Select& select) const {
+    if (!wanted(x)) return;
+    kernels::select_backward(select, prepared.map, samples, dy, gradient(x), accumulate(x));
   }
   void operator()(const ir::Lookup& table) const {
     if (!wanted(x)) return;

@@ -6,6 +6,8 @@
 
 #include "espalier/import/onnx_writer.hpp"
 #include "espalier/support/file.hpp"
+#include "import/onnx_builder.hpp"
+#include "testing/quick_compiler.hpp"
 #include "testing/random_graph.hpp"
 #include "workspace.hpp"
 
@@ -150,6 +152,69 @@ TEST_F(CompileTest, TrainsBeforeAMaxPool) {
   succeed({"plan", "make", "pool.onnx", "--full", "--out", "full.json"});
   succeed({"compile", "pool.onnx", "--plan", "full.json", "--out", "c"});
   EXPECT_THAT(read("c/pool.c"), HasSubstr("esp_max_pool_gradient("));
+}
+
+// Two units of ShuffleNetV2, as PyTorch writes them: half of the channels pass, the others are
+// convolved, and the halves are shuffled.
+OnnxBuilder shuffle_network() {
+  OnnxBuilder b;
+  int made = 0;
+  const auto conv = [&](const std::string& x, std::int64_t in, std::int64_t out,
+                        std::int64_t kernel, std::int64_t groups) {
+    const std::string name = "c" + std::to_string(made++);
+    const std::int64_t each = kernel * kernel * in / groups;
+    auto& node = b.node("Conv",
+                        {x, b.weights(name + "_w", {out, in / groups, kernel, kernel},
+                                      ramp<std::int8_t>(out * each, -60, 67), {0.01F})},
+                        name);
+    set_attribute(node, "group", groups);
+    set_attribute(node, "pads", Dims(4, kernel / 2));
+    return b.quantized(name, name, 0.03F, -20);
+  };
+  std::string x = b.quantized(b.input("input", {0, 3, 4, 4}), "input", 1.0F / 128, 0);
+  x = conv(x, 3, 8, 3, 1);
+  for (int unit = 0; unit < 2; ++unit) {
+    const std::string name = "u" + std::to_string(unit);
+    auto& split = b.node("Split", {x}, name + "_kept");
+    set_attribute(split, "axis", std::int64_t{1});
+    split.add_output(name + "_other");
+    const std::string kept = b.quantized(name + "_kept", name + "_kept", 0.03F, -20);
+    std::string y = b.quantized(name + "_other", name + "_other", 0.03F, -20);
+    y = conv(conv(conv(y, 4, 4, 1, 1), 4, 4, 3, 4), 4, 4, 1, 1);
+    set_attribute(b.node("Concat", {kept, y}, name + "_joined"), "axis", std::int64_t{1});
+    b.node("Reshape",
+           {b.quantized(name + "_joined", name + "_joined", 0.03F, -20),
+            b.constant<std::int64_t>(name + "_to5", {5}, {0, 2, 4, 4, 4})},
+           name + "_apart");
+    set_attribute(b.node("Transpose", {name + "_apart"}, name + "_turned"), "perm",
+                  Dims{0, 2, 1, 3, 4});
+    b.node("Reshape",
+           {name + "_turned", b.constant<std::int64_t>(name + "_to4", {4}, {0, -1, 4, 4})},
+           name + "_shuffled");
+    x = b.quantized(name + "_shuffled", name + "_shuffled", 0.03F, -20);
+  }
+  b.node("GlobalAveragePool", {x}, "pool");
+  b.classifier(b.quantized("pool", "pool", 0.03F, -20), 8, 4);
+  return b;
+}
+
+TEST_F(CompileTest, TrainsANetworkThatShuffles) {
+  write("shuffle.onnx", shuffle_network().bytes());
+  succeed({"inspect", "shuffle.onnx"});
+  make_idx("train", 24);
+  succeed({"plan", "make", "shuffle.onnx", "--full", "--out", "full.json"});
+  for (const char* numerics : {"device", "integer"}) {
+    const Json trained = report(
+        {"train", "shuffle.onnx", "--plan", "full.json", "--train", "idx:train-images,train-labels",
+         "--test", "idx:train-images,train-labels", "--epochs", "1", "--numerics", numerics});
+    EXPECT_TRUE(trained["test_loss"].is_number());
+    succeed({"compile", "shuffle.onnx", "--plan", "full.json", "--numerics", numerics, "--target",
+             "rv32imf", "--out", "c", "--force"});
+    EXPECT_THAT(read("c/shuffle.c"),
+                AllOf(HasSubstr("esp_save_channels("), HasSubstr("esp_spread_gradients")));
+  }
+  succeed({"check", "c", "--steps", "1", "--host-cc", quick_tool("cc"), "--target-cc",
+           quick_tool("riscv64-unknown-elf-gcc")});
 }
 
 TEST_F(CompileTest, ShowsItsWork) {

@@ -32,6 +32,9 @@ inline void expect_same(const ir::Conv2D& a, const ir::Conv2D& b) {
 inline void expect_same(const ir::Add&, const ir::Add&) {}
 inline void expect_same(const ir::Mul&, const ir::Mul&) {}
 inline void expect_same(const ir::Concat&, const ir::Concat&) {}
+inline void expect_same(const ir::Select& a, const ir::Select& b) {
+  EXPECT_EQ(a.channels, b.channels);
+}
 inline void expect_same(const ir::Lookup& a, const ir::Lookup& b) {
   EXPECT_EQ(a.outputs, b.outputs);
   EXPECT_EQ(a.derivatives, b.derivatives);

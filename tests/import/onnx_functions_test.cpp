@@ -21,6 +21,7 @@
 namespace espalier {
 namespace {
 
+using ::testing::AllOf;
 using testing::around;
 using testing::Dims;
 using ::testing::ElementsAre;
@@ -151,6 +152,49 @@ TEST(OnnxFunctions, SlopesOfEachChannel) {
       clipped, {kOut, kOutZero},
       {[](double x) { return std::clamp(x < 0 ? 0.3 * x : x, -0.5, 1.0); },
        [](double x) { return std::clamp(x < 0 ? -0.5 * x : x, -0.5, 1.0); }});
+}
+
+// ONNX Runtime has no PRelu on integers: among its operators on these it stands between the two
+// changes of type, its slopes float or quantised.
+TEST(OnnxFunctions, SlopesAmongOperatorsOnIntegers) {
+  for (const bool each : {false, true}) {
+    for (const bool quantised : {false, true}) {
+      OnnxBuilder b;
+      b.input("input", {0, 2, 3, 3});
+      const auto parameters = [&](const std::string& name, float scale, int zero) {
+        b.scalar(name + "_scale", scale);
+        b.constant<std::int8_t>(name + "_zp", {}, {static_cast<std::int8_t>(zero)});
+        return std::vector<std::string>{name + "_scale", name + "_zp"};
+      };
+      const auto call = [&](const std::string& type, std::vector<std::string> inputs,
+                            const std::vector<std::string>& more, const std::string& output) {
+        inputs.insert(inputs.end(), more.begin(), more.end());
+        b.node(type, inputs, output);
+      };
+      const auto in = parameters("x", kIn, kInZero);
+      const auto out = parameters("y", kOut, kOutZero);
+      call("QuantizeLinear", {"input"}, in, "x");
+      call("DequantizeLinear", {"x"}, in, "x_f");
+      const std::string slopes =
+          quantised ? b.weights<std::int8_t>(
+                          "s", {2, 1, 1}, {30, static_cast<std::int8_t>(each ? -50 : 30)}, {0.01F})
+                    : b.constant<float>("s", {2, 1, 1}, {0.3F, each ? -0.5F : 0.3F});
+      b.node("PRelu", {"x_f", slopes}, "y_f");
+      call("QuantizeLinear", {"y_f"}, out, "y");
+      auto pool = out;
+      pool.insert(pool.end(), out.begin(), out.end());
+      pool.insert(pool.begin(), "y");
+      auto& mean = b.node("QLinearGlobalAveragePool", pool, "mean");
+      mean.set_domain("com.microsoft");
+      set_attribute(mean, "channels_last", std::int64_t{0});
+      call("DequantizeLinear", {"mean"}, out, "mean_f");
+      b.classifier("mean_f", 2, 3);
+      testing::expect_by_channel(
+          import_ok(b), {kOut, kOutZero},
+          {[](double x) { return x < 0 ? 0.3 * x : x; },
+           [each](double x) { return x < 0 ? (each ? -0.5 : 0.3) * x : x; }});
+    }
+  }
 }
 
 TEST(OnnxFunctions, ExtremaOfOneNumberAreClips) {
@@ -324,6 +368,11 @@ TEST(OnnxFunctions, RefusalsAreNamed) {
                 return std::string("f");
               }),
               HasSubstr("it has 3 slopes, not one a channel"));
+  EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& x) {
+                b.node("QLinearPRelu", {x}, "f").set_domain("com.microsoft");
+                return std::string("f");
+              }),
+              AllOf(HasSubstr("QLinearPRelu"), HasSubstr("this operator is not supported")));
   EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& x) {
                 b.node("Min", {x, b.constant<float>("s", {2, 1, 1}, {0.1F, 0.2F})}, "f");
                 return std::string("f");

@@ -16,6 +16,7 @@
 #include "espalier/support/rng.hpp"
 #include "onnx_functions.hpp"
 #include "sample_models.hpp"
+#include "selection_steps.hpp"
 #include "testing/forward.hpp"
 #include "testing/npy.hpp"
 #include "testing/random_graph.hpp"
@@ -159,6 +160,42 @@ TEST_F(OnnxRuntime, FunctionsAreTabulatedAsTheyAreComputed) {
           static_cast<int>(std::lround(outputs[static_cast<std::size_t>(i)] / testing::kOut)) +
           testing::kOutZero;
       EXPECT_EQ(table.output(static_cast<std::int8_t>(i - 128)), theirs) << i - 128;
+    }
+  }
+}
+
+// Channels taken apart, shuffled and joined: nothing is rounded.
+TEST_F(OnnxRuntime, SelectionsAreExact) {
+  using testing::kSelectionChannels;
+  constexpr std::size_t kPixels = testing::kSelectionHeight * testing::kSelectionWidth;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    SCOPED_TRACE(seed);
+    testing::OnnxBuilder b = testing::SelectionSteps(seed, 5).onnx(seed % 2 == 0 ? 11 : 13);
+    const Result<ir::Graph> graph = b.import();
+    ASSERT_TRUE(graph.ok()) << graph.error().message();
+    b.graph().mutable_output(0)->set_name("result_dq");
+    b.graph().mutable_output(0)->mutable_type()->mutable_tensor_type()->clear_shape();
+    Rng rng{seed, 3};
+    const auto x = testing::random_int8(rng, kPixels * kSelectionChannels);
+    std::vector<float> image;
+    for (std::size_t c = 0; c < kSelectionChannels; ++c) {
+      for (std::size_t p = 0; p < kPixels; ++p) {
+        image.push_back(
+            static_cast<float>(x[p * kSelectionChannels + c] - testing::kSelectionZero) *
+            testing::kSelectionScale);
+      }
+    }
+    const std::vector<float> theirs =
+        run(b.bytes(), image,
+            {1, kSelectionChannels, testing::kSelectionHeight, testing::kSelectionWidth});
+    const auto all = testing::forward(*graph, x);
+    const auto& ours = all.tensors[static_cast<std::size_t>(graph->ops.back().inputs[0])];
+    ASSERT_EQ(theirs.size(), ours.size());
+    const std::size_t channels = ours.size() / kPixels;
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+      EXPECT_EQ(theirs[i % channels * kPixels + i / channels],
+                static_cast<float>(ours[i] - testing::kSelectionZero) * testing::kSelectionScale)
+          << i;
     }
   }
 }

@@ -11,8 +11,8 @@
 namespace espalier::testing {
 
 /// Input 6x6x4; conv0 (3x3, padded) 6x6x4; add conv0 + input; max pool 2x2 3x3x4; rescale;
-/// conv1 (1x1, 2 groups) 3x3x6; average pool 3x3 1x1x6; lookup; mul; concat 1x1x12; head of 3
-/// classes.
+/// conv1 (1x1, 2 groups) 3x3x6; average pool 3x3 1x1x6; lookup; mul; concat 1x1x12; select 1x1x5;
+/// head of 3 classes.
 inline ir::Graph graph_of_every_op() {
   ir::Graph graph;
   graph.name = "every";
@@ -49,8 +49,10 @@ inline ir::Graph graph_of_every_op() {
   graph.ops.push_back({"mul", ir::Mul{}, {x, y}, z});
   x = tensor("joined", {1, 1, 12}, {0.1F, 0});
   graph.ops.push_back({"concat", ir::Concat{}, {z, y}, x});
-  graph.features = x;
-  graph.head = {12, 3, std::vector<float>(36, 0.1F), std::vector<float>(3, 0.0F)};
+  y = tensor("picked", {1, 1, 5}, {0.1F, 0});
+  graph.ops.push_back({"select", ir::Select{{7, 0, 11, 6, 3}}, {x}, y});
+  graph.features = y;
+  graph.head = {5, 3, std::vector<float>(15, 0.1F), std::vector<float>(3, 0.0F)};
   return graph;
 }
 

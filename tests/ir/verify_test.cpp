@@ -73,7 +73,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "tensor 'input'", "zero point 128 is not an int8"},
         Violation{"NoInput", [](ir::Graph& g) { g.input = -1; }, "",
                   "input or features are undefined"},
-        Violation{"FeaturesBeyond", [](ir::Graph& g) { g.features = 10; }, "",
+        Violation{"FeaturesBeyond",
+                  [](ir::Graph& g) { g.features = static_cast<int>(g.tensors.size()); }, "",
                   "input or features are undefined"}),
     [](const auto& tested) { return tested.param.name; });
 
@@ -149,6 +150,11 @@ INSTANTIATE_TEST_SUITE_P(
                   "op 7 'mul' (mul)", "rescaling factor"},
         Violation{"ConcatScale", [](ir::Graph& g) { quantization(g, 8).scale = 0.2F; },
                   "op 8 'concat' (concat)", "input and output quantisation differ"},
+        Violation{"SelectQuantisation",
+                  [](ir::Graph& g) { g.tensors.back().quantization.scale = 0.7F; },
+                  "op 9 'select' (select)", "input and output quantisation differ"},
+        Violation{"SelectClamp", [](ir::Graph& g) { g.ops[9].clamp_low = 0; }, "op 9 'select'",
+                  "a selection of channels has no clamp"},
         Violation{"ConcatClamp", [](ir::Graph& g) { g.ops[8].clamp_high = 5; }, "op 8 'concat'",
                   "what is put side by side has no clamp"},
         Violation{"ConcatOfOne", [](ir::Graph& g) { g.ops[8].inputs.pop_back(); }, "op 8 'concat'",
@@ -160,7 +166,7 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Head, VerifyRule,
     ::testing::Values(
-        Violation{"Features", [](ir::Graph& g) { g.head.features = 5; }, "",
+        Violation{"Features", [](ir::Graph& g) { ++g.head.features; }, "",
                   "the head does not fit its features"},
         Violation{"Classes", [](ir::Graph& g) { g.head.classes = 0; }, "", "does not fit"},
         Violation{"Weights", [](ir::Graph& g) { g.head.weights.pop_back(); }, "", "does not fit"},

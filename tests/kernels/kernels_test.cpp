@@ -518,6 +518,8 @@ ir::Graph elementwise_graph(std::uint64_t seed) {
   b.requantized_pool(left, {.kernel_h = 5, .kernel_w = 6});
   b.max_pool(in, window(2, 1, 0));
   b.lookup(in);
+  b.select(in, 1 + static_cast<int>(rng.below(static_cast<std::uint64_t>(b.shape(in).channels))));
+  b.select(left, b.shape(left).channels);
   b.mul(in, left);
   b.mul(left, in);
   b.mul(right, b.requantized_pool(left, {.kernel_h = 5, .kernel_w = 6}));
@@ -584,6 +586,9 @@ void expect_elementwise(const ir::Graph& graph, const ir::Op& op,
     } else if (const auto* table = std::get_if<ir::Lookup>(&op.params)) {
       lookup_forward(*table, map, 1, wide[0].data(), y.data());
       lookup_backward(*table, map, 1, wide[0].data(), g.data(), dx.data(), false);
+    } else if (const auto* select = std::get_if<ir::Select>(&op.params)) {
+      select_forward(*select, map, 1, wide[0].data(), y.data());
+      select_backward(*select, map, 1, g.data(), dx.data(), false);
     } else if (std::holds_alternative<ir::Mul>(op.params)) {
       const ElementwiseParams params = make_elementwise(graph, op);
       multiply_forward(params, map, 1, wide[0].data(), wide[1].data(), y.data(), mask.data());

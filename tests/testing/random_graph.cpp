@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -131,6 +132,31 @@ ir::TensorId GraphBuilder::concat(const std::vector<ir::TensorId>& operands) {
   return push(ir::Concat{}, std::move(inputs), to);
 }
 
+std::vector<int> GraphBuilder::shuffled_channels(ir::TensorId in) {
+  std::vector<int> channels(static_cast<std::size_t>(shape(in).channels));
+  std::iota(channels.begin(), channels.end(), 0);
+  for (std::size_t i = channels.size(); i > 1; --i) {
+    std::swap(channels[i - 1], channels[rng_.below(i)]);
+  }
+  return channels;
+}
+
+ir::TensorId GraphBuilder::select(ir::TensorId in, int count) {
+  std::vector<int> channels = shuffled_channels(in);
+  channels.resize(static_cast<std::size_t>(count));
+  return push(ir::Select{std::move(channels)}, {in}, graph_.tensor(in).quantization);
+}
+
+ir::TensorId GraphBuilder::shuffle_unit(ir::TensorId in) {
+  const std::vector<int> channels = shuffled_channels(in);
+  const auto middle = channels.begin() + static_cast<std::ptrdiff_t>(channels.size() / 2);
+  const ir::Quantization quantization = graph_.tensor(in).quantization;
+  const ir::TensorId kept = push(ir::Select{{channels.begin(), middle}}, {in}, quantization);
+  const ir::TensorId other = push(ir::Select{{middle, channels.end()}}, {in}, quantization);
+  const ir::TensorId joined = concat({kept, conv(other, shape(other).channels, window(1, 1, 0))});
+  return select(joined, shape(joined).channels);
+}
+
 ir::TensorId GraphBuilder::gate(ir::TensorId in) {
   const int channels = shape(in).channels;
   ir::TensorId x =
@@ -233,7 +259,7 @@ class RandomNetwork {
     const int stride = std::min(in.height, in.width) > 4 && rng_.chance(0.35) ? 2 : 1;
     // A kernel of 2 has no middle: it shrinks the map, or grows it by a row.
     const int pad = kernel == 2 ? below(2) : kernel / 2;
-    switch (rng_.below(15)) {
+    switch (rng_.below(16)) {
       case 0:
       case 1:
         return b_.conv(x, pick(1, 20), window(1, 1, 0));
@@ -263,6 +289,9 @@ class RandomNetwork {
         return rng_.chance(0.5) ? b_.mul(x, b_.gate(x)) : b_.mul(b_.lookup(x), x);
       case 14:
         return side_by_side(x);
+      case 15:
+        if (in.channels > 1 && rng_.chance(0.5)) return b_.shuffle_unit(x);
+        return b_.select(x, pick(1, in.channels));
       case 9:
         return b_.conv(x, pick(1, 12), dilated(3, 1, pick(2, 3)));
       case 10: {
@@ -373,7 +402,7 @@ ir::Graph random_tower(std::uint64_t seed) {
     const ir::TensorId before = x;
     const int kernel = std::array{3, 3, 5, 7}[rng.below(4)];
     const int stride = rng.chance(0.5) ? 2 : 1;
-    switch (rng.below(6)) {
+    switch (rng.below(7)) {
       case 0:
         x = b.conv(x, channels(), window(3, stride, 1));
         break;
@@ -383,6 +412,9 @@ ir::Graph random_tower(std::uint64_t seed) {
         break;
       case 2:
         x = b.conv(x, channels(), dilated(3, 1, 2));
+        break;
+      case 3:
+        x = b.select(x, pick(1, b.shape(x).channels));
         break;
       default: {  // an inverted bottleneck, with a residual where it fits
         const int wide = 8 * pick(1, 4);

@@ -33,6 +33,10 @@ class GraphBuilder {
   ir::TensorId lookup(ir::TensorId in);
   /// Side by side; what has another quantisation than the first is requantised before.
   ir::TensorId concat(const std::vector<ir::TensorId>& operands);
+  /// `count` channels in a random order.
+  ir::TensorId select(ir::TensorId in, int count);
+  /// A unit that keeps some channels, convolves the others, and shuffles both.
+  ir::TensorId shuffle_unit(ir::TensorId in);
   /// A gate of one number a channel, from the mean of the map: squeeze and excite.
   ir::TensorId gate(ir::TensorId in);
   ir::TensorId global_pool(ir::TensorId in);
@@ -41,6 +45,7 @@ class GraphBuilder {
   ir::Graph finish(ir::TensorId features, int classes);
 
  private:
+  [[nodiscard]] std::vector<int> shuffled_channels(ir::TensorId in);
   ir::TensorId push(ir::OpParams params, std::vector<ir::TensorId> inputs,
                     ir::Quantization quantization);
 
@@ -62,12 +67,12 @@ std::vector<std::int8_t> random_int8(Rng& rng, std::size_t count);
 ir::Graph small_network(std::uint64_t seed, int classes = 4, int side = 8);
 
 /// A network of random topology, odd extents and 1 to 40 input channels: convolutions of all kinds,
-/// residual and repeated operands, rescalings, tables, products, gates, concatenations, pools;
-/// every op may read the input, in every operand position.
+/// residual and repeated operands, rescalings, tables, products, gates, concatenations, selections,
+/// pools; every op may read the input, in every operand position.
 ir::Graph random_network(std::uint64_t seed);
 
 /// A random network whose maps are tall and become small, so that the forward pass holds the memory
-/// peak and runs row by row: convolutions of all kinds, pools, adds, tables.
+/// peak and runs row by row: convolutions of all kinds, pools, adds, tables, selections.
 ir::Graph random_tower(std::uint64_t seed);
 
 }  // namespace espalier::testing

@@ -99,6 +99,11 @@ struct Mul {};
 /// rounded; what has another is brought there first.
 struct Concat {};
 
+/// Output channel i is channel channels[i] of the input; no channel is taken twice.
+struct Select {
+  std::vector<int> channels;
+};
+
 /// How a mean of integers that ends in exactly one half is rounded.
 enum class HalfRounding {
   kToEven,        ///< ONNX models, as the published simulation

@@ -62,6 +62,12 @@ void copy_channels(std::int64_t pixels, int channels, const std::int8_t* x, int 
 void copy_channel_gradients(std::int64_t pixels, int channels, const float* dy, int dy_stride,
                             float* dx, int dx_stride, bool accumulate);
 
+void select_forward(const ir::Select& select, const MapGeometry& geometry, int samples,
+                    const std::int8_t* x, std::int8_t* y);
+/// dx (+)= dy in the channels that are selected, 0 in the others.
+void select_backward(const ir::Select& select, const MapGeometry& geometry, int samples,
+                     const float* dy, float* dx, bool accumulate);
+
 void lookup_forward(const ir::Lookup& table, const MapGeometry& geometry, int samples,
                     const std::int8_t* x, std::int8_t* y);
 /// dx (+)= dy * derivative of x.

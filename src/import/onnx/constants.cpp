@@ -40,10 +40,7 @@ Value constant_node(Context& c, const Node& node) {
   }
   std::vector<std::int32_t> narrow;
   for (const std::int64_t i : *integers) {
-    if (i < INT32_MIN || i > INT32_MAX) {
-      return c.refuse(node, "a constant is beyond 32 bits", kDamagedNext);
-    }
-    narrow.push_back(static_cast<std::int32_t>(i));
+    narrow.push_back(in_32_bits(i));
   }
   return integers_value(std::move(narrow), scalar);
 }
@@ -86,6 +83,7 @@ Value gather(Context& c, const Node& node) {
       std::holds_alternative<Activation>(*index)) {
     return look_up(c, node, *std::get<ConstantPtr>(*table), std::get<Activation>(*index));
   }
+  if (table != nullptr && !is_constant(*table)) return gather_channels(c, node);
   const Constant* from = list(c, node, 0);
   const Constant* at = from == nullptr ? nullptr : list(c, node, 1);
   if (at == nullptr) return Unknown{};
@@ -101,6 +99,8 @@ Value gather(Context& c, const Node& node) {
 }
 
 Value slice(Context& c, const Node& node) {
+  const Value* value = c.resolve(node, 0);
+  if (value != nullptr && !is_constant(*value)) return slice_channels(c, node);
   const Constant* from = list(c, node, 0);
   if (from == nullptr) return Unknown{};
   bool ok[4]{};

@@ -182,6 +182,11 @@ std::optional<Draft> pool_whole(Context& context, const Node& node, const Operan
 std::optional<Draft> pool_window(Context& context, const Node& node, const Operand& x,
                                  bool average);
 
+// ---- selections.cpp ----
+/// Gather and Slice of an activation.
+Value gather_channels(Context& context, const Node& node);
+Value slice_channels(Context& context, const Node& node);
+
 /// An operator and what lowers it.
 struct Handler {
   std::string_view type;
@@ -196,6 +201,7 @@ std::span<const Handler> elementwise_handlers();
 std::span<const Handler> function_handlers();
 std::span<const Handler> pool_handlers();
 std::span<const Handler> view_handlers();
+std::span<const Handler> selection_handlers();
 std::span<const Handler> constant_handlers();
 
 }  // namespace espalier::onnx_detail

@@ -78,7 +78,7 @@ std::optional<std::pair<Mapped, Mapped>> of_one_tensor(Context& c, const Node& n
   }
   const Operand& a = operands[0]->x.operand;
   const Operand& b = operands[1]->x.operand;
-  if (a.tensor != b.tensor || !(a.view == b.view)) return std::nullopt;
+  if (a.tensor != b.tensor || a.channels != b.channels || !(a.view == b.view)) return std::nullopt;
   return std::pair(*operands[0], *operands[1]);
 }
 
@@ -333,11 +333,12 @@ Value add_constant(Context& c, const Node& node, int input, const Value& constan
       return affine(c, node, operand, dims, {1.0}, {values.real(0, 0)});
     }
     // Behind a quantisation of its own, which may have clipped: a layer of its own.
-    if (!along_channels(dims, x->operand.view,
-                        c.builder.tensor(x->operand.tensor).shape.channels)) {
-      return misfit(x->operand.view.dims());
+    const std::optional<Operand> own = c.builder.settled(node.where(), x->operand);
+    if (!own) return Unknown{};
+    if (!along_channels(dims, own->view, c.builder.tensor(own->tensor).shape.channels)) {
+      return misfit(own->view.dims());
     }
-    return Context::waiting(c.builder.add_channels(node.where(), x->operand, values));
+    return Context::waiting(c.builder.add_channels(node.where(), *own, values));
   }
   Draft* convolution = fresh_convolution(operand);
   if (convolution == nullptr) {

@@ -21,9 +21,9 @@ using import_detail::extent_in_range;
 const std::unordered_map<std::string_view, Handler>& handlers() {
   static const auto kHandlers = [] {
     std::unordered_map<std::string_view, Handler> all;
-    for (const auto family :
-         {quantisation_handlers(), layer_handlers(), integer_handlers(), elementwise_handlers(),
-          function_handlers(), pool_handlers(), view_handlers(), constant_handlers()}) {
+    for (const auto family : {quantisation_handlers(), layer_handlers(), integer_handlers(),
+                              elementwise_handlers(), function_handlers(), pool_handlers(),
+                              view_handlers(), selection_handlers(), constant_handlers()}) {
       for (const Handler& handler : family) all.emplace(handler.type, handler);
     }
     return all;
@@ -83,6 +83,9 @@ bool attribute_types_match(const Node& node) {
       {"min", Kind::FLOAT},
       {"output_dtype", Kind::INT},
       {"pads", Kind::INTS},
+      {"split", Kind::INTS},
+      {"starts", Kind::INTS},
+      {"ends", Kind::INTS},
       {"strides", Kind::INTS},
       {"transA", Kind::INT},
       {"transB", Kind::INT},

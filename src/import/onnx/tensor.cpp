@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
 #include <string_view>
+#include <type_traits>
 
 namespace espalier::onnx_detail {
 namespace {
@@ -51,12 +53,11 @@ Status copy_elements(const onnx::TensorProto& tensor, std::size_t count, const F
     for (std::size_t i = 0; i < count; ++i) {
       Raw value;
       std::memcpy(&value, raw.data() + i * sizeof(Raw), sizeof(Raw));
-      if constexpr (sizeof(Raw) > sizeof(Out)) {
-        if (value < std::numeric_limits<Out>::min() || value > std::numeric_limits<Out>::max()) {
-          return bad(fmt::format("element {} is {}, beyond 32 bits", i, value));
-        }
+      if constexpr (std::is_same_v<Raw, std::int64_t>) {
+        out[i] = in_32_bits(value);
+      } else {
+        out[i] = static_cast<Out>(value);
       }
-      out[i] = static_cast<Out>(value);
     }
     return Ok{};
   }
@@ -65,6 +66,10 @@ Status copy_elements(const onnx::TensorProto& tensor, std::size_t count, const F
   }
   out.reserve(count);
   for (const auto value : field) {
+    if constexpr (std::is_same_v<Raw, std::int64_t>) {
+      out.push_back(in_32_bits(value));
+      continue;
+    }
     if constexpr (std::is_integral_v<Raw>) {
       // Small integers travel in a wider field, which can hold more than their type.
       constexpr std::int64_t kLow =
@@ -81,6 +86,10 @@ Status copy_elements(const onnx::TensorProto& tensor, std::size_t count, const F
 }
 
 }  // namespace
+
+std::int32_t in_32_bits(std::int64_t value) {
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(value, -INT32_MAX, INT32_MAX));
+}
 
 std::string element_name(Element element) {
   switch (element) {

@@ -16,6 +16,9 @@ namespace espalier::onnx_detail {
 /// Element types that quantised networks use.
 enum class Element { kFloat, kInt8, kUint8, kInt32, kInt64, kBool };
 
+/// What does not fit is the nearest that does: exporters write the ends of slices so.
+std::int32_t in_32_bits(std::int64_t value);
+
 std::string element_name(Element element);
 
 using import_detail::Dims;

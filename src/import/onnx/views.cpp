@@ -15,8 +15,9 @@ using import_detail::element_count;
 using import_detail::kMaxExtent;
 using import_detail::Pads;
 
-// What a node makes of a view and its padding; nullopt after a diagnostic.
-using Change = std::function<std::optional<View>(const View&, std::vector<Pads>&)>;
+// What a node makes of a view and its padding; nullopt after a diagnostic. The operand is there
+// where the view is of a tensor.
+using Change = std::function<std::optional<View>(const View&, std::vector<Pads>&, Operand*)>;
 
 Value view(Context& c, const Node& node, const Change& change) {
   Value* value = c.resolve(node, 0);
@@ -24,13 +25,13 @@ Value view(Context& c, const Node& node, const Change& change) {
   std::vector<Pads> none;
   if (auto* input = std::get_if<NetworkInput>(value)) {
     NetworkInput result = *input;
-    std::optional<View> changed = change(input->view, result.pads);
+    std::optional<View> changed = change(input->view, result.pads, nullptr);
     if (!changed) return Unknown{};
     result.view = *std::move(changed);
     return result;
   }
   if (auto* waiting = std::get_if<DraftPtr>(value)) {
-    std::optional<View> changed = change((*waiting)->view, none);
+    std::optional<View> changed = change((*waiting)->view, none, nullptr);
     if (!changed) return Unknown{};
     if (!none.empty()) {
       return c.refuse(node, "pads a float result that is not quantised", kQuantizeNext);
@@ -41,20 +42,21 @@ Value view(Context& c, const Node& node, const Change& change) {
   }
   if (const auto* x = std::get_if<Activation>(value)) {
     Activation result = *x;
-    std::optional<View> changed = change(x->operand.view, result.operand.pads);
+    std::optional<View> changed = change(x->operand.view, result.operand.pads, &result.operand);
     if (!changed) return Unknown{};
     result.operand.view = *std::move(changed);
     return result;
   }
   if (const auto* function = std::get_if<MappedPtr>(value)) {
     Mapped result = **function;
-    std::optional<View> changed = change(result.x.operand.view, result.x.operand.pads);
+    std::optional<View> changed =
+        change((*function)->x.operand.view, result.x.operand.pads, &result.x.operand);
     if (!changed) return Unknown{};
     result.x.operand.view = *std::move(changed);
     return std::make_shared<const Mapped>(std::move(result));
   }
   if (const auto* logits = std::get_if<Logits>(value)) {
-    std::optional<View> changed = change(logits->view, none);
+    std::optional<View> changed = change(logits->view, none, nullptr);
     if (!changed || !none.empty()) return Unknown{};
     return Logits{*std::move(changed), logits->final, logits->logistic};
   }
@@ -64,20 +66,22 @@ Value view(Context& c, const Node& node, const Change& change) {
 
 Value reshaped(Context& c, const Node& node,
                const std::function<std::optional<Dims>(const Dims&)>& to) {
-  return view(c, node, [&](const View& from, std::vector<Pads>& pads) -> std::optional<View> {
-    const Dims old = from.dims();
-    const std::optional<Dims> dims = to(old);
-    if (!dims) return std::nullopt;
-    std::optional<View> changed = from.reshaped(*dims);
-    if (!changed || !pads.empty()) {
-      c.refuse(node,
-               fmt::format("reshapes {} to {} across {}", batch_text(old), batch_text(*dims),
-                           pads.empty() ? "transposed axes" : "padding"),
-               "put the change of shape in front of the transposition or the padding");
-      return std::nullopt;
-    }
-    return changed;
-  });
+  return view(
+      c, node, [&](const View& from, std::vector<Pads>& pads, Operand* x) -> std::optional<View> {
+        const Dims old = from.dims();
+        const std::optional<Dims> dims = to(old);
+        if (!dims) return std::nullopt;
+        std::optional<View> changed = from.reshaped(*dims);
+        if (!changed && x != nullptr) changed = c.builder.reshaped(node.where(), *x, *dims);
+        if (!changed || !pads.empty()) {
+          c.refuse(node,
+                   fmt::format("reshapes {} to {} across {}", batch_text(old), batch_text(*dims),
+                               pads.empty() ? "transposed axes" : "padding"),
+                   "put the change of shape in front of the transposition or the padding");
+          return std::nullopt;
+        }
+        return changed;
+      });
 }
 
 Value flatten(Context& c, const Node& node) {
@@ -207,35 +211,37 @@ Value unsqueeze(Context& c, const Node& node) {
 }
 
 Value transpose(Context& c, const Node& node) {
-  return view(c, node, [&](const View& from, std::vector<Pads>& pads) -> std::optional<View> {
-    const std::size_t rank = from.rank();
-    Dims perm = node.integers("perm").value_or(Dims{});
-    if (perm.empty()) {
-      for (std::size_t i = rank + 1; i-- > 0;) perm.push_back(static_cast<std::int64_t>(i));
-    }
-    Dims sorted = perm;
-    std::sort(sorted.begin(), sorted.end());
-    bool is_permutation = perm.size() == rank + 1;
-    for (std::size_t i = 0; i < sorted.size(); ++i) {
-      is_permutation = is_permutation && sorted[i] == static_cast<std::int64_t>(i);
-    }
-    if (!is_permutation) {
-      c.refuse(node, "its permutation does not fit the input", kDamagedNext);
-      return std::nullopt;
-    }
-    if (perm[0] != 0) {
-      c.refuse(node, "it moves the batch", "leave the batch in front");
-      return std::nullopt;
-    }
-    std::vector<std::size_t> order;
-    std::vector<Pads> moved;
-    for (std::size_t i = 1; i < perm.size(); ++i) {
-      order.push_back(static_cast<std::size_t>(perm[i] - 1));
-      if (!pads.empty()) moved.push_back(pads[order.back()]);
-    }
-    pads = std::move(moved);
-    return from.transposed(order);
-  });
+  return view(c, node,
+              [&](const View& from, std::vector<Pads>& pads, Operand*) -> std::optional<View> {
+                const std::size_t rank = from.rank();
+                Dims perm = node.integers("perm").value_or(Dims{});
+                if (perm.empty()) {
+                  for (std::size_t i = rank + 1; i-- > 0;)
+                    perm.push_back(static_cast<std::int64_t>(i));
+                }
+                Dims sorted = perm;
+                std::sort(sorted.begin(), sorted.end());
+                bool is_permutation = perm.size() == rank + 1;
+                for (std::size_t i = 0; i < sorted.size(); ++i) {
+                  is_permutation = is_permutation && sorted[i] == static_cast<std::int64_t>(i);
+                }
+                if (!is_permutation) {
+                  c.refuse(node, "its permutation does not fit the input", kDamagedNext);
+                  return std::nullopt;
+                }
+                if (perm[0] != 0) {
+                  c.refuse(node, "it moves the batch", "leave the batch in front");
+                  return std::nullopt;
+                }
+                std::vector<std::size_t> order;
+                std::vector<Pads> moved;
+                for (std::size_t i = 1; i < perm.size(); ++i) {
+                  order.push_back(static_cast<std::size_t>(perm[i] - 1));
+                  if (!pads.empty()) moved.push_back(pads[order.back()]);
+                }
+                pads = std::move(moved);
+                return from.transposed(order);
+              });
 }
 
 // Padding with zeros; the convolution or maximum pool behind it takes it in.
@@ -267,25 +273,26 @@ Value pad(Context& c, const Node& node) {
             (x->is_unsigned ? kUnsignedShift : 0);
   }
   if (fill != 0) return refused("it pads with another value than zero");
-  return view(c, node, [&](const View& from, std::vector<Pads>& pads) -> std::optional<View> {
-    const std::size_t rank = from.rank();
-    bool usable = amounts.size() == 2 * (rank + 1) && amounts[0] == 0 && amounts[rank + 1] == 0;
-    for (const std::int64_t amount : amounts)
-      usable = usable && amount >= 0 && amount <= kMaxExtent;
-    if (!usable) {
-      refused("its pads are negative, out of range or pad the batch");
-      return std::nullopt;
-    }
-    pads.resize(rank);
-    bool any = false;
-    for (std::size_t i = 0; i < rank; ++i) {
-      pads[i].before += static_cast<int>(amounts[i + 1]);
-      pads[i].after += static_cast<int>(amounts[rank + 2 + i]);
-      any = any || pads[i].before > 0 || pads[i].after > 0;
-    }
-    if (!any) pads.clear();
-    return from;
-  });
+  return view(
+      c, node, [&](const View& from, std::vector<Pads>& pads, Operand*) -> std::optional<View> {
+        const std::size_t rank = from.rank();
+        bool usable = amounts.size() == 2 * (rank + 1) && amounts[0] == 0 && amounts[rank + 1] == 0;
+        for (const std::int64_t amount : amounts)
+          usable = usable && amount >= 0 && amount <= kMaxExtent;
+        if (!usable) {
+          refused("its pads are negative, out of range or pad the batch");
+          return std::nullopt;
+        }
+        pads.resize(rank);
+        bool any = false;
+        for (std::size_t i = 0; i < rank; ++i) {
+          pads[i].before += static_cast<int>(amounts[i + 1]);
+          pads[i].after += static_cast<int>(amounts[rank + 2 + i]);
+          any = any || pads[i].before > 0 || pads[i].after > 0;
+        }
+        if (!any) pads.clear();
+        return from;
+      });
 }
 
 Value identity(Context& c, const Node& node) {
@@ -293,7 +300,8 @@ Value identity(Context& c, const Node& node) {
   if (value == nullptr) return Unknown{};
   if (const auto* plain = std::get_if<ConstantPtr>(value)) return *plain;
   if (const auto* quantized = std::get_if<QuantizedPtr>(value)) return *quantized;
-  return view(c, node, [](const View& from, std::vector<Pads>&) { return std::optional(from); });
+  return view(c, node,
+              [](const View& from, std::vector<Pads>&, Operand*) { return std::optional(from); });
 }
 
 Value dropout(Context& c, const Node& node) {

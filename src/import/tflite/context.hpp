@@ -158,6 +158,10 @@ std::span<const Handler> pool_handlers();
 std::span<const Handler> elementwise_handlers();
 std::span<const Handler> function_handlers();
 std::span<const Handler> view_handlers();
+std::span<const Handler> selection_handlers();
+
+/// Operators that compute the new shape of a RESHAPE, which the file states anyway.
+Value shape_arithmetic(Context& context, const Node& node);
 
 /// SOFTMAX, LOG_SOFTMAX and LOGISTIC, which do not change which class wins.
 Value behind_classifier(Context& context, const Node& node);

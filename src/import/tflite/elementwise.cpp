@@ -54,7 +54,7 @@ Value affine(Context& c, const Node& node, const WithConstant& with,
                     activation);
   }
   const Dims dims = own->view.dims();
-  const int channels = c.builder.tensor(x->tensor).shape.channels;
+  const int channels = c.builder.tensor(own->tensor).shape.channels;
   const View last = View({{{channels, 1}}});
   if (dims.empty() || own->view.axis(dims.size() - 1) != last.axis(0) ||
       factors.size() != static_cast<std::size_t>(channels)) {

@@ -19,7 +19,7 @@ using import_detail::extent_in_range;
 
 const Handler* find_handler(BuiltinOperator code) {
   for (const auto family : {layer_handlers(), pool_handlers(), elementwise_handlers(),
-                            function_handlers(), view_handlers()}) {
+                            function_handlers(), view_handlers(), selection_handlers()}) {
     for (const Handler& handler : family) {
       if (handler.code == code) return &handler;
     }

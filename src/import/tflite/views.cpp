@@ -13,21 +13,23 @@ namespace {
 using import_detail::batch_text;
 using import_detail::Pads;
 
-// What a node makes of a view and its padding; nullopt after a diagnostic.
-using Change = std::function<std::optional<View>(const View&, std::vector<Pads>&)>;
+// What a node makes of a view and its padding; nullopt after a diagnostic. The operand is there
+// where the view is of a tensor.
+using Change = std::function<std::optional<View>(const View&, std::vector<Pads>&, Operand*)>;
 
 Value view(Context& c, const Node& node, const Change& change) {
   Value value = c.value(node.input(0));
   std::vector<Pads> none;
   std::optional<View> changed;
   if (auto* input = std::get_if<FloatInput>(&value)) {
-    changed = change(input->view, input->pads);
+    changed = change(input->view, input->pads, nullptr);
     if (changed) input->view = *std::move(changed);
   } else if (auto* x = std::get_if<Activation>(&value)) {
-    changed = change(x->operand.view, x->operand.pads);
+    const View from = x->operand.view;
+    changed = change(from, x->operand.pads, &x->operand);
     if (changed) x->operand.view = *std::move(changed);
   } else if (auto* logits = std::get_if<Logits>(&value)) {
-    changed = change(logits->view, none);
+    changed = change(logits->view, none, nullptr);
     if (changed) logits->view = *std::move(changed);
   } else {
     c.report_not_activation(node, node.input(0));
@@ -38,45 +40,48 @@ Value view(Context& c, const Node& node, const Change& change) {
 // RESHAPE, SQUEEZE and EXPAND_DIMS: the file states the result.
 Value reshape(Context& c, const Node& node) {
   if (std::holds_alternative<ShapeArithmetic>(c.value(node.input(0)))) return ShapeArithmetic{};
-  return view(c, node, [&](const View& from, std::vector<Pads>& pads) -> std::optional<View> {
-    const std::optional<Dims> to = c.sample_dims(node, node.output());
-    if (!to) return std::nullopt;
-    std::optional<View> changed = from.reshaped(*to);
-    if (!changed || !pads.empty()) {
-      c.refuse(node,
-               fmt::format("reshapes {} to {} across {}", batch_text(from.dims()), batch_text(*to),
-                           pads.empty() ? "transposed axes" : "padding"),
-               "put the change of shape in front of the transposition or the padding");
-      return std::nullopt;
-    }
-    return changed;
-  });
+  return view(
+      c, node, [&](const View& from, std::vector<Pads>& pads, Operand* x) -> std::optional<View> {
+        const std::optional<Dims> to = c.sample_dims(node, node.output());
+        if (!to) return std::nullopt;
+        std::optional<View> changed = from.reshaped(*to);
+        if (!changed && x != nullptr) changed = c.builder.reshaped(node.where, *x, *to);
+        if (!changed || !pads.empty()) {
+          c.refuse(node,
+                   fmt::format("reshapes {} to {} across {}", batch_text(from.dims()),
+                               batch_text(*to), pads.empty() ? "transposed axes" : "padding"),
+                   "put the change of shape in front of the transposition or the padding");
+          return std::nullopt;
+        }
+        return changed;
+      });
 }
 
 Value transpose(Context& c, const Node& node) {
   const std::vector<std::int32_t>* perm = c.integers(node, 1, "its permutation");
   if (perm == nullptr) return Unknown{};
-  return view(c, node, [&](const View& from, std::vector<Pads>& pads) -> std::optional<View> {
-    std::vector<std::int32_t> sorted = *perm;
-    std::sort(sorted.begin(), sorted.end());
-    bool usable = perm->size() == from.rank() + 1 && (*perm)[0] == 0;
-    for (std::size_t i = 0; i < sorted.size(); ++i) {
-      usable = usable && sorted[i] == static_cast<std::int32_t>(i);
-    }
-    if (!usable) {
-      c.refuse(node, "its permutation moves the batch or does not fit the input",
-               "leave the batch in front");
-      return std::nullopt;
-    }
-    std::vector<std::size_t> order;
-    std::vector<Pads> moved;
-    for (std::size_t i = 1; i < perm->size(); ++i) {
-      order.push_back(static_cast<std::size_t>((*perm)[i] - 1));
-      if (!pads.empty()) moved.push_back(pads[order.back()]);
-    }
-    pads = std::move(moved);
-    return from.transposed(order);
-  });
+  return view(c, node,
+              [&](const View& from, std::vector<Pads>& pads, Operand*) -> std::optional<View> {
+                std::vector<std::int32_t> sorted = *perm;
+                std::sort(sorted.begin(), sorted.end());
+                bool usable = perm->size() == from.rank() + 1 && (*perm)[0] == 0;
+                for (std::size_t i = 0; i < sorted.size(); ++i) {
+                  usable = usable && sorted[i] == static_cast<std::int32_t>(i);
+                }
+                if (!usable) {
+                  c.refuse(node, "its permutation moves the batch or does not fit the input",
+                           "leave the batch in front");
+                  return std::nullopt;
+                }
+                std::vector<std::size_t> order;
+                std::vector<Pads> moved;
+                for (std::size_t i = 1; i < perm->size(); ++i) {
+                  order.push_back(static_cast<std::size_t>((*perm)[i] - 1));
+                  if (!pads.empty()) moved.push_back(pads[order.back()]);
+                }
+                pads = std::move(moved);
+                return from.transposed(order);
+              });
 }
 
 // Blocks become samples, so that the convolution behind it sees every n-th input: its dilation.
@@ -126,28 +131,31 @@ Value pad(Context& c, const Node& node) {
       return c.refuse(node, "it pads with another value than zero", "pad with zeros");
     }
   }
-  return view(c, node, [&](const View& from, std::vector<Pads>& pads) -> std::optional<View> {
-    const std::size_t rank = from.rank();
-    bool usable = amounts->size() == 2 * (rank + 1) && (*amounts)[0] == 0 && (*amounts)[1] == 0;
-    for (const std::int32_t amount : *amounts) {
-      usable = usable && amount >= 0 && amount <= import_detail::kMaxExtent;
-    }
-    if (!usable) {
-      c.refuse(node, "its padding is negative, out of range or pads the batch",
-               "pad rows and columns alone");
-      return std::nullopt;
-    }
-    pads.resize(rank);
-    bool any = false;
-    for (std::size_t i = 0; i < rank; ++i) {
-      pads[i].before += (*amounts)[2 * i + 2];
-      pads[i].after += (*amounts)[2 * i + 3];
-      any = any || pads[i].before > 0 || pads[i].after > 0;
-    }
-    if (!any) pads.clear();
-    return from;
-  });
+  return view(
+      c, node, [&](const View& from, std::vector<Pads>& pads, Operand*) -> std::optional<View> {
+        const std::size_t rank = from.rank();
+        bool usable = amounts->size() == 2 * (rank + 1) && (*amounts)[0] == 0 && (*amounts)[1] == 0;
+        for (const std::int32_t amount : *amounts) {
+          usable = usable && amount >= 0 && amount <= import_detail::kMaxExtent;
+        }
+        if (!usable) {
+          c.refuse(node, "its padding is negative, out of range or pads the batch",
+                   "pad rows and columns alone");
+          return std::nullopt;
+        }
+        pads.resize(rank);
+        bool any = false;
+        for (std::size_t i = 0; i < rank; ++i) {
+          pads[i].before += (*amounts)[2 * i + 2];
+          pads[i].after += (*amounts)[2 * i + 3];
+          any = any || pads[i].before > 0 || pads[i].after > 0;
+        }
+        if (!any) pads.clear();
+        return from;
+      });
 }
+
+}  // namespace
 
 // Operators that compute the new shape of a RESHAPE. Its result is stated by the file, so that
 // nothing has to be computed.
@@ -162,23 +170,18 @@ Value shape_arithmetic(Context& c, const Node& node) {
   return c.refuse(node, "this operator is not supported", "rewrite the network without it");
 }
 
-}  // namespace
-
 std::span<const Handler> view_handlers() {
   static constexpr Handler kHandlers[]{{BuiltinOperator::BATCH_TO_SPACE_ND, &batch_to_space},
                                        {BuiltinOperator::SPACE_TO_BATCH_ND, &space_to_batch},
                                        {BuiltinOperator::CAST, &shape_arithmetic},
                                        {BuiltinOperator::EXPAND_DIMS, &reshape},
-                                       {BuiltinOperator::GATHER, &shape_arithmetic},
                                        {BuiltinOperator::PACK, &shape_arithmetic},
                                        {BuiltinOperator::PAD, &pad},
                                        {BuiltinOperator::PADV2, &pad},
                                        {BuiltinOperator::REDUCE_PROD, &shape_arithmetic},
                                        {BuiltinOperator::RESHAPE, &reshape},
                                        {BuiltinOperator::SHAPE, &shape_arithmetic},
-                                       {BuiltinOperator::SLICE, &shape_arithmetic},
                                        {BuiltinOperator::SQUEEZE, &reshape},
-                                       {BuiltinOperator::STRIDED_SLICE, &shape_arithmetic},
                                        {BuiltinOperator::TRANSPOSE, &transpose}};
   return kHandlers;
 }
