@@ -10,6 +10,7 @@
 #define ESP_JOIN(name, form) ESP_JOIN_NAMES(name, form)
 #define ESP_NAME(name) ESP_JOIN(name, ESP_FORM)
 
+#define esp_add_forward ESP_NAME(esp_add_forward)
 #define esp_conv_forward ESP_NAME(esp_conv_forward)
 #define esp_depthwise_backward ESP_NAME(esp_depthwise_backward)
 #define esp_depthwise_forward ESP_NAME(esp_depthwise_forward)
@@ -19,6 +20,7 @@
 #define esp_pointwise_input_gradient ESP_NAME(esp_pointwise_input_gradient)
 #define esp_weight_gradient ESP_NAME(esp_weight_gradient)
 
+#include "esp_add_forward.c"
 #include "esp_conv_forward.c"
 #include "esp_depthwise_backward.c"
 #include "esp_depthwise_forward.c"

@@ -521,6 +521,36 @@ static void run_mask_scale_channels(void) {
   }
 }
 
+/* A sum of two maps, in place or not, or one map rescaled. */
+static void run_add_forward(void) {
+  const kernel_form* f;
+  esp_add d;
+  const int32_t both = chance(70), ends = between(-128, 127), other = between(-128, 127);
+  int8_t *a, *b, *y;
+  uint8_t* mask = 0;
+  memset(&d, 0, sizeof d);
+  d.elements = between(1, 300);
+  d.a_zero = (int16_t)between(-128, 127);
+  d.b_zero = (int16_t)between(-128, 127);
+  d.out_zero = (int16_t)between(-128, 127);
+  d.low = (int16_t)(ends < other ? ends : other);
+  d.high = (int16_t)(ends < other ? other : ends);
+  d.a_multiplier = (int32_t)(draw() >> (1 + between(0, 9)));
+  d.b_multiplier = (int32_t)(draw() >> (1 + between(0, 9)));
+  if (chance(10)) d.a_multiplier = INT32_MAX;
+  /* nearly always what the sums of products of 31 bits need */
+  d.shift = chance(90) ? between(24, 44) : between(1, 62);
+  d.mask_bits = chance(70);
+  a = new_int8("a", d.elements, byte_skew(), -128);
+  b = both ? new_int8("b", d.elements, byte_skew(), -128) : 0;
+  y = chance(30) ? a : both && chance(30) ? b : new_int8("y", d.elements, byte_skew(), -128);
+  if (chance(50)) {
+    const int32_t bytes = d.mask_bits ? (d.elements + 7) / 8 : d.elements;
+    mask = (uint8_t*)new_int8("mask", bytes, byte_skew(), -128);
+  }
+  for (f = first_form(); f != last_form; f = next_form(f)) f->add_forward(&d, a, b, y, mask);
+}
+
 /* Where a weight gradient goes: stored, added, or applied at once. */
 typedef struct {
   esp_weight_sink view;

@@ -18,10 +18,19 @@
   extern "C" decltype(esp_##name##_q8) esp_##name##_q8_dot_product; \
   extern "C" decltype(esp_##name##_q8) esp_##name##_q8_armdsp;      \
   extern "C" decltype(esp_##name##_q8) esp_##name##_q8_mve;
+DECLARE(bias_gradient)
+DECLARE(depthwise_backward)
+DECLARE(depthwise_input_gradient)
+DECLARE(pass_gradient)
 DECLARE(pointwise_input_gradient)
 DECLARE(weight_gradient)
-DECLARE(depthwise_backward)
 #undef DECLARE
+// The plain kernel and its other forms.
+#define FORMS(name)                                                                                \
+  {                                                                                                \
+    esp_##name##_q8, esp_##name##_q8_blocked, esp_##name##_q8_dot_product, esp_##name##_q8_armdsp, \
+        esp_##name##_q8_mve                                                                        \
+  }
 
 namespace espalier {
 namespace {
@@ -56,16 +65,17 @@ struct Layer {
       d.out_h = d.in_h;
       d.out_w = d.in_w;
     } else {
-      d.kernel_h = static_cast<std::int16_t>(std::min<int>(d.in_h, small(4)));
-      d.kernel_w = static_cast<std::int16_t>(std::min<int>(d.in_w, small(4)));
+      const int most = rng.chance(0.4) ? 9 : 4;
+      d.kernel_h = static_cast<std::int16_t>(std::min<int>(d.in_h, small(most)));
+      d.kernel_w = static_cast<std::int16_t>(std::min<int>(d.in_w, small(most)));
       d.pad_top = static_cast<std::int16_t>(rng.below(d.kernel_h));
       d.pad_left = static_cast<std::int16_t>(rng.below(d.kernel_w));
       if (form == Form::kSameDepthwise) {
         d.out_h = d.in_h;
         d.out_w = d.in_w;
       } else {
-        d.stride_h = small(2);
-        d.stride_w = small(2);
+        d.stride_h = small(rng.chance(0.1) ? 5 : 2);
+        d.stride_w = small(rng.chance(0.1) ? 5 : 2);
         d.out_h = static_cast<std::int16_t>((d.in_h + d.pad_top - d.kernel_h) / d.stride_h + 1);
         d.out_w = static_cast<std::int16_t>((d.in_w + d.pad_left - d.kernel_w) / d.stride_w + 1);
       }
@@ -131,6 +141,9 @@ struct Layer {
     to.exponent = static_cast<std::int16_t>(from.exponent + static_cast<int>(rng.below(16)));
     added.exponent =
         static_cast<std::int16_t>(from.exponent + static_cast<int>(rng.below(60)) - 20);
+    // What earlier samples needed.
+    needed = rng.chance(0.5) ? static_cast<int>(rng.below(10)) : 0;
+    to.bits = static_cast<std::int16_t>(needed);
     out.assign(inputs, 99);
     sink = {};
     sink.range = &to;
@@ -220,9 +233,10 @@ struct Layer {
       largest = std::max(largest, std::abs(static_cast<int>(out[i])));
     }
     if (largest == 127) {
-      EXPECT_GE(to.bits, 7);
+      EXPECT_GE(to.bits, std::max(needed, 7));
     } else {
-      EXPECT_EQ(to.bits, largest == 0 ? 0 : 1 + static_cast<int>(std::log2(largest)));
+      EXPECT_EQ(to.bits,
+                std::max(needed, largest == 0 ? 0 : 1 + static_cast<int>(std::log2(largest))));
     }
   }
 
@@ -276,16 +290,14 @@ struct Layer {
   std::vector<std::int32_t> multiplier;
   std::vector<Wide> dx, dw, db;
   esp_q_range from{}, to{}, added{};
+  int needed = 0;
   esp_q_sink sink{};
 };
 
 constexpr std::uint64_t kLayers = 300;
 
 TEST(IntegerKernels, PointwiseInputGradient) {
-  for (auto* kernel :
-       {esp_pointwise_input_gradient_q8, esp_pointwise_input_gradient_q8_blocked,
-        esp_pointwise_input_gradient_q8_dot_product, esp_pointwise_input_gradient_q8_armdsp,
-        esp_pointwise_input_gradient_q8_mve}) {
+  for (auto* kernel : FORMS(pointwise_input_gradient)) {
     for (std::uint64_t seed = 0; seed < 2 * kLayers; ++seed) {
       Layer layer(seed, Layer::Form::kPointwise);
       const esp_weights w = layer.w();
@@ -306,12 +318,13 @@ TEST(IntegerKernels, InputGradient) {
 }
 
 TEST(IntegerKernels, DepthwiseInputGradient) {
-  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
-    Layer layer(seed, Layer::Form::kDepthwise);
-    const esp_weights w = layer.w();
-    esp_depthwise_input_gradient_q8(&layer.d, layer.g.data(), &w, layer.added_to(),
-                                    layer.out.data(), &layer.sink);
-    ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+  for (auto* kernel : FORMS(depthwise_input_gradient)) {
+    for (std::uint64_t seed = 0; seed < 2 * kLayers; ++seed) {
+      Layer layer(seed, Layer::Form::kDepthwise);
+      const esp_weights w = layer.w();
+      kernel(&layer.d, layer.g.data(), &w, layer.added_to(), layer.out.data(), &layer.sink);
+      ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+    }
   }
 }
 
@@ -358,9 +371,7 @@ TEST_P(DepthwiseBackward, InPlace) {
 }
 
 TEST(IntegerKernels, WeightGradients) {
-  for (auto* kernel :
-       {esp_weight_gradient_q8, esp_weight_gradient_q8_blocked, esp_weight_gradient_q8_dot_product,
-        esp_weight_gradient_q8_armdsp, esp_weight_gradient_q8_mve}) {
+  for (auto* kernel : FORMS(weight_gradient)) {
     for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
       for (const auto form : {Layer::Form::kGeneral, Layer::Form::kPointwise}) {
         Layer layer(seed, form);
@@ -387,9 +398,7 @@ TEST(IntegerKernels, FormsStepWeightsAlike) {
     const std::vector<std::int8_t> exponent(
         scale.size(), static_cast<std::int8_t>(static_cast<int>(seed % 30) - 36));
     std::vector<std::int8_t> expected;
-    for (auto* kernel : {esp_weight_gradient_q8, esp_weight_gradient_q8_blocked,
-                         esp_weight_gradient_q8_dot_product, esp_weight_gradient_q8_armdsp,
-                         esp_weight_gradient_q8_mve}) {
+    for (auto* kernel : FORMS(weight_gradient)) {
       std::vector<std::int8_t> weights = sliced ? layer.trained : layer.weights;
       const esp_q_parameter_sink sink{.sample = &sample,
                                       .from = &layer.from,
@@ -406,14 +415,54 @@ TEST(IntegerKernels, FormsStepWeightsAlike) {
   }
 }
 
+// Also over the gradient itself, or over the addend.
 TEST(IntegerKernels, PassGradient) {
+  for (auto* kernel : FORMS(pass_gradient)) {
+    for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+      Layer layer(seed, Layer::Form::kGeneral);
+      std::vector<std::int8_t> in = layer.bytes(layer.x.size(), 127);
+      for (std::size_t i = 0; i < in.size(); ++i) layer.dx[i] = in[i];
+      const std::vector<std::int8_t> addend = layer.addend;
+      std::int8_t* dx = seed % 3 == 0                      ? in.data()
+                        : seed % 3 == 1 && !addend.empty() ? layer.addend.data()
+                                                           : layer.out.data();
+      kernel(layer.d.in_h * layer.d.in_w, layer.d.in_c, in.data(), layer.added_to(), dx,
+             &layer.sink);
+      layer.out.assign(dx, dx + in.size());
+      layer.addend = addend;
+      ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+    }
+  }
+}
+
+// Sums of one sample, and steps.
+TEST(IntegerKernels, BiasGradients) {
   for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
     Layer layer(seed, Layer::Form::kGeneral);
-    std::vector<std::int8_t> in = layer.bytes(layer.x.size(), 127);
-    for (std::size_t i = 0; i < in.size(); ++i) layer.dx[i] = in[i];
-    esp_pass_gradient_q8(layer.d.in_h * layer.d.in_w, layer.d.in_c, in.data(), layer.added_to(),
-                         layer.out.data(), &layer.sink);
-    ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+    const auto count = static_cast<std::size_t>(layer.d.out_c);
+    const esp_sgd sgd = esp_sgd_of(0.3F, 5, static_cast<std::uint32_t>(seed), seed % 3 != 0);
+    const esp_q_range sample{-4, 0};
+    const std::vector<std::int32_t> scale(count, 1 << 30);
+    const std::vector<std::int8_t> exponent(
+        count, static_cast<std::int8_t>(static_cast<int>(seed % 30) - 36));
+    std::vector<std::int32_t> stepped;
+    for (auto* kernel : FORMS(bias_gradient)) {
+      std::vector<std::int32_t> sums(count, 5);
+      std::vector<std::int32_t> bias(count, 1000);
+      esp_q_parameter_sink sink{.sum = sums.data(), .sample = &sample, .from = &layer.from};
+      kernel(layer.d.out_h * layer.d.out_w, layer.d.out_c, layer.g.data(), &sink);
+      for (std::size_t c = 0; c < count; ++c) {
+        ASSERT_EQ(sums[c], static_cast<std::int32_t>(layer.db[c])) << seed;
+      }
+      sink.sum = nullptr;
+      sink.bias = bias.data();
+      sink.scale = scale.data();
+      sink.scale_exponent = exponent.data();
+      sink.sgd = &sgd;
+      kernel(layer.d.out_h * layer.d.out_w, layer.d.out_c, layer.g.data(), &sink);
+      if (stepped.empty()) stepped = bias;
+      ASSERT_EQ(bias, stepped) << seed;
+    }
   }
 }
 

@@ -121,7 +121,7 @@ TEST(Overlays, ReplaceThePlainForm) {
   const std::array<std::string, 2> overlays{"blocked", "missing"};
   EXPECT_EQ(source_of("esp_conv_forward.c", {}), sources.at("esp_conv_forward.c"));
   EXPECT_EQ(source_of("esp_conv_forward.c", overlays), sources.at("blocked/esp_conv_forward.c"));
-  EXPECT_EQ(source_of("esp_add_forward.c", overlays), sources.at("esp_add_forward.c"));
+  EXPECT_EQ(source_of("esp_head_forward.c", overlays), sources.at("esp_head_forward.c"));
   EXPECT_THROW(source_of("esp_nothing.c", overlays), std::logic_error);
 }
 

@@ -1,56 +1,5 @@
-#include "esp_depthwise_rows.h"
-#include "esp_q_blocks.h"
+#include "esp_q_channel.h"
 #include "esp_words.h"
-
-/* A channel of gradients with its padding, and its filter turned round: the input gradient is their
- * correlation. */
-typedef struct {
-  const esp_q* plane;
-  const int8_t* flipped;
-  int32_t pitch, kernel_h, kernel_w, dot;
-} esp_q_channel;
-
-/* Sums of `rows` rows of `width` inputs from row `iy` on. With a kernel of 3, 5 or 7 a width that
- * is no multiple of four is rounded up; what lies between is written and means nothing. */
-ESP_INLINE void esp_q_channel_sums(const esp_q_channel* by, int32_t iy, int32_t rows, int32_t width,
-                                   const uint32_t* spread, esp_q_sum* sums) {
-  const esp_q* from = by->plane + iy * by->pitch;
-  int32_t ix, ky, kx;
-  (void)spread;
-  if (by->dot) {
-    esp_filter f = {0, 0, 0, {0, 0, 0, 0}};
-    f.weights = by->flipped;
-#ifdef ESP_DOT4
-#define ESP_SUMS_OF(k)                                                                             \
-  esp_sums(&f, spread, (const int8_t*)from, by->pitch, k, by->kernel_h, 1, rows, (width + 3) & ~3, \
-           (int32_t*)sums)
-#else
-#define ESP_SUMS_OF(k)                                                                     \
-  esp_sums(&f, (const int8_t*)from, by->pitch, k, by->kernel_h, 1, rows, (width + 3) & ~3, \
-           (int32_t*)sums)
-#endif
-    if (by->kernel_w == 3) {
-      ESP_SUMS_OF(3);
-    } else if (by->kernel_w == 5) {
-      ESP_SUMS_OF(5);
-    } else {
-      ESP_SUMS_OF(7);
-    }
-#undef ESP_SUMS_OF
-    return;
-  }
-  for (; rows > 0; --rows, from += by->pitch) {
-    for (ix = 0; ix < width; ++ix) {
-      const int8_t* weights = by->flipped;
-      esp_q_sum sum = 0;
-      for (ky = 0; ky < by->kernel_h; ++ky) {
-        const esp_q* r = from + ky * by->pitch + ix;
-        for (kx = 0; kx < by->kernel_w; ++kx) sum += (esp_q_sum)r[kx] * *weights++;
-      }
-      *sums++ = sum;
-    }
-  }
-}
 
 /* dL/dw of one channel: the map of g, rows `pitch` apart, correlated with x - zero. */
 ESP_INLINE void esp_q_channel_weights(const esp_conv* d, const esp_q* map, int32_t pitch,
@@ -92,8 +41,8 @@ ESP_KERNEL void ESP_Q(esp_depthwise_backward)(const esp_conv* d, const esp_q* g,
   int8_t* flipped = (int8_t*)(plane + pitch * height + 8);
   const int32_t k = d->kernel_w, batch = whole <= ESP_SUMS ? ESP_SUMS / whole : 1;
   esp_q_channel by;
+  esp_q_seen seen = esp_q_seen_by(sink->range);
   esp_q_sum sums[ESP_SUMS];
-  uint32_t all = 0;
   int32_t c, iy, ix, t, j = 0, next = 0;
 #ifdef ESP_DOT4
   uint32_t spread[ESP_SPREAD_WORDS];
@@ -105,7 +54,7 @@ ESP_KERNEL void ESP_Q(esp_depthwise_backward)(const esp_conv* d, const esp_q* g,
   by.dot = ESP_Q_BYTES && (k == 3 || k == 5 || k == 7) && d->kernel_h <= 7 && whole <= ESP_SUMS;
   esp_fill(plane, 0, (pitch * height + 8) * (int32_t)sizeof *plane);
   for (c = 0; c < all_c; ++c) {
-    const esp_q_scaling scaling = esp_q_scaling_of(&target, 0, c);
+    const esp_q_scaling scaling = esp_q_scaling_of(&target, 0, c, 0);
     const int8_t* weights = w->full + c * taps;
     const int32_t trained = x && j < kept && (!channels || channels[j] == c);
     if (next < w->count && w->channels[next] == c) weights = w->trained + next++ * taps;
@@ -130,17 +79,15 @@ ESP_KERNEL void ESP_Q(esp_depthwise_backward)(const esp_conv* d, const esp_q* g,
     for (iy = 0; iy < in_h; iy += batch) {
       const int32_t rows = in_h - iy < batch ? in_h - iy : batch;
       const int32_t step = by.dot ? whole : in_w;
+      const int32_t together = step == in_w && in_w <= ESP_SUMS ? rows : 1;
       int32_t row, first = 0, until = in_w;
       do { /* rows that are too long for the sums come in parts */
         if (until - first > ESP_SUMS) until = first + ESP_SUMS;
         esp_q_channel_sums(&by, iy, rows, until - first, spread, sums);
-        for (row = 0; row < rows; ++row) {
-          int32_t i = ((iy + row) * in_w + first) * all_c + c;
-          const esp_q_sum* sum = sums + row * step;
-          ESP_ROLLED
-          for (ix = first; ix < until; ++ix, i += all_c) {
-            dx[i] = esp_q_scaled(&target, &scaling, 0, i, c, *sum++, &all);
-          }
+        for (row = 0; row < rows; row += together) {
+          esp_q_column(&target, &scaling, 0, sums + row * step, 1, 0, dx,
+                       ((iy + row) * in_w + first) * all_c + c, all_c, c,
+                       together * (until - first), &seen);
         }
         by.plane += until - first;
         first = until, until = in_w;
@@ -148,5 +95,5 @@ ESP_KERNEL void ESP_Q(esp_depthwise_backward)(const esp_conv* d, const esp_q* g,
       by.plane = plane;
     }
   }
-  esp_q_note(sink->range, all);
+  esp_q_note(sink->range, seen.all);
 }

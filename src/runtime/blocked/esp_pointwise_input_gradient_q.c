@@ -11,7 +11,8 @@ ESP_KERNEL void ESP_Q(esp_pointwise_input_gradient)(const esp_conv* d, const esp
                                                     esp_q* dx, const esp_q_sink* sink) {
   const int32_t pixels = d->in_h * d->in_w, in_c = d->in_c, out_c = d->out_c;
   const esp_q_target target = esp_q_target_of(sink, 0);
-  uint32_t turned[ESP_TURNED / 4], all = 0;
+  uint32_t turned[ESP_TURNED / 4];
+  esp_q_seen seen = esp_q_seen_by(sink->range);
   esp_q_sum sums[4 * ESP_BATCH];
 #ifdef ESP_DOT4
   const int32_t words = ESP_Q_BYTES && esp_words((const int8_t*)g, out_c);
@@ -23,7 +24,7 @@ ESP_KERNEL void ESP_Q(esp_pointwise_input_gradient)(const esp_conv* d, const esp
     esp_q_lanes of;
     esp_q_lanes_of(w, c, lanes, in_c, &next, &of);
     ESP_ROLLED
-    for (j = 0; j < lanes; ++j) scaling[j] = esp_q_scaling_of(&target, addend, c + j);
+    for (j = 0; j < lanes; ++j) scaling[j] = esp_q_scaling_of(&target, addend, c + j, 0);
     for (p = 0; p < pixels; p += ESP_BATCH) {
       const int32_t batch = pixels - p < ESP_BATCH ? pixels - p : ESP_BATCH;
       esp_fill(sums, 0, (int32_t)sizeof sums);
@@ -52,14 +53,10 @@ ESP_KERNEL void ESP_Q(esp_pointwise_input_gradient)(const esp_conv* d, const esp
       }
       ESP_ROLLED
       for (j = 0; j < lanes; ++j) {
-        int32_t i = p * in_c + c + j;
-        const esp_q_sum* sum = sums + j;
-        ESP_ROLLED
-        for (q = 0; q < batch; ++q, i += in_c, sum += 4) {
-          dx[i] = esp_q_scaled(&target, &scaling[j], addend, i, c + j, *sum, &all);
-        }
+        esp_q_column(&target, &scaling[j], addend, sums + j, 4, 0, dx, p * in_c + c + j, in_c,
+                     c + j, batch, &seen);
       }
     }
   }
-  esp_q_note(sink->range, all);
+  esp_q_note(sink->range, seen.all);
 }

@@ -14,32 +14,128 @@
 #define ESP_TURNED 768
 
 /* How the sums of one channel become gradients: in 32 bits, where rounding is a matter of the
- * product's upper word. */
+ * product's upper word. An addend is shifted to the sums' unit, up or down. */
 typedef struct {
-  int32_t factor, half, shift, simple;
+  int32_t factor, half, shift, room, up, down, simple;
 } esp_q_scaling;
 
-ESP_INLINE esp_q_scaling esp_q_scaling_of(const esp_q_target* t, const esp_q* addend, int32_t c) {
+/* `most_room`: bits that sums, and the addend with them, may be shifted up by. Sums are of fewer
+ * than 2^16 products of bytes. */
+ESP_INLINE esp_q_scaling esp_q_scaling_of(const esp_q_target* t, const esp_q* addend, int32_t c,
+                                          int32_t most_room) {
   esp_q_scaling s;
-  const int32_t by = t->by + (t->multiplier ? t->shift[c] : 0);
+  const int32_t up = addend ? t->up : 0;
+  int32_t by = t->by + (t->multiplier ? t->shift[c] : 0);
   s.factor = t->multiplier ? t->multiplier[c] : t->factor;
-  s.simple = ESP_GRADIENT_BITS == 8 && !addend && s.factor && by > 32 && by < 63;
+  if (!s.factor) {
+    s.factor = 1 << 30;
+    by += 30;
+  }
+  s.room = by > 32 ? 0 : 33 - by;
+  by += s.room;
+  s.up = (up > 0 ? up : 0) + s.room;
+  s.down = up < 0 ? -up : 0;
+  s.simple = ESP_GRADIENT_BITS == 8 && s.room <= most_room && by < 63 && t->down == 0 &&
+             s.up <= 23 && s.down < 32;
   s.shift = s.simple ? by - 32 : 1;
   s.half = 1 << (s.shift - 1);
   return s;
 }
 
-/* esp_q_value() of channel c by its scaling. */
-ESP_INLINE esp_q esp_q_scaled(const esp_q_target* t, const esp_q_scaling* s, const esp_q* addend,
-                              int32_t i, int32_t c, esp_q_sum sum, uint32_t* all) {
-  int32_t y;
-  if (!s->simple) return esp_q_value(t, addend, i, c, sum, all);
-  if (t->mask && !esp_get_mask(t->mask, i, t->mask_bits)) return 0;
-  y = ((int32_t)(((int64_t)sum * s->factor) >> 32) + s->half) >> s->shift;
-  *all |= (uint32_t)(y ^ (y >> 31)) + (uint32_t)(y < 0);
-  if (ESP_RARELY(y > ESP_Q_LIMIT)) y = ESP_Q_LIMIT;
-  if (ESP_RARELY(y < -ESP_Q_LIMIT)) y = -ESP_Q_LIMIT;
-  return (esp_q)y;
+/* What the values of a tensor needed so far: `all` as esp_q_note() takes it, and the largest
+ * magnitude, up to the limit, that changes nothing about it. */
+typedef struct {
+  uint32_t all;
+  int32_t known;
+} esp_q_seen;
+
+ESP_INLINE int32_t esp_q_known(uint32_t all) {
+  all |= all >> 1, all |= all >> 2, all |= all >> 4;
+  return all > ESP_Q_LIMIT ? ESP_Q_LIMIT : (int32_t)all;
+}
+ESP_INLINE esp_q_seen esp_q_seen_by(const esp_q_range* range) {
+  esp_q_seen seen;
+  const int32_t bits = range->bits < ESP_GRADIENT_BITS ? range->bits : ESP_GRADIENT_BITS - 1;
+  seen.all = bits > 0 ? (1u << bits) - 1 : 0;
+  seen.known = (int32_t)seen.all;
+  return seen;
+}
+
+/* How the elements of a column are masked: not, by the same bit of bytes a step apart, or
+ * otherwise. */
+enum { ESP_OPEN, ESP_SAME_BIT, ESP_MASKED };
+
+ESP_INLINE void esp_q_simple_column(int32_t masked, const esp_q_target* t, const esp_q_scaling* s,
+                                    const esp_q* addend, const esp_q_sum* sums, int32_t sum_step,
+                                    const esp_q* plain, esp_q* dx, int32_t i, int32_t step,
+                                    int32_t count, esp_q_seen* seen) {
+  const int32_t factor = s->factor, half = s->half, shift = s->shift;
+  const int32_t room = s->room, up = s->up, down = s->down, bit = 1 << (i & 7), bytes = step >> 3;
+  const uint8_t* byte = t->mask + (masked == ESP_SAME_BIT ? i >> 3 : 0);
+  int32_t known = seen->known;
+  ESP_ROLLED
+  for (; count > 0; --count, i += step) {
+    int32_t y = 0;
+    if (masked == ESP_OPEN ||
+        (masked == ESP_SAME_BIT ? *byte & bit : esp_get_mask(t->mask, i, t->mask_bits))) {
+      y = plain ? plain[i] * (1 << room) : (int32_t)*sums;
+      if (addend) y += (addend[i] >> down) * (1 << up);
+      y = ((int32_t)(((int64_t)y * factor) >> 32) + half) >> shift;
+      if (ESP_RARELY((uint32_t)(y + known) > 2u * (uint32_t)known)) {
+        seen->all |= esp_q_magnitude(y);
+        known = esp_q_known(seen->all);
+        if (y > ESP_Q_LIMIT) y = ESP_Q_LIMIT;
+        if (y < -ESP_Q_LIMIT) y = -ESP_Q_LIMIT;
+      }
+    }
+    dx[i] = (esp_q)y;
+    if (!plain) sums += sum_step;
+    if (masked == ESP_SAME_BIT) byte += bytes;
+  }
+  seen->known = known;
+}
+
+/* esp_q_value() of `count` elements of channel c from i on, `step` apart, by its scaling: of sums,
+ * or where there is a `plain` gradient of its elements. */
+ESP_INLINE void esp_q_column(const esp_q_target* t, const esp_q_scaling* s, const esp_q* addend,
+                             const esp_q_sum* sums, int32_t sum_step, const esp_q* plain, esp_q* dx,
+                             int32_t i, int32_t step, int32_t c, int32_t count, esp_q_seen* seen) {
+#define ESP_COLUMN(masked, added) \
+  esp_q_simple_column(masked, t, s, added, sums, sum_step, plain, dx, i, step, count, seen)
+  if (!s->simple) {
+    ESP_ROLLED
+    for (; count > 0; --count, i += step) {
+      dx[i] = esp_q_value(t, addend, i, c, plain ? plain[i] : *sums, &seen->all);
+      if (!plain) sums += sum_step;
+    }
+  } else if (addend) {
+    if (t->mask) {
+      ESP_COLUMN(ESP_MASKED, addend);
+    } else {
+      ESP_COLUMN(ESP_OPEN, addend);
+    }
+  } else if (!t->mask) {
+    ESP_COLUMN(ESP_OPEN, 0);
+  } else if (t->mask_bits && !(step & 7)) {
+    ESP_COLUMN(ESP_SAME_BIT, 0);
+  } else {
+    ESP_COLUMN(ESP_MASKED, 0);
+  }
+#undef ESP_COLUMN
+}
+
+/* The shift of the upper word of products of sums with a factor where steps are rounded
+ * stochastically in two steps; 0 for all others. */
+ESP_INLINE int32_t esp_q_quick(const esp_q_parameter_sink* sink, esp_q_pace pace) {
+  return ESP_GRADIENT_BITS == 8 && !sink->sum && !sink->unit && sink->sgd->stochastic &&
+                 pace.shift > ESP_Q_TWO_STEPS && pace.shift < 63
+             ? pace.shift - 32
+             : 0;
+}
+ESP_INLINE int32_t esp_q_quick_step(int32_t sum, int32_t factor, int32_t quick, uint32_t random) {
+  const int64_t product = (int64_t)sum * factor;
+  const int32_t high = (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
+  return (high + (int32_t)(random >> (32 - quick))) >> quick;
 }
 
 /* `count` bytes that lie `step` apart, one behind the other. */

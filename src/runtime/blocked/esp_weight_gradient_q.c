@@ -23,25 +23,31 @@ ESP_INLINE void esp_turn(const int8_t* from, int32_t step, int32_t count, int32_
 }
 
 /* Sums of outputs by up to four inputs of a 1x1 convolution: sums[output][input]. The outputs are
- * turned round anew, into `turned`, when they are `fresh` or of too many pixels to stay, and when
- * fresh added up, into `totals`. */
+ * turned round anew, into `turned`, and added up, into `totals`, when they are `fresh` or of too
+ * many pixels to stay. */
 ESP_INLINE void esp_q_meet(const esp_q_correlation* t, int32_t pixels, int32_t outputs,
                            int32_t inputs, int32_t zero, int32_t fresh, uint32_t* turned,
                            int32_t* totals, esp_q_sum* sums) {
   uint32_t turned_x[ESP_PIXELS];
-  int32_t p = 0, j, k;
-  if (fresh) esp_fill(totals, 0, ESP_OUTPUTS * (int32_t)sizeof *totals);
-  esp_fill(sums, 0, 4 * ESP_OUTPUTS * (int32_t)sizeof *sums);
+  int32_t p = 0, k;
   do {
     const int32_t now = pixels - p < ESP_PIXELS ? pixels - p : ESP_PIXELS;
     const int32_t pitch = (now + 3) & ~3;
     int8_t* gs = (int8_t*)turned;
+    esp_q_sum* sum = sums;
     if (fresh || pixels > ESP_PIXELS) {
       esp_turn((const int8_t*)t->g + p * t->g_step, t->g_step, outputs, now, pitch, gs);
       esp_fill(gs + outputs * pitch, 0, (ESP_OUTPUTS - outputs) * pitch);
-      for (k = 0; k < outputs && fresh; ++k) totals[k] += esp_sum(gs + k * pitch, pitch);
+      ESP_ROLLED
+      for (k = 0; k < ESP_OUTPUTS; ++k) totals[k] = esp_sum(gs + k * pitch, pitch);
     }
     esp_turn(t->x + p * t->x_step, t->x_step, inputs, now, pitch, (int8_t*)turned_x);
+    ESP_ROLLED
+    for (k = 0; k < ESP_OUTPUTS; ++k, sum += 4) {
+      const int32_t less = zero * totals[k];
+      if (p == 0) sum[0] = sum[1] = sum[2] = sum[3] = 0;
+      sum[0] -= less, sum[1] -= less, sum[2] -= less, sum[3] -= less;
+    }
     ESP_ROLLED
     for (k = 0; k < outputs; k += 3, gs += 3 * pitch) {
       esp_q_dot_rows((const esp_q*)gs, pitch, 2 * pitch, (const int8_t*)turned_x, pitch, pitch,
@@ -49,38 +55,36 @@ ESP_INLINE void esp_q_meet(const esp_q_correlation* t, int32_t pixels, int32_t o
     }
     p += now;
   } while (p < pixels);
-  ESP_ROLLED
-  for (k = 0; k < outputs; ++k) {
-    ESP_ROLLED
-    for (j = 0; j < inputs; ++j) sums[4 * k + j] -= zero * totals[k];
-  }
 }
 #endif
 
-/* esp_q_sink_weight() for neighbours of one output, places `index` in the whole tensor. */
+/* esp_q_sink_weight() for up to four neighbours of one output, places `index` in the whole tensor;
+ * `quick` as esp_q_quick() says. */
 ESP_INLINE void esp_q_sink_row(const esp_q_parameter_sink* sink, uint32_t key, int32_t at,
                                const int32_t* index, int32_t count, int32_t out, esp_q_pace pace,
-                               const esp_q_sum* sums) {
+                               int32_t quick, const esp_q_sum* sums) {
   int32_t j;
-#if ESP_GRADIENT_BITS == 8
-  if (!sink->sum && sink->sgd->stochastic && pace.shift > ESP_Q_TWO_STEPS && pace.shift < 63) {
-    const int32_t by = pace.shift - 32;
+  if (quick) {
     int8_t* weights = sink->weights + at;
-    ESP_ROLLED
-    for (j = 0; j < count; ++j) {
-      const int64_t product = (int64_t)sums[j] * pace.factor;
-      const int32_t high = (int32_t)((product + ((int64_t)1 << 31)) >> 32);
-      const int32_t part = (int32_t)(esp_mix(key + (uint32_t)index[j]) >> (32 - by));
-      int32_t v = weights[j] - ((high + part) >> by);
-      if (ESP_RARELY(v > 127)) v = 127;
-      if (ESP_RARELY(v < -127)) v = -127;
-      weights[j] = (int8_t)v;
+#define ESP_STEP(j)                                                                 \
+  do {                                                                              \
+    int32_t v = weights[j] - esp_q_quick_step((int32_t)sums[j], pace.factor, quick, \
+                                              esp_mix(key + (uint32_t)index[j]));   \
+    if (ESP_RARELY((uint32_t)(v + 127) > 254u)) v = v < 0 ? -127 : 127;             \
+    weights[j] = (int8_t)v;                                                         \
+  } while (0)
+    if (count == 4) {
+      ESP_STEP(0);
+      ESP_STEP(1);
+      ESP_STEP(2);
+      ESP_STEP(3);
+      return;
     }
+    ESP_ROLLED
+    for (j = 0; j < count; ++j) ESP_STEP(j);
+#undef ESP_STEP
     return;
   }
-#else
-  (void)pace;
-#endif
   ESP_ROLLED
   for (j = 0; j < count; ++j) {
     esp_q_sink_weight(sink, key, at + j, index[j], out, sums[j]);
@@ -98,6 +102,7 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
   const uint32_t key = esp_q_key(sink);
   const int32_t exponent = sink->sum ? 0 : esp_q_exponent(sink);
   esp_q_pace pace[ESP_OUTPUTS];
+  int32_t quick[ESP_OUTPUTS];
   int32_t place[4]; /* of inputs in a row of the whole tensor */
   int32_t o, t, c, k, j, outputs, left = out_per_group, first = 0;
 #ifdef ESP_DOT4
@@ -108,12 +113,19 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
   int32_t totals[ESP_OUTPUTS];
 #endif
   esp_fill(pace, 0, (int32_t)sizeof pace);
+  esp_fill(quick, 0, (int32_t)sizeof quick);
   for (o = 0; o < d->out_c; o += outputs) {
     outputs = left > 3 ? 4 : 1;
 #ifdef ESP_DOT4
     if (dot) outputs = left < ESP_OUTPUTS ? left : ESP_OUTPUTS;
 #endif
-    for (k = 0; k < outputs && !sink->sum; ++k) pace[k] = esp_q_pace_of(sink, exponent, o + k);
+    if (!sink->sum) {
+      ESP_ROLLED
+      for (k = 0; k < outputs; ++k) {
+        pace[k] = esp_q_pace_of(sink, exponent, o + k);
+        quick[k] = esp_q_quick(sink, pace[k]);
+      }
+    }
     for (t = 0; t < taps; ++t) {
       const esp_tap tap = esp_tap_of(d, t, stride);
       esp_q_correlation all;
@@ -145,7 +157,7 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
         for (k = 0; k < outputs; ++k) {
           const int32_t row = (o + k) * taps + t;
           esp_q_sink_row(sink, key + (uint32_t)(row * per_group), row * width + c, place, inputs,
-                         o + k, pace[k], sums + 4 * k);
+                         o + k, pace[k], quick[k], sums + 4 * k);
         }
         c += inputs;
         all.x += inputs;

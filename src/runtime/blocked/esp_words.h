@@ -1,5 +1,5 @@
-/* Filling and copying, by words where the addresses allow it: some C libraries for small parts go byte
- * by byte. What is copied lies elsewhere or above `to`, where it may overlap. */
+/* Filling and copying, by words where the addresses allow it: some C libraries for small parts go
+ * byte by byte. What is copied lies elsewhere or above `to`, where it may overlap. */
 #ifndef ESP_WORDS_H
 #define ESP_WORDS_H
 
@@ -50,6 +50,11 @@ static inline void esp_copy(void* to, const void* from, int32_t bytes) {
     }
     byte = (uint8_t*)word;
     in = (const uint8_t*)words;
+  }
+  for (; bytes >= 4; bytes -= 4, byte += 4, in += 4) {
+    const uint8_t a = in[0], b = in[1], c = in[2], d = in[3];
+    byte[0] = a, byte[1] = b, byte[2] = c, byte[3] = d;
+    ESP_NO_CALL(byte);
   }
   for (; bytes > 0; --bytes) {
     *byte++ = *in++;
