@@ -7,14 +7,13 @@
 # -i  integer only: rv32im and soft float instead of rv32imf
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
-arch=(-march=rv32imf -mabi=ilp32f)
+flags="$here/../../src/codegen/flags" # those of the targets
+target=rv32imf
 if [[ "${1:-}" == -i ]]; then
-  # rv32im_zicsr would pick a C library that does not exist; the older ISA includes Zicsr.
-  arch=(-march=rv32im -misa-spec=2.2 -mabi=ilp32)
+  target=rv32im
   shift
 fi
 output="$1"
 shift
-exec "${ESPALIER_RISCV_GCC:-riscv64-unknown-elf-gcc}" --specs=picolibc.specs "${arch[@]}" \
-  -O2 -fno-schedule-insns -funroll-loops -ffp-contract=off -nostartfiles -I"$here" \
-  -T"$here/link.ld" "$here/crt0.S" "$here/espalier_io.c" "$@" -o "$output"
+exec "${ESPALIER_RISCV_GCC:-riscv64-unknown-elf-gcc}" "@$flags/language" "@$flags/$target" \
+  -nostartfiles -I"$here" -T"$here/link.ld" "$here/crt0.S" "$here/espalier_io.c" "$@" -o "$output"

@@ -2,22 +2,23 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
+#include <span>
+#include <sstream>
 #include <stdexcept>
 
 #include "espalier/codegen/target.hpp"
+#include "flag_files.hpp"
 
 namespace espalier::codegen {
 namespace {
 
 constexpr const char* kStandard = "-std=c99";
-constexpr const char* kOptimise = "-O2";
-constexpr const char* kNoFusing = "-ffp-contract=off";
 
-// Instructions stay in the order of the sources, which are written for the core's pipeline.
-std::vector<std::string> core_flags(std::initializer_list<std::string> isa) {
-  std::vector<std::string> flags(isa);
-  flags.insert(flags.end(), {"--specs=picolibc.specs", "-fno-schedule-insns", "-funroll-loops"});
-  return flags;
+// The flags in a file of flags/, which hw/sw/build.sh hands to the compiler as it is.
+std::vector<std::string> flags_of(std::string_view file) {
+  std::istringstream words{std::string(flag_files().at(fmt::format("flags/{}", file)))};
+  return {std::istream_iterator<std::string>(words), {}};
 }
 
 // A Cortex-M. Blocked kernels have more live values than its registers, and still win.
@@ -65,7 +66,7 @@ const std::vector<Target>& targets() {
       {.name = "rv32imf",
        .description = "RISC-V with a float unit",
        .compiler_prefix = "riscv64-unknown-elf-",
-       .flags = core_flags({"-march=rv32imf", "-mabi=ilp32f"}),
+       .flags = flags_of("rv32imf"),
        .overlays = {"blocked"},
        .float_unit = true,
        .dot_product = false,
@@ -74,7 +75,7 @@ const std::vector<Target>& targets() {
       {.name = "rv32imf+pm4adda.b",
        .description = "the same with the packed int8 dot product of the draft P extension",
        .compiler_prefix = "riscv64-unknown-elf-",
-       .flags = core_flags({"-march=rv32imf", "-mabi=ilp32f"}),
+       .flags = flags_of("rv32imf"),
        .overlays = {"blocked"},
        .float_unit = true,
        .dot_product = true,
@@ -84,7 +85,7 @@ const std::vector<Target>& targets() {
        .description = "RISC-V without a float unit, such as the ESP32-C3; floats in software",
        .compiler_prefix = "riscv64-unknown-elf-",
        // rv32im_zicsr would pick a C library that does not exist; the older ISA includes Zicsr.
-       .flags = core_flags({"-march=rv32im", "-misa-spec=2.2", "-mabi=ilp32"}),
+       .flags = flags_of("rv32im"),
        .overlays = {"blocked"},
        .float_unit = false,
        .dot_product = false,
@@ -121,7 +122,11 @@ const Target& target_named(std::string_view name) {
 }
 
 const std::vector<std::string>& language_flags() {
-  static const std::vector<std::string> flags{kStandard, kOptimise, kNoFusing};
+  static const std::vector<std::string> flags = [] {
+    std::vector<std::string> all = flags_of("language");
+    all.insert(all.begin(), kStandard);
+    return all;
+  }();
   return flags;
 }
 
@@ -132,6 +137,8 @@ std::vector<std::string> compile_flags(const Target& target) {
 }
 
 std::string makefile(const Target& target, std::string_view name) {
+  const std::string& optimise = language_flags()[1];
+  const std::span<const std::string> others = std::span(language_flags()).subspan(2);
   return fmt::format(
       R"(# Builds lib{0}.a. For another compiler: make CC=arm-none-eabi-gcc AR=arm-none-eabi-ar TARGET_FLAGS=...
 CC = {1}gcc
@@ -152,7 +159,8 @@ lib{0}.a: {0}.o {0}_params.o
 clean:
 	rm -f lib{0}.a {0}.o {0}_params.o
 )",
-      name, target.compiler_prefix, fmt::join(target.flags, " "), kStandard, kOptimise, kNoFusing);
+      name, target.compiler_prefix, fmt::join(target.flags, " "), kStandard, optimise,
+      fmt::join(others, " "));
 }
 
 Json to_json(const Target& target) {
