@@ -92,10 +92,14 @@ class Emulator : public ::testing::Test {
   testing::TempFolder temporary_;
 };
 
-// The embedded default, one kind of plan on each part; the slow tier has every kind on every part,
-// as the folder says to build it.
+// The embedded default on a part of the picture, one kind of plan on each part; the slow tier has
+// all of it, and every kind on every part, as the folder says to build it.
 TEST_F(Emulator, EmbeddedDefaultOnEveryCortexM) {
+#ifdef ESPALIER_SLOW_TESTS
   const ir::Graph graph = testing::embedded();
+#else
+  const ir::Graph graph = testing::embedded_on(12);
+#endif
   plan::UpdatePlan sparse = *plan::bias_only(graph, 9);
   for (const int conv : {12, 14, 16}) {
     sparse.weights.push_back(plan::make_weight_update(graph, conv, 0.25));

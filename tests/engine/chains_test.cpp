@@ -72,9 +72,9 @@ TEST(Chained, MostInputsCanComeByRows) {
 }
 
 #ifdef ESPALIER_SLOW_TESTS
-INSTANTIATE_TEST_SUITE_P(Seeds, Chained, ::testing::Range(200, 2200));
+INSTANTIATE_TEST_SUITE_P(Seeds, Chained, ::testing::Range(100, 2200));
 #else
-INSTANTIATE_TEST_SUITE_P(Seeds, Chained, ::testing::Range(0, 200));
+INSTANTIATE_TEST_SUITE_P(Seeds, Chained, ::testing::Range(0, 100));
 #endif
 
 }  // namespace

@@ -377,9 +377,9 @@ TEST_P(RandomNetworks, RecomputingDoesNotChangeTraining) {
 }
 
 #ifdef ESPALIER_SLOW_TESTS
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(60, 2060));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(40, 2060));
 #else
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(0, 60));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(0, 40));
 #endif
 
 // The published networks under random plans: features to the bit, gradients to 1e-5.
