@@ -32,18 +32,24 @@ function(espalier_module name)
   target_link_libraries(espalier_${name} PUBLIC espalier_options ${ARG_DEPS})
 endfunction()
 
-# espalier_test(NAME SOURCES file... [DEPS ...] [LABELS ...] [TOGETHER instantiation...])
+# espalier_test(NAME SOURCES file... [DEPS ...] [LABELS ...] [COST n [TOGETHER instantiation...]])
 #
-# One test program per module; GoogleTest cases are registered one by one with ctest. The cases of the
-# instantiations that TOGETHER names run in one process each: for many short ones, of which none is
-# ever skipped, starting it is most of the time. Tests of a higher COST begin first, in a tree where
-# ctest does not know yet how long each takes: short ones then fill the end.
+# One test program per module. Its suites run in one process each, NAME.Suite in ctest: of short tests
+# starting the process is most of the time. Those of the slow tier, and of programs with a COST, whose
+# tests take seconds, are registered one by one, so that they run side by side; the cases of the
+# instantiations that TOGETHER names share a process, if none of them ever skips itself. Tests of a
+# higher COST begin first, in a tree where ctest does not know yet how long each takes: short ones
+# then fill the end.
 function(espalier_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS;TOGETHER;COST" ${ARGN})
+  cmake_parse_arguments(ARG "" "COST" "SOURCES;DEPS;LABELS;TOGETHER" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} espalier_testing GTest::gmock GTest::gtest_main)
   # Tests take longer to optimise than to run.
   target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)
+  if(NOT ARG_LABELS AND NOT ARG_COST)
+    espalier_list_suites(${name})
+    return()
+  endif()
   set(properties "")
   if(ARG_LABELS)
     list(APPEND properties LABELS "${ARG_LABELS}")
@@ -51,17 +57,30 @@ function(espalier_test name)
   if(ARG_COST)
     list(APPEND properties COST ${ARG_COST})
   endif()
-  if(properties)
-    list(PREPEND properties PROPERTIES)
-  endif()
   set(apart "")
   foreach(instantiation ${ARG_TOGETHER})
     string(APPEND apart ":${instantiation}/*")
     add_test(NAME ${name}.${instantiation} COMMAND ${name}_test --gtest_filter=${instantiation}/*)
+    set_tests_properties(${name}.${instantiation} PROPERTIES ${properties})
   endforeach()
   if(apart)
     set(apart TEST_FILTER "-${apart}")
   endif()
   gtest_discover_tests(${name}_test
-    TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 ${apart} ${properties})
+    TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 ${apart} PROPERTIES ${properties})
+endfunction()
+
+function(espalier_list_suites name)
+  set(entries ${CMAKE_CURRENT_BINARY_DIR}/${name}_suites.cmake)
+  add_custom_command(TARGET ${name}_test POST_BUILD
+    COMMAND ${CMAKE_COMMAND} -DMODULE=${name} -DPROGRAM=$<TARGET_FILE:${name}_test>
+      "-DEMULATOR=$<TARGET_PROPERTY:${name}_test,CROSSCOMPILING_EMULATOR>"
+      -DENTRIES=${entries} -P ${PROJECT_SOURCE_DIR}/cmake/ListSuites.cmake
+    BYPRODUCTS ${entries}
+    VERBATIM)
+  # A program that was not built shows, as one that cannot be run.
+  set(included ${CMAKE_CURRENT_BINARY_DIR}/${name}_include.cmake)
+  file(WRITE ${included} "if(EXISTS \"${entries}\")\n  include(\"${entries}\")\nelse()\n  \
+add_test(${name}_NOT_BUILT ${name}_NOT_BUILT)\nendif()\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${included})
 endfunction()
