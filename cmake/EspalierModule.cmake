@@ -7,7 +7,7 @@ target_include_directories(espalier_options INTERFACE ${PROJECT_SOURCE_DIR}/incl
 target_compile_options(espalier_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror
   # GCC 12 sees overlapping copies in std::string's operator+ that are not there.
-  -Wno-restrict
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   # Option structs are filled field by field; what is not named keeps its default.
   -Wno-missing-field-initializers
   # One meaning for every float expression on every target: fused only where the source says so.
@@ -32,22 +32,21 @@ function(espalier_module name)
   target_link_libraries(espalier_${name} PUBLIC espalier_options ${ARG_DEPS})
 endfunction()
 
-# espalier_test(NAME SOURCES file... [DEPS ...] [LABELS ...] [COST n [TOGETHER instantiation...]])
+# espalier_test(NAME SOURCES file... [DEPS ...] [LABELS ...] [COST n] [EACH [TOGETHER instantiation...]])
 #
 # One test program per module. Its suites run in one process each, NAME.Suite in ctest: of short tests
-# starting the process is most of the time. Those of the slow tier, and of programs with a COST, whose
-# tests take seconds, are registered one by one, so that they run side by side; the cases of the
-# instantiations that TOGETHER names share a process, if none of them ever skips itself. Tests of a
-# higher COST begin first, in a tree where ctest does not know yet how long each takes: short ones
-# then fill the end.
+# starting the process is most of the time. With EACH, and in the slow tier, tests are registered one
+# by one, so that those that take seconds run side by side; the cases of the instantiations that
+# TOGETHER names share a process, if none of them ever skips itself. What has a higher COST begins
+# first, in a tree where ctest does not know yet how long each takes: short ones then fill the end.
 function(espalier_test name)
-  cmake_parse_arguments(ARG "" "COST" "SOURCES;DEPS;LABELS;TOGETHER" ${ARGN})
+  cmake_parse_arguments(ARG "EACH" "COST" "SOURCES;DEPS;LABELS;TOGETHER" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} espalier_testing GTest::gmock GTest::gtest_main)
   # Tests take longer to optimise than to run.
   target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)
-  if(NOT ARG_LABELS AND NOT ARG_COST)
-    espalier_list_suites(${name})
+  if(NOT ARG_LABELS AND NOT ARG_EACH)
+    espalier_list_suites(${name} ${ARG_COST})
     return()
   endif()
   set(properties "")
@@ -61,19 +60,25 @@ function(espalier_test name)
   foreach(instantiation ${ARG_TOGETHER})
     string(APPEND apart ":${instantiation}/*")
     add_test(NAME ${name}.${instantiation} COMMAND ${name}_test --gtest_filter=${instantiation}/*)
-    set_tests_properties(${name}.${instantiation} PROPERTIES ${properties})
+    if(properties)
+      set_tests_properties(${name}.${instantiation} PROPERTIES ${properties})
+    endif()
   endforeach()
   if(apart)
     set(apart TEST_FILTER "-${apart}")
   endif()
+  if(properties)
+    list(PREPEND properties PROPERTIES)
+  endif()
   gtest_discover_tests(${name}_test
-    TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 ${apart} PROPERTIES ${properties})
+    TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 ${apart} ${properties})
 endfunction()
 
+# The optional argument is the cost of each.
 function(espalier_list_suites name)
   set(entries ${CMAKE_CURRENT_BINARY_DIR}/${name}_suites.cmake)
   add_custom_command(TARGET ${name}_test POST_BUILD
-    COMMAND ${CMAKE_COMMAND} -DMODULE=${name} -DPROGRAM=$<TARGET_FILE:${name}_test>
+    COMMAND ${CMAKE_COMMAND} -DMODULE=${name} "-DCOST=${ARGN}" -DPROGRAM=$<TARGET_FILE:${name}_test>
       "-DEMULATOR=$<TARGET_PROPERTY:${name}_test,CROSSCOMPILING_EMULATOR>"
       -DENTRIES=${entries} -P ${PROJECT_SOURCE_DIR}/cmake/ListSuites.cmake
     BYPRODUCTS ${entries}
