@@ -109,15 +109,17 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
         const int32_t i = (oy * d->out_w + ox) * d->out_c + o;
         for (p = 0; p < pixels; ++p) esp_patch(d, x, oy, ox + p, patches + p * pitch);
         for (j = 0; j < fours; ++j) {
+          const esp_outputs* by = &outputs[j];
+          ESP_HERE(by); /* loaded where it is needed, not all at once for so few pixels */
 #ifdef ESP_DOT4
           if (dot) {
-            esp_dot_pixels(&outputs[j], &to, (const int8_t*)copied + 4 * j * pitch, patches, pitch,
-                           pixels, i + 4 * j, 0);
+            esp_dot_pixels(by, &to, (const int8_t*)copied + 4 * j * pitch, patches, pitch, pixels,
+                           i + 4 * j, 0);
             continue;
           }
 #endif
-          esp_block_pixels(&outputs[j], &to, w->full + (o + 4 * j) * depth, 0, 0, 0, patches, depth,
-                           pixels, i + 4 * j, 0);
+          esp_block_pixels(by, &to, w->full + (o + 4 * j) * depth, 0, 0, 0, patches, depth, pixels,
+                           i + 4 * j, 0);
         }
       }
     }

@@ -138,24 +138,28 @@ ESP_INLINE int32_t esp_q_quick_step(int32_t sum, int32_t factor, int32_t quick, 
   return (high + (int32_t)(random >> (32 - quick))) >> quick;
 }
 
-/* `count` bytes that lie `step` apart, one behind the other. */
+/* `count` bytes that lie `step` apart, one behind the other. Compilers would rather make words of
+ * them, which takes longer: the address of each store is news to them. */
 ESP_INLINE void esp_gather(const int8_t* from, int32_t step, int32_t count, int8_t* to) {
-  int32_t k;
+  const int8_t *fours = to + (count & ~3), *end = to + count;
   ESP_ROLLED
-  for (k = 0; k + 4 <= count; k += 4) {
+  for (; to != fours; to += 4) {
     int32_t v0, v1, v2, v3;
     v0 = *from, from += step;
     v1 = *from, from += step;
     v2 = *from, from += step;
     v3 = *from, from += step;
     ESP_DONE(v0, v1, v2, v3);
-    to[k] = (int8_t)v0;
-    to[k + 1] = (int8_t)v1;
-    to[k + 2] = (int8_t)v2;
-    to[k + 3] = (int8_t)v3;
+    to[0] = (int8_t)v0;
+    ESP_HERE(to);
+    to[1] = (int8_t)v1;
+    ESP_HERE(to);
+    to[2] = (int8_t)v2;
+    ESP_HERE(to);
+    to[3] = (int8_t)v3;
   }
   ESP_ROLLED
-  for (; k < count; ++k, from += step) to[k] = *from;
+  for (; to != end; from += step) *to++ = *from;
 }
 
 /* Where the weights of four input channels lie; `step` to the next output. */
