@@ -11,6 +11,7 @@
 #define esp_depthwise_input_gradient_q8 ESP_JOIN(esp_depthwise_input_gradient_q8, ESP_FORM)
 #define esp_pass_gradient_q8 ESP_JOIN(esp_pass_gradient_q8, ESP_FORM)
 #define esp_pointwise_input_gradient_q8 ESP_JOIN(esp_pointwise_input_gradient_q8, ESP_FORM)
+#define esp_pool_gradient_q8 ESP_JOIN(esp_pool_gradient_q8, ESP_FORM)
 #define esp_weight_gradient_q8 ESP_JOIN(esp_weight_gradient_q8, ESP_FORM)
 
 #include "esp_bias_gradient_q.c"
@@ -18,4 +19,5 @@
 #include "esp_depthwise_input_gradient_q.c"
 #include "esp_pass_gradient_q.c"
 #include "esp_pointwise_input_gradient_q.c"
+#include "esp_pool_gradient_q.c"
 #include "esp_weight_gradient_q.c"

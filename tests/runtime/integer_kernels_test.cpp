@@ -23,6 +23,7 @@ DECLARE(depthwise_backward)
 DECLARE(depthwise_input_gradient)
 DECLARE(pass_gradient)
 DECLARE(pointwise_input_gradient)
+DECLARE(pool_gradient)
 DECLARE(weight_gradient)
 #undef DECLARE
 // The plain kernel and its other forms.
@@ -226,10 +227,10 @@ struct Layer {
     return std::clamp(rounded(sum, by), -127, 127);
   }
 
-  void expect_input_gradient() const {
+  void expect_input_gradient(int unit = 0) const {
     int largest = 0;
     for (std::size_t i = 0; i < dx.size(); ++i) {
-      ASSERT_EQ(out[i], expected(i, dx[i])) << "element " << i;
+      ASSERT_EQ(out[i], expected(i, dx[i], unit)) << "element " << i;
       largest = std::max(largest, std::abs(static_cast<int>(out[i])));
     }
     if (largest == 127) {
@@ -431,6 +432,53 @@ TEST(IntegerKernels, PassGradient) {
       layer.out.assign(dx, dx + in.size());
       layer.addend = addend;
       ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+    }
+  }
+}
+
+// Windows that overlap, leave gaps or lie in the padding in part.
+TEST(IntegerKernels, PoolGradient) {
+  for (auto* kernel : FORMS(pool_gradient)) {
+    for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+      Layer layer(seed, Layer::Form::kDepthwise);
+      const esp_conv& d = layer.d;
+      const esp_pool pool{.in_h = d.in_h,
+                          .in_w = d.in_w,
+                          .channels = d.in_c,
+                          .out_h = d.out_h,
+                          .out_w = d.out_w,
+                          .kernel_h = d.kernel_h,
+                          .kernel_w = d.kernel_w,
+                          .stride_h = d.stride_h,
+                          .stride_w = d.stride_w,
+                          .pad_top = d.pad_top,
+                          .pad_left = d.pad_left};
+      // Scattered, too.
+      std::fill(layer.dx.begin(), layer.dx.end(), 0);
+      std::size_t at = 0;
+      for (int oy = 0; oy < d.out_h; ++oy) {
+        for (int ox = 0; ox < d.out_w; ++ox) {
+          const int top = oy * d.stride_h - d.pad_top;
+          const int left = ox * d.stride_w - d.pad_left;
+          const int y0 = std::max(top, 0);
+          const int x0 = std::max(left, 0);
+          const int y1 = std::min<int>(top + d.kernel_h, d.in_h);
+          const int x1 = std::min<int>(left + d.kernel_w, d.in_w);
+          const int count = std::max(0, y1 - y0) * std::max(0, x1 - x0);
+          for (int c = 0; c < d.in_c; ++c, ++at) {
+            for (int y = y0; y < y1; ++y) {
+              for (int x = x0; x < x1; ++x) {
+                layer.dx[static_cast<std::size_t>((y * d.in_w + x) * d.in_c + c)] +=
+                    Wide{layer.g[at]} * ((65536 + count / 2) / count);
+              }
+            }
+          }
+        }
+      }
+      layer.addend.clear();
+      layer.sink.addend_range = nullptr;
+      kernel(&pool, layer.g.data(), layer.out.data(), &layer.sink);
+      ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient(16)) << seed;
     }
   }
 }

@@ -8,7 +8,14 @@ ESP_INLINE void esp_q_four_sums(int32_t pixels, int32_t channels, const esp_q* g
   if (words) {
     int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
     ESP_ROLLED
-    for (; pixels > 0; --pixels, g += channels) {
+    for (; pixels > 1; pixels -= 2) {
+      uint32_t x, y;
+      x = esp_word((const int8_t*)g), g += channels;
+      y = esp_word((const int8_t*)g), g += channels;
+      ESP_DOT_4(a0, a1, a2, a3, x, 1u, 1u << 8, 1u << 16, 1u << 24);
+      ESP_DOT_4(a0, a1, a2, a3, y, 1u, 1u << 8, 1u << 16, 1u << 24);
+    }
+    if (pixels > 0) {
       const uint32_t x = esp_word((const int8_t*)g);
       ESP_DOT_4(a0, a1, a2, a3, x, 1u, 1u << 8, 1u << 16, 1u << 24);
     }

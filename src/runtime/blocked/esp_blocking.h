@@ -5,12 +5,17 @@
 
 #include "espalier_runtime.h"
 
-/* Parts of blocked kernels, which must end up inside them. */
+/* Parts of blocked kernels, which must end up inside them, or not: those have registers of their
+ * own, and a symbol that counts as the kernel's, as those of a compiler's clones do. */
 #ifdef __GNUC__
 #define ESP_INLINE static inline __attribute__((always_inline))
+#define ESP_APART static __attribute__((noinline))
+#define ESP_PART_OF(kernel) __asm__(kernel ".part")
 #define ESP_RARELY(condition) __builtin_expect(condition, 0)
 #else
 #define ESP_INLINE static inline
+#define ESP_APART static
+#define ESP_PART_OF(kernel)
 #define ESP_RARELY(condition) (condition)
 #endif
 
@@ -53,6 +58,30 @@
 #else
 #define ESP_TOGETHER(a, b, c, d) (void)0
 #endif
+
+/* `count` bytes that lie `step` apart, one behind the other. Compilers would rather make words of
+ * them, which takes longer: the address of each store is news to them. */
+ESP_INLINE void esp_gather(const int8_t* from, int32_t step, int32_t count, int8_t* to) {
+  const int8_t *fours = to + (count & ~3), *end = to + count;
+  ESP_ROLLED
+  for (; to != fours; to += 4) {
+    int32_t v0, v1, v2, v3;
+    v0 = *from, from += step;
+    v1 = *from, from += step;
+    v2 = *from, from += step;
+    v3 = *from, from += step;
+    ESP_DONE(v0, v1, v2, v3);
+    to[0] = (int8_t)v0;
+    ESP_HERE(to);
+    to[1] = (int8_t)v1;
+    ESP_HERE(to);
+    to[2] = (int8_t)v2;
+    ESP_HERE(to);
+    to[3] = (int8_t)v3;
+  }
+  ESP_ROLLED
+  for (; to != end; from += step) *to++ = *from;
+}
 
 /* Bytes behind a padded plane. Blocked kernels read at most 3 values past the last window, with the
  * dot product at most 4 bytes past the last row; what is left is room for rows that are rounded up

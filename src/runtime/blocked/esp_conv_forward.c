@@ -4,6 +4,9 @@
 #include "esp_words.h"
 #include "espalier_runtime.h"
 
+/* Bytes of windows that lie on the stack for the dot product, where several threes of them fit. */
+#define ESP_WINDOWS 384
+
 /* Copies the window of one output, padding as the zero point. */
 ESP_INLINE void esp_patch(const esp_conv* d, const int8_t* x, int32_t oy, int32_t ox,
                           int8_t* patch) {
@@ -18,7 +21,8 @@ ESP_INLINE void esp_patch(const esp_conv* d, const int8_t* x, int32_t oy, int32_
       ESP_ROLLED
       for (c = 0; c < row; ++c) *patch++ = (int8_t)d->in_zero;
     } else if (inside) {
-      for (c = 0; c < row; ++c) *patch++ = *from++;
+      esp_gather(from, 1, row, patch);
+      patch += row;
     } else {
       ESP_ROLLED
       for (kx = 0, ix = left; kx < d->kernel_w; ++kx, ix += step, from += step * in_c) {
@@ -55,6 +59,17 @@ static inline int32_t esp_conv_one(const esp_conv* d, const int8_t* x, const esp
   return acc;
 }
 
+#ifdef ESP_DOT4
+/* Four outputs of some windows. */
+ESP_APART void esp_dot_windows(const esp_outputs* q, const esp_target* to, const int8_t* weights,
+                               const int8_t* windows, int32_t pitch, int32_t pixels, int32_t i)
+    ESP_PART_OF("esp_conv_forward");
+ESP_APART void esp_dot_windows(const esp_outputs* q, const esp_target* to, const int8_t* weights,
+                               const int8_t* windows, int32_t pitch, int32_t pixels, int32_t i) {
+  esp_dot_pixels(q, to, weights, windows, pitch, pixels, i, 0);
+}
+#endif
+
 /* Any convolution. Dense ones go by way of the windows of some outputs in `patches`, which holds
  * 4 * kernel_h * kernel_w * in_c; up to sixteen channels are made of each window. For the dot
  * product, windows and weights are filled up to whole words. */
@@ -66,14 +81,20 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
   const int32_t dense = d->groups == 1 && !w->count; /* groups have no patches */
   int32_t pitch = depth, at_once = 4, o, oy, ox, j, p;
 #ifdef ESP_DOT4
-  uint32_t copied[ESP_COPIED / 4];
-  const int32_t filled = (depth + 3) & ~3;
+  uint32_t copied[ESP_COPIED / 4], windows[ESP_WINDOWS / 4];
+  /* to sixteen where that takes one word more at most: the loop takes so many */
+  const int32_t fours = (depth + 3) & ~3, sixteens = (depth + 15) & ~15;
+  const int32_t filled = sixteens - fours <= 4 ? sixteens : fours;
   const int32_t dot =
       dense && esp_words(patches, 0) && 3 * filled <= 4 * depth && 4 * filled <= ESP_COPIED;
   if (dot) pitch = filled, at_once = 3;
+  if (dot && 6 * pitch <= ESP_WINDOWS) {
+    patches = (int8_t*)windows;
+    at_once = ESP_WINDOWS / (3 * pitch) * 3;
+  }
   if (dot && pitch != depth) { /* what fills up the rows, and stays */
     esp_fill(copied, 0, (int32_t)sizeof copied);
-    esp_fill(patches, 0, 3 * pitch);
+    esp_fill(patches, 0, at_once * pitch);
   }
 #endif
   for (o = 0; o < d->out_c;) {
@@ -109,17 +130,15 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
         const int32_t i = (oy * d->out_w + ox) * d->out_c + o;
         for (p = 0; p < pixels; ++p) esp_patch(d, x, oy, ox + p, patches + p * pitch);
         for (j = 0; j < fours; ++j) {
-          const esp_outputs* by = &outputs[j];
-          ESP_HERE(by); /* loaded where it is needed, not all at once for so few pixels */
 #ifdef ESP_DOT4
           if (dot) {
-            esp_dot_pixels(by, &to, (const int8_t*)copied + 4 * j * pitch, patches, pitch, pixels,
-                           i + 4 * j, 0);
+            esp_dot_windows(&outputs[j], &to, (const int8_t*)copied + 4 * j * pitch, patches, pitch,
+                            pixels, i + 4 * j);
             continue;
           }
 #endif
-          esp_block_pixels(by, &to, w->full + (o + 4 * j) * depth, 0, 0, 0, patches, depth, pixels,
-                           i + 4 * j, 0);
+          esp_block_pixels(&outputs[j], &to, w->full + (o + 4 * j) * depth, 0, 0, 0, patches, depth,
+                           pixels, i + 4 * j, 0);
         }
       }
     }

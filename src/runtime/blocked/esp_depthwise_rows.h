@@ -49,7 +49,7 @@ ESP_INLINE int32_t esp_kind_of(const esp_conv* d, int32_t dot) {
 }
 
 #ifdef ESP_DOT4
-/* esp_spread() by kind; pairs of rows of 3x3 do without. */
+/* esp_spread() by kind; pairs of rows of 3x3, and those of stride 2, do without. */
 ESP_INLINE void esp_spread_kind(const esp_filter* f, int32_t kind, int32_t kernel_h, int32_t rows,
                                 uint32_t* spread) {
   switch (kind) {
@@ -63,7 +63,7 @@ ESP_INLINE void esp_spread_kind(const esp_filter* f, int32_t kind, int32_t kerne
       esp_spread(f, 7, kernel_h, 1, spread);
       break;
     case 32 + 3:
-      esp_spread(f, 3, kernel_h, 2, spread);
+      if (kernel_h != 3) esp_spread(f, 3, kernel_h, 2, spread);
       break;
     case 32 + 5:
       esp_spread(f, 5, kernel_h, 2, spread);
@@ -114,6 +114,12 @@ ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
         ESP_SUMS_OF(7, 1);
         break;
       case 32 + 3:
+#ifdef ESP_DOT4
+        if (kernel_h == 3) {
+          esp_sums_3x3_by_two(f, from, pitch, got, width, to);
+          break;
+        }
+#endif
         ESP_SUMS_OF(3, 2);
         break;
       case 32 + 5:

@@ -56,6 +56,36 @@ ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t p
 #undef ESP_ADD
 }
 
+/* Of stride 2 for rows of `width` outputs, two at a time. */
+ESP_INLINE void esp_sums_3x3_by_two(const esp_filter* f, const int8_t* plane, int32_t pitch,
+                                    int32_t rows, int32_t width, int32_t* sums) {
+  const uint8_t* w = (const uint8_t*)f->weights;
+  const int32_t start = f->start;
+  const uint32_t w0 = w[0] | (uint32_t)w[1] << 8 | (uint32_t)w[2] << 16;
+  const uint32_t w1 = w[3] | (uint32_t)w[4] << 8 | (uint32_t)w[5] << 16;
+  const uint32_t w2 = w[6] | (uint32_t)w[7] << 8 | (uint32_t)w[8] << 16;
+  ESP_HERE(pitch);
+  ESP_HERE(width);
+  ESP_FRESH();
+  ESP_ROLLED
+  for (; rows > 0; --rows, plane += 2 * (pitch - width)) {
+    const int8_t *r = plane, *s = r + pitch, *t = s + pitch, *end = plane + 2 * width;
+    ESP_ROLLED
+    for (plane = end; r != end; r += 4, s += 4, t += 4, sums += 2) {
+      const uint32_t x0 = esp_word(r), x1 = esp_word(s), x2 = esp_word(t);
+      const uint32_t y0 = esp_word(r + 4), y1 = esp_word(s + 4), y2 = esp_word(t + 4);
+      int32_t a = start, b = start;
+      a = esp_dot4(a, x0, w0);
+      b = esp_dot4(b, x0 >> 16 | y0 << 16, w0);
+      a = esp_dot4(a, x1, w1);
+      b = esp_dot4(b, x1 >> 16 | y1 << 16, w1);
+      a = esp_dot4(a, x2, w2);
+      b = esp_dot4(b, x2 >> 16 | y2 << 16, w2);
+      sums[0] = a, sums[1] = b;
+    }
+  }
+}
+
 /* Whether word t of the inputs of four (stride 1) or two outputs holds some for output j. */
 #define ESP_MEETS(j, t) (4 * (t) + 3 >= (j)*stride && 4 * (t) < (j)*stride + kernel_w)
 /* Calls DO(j, t) for all of those. */

@@ -138,45 +138,53 @@ ESP_INLINE int32_t esp_q_quick_step(int32_t sum, int32_t factor, int32_t quick, 
   return (high + (int32_t)(random >> (32 - quick))) >> quick;
 }
 
-/* `count` bytes that lie `step` apart, one behind the other. Compilers would rather make words of
- * them, which takes longer: the address of each store is news to them. */
-ESP_INLINE void esp_gather(const int8_t* from, int32_t step, int32_t count, int8_t* to) {
-  const int8_t *fours = to + (count & ~3), *end = to + count;
+#ifdef ESP_DOT4
+/* Words of four bytes, `step` bytes apart, by byte: four rows of `pitch`. Four words at a time;
+ * says how many of `count` have been turned. */
+ESP_INLINE int32_t esp_turn_words(const int8_t* from, int32_t step, int32_t count, int32_t pitch,
+                                  int8_t* to) {
+  const uint32_t even = 0x00FF00FFu, low = 0xFFFFu;
+  int32_t left;
   ESP_ROLLED
-  for (; to != fours; to += 4) {
-    int32_t v0, v1, v2, v3;
-    v0 = *from, from += step;
-    v1 = *from, from += step;
-    v2 = *from, from += step;
-    v3 = *from, from += step;
-    ESP_DONE(v0, v1, v2, v3);
-    to[0] = (int8_t)v0;
-    ESP_HERE(to);
-    to[1] = (int8_t)v1;
-    ESP_HERE(to);
-    to[2] = (int8_t)v2;
-    ESP_HERE(to);
-    to[3] = (int8_t)v3;
+  for (left = count >> 2; left > 0; --left, to += 4) {
+    uint32_t a, b, c, d, ab, cd;
+    int8_t* row = to;
+    a = esp_word(from), from += step;
+    b = esp_word(from), from += step;
+    c = esp_word(from), from += step;
+    d = esp_word(from), from += step;
+    /* bytes 0 and 2 of two words, then 1 and 3 */
+    ab = (a & even) | (b & even) << 8;
+    cd = (c & even) | (d & even) << 8;
+    a = (a >> 8 & even) | (b & ~even);
+    c = (c >> 8 & even) | (d & ~even);
+    esp_put_word(row, (ab & low) | cd << 16), row += pitch;
+    esp_put_word(row, (a & low) | c << 16), row += pitch;
+    esp_put_word(row, ab >> 16 | (cd & ~low)), row += pitch;
+    esp_put_word(row, a >> 16 | (c & ~low));
   }
-  ESP_ROLLED
-  for (; to != end; from += step) *to++ = *from;
+  return count & ~3;
 }
+#endif
 
 /* Where the weights of four input channels lie; `step` to the next output. */
 typedef struct {
   const int8_t* from[4];
   int32_t step[4];
+  int32_t apart; /* some of them, or where no words begin */
 } esp_q_lanes;
 
 /* Those of `lanes` channels from c on; `next` counts the trained channels so far. */
 ESP_INLINE void esp_q_lanes_of(const esp_weights* w, int32_t c, int32_t lanes, int32_t in_c,
                                int32_t* next, esp_q_lanes* of) {
   int32_t j;
+  of->apart = lanes < 4 || (((int32_t)(uintptr_t)(w->full + c) | in_c) & 3);
   ESP_ROLLED
   for (j = 0; j < lanes; ++j) {
     const int32_t trained = *next < w->count && w->channels[*next] == c + j;
     of->from[j] = trained ? w->trained + *next : w->full + c + j;
     of->step[j] = trained ? w->count : in_c;
+    of->apart |= trained;
     *next += trained;
   }
 }
@@ -184,10 +192,16 @@ ESP_INLINE void esp_q_lanes_of(const esp_weights* w, int32_t c, int32_t lanes, i
 /* Their weights for `count` outputs from o on, by channel: four rows of `pitch`. */
 ESP_INLINE void esp_turn_weights(const esp_q_lanes* of, int32_t lanes, int32_t o, int32_t count,
                                  int32_t pitch, int8_t* turned) {
-  int32_t j;
+  int32_t j, done = 0;
+#ifdef ESP_DOT4
+  if (!of->apart) {
+    done = esp_turn_words(of->from[0] + o * of->step[0], of->step[0], count, pitch, turned);
+  }
+#endif
   ESP_ROLLED
   for (j = 0; j < lanes; ++j, turned += pitch) {
-    esp_gather(of->from[j] + o * of->step[j], of->step[j], count, turned);
+    if (done == count) continue;
+    esp_gather(of->from[j] + (o + done) * of->step[j], of->step[j], count - done, turned + done);
   }
   if (lanes < 4) esp_fill(turned, 0, (4 - lanes) * pitch);
 }
@@ -220,11 +234,18 @@ ESP_INLINE void esp_q_dot_rows(const esp_q* rows, int32_t second, int32_t third,
     ESP_STEP(0);
     ESP_ADVANCE(4);
   }
+  if (depth & 8) {
+    ESP_STEP(0);
+    ESP_STEP(4);
+    ESP_ADVANCE(8);
+  }
   ESP_ROLLED
   while (xa != end) {
     ESP_STEP(0);
     ESP_STEP(4);
-    ESP_ADVANCE(8);
+    ESP_STEP(8);
+    ESP_STEP(12);
+    ESP_ADVANCE(16);
   }
 #undef ESP_STEP
 #undef ESP_ADVANCE

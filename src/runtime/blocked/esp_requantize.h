@@ -94,6 +94,34 @@ ESP_INLINE void esp_put_word(int8_t* p, uint32_t word) {
   memcpy(__builtin_assume_aligned(p, 4), &word, sizeof word);
 }
 
+/* Products of a row with four rows `pitch` apart, `depth` elements each on word boundaries, added
+ * to four sums. */
+ESP_INLINE void esp_dot_row(const int8_t* x, const int8_t* fours, int32_t pitch, int32_t depth,
+                            int32_t* sums) {
+  const int8_t *w0 = fours, *w1 = w0 + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch, *end = x + depth;
+  int32_t a0 = sums[0], a1 = sums[1], a2 = sums[2], a3 = sums[3];
+#define ESP_STEP(k)                                                                         \
+  do {                                                                                      \
+    const uint32_t v0 = esp_word(w0 + (k)), v1 = esp_word(w1 + (k)), v = esp_word(x + (k)); \
+    const uint32_t v2 = esp_word(w2 + (k)), v3 = esp_word(w3 + (k));                        \
+    ESP_DOT_4(a0, a1, a2, a3, v, v0, v1, v2, v3);                                           \
+  } while (0)
+#define ESP_ADVANCE(n) (x += (n), w0 += (n), w1 += (n), w2 += (n), w3 += (n))
+  if (depth & 4) {
+    ESP_STEP(0);
+    ESP_ADVANCE(4);
+  }
+  ESP_ROLLED
+  while (x != end) {
+    ESP_STEP(0);
+    ESP_STEP(4);
+    ESP_ADVANCE(8);
+  }
+#undef ESP_STEP
+#undef ESP_ADVANCE
+  sums[0] = a0, sums[1] = a1, sums[2] = a2, sums[3] = a3;
+}
+
 /* Whether rows of `depth` elements from p on begin and end on word boundaries. */
 ESP_INLINE int32_t esp_words(const int8_t* p, int32_t depth) {
   return !((depth | (int32_t)(uintptr_t)p) & 3);

@@ -14,7 +14,10 @@
 /* `count` columns of a map by column, `pixels` elements each and zeros up to `pitch`. */
 ESP_INLINE void esp_turn(const int8_t* from, int32_t step, int32_t count, int32_t pixels,
                          int32_t pitch, int8_t* to) {
-  int32_t j;
+  int32_t words = esp_words(from, step), j;
+  for (; words && count >= 4 && !(pixels & 3); count -= 4, from += 4, to += 4 * pitch) {
+    esp_turn_words(from, step, pixels, pitch, to);
+  }
   ESP_ROLLED
   for (j = 0; j < count; ++j, to += pitch) {
     esp_gather(from + j, step, pixels, to);
@@ -71,6 +74,7 @@ ESP_INLINE void esp_q_sink_row(const esp_q_parameter_sink* sink, uint32_t key, i
     int32_t v = weights[j] - esp_q_quick_step((int32_t)sums[j], pace.factor, quick, \
                                               esp_mix(key + (uint32_t)index[j]));   \
     if (ESP_RARELY((uint32_t)(v + 127) > 254u)) v = v < 0 ? -127 : 127;             \
+    ESP_HERE(v);                                                                    \
     weights[j] = (int8_t)v;                                                         \
   } while (0)
     if (count == 4) {
