@@ -61,10 +61,20 @@ std::int64_t weight_macs_of(const TrainingGraph& graph, const Node& node) {
   return node_macs(graph, node) - ir::forward_macs(op, *graph.forward);
 }
 
+// Pixels of which an integer weight gradient keeps the outputs turned round (ESP_PIXELS there);
+// those of more it turns anew for every few inputs.
+constexpr std::int64_t kPixelsKept = 112;
+
 // Loops of convolutions that are no matrix products differ with the window.
 std::string form_of(const TrainingGraph& graph, const Node& node) {
   std::string form(runtime::kernel_name(compiler::kernel_of(graph, node)));
   const ir::Conv2D* conv = compiler::conv_of(*graph.forward, node.op);
+  if (conv != nullptr && conv->pointwise() && node.kind == NodeKind::kWeightGradient &&
+      compiler::is_integer(graph)) {
+    const ir::Op& op = graph.forward->ops[static_cast<std::size_t>(node.op)];
+    const ir::Shape& out = graph.forward->tensor(op.output).shape;
+    return form + (std::int64_t{out.height} * out.width > kPixelsKept ? " large" : "");
+  }
   if (conv == nullptr || conv->pointwise() || node.kind == NodeKind::kBiasGradient ||
       node.kind == NodeKind::kSaveChannels || node.kind == NodeKind::kMaskScale) {
     return form;
