@@ -176,18 +176,21 @@ class Search {
     return options_.seeds[static_cast<std::size_t>(asked_[candidate]++)];
   }
   bool exhausted(const Candidate& candidate) const {
+    if (unstable_.count(candidate) != 0) return true;
     const auto found = asked_.find(candidate);
     return found != asked_.end() && found->second >= static_cast<int>(options_.seeds.size());
   }
 
   Status measure(const std::vector<Request>& batch) {
     ESPALIER_TRY(const std::vector<std::optional<double>> gains, ask(batch));
-    double worst = 0;
-    for (const Observation& o : result_.observations) worst = std::min(worst, o.gain);
-    for (const std::optional<double>& gain : gains) worst = std::min(worst, gain.value_or(0.0));
+    for (const std::optional<double>& gain : gains) {
+      if (gain) worst_ = std::min(worst_.value_or(*gain), *gain);
+    }
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      // Diverged is as bad as the worst that was seen, and no better than no training at all.
-      result_.observations.push_back({batch[i].candidate, gains[i].value_or(worst)});
+      // A plan that diverged once is not asked for again, and counts as the worst that did not: by
+      // what it really lost it would stand for the noise of all.
+      if (!gains[i]) unstable_.insert(batch[i].candidate);
+      result_.observations.push_back({batch[i].candidate, gains[i].value_or(worst_.value_or(0.0))});
     }
     return Ok{};
   }
@@ -264,7 +267,9 @@ class Search {
   [[nodiscard]] std::vector<Candidate> measured_within(const Problem& problem) const {
     std::vector<Candidate> plans;
     for (const auto& [candidate, times] : asked_) {
-      if (feasible(problem, candidate)) plans.push_back(candidate);
+      if (unstable_.count(candidate) == 0 && feasible(problem, candidate)) {
+        plans.push_back(candidate);
+      }
     }
     return plans;
   }
@@ -385,6 +390,8 @@ class Search {
   const MeasuredSearchOptions& options_;
   std::vector<search::Solution> additive_;  // by problem
   std::map<Candidate, int, ByContent> asked_;
+  std::set<Candidate, ByContent> unstable_;  // diverged with some seed
+  std::optional<double> worst_;              // gain that was measured
   MeasuredSearchResult result_;
 };
 

@@ -29,6 +29,16 @@ bool balanced_by_chance(const Confusion& confusion) {
 
 }  // namespace
 
+bool learned_nothing(const Evaluation& result) {
+  const Confusion& confusion = result.confusion;
+  const std::int64_t all = confusion.samples();
+  if (all == 0 || confusion.labelled(confusion.majority()) == all) return false;
+  for (int c = 0; c < confusion.classes; ++c) {
+    if (confusion.predicted(c) == all) return true;
+  }
+  return false;
+}
+
 std::vector<std::string> doubts(const Evaluation& result, const std::vector<std::string>& names) {
   std::vector<std::string> found;
   const Confusion& confusion = result.confusion;

@@ -113,5 +113,11 @@ TEST(ResultDoubts, OneClassInTheDataIsSaidThere) {
   EXPECT_THAT(doubts(result({{50}}, 0.0), kNames), IsEmpty());
 }
 
+TEST(LearnedNothing, IsOneClassForSamplesOfSeveral) {
+  EXPECT_TRUE(learned_nothing(result({{10, 0, 0}, {10, 0, 0}, {10, 0, 0}}, 1)));
+  EXPECT_FALSE(learned_nothing(result({{10, 0, 0}, {9, 1, 0}, {10, 0, 0}}, 1)));
+  EXPECT_FALSE(learned_nothing(result({{10, 0, 0}, {0, 0, 0}, {0, 0, 0}}, 1)));
+}
+
 }  // namespace
 }  // namespace espalier::train

@@ -8,6 +8,9 @@
 
 namespace espalier::train {
 
+/// Whether every sample is taken for the same class, though there are several.
+bool learned_nothing(const Evaluation& result);
+
 /// What makes the result of an evaluation doubtful, each with its likely cause; empty for a sound
 /// one. Told are: one class predicted for every sample, an accuracy within two standard errors of
 /// the most common label's share and of chance over classes, an accuracy that mostly is that share,
