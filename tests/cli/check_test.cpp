@@ -155,7 +155,8 @@ TEST_F(CheckTest, RefusesWhatIsNotAFolderOfCompile) {
   fail(66, {"check", "nowhere"}, {"nowhere/program.json: cannot be opened"});
   fail(2, {"check", "a folder", "--steps", "0"}, {"--steps"});
   fail(2, {"check", "a folder", "--stack", "0"}, {"--stack must be above 0"});
-  fail(66, {"check", "a folder", "--target-cc", "no-such-gcc"}, {"no-such-gcc: cannot be run"});
+  fail(66, {"check", "a folder", "--host-cc", quick_tool("cc"), "--target-cc", "no-such-gcc"},
+       {"no-such-gcc: cannot be run"});
   fail(66, {"check", "a folder", "--host-cc", "no-such-cc"}, {"another one with --host-cc"});
   fail(2, {"check", "a folder", "--target-cc", "clang"}, {"--target-cc clang: its size tool"});
   Json program = read_json("a folder/program.json");

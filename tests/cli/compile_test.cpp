@@ -86,7 +86,8 @@ TEST_F(CompileTest, KeepsSamplesToReplay) {
   EXPECT_GT(replay["bytes"].get<int>(), 10240 - 8 - replay["latent_bytes"].get<int>());
   EXPECT_THAT(read("c/model.h"), HasSubstr("float model_train_replay(void* replay);"));
   EXPECT_THAT(read("c/README.md"), HasSubstr("## Replay"));
-  EXPECT_EQ(std::system(("make -s -C " + path("c").string()).c_str()), 0);
+  EXPECT_EQ(std::system(("make -s -C " + path("c").string() + " CC=" + quick_tool("cc")).c_str()),
+            0);
   std::filesystem::remove_all(path("c"));
   fail(2, compile + Arguments{"--replay", "100"}, {"--replay 100: holds no sample"});
   fail(2, compile + Arguments{"--replay", "much"}, {"--replay"});
@@ -105,7 +106,8 @@ TEST_F(CompileTest, MakesInputsOfPixels) {
                           "4",       "--out",      "c",      "--preprocess"};
   succeed(compile + Arguments{"auto"});
   EXPECT_THAT(read("c/model.h"), HasSubstr("int32_t model_rgb_row(int32_t row,"));
-  EXPECT_EQ(std::system(("make -s -C " + path("c").string()).c_str()), 0);
+  EXPECT_EQ(std::system(("make -s -C " + path("c").string() + " CC=" + quick_tool("cc")).c_str()),
+            0);
   std::filesystem::remove_all(path("c"));
   fail(2, compile + Arguments{"crop=5"}, {"crop=5 gives 5x5 pixels"});
   fail(2, compile + Arguments{"mean=1"}, {"mean has 1 values and std 0"});
@@ -209,7 +211,7 @@ TEST_F(CompileTest, TrainsANetworkThatShuffles) {
          "--test", "idx:train-images,train-labels", "--epochs", "1", "--numerics", numerics});
     EXPECT_TRUE(trained["test_loss"].is_number());
     succeed({"compile", "shuffle.onnx", "--plan", "full.json", "--numerics", numerics, "--target",
-             "rv32imf", "--out", "c", "--force"});
+             "rv32imf", "--kernels", "plain", "--out", "c", "--force"});
     EXPECT_THAT(read("c/shuffle.c"),
                 AllOf(HasSubstr("esp_save_channels("), HasSubstr("esp_spread_gradients")));
   }

@@ -16,7 +16,7 @@ namespace {
 #ifdef ESPALIER_SLOW_TESTS
 constexpr std::uint8_t kLayers = 250;  // of each kernel
 #else
-constexpr std::uint8_t kLayers = 9;
+constexpr std::uint8_t kLayers = 5;
 #endif
 
 TEST(CoreKernels, ComputeWhatPlainOnesDo) {

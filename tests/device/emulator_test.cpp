@@ -172,7 +172,8 @@ TEST_F(Emulator, NoDialectFusesProducts) {
   compile(graph, plan::full(graph), "cortex-m7");
   const std::string here = "cd " + folder().string() + " && ";
   const std::string build =
-      "arm-none-eabi-gcc -mthumb -mcpu=cortex-m7 -mfpu=fpv5-sp-d16 -mfloat-abi=hard -O2 -c ";
+      "arm-none-eabi-gcc -mthumb -mcpu=cortex-m7 -mfpu=fpv5-sp-d16 -mfloat-abi=hard "
+      "-O1 -fexpensive-optimizations -c ";  // the least that fuses
   const std::string fused = " && arm-none-eabi-objdump -d x.o | grep -Eq 'vfm|vfnm'";
   std::ofstream(folder() / "control.c")
       << "float f(float a, float b, float c) { return a * b + c; }\n";

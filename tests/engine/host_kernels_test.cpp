@@ -177,7 +177,7 @@ TEST_P(HostKernels, AreRightForWideLayers) {
 #ifdef ESPALIER_SLOW_TESTS
 INSTANTIATE_TEST_SUITE_P(Seeds, HostKernels, ::testing::Range<std::uint64_t>(5000, 6000));
 #else
-INSTANTIATE_TEST_SUITE_P(Seeds, HostKernels, ::testing::Range<std::uint64_t>(0, 30));
+INSTANTIATE_TEST_SUITE_P(Seeds, HostKernels, ::testing::Range<std::uint64_t>(0, 15));
 #endif
 
 }  // namespace

@@ -20,7 +20,7 @@ namespace {
 // At least so many on the host, which has four of the five modes and leaves a few operands open.
 constexpr std::size_t kHostCount = 10'000'000;
 #else
-constexpr std::size_t kHostCount = 150'000;
+constexpr std::size_t kHostCount = 60'000;
 #endif
 constexpr std::size_t kCount = kHostCount / 4 * 5 + kHostCount / 10;
 

@@ -27,7 +27,7 @@ namespace {
 #ifdef ESPALIER_SLOW_TESTS
 constexpr std::uint64_t kConvolutions = 4000;  // of each kind
 #else
-constexpr std::uint64_t kConvolutions = 150;
+constexpr std::uint64_t kConvolutions = 60;
 #endif
 // Products of a forward pass, about: the portable kernels are slow.
 constexpr std::int64_t kMaxMacs = 120'000;
@@ -570,6 +570,9 @@ TEST(RandomConvs, ManyProducts) {
 #endif
   for (const auto& [kernel, channels] : sizes) {
     for (const Operands operands : {Operands::kEnds, Operands::kMost, Operands::kLeast}) {
+#ifndef ESPALIER_SLOW_TESTS
+      if (channels == 257 && operands != Operands::kMost) continue;
+#endif
       Rng rng{31, static_cast<std::uint64_t>(Kind::kManyProducts), index};
       const Convolution c = saturating(rng, kernel, channels, operands);
       SCOPED_TRACE(describe(c, index++));

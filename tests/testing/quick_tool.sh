@@ -5,7 +5,7 @@
 name="${0##*/}"
 case "$name" in
   riscv*gcc|arm*gcc) exec "$name" "$@" -Og -fno-unroll-loops ;;
-  cc) tcc "$@" 2>/dev/null || exec cc "$@" -O0 ;;
+  cc) tcc '-D__builtin_assume_aligned(p, n)=(p)' "$@" 2>/dev/null || exec cc "$@" -O0 ;;
   *cc) exec "$name" "$@" -O0 ;;
   *) exec "$name" "$@" ;;
 esac
