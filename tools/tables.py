@@ -10,6 +10,7 @@
     tables.py published CONFIG MODEL a line a published plan of a sweep's: name, tab, notation
     tables.py fits FILE NAME         its name and memory, from a document of `compile`
     tables.py core FOLDER            cycles by kernel, from FOLDER/RUN.json of `check`
+    tables.py boards FOLDER          instructions by kernel, from FOLDER/TARGET-NUMERICS.json of `check`
     tables.py accuracy FILE          test accuracy in per cent, from a document of `train`
     tables.py gradients NAME FOLDER SEEDS...
                                      a row of float32 gradients beside integer ones, from
@@ -155,6 +156,31 @@ def core(folder: str) -> None:
     print(row("cycles an instruction", (f"{run['cycles_per_instruction']:.2f}" for run in runs)))
 
 
+def boards(folder: str) -> None:
+    """Kernels of floats and of integers share a row."""
+    runs = {path.stem: read(path) for path in sorted(pathlib.Path(folder).glob("*-*.json"))
+            if path.stem.startswith("cortex-")}
+    kernels = {name: {k["name"].removesuffix("_q8").removeprefix("esp_"): k
+                      for k in run["kernels"] if k["macs"] is not None}
+               for name, run in runs.items()}
+    rows = {name: kernel["macs"] for run in kernels.values() for name, kernel in run.items()
+            if kernel["macs"] > 1e5}
+    print("instructions a MAC\n")
+    print(row("", (name.removeprefix("cortex-").replace("-device", ", float gradients")
+                   .replace("-integer", ", int8 gradients") for name in runs)))
+    print("|---" * (len(runs) + 1) + "|")
+    for name in sorted(rows, key=lambda n: (-rows[n], n)):
+        print(row(name, (f"{run[name]['instructions_per_mac']:.2f}" if name in run else "-"
+                         for run in kernels.values())))
+    steps = (f"**{run['instructions_per_step'] / 1e6:.1f}**" for run in runs.values())
+    print(row("**M instructions a step**", steps))
+    print(row("SRAM, bytes", (f"{run['sram']['promised']:,}" for run in runs.values())))
+    print(row("stack, bytes", (f"{run['stack']['used']:,}" for run in runs.values())))
+    print(row("flash, bytes", (f"{run['flash']['used']:,}" for run in runs.values())))
+    if not all(run["equal"] for run in runs.values()):
+        sys.exit("not all bits are the host's")
+
+
 def accuracy(path: str) -> None:
     print(f"{read(path)['test_accuracy'] * 100:.2f}")
 
@@ -166,7 +192,7 @@ def large_core(source: str, target: str) -> None:
 
 
 COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "published": published, "fits": fits,
-            "backward": backward, "gradients": gradients, "core": core, "accuracy": accuracy, "large-core": large_core}
+            "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy, "large-core": large_core}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:

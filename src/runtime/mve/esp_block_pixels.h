@@ -16,21 +16,20 @@ ESP_INLINE void esp_block_pixels(const esp_outputs* q, const esp_target* to, con
                                  int32_t first) {
   const esp_ints multiplier = esp_load_ints(q->multiplier), offset = esp_load_ints(q->offset);
   const int32_t right[4] = {-q->shift[0], -q->shift[1], -q->shift[2], -q->shift[3]};
-  const esp_ints by = esp_load_ints(right);
+  const esp_ints by = esp_load_ints(right), start = esp_load_ints(q->start);
   int8_t* y = to->y + i;
   int32_t sums[8];
   i += first;
   ESP_ROLLED
   for (; pixels > 0; --pixels, x += depth, y += to->out_c, i += to->out_c) {
-    esp_ints values;
-    sums[0] = q->start[0], sums[1] = q->start[1], sums[2] = q->start[2], sums[3] = q->start[3];
-    esp_four_products(x, weights, depth, depth, sums);
+    esp_ints values = esp_plus(esp_four_products(x, weights, depth, depth), start);
     if (count) {
-      sums[4] = sums[5] = sums[6] = sums[7] = 0; /* of a second pixel, which there is not */
+      esp_store_ints(sums, values);
+      esp_store_ints(sums + 4, values); /* of a second pixel, which there is not */
       esp_add_trained(trained, channels, count, x, x, sums);
+      values = esp_load_ints(sums);
     }
-    values = esp_plus(esp_times_high(esp_load_ints(sums), multiplier), offset);
-    values = esp_shifted(values, by);
+    values = esp_shifted(esp_plus(esp_times_high(values, multiplier), offset), by);
     esp_narrow_bytes(y, esp_plus_all(esp_within(values, to->top), to->low));
     if (to->mask) {
       esp_store_ints(sums, values);

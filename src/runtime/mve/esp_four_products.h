@@ -3,12 +3,11 @@
 
 #include "esp_helium.h"
 
-/* Products of a row of `depth` elements with four rows of weights, `pitch` apart: added to four
- * sums. */
-ESP_INLINE void esp_four_products(const int8_t* x, const int8_t* w, int32_t pitch, int32_t depth,
-                                  int32_t* sums) {
+/* Products of a row of `depth` elements with four rows of weights, `pitch` apart. */
+ESP_INLINE esp_ints esp_four_products(const int8_t* x, const int8_t* w, int32_t pitch,
+                                      int32_t depth) {
   const int8_t *w1 = w + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch, *end = x + (depth & ~15);
-  int32_t a0 = sums[0], a1 = sums[1], a2 = sums[2], a3 = sums[3];
+  int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
   ESP_ROLLED
   for (; x != end; x += 16, w += 16, w1 += 16, w2 += 16, w3 += 16) {
     const esp_bytes v = esp_load_bytes(x);
@@ -25,7 +24,7 @@ ESP_INLINE void esp_four_products(const int8_t* x, const int8_t* w, int32_t pitc
     a2 = esp_dot_bytes(a2, v, esp_load_some_bytes(w2, depth));
     a3 = esp_dot_bytes(a3, v, esp_load_some_bytes(w3, depth));
   }
-  sums[0] = a0, sums[1] = a1, sums[2] = a2, sums[3] = a3;
+  return esp_ints_of(a0, a1, a2, a3);
 }
 
 #endif

@@ -37,6 +37,10 @@ ESP_INLINE int64_t esp_dot_halves(int64_t acc, esp_halves a, esp_halves b) {
 
 /* Four int32. */
 ESP_INLINE esp_ints esp_all_ints(int32_t value) { return vdupq_n_s32(value); }
+ESP_INLINE esp_ints esp_ints_of(int32_t a, int32_t b, int32_t c, int32_t d) {
+  const esp_ints v = {a, b, c, d};
+  return v;
+}
 ESP_INLINE esp_ints esp_load_ints(const int32_t* p) { return vldrwq_s32(p); }
 ESP_INLINE esp_ints esp_load_some_ints(const int32_t* p, int32_t count) {
   return vldrwq_z_s32(p, vctp32q((uint32_t)count));
@@ -120,6 +124,10 @@ ESP_INLINE int64_t esp_dot_halves(int64_t acc, esp_halves a, esp_halves b) {
 ESP_INLINE esp_ints esp_all_ints(int32_t value) {
   esp_ints to;
   ESP_EACH(value);
+  return to;
+}
+ESP_INLINE esp_ints esp_ints_of(int32_t a, int32_t b, int32_t c, int32_t d) {
+  const esp_ints to = {{a, b, c, d}};
   return to;
 }
 ESP_INLINE esp_ints esp_load_ints(const int32_t* p) {

@@ -9,8 +9,10 @@
 ESP_INLINE void esp_q_rows(const esp_q* xa, const esp_q* xb, const int8_t* fours, int32_t pitch,
                            int32_t depth, esp_q_sum* sums) {
 #if ESP_GRADIENT_BITS == 8
-  esp_four_products(xa, fours, pitch, depth, sums);
-  esp_four_products(xb, fours, pitch, depth, sums + 4);
+  const esp_ints a = esp_four_products(xa, fours, pitch, depth);
+  const esp_ints b = esp_four_products(xb, fours, pitch, depth);
+  esp_store_ints(sums, esp_plus(esp_load_ints(sums), a));
+  esp_store_ints(sums + 4, esp_plus(esp_load_ints(sums + 4), b));
 #else
   int32_t j, k;
   ESP_ROLLED
