@@ -10,11 +10,17 @@
 #include "espalier/codegen/target.hpp"
 #include "espalier/compiler/compile.hpp"
 #include "espalier/device/check.hpp"
+#include "espalier/engine/calibrate.hpp"
 #include "espalier/engine/emit_recorded.hpp"
+#include "espalier/import/importer.hpp"
+#include "espalier/plan/published.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
+#include "espalier/train/session.hpp"
 #include "support/temp_folder.hpp"
 #include "testing/embedded.hpp"
+#include "testing/npy.hpp"
+#include "testing/published_plans.hpp"
 #include "testing/quick_compiler.hpp"
 #include "testing/random_graph.hpp"
 
@@ -38,11 +44,14 @@ class Emulator : public ::testing::Test {
     }
   }
   void compile(const ir::Graph& graph, const plan::UpdatePlan& plan, const std::string& target,
-               int accumulate = 1, bool plain_kernels = kPlainKernels) {
+               int accumulate = 1, bool plain_kernels = kPlainKernels,
+               compiler::Element gradient = compiler::Element::kFloat32) {
     compiler::CompileOptions compile;
     compile.accumulate = accumulate;
-    const Result<compiler::Program> program = compiler::compile(graph, plan, compile);
+    compile.gradient = gradient;
+    Result<compiler::Program> program = compiler::compile(graph, plan, compile);
     ASSERT_TRUE(program.ok()) << program.error().message();
+    engine::calibrate(*program);
     codegen::EmitOptions options;
     options.target = codegen::target_named(target);
     if (plain_kernels) options.target.overlays.clear();
@@ -133,6 +142,24 @@ TEST_F(Emulator, BlockedKernelsOnM7) {
   compile(graph, plan::full(graph), "cortex-m7", 1, false);
   expect_proof(brief(1));
 }
+
+#ifdef ESPALIER_SLOW_TESTS
+// The published 100 KB plan in the memories of the STM32F746, with gradients in float and in int8.
+TEST_F(Emulator, PublishedPlanOfMcunetOnM7) {
+  ESPALIER_SHARED_DATA_OR_SKIP(shared);
+  ir::Graph graph = std::move(import_model(shared / "models/mcunet-5fps.onnx")).value();
+  graph.head = train::fresh_head(graph.head.features, 10, 3);
+  const plan::UpdatePlan plan =
+      *plan::from_published(graph, testing::published_plan("mcunet-5fps"));
+  CheckOptions options = optimised(2);
+  options.device = *cost::find_device("stm32f746");
+  options.device_named = true;
+  for (const compiler::Element gradient : {compiler::Element::kFloat32, compiler::Element::kInt8}) {
+    compile(graph, plan, "cortex-m7", 1, false, gradient);
+    expect_proof(options);
+  }
+}
+#endif
 
 TEST_F(Emulator, AccumulatedUpdatesOnM4) {
   const ir::Graph graph = testing::small_network(5);
