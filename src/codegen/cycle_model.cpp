@@ -73,7 +73,7 @@ std::string form_of(const TrainingGraph& graph, const Node& node) {
       compiler::is_integer(graph)) {
     const ir::Op& op = graph.forward->ops[static_cast<std::size_t>(node.op)];
     const ir::Shape& out = graph.forward->tensor(op.output).shape;
-    return form + (std::int64_t{out.height} * out.width > kPixelsKept ? " large" : "");
+    return form + (std::int64_t{out.height} * out.width > kPixelsKept ? " large" : " small");
   }
   if (conv == nullptr || conv->pointwise() || node.kind == NodeKind::kBiasGradient ||
       node.kind == NodeKind::kSaveChannels || node.kind == NodeKind::kMaskScale) {

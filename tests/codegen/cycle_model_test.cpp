@@ -52,7 +52,9 @@ TEST(CycleModel, StatedErrorsHoldOfWhatWasMeasured) {
       EXPECT_LE(std::abs(off), model.error + 1e-4) << step;
     }
     for (const auto& [form, row] : document["forms"].items()) {
-      EXPECT_LT(row["error"].get<double>(), 0.25) << form;
+      // Those of a kernel as a whole stand for windows that nobody measured.
+      EXPECT_LT(row["error"].get<double>(), form.find(' ') == std::string::npos ? 0.4 : 0.25)
+          << form;
     }
   }
 }

@@ -2,7 +2,7 @@
 #include "esp_words.h"
 
 /* Bytes of a channel with its zeros, and the extents of filters and strides, at most. */
-#define ESP_CHANNEL 1024
+#define ESP_CHANNEL 1536
 #define ESP_EXTENT 7
 #define ESP_STRIDE 4
 
