@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <optional>
 
 namespace espalier::train {
 namespace {
@@ -27,16 +28,20 @@ bool balanced_by_chance(const Confusion& confusion) {
   return confusion.balanced_accuracy() <= chance + 2 * standard_error;
 }
 
+// The class that every sample is taken for, if there is one.
+std::optional<int> only_class(const Confusion& confusion) {
+  for (int c = 0; c < confusion.classes; ++c) {
+    if (confusion.predicted(c) == confusion.samples()) return c;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 bool learned_nothing(const Evaluation& result) {
   const Confusion& confusion = result.confusion;
-  const std::int64_t all = confusion.samples();
-  if (all == 0 || confusion.labelled(confusion.majority()) == all) return false;
-  for (int c = 0; c < confusion.classes; ++c) {
-    if (confusion.predicted(c) == all) return true;
-  }
-  return false;
+  return confusion.samples() > 0 &&
+         confusion.labelled(confusion.majority()) < confusion.samples() && only_class(confusion);
 }
 
 std::vector<std::string> doubts(const Evaluation& result, const std::vector<std::string>& names) {
@@ -53,10 +58,9 @@ std::vector<std::string> doubts(const Evaluation& result, const std::vector<std:
   const double share = static_cast<double>(confusion.labelled(common)) / samples;
   if (share == 1) return found;  // the data's fault, and said there
   const double standard_error = std::sqrt(share * (1 - share) / samples);
-  for (int c = 0; c < confusion.classes; ++c) {
-    if (confusion.predicted(c) != all) continue;
-    found.push_back(
-        fmt::format("every sample is taken for '{}': nothing was learned; {}", name(c), kRemedy));
+  if (const std::optional<int> only = only_class(confusion)) {
+    found.push_back(fmt::format("every sample is taken for '{}': nothing was learned; {}",
+                                name(*only), kRemedy));
   }
   const bool chance =
       result.accuracy <= share + 2 * standard_error && balanced_by_chance(confusion);

@@ -7,15 +7,18 @@
 #define ESP_STORE_4(to, v0, v1, v2, v3) ((to)[0] = v0, (to)[1] = v1, (to)[2] = v2, (to)[3] = v3)
 
 #ifdef ESP_DOT4
+/* A row of three weights as a word, with a zero behind. */
+ESP_INLINE uint32_t esp_three(const int8_t* w) {
+  return (uint8_t)w[0] | (uint32_t)(uint8_t)w[1] << 8 | (uint32_t)(uint8_t)w[2] << 16;
+}
+
 /* Sums of a 3x3 of stride 1 for pairs of rows of `width` outputs, four neighbours in each at a
  * time. */
 ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t pitch, int32_t pairs,
                              int32_t width, int32_t* sums) {
-  const uint8_t* w = (const uint8_t*)f->weights;
+  const int8_t* w = f->weights;
   const int32_t start = f->start;
-  const uint32_t w0 = w[0] | (uint32_t)w[1] << 8 | (uint32_t)w[2] << 16;
-  const uint32_t w1 = w[3] | (uint32_t)w[4] << 8 | (uint32_t)w[5] << 16;
-  const uint32_t w2 = w[6] | (uint32_t)w[7] << 8 | (uint32_t)w[8] << 16;
+  const uint32_t w0 = esp_three(w), w1 = esp_three(w + 3), w2 = esp_three(w + 6);
 
   ESP_HERE(pitch);
   ESP_HERE(width);
@@ -59,11 +62,9 @@ ESP_INLINE void esp_sums_3x3(const esp_filter* f, const int8_t* plane, int32_t p
 /* Of stride 2 for rows of `width` outputs, two at a time. */
 ESP_INLINE void esp_sums_3x3_by_two(const esp_filter* f, const int8_t* plane, int32_t pitch,
                                     int32_t rows, int32_t width, int32_t* sums) {
-  const uint8_t* w = (const uint8_t*)f->weights;
+  const int8_t* w = f->weights;
   const int32_t start = f->start;
-  const uint32_t w0 = w[0] | (uint32_t)w[1] << 8 | (uint32_t)w[2] << 16;
-  const uint32_t w1 = w[3] | (uint32_t)w[4] << 8 | (uint32_t)w[5] << 16;
-  const uint32_t w2 = w[6] | (uint32_t)w[7] << 8 | (uint32_t)w[8] << 16;
+  const uint32_t w0 = esp_three(w), w1 = esp_three(w + 3), w2 = esp_three(w + 6);
   ESP_HERE(pitch);
   ESP_HERE(width);
   ESP_FRESH();
