@@ -112,26 +112,37 @@ std::string table(const Json& document) {
                         result["model"]["name"].get<std::string>(),
                         result["dataset"].get<std::string>(), "plan", "extra memory");
     for (const Json& plan : result["plans"]) {
-      std::map<std::string, std::vector<double>> groups;
+      struct Group {
+        std::vector<double> accuracies;  // per cent
+        int ran_away = 0;
+      };
+      std::map<std::string, Group> groups;
       for (const Json& training : plan["trainings"]) {
         const std::string group =
             training["numerics"].get<std::string>() +
             (training.contains("recipe") ? " " + training["recipe"].get<std::string>() : "");
-        std::vector<double>& values = groups[group];
-        if (!training["diverged"].get<bool>()) {
-          values.push_back(training["test_accuracy"].get<double>() * 100);
+        if (training["diverged"].get<bool>() || training["collapsed"].get<bool>()) {
+          ++groups[group].ran_away;
+        } else {
+          groups[group].accuracies.push_back(training["test_accuracy"].get<double>() * 100);
         }
       }
-      for (const auto& [group, values] : groups) {
+      for (const auto& [name, group] : groups) {
+        const std::vector<double>& values = group.accuracies;
         const contribution::Estimate estimate = contribution::estimate(values);
         const std::string error = estimate.standard_error
                                       ? fmt::format(" +- {:.2f}", *estimate.standard_error)
                                       : std::string();
-        text += fmt::format(
-            "{:<28}{:>14}  {}{}\n", plan["name"].get<std::string>(),
-            format_bytes(Bytes{plan["analytic_bytes"].get<std::int64_t>()}),
-            values.empty() ? "diverged" : fmt::format("{:.2f}{} %", estimate.mean, error),
-            groups.size() > 1 ? "  " + group : "");
+        const std::string reached =
+            values.empty() ? "-" : fmt::format("{:.2f}{} %", estimate.mean, error);
+        const std::string lost =
+            group.ran_away == 0
+                ? ""
+                : fmt::format("  ({} of {} diverged or collapsed)", group.ran_away,
+                              values.size() + static_cast<std::size_t>(group.ran_away));
+        text += fmt::format("{:<28}{:>14}  {}{}{}\n", plan["name"].get<std::string>(),
+                            format_bytes(Bytes{plan["analytic_bytes"].get<std::int64_t>()}),
+                            reached, lost, groups.size() > 1 ? "  " + name : "");
       }
     }
   }

@@ -292,6 +292,7 @@ class TrainCommand {
     report["test_accuracy"] = result_.diverged ? Json(nullptr) : Json(result_.test.accuracy);
     report["test_loss"] = result_.diverged ? Json(nullptr) : Json(result_.test.loss);
     if (!result_.diverged) {
+      report["collapsed"] = train::learned_nothing(result_.test);
       report["test_balanced_accuracy"] = result_.test.confusion.balanced_accuracy();
       report["test_classes"] =
           train::per_class_json(result_.test.confusion, test.dataset().class_names);

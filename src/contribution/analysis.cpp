@@ -3,8 +3,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
+#include "espalier/train/result_sanity.hpp"
 #include "espalier/train/sample_store.hpp"
 #include "espalier/trials/runner.hpp"
 #include "espalier/trials/trial_times.hpp"
@@ -154,9 +156,15 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
                                    .title = fmt::format("analyze {}", graph.name),
                                    .finish_running = options.finish_running,
                                    .progress = options.progress}));
+  std::map<std::uint64_t, const train::TrainResult*> heads;  // by seed
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i].depth == 0) heads[specs[i].seed] = &*results[i];
+  }
   for (std::size_t i = 0; i < specs.size(); ++i) {
     const train::TrainResult& result = *results[i];
-    profile.trials.push_back({specs[i], result.test.accuracy, result.test.loss, result.diverged});
+    const bool ran_away =
+        result.diverged || train::collapsed(result.test, heads.at(specs[i].seed)->test);
+    profile.trials.push_back({specs[i], result.test.accuracy, result.test.loss, ran_away});
     const bool head_only = specs[i].depth == 0;
     if (head_only && !result.diverged && !profile.baseline) profile.baseline = result.test;
   }

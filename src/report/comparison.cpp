@@ -26,7 +26,7 @@ Table comparison_table(const Updates& updates) {
                    {"accuracy_error", "standard error, points", ColumnType::kNumber, 2},
                    {"gain", "over the head alone, points", ColumnType::kNumber, 2},
                    {"seeds", "seeds", ColumnType::kInteger},
-                   {"diverged", "diverged", ColumnType::kInteger},
+                   {"diverged", "diverged or collapsed", ColumnType::kInteger},
                    {"sram_kib", "SRAM on the device, KiB", ColumnType::kNumber, 1},
                    {"megacycles", "M cycles a step", ColumnType::kNumber, 2}};
   for (const Update& u : updates.all) {

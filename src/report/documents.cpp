@@ -256,6 +256,8 @@ Status read_training(const Part& document, const std::string& file, Documents& a
   ESPALIER_TRY(training.seed, recipe.get<std::int64_t>("seed"));
   ESPALIER_TRY(training.accuracy, document.find<double>("test_accuracy"));
   ESPALIER_TRY(training.loss, document.find<double>("test_loss"));
+  ESPALIER_TRY(const std::optional<bool> collapsed, document.find<bool>("collapsed"));
+  training.collapsed = collapsed.value_or(false);
   ESPALIER_TRY(training.sram_bytes, document.find<std::int64_t>("sram_bytes"));
   all.trainings.push_back(std::move(training));
   return Ok{};
@@ -287,7 +289,8 @@ Result<Json> as_training(const Part& sweep, const Part& result, const Part& plan
                 {"head", "fresh"},
                 {"numerics", numerics},
                 {"test_accuracy", run.json.value("test_accuracy", Json())},
-                {"test_loss", run.json.value("test_loss", Json())}};
+                {"test_loss", run.json.value("test_loss", Json())},
+                {"collapsed", run.json.value("collapsed", Json())}};
   if (numerics != "simulation") {
     document["rounding"] = sweep.json.value("rounding", Json());
     recipe["batch"] = sweep.json.value("accumulate", Json());

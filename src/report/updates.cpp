@@ -117,7 +117,7 @@ void take_training(Update& update, const Training& training) {
 }
 
 void take_seed(Update& update, const Training& training) {
-  if (!training.accuracy || !training.loss) {
+  if (!training.accuracy || !training.loss || training.collapsed) {
     ++update.diverged;
     return;
   }

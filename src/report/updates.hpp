@@ -31,8 +31,8 @@ struct Update {
   std::optional<std::int64_t> analytic_bytes;
   std::optional<std::int64_t> sram_bytes;
   std::optional<double> cycles_per_step;
-  std::vector<const Training*> trainings;  ///< by seed, those that diverged left out
-  int diverged = 0;
+  std::vector<const Training*> trainings;  ///< by seed, without those that ran away
+  int diverged = 0;                        ///< or collapsed
   ByMetric<std::optional<Estimate>> reached;
   ByMetric<std::optional<Estimate>> gained;   ///< over the head alone, paired by seed
   ByMetric<std::optional<double>> predicted;  ///< sum of contributions, or as the plan says

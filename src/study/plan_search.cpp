@@ -72,8 +72,7 @@ class Measurements {
       const train::TrainResult& result = *results[k];
       if (result.diverged) continue;
       const train::Evaluation& head = head_[{requests[asked[k]].seed, race}];
-      // Weights that ran away end in one class for everything, with a loss that is finite again.
-      if (train::learned_nothing(result.test) && !train::learned_nothing(head)) continue;
+      if (train::collapsed(result.test, head)) continue;
       gains[asked[k]] = options_.selection.metric == selection::Metric::kLoss
                             ? head.loss - result.test.loss
                             : result.test.accuracy - head.accuracy;

@@ -16,6 +16,7 @@
 #include "espalier/study/plan_search.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
+#include "espalier/train/result_sanity.hpp"
 #include "espalier/trials/store.hpp"
 #include "espalier/trials/trial_times.hpp"
 #include "espalier/version.hpp"
@@ -51,6 +52,7 @@ Json training_json(const SweepConfig& config, const SweepEntry& entry,
   Json run{{"numerics", trials::numerics_name(entry.trial.numerics)},
            {"seed", entry.trial.recipe.seed},
            {"diverged", result.diverged},
+           {"collapsed", !result.diverged && train::learned_nothing(result.test)},
            {"test_accuracy", result.diverged ? Json(nullptr) : Json(result.test.accuracy)},
            {"test_loss", result.diverged ? Json(nullptr) : Json(result.test.loss)}};
   const std::string& recipe = config.training.recipes[entry.recipe].name;

@@ -44,6 +44,10 @@ bool learned_nothing(const Evaluation& result) {
          confusion.labelled(confusion.majority()) < confusion.samples() && only_class(confusion);
 }
 
+bool collapsed(const Evaluation& result, const Evaluation& head) {
+  return learned_nothing(result) && !learned_nothing(head);
+}
+
 std::vector<std::string> doubts(const Evaluation& result, const std::vector<std::string>& names) {
   std::vector<std::string> found;
   const Confusion& confusion = result.confusion;

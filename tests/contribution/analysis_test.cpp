@@ -41,6 +41,17 @@ class Analysis : public ::testing::Test {
                    toy_samples(network_.graph(), 24, 2), options_);
   }
 
+  // Where a store keeps one trial of run().
+  [[nodiscard]] trials::Address address_of(const TrialSpec& spec) const {
+    trials::Trial trial;
+    trial.plan = trial_plan(network_.graph(), spec);
+    trial.recipe = options_.recipe;
+    trial.recipe.seed = spec.seed;
+    return trials::address_of(trials::inputs_json(network_.graph(), trial,
+                                                  toy_samples(network_.graph(), 40, 1),
+                                                  toy_samples(network_.graph(), 24, 2)));
+  }
+
   train::Network network_;
   AnalysisOptions options_;
   std::filesystem::path folder_;
@@ -138,13 +149,7 @@ TEST_F(Analysis, TakesFromItsStoreWhatItHolds) {
   };
   EXPECT_EQ(records(), 3);
   // A result that was never measured shows that it is believed when it proves itself.
-  trials::Trial trial;
-  trial.plan = trial_plan(network_.graph(), {3, 4, 0.5, 3});
-  trial.recipe = options_.recipe;
-  trial.recipe.seed = 3;
-  const trials::Address address = trials::address_of(
-      trials::inputs_json(network_.graph(), trial, toy_samples(network_.graph(), 40, 1),
-                          toy_samples(network_.graph(), 24, 2)));
+  const trials::Address address = address_of({3, 4, 0.5, 3});
   auto marked = **store.find(address);
   marked.test.accuracy = 0.123;
   ASSERT_TRUE(store.put(address, marked).ok());
@@ -174,6 +179,34 @@ TEST_F(Analysis, RecordsDivergenceInsteadOfNumbers) {
   EXPECT_EQ(all.seeds, 2);
   EXPECT_GT(all.diverged, 0);
   EXPECT_FALSE(all.accuracy.has_value());
+}
+
+// Weights that ran away may end in one class for every sample, with a loss that is finite again.
+TEST_F(Analysis, RecordsACollapseAsDivergence) {
+  const trials::Store store = *trials::Store::open(folder_);
+  options_.store = &store;
+  options_.layers = {4};
+  options_.seeds = {3};
+  options_.ratios = {0.5};
+  const Result<Profile> measured = run();
+  ASSERT_TRUE(measured.ok());
+  for (const Trial& trial : measured->trials) {
+    const trials::Address address = address_of(trial.spec);
+    auto result = **store.find(address);
+    train::Confusion& confusion = result.test.confusion;
+    const std::int64_t samples = confusion.samples();
+    confusion = train::Confusion(confusion.classes);
+    for (std::int64_t i = 0; i < samples; ++i) {
+      const int label = static_cast<int>(i % confusion.classes);
+      confusion.add(label, trial.spec.conv >= 0 ? 0 : label);
+    }
+    ASSERT_TRUE(store.put(address, result).ok());
+  }
+  const Result<Profile> profile = run();
+  ASSERT_TRUE(profile.ok());
+  EXPECT_EQ(profile->weight[4].back().diverged, 1);
+  EXPECT_FALSE(profile->weight[4].back().loss.has_value());
+  EXPECT_EQ(profile->bias[3].diverged, 0);
 }
 
 TEST_F(Analysis, RefusesNonsense) {

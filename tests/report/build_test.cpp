@@ -169,6 +169,20 @@ TEST(ReportBuildAlone, DivergedTrainingsAreCounted) {
   EXPECT_THAT(column(plans, "seeds"), ElementsAre(2, 2, 2, 2));
 }
 
+// One class for every sample has numbers, but none that a mean should hold.
+TEST(ReportBuildAlone, CollapsedTrainingsAreCountedWithThem) {
+  const ExampleFolder folder;
+  const Report before = build_report(folder.read());
+  Json collapsed = training_document(plan_document({}, 2), 2, 0.1, 9.0);
+  collapsed["collapsed"] = true;
+  folder.write("biases.2.json", collapsed);
+  const Report report = build_report(folder.read());
+  const Table& plans = section(report, "comparison").tables.at(0);
+  EXPECT_THAT(column(plans, "diverged"), ElementsAre(0, 1, 0, 0));
+  EXPECT_EQ(column(plans, "accuracy"),
+            column(section(before, "comparison").tables.at(0), "accuracy"));
+}
+
 // Plans are called as their files are, whatever dots are in the names; seeds are none of it.
 TEST(Report, PlansHaveTheNamesOfTheirFiles) {
   for (const auto& [file, name] : std::vector<std::pair<std::string, std::string>>{

@@ -37,6 +37,7 @@ class SweepReport : public ::testing::Test {
       trainings.push_back({{"numerics", "simulation"},
                            {"seed", seed},
                            {"diverged", false},
+                           {"collapsed", false},
                            {"test_accuracy", accuracies[seed]},
                            {"test_loss", 1 - accuracies[seed]}});
     }

@@ -119,5 +119,13 @@ TEST(LearnedNothing, IsOneClassForSamplesOfSeveral) {
   EXPECT_FALSE(learned_nothing(result({{10, 0, 0}, {0, 0, 0}, {0, 0, 0}}, 1)));
 }
 
+TEST(ResultSanity, CollapsedIsWhatTheHeadAloneIsNot) {
+  const Evaluation one_class = result({{10, 0, 0}, {10, 0, 0}, {10, 0, 0}}, 3);
+  const Evaluation sound = result({{8, 1, 1}, {2, 7, 1}, {0, 3, 7}}, 1);
+  EXPECT_TRUE(collapsed(one_class, sound));
+  EXPECT_FALSE(collapsed(one_class, one_class));
+  EXPECT_FALSE(collapsed(sound, one_class));
+}
+
 }  // namespace
 }  // namespace espalier::train

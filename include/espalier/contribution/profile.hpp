@@ -36,7 +36,7 @@ struct Trial {
   TrialSpec spec;
   double accuracy = 0;  ///< in [0, 1]; meaningless when diverged
   double loss = 0;
-  bool diverged = false;
+  bool diverged = false;  ///< or collapsed
 };
 
 /// Mean over seeds and its standard error, which one seed cannot tell.

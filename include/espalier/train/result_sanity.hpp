@@ -11,6 +11,11 @@ namespace espalier::train {
 /// Whether every sample is taken for the same class, though there are several.
 bool learned_nothing(const Evaluation& result);
 
+/// Whether a training ran away, though its numbers are finite again: it learned nothing where
+/// training the head alone on the same samples does. Its loss says how far it ran, not what its
+/// plan is worth, so that it counts as diverged.
+bool collapsed(const Evaluation& result, const Evaluation& head);
+
 /// What makes the result of an evaluation doubtful, each with its likely cause; empty for a sound
 /// one. Told are: one class predicted for every sample, an accuracy within two standard errors of
 /// the most common label's share and of chance over classes, an accuracy that mostly is that share,
