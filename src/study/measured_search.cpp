@@ -171,14 +171,18 @@ class Search {
     return measure(batch);
   }
 
-  // The next seed a plan was not measured with; asking counts as measuring.
+  // The next seed a plan was not measured with; asking counts as measuring. Plans begin at seeds in
+  // turn: with one seed for all, what suits that seed would pass for what is good.
   std::uint64_t next_seed(const Candidate& candidate) {
-    return options_.seeds[static_cast<std::size_t>(asked_[candidate]++)];
+    const int first = static_cast<int>(asked_.size());
+    Asked& asked = asked_.try_emplace(candidate, Asked{first, 0}).first->second;
+    const auto index = static_cast<std::size_t>(asked.first + asked.times++);
+    return options_.seeds[index % options_.seeds.size()];
   }
   bool exhausted(const Candidate& candidate) const {
     if (unstable_.count(candidate) != 0) return true;
     const auto found = asked_.find(candidate);
-    return found != asked_.end() && found->second >= static_cast<int>(options_.seeds.size());
+    return found != asked_.end() && found->second.times >= static_cast<int>(options_.seeds.size());
   }
 
   Status measure(const std::vector<Request>& batch) {
@@ -190,7 +194,8 @@ class Search {
       // A plan that diverged once is not asked for again, and counts as the worst that did not: by
       // what it really lost it would stand for the noise of all.
       if (!gains[i]) unstable_.insert(batch[i].candidate);
-      result_.observations.push_back({batch[i].candidate, gains[i].value_or(worst_.value_or(0.0))});
+      result_.observations.push_back(
+          {batch[i].candidate, gains[i].value_or(worst_.value_or(0.0)), batch[i].seed});
     }
     return Ok{};
   }
@@ -266,7 +271,7 @@ class Search {
 
   [[nodiscard]] std::vector<Candidate> measured_within(const Problem& problem) const {
     std::vector<Candidate> plans;
-    for (const auto& [candidate, times] : asked_) {
+    for (const auto& [candidate, asked] : asked_) {
       if (unstable_.count(candidate) == 0 && feasible(problem, candidate)) {
         plans.push_back(candidate);
       }
@@ -385,11 +390,16 @@ class Search {
     result_.after = {rank_correlation(predicted, gain), explained_variance(predicted, gain)};
   }
 
+  struct Asked {
+    int first = 0;  // index of its first seed, before it is wrapped around
+    int times = 0;
+  };
+
   const std::vector<Problem>& problems_;
   const Measure& measure_;
   const MeasuredSearchOptions& options_;
   std::vector<search::Solution> additive_;  // by problem
-  std::map<Candidate, int, ByContent> asked_;
+  std::map<Candidate, Asked, ByContent> asked_;
   std::set<Candidate, ByContent> unstable_;  // diverged with some seed
   std::optional<double> worst_;              // gain that was measured
   MeasuredSearchResult result_;

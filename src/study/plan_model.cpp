@@ -153,9 +153,10 @@ double PlanModel::set_scales(const ModelScales& scales) {
     residual_[i] = observations_[row].gain - prior_mean(rows_[row]);
     for (Eigen::Index j = 0; j < count; ++j) {
       const double correlation = matrix(i, j) / (norm[i] * norm[j]);
+      const Observation& other = observations_[static_cast<std::size_t>(j)];
       matrix(i, j) += interaction * correlation * correlation +
-                      own_effect(observations_[row].candidate,
-                                 observations_[static_cast<std::size_t>(j)].candidate);
+                      own_effect(observations_[row].candidate, other.candidate);
+      if (observations_[row].seed == other.seed) matrix(i, j) += scales.seed * scales.seed;
     }
   }
   matrix.diagonal().array() += scales.noise * scales.noise;
@@ -170,10 +171,11 @@ double PlanModel::set_scales(const ModelScales& scales) {
 // Coordinate search over the logarithms of the scales, held by a wide prior around the size of the
 // single gains: few observations say little about some of them.
 void PlanModel::fit() {
-  const ModelScales start{0.3 * unit_, 0.3 * unit_, 0.2 * unit_, 0.1 * unit_, 0.2 * unit_};
-  constexpr double ModelScales::*kMembers[] = {&ModelScales::depth, &ModelScales::option,
+  const ModelScales start{0.3 * unit_, 0.3 * unit_, 0.2 * unit_,
+                          0.1 * unit_, 0.1 * unit_, 0.2 * unit_};
+  constexpr double ModelScales::*kMembers[] = {&ModelScales::depth,       &ModelScales::option,
                                                &ModelScales::interaction, &ModelScales::own,
-                                               &ModelScales::noise};
+                                               &ModelScales::seed,        &ModelScales::noise};
   const auto score = [&](const ModelScales& scales) {
     double prior = 0;
     for (const auto member : kMembers) {

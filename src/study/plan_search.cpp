@@ -238,6 +238,7 @@ Json to_json(const MeasuredSearchResult& result) {
             {"option", result.scales.option},
             {"interaction", result.scales.interaction},
             {"own", result.scales.own},
+            {"seed", result.scales.seed},
             {"noise", result.scales.noise}}},
           {"before", to_json(result.before)},
           {"after", to_json(result.after)}};

@@ -133,7 +133,7 @@ class Sweep {
         profiled = groups.back().stored == groups.back().trials;
       }
       ESPALIER_TRY(std::vector<NamedPlan> plans, pair.given_plans());
-      const bool known = profiled && pair.race_sets() == nullptr;
+      const bool known = profiled && !pair.measures();
       if (known) {
         ESPALIER_TRY(const std::vector<NamedPlan> found, found_plans(pair));
         plans.insert(plans.end(), found.begin(), found.end());
@@ -249,8 +249,9 @@ class Sweep {
       ESPALIER_CHECK_OK(write(options_.out / "profiles" / (pair.file_stem() + ".json"),
                               contribution::to_json(profile)));
     }
-    for (const SweepSearch& search : config_.searches) {
-      Result<std::vector<selection::Selected>> found = find(pair, profile, search);
+    for (std::size_t i = 0; i < config_.searches.size(); ++i) {
+      const SweepSearch& search = config_.searches[i];
+      Result<std::vector<selection::Selected>> found = find(pair, profile, i);
       if (!found.ok()) {
         return Error{found.error().kind,
                      fmt::format("{}: {}", pair.label(), found.error().message())};
@@ -264,7 +265,8 @@ class Sweep {
 
   Result<std::vector<selection::Selected>> find(const SweepPair& pair,
                                                 const contribution::Profile& profile,
-                                                const SweepSearch& search) {
+                                                std::size_t index) {
+    const SweepSearch& search = config_.searches[index];
     selection::SelectionOptions options;
     options.memory = search.memory;
     options.metric = search.metric;
@@ -274,11 +276,13 @@ class Sweep {
     if (search.solver == SweepSolver::kMeasured) {
       PlanSearchOptions measured;
       measured.selection = options;
-      measured.search.measurements = search.trainings;
-      measured.trial.recipe = config_.analysis->recipe;
+      measured.search.measurements = search.measure.trainings;
+      measured.search.finalists = search.measure.finalists;
+      measured.search.race_seeds = search.measure.race_seeds;
+      measured.trial.recipe = search.measure.recipe.value_or(config_.analysis->recipe);
       measured.run = run_options("measure plans of " + pair.label(), {});
       ESPALIER_TRY(PlanSearchResult result, search_plans(pair.network(), profile, search.budgets,
-                                                         *pair.race_sets(), measured));
+                                                         pair.race_sets(index), measured));
       return std::move(result.plans);
     }
     std::vector<selection::Selected> plans;
@@ -324,7 +328,7 @@ class Sweep {
       more += search.budgets.size() * training.seeds.size() * training.numerics.size() *
               training.recipes.size();
       if (search.solver == SweepSolver::kMeasured) {
-        more += static_cast<std::size_t>(search.trainings);
+        more += static_cast<std::size_t>(search.measure.trainings);
       }
     }
     const std::int64_t open = group.trials - group.stored;

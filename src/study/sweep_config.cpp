@@ -124,6 +124,21 @@ class Reader {
     return analysis;
   }
 
+  void read_measure(const Json& json, SweepSearch& search) {
+    for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds"}) {
+      if (json.contains(key) && search.solver != SweepSolver::kMeasured) {
+        problem("/searches", fmt::format("{} is of the solver \"measured\" alone", key));
+      }
+    }
+    take(json, "trainings", search.measure.trainings);
+    take(json, "limit_train", search.measure.limit_train);
+    take(json, "finalists", search.measure.finalists);
+    take(json, "race_seeds", search.measure.race_seeds);
+    if (json.contains("recipe")) {
+      search.measure.recipe = read_recipe(json["recipe"], "/searches/recipe");
+    }
+  }
+
   SweepSearch read_search(const Json& json) {
     SweepSearch search;
     for (const Json& text : json["budgets"]) {
@@ -141,10 +156,7 @@ class Reader {
     if (solver == "exact") search.solver = SweepSolver::kExact;
     if (solver == "auto") search.solver = SweepSolver::kAuto;
     if (solver == "measured") search.solver = SweepSolver::kMeasured;
-    take(json, "trainings", search.trainings);
-    if (json.contains("trainings") && solver != "measured") {
-      problem("/searches", "trainings are of the solver \"measured\" alone");
-    }
+    read_measure(json, search);
     if (search.memory == selection::MemoryModel::kPlanned &&
         (search.solver == SweepSolver::kExact || search.solver == SweepSolver::kMeasured)) {
       problem("/searches",

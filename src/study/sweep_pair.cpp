@@ -35,12 +35,13 @@ Status SweepPair::read() {
                                         config_->analysis->limit_validation};
     ESPALIER_TRY(trials::SampleSets sets, trials::load_sets(graph, sources, options));
     analysis_sets_.emplace(std::move(sets));
-    const bool measured =
-        std::any_of(config_->searches.begin(), config_->searches.end(),
-                    [](const SweepSearch& s) { return s.solver == SweepSolver::kMeasured; });
-    if (measured) {
-      ESPALIER_TRY(trials::RaceSets race, trials::load_race_sets(graph, sources, options));
-      race_sets_.emplace(std::move(race));
+    for (std::size_t i = 0; i < config_->searches.size(); ++i) {
+      const SweepSearch& search = config_->searches[i];
+      if (search.solver != SweepSolver::kMeasured) continue;
+      trials::SourceOptions measured = sources;
+      if (search.measure.limit_train) measured.limit_training = search.measure.limit_train;
+      ESPALIER_TRY(trials::RaceSets race, trials::load_race_sets(graph, measured, options));
+      race_sets_.emplace(i, std::move(race));
     }
   }
   ESPALIER_TRY(data::Dataset training,

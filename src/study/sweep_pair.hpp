@@ -1,6 +1,7 @@
 // One model on one dataset: what a sweep trains of it, and which plans.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,13 +48,17 @@ class SweepPair {
   /// Of the final trainings.
   [[nodiscard]] const data::Samples& training() const { return *training_; }
   [[nodiscard]] const data::Samples& test() const { return *test_; }
-  /// Of contributions and measured searches; null when nothing is analysed.
-  [[nodiscard]] const trials::RaceSets* race_sets() const {
-    return race_sets_ ? &*race_sets_ : nullptr;
+  /// Of a measured search, by its place among the configuration's searches.
+  [[nodiscard]] const trials::RaceSets& race_sets(std::size_t search) const {
+    return race_sets_.at(search);
   }
+  /// Of contributions; null when nothing is analysed.
   [[nodiscard]] const trials::SampleSets* analysis_sets() const {
     return analysis_sets_ ? &*analysis_sets_ : nullptr;
   }
+
+  /// Whether plans are to be found by training them.
+  [[nodiscard]] bool measures() const { return !race_sets_.empty(); }
 
   [[nodiscard]] contribution::AnalysisOptions analysis_options() const;
   [[nodiscard]] std::vector<trials::Trial> analysis_trials() const;
@@ -72,7 +77,7 @@ class SweepPair {
   const SweepDataset* dataset_;
   std::unique_ptr<train::Network> network_;
   std::optional<trials::SampleSets> analysis_sets_;
-  std::optional<trials::RaceSets> race_sets_;
+  std::map<std::size_t, trials::RaceSets> race_sets_;
   std::optional<data::Samples> training_;
   std::optional<data::Samples> test_;
 };

@@ -136,14 +136,18 @@ TEST_F(SweepTest, WhatIsSpentTwiceIsTrainedOnce) {
 
 TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   Json measured = config();
-  measured["searches"][0] = {{"budgets", {"1KiB"}}, {"solver", "measured"}, {"trainings", 3}};
+  measured["searches"][0] = {{"budgets", {"1KiB"}}, {"solver", "measured"},      {"trainings", 3},
+                             {"limit_train", 16},   {"recipe", {{"epochs", 2}}}, {"finalists", 2},
+                             {"race_seeds", 2}};
   measured["training"]["seeds"] = {0};
   write("sweep.json", measured.dump());
   const Files expected = whole({"--jobs", "1"});
   const std::string out = fresh();
   for (const char* shard : {"1/2", "0/2"}) succeed(sweep(out) + Arguments{"--shard", shard});
   EXPECT_EQ(finish(out), expected);
-  EXPECT_TRUE(expected.contains("plans/m.d.found-1KiB-measured.json"));
+  const Json plan = Json::parse(expected.at("plans/m.d.found-1KiB-measured.json"));
+  EXPECT_EQ(plan["recipe"]["epochs"], 2);
+  EXPECT_LE(plan["measured"]["trainings"], 2);
 }
 
 TEST_F(SweepTest, FaultsOfTheConfigurationAreNamed) {

@@ -60,6 +60,25 @@ TEST(PlanModel, FollowsWhatItObserves) {
   EXPECT_GT(model.predict(near).mean, before.predict(near).mean + 0.1);
 }
 
+// A seed that suits all plans alike says nothing for the plans that happened to train with it.
+TEST(PlanModel, TellsASeedsEffectFromAPlans) {
+  const search::Problem problem = prior();
+  Rng rng{5};
+  std::vector<Observation> observations;
+  for (int i = 0; i < 80; ++i) {
+    const Candidate candidate = random_candidate(rng);
+    const auto seed = static_cast<std::uint64_t>(i % 4);
+    const double effect = seed == 0 ? 0.3 : -0.1;
+    observations.push_back({candidate, search::objective(problem, candidate) + effect, seed});
+  }
+  const PlanModel model(problem, observations);
+  EXPECT_GT(model.scales().seed, 0.05);
+  EXPECT_LT(model.scales().noise, 0.05);
+  for (const Observation& o : observations) {
+    EXPECT_NEAR(model.predict(o.candidate).mean, search::objective(problem, o.candidate), 0.1);
+  }
+}
+
 // Gains of a linear world with another factor and other parts are found from its plans.
 TEST(PlanModel, LearnsALinearWorld) {
   const search::Problem problem = prior();

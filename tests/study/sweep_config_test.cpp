@@ -1,5 +1,6 @@
 #include "espalier/study/sweep_config.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -67,6 +68,31 @@ TEST(SweepConfig, ReadsFilesAndNotWhatIsInThem) {
   EXPECT_EQ(config->datasets[0].preprocess, "resize=8,lut=/base/tables/t.txt,crop=4");
   EXPECT_THAT(inputs_of(*config), ElementsAre("/base/models/m.onnx", "/base/train.npz",
                                               "/x/test.csv", "/base/tables/t.txt"));
+}
+
+TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
+  Json json = smallest();
+  json["analysis"] = Json::object();
+  json["searches"] = {{{"budgets", {"1KiB"}},
+                       {"solver", "measured"},
+                       {"trainings", 7},
+                       {"limit_train", 5000},
+                       {"recipe", {{"epochs", 10}}},
+                       {"finalists", 3},
+                       {"race_seeds", 4}}};
+  const Result<SweepConfig> config = parse(json);
+  ASSERT_TRUE(config.ok()) << config.error().message();
+  const SweepSearch::Measure& measure = config->searches[0].measure;
+  EXPECT_EQ(measure.trainings, 7);
+  EXPECT_EQ(measure.limit_train, 5000);
+  EXPECT_EQ(measure.recipe->epochs, 10);
+  EXPECT_EQ(measure.finalists, 3);
+  EXPECT_EQ(measure.race_seeds, 4);
+  json["searches"][0]["solver"] = "exact";
+  const std::string refused = error(json);
+  for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds"}) {
+    EXPECT_THAT(refused, HasSubstr(fmt::format("{} is of the solver \"measured\" alone", key)));
+  }
 }
 
 TEST(SweepConfig, SmallestHasDefaults) {

@@ -1,7 +1,8 @@
 // What measured plans say about plans that were not measured: a Gaussian process over candidates.
 //
 // A plan's gain is the sum of the gains of its parts, as the contribution analysis has it, plus a
-// smooth function of the whole plan (what adding up leaves out), plus an effect of its own. The
+// smooth function of the whole plan (what adding up leaves out), plus an effect of its own. What is
+// observed holds an effect of the seed besides: the order of the samples suits all plans alike. The
 // parts' gains have the measured single gains, shrunk by a fitted factor, as prior mean, and a
 // prior covariance that ties neighbouring depths and the options of one layer. An observation is a
 // gain measured with one seed. Rasmussen and Williams, "Gaussian Processes for Machine Learning"
@@ -22,6 +23,7 @@ namespace espalier::study {
 struct Observation {
   search::Candidate candidate;
   double gain = 0;
+  std::uint64_t seed = 0;  ///< of the training
 };
 
 /// Standard deviations in the unit of the gains.
@@ -30,7 +32,8 @@ struct ModelScales {
   double option = 0;       ///< likewise of an option's
   double interaction = 0;  ///< of what adding up leaves out, shared by similar plans
   double own = 0;          ///< of a plan's own effect, shared by nothing
-  double noise = 0;        ///< between seeds of one plan
+  double seed = 0;         ///< of a seed's effect, shared by all plans that trained with it
+  double noise = 0;        ///< what is left between trainings of one plan
 };
 
 struct Prediction {

@@ -48,7 +48,14 @@ struct SweepSearch {
   selection::MemoryModel memory = selection::MemoryModel::kAnalytic;
   SweepSolver solver = SweepSolver::kEvolution;
   selection::Metric metric = selection::Metric::kLoss;
-  int trainings = 240;  ///< measured: before the race
+  /// Of kMeasured alone; samples and recipe are the analysis' where unset.
+  struct Measure {
+    int trainings = 240;  ///< before the race
+    std::optional<std::int64_t> limit_train;
+    std::optional<train::Recipe> recipe;
+    int finalists = 6;   ///< of each budget
+    int race_seeds = 5;  ///< of each finalist, at most
+  } measure;
 
   /// `found-50KiB`, and what differs from a plain search, such as `found-50KiB-exact`.
   [[nodiscard]] std::string plan_name(Bytes budget) const;
