@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "against_published.hpp"
 #include "equal_accuracy.hpp"
 #include "espalier/support/statistics.hpp"
 #include "sections.hpp"
@@ -249,6 +250,7 @@ std::optional<Section> comparison_section(const Updates& updates, Metric metric)
     if (update.setting < 0 || std::find(done.begin(), done.end(), group) != done.end()) continue;
     done.push_back(group);
     add_accuracy(section, updates, update.setting, update.model);
+    add_against_published(section, updates, update.setting, update.model);
     add_equal_accuracy(section, updates, update.setting, update.model);
     add_prediction(section, updates, update.setting, update.model, metric);
   }

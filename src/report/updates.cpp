@@ -138,18 +138,24 @@ void measure(Update& update) {
   update.reached = {estimate(accuracy), estimate(loss)};
 }
 
-// Against the head alone in the same setting, seed by seed.
-void compare(Update& update, const Update& head) {
-  std::vector<double> accuracy;
-  std::vector<double> loss;
-  for (const Training* training : update.trainings) {
-    for (const Training* other : head.trainings) {
-      if (other->seed != training->seed) continue;
-      accuracy.push_back(*training->accuracy - *other->accuracy);
-      loss.push_back(*other->loss - *training->loss);
+std::vector<std::pair<const Training*, const Training*>> pairs_by_seed(const Update& a,
+                                                                       const Update& b) {
+  std::vector<std::pair<const Training*, const Training*>> pairs;
+  for (const Training* training : a.trainings) {
+    for (const Training* other : b.trainings) {
+      if (other->seed == training->seed) pairs.emplace_back(training, other);
     }
   }
-  update.gained = {estimate(accuracy), estimate(loss)};
+  return pairs;
+}
+
+// Against the head alone in the same setting, seed by seed.
+void compare(Update& update, const Update& head) {
+  std::vector<double> loss;
+  for (const auto& [mine, its] : pairs_by_seed(update, head)) {
+    loss.push_back(*its->loss - *mine->loss);
+  }
+  update.gained = {estimate(paired_accuracy(update, head)), estimate(loss)};
 }
 
 void predict(Update& update, const Documents& documents) {
@@ -189,6 +195,14 @@ void make_labels_unique(std::vector<Update>& updates) {
 }
 
 }  // namespace
+
+std::vector<double> paired_accuracy(const Update& update, const Update& other) {
+  std::vector<double> above;
+  for (const auto& [mine, its] : pairs_by_seed(update, other)) {
+    above.push_back(*mine->accuracy - *its->accuracy);
+  }
+  return above;
+}
 
 std::optional<Estimate> estimate(const std::vector<double>& values) {
   if (values.empty()) return std::nullopt;

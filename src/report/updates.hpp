@@ -46,6 +46,9 @@ struct Updates {
 /// `documents` must outlive the result.
 Updates collect_updates(const Documents& documents);
 
+/// What `update` reached above `other`, by seed; seeds of one alone, or that ran away, left out.
+std::vector<double> paired_accuracy(const Update& update, const Update& other);
+
 /// Mean and standard error; the latter for two values and more.
 std::optional<Estimate> estimate(const std::vector<double>& values);
 

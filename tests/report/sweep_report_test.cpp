@@ -130,6 +130,19 @@ class SweepReport : public ::testing::Test {
   Json plans_ = Json::array();
 };
 
+// Beside the published plan of its memory, seed by seed; one of other memory says nothing.
+TEST_F(SweepReport, FoundPlansStandBesidePublishedOnes) {
+  add("published-far", "published", 2, {{{"conv", 2}, {"ratio", 0.5}}}, 20000, {0.9, 0.9});
+  add("published-near", "published", 2, {{{"conv", 2}, {"ratio", 0.5}}}, 10210, {0.80, 0.84});
+  const Json pairs = rows(report(), "against-published");
+  ASSERT_EQ(pairs.size(), 1U);
+  EXPECT_EQ(pairs[0]["update"], "found-10KiB");
+  EXPECT_EQ(pairs[0]["published"], "published-near");
+  EXPECT_NEAR(pairs[0]["above"].get<double>(), 4, 1e-9);  // 5 and 3
+  EXPECT_NEAR(pairs[0]["above_error"].get<double>(), 1, 1e-9);
+  EXPECT_EQ(pairs[0]["seeds"], 2);
+}
+
 TEST_F(SweepReport, PlansHaveTheirNamesKindsAndErrors) {
   const Json plans = rows(report(), "plans");
   ASSERT_EQ(plans.size(), 5U);
