@@ -15,6 +15,7 @@
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/selection/selection.hpp"
+#include "espalier/study/believed_gains.hpp"
 #include "espalier/study/plan_search.hpp"
 #include "espalier/trials/sets.hpp"
 #include "espalier/trials/store.hpp"
@@ -52,6 +53,7 @@ struct Options {
   std::string out;
   std::string solver = "evolution";
   std::string metric = "loss";
+  std::string gains = "measured";
   std::string memory = "analytic";
   std::string numerics;  // empty: the profile's
   int gradient_bits = 8;
@@ -271,6 +273,7 @@ std::vector<Bytes> feasible(std::vector<Bytes> budgets, const ir::Graph& graph,
 // A search of either kind.
 struct Found {
   std::vector<selection::Selected> front;
+  std::vector<study::Confidence> confidence;            // by the budgets of the front
   std::optional<study::MeasuredSearchResult> measured;  // by the budgets of the front
 };
 
@@ -307,16 +310,25 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
       study::PlanSearchResult found,
       study::search_plans(network, profile, feasible(budgets, graph, profile, search.selection),
                           sets, search));
-  return Found{std::move(found.plans), std::move(found.search)};
+  return Found{std::move(found.plans), {}, std::move(found.search)};
 }
 
 Result<Found> find(const Options& options, const ir::Graph& graph,
-                   const contribution::Profile& profile, const std::vector<Bytes>& budgets) {
-  if (options.measure.given()) return measure_plans(options, graph, profile, budgets);
+                   const contribution::Profile& measured, const std::vector<Bytes>& budgets) {
   ESPALIER_TRY(const selection::SelectionOptions selection, selection_options(options));
-  ESPALIER_TRY(std::vector<selection::Selected> front,
-               selection::select_front(graph, profile, budgets, selection));
-  return Found{std::move(front), std::nullopt};
+  const study::BelievedGains believed(graph, measured, selection.metric);
+  const contribution::Profile profile = options.gains == "believed" ? believed.profile() : measured;
+  Found found;
+  if (options.measure.given()) {
+    ESPALIER_TRY(found, measure_plans(options, graph, profile, budgets));
+  } else {
+    ESPALIER_TRY(found.front, selection::select_front(graph, profile, budgets, selection));
+  }
+  for (const selection::Selected& selected : found.front) {
+    found.confidence.push_back(
+        believed.confidence(*study::candidate_of(graph, profile, selected.plan)));
+  }
+  return found;
 }
 
 std::string table(const Options& options, const Found& found, int classes) {
@@ -333,6 +345,24 @@ std::string table(const Options& options, const Found& found, int classes) {
         fmt::format("{:>11}: {:.2f} M cycles a step of {:.2f} M\n", format_bytes(selected.budget),
                     static_cast<double>(*selected.step_cycles) / 1e6,
                     static_cast<double>(options.max_cycles) / 1e6);
+  }
+  return text;
+}
+
+// How sure it is that a plan is worth searching for.
+std::string confidence_text(const Found& found) {
+  std::string text =
+      "\nprobability that the plan gains more than what needs no search and no more analytic "
+      "memory\n";
+  text += fmt::format("{:>11}  {:>14}  {:>22}  {:>22}\n", "budget", "the head alone",
+                      "biases alone", "last layers, whole");
+  const auto odds = [](const std::optional<study::Odds>& o) {
+    return o ? fmt::format("{:.3f} ({:>2})", o->probability, o->depth) : std::string("none fits");
+  };
+  for (std::size_t i = 0; i < found.front.size(); ++i) {
+    const study::Confidence& c = found.confidence[i];
+    text += fmt::format("{:>11}  {:>14.3f}  {:>22}  {:>22}\n", format_bytes(found.front[i].budget),
+                        c.over_head, odds(c.over_biases), odds(c.over_last_layers));
   }
   return text;
 }
@@ -381,6 +411,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
       {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
       {"solver", found.front.back().plan.solver},
       {"metric", options.metric},
+      {"gains", options.gains},
       {"memory", options.memory},
       {"numerics", options.numerics},
       {"input", options.input},
@@ -389,6 +420,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
       {"max_step_cycles", options.max_cycles > 0 ? Json(options.max_cycles) : Json(nullptr)},
       {"seed", options.common.seed}};
   report.update(to_json(found.front.back()));
+  report["confidence"] = study::to_json(found.confidence.back());
   if (found.measured) {
     report["measured"] = study::to_json(*found.measured);
     report["race"] = study::to_json(found.measured->plans.back(), profile);
@@ -397,6 +429,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
   Json points = Json::array();
   for (std::size_t i = 0; i < found.front.size(); ++i) {
     Json point = to_json(found.front[i]);
+    point["confidence"] = study::to_json(found.confidence[i]);
     if (found.measured) point["race"] = study::to_json(found.measured->plans[i], profile);
     point["plan"] = plan::to_json(found.front[i].plan);
     points.push_back(std::move(point));
@@ -423,7 +456,7 @@ Status run(const Options& given) {
     }
   }
   if (options.out != "-") {
-    print(options.common, table(options, found, graph.head.classes) +
+    print(options.common, table(options, found, graph.head.classes) + confidence_text(found) +
                               (found.measured ? measured_text(options, found) : std::string()));
   }
   Outputs outputs;
@@ -520,6 +553,11 @@ Command add_search(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--metric", o->metric, "Gains to add up: accuracy, or loss (less noisy)")
       ->check(one_of({"accuracy", "loss"}))
+      ->capture_default_str();
+  command
+      ->add_option("--gains", o->gains,
+                   "measured, or believed: shrunk by their noise, smooth over depths and ratios")
+      ->check(one_of({"measured", "believed"}))
       ->capture_default_str();
   command
       ->add_option("--memory", o->memory,

@@ -43,8 +43,9 @@ Eigen::MatrixXd lower_factor(Eigen::MatrixXd matrix) {
 
 }  // namespace
 
-PlanModel::PlanModel(const search::Problem& prior, std::vector<Observation> observations)
-    : layers_(prior.layers), options_(prior.options), observations_(std::move(observations)) {
+PlanModel::PlanModel(const search::Problem& problem, std::vector<Observation> observations,
+                     Prior prior)
+    : layers_(problem.layers), options_(problem.options), observations_(std::move(observations)) {
   single_ = Eigen::VectorXd::Zero(std::int64_t{layers_} * (1 + options_));
   double sum = 0;
   int count = 0;
@@ -55,19 +56,20 @@ PlanModel::PlanModel(const search::Problem& prior, std::vector<Observation> obse
     ++count;
   };
   for (int depth = 1; depth <= layers_; ++depth) {
-    put(depth - 1, prior.bias_gain[static_cast<std::size_t>(depth)],
-        search::is_depth_available(prior, depth));
+    put(depth - 1, problem.bias_gain[static_cast<std::size_t>(depth)],
+        search::is_depth_available(problem, depth));
   }
   for (int layer = 0; layer < layers_; ++layer) {
     for (int option = 1; option <= options_; ++option) {
       put(layers_ + std::int64_t{layer} * options_ + option - 1,
-          prior.weight_gain[static_cast<std::size_t>(layer)][static_cast<std::size_t>(option)],
-          search::is_available(prior, layer, option));
+          problem.weight_gain[static_cast<std::size_t>(layer)][static_cast<std::size_t>(option)],
+          search::is_available(problem, layer, option));
     }
   }
   unit_ = count > 0 && sum > 0 ? std::sqrt(sum / count) : 1.0;
+  if (prior == Prior::kNothing) single_.setZero();
   for (const Observation& o : observations_) rows_.push_back(features(o.candidate));
-  fit();
+  fit(prior);
 }
 
 PlanModel::Features PlanModel::features(const search::Candidate& candidate) const {
@@ -127,10 +129,12 @@ double PlanModel::own_effect(const search::Candidate& a, const search::Candidate
   return a == b ? scales_.own * scales_.own : 0.0;
 }
 
-Eigen::VectorXd PlanModel::covariances(const Features& x) const {
+Eigen::VectorXd PlanModel::shared_with(const search::Candidate& candidate) const {
+  const Features x = features(candidate);
   Eigen::VectorXd row(static_cast<Eigen::Index>(rows_.size()));
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    row[static_cast<Eigen::Index>(i)] = covariance(x, rows_[i]);
+    row[static_cast<Eigen::Index>(i)] =
+        covariance(x, rows_[i]) + own_effect(candidate, observations_[i].candidate);
   }
   return row;
 }
@@ -159,7 +163,10 @@ double PlanModel::set_scales(const ModelScales& scales) {
       if (observations_[row].seed == other.seed) matrix(i, j) += scales.seed * scales.seed;
     }
   }
-  matrix.diagonal().array() += scales.noise * scales.noise;
+  for (Eigen::Index i = 0; i < count; ++i) {
+    matrix(i, i) +=
+        scales.noise * scales.noise / observations_[static_cast<std::size_t>(i)].trainings;
+  }
   factor_ = count > 0 ? lower_factor(matrix) : Eigen::MatrixXd();
   if (count == 0) return 0;
   const auto lower = factor_.triangularView<Eigen::Lower>();
@@ -170,26 +177,30 @@ double PlanModel::set_scales(const ModelScales& scales) {
 
 // Coordinate search over the logarithms of the scales, held by a wide prior around the size of the
 // single gains: few observations say little about some of them.
-void PlanModel::fit() {
-  const ModelScales start{0.3 * unit_, 0.3 * unit_, 0.2 * unit_,
-                          0.1 * unit_, 0.1 * unit_, 0.2 * unit_};
-  constexpr double ModelScales::*kMembers[] = {&ModelScales::depth,       &ModelScales::option,
-                                               &ModelScales::interaction, &ModelScales::own,
-                                               &ModelScales::seed,        &ModelScales::noise};
+void PlanModel::fit(Prior prior) {
+  ModelScales start{0.3 * unit_, 0.3 * unit_, 0.2 * unit_, 0.1 * unit_, 0.1 * unit_, 0.2 * unit_};
+  std::vector<double ModelScales::*> members{&ModelScales::depth, &ModelScales::option,
+                                             &ModelScales::noise};
+  if (prior == Prior::kSingleGains) {
+    members.insert(members.end(),
+                   {&ModelScales::interaction, &ModelScales::own, &ModelScales::seed});
+  } else {
+    start.interaction = start.own = start.seed = 0;
+  }
   const auto score = [&](const ModelScales& scales) {
-    double prior = 0;
-    for (const auto member : kMembers) {
+    double penalty = 0;
+    for (const auto member : members) {
       const double distance = std::log(scales.*member / start.*member);
-      prior += distance * distance / 2;
+      penalty += distance * distance / 2;
     }
-    return set_scales(scales) - prior;
+    return set_scales(scales) - penalty;
   };
   ModelScales best = start;
   if (!observations_.empty()) {
     double best_score = score(best);
     for (double step = 0.8; step > 0.15; step /= 2) {
       for (int sweep = 0; sweep < 2; ++sweep) {
-        for (const auto member : kMembers) {
+        for (const auto member : members) {
           for (const double direction : {std::exp(step), std::exp(-step)}) {
             for (ModelScales next = best;;) {
               next.*member *= direction;
@@ -220,15 +231,25 @@ Prediction PlanModel::predict(const search::Candidate& candidate) const {
   Prediction prediction{prior_mean(x), 0};
   double variance = covariance(x, x) + own_effect(candidate, candidate);
   if (!observations_.empty()) {
-    Eigen::VectorXd shared = covariances(x);
-    for (std::size_t i = 0; i < observations_.size(); ++i) {
-      shared[static_cast<Eigen::Index>(i)] += own_effect(candidate, observations_[i].candidate);
-    }
+    const Eigen::VectorXd shared = shared_with(candidate);
     prediction.mean += shared.dot(weights_);
     variance -= factor_.triangularView<Eigen::Lower>().solve(shared).squaredNorm();
   }
   prediction.deviation = std::sqrt(std::max(0.0, variance));
   return prediction;
+}
+
+Prediction PlanModel::compare(const search::Candidate& a, const search::Candidate& b) const {
+  if (a == b) return {};
+  const Prediction first = predict(a);
+  const Prediction second = predict(b);
+  double together = covariance(features(a), features(b));
+  if (!observations_.empty()) {
+    const auto lower = factor_.triangularView<Eigen::Lower>();
+    together -= lower.solve(shared_with(a)).dot(lower.solve(shared_with(b)));
+  }
+  const double variance = first.deviation * first.deviation + second.deviation * second.deviation;
+  return {first.mean - second.mean, std::sqrt(std::max(0.0, variance - 2 * together))};
 }
 
 std::vector<double> PlanModel::sample(std::span<const search::Candidate> candidates,
@@ -249,11 +270,7 @@ std::vector<double> PlanModel::sample(std::span<const search::Candidate> candida
           covariance(rows[row], rows[column]) + own_effect(candidates[row], candidates[column]);
     }
     if (observed == 0) continue;
-    shared.col(i) = covariances(rows[row]);
-    for (Eigen::Index o = 0; o < observed; ++o) {
-      shared(o, i) +=
-          own_effect(candidates[row], observations_[static_cast<std::size_t>(o)].candidate);
-    }
+    shared.col(i) = shared_with(candidates[row]);
   }
   if (observed > 0) {
     mean += shared.transpose() * weights_;

@@ -307,6 +307,22 @@ TEST_F(CliTest, TrainingTakesFromItsStore) {
   EXPECT_THAT(exported.err, Not(HasSubstr("taken from")));
 }
 
+TEST_F(CliTest, SearchSaysHowSureItIs) {
+  make_profile();
+  const Arguments search{"search",   "profile.json", "--model",  "model.onnx",
+                         "--budget", "1.5KiB",       "--solver", "exact"};
+  const Json measured = report(search);
+  const Json believed = report(search + Arguments{"--gains", "believed"});
+  EXPECT_EQ(measured["gains"], "measured");
+  EXPECT_EQ(believed["gains"], "believed");
+  EXPECT_NE(measured["objective"], believed["objective"]);
+  for (const Json& found : {measured, believed}) {
+    EXPECT_GE(found["confidence"]["over_head"], 0.0);
+    EXPECT_LE(found["confidence"]["over_head"], 1.0);
+  }
+  EXPECT_THAT(succeed(search).out, HasSubstr("probability that the plan gains more"));
+}
+
 TEST_F(CliTest, SearchKeepsTheBudget) {
   make_profile();
   for (const std::string solver : {"evolution", "exact"}) {

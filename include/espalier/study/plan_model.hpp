@@ -19,11 +19,20 @@
 
 namespace espalier::study {
 
-/// The gain of a plan as one training measured it.
+/// The gain of a plan as trainings measured it.
 struct Observation {
   search::Candidate candidate;
-  double gain = 0;
-  std::uint64_t seed = 0;  ///< of the training
+  double gain = 0;         ///< mean over the trainings
+  std::uint64_t seed = 0;  ///< of the training; the same for all where each is a mean over seeds
+  int trainings = 1;
+};
+
+/// What is believed of the parts before anything is observed.
+enum class Prior {
+  kSingleGains,  ///< about what the contribution analysis measured, shrunk by a fitted factor
+  /// Zero, give or take a fitted size; and nothing but parts and noise, which is all that plans of
+  /// one or two parts can tell apart.
+  kNothing,
 };
 
 /// Standard deviations in the unit of the gains.
@@ -43,15 +52,18 @@ struct Prediction {
 
 class PlanModel {
  public:
-  /// `prior` gives layers, options and single gains; its constraints are not read. Fits the scales
-  /// and the factor of the single gains to the observations by their marginal likelihood.
-  PlanModel(const search::Problem& prior, std::vector<Observation> observations);
+  /// `problem` gives layers, options and single gains; its constraints are not read. Fits the
+  /// scales and the factor of the single gains to the observations by their marginal likelihood.
+  PlanModel(const search::Problem& problem, std::vector<Observation> observations,
+            Prior prior = Prior::kSingleGains);
 
   [[nodiscard]] const ModelScales& scales() const { return scales_; }
   /// Posterior mean of the factor that single gains are multiplied by.
   [[nodiscard]] double shrinkage() const;
 
   [[nodiscard]] Prediction predict(const search::Candidate& candidate) const;
+  /// How far the expected gain of `a` is above that of `b`.
+  [[nodiscard]] Prediction compare(const search::Candidate& a, const search::Candidate& b) const;
   /// One draw of the expected gains of all candidates together.
   [[nodiscard]] std::vector<double> sample(std::span<const search::Candidate> candidates,
                                            Rng& rng) const;
@@ -70,9 +82,10 @@ class PlanModel {
   [[nodiscard]] Eigen::MatrixXd part_covariance(const ModelScales& scales) const;
   [[nodiscard]] double prior_mean(const Features& x) const;
   [[nodiscard]] double covariance(const Features& a, const Features& b) const;
-  [[nodiscard]] Eigen::VectorXd covariances(const Features& x) const;
+  /// Prior covariance of a candidate's gain with each observation's.
+  [[nodiscard]] Eigen::VectorXd shared_with(const search::Candidate& candidate) const;
   [[nodiscard]] double own_effect(const search::Candidate& a, const search::Candidate& b) const;
-  void fit();
+  void fit(Prior prior);
   double set_scales(const ModelScales& scales);  // returns the log of the marginal likelihood
   [[nodiscard]] search::Problem with_gains(search::Problem problem,
                                            const Eigen::VectorXd& parts) const;
