@@ -61,7 +61,7 @@ struct Layer {
     d.kernel_h = d.kernel_w = d.stride_h = d.stride_w = 1;
     d.groups = 1;
     d.in_c = small(19);
-    d.out_c = small(19);
+    d.out_c = small(rng.chance(0.2) ? 60 : 19);
     if (form == Form::kPointwise) {
       d.out_h = d.in_h;
       d.out_w = d.in_w;
@@ -395,7 +395,10 @@ TEST(IntegerKernels, FormsStepWeightsAlike) {
     const bool sliced = !layer.channels.empty();
     const esp_sgd sgd = esp_sgd_of(0.3F, 5, static_cast<std::uint32_t>(seed), seed % 3 != 0);
     const esp_q_range sample{-4, 0};
-    const std::vector<std::int32_t> scale(static_cast<std::size_t>(layer.d.out_c), 1 << 30);
+    std::vector<std::int32_t> scale(static_cast<std::size_t>(layer.d.out_c));
+    for (std::int32_t& factor : scale) {
+      factor = (1 << 30) + static_cast<std::int32_t>(layer.rng.below(1 << 30));
+    }
     const std::vector<std::int8_t> exponent(
         scale.size(), static_cast<std::int8_t>(static_cast<int>(seed % 30) - 36));
     std::vector<std::int8_t> expected;

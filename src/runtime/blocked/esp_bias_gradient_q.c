@@ -60,7 +60,7 @@ ESP_KERNEL void ESP_Q(esp_bias_gradient)(int32_t pixels, int32_t channels, const
       int32_t quick = 0;
       if (!sink->sum) {
         pace = esp_q_pace_of(sink, exponent, c);
-        quick = esp_q_quick(sink, pace);
+        quick = esp_q_quick(sink, pace, pixels);
       }
       if (quick) {
         sink->bias[c] = esp_saturating_add(

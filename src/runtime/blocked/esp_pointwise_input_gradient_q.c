@@ -40,7 +40,7 @@ ESP_KERNEL void ESP_Q(esp_pointwise_input_gradient)(const esp_conv* d, const esp
           ESP_ROLLED
           for (q = 0; q + 1 < batch; q += 3, from += 3 * out_c) {
             esp_q_dot_rows(from, out_c, q + 2 < batch ? 2 * out_c : out_c, (const int8_t*)turned,
-                           pitch, depth, sums + 4 * q);
+                           pitch, depth, 0, 0, sums + 4 * q);
           }
           if (q < batch) {
             esp_dot_row((const int8_t*)from, (const int8_t*)turned, pitch, depth,

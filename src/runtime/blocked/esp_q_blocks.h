@@ -125,17 +125,25 @@ ESP_INLINE void esp_q_column(const esp_q_target* t, const esp_q_scaling* s, cons
 }
 
 /* The shift of the upper word of products of sums with a factor where steps are rounded
- * stochastically in two steps; 0 for all others. */
-ESP_INLINE int32_t esp_q_quick(const esp_q_parameter_sink* sink, esp_q_pace pace) {
+ * stochastically in two steps; 0 for all others. Sums are of up to `terms` products of bytes. */
+ESP_INLINE int32_t esp_q_quick(const esp_q_parameter_sink* sink, esp_q_pace pace, int32_t terms) {
   return ESP_GRADIENT_BITS == 8 && !sink->sum && !sink->unit && sink->sgd->stochastic &&
-                 pace.shift > ESP_Q_TWO_STEPS && pace.shift < 63
+                 pace.factor >= 0 && pace.shift > ESP_Q_TWO_STEPS && pace.shift < 62 &&
+                 terms <= 16384
              ? pace.shift - 32
              : 0;
 }
 ESP_INLINE int32_t esp_q_quick_step(int32_t sum, int32_t factor, int32_t quick, uint32_t random) {
+#ifdef __arm__
   const int64_t product = (int64_t)sum * factor;
   const int32_t high = (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
   return (high + (int32_t)(random >> (32 - quick))) >> quick;
+#else
+  /* of twice the product, in halves: a one behind the random bits rounds the last bit. Below 2^29,
+   * and random bits below 2^30. */
+  const int32_t high = (int32_t)(((int64_t)sum * (int64_t)(2u * (uint32_t)factor)) >> 32);
+  return (high + (int32_t)(random >> (31 - quick) | 1u)) >> (quick + 1);
+#endif
 }
 
 #ifdef ESP_DOT4
@@ -208,15 +216,27 @@ ESP_INLINE void esp_turn_weights(const esp_q_lanes* of, int32_t lanes, int32_t o
 
 #ifdef ESP_DOT4
 /* Products of three rows, the others `second` and `third` bytes behind the first, with four,
- * `depth` elements each on word boundaries: added to sums[row][of four]. */
+ * `depth` elements each on word boundaries: added to sums[row][of four] and, if not null, to
+ * `start` by row; or `anew` to that alone. */
 ESP_INLINE void esp_q_dot_rows(const esp_q* rows, int32_t second, int32_t third,
-                               const int8_t* fours, int32_t pitch, int32_t depth, esp_q_sum* all) {
+                               const int8_t* fours, int32_t pitch, int32_t depth,
+                               const int32_t* start, int32_t anew, esp_q_sum* all) {
   int32_t* sums = (int32_t*)all;
   const int8_t *xa = (const int8_t*)rows, *xb = xa + second, *xc = xa + third;
   const int8_t *w0 = fours, *w1 = w0 + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch, *end = xa + depth;
-  int32_t a0 = sums[0], a1 = sums[1], a2 = sums[2], a3 = sums[3];
-  int32_t b0 = sums[4], b1 = sums[5], b2 = sums[6], b3 = sums[7];
-  int32_t c0 = sums[8], c1 = sums[9], c2 = sums[10], c3 = sums[11];
+  int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+  int32_t c0 = 0, c1 = 0, c2 = 0, c3 = 0;
+  if (!anew) {
+    a0 = sums[0], a1 = sums[1], a2 = sums[2], a3 = sums[3];
+    b0 = sums[4], b1 = sums[5], b2 = sums[6], b3 = sums[7];
+    c0 = sums[8], c1 = sums[9], c2 = sums[10], c3 = sums[11];
+  }
+  if (start) {
+    const int32_t a = start[0], b = start[1], c = start[2];
+    a0 += a, a1 += a, a2 += a, a3 += a;
+    b0 += b, b1 += b, b2 += b, b3 += b;
+    c0 += c, c1 += c, c2 += c, c3 += c;
+  }
 #define ESP_STEP(k)                                                  \
   do {                                                               \
     const uint32_t v0 = esp_word(w0 + (k)), v1 = esp_word(w1 + (k)); \
