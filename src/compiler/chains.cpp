@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <optional>
 #include <stdexcept>
@@ -286,8 +287,20 @@ class Streaming {
     }
     for (std::size_t i = 1; i < entry_.size(); ++i) entry_[i] += entry_[i - 1];
     streams_.resize(static_cast<std::size_t>(nodes_));
+    made_.assign(static_cast<std::size_t>(nodes_), 0);
+    inner_from_.assign(static_cast<std::size_t>(nodes_), {-1, -1});
     for (int i = 0; i < nodes_; ++i) {
-      streams_[static_cast<std::size_t>(i)] = can_stream(graph_, node(i));
+      const auto at = static_cast<std::size_t>(i);
+      streams_[at] = can_stream(graph_, node(i));
+      for (const ValueId id : node(i).outputs) {
+        if (id >= 0) made_[at] += bytes(id);
+      }
+      for (std::size_t k = 0; k < 2; ++k) {
+        const ValueId id = node(i).inputs[k];
+        if (id < 0 || (k == 1 && id == node(i).inputs[0]) || last_use(id) != i) continue;
+        const int made = id == graph_.input ? 0 : writer(id);
+        if (made >= 0 && is_inner(id, made, i)) inner_from_[at][k] = made;
+      }
     }
   }
 
@@ -359,6 +372,19 @@ class Streaming {
     return std::max(1, band * height / highest);
   }
 
+  // What the turns of a node take, as part of any chain.
+  struct Turns {
+    std::int64_t scratch = -1;  ///< unknown yet
+    std::int64_t cost = 0;
+    std::int64_t windowed[2] = {0, 0};  ///< bytes that are saved of an input, negative
+  };
+  // Those of all nodes, in chains that move by `band` rows of maps of the height `highest`.
+  struct Pace {
+    int band = 0;
+    int highest = 0;
+    std::vector<Turns> turns;
+  };
+
   // Turns have a price each, and windowed kernels read the rows that two turns share twice.
   [[nodiscard]] std::int64_t turns_cost(const Node& node, int rows) const {
     constexpr std::int64_t kTurn = 500;
@@ -369,36 +395,55 @@ class Streaming {
                                 (reach_of(graph_, node).kernel - 1));
   }
 
+  [[nodiscard]] Turns turns_of(int i, const Pace& pace) const {
+    Node turn = node(i);
+    const auto rows = [&](ValueId id) {
+      return rows_at_once(pace.band, shape_of(graph_, id).height, pace.highest);
+    };
+    Turns turns;
+    turn.band_rows = rows(turn.outputs[0]);
+    turn.band_in_rows = reach_of(graph_, turn).kernel + rows(turn.inputs[0]) - 1;
+    turns.scratch = aligned(scratch_bytes(graph_, turn));
+    turns.cost = turns_cost(turn, rows(turn.inputs[0]));
+    for (std::size_t k = 0; k < 2; ++k) {
+      const ValueId id = turn.inputs[k];
+      if (inner_from_[static_cast<std::size_t>(i)][k] < 0) continue;
+      const int held = windows_[static_cast<std::size_t>(id)] + rows(id) - 1;
+      turns.windowed[k] = std::min(bytes(id), bytes(id, held)) - bytes(id);
+    }
+    return turns;
+  }
+
+  // The same for every chain of that pace, so each is found once.
+  [[nodiscard]] Pace& pace_of(int band, int highest) {
+    const auto found = std::find_if(paces_.begin(), paces_.end(), [&](const Pace& pace) {
+      return pace.band == band && pace.highest == highest;
+    });
+    if (found != paces_.end()) return *found;
+    paces_.push_back({band, highest, std::vector<Turns>(static_cast<std::size_t>(nodes_))});
+    return paces_.back();
+  }
+
   // Loads are exact but for temporary memory and counters, which form() counts.
-  [[nodiscard]] Chained chained_from(int first, int band) const {
+  [[nodiscard]] Chained chained_from(int first, int band) {
     const auto n = static_cast<std::size_t>(nodes_);
     Chained chained{std::vector(n, kImpossible), std::vector<std::int64_t>(n, 0)};
     std::int64_t load = entry_[static_cast<std::size_t>(first)];
     std::int64_t scratch = 0;
     std::int64_t cost = 0;
-    const int highest = shape_of(graph_, node(first).inputs[0]).height;
+    Pace& pace = pace_of(band, shape_of(graph_, node(first).inputs[0]).height);
     for (int i = first; i < nodes_ && streams_[static_cast<std::size_t>(i)]; ++i) {
       if (parts_frozen(first, i)) break;
-      Node turn = node(i);
-      const auto rows = [&](ValueId id) {
-        return rows_at_once(band, shape_of(graph_, id).height, highest);
-      };
-      turn.band_rows = rows(turn.outputs[0]);
-      turn.band_in_rows = reach_of(graph_, turn).kernel + rows(turn.inputs[0]) - 1;
-      scratch = std::max(scratch, aligned(scratch_bytes(graph_, turn)));
-      cost += turns_cost(turn, rows(turn.inputs[0]));
-      for (const ValueId id : turn.outputs) {
-        if (id >= 0) load += bytes(id);
-      }
+      const auto at = static_cast<std::size_t>(i);
+      Turns& turns = pace.turns[at];
+      if (turns.scratch < 0) turns = turns_of(i, pace);
+      scratch = std::max(scratch, turns.scratch);
+      cost += turns.cost;
+      load += made_[at];
       for (std::size_t k = 0; k < 2; ++k) {
-        const ValueId id = turn.inputs[k];
-        if (id < 0 || (k == 1 && id == turn.inputs[0]) || last_use(id) != i) continue;
-        if (!is_inner(id, first, i)) continue;
-        const int held = windows_[static_cast<std::size_t>(id)] + rows(id) - 1;
-        load += std::min(bytes(id), bytes(id, held)) - bytes(id);
+        if (first <= inner_from_[at][k]) load += turns.windowed[k];
       }
       if (graph_.fed && first == 0 && last_use(graph_.input) > i) continue;
-      const auto at = static_cast<std::size_t>(i);
       chained.load[at] = load + scratch;
       chained.cost[at] = cost;
       if (overwrites_input(first, i)) {
@@ -412,7 +457,7 @@ class Streaming {
   }
 
   // Dynamic programming over the ends of segments: the lowest peak there is, with single rows.
-  [[nodiscard]] std::int64_t lowest_peak() const {
+  [[nodiscard]] std::int64_t lowest_peak() {
     const auto n = static_cast<std::size_t>(nodes_);
     std::vector<std::int64_t> peak(n + 1, kImpossible);
     peak[0] = 0;
@@ -562,6 +607,11 @@ class Streaming {
   std::vector<int> windows_;
   std::vector<std::int64_t> load_;
   std::vector<std::int64_t> entry_;
+  std::vector<std::int64_t> made_;  ///< bytes of a node's outputs
+  /// By node and input: of chains that begin there or before, only rows of it need exist, and this
+  /// is its last reader; -1: of none.
+  std::vector<std::array<int, 2>> inner_from_;
+  std::vector<Pace> paces_;
   std::int64_t forward_peak_ = 0;
   std::int64_t backward_peak_ = 0;
   std::int64_t limit_ = 0;
