@@ -534,8 +534,11 @@ std::optional<Draft> GraphBuilder::pool(const Where& node, ir::OpParams params, 
 std::optional<Draft> GraphBuilder::average_pool(const Where& node, const ir::Window& window,
                                                 ir::HalfRounding rounding, const Operand& x,
                                                 ImageAxes axes) {
-  if (!unpadded(node, x)) return std::nullopt;
-  return pool(node, ir::AveragePool{window, rounding}, x, axes);
+  const ir::AveragePool params{window, rounding};
+  if (x.pads.empty()) return pool(node, params, x, axes);
+  // What the operand is padded with counts.
+  const std::optional<Operand> own = padded(node, x, axes);
+  return own ? pool(node, params, *own, axes) : std::nullopt;
 }
 
 std::optional<Draft> GraphBuilder::max_pool(const Where& node, const ir::Window& window,

@@ -190,7 +190,8 @@ class GraphBuilder {
   /// added.
   std::optional<Draft> leaky_channels(const Where& node, const Operand& x,
                                       std::span<const double> slopes);
-  /// Padding of the window and of the operand is added up. Pads of a maximum are no zeros.
+  /// Zeros that the operand is padded with count in a mean, the window's padding does not; pads of
+  /// a maximum are no zeros. Where it matters a border of zeros becomes a layer of its own.
   std::optional<Draft> average_pool(const Where& node, const ir::Window& window,
                                     ir::HalfRounding rounding, const Operand& x, ImageAxes axes);
   std::optional<Draft> max_pool(const Where& node, const ir::Window& window, const Operand& x,

@@ -121,6 +121,28 @@ RealFunction absolute() {
   return {[](float x) { return std::abs(x); }, [](double x) { return x < 0 ? -1.0 : 1.0; }};
 }
 
+RealFunction exponential() {
+  return smooth([](double x) { return std::exp(x); }, [](double x) { return std::exp(x); });
+}
+
+RealFunction logarithm() {
+  return smooth([](double x) { return std::log(x); }, [](double x) { return 1 / x; });
+}
+
+RealFunction power(float exponent) {
+  const double e = exponent;
+  return {[e](float x) { return static_cast<float>(std::pow(double{x}, e)); },
+          [e](double x) {
+            // A root's tangent at zero is upright.
+            return x == 0 && e > 0 && e < 1 ? 0.0 : e * std::pow(x, e - 1);
+          }};
+}
+
+RealFunction thresholded(float threshold) {
+  return {[=](float x) { return x > threshold ? x : 0.0F; },
+          [=](double x) { return x > threshold ? 1.0 : 0.0; }};
+}
+
 bool Curve::finite() const {
   return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }) &&
          std::all_of(slopes.begin(), slopes.end(), [](double s) { return std::isfinite(s); });
@@ -158,6 +180,23 @@ Curve sum(const Curve& left, const Curve& right) {
                  [](std::size_t i, const Curve& a, const Curve& b, float& value, double& slope) {
                    value = a.values[i] + b.values[i];
                    slope = a.slopes[i] + b.slopes[i];
+                 });
+}
+
+Curve difference(const Curve& left, const Curve& right) {
+  return combine(left, right,
+                 [](std::size_t i, const Curve& a, const Curve& b, float& value, double& slope) {
+                   value = a.values[i] - b.values[i];
+                   slope = a.slopes[i] - b.slopes[i];
+                 });
+}
+
+Curve quotient(const Curve& left, const Curve& right) {
+  return combine(left, right,
+                 [](std::size_t i, const Curve& a, const Curve& b, float& value, double& slope) {
+                   const double divisor = b.values[i];
+                   value = a.values[i] / b.values[i];
+                   slope = (a.slopes[i] - a.values[i] / divisor * b.slopes[i]) / divisor;
                  });
 }
 

@@ -345,13 +345,6 @@ TEST(BadModel, Attributes) {
   expect_one("transA",
              [](OnnxBuilder& b) { set_attribute(node_of(b, "Gemm"), "transA", std::int64_t{1}); });
   expect_one("axis", [](OnnxBuilder& b) { node_of(b, "Flatten").mutable_attribute(0)->set_i(2); });
-  expect_one("count_include_pad", [](OnnxBuilder& b) {
-    onnx::NodeProto& pool = node_of(b, "GlobalAveragePool");
-    pool.set_op_type("AveragePool");
-    set_attribute(pool, "kernel_shape", Dims{6, 6});
-    set_attribute(pool, "pads", Dims{1, 0, 0, 0});
-    set_attribute(pool, "count_include_pad", std::int64_t{1});
-  });
   expect_one("an image in another order", [](OnnxBuilder& b) {
     onnx::NodeProto& pool = node_of(b, "GlobalAveragePool");
     pool.set_op_type("ReduceMean");

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -11,6 +13,8 @@
 #include "espalier/import/onnx_reader.hpp"
 #include "espalier/ir/input.hpp"
 #include "sample_models.hpp"
+#include "testing/forward.hpp"
+#include "testing/random_graph.hpp"
 
 namespace espalier {
 namespace {
@@ -314,6 +318,46 @@ TEST(OnnxForms, CastIntegerInput) {
   const ir::Graph graph = import_ok(b);
   EXPECT_EQ(ir::file_input_quantization(graph), (ir::Quantization{1.0F, -128}));
   EXPECT_EQ(graph.input_format.element, ir::InputElement::kUint8);
+}
+
+// Zeros around an image count, whether a Pad puts them there or the pool does.
+TEST(OnnxForms, ZerosAroundAMeanMayCount) {
+  const auto build = [](bool pad, std::int64_t ceil) {
+    OnnxBuilder b;
+    const std::string x = b.quantized(b.input("input", {0, 1, 4, 6}), "input", 0.02F, 3);
+    if (pad) b.node("Pad", {x, b.constant<std::int64_t>("p", {8}, {0, 0, 1, 2, 0, 0, 1, 0})}, "y");
+    auto& pool = b.node("AveragePool", {pad ? "y" : x}, "mean");
+    set_attribute(pool, "kernel_shape", Dims{3, 3});
+    set_attribute(pool, "strides", Dims{2, 3});
+    set_attribute(pool, "ceil_mode", ceil);
+    if (!pad) {
+      set_attribute(pool, "pads", Dims{1, 2, 1, 0});
+      set_attribute(pool, "count_include_pad", std::int64_t{1});
+    }
+    b.classifier(b.quantized("mean", "mean", 0.02F, 3), ceil == 0 ? 4 : 9, 2);
+    return import_ok(b);
+  };
+  for (const std::int64_t ceil : {0, 1}) {
+    testing::expect_equivalent(build(false, ceil), build(true, ceil));
+  }
+  const ir::Graph graph = build(false, 0);
+  Rng rng{12};
+  for (int sample = 0; sample < 10; ++sample) {
+    const auto in = testing::random_int8(rng, 24);
+    const testing::Activations all = testing::forward(graph, in);
+    for (int i = 0; i < 4; ++i) {
+      int sum = 0;
+      for (int row = i / 2 * 2 - 1; row < i / 2 * 2 + 2; ++row) {
+        for (int column = i % 2 * 3 - 2; column < i % 2 * 3 + 1; ++column) {
+          const bool inside = row >= 0 && row < 4 && column >= 0 && column < 6;
+          sum += inside ? in[static_cast<std::size_t>(row * 6 + column)] - 3 : 0;
+        }
+      }
+      EXPECT_EQ(all.tensors[static_cast<std::size_t>(graph.features)][static_cast<std::size_t>(i)],
+                std::clamp(static_cast<int>(std::nearbyint(sum / 9.0)) + 3, -128, 127))
+          << i;
+    }
+  }
 }
 
 TEST(OnnxForms, PadGoesIntoTheWindow) {

@@ -117,6 +117,70 @@ inline const FunctionCase kFunctionCases[]{
        return std::string("f");
      },
      [](double x) { return x * x; }},
+    {"GeluOfPowers",
+     [](OnnxBuilder& b, const std::string& x) {
+       b.node("Pow", {x, b.scalar("three", 3)}, "cube");
+       b.node("Mul", {"cube", b.scalar("cubic", 0.044715F)}, "third");
+       b.node("Add", {x, "third"}, "inner");
+       b.node("Mul", {"inner", b.scalar("root", 0.7978845608F)}, "scaled");
+       b.node("Tanh", {"scaled"}, "tanh");
+       b.node("Sub", {"tanh", b.scalar("minus", -1)}, "shifted");
+       b.node("Mul", {x, "shifted"}, "doubled");
+       b.node("Div", {"doubled", b.scalar("two", 2)}, "f");
+       return std::string("f");
+     },
+     [](double x) {
+       return x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))) / 2;
+     }},
+    {"SwishOfAnExponential",
+     [](OnnxBuilder& b, const std::string& x) {
+       b.node("Neg", {x}, "negated");
+       b.node("Exp", {"negated"}, "exp");
+       b.node("Add", {"exp", b.scalar("one", 1)}, "more");
+       b.node("Div", {x, "more"}, "f");
+       return std::string("f");
+     },
+     [](double x) { return x * logistic(x); }},
+    {"ReciprocalOfOneMore",
+     [](OnnxBuilder& b, const std::string& x) {
+       b.node("Add", {unary(b, "Abs", x), b.scalar("one", 1)}, "more");
+       b.node("Reciprocal", {"more"}, "f");
+       return std::string("f");
+     },
+     [](double x) { return 1 / (1 + std::abs(x)); }},
+    {"NumberOverAFunction",
+     [](OnnxBuilder& b, const std::string& x) {
+       b.node("Add", {unary(b, "Abs", x), b.scalar("two", 2)}, "more");
+       b.node("Div", {b.scalar("three", 3), "more"}, "f");
+       return std::string("f");
+     },
+     [](double x) { return 3 / (2 + std::abs(x)); }},
+    {"OneWithoutIt",
+     [](OnnxBuilder& b, const std::string& x) {
+       b.node("Sub", {b.scalar("one", 1), unary(b, "Sigmoid", x)}, "f");
+       return std::string("f");
+     },
+     [](double x) { return logistic(-x); }},
+    {"Shrinkage",
+     [](OnnxBuilder& b, const std::string& x) {
+       b.node("Sub", {x, unary(b, "Tanh", x)}, "f");
+       return std::string("f");
+     },
+     [](double x) { return x - std::tanh(x); }},
+    {"LogarithmOfARoot",
+     [](OnnxBuilder& b, const std::string& x) {
+       b.node("Sqrt", {unary(b, "Abs", x)}, "root");
+       b.node("Add", {"root", b.scalar("half", 0.5F)}, "more");
+       b.node("Log", {"more"}, "f");
+       return std::string("f");
+     },
+     [](double x) { return std::log(std::sqrt(std::abs(x)) + 0.5); }},
+    {"ThresholdedRelu",
+     [](OnnxBuilder& b, const std::string& x) {
+       set_attribute(b.node("ThresholdedRelu", {x}, "f"), "alpha", 0.5F);
+       return std::string("f");
+     },
+     [](double x) { return x > 0.5 ? x : 0; }},
     {"Reluified",
      [](OnnxBuilder& b, const std::string& x) {
        b.node("Relu", {unary(b, "Tanh", x)}, "relu");

@@ -400,6 +400,13 @@ TEST(OnnxFunctions, RefusalsAreNamed) {
                 return std::string("f");
               }),
               HasSubstr("is not a finite number"));
+  EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& x) { return unary(b, "Log", x); }),
+              HasSubstr("is not a finite number"));
+  EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& x) {
+                b.node("Pow", {x, b.constant<float>("e", {2}, {2, 3})}, "f");
+                return std::string("f");
+              }),
+              HasSubstr("its exponent is not one constant float"));
   EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& x) {
                 b.node("Conv", {x, b.weights("w", {2, 2, 1, 1}, {1, 2, 3, 4}, {0.1F})}, "c");
                 return unary(b, "Tanh", "c");

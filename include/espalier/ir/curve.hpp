@@ -38,6 +38,12 @@ RealFunction softsign();
 RealFunction mish();
 RealFunction error_function();
 RealFunction absolute();
+RealFunction exponential();
+RealFunction logarithm();
+/// x to the power of `exponent`; square root and reciprocal are such.
+RealFunction power(float exponent);
+/// x, 0 up to `threshold`.
+RealFunction thresholded(float threshold);
 
 /// A function on the values of a quantised tensor; element q + 128 belongs to the integer q.
 struct Curve {
@@ -54,6 +60,8 @@ Curve identity(const Quantization& quantization);
 Curve then(const Curve& curve, const RealFunction& function);
 Curve product(const Curve& a, const Curve& b);
 Curve sum(const Curve& a, const Curve& b);
+Curve difference(const Curve& a, const Curve& b);
+Curve quotient(const Curve& a, const Curve& b);
 
 /// The table from `in` to `out`. Halves go to even in the quotient by the output's scale, as ONNX
 /// defines it, or away from zero in the product with its reciprocal, as TFLite computes it.

@@ -82,6 +82,14 @@ std::optional<std::pair<Mapped, Mapped>> of_one_tensor(Context& c, const Node& n
   return std::pair(*operands[0], *operands[1]);
 }
 
+// A node of two functions of the same tensor is one, too; nullopt when it is something else.
+std::optional<Value> combined(Context& c, const Node& node,
+                              ir::Curve (*combine)(const ir::Curve&, const ir::Curve&)) {
+  const auto same = of_one_tensor(c, node);
+  if (!same) return std::nullopt;
+  return Context::mapping(same->first.x, combine(same->first.curve, same->second.curve), node);
+}
+
 // A node of one constant and one other operand; false after a diagnostic or when there is none.
 bool split_operands(Context& c, const Node& node, Value*& operand, Value*& constant) {
   Value* a = c.resolve(node, 0);
@@ -108,9 +116,7 @@ Value add(Context& c, const Node& node) {
   }
   // Unless both are tensors: x + x is a sum like others.
   if (std::holds_alternative<MappedPtr>(*a) || std::holds_alternative<MappedPtr>(*b)) {
-    if (const auto same = of_one_tensor(c, node)) {
-      return Context::mapping(same->first.x, ir::sum(same->first.curve, same->second.curve), node);
-    }
+    if (std::optional<Value> one = combined(c, node, &ir::sum)) return *std::move(one);
   }
   const std::optional<Activation> x = c.activation(node, 0);
   const std::optional<Activation> y = c.activation(node, 1);
@@ -119,15 +125,18 @@ Value add(Context& c, const Node& node) {
 }
 
 Value subtract(Context& c, const Node& node) {
+  if (std::optional<Value> one = combined(c, node, &ir::difference)) return *std::move(one);
   Value* operand = nullptr;
   Value* constant = nullptr;
   if (!split_operands(c, node, operand, constant)) return Unknown{};
   std::vector<double> offsets = real_elements(*constant);
-  if (offsets.empty() || c.resolve(node, 1) != constant) {
-    return c.refuse(node, "subtracts from a constant", kFoldNext);
+  if (offsets.empty()) return c.refuse(node, "subtracts integers", kFoldNext);
+  const bool from_constant = c.resolve(node, 0) == constant;
+  if (!from_constant) {
+    for (double& offset : offsets) offset = -offset;
   }
-  for (double& offset : offsets) offset = -offset;
-  return affine(c, node, *operand, *constant_dims(*constant), {1.0}, offsets);
+  return affine(c, node, *operand, *constant_dims(*constant), {from_constant ? -1.0 : 1.0},
+                offsets);
 }
 
 Value multiply_elements(Context& c, const Node& node) {
@@ -137,10 +146,7 @@ Value multiply_elements(Context& c, const Node& node) {
   const Value* b = c.resolve(node, 1);
   if (a == nullptr || b == nullptr) return Unknown{};
   if (!is_constant(*a) && !is_constant(*b)) {
-    if (const auto same = of_one_tensor(c, node)) {
-      return Context::mapping(same->first.x, ir::product(same->first.curve, same->second.curve),
-                              node);
-    }
+    if (std::optional<Value> one = combined(c, node, &ir::product)) return *std::move(one);
     const std::optional<Activation> x = c.activation(node, 0);
     const std::optional<Activation> y = c.activation(node, 1);
     if (!x || !y) return Unknown{};
@@ -153,12 +159,20 @@ Value multiply_elements(Context& c, const Node& node) {
 }
 
 Value divide(Context& c, const Node& node) {
+  if (std::optional<Value> one = combined(c, node, &ir::quotient)) return *std::move(one);
   Value* operand = nullptr;
   Value* constant = nullptr;
   if (!split_operands(c, node, operand, constant)) return Unknown{};
   std::vector<double> factors = real_elements(*constant);
-  if (factors.empty() || c.resolve(node, 1) != constant) {
-    return c.refuse(node, "divides a constant", kFoldNext);
+  if (factors.empty()) return c.refuse(node, "divides by integers", kFoldNext);
+  if (c.resolve(node, 0) == constant) {
+    if (factors.size() != 1) {
+      return c.refuse(node, "divides a constant of several numbers", kFoldNext);
+    }
+    const std::optional<Mapped> x = c.mapped(node, 1);
+    if (!x) return Unknown{};
+    const ir::Curve number = ir::then(x->curve, ir::affine(0, static_cast<float>(factors.front())));
+    return Context::mapping(x->x, ir::quotient(number, x->curve), node);
   }
   for (double& factor : factors) factor = 1 / factor;
   return affine(c, node, *operand, *constant_dims(*constant), factors, {0.0});

@@ -32,6 +32,10 @@ Value softsign(Context& c, const Node& node) { return apply(c, node, ir::softsig
 Value mish(Context& c, const Node& node) { return apply(c, node, ir::mish()); }
 Value error_function(Context& c, const Node& node) { return apply(c, node, ir::error_function()); }
 Value absolute(Context& c, const Node& node) { return apply(c, node, ir::absolute()); }
+Value exponential(Context& c, const Node& node) { return apply(c, node, ir::exponential()); }
+Value logarithm(Context& c, const Node& node) { return apply(c, node, ir::logarithm()); }
+Value square_root(Context& c, const Node& node) { return apply(c, node, ir::power(0.5F)); }
+Value reciprocal(Context& c, const Node& node) { return apply(c, node, ir::power(-1)); }
 Value negate(Context& c, const Node& node) { return apply(c, node, ir::affine(-1, 0)); }
 
 Value hard_sigmoid(Context& c, const Node& node) {
@@ -57,6 +61,20 @@ Value celu(Context& c, const Node& node) {
 }
 Value gelu(Context& c, const Node& node) {
   return apply(c, node, ir::gelu(node.string("approximate").value_or("none") == "tanh"));
+}
+
+Value thresholded_relu(Context& c, const Node& node) {
+  return apply(c, node, ir::thresholded(node.real("alpha").value_or(1.0F)));
+}
+
+Value power(Context& c, const Node& node) {
+  const Value* exponent = c.resolve(node, 1);
+  if (exponent == nullptr || std::holds_alternative<Unknown>(*exponent)) return Unknown{};
+  const std::vector<double> real = real_elements(*exponent);
+  if (real.size() != 1) {
+    return c.refuse(node, "its exponent is not one constant float", "raise to one number");
+  }
+  return apply(c, node, ir::power(static_cast<float>(real[0])));
 }
 
 // One slope, or one a channel.
@@ -153,20 +171,26 @@ std::span<const Handler> function_handlers() {
       {"Celu", &celu},
       {"Elu", &elu},
       {"Erf", &error_function},
+      {"Exp", &exponential},
       {"Gelu", &gelu},
       {"HardSigmoid", &hard_sigmoid},
       {"HardSwish", &hard_swish},
       {"LeakyRelu", &leaky_relu},
+      {"Log", &logarithm},
       {"Mish", &mish},
       {"Neg", &negate},
       {"PRelu", &parametric_relu},
+      {"Pow", &power},
       {"QLinearLeakyRelu", &integer_leaky_relu},
       {"QLinearSigmoid", &integer_sigmoid},
+      {"Reciprocal", &reciprocal},
       {"Selu", &selu},
       {"Sigmoid", &sigmoid},
       {"Softplus", &softplus},
       {"Softsign", &softsign},
+      {"Sqrt", &square_root},
       {"Tanh", &hyperbolic_tangent},
+      {"ThresholdedRelu", &thresholded_relu},
   };
   return kHandlers;
 }

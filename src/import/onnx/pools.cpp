@@ -64,6 +64,21 @@ Value global_max_pool(Context& c, const Node& node) {
   });
 }
 
+// The window's padding becomes the operand's, whose zeros count.
+void count_padding(const ir::Window& padding, const ImageAxes& axes, Operand& x,
+                   ir::Window& window) {
+  const auto move = [&x](int axis, int before, int after, int& window_before, int& window_after) {
+    window_before -= before;
+    window_after -= after;
+    if (before == 0 && after == 0) return;
+    x.pads.resize(x.view.rank());
+    import_detail::Pads& pads = x.pads[static_cast<std::size_t>(axis)];
+    pads = {pads.before + before, pads.after + after};
+  };
+  move(axes.rows, padding.pad_top, padding.pad_bottom, window.pad_top, window.pad_bottom);
+  move(axes.columns, padding.pad_left, padding.pad_right, window.pad_left, window.pad_right);
+}
+
 // The image whose mean over `axes` (the batch being 0) is a global pool: [C,H,W], or [H,W,C] as
 // converters from channels-last formats leave it; nullopt when it is none.
 std::optional<ImageAxes> averaged_image(const Dims& axes, std::size_t rank) {
@@ -129,12 +144,7 @@ std::optional<Draft> pool_window(Context& c, const Node& node, const Operand& x,
   window->kernel_h = kernel.size() == 2 ? static_cast<int>(kernel[0]) : 1;
   window->kernel_w = static_cast<int>(kernel.back());
   resolve_padding(node, *image, *window);
-  const bool padded = window->pad_top > 0 || window->pad_left > 0 || window->pad_bottom > 0 ||
-                      window->pad_right > 0;
-  if (average && padded && node.integer("count_include_pad").value_or(0) != 0) {
-    return refused("count_include_pad=1 with padding is not supported",
-                   "export with count_include_pad=0 or without padding");
-  }
+  const ir::Window padding = *window;
   if (node.integer("ceil_mode").value_or(0) != 0) {
     // The last windows reach over the border, into padding that does not count.
     const auto missing = [](int extent, int stride) {
@@ -145,8 +155,11 @@ std::optional<Draft> pool_window(Context& c, const Node& node, const Operand& x,
     window->pad_right += missing(
         image->width + window->pad_left + window->pad_right - window->kernel_w, window->stride_w);
   }
-  return average ? c.builder.average_pool(node.where(), *window, ir::HalfRounding::kToEven, x, axes)
-                 : c.builder.max_pool(node.where(), *window, x, axes);
+  if (!average) return c.builder.max_pool(node.where(), *window, x, axes);
+  Operand own = x;
+  if (node.integer("count_include_pad").value_or(0) != 0)
+    count_padding(padding, axes, own, *window);
+  return c.builder.average_pool(node.where(), *window, ir::HalfRounding::kToEven, own, axes);
 }
 
 std::span<const Handler> pool_handlers() {

@@ -285,7 +285,7 @@ std::optional<Numbers> Context::numbers(const Node& node, std::size_t i, std::st
   const auto* scales = q == nullptr ? nullptr : q->scale();
   if (scales == nullptr || scales->size() == 0 ||
       !std::all_of(scales->begin(), scales->end(), usable_scale)) {
-    return refused("has no positive scales");
+    return refused("without positive scales");
   }
   const Dims extents = dims(index);
   if (scales->size() > 1 &&
