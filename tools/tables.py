@@ -15,6 +15,7 @@
     tables.py gradients NAME FOLDER SEEDS...
                                      a row of float32 gradients beside integer ones, from
                                      FOLDER/{device,integer,16}-SEED.json of `train`, the last not needed
+    tables.py against-published FILE found plans beside published ones, from report.json
     tables.py large-core FROM TO     a device profile with more memory and otherwise the same
 """
 
@@ -185,6 +186,22 @@ def accuracy(path: str) -> None:
     print(f"{read(path)['test_accuracy'] * 100:.2f}")
 
 
+def against_published(path: str) -> None:
+    print("| found | KiB | accuracy, % | published | KiB | accuracy, % | found above, points |")
+    print("|---|---|---|---|---|---|---|")
+    for section in read(path)["sections"]:
+        for table in section["tables"]:
+            if not table["id"].startswith("against-published"):
+                continue
+            keys = [column["key"] for column in table["columns"]]
+            for values in table["rows"]:
+                r = dict(zip(keys, values))
+                error = "" if r["above_error"] is None else f" +- {r['above_error']:.2f}"
+                print(row(r["update"], [f"{r['memory_kib']:.2f}", f"{r['accuracy']:.2f}", r["published"],
+                                        f"{r['published_kib']:.2f}", f"{r['published_accuracy']:.2f}",
+                                        f"{r['above']:+.2f}{error}"]))
+
+
 def large_core(source: str, target: str) -> None:
     device = read(source)
     device.update(name="large-core", sram_bytes=8 << 20, flash_bytes=8 << 20)
@@ -192,7 +209,8 @@ def large_core(source: str, target: str) -> None:
 
 
 COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "published": published, "fits": fits,
-            "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy, "large-core": large_core}
+            "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy,
+            "against-published": against_published, "large-core": large_core}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:

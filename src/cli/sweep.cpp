@@ -30,6 +30,7 @@ struct Options {
   std::string shard;
   std::string engine = "local";
   std::string cache_limit = "2GiB";
+  std::vector<std::string> models;  // empty: all
   bool dry_run = false;
 
   [[nodiscard]] bool slurm() const { return engine == "slurm"; }
@@ -172,10 +173,13 @@ Status run_on_slurm(const Options& options, const study::SweepConfig& config) {
   const fs::path out = fs::absolute(options.out);
   const fs::path folder = out / "slurm";
   ESPALIER_CHECK_OK(make_folder(folder));
-  const std::string command =
+  std::string command =
       fmt::format("{} sweep {} --out {} --cache-limit {}", study::shell_word(program.string()),
                   study::shell_word(fs::absolute(options.config).string()),
                   study::shell_word(out.string()), study::shell_word(options.cache_limit));
+  if (!options.models.empty()) {
+    command += " --models " + study::shell_word(fmt::format("{}", fmt::join(options.models, ",")));
+  }
   const study::SlurmScripts scripts =
       study::slurm_scripts(config, command, folder, fs::current_path());
   const fs::path array = folder / "shards.sbatch";
@@ -198,6 +202,16 @@ Status run_on_slurm(const Options& options, const study::SweepConfig& config) {
   return Ok{};
 }
 
+// The configuration with the models that are wanted.
+Result<study::SweepConfig> read_config(const Options& options) {
+  ESPALIER_TRY(study::SweepConfig config, study::load_sweep_config(options.config));
+  if (options.models.empty()) return config;
+  if (const Status kept = study::keep_models(config, options.models); !kept.ok()) {
+    return Error{kept.error().kind, "--models: " + kept.error().message()};
+  }
+  return config;
+}
+
 Status run(const Options& options) {
   ESPALIER_TRY(const trials::Shard shard, parse_shard(options.shard));
   study::SweepOptions sweep;
@@ -206,7 +220,7 @@ Status run(const Options& options) {
   sweep.shard = shard;
   sweep.progress = options.common.progress();
   ESPALIER_TRY(sweep.cache_limit, parse_size(options.cache_limit, "--cache-limit"));
-  ESPALIER_TRY(const study::SweepConfig config, study::load_sweep_config(options.config));
+  ESPALIER_TRY(const study::SweepConfig config, read_config(options));
   if (options.slurm()) return run_on_slurm(options, config);
   if (options.dry_run) return outline(options, config, sweep);
   ESPALIER_TRY(const Json document, study::run_sweep(config, sweep));
@@ -226,7 +240,7 @@ Status run(const Options& options) {
 // What the configuration names, where it can be read; what is wrong with it is said by the run.
 std::vector<fs::path> files_read(const Options& options) {
   if (options.config.empty()) return {};
-  const Result<study::SweepConfig> config = study::load_sweep_config(options.config);
+  const Result<study::SweepConfig> config = read_config(options);
   return config.ok() ? study::inputs_of(*config) : std::vector<fs::path>();
 }
 
@@ -243,6 +257,9 @@ Command add_sweep(CLI::App& app) {
       ->add_shared_folder("--out", o->out, sweep_folder(),
                           "Folder of trials and results; a sweep that was stopped goes on there")
       ->required();
+  command->add_option("--models", o->models, "Only these of the configuration's models, by comma")
+      ->delimiter(',')
+      ->type_name("NAME");
   command->add_flag("--dry-run", o->dry_run,
                     "List the trials, how many are stored, and the time to expect; with --engine "
                     "slurm write the scripts and submit nothing");

@@ -140,8 +140,8 @@ class Sweep {
       }
       groups.push_back(group("trainings of " + pair.label(), pair, trials_of(pair.entries(plans)),
                              pair.training(), pair.test()));
-      if (!known) estimate_found(groups.back());
-      return Ok{};
+      if (known) return Ok{};
+      return estimate_found(pair, groups.back());
     }));
     return groups;
   }
@@ -250,14 +250,14 @@ class Sweep {
                               contribution::to_json(profile)));
     }
     for (std::size_t i = 0; i < config_.searches.size(); ++i) {
-      const SweepSearch& search = config_.searches[i];
-      Result<std::vector<selection::Selected>> found = find(pair, profile, i);
+      ESPALIER_TRY(const std::vector<NamedBudget> budgets, pair.budgets(config_.searches[i]));
+      Result<std::vector<selection::Selected>> found = find(pair, profile, i, budgets);
       if (!found.ok()) {
         return Error{found.error().kind,
                      fmt::format("{}: {}", pair.label(), found.error().message())};
       }
-      for (selection::Selected& selected : *found) {
-        plans.push_back({search.plan_name(selected.budget), "found", std::move(selected.plan)});
+      for (std::size_t b = 0; b < found->size(); ++b) {
+        plans.push_back({budgets[b].plan, "found", std::move((*found)[b].plan)});
       }
     }
     return plans;
@@ -265,7 +265,8 @@ class Sweep {
 
   Result<std::vector<selection::Selected>> find(const SweepPair& pair,
                                                 const contribution::Profile& profile,
-                                                std::size_t index) {
+                                                std::size_t index,
+                                                const std::vector<NamedBudget>& budgets) {
     const SweepSearch& search = config_.searches[index];
     selection::SelectionOptions options;
     options.memory = search.memory;
@@ -281,14 +282,16 @@ class Sweep {
       measured.search.race_seeds = search.measure.race_seeds;
       measured.trial.recipe = search.measure.recipe.value_or(config_.analysis->recipe);
       measured.run = run_options("measure plans of " + pair.label(), {});
-      ESPALIER_TRY(PlanSearchResult result, search_plans(pair.network(), profile, search.budgets,
-                                                         pair.race_sets(index), measured));
+      std::vector<Bytes> bytes;
+      for (const NamedBudget& budget : budgets) bytes.push_back(budget.bytes);
+      ESPALIER_TRY(PlanSearchResult result,
+                   search_plans(pair.network(), profile, bytes, pair.race_sets(index), measured));
       return std::move(result.plans);
     }
     std::vector<selection::Selected> plans;
-    for (const Bytes budget : search.budgets) {
+    for (const NamedBudget& budget : budgets) {
       ESPALIER_TRY(selection::Selected selected,
-                   selection::select(pair.graph(), profile, budget, options));
+                   selection::select(pair.graph(), profile, budget.bytes, options));
       plans.push_back(std::move(selected));
     }
     return plans;
@@ -321,11 +324,12 @@ class Sweep {
   }
 
   // Plans that are still to be found, and to be measured for that, cost about what the others do.
-  void estimate_found(SweepGroup& group) const {
+  Status estimate_found(const SweepPair& pair, SweepGroup& group) const {
     const SweepTraining& training = config_.training;
     std::size_t more = 0;
     for (const SweepSearch& search : config_.searches) {
-      more += search.budgets.size() * training.seeds.size() * training.numerics.size() *
+      ESPALIER_TRY(const std::vector<NamedBudget> budgets, pair.budgets(search));
+      more += budgets.size() * training.seeds.size() * training.numerics.size() *
               training.recipes.size();
       if (search.solver == SweepSolver::kMeasured) {
         more += static_cast<std::size_t>(search.measure.trainings);
@@ -336,6 +340,7 @@ class Sweep {
     if (open > 0) group.seconds *= static_cast<double>(open + added) / static_cast<double>(open);
     group.trials += added;
     group.exact = more == 0;
+    return Ok{};
   }
 
   const SweepConfig& config_;

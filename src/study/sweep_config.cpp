@@ -141,7 +141,8 @@ class Reader {
 
   SweepSearch read_search(const Json& json) {
     SweepSearch search;
-    for (const Json& text : json["budgets"]) {
+    search.at_published = json["budgets"].is_string();
+    for (const Json& text : search.at_published ? Json::array() : json["budgets"]) {
       const Result<Bytes> budget = parse_bytes(text.get<std::string>());
       if (budget.ok()) {
         search.budgets.push_back(*budget);
@@ -157,6 +158,9 @@ class Reader {
     if (solver == "auto") search.solver = SweepSolver::kAuto;
     if (solver == "measured") search.solver = SweepSolver::kMeasured;
     read_measure(json, search);
+    if (search.at_published && search.memory == selection::MemoryModel::kPlanned) {
+      problem("/searches", "budgets \"published\" are of analytic memory");
+    }
     if (search.memory == selection::MemoryModel::kPlanned &&
         (search.solver == SweepSolver::kExact || search.solver == SweepSolver::kMeasured)) {
       problem("/searches",
@@ -262,6 +266,21 @@ class Reader {
                             "memory, solver or metric",
                             search.plan_name(budget)));
       }
+      if (search.at_published && !found.insert(search.plan_name("published")).second) {
+        problem("/searches",
+                "searches at the memory of published plans must differ in solver or "
+                "metric");
+      }
+      for (const SweepModel& model : config_.models) {
+        if (!search.at_published) break;
+        const bool any =
+            std::any_of(config_.published.begin(), config_.published.end(),
+                        [&](const SweepPublished& plan) { return plan.model == model.name; });
+        if (any) continue;
+        problem("/searches", fmt::format("budgets are those of published plans, and of '{}' there "
+                                         "are none in /plans/published",
+                                         model.name));
+      }
     }
     std::set<std::pair<std::string, std::string>> published;
     for (const SweepPublished& plan : config_.published) {
@@ -290,15 +309,39 @@ class Reader {
 }  // namespace
 
 std::string SweepSearch::plan_name(Bytes budget) const {
-  std::string name = "found-" + format_bytes(budget);
-  name.erase(std::remove(name.begin(), name.end(), ' '), name.end());
-  if (const std::size_t zeros = name.find(".00"); zeros != std::string::npos) name.erase(zeros, 3);
+  std::string size = format_bytes(budget);
+  size.erase(std::remove(size.begin(), size.end(), ' '), size.end());
+  if (const std::size_t zeros = size.find(".00"); zeros != std::string::npos) size.erase(zeros, 3);
+  return plan_name(size);
+}
+
+std::string SweepSearch::plan_name(std::string_view published) const {
+  std::string name = fmt::format("found-{}", published);
   if (memory == selection::MemoryModel::kPlanned) name += "-planned";
   if (solver == SweepSolver::kExact) name += "-exact";
   if (solver == SweepSolver::kAuto) name += "-auto";
   if (solver == SweepSolver::kMeasured) name += "-measured";
   if (metric == selection::Metric::kAccuracy) name += "-accuracy";
   return name;
+}
+
+Status keep_models(SweepConfig& config, const std::vector<std::string>& names) {
+  const auto wanted = [&](const std::string& model) {
+    return std::find(names.begin(), names.end(), model) != names.end();
+  };
+  for (const std::string& name : names) {
+    if (std::any_of(config.models.begin(), config.models.end(),
+                    [&](const SweepModel& model) { return model.name == name; })) {
+      continue;
+    }
+    std::string known;
+    for (const SweepModel& model : config.models) known += (known.empty() ? "" : ", ") + model.name;
+    return Error{ErrorKind::kUsage,
+                 fmt::format("'{}' is none of the configuration's models: {}", name, known)};
+  }
+  std::erase_if(config.models, [&](const SweepModel& model) { return !wanted(model.name); });
+  std::erase_if(config.published, [&](const SweepPublished& p) { return !wanted(p.model); });
+  return Ok{};
 }
 
 std::vector<fs::path> inputs_of(const SweepConfig& config) {

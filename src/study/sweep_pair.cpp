@@ -62,11 +62,12 @@ Status SweepPair::read() {
 Status SweepPair::check_budgets() const {
   const Bytes least = cost::analytic_memory(plan::head_only(graph()), graph()).bytes();
   for (const SweepSearch& search : config_->searches) {
-    for (const Bytes budget : search.budgets) {
-      if (budget >= least) continue;
+    ESPALIER_TRY(const std::vector<NamedBudget> all, budgets(search));
+    for (const NamedBudget& budget : all) {
+      if (budget.bytes >= least) continue;
       return Error{ErrorKind::kInfeasible,
                    fmt::format("{}: not even the head fits {}; it takes {}", label(),
-                               format_bytes(budget), format_bytes(least))};
+                               format_bytes(budget.bytes), format_bytes(least))};
     }
   }
   return Ok{};
@@ -91,6 +92,11 @@ std::vector<trials::Trial> SweepPair::analysis_trials() const {
   return trials;
 }
 
+Result<plan::UpdatePlan> SweepPair::read(const SweepPublished& published) const {
+  return plan::from_published(graph(), published.document,
+                              fmt::format("published plan '{}'", published.name));
+}
+
 Result<std::vector<NamedPlan>> SweepPair::given_plans() const {
   std::vector<NamedPlan> plans;
   const auto convs = static_cast<int>(network_->convs().size());
@@ -113,12 +119,21 @@ Result<std::vector<NamedPlan>> SweepPair::given_plans() const {
   ESPALIER_CHECK_OK(curve(config_->last_k, "last", "last_k", plan::last_k));
   for (const SweepPublished& published : config_->published) {
     if (published.model != model_->name) continue;
-    ESPALIER_TRY(plan::UpdatePlan plan,
-                 plan::from_published(graph(), published.document,
-                                      fmt::format("published plan '{}'", published.name)));
+    ESPALIER_TRY(plan::UpdatePlan plan, read(published));
     plans.push_back({"published-" + published.name, "published", std::move(plan)});
   }
   return plans;
+}
+
+Result<std::vector<NamedBudget>> SweepPair::budgets(const SweepSearch& search) const {
+  std::vector<NamedBudget> all;
+  for (const Bytes budget : search.budgets) all.push_back({search.plan_name(budget), budget});
+  for (const SweepPublished& published : config_->published) {
+    if (!search.at_published || published.model != model_->name) continue;
+    ESPALIER_TRY(const plan::UpdatePlan plan, read(published));
+    all.push_back({search.plan_name(published.name), cost::analytic_memory(plan, graph()).bytes()});
+  }
+  return all;
 }
 
 std::vector<SweepEntry> SweepPair::entries(const std::vector<NamedPlan>& plans) const {

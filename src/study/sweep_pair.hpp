@@ -26,6 +26,12 @@ struct NamedPlan {
   plan::UpdatePlan plan;
 };
 
+/// What a search may take, and what its plan is called.
+struct NamedBudget {
+  std::string plan;
+  Bytes bytes;
+};
+
 /// One final training.
 struct SweepEntry {
   std::size_t plan = 0;    ///< in the list of plans
@@ -64,6 +70,8 @@ class SweepPair {
   [[nodiscard]] std::vector<trials::Trial> analysis_trials() const;
   /// Plans that need no search.
   [[nodiscard]] Result<std::vector<NamedPlan>> given_plans() const;
+  /// Those of a search of the configuration, as it names them or as the published plans take.
+  [[nodiscard]] Result<std::vector<NamedBudget>> budgets(const SweepSearch& search) const;
   [[nodiscard]] std::vector<SweepEntry> entries(const std::vector<NamedPlan>& plans) const;
 
  private:
@@ -71,6 +79,7 @@ class SweepPair {
       : config_(&config), model_(&model), dataset_(&dataset) {}
   Status read();
   [[nodiscard]] Status check_budgets() const;
+  [[nodiscard]] Result<plan::UpdatePlan> read(const SweepPublished& published) const;
 
   const SweepConfig* config_;
   const SweepModel* model_;

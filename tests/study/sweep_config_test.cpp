@@ -95,6 +95,49 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   }
 }
 
+TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
+  Json json = smallest();
+  json["analysis"] = Json::object();
+  json["plans"]["published"] = {{{"name", "49KB"},
+                                 {"model", json["models"][0]["name"]},
+                                 {"n_bias_update", 2},
+                                 {"manual_weight_idx", Json::array()},
+                                 {"weight_update_ratio", Json::array()}}};
+  const Json search{{"budgets", "published"}, {"solver", "exact"}};
+  json["searches"] = {search};
+  const Result<SweepConfig> config = parse(json);
+  ASSERT_TRUE(config.ok()) << config.error().message();
+  EXPECT_TRUE(config->searches[0].at_published);
+  EXPECT_EQ(config->searches[0].plan_name("49KB"), "found-49KB-exact");
+  json["searches"] = {search, search};
+  EXPECT_THAT(error(json), HasSubstr("must differ in solver or metric"));
+  json["searches"] = {search};
+  json["searches"][0]["memory"] = "planned";
+  json["searches"][0]["solver"] = "auto";
+  EXPECT_THAT(error(json), HasSubstr("are of analytic memory"));
+  json["searches"] = {search};
+  json["plans"].erase("published");
+  EXPECT_THAT(error(json), HasSubstr("there are none in /plans/published"));
+}
+
+TEST(SweepConfig, KeepsTheModelsThatAreWanted) {
+  Json json = whole();
+  Json other = json["models"][0];
+  other["name"] = "other";
+  json["models"].push_back(other);
+  Result<SweepConfig> config = parse(json);
+  ASSERT_TRUE(config.ok()) << config.error().message();
+  const Status unknown = keep_models(*config, {"other", "third"});
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().kind, ErrorKind::kUsage);
+  EXPECT_THAT(unknown.error().message(),
+              HasSubstr("'third' is none of the configuration's models: m, other"));
+  ASSERT_TRUE(keep_models(*config, {"other"}).ok());
+  ASSERT_EQ(config->models.size(), 1U);
+  EXPECT_EQ(config->models[0].name, "other");
+  EXPECT_TRUE(config->published.empty());
+}
+
 TEST(SweepConfig, SmallestHasDefaults) {
   const Result<SweepConfig> config = parse(smallest());
   ASSERT_TRUE(config.ok()) << config.error().message();

@@ -45,6 +45,7 @@ enum class SweepSolver { kEvolution, kExact, kAuto, kMeasured };
 
 struct SweepSearch {
   std::vector<Bytes> budgets;
+  bool at_published = false;  ///< the budgets are what the model's published plans take
   selection::MemoryModel memory = selection::MemoryModel::kAnalytic;
   SweepSolver solver = SweepSolver::kEvolution;
   selection::Metric metric = selection::Metric::kLoss;
@@ -59,6 +60,8 @@ struct SweepSearch {
 
   /// `found-50KiB`, and what differs from a plain search, such as `found-50KiB-exact`.
   [[nodiscard]] std::string plan_name(Bytes budget) const;
+  /// `found-49KB-exact` at what the published plan `49KB` takes.
+  [[nodiscard]] std::string plan_name(std::string_view published) const;
 };
 
 /// Depths to make plans of; `all` stands for every one.
@@ -121,6 +124,10 @@ Result<SweepConfig> load_sweep_config(const std::filesystem::path& path);
 /// The same from text; `where` begins diagnostics and relative files are below `folder`.
 Result<SweepConfig> parse_sweep_config(std::string_view text, std::string_view where,
                                        const std::filesystem::path& folder);
+
+/// Leaves in the configuration these of its models, and the published plans of these. kUsage for a
+/// name that is none of them.
+Status keep_models(SweepConfig& config, const std::vector<std::string>& names);
 
 /// Every file and folder that a sweep reads, but the configuration.
 std::vector<std::filesystem::path> inputs_of(const SweepConfig& config);
