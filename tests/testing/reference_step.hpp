@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -67,10 +68,15 @@ inline ReferenceStep reference_step(const ir::Graph& graph, std::span<const std:
   double total = 0;
   for (const double logit : step.logits) total += std::exp(logit - best);
   step.loss = std::log(total) + best - step.logits[static_cast<std::size_t>(label)];
-  for (std::size_t k = 0; k < classes; ++k) {
-    step.head_bias.push_back(std::exp(step.logits[k] - best) / total -
-                             (static_cast<int>(k) == label ? 1.0 : 0.0));
-    for (const double x : real) step.head_weights.push_back(step.head_bias[k] * x);
+  for (const double logit : step.logits) {
+    step.head_bias.push_back(std::exp(logit - best) / total);
+  }
+  // The label's probability less 1, which has no digits left where the others are very small.
+  double& of_label = step.head_bias[static_cast<std::size_t>(label)];
+  of_label = 0;
+  of_label = -std::accumulate(step.head_bias.begin(), step.head_bias.end(), 0.0);
+  for (const double slope : step.head_bias) {
+    for (const double x : real) step.head_weights.push_back(slope * x);
   }
   step.logits = own_logits;
   std::vector<std::vector<double>> gradient(graph.tensors.size());
