@@ -187,8 +187,8 @@ def accuracy(path: str) -> None:
 
 
 def against_published(path: str) -> None:
-    print("| found | KiB | accuracy, % | published | KiB | accuracy, % | found above, points |")
-    print("|---|---|---|---|---|---|---|")
+    print("| model | found | KiB | accuracy, % | published | KiB | accuracy, % | found above, points |")
+    print("|---|---|---|---|---|---|---|---|")
     for section in read(path)["sections"]:
         for table in section["tables"]:
             if not table["id"].startswith("against-published"):
@@ -196,10 +196,11 @@ def against_published(path: str) -> None:
             keys = [column["key"] for column in table["columns"]]
             for values in table["rows"]:
                 r = dict(zip(keys, values))
-                error = "" if r["above_error"] is None else f" +- {r['above_error']:.2f}"
-                print(row(r["update"], [f"{r['memory_kib']:.2f}", f"{r['accuracy']:.2f}", r["published"],
-                                        f"{r['published_kib']:.2f}", f"{r['published_accuracy']:.2f}",
-                                        f"{r['above']:+.2f}{error}"]))
+                above = "no seed of both" if r["above"] is None else f"{r['above']:+.2f}"
+                above += "" if r["above_error"] is None else f" +- {r['above_error']:.2f}"
+                print(row(table["caption"].split(":")[0],
+                          [r["update"], f"{r['memory_kib']:.2f}", f"{r['accuracy']:.2f}", r["published"],
+                           f"{r['published_kib']:.2f}", f"{r['published_accuracy']:.2f}", above]))
 
 
 def large_core(source: str, target: str) -> None:

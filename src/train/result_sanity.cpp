@@ -12,6 +12,9 @@ namespace {
 constexpr const char* kRemedy =
     "try another --lr, more --epochs or samples, and look at --preprocess and the labels";
 
+// Weights that ran away may leave a sample or two to another class.
+constexpr double kNearlyAll = 0.99;
+
 // Whether naming classes at random would do as well over classes, within two standard errors. Where
 // one class is rare, a classifier may be right less often than its absence and still see it.
 bool balanced_by_chance(const Confusion& confusion) {
@@ -40,8 +43,13 @@ std::optional<int> only_class(const Confusion& confusion) {
 
 bool learned_nothing(const Evaluation& result) {
   const Confusion& confusion = result.confusion;
-  return confusion.samples() > 0 &&
-         confusion.labelled(confusion.majority()) < confusion.samples() && only_class(confusion);
+  const std::int64_t samples = confusion.samples();
+  if (samples == 0 || confusion.labelled(confusion.majority()) == samples) return false;
+  for (int c = 0; c < confusion.classes; ++c) {
+    const auto taken = static_cast<double>(confusion.predicted(c));
+    if (taken >= kNearlyAll * static_cast<double>(samples)) return balanced_by_chance(confusion);
+  }
+  return false;
 }
 
 bool collapsed(const Evaluation& result, const Evaluation& head) {

@@ -117,6 +117,9 @@ TEST(LearnedNothing, IsOneClassForSamplesOfSeveral) {
   EXPECT_TRUE(learned_nothing(result({{10, 0, 0}, {10, 0, 0}, {10, 0, 0}}, 1)));
   EXPECT_FALSE(learned_nothing(result({{10, 0, 0}, {9, 1, 0}, {10, 0, 0}}, 1)));
   EXPECT_FALSE(learned_nothing(result({{10, 0, 0}, {0, 0, 0}, {0, 0, 0}}, 1)));
+  // One sample of two thousand does not make a classifier; where one class is rare, few do.
+  EXPECT_TRUE(learned_nothing(result({{1000, 0}, {999, 1}}, 1)));
+  EXPECT_FALSE(learned_nothing(result({{1990, 0}, {2, 8}}, 0.01)));
 }
 
 TEST(ResultSanity, CollapsedIsWhatTheHeadAloneIsNot) {

@@ -8,7 +8,8 @@
 
 namespace espalier::train {
 
-/// Whether every sample is taken for the same class, though there are several.
+/// Whether the samples, but one in a hundred, are taken for the same class, though there are several,
+/// and classes are told apart no better than by chance.
 bool learned_nothing(const Evaluation& result);
 
 /// Whether a training ran away, though its numbers are finite again: it learned nothing where
