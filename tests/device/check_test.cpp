@@ -141,7 +141,7 @@ ir::Graph embedded_or_part(int side) {
 }
 
 TEST_F(DeviceCheck, EmbeddedDefaultSparse) {
-  const ir::Graph graph = embedded_or_part(12);
+  const ir::Graph graph = embedded_or_part(8);
   plan::UpdatePlan plan = *plan::bias_only(graph, 3);
   plan.weights.push_back(
       plan::make_weight_update(graph, static_cast<int>(ir::conv_ops(graph).size()) - 2, 0.25));
@@ -352,7 +352,7 @@ TEST_F(DeviceCheck, TakesSamplesFromAFile) {
 
 // Row by row, the input too: as many bytes written as promised.
 TEST_F(DeviceCheck, EmbeddedDefaultByRows) {
-  const ir::Graph graph = embedded_or_part(16);
+  const ir::Graph graph = embedded_or_part(12);
   compile(graph, *plan::bias_only(graph, 3), options_for("rv32imf+pm4adda.b"), 1,
           compiler::Element::kInt8, true);
   expect_proof(brief(1), 0.5);
@@ -497,7 +497,8 @@ TEST_F(DeviceCheck, WrongEverywhere) {
         std::pair{"memset(sram.state.conv1_bias_sum, 0", "memset(sram.state.conv1_bias_sum, 1"}}) {
     codegen::EmitOptions options = plain();
     options.stochastic = true;
-    compile(graph, plan::full(graph), options, 2);
+    const auto convs = static_cast<int>(ir::conv_ops(graph).size());
+    compile(graph, *plan::bias_only(graph, convs), options, 2);
     tamper(".c", from, to);
     const Result<CheckReport> report = check(folder(), brief(1));
     ASSERT_TRUE(report.ok()) << report.error().message();
@@ -543,7 +544,11 @@ TEST_F(DeviceCheck, TracesEveryNode) {
 
 TEST_F(DeviceCheck, TimesEveryNode) {
   const ir::Graph graph = tiny();
+#ifdef ESPALIER_SLOW_TESTS
   const plan::UpdatePlan plan = plan::full(graph);
+#else
+  const plan::UpdatePlan plan = *plan::bias_only(graph, 2);
+#endif
   compile(graph, plan);
   CheckOptions options = brief(2);
   options.node_cycles = true;

@@ -74,7 +74,7 @@ TEST(Chained, MostInputsCanComeByRows) {
 #ifdef ESPALIER_SLOW_TESTS
 INSTANTIATE_TEST_SUITE_P(Seeds, Chained, ::testing::Range(100, 2200));
 #else
-INSTANTIATE_TEST_SUITE_P(Seeds, Chained, ::testing::Range(0, 50));
+INSTANTIATE_TEST_SUITE_P(Seeds, Chained, ::testing::Range(0, 30));
 #endif
 
 }  // namespace
