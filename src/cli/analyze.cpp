@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <system_error>
 
 #include "command.hpp"
@@ -35,6 +36,7 @@ struct Options {
   std::string layers;
   std::string cache_limit = "2GiB";
   std::string numerics = "simulation";
+  std::string time;
   std::vector<double> ratios{0.125, 0.25, 0.5, 1.0};
   int seeds = 1;
   std::optional<std::int64_t> limit_train;
@@ -166,28 +168,42 @@ std::string duration(double seconds) {
   return fmt::format("{:.1f} h", seconds / 3600);
 }
 
-// What makes two analyses the same; everything else of a profile follows from it.
-Json identity_of(const Json& profile) {
-  Json identity;
-  for (const char* key : {"model", "data", "recipe", "numerics", "seeds", "ratios"}) {
-    identity[key] = profile.value(key, Json());
+// What makes two analyses the same; everything else of a profile follows from it and the trials.
+Json setting_of(const Json& profile) {
+  Json setting;
+  for (const char* key : {"model", "data", "recipe", "numerics"}) {
+    setting[key] = profile.value(key, Json());
   }
-  Json trials = Json::array();
-  for (const Json& trial : profile.value("trials", Json::array())) {
-    if (!trial.is_object()) continue;
-    trials.push_back({trial.value("depth", Json()), trial.value("conv", Json()),
-                      trial.value("ratio", Json()), trial.value("seed", Json())});
-  }
-  identity["trials"] = std::move(trials);
-  return identity;
+  return setting;
 }
 
-// Days of work may stand in a profile: one of other options is renamed, not replaced.
+std::set<std::string> trials_of(const Json& profile) {
+  std::set<std::string> trials;
+  for (const Json& trial : profile.value("trials", Json::array())) {
+    if (!trial.is_object()) continue;
+    trials.insert(json_text({trial.value("depth", Json()), trial.value("conv", Json()),
+                             trial.value("ratio", Json()), trial.value("seed", Json())}));
+  }
+  return trials;
+}
+
+// Whether the profile has everything that the other one has.
+bool contains(const Json& profile, const Json& other) {
+  const std::set<std::string> mine = trials_of(profile);
+  const std::set<std::string> its = trials_of(other);
+  return setting_of(profile) == setting_of(other) &&
+         std::includes(mine.begin(), mine.end(), its.begin(), its.end());
+}
+
+// Days of work may stand in a profile: one of other options is renamed, not replaced, unless all of
+// it is in the new one.
 Status keep_other_analysis(const std::string& out, const Json& document) {
   const Result<Json> before = read_json(out, contribution::kProfileSchema);
-  if (!before.ok() || identity_of(*before) == identity_of(document)) return Ok{};
+  if (!before.ok() || contains(document, *before)) return Ok{};
   const std::filesystem::path path(out);
-  const std::string digest = sha256_hex(json_text(identity_of(*before))).substr(0, 8);
+  std::string identity = json_text(setting_of(*before));
+  for (const std::string& trial : trials_of(*before)) identity += trial;
+  const std::string digest = sha256_hex(identity).substr(0, 8);
   const std::filesystem::path kept =
       path.parent_path() /
       fmt::format("{}.other-options-{}{}", path.stem().string(), digest, path.extension().string());
@@ -227,6 +243,13 @@ Result<contribution::AnalysisOptions> analysis_options(const Options& options) {
   ESPALIER_CHECK_OK(train::check(options.recipe));
   if (!options.estimate_only) {
     if (options.out.empty()) return Error{ErrorKind::kUsage, "--out is required"};
+  }
+  if (!options.time.empty()) {
+    analysis.seconds = seconds_of(options.time);
+    if (!analysis.seconds) {
+      return Error{ErrorKind::kUsage,
+                   fmt::format("--time: '{}' is no time such as 90s, 15min or 2h", options.time)};
+    }
   }
   analysis.progress = options.common.progress();
   return analysis;
@@ -340,6 +363,9 @@ Command add_analyze(CLI::App& app) {
   command->add_option("--ratios", o->ratios, "Shares of input channels to measure")
       ->delimiter(',')
       ->capture_default_str();
+  command->add_option("--time", o->time,
+                      "Measure what is worth most and stop after a time such as 15min; run again, "
+                      "it goes on");
   command->add_option("--layers", o->layers, "Convs to measure, such as 18-41; default all");
   command
       ->add_option("--cache-limit", o->cache_limit,
@@ -357,6 +383,7 @@ Command add_analyze(CLI::App& app) {
   const auto measures = [o] { return !o->estimate_only; };
   command->effective_if("--out", measures, "--estimate measures nothing; leave one of them out");
   command->effective_if("--cache-limit", measures, "--estimate caches nothing");
+  command->effective_if("--time", measures, "--estimate says how long everything takes");
   command->effective_if("--store", measures, "--estimate trains nothing");
   command->footer(
       "Example:\n  espalier analyze model.onnx --train cifar10:train.bin --out contributions.json"

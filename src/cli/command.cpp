@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <map>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -285,6 +286,19 @@ Result<Bytes> parse_size(const std::string& text, const std::string& what) {
   Result<Bytes> size = parse_bytes(text);
   if (size.ok()) return size;
   return Error{size.error().kind, fmt::format("{}: {}", what, size.error().message())};
+}
+
+std::optional<double> seconds_of(const std::string& text) {
+  constexpr double kMost = 1e6;
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, number);
+  const std::map<std::string, double> units{{"s", 1}, {"min", 60}, {"h", 3600}};
+  const auto unit = units.find(std::string(parsed.ptr, end));
+  if (parsed.ec != std::errc() || !(number > 0) || number > kMost || unit == units.end()) {
+    return std::nullopt;
+  }
+  return number * unit->second;
 }
 
 Result<std::vector<int>> parse_int_list(const std::string& text, const std::string& what) {

@@ -130,6 +130,9 @@ train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
 /// Parses a size such as "100KiB" given to the option `what`.
 Result<Bytes> parse_size(const std::string& text, const std::string& what);
 
+/// Seconds of a time such as 90s, 15min or 2h; nothing for what is none, or not above 0.
+std::optional<double> seconds_of(const std::string& text);
+
 /// Parses "1,2,5-8".
 Result<std::vector<int>> parse_int_list(const std::string& text, const std::string& what);
 

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
-#include <map>
 
 #include "command.hpp"
 #include "espalier/codegen/cycle_model.hpp"
@@ -160,19 +158,16 @@ Result<selection::SelectionOptions> selection_options(const Options& options) {
 // A number of trainings, or a time such as 15min.
 Status parse_effort(const std::string& text, study::PlanSearchOptions& options) {
   constexpr int kMost = 1'000'000;
-  double number = 0;
+  int number = 0;
   const char* const end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, number);
-  const std::string unit(parsed.ptr, end);
-  const std::map<std::string, double> units{{"s", 1}, {"min", 60}, {"h", 3600}};
-  const bool sound = parsed.ec == std::errc() && number > 0 && number <= kMost;
-  if (sound && unit.empty() && number == std::floor(number)) {
-    options.search.measurements = static_cast<int>(number);
+  if (parsed.ec == std::errc() && parsed.ptr == end && number > 0 && number <= kMost) {
+    options.search.measurements = number;
     return Ok{};
   }
-  if (sound && units.contains(unit)) {
+  if (const std::optional<double> seconds = seconds_of(text)) {
     options.search.measurements = kMost;
-    options.seconds = number * units.at(unit);
+    options.seconds = seconds;
     return Ok{};
   }
   return Error{ErrorKind::kUsage,

@@ -3,8 +3,13 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "espalier/train/result_sanity.hpp"
 #include "espalier/train/sample_store.hpp"
@@ -58,6 +63,114 @@ Result<FisherScores> scores_of(const train::Network& network, const data::Sample
   return fisher_scores(network, *inputs, trained.training.tuned_graph().head, options.ratios,
                        options.jobs);
 }
+
+// Trains what a profile is made of.
+class Measurements {
+ public:
+  Measurements(const train::Network& network, const data::Samples& training,
+               const data::Samples& validation, const AnalysisOptions& options, Profile& profile)
+      : network_(network),
+        training_(training),
+        validation_(validation),
+        options_(options),
+        profile_(profile),
+        graph_(network.graph()) {
+    summarise(profile_, convs());
+  }
+
+  Status all() { return measure(list_trials(graph_, options_), true); }
+
+  // In batches that take a quarter of the time left: each computes its prefixes anew.
+  Status within(double limit) {
+    const trials::TrialTimes times(network_, options_.recipe);
+    const auto start = std::chrono::steady_clock::now();
+    const auto elapsed = [&] {
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    const double prefixes =
+        times.whole_forward() * static_cast<double>(training_.size() + validation_.size());
+    double slowness = 1;  // of what was measured against what was predicted
+    std::vector<TrialSpec> left = by_worth(graph_, options_, profile_);
+    const std::size_t total = left.size();
+    while (!left.empty()) {
+      const bool first = profile_.trials.empty();
+      const double room = limit - elapsed();
+      std::vector<TrialSpec> batch;
+      double predicted = prefixes / options_.jobs;
+      for (const TrialSpec& spec : left) {
+        const double more = times.seconds(trial_plan(graph_, spec), options_.recipe.epochs,
+                                          training_.size(), validation_.size()) /
+                            options_.jobs;
+        const bool wave = batch.size() < static_cast<std::size_t>(options_.jobs);
+        const double allowed = wave ? room : first ? 0 : room / 4;
+        // The head is measured in any case: nothing can be said without it.
+        if (!(first && batch.empty()) && (predicted + more) * slowness > allowed) break;
+        predicted += more;
+        batch.push_back(spec);
+      }
+      if (batch.empty()) break;
+      const double before = elapsed();
+      ESPALIER_CHECK_OK(measure(batch, false));
+      slowness = std::max(0.1, (elapsed() - before) / predicted);
+      left = by_worth(graph_, options_, profile_);
+      spdlog::info("analyze {}: {} of {} trials, {:.0f} s of {:.0f} s", graph_.name,
+                   total - left.size(), total, elapsed(), limit);
+    }
+    in_canonical_order();
+    return Ok{};
+  }
+
+ private:
+  [[nodiscard]] int convs() const { return static_cast<int>(network_.convs().size()); }
+
+  Status measure(const std::vector<TrialSpec>& specs, bool announce) {
+    std::vector<trials::Trial> wanted;
+    for (const TrialSpec& spec : specs) wanted.push_back(trial_of(graph_, spec, options_));
+    ESPALIER_TRY(const auto results,
+                 trials::run_trials(network_, training_, validation_, wanted,
+                                    {.jobs = options_.jobs,
+                                     .cache_limit = options_.cache_limit,
+                                     .store = options_.store,
+                                     .title = fmt::format("analyze {}", graph_.name),
+                                     .announce = announce,
+                                     .finish_running = options_.finish_running,
+                                     .progress = options_.progress}));
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      if (specs[i].depth == 0) heads_[specs[i].seed] = results[i]->test;
+    }
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      const train::TrainResult& result = *results[i];
+      const bool ran_away =
+          result.diverged || train::collapsed(result.test, heads_.at(specs[i].seed));
+      profile_.trials.push_back({specs[i], result.test.accuracy, result.test.loss, ran_away});
+      const bool head_only = specs[i].depth == 0;
+      if (head_only && !result.diverged && !profile_.baseline) profile_.baseline = result.test;
+    }
+    summarise(profile_, convs());
+    return Ok{};
+  }
+
+  // As if nothing had stopped it; seeds that were not begun are none of the profile's.
+  void in_canonical_order() {
+    std::vector<Trial> ordered;
+    for (const TrialSpec& spec : list_trials(graph_, options_)) {
+      const auto found = std::find_if(profile_.trials.begin(), profile_.trials.end(),
+                                      [&](const Trial& trial) { return trial.spec == spec; });
+      if (found != profile_.trials.end()) ordered.push_back(*found);
+    }
+    profile_.trials = std::move(ordered);
+    std::erase_if(profile_.seeds, [&](std::uint64_t seed) { return heads_.count(seed) == 0; });
+    summarise(profile_, convs());
+  }
+
+  const train::Network& network_;
+  const data::Samples& training_;
+  const data::Samples& validation_;
+  const AnalysisOptions& options_;
+  Profile& profile_;
+  const ir::Graph& graph_;
+  std::map<std::uint64_t, train::Evaluation> heads_;  // by seed
+};
 
 }  // namespace
 
@@ -128,6 +241,47 @@ Result<FisherScores> early_scores(const train::Network& network, const data::Sam
   return scores_of(network, training, options);
 }
 
+std::vector<TrialSpec> by_worth(const ir::Graph& graph, const AnalysisOptions& options,
+                                const Profile& profile) {
+  const auto quarter =
+      std::min_element(options.ratios.begin(), options.ratios.end(),
+                       [](double a, double b) { return std::abs(a - 0.25) < std::abs(b - 0.25); });
+  // The most that a conv's weights were seen to gain; nothing yet is as good as anything.
+  const auto best = [&](int conv) {
+    double most = -std::numeric_limits<double>::infinity();
+    for (const Gain& gain : profile.weight[static_cast<std::size_t>(conv)]) {
+      if (gain.loss) most = std::max(most, gain.loss->mean);
+    }
+    return most;
+  };
+  const auto key = [&](const TrialSpec& spec) {
+    const auto seed = std::find(options.seeds.begin(), options.seeds.end(), spec.seed);
+    const auto round = seed - options.seeds.begin();
+    double order = 0;
+    int stage = 0;
+    if (spec.depth > 0 && spec.conv < 0) {
+      stage = 1;  // 8, 16, ... before 4, 12, ... before the others
+      order = -std::min(3, std::countr_zero(static_cast<unsigned>(spec.depth)));
+    } else if (spec.conv >= 0 && round == 0 &&
+               (spec.ratio == options.ratios.back() || spec.ratio == *quarter)) {
+      stage = 2;
+    } else if (spec.conv >= 0) {
+      stage = 3;
+      order = -best(spec.conv);
+    }
+    return std::tuple(round, stage, order);
+  };
+  std::vector<TrialSpec> left;
+  for (const TrialSpec& spec : list_trials(graph, options)) {
+    const bool known = std::any_of(profile.trials.begin(), profile.trials.end(),
+                                   [&](const Trial& trial) { return trial.spec == spec; });
+    if (!known) left.push_back(spec);
+  }
+  std::stable_sort(left.begin(), left.end(),
+                   [&](const TrialSpec& a, const TrialSpec& b) { return key(a) < key(b); });
+  return left;
+}
+
 Result<Profile> analyze(const train::Network& network, const data::Samples& training,
                         const data::Samples& validation, const AnalysisOptions& options) {
   const ir::Graph& graph = network.graph();
@@ -145,30 +299,8 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
   profile.seeds = options.seeds;
   profile.ratios = options.ratios;
 
-  const std::vector<TrialSpec> specs = list_trials(graph, options);
-  std::vector<trials::Trial> wanted;
-  for (const TrialSpec& spec : specs) wanted.push_back(trial_of(graph, spec, options));
-  ESPALIER_TRY(const auto results,
-               trials::run_trials(network, training, validation, wanted,
-                                  {.jobs = options.jobs,
-                                   .cache_limit = options.cache_limit,
-                                   .store = options.store,
-                                   .title = fmt::format("analyze {}", graph.name),
-                                   .finish_running = options.finish_running,
-                                   .progress = options.progress}));
-  std::map<std::uint64_t, const train::TrainResult*> heads;  // by seed
-  for (std::size_t i = 0; i < specs.size(); ++i) {
-    if (specs[i].depth == 0) heads[specs[i].seed] = &*results[i];
-  }
-  for (std::size_t i = 0; i < specs.size(); ++i) {
-    const train::TrainResult& result = *results[i];
-    const bool ran_away =
-        result.diverged || train::collapsed(result.test, heads.at(specs[i].seed)->test);
-    profile.trials.push_back({specs[i], result.test.accuracy, result.test.loss, ran_away});
-    const bool head_only = specs[i].depth == 0;
-    if (head_only && !result.diverged && !profile.baseline) profile.baseline = result.test;
-  }
-  summarise(profile, static_cast<int>(network.convs().size()));
+  Measurements measurements(network, training, validation, options, profile);
+  ESPALIER_CHECK_OK(options.seconds ? measurements.within(*options.seconds) : measurements.all());
   if (options.fisher) {
     Result<FisherScores> scores = scores_of(network, training, options);
     if (!scores.ok() && scores.error().kind == ErrorKind::kInterrupted) return scores.error();

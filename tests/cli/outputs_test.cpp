@@ -183,6 +183,12 @@ TEST_F(OutputsTest, AnAnalysisOfOtherOptionsIsKept) {
                             return entry.path().string().find("other-options") != std::string::npos;
                           }),
             0);
+  // Nothing is lost when the new one has everything.
+  const Arguments once{"--epochs", "1"};
+  succeed(analyze + once + Arguments{"--seeds", "2"});
+  EXPECT_NE(read("profile.json"), first);
+  EXPECT_THAT(files(), Not(::testing::Contains(HasSubstr("other-options"))));
+  succeed(analyze + once + Arguments{"--force"});
   const Finished other = succeed(analyze + Arguments{"--epochs", "2"});
   EXPECT_NE(read("profile.json"), first);
   const std::regex kept("it is kept as (profile.other-options-[0-9a-f]{8}.json)");

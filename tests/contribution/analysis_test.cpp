@@ -209,6 +209,64 @@ TEST_F(Analysis, RecordsACollapseAsDivergence) {
   EXPECT_EQ(profile->bias[3].diverged, 0);
 }
 
+// Every beginning of the work makes a profile: depths before weights, known gains before the rest.
+TEST_F(Analysis, MeasuresWhatIsWorthMostFirst) {
+  Profile none;
+  none.seeds = options_.seeds;
+  none.ratios = options_.ratios;
+  summarise(none, 7);
+  const std::vector<TrialSpec> order = by_worth(network_.graph(), options_, none);
+  const std::vector<TrialSpec> all = list_trials(network_.graph(), options_);
+  ASSERT_EQ(order.size(), all.size());
+  EXPECT_TRUE(std::is_permutation(order.begin(), order.end(), all.begin()));
+  EXPECT_EQ(order[0], (TrialSpec{0, -1, 0, 3}));
+  EXPECT_EQ(order[1], (TrialSpec{4, -1, 0, 3}));
+  // Weights come after the biases they are measured against, seeds one after the other.
+  for (auto at = order.begin(); at != order.end(); ++at) {
+    if (at->depth == 0) continue;
+    const auto before = [&](const TrialSpec& spec) {
+      return std::find(order.begin(), at, spec) != at;
+    };
+    EXPECT_TRUE(before({0, -1, 0, at->seed}));
+    if (at->conv >= 0) {
+      EXPECT_TRUE(before({at->depth, -1, 0, at->seed}));
+    }
+    EXPECT_TRUE(at->seed == 3 ||
+                std::count_if(order.begin(), at, [](const TrialSpec& s) { return s.seed == 3; }) *
+                        2 ==
+                    static_cast<std::ptrdiff_t>(all.size()));
+  }
+  // All channels and the middle ratio (0.125 is as far from a quarter, and comes first) before 0.5.
+  const auto place = [&](const TrialSpec& spec) {
+    return std::find(order.begin(), order.end(), spec) - order.begin();
+  };
+  EXPECT_LT(place({6, 1, 1.0, 3}), place({1, 6, 0.5, 3}));
+  // Of the others those of the conv that gained most.
+  Profile some = none;
+  for (const TrialSpec& spec : all) {
+    if (spec.seed != 3 || spec.ratio == 0.5) continue;
+    some.trials.push_back({spec, 0.5, spec.conv == 2 ? 0.5 : 1.0, false});
+  }
+  summarise(some, 7);
+  EXPECT_EQ(by_worth(network_.graph(), options_, some).front(), (TrialSpec{5, 2, 0.5, 3}));
+}
+
+TEST_F(Analysis, StopsInTimeAndGoesOn) {
+  const Result<Profile> whole = run();
+  const trials::Store store = *trials::Store::open(folder_);
+  options_.store = &store;
+  options_.seconds = 1e-9;
+  const Result<Profile> least = run();
+  ASSERT_TRUE(least.ok()) << least.error().message();
+  EXPECT_EQ(least->trials.size(), 1U);  // the head, without which nothing can be said
+  EXPECT_EQ(least->seeds, std::vector<std::uint64_t>{3});
+  EXPECT_FALSE(least->weight[4].back().loss.has_value());
+  options_.seconds = 1e6;
+  const Result<Profile> rest = run();
+  ASSERT_TRUE(rest.ok()) << rest.error().message();
+  EXPECT_EQ(to_json(*rest).dump(), to_json(*whole).dump());
+}
+
 TEST_F(Analysis, RefusesNonsense) {
   const auto kind = [&] { return run().error().kind; };
   options_.layers = {7};

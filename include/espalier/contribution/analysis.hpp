@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "espalier/contribution/profile.hpp"
@@ -27,6 +28,9 @@ struct AnalysisOptions {
   int jobs = 1;                                       ///< threads
   Bytes cache_limit{std::int64_t{2} << 30};           ///< of all cached prefixes; beyond: recompute
   bool fisher = false;                                ///< also the Fisher scores, seed seeds[0]
+  /// Measuring stops after so long, what is worth most first: see by_worth(). How much is measured
+  /// then depends on the machine, and on what the store holds; each trial does not.
+  std::optional<double> seconds;
   const trials::Store* store = nullptr;               ///< of finished trials; null = none
   bool finish_running = false;                        ///< as trials::RunOptions has it
   ProgressOptions progress;
@@ -35,6 +39,14 @@ struct AnalysisOptions {
 /// Every training the options ask for, without duplicates: a ratio that keeps no channel, or as
 /// many as a smaller ratio, is left out.
 std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions& options);
+
+/// The trials of list_trials() that the profile does not hold, the most telling first, so that every
+/// beginning of the work makes a profile to search in: the head and bias depths, coarse to fine;
+/// weights of all channels and of about a quarter, from the last conv on; the other ratios, of convs
+/// that gained most first; then the same with the next seed, convs that gained most first. The
+/// derived members of the profile must be up to date.
+std::vector<TrialSpec> by_worth(const ir::Graph& graph, const AnalysisOptions& options,
+                                const Profile& profile);
 
 /// The plan that a trial trains.
 plan::UpdatePlan trial_plan(const ir::Graph& graph, const TrialSpec& spec);
