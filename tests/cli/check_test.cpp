@@ -102,7 +102,7 @@ TEST_F(CheckTest, ReportsProgramsThatGoWrong) {
     write("a folder/model.c", good);
     tamper("model.c", "  return sram.state.loss;",
            "#ifdef __riscv\n  " + std::string(code) + "\n#endif\n  return sram.state.loss;");
-    const Arguments check = quick({"--steps", "1", "--max-cycles", "2000000"});
+    const Arguments check = quick({"--steps", "1", "--no-nodes", "--max-cycles", "2000000"});
     const Finished finished = run(check + Arguments{"--json", "report.json"});
     EXPECT_EQ(finished.exit_code, 4);
     EXPECT_EQ(finished.out, "");
