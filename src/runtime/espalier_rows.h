@@ -78,9 +78,9 @@ static inline int32_t esp_first_needed(const esp_chain* c, int32_t map) {
   int32_t first = c->maps[map * ESP_MAP_FIELDS + ESP_MAP_HEIGHT], i;
   for (i = 0; i < c->step_count; ++i) {
     const int32_t* s = c->steps + i * ESP_STEP_FIELDS;
-    const int32_t made = esp_rows_of(c, s[ESP_STEP_OUTPUT]).end;
-    int32_t needed;
+    int32_t made, needed;
     if (s[ESP_STEP_INPUT] != map && s[ESP_STEP_OTHER] != map) continue;
+    made = esp_rows_of(c, s[ESP_STEP_OUTPUT]).end;
     if (made == c->maps[s[ESP_STEP_OUTPUT] * ESP_MAP_FIELDS + ESP_MAP_HEIGHT]) continue;
     needed = s[ESP_STEP_OTHER] == map ? made : made * s[ESP_STEP_STRIDE] - s[ESP_STEP_PAD];
     if (needed < first) first = needed;
@@ -127,8 +127,8 @@ static inline int32_t esp_next_band(const esp_chain* c, int32_t step, esp_band* 
   if (s[ESP_STEP_OTHER] >= 0) {
     const esp_rows other = esp_rows_of(c, s[ESP_STEP_OTHER]);
     if (other.end < ready) ready = other.end;
-    b->other = (out.end - other.first) * c->maps[s[ESP_STEP_OTHER] * ESP_MAP_FIELDS +
-                                                 ESP_MAP_ROW_BYTES];
+    b->other =
+        (out.end - other.first) * c->maps[s[ESP_STEP_OTHER] * ESP_MAP_FIELDS + ESP_MAP_ROW_BYTES];
   }
   if (ready <= out.end) return 0;
   b->rows = esp_make_room(c, s[ESP_STEP_OUTPUT], ready - out.end);
