@@ -377,7 +377,7 @@ TEST_P(RandomNetworks, RecomputingDoesNotChangeTraining) {
 }
 
 #ifdef ESPALIER_SLOW_TESTS
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(40, 2060));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(16, 2036));
 #else
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomNetworks, ::testing::Range(0, 16));
 #endif
