@@ -61,10 +61,6 @@ std::int64_t weight_macs_of(const TrainingGraph& graph, const Node& node) {
   return node_macs(graph, node) - ir::forward_macs(op, *graph.forward);
 }
 
-// Pixels of which an integer weight gradient keeps the outputs turned round (ESP_PIXELS there);
-// those of more it turns anew for every few inputs.
-constexpr std::int64_t kPixelsKept = 112;
-
 // Loops of convolutions that are no matrix products differ with the window.
 std::string form_of(const TrainingGraph& graph, const Node& node) {
   std::string form(runtime::kernel_name(compiler::kernel_of(graph, node)));

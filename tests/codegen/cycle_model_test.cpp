@@ -1,6 +1,7 @@
 // Cycles of a step as the fitted models tell them, held against what was measured.
 #include "espalier/codegen/cycle_model.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +10,7 @@
 
 #include "espalier/compiler/compile.hpp"
 #include "espalier/import/importer.hpp"
+#include "espalier/runtime/kernels.hpp"
 #include "testing/embedded.hpp"
 
 namespace espalier::codegen {
@@ -38,6 +40,12 @@ Json document_of(const CycleModel& model) {
   const std::filesystem::path profiles =
       testing::embedded_model().parent_path().parent_path().parent_path();
   return *read_json(profiles / "cycles" / (model.target + ".json"), kCyclesSchema);
+}
+
+TEST(CycleModel, KnowsHowManyPixelsTheKernelKeeps) {
+  const std::vector<std::string> overlays{"blocked"};
+  EXPECT_THAT(std::string(runtime::source_of("esp_weight_gradient_q.c", overlays)),
+              HasSubstr(fmt::format("#define ESP_PIXELS {}\n", kPixelsKept)));
 }
 
 TEST(CycleModel, StatedErrorsHoldOfWhatWasMeasured) {

@@ -33,6 +33,10 @@ enum class Amount : std::uint8_t {
 inline constexpr std::array<std::string_view, 8> kAmountNames{
     "macs", "weight_macs", "inputs", "outputs", "masks", "weights", "merged", "calls"};
 
+/// Pixels of which a blocked integer weight gradient keeps the outputs turned round; those of more
+/// it turns anew for every few inputs. ESP_PIXELS of that kernel, which a test holds it to.
+inline constexpr std::int64_t kPixelsKept = 128;
+
 /// The work of one node.
 struct Work {
   std::string form;  ///< the kernel, with what else tells its loops apart: `esp_conv_forward 3x3`
