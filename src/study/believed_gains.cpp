@@ -1,12 +1,11 @@
 #include "espalier/study/believed_gains.hpp"
 
-#include <cmath>
 #include <map>
-#include <numbers>
 #include <utility>
 #include <vector>
 
 #include "espalier/cost/analytic_memory.hpp"
+#include "espalier/support/statistics.hpp"
 
 namespace espalier::study {
 namespace {
@@ -55,8 +54,6 @@ std::vector<Observation> observe(const Profile& profile, Metric metric) {
   }
   return observations;
 }
-
-double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::numbers::sqrt2); }
 
 search::Problem problem_of(const ir::Graph& graph, const Profile& profile, Metric metric) {
   selection::SelectionOptions options;

@@ -77,4 +77,6 @@ double student_cdf(double t, int freedom) {
   return 0.5 * (1 + inside);
 }
 
+double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::numbers::sqrt2); }
+
 }  // namespace espalier

@@ -57,5 +57,11 @@ TEST(Statistics, StudentsDistribution) {
   }
 }
 
+TEST(NormalCdf, IsThatOfTables) {
+  EXPECT_DOUBLE_EQ(normal_cdf(0), 0.5);
+  EXPECT_NEAR(normal_cdf(1.959964), 0.975, 1e-7);
+  EXPECT_NEAR(normal_cdf(-1), 0.1586552539, 1e-9);
+}
+
 }  // namespace
 }  // namespace espalier

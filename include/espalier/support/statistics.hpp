@@ -20,4 +20,7 @@ std::optional<double> explained_variance(std::span<const double> predicted,
 /// Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4).
 double student_cdf(double t, int freedom);
 
+/// Probability that a standard normal variable is below `z`.
+double normal_cdf(double z);
+
 }  // namespace espalier
