@@ -167,9 +167,9 @@ std::optional<std::vector<std::size_t>> GraphBuilder::feature_offsets(const Wher
   return offsets;
 }
 
-std::optional<ir::Conv2D> GraphBuilder::make_conv(const Where& node, const Layer& layer,
-                                                  std::span<const std::size_t> offsets,
-                                                  ir::TensorId input) {
+std::optional<Draft> GraphBuilder::make_conv(const Where& node, const Layer& layer,
+                                             std::span<const std::size_t> offsets,
+                                             ir::TensorId input) {
   const auto out = static_cast<std::size_t>(layer.out);
   if (!claim(node, static_cast<std::int64_t>(out * offsets.size()))) return std::nullopt;
   if (layer.weights.is_float()) {
@@ -197,15 +197,10 @@ std::optional<ir::Conv2D> GraphBuilder::make_conv(const Where& node, const Layer
       conv.weights.push_back(static_cast<std::int8_t>(w));
     }
   }
-  if (!layer.bias) return conv;
-  Draft holder{.node = node,
-               .params = std::move(conv),
-               .inputs = {input},
-               .shape = {},
-               .view = {},
-               .origin = {}};
-  if (!add_bias(node, *layer.bias, holder)) return std::nullopt;
-  return std::get<ir::Conv2D>(std::move(holder.params));
+  std::optional<Draft> made = draft(node, std::move(conv), {input});
+  if (!made || (layer.bias && !add_bias(node, *layer.bias, *made))) return std::nullopt;
+  made->origin = {layer.out_step, {offsets.begin(), offsets.end()}};
+  return made;
 }
 
 std::optional<Draft> GraphBuilder::convolution(const Where& node, Layer layer, const Operand& x,
@@ -213,12 +208,8 @@ std::optional<Draft> GraphBuilder::convolution(const Where& node, Layer layer, c
   Image image;
   const auto offsets = convolution_offsets(node, layer, x, axes, image);
   if (!offsets) return std::nullopt;
-  std::optional<ir::Conv2D> conv = make_conv(node, layer, *offsets, image.tensor);
-  if (!conv) return std::nullopt;
-  std::optional<Draft> made = draft(node, *std::move(conv), {image.tensor});
-  if (!made) return std::nullopt;
-  made->view = arranged(made->shape, image.turned, axes);
-  made->origin = {layer.out_step, *offsets};
+  std::optional<Draft> made = make_conv(node, layer, *offsets, image.tensor);
+  if (made) made->view = arranged(made->shape, image.turned, axes);
   return made;
 }
 
@@ -228,12 +219,8 @@ std::optional<Draft> GraphBuilder::fully_connected(const Where& node, const Laye
   Operand own = x;
   const auto offsets = feature_offsets(node, whole, own);
   if (!offsets) return std::nullopt;
-  std::optional<ir::Conv2D> conv = make_conv(node, whole, *offsets, own.tensor);
-  if (!conv) return std::nullopt;
-  std::optional<Draft> made = draft(node, *std::move(conv), {own.tensor});
-  if (!made) return std::nullopt;
-  made->view = View::row_major({layer.out});
-  made->origin = {whole.out_step, *offsets};
+  std::optional<Draft> made = make_conv(node, whole, *offsets, own.tensor);
+  if (made) made->view = View::row_major({layer.out});
   return made;
 }
 
@@ -251,9 +238,27 @@ bool GraphBuilder::check_bias(const Where& node, const Numbers& bias, std::size_
   return true;
 }
 
+// Rounds the bias once, however many numbers it takes in.
+void GraphBuilder::shift_bias(Draft& draft, std::size_t channel, double units) {
+  auto& conv = std::get<ir::Conv2D>(draft.params);
+  draft.rests.resize(conv.bias.size(), 0);
+  const double exact = units + draft.rests[channel];
+  const std::int32_t rounded = round_to_int32(exact);
+  draft.rests[channel] = std::abs(exact) < INT32_MAX ? exact - rounded : 0;
+  conv.bias[channel] = ir::saturating_add(conv.bias[channel], rounded);
+}
+
 bool GraphBuilder::add_bias(const Where& node, const Numbers& bias, Draft& draft) {
   auto& conv = std::get<ir::Conv2D>(draft.params);
   if (!check_bias(node, bias, conv.bias.size())) return false;
+  if (draft.numbers) {
+    ChannelNumbers shift{.factors = {1.0F}, .offsets = {}};
+    for (std::size_t i = 0; i < bias.count(); ++i) {
+      shift.offsets.push_back(static_cast<float>(bias.real(i, i)));
+    }
+    draft.numbers->push_back(std::move(shift));
+    return true;
+  }
   const double input_scale = tensor(draft.inputs[0]).quantization.scale;
   for (std::size_t o = 0; o < conv.bias.size(); ++o) {
     const double unit = input_scale * conv.weight_scales[o];
@@ -262,42 +267,62 @@ bool GraphBuilder::add_bias(const Where& node, const Numbers& bias, Draft& draft
         !bias.is_float() &&
         (bias.scales.empty() ||
          (bias.zero(i) == 0 && std::abs(bias.scale(i) - unit) <= kBiasScaleTolerance * unit));
-    const std::int32_t units =
-        same_unit ? bias.integers[i] : round_to_int32(bias.real(i, i) / unit);
-    conv.bias[o] = ir::saturating_add(conv.bias[o], units);
+    if (same_unit) {
+      conv.bias[o] = ir::saturating_add(conv.bias[o], bias.integers[i]);
+    } else {
+      shift_bias(draft, o, bias.real(i, i) / unit);
+    }
   }
   return true;
 }
 
-bool GraphBuilder::scale_channels(const Where& node, std::span<const double> factors,
-                                  std::span<const double> offsets, Draft& draft) {
+bool GraphBuilder::scale_channels(const Where& node, ChannelNumbers numbers, Draft& draft) {
   auto& conv = std::get<ir::Conv2D>(draft.params);
   const std::size_t out = conv.bias.size();
-  if ((factors.size() != 1 && factors.size() != out) ||
-      (offsets.size() != 1 && offsets.size() != out)) {
+  const auto fit = [out](const std::vector<float>& values) {
+    return values.size() == 1 || values.size() == out;
+  };
+  if (!fit(numbers.factors) || !fit(numbers.offsets)) {
     return fail(node,
                 fmt::format("its {} factors and {} offsets do not fit {} output channels",
-                            factors.size(), offsets.size(), out),
+                            numbers.factors.size(), numbers.offsets.size(), out),
                 kDamagedNext);
   }
-  const double input_scale = tensor(draft.inputs[0]).quantization.scale;
-  const std::size_t each = conv.weights.size() / out;
   for (std::size_t o = 0; o < out; ++o) {
-    const double factor = factors[factors.size() == 1 ? 0 : o];
-    const double offset = offsets[offsets.size() == 1 ? 0 : o];
+    const double factor = numbers.factor(o);
+    const double offset = numbers.offset(o);
     const auto scale = static_cast<float>(conv.weight_scales[o] * std::abs(factor));
-    if (!usable_scale(scale) || !std::isfinite(offset)) {
+    const bool usable = factor == 0 || draft.numbers ? std::isfinite(factor) : usable_scale(scale);
+    if (!usable || !std::isfinite(offset)) {
       return fail(node, fmt::format("scales a channel by {}, offset {}", factor, offset),
                   "fold it into the layer before it, ahead of quantisation");
     }
+  }
+  if (draft.numbers) {
+    draft.numbers->push_back(std::move(numbers));
+    return true;
+  }
+  const double input_scale = tensor(draft.inputs[0]).quantization.scale;
+  const std::size_t each = conv.weights.size() / out;
+  draft.rests.resize(out, 0);
+  for (std::size_t o = 0; o < out; ++o) {
+    const double factor = numbers.factor(o);
     if (factor < 0) {
       conv.bias[o] = static_cast<std::int32_t>(-std::max<std::int64_t>(conv.bias[o], -INT32_MAX));
+      draft.rests[o] = -draft.rests[o];
       for (std::size_t i = 0; i < each; ++i) {
         conv.weights[o * each + i] = static_cast<std::int8_t>(-conv.weights[o * each + i]);
       }
     }
-    conv.weight_scales[o] = scale;
-    conv.bias[o] = ir::saturating_add(conv.bias[o], round_to_int32(offset / (input_scale * scale)));
+    if (factor == 0) {
+      std::fill_n(conv.weights.begin() + static_cast<std::ptrdiff_t>(o * each), each,
+                  std::int8_t{0});
+      conv.bias[o] = 0;
+      draft.rests[o] = 0;
+    } else {
+      conv.weight_scales[o] = static_cast<float>(conv.weight_scales[o] * std::abs(factor));
+    }
+    shift_bias(draft, o, numbers.offset(o) / (input_scale * conv.weight_scales[o]));
   }
   return true;
 }
@@ -312,7 +337,6 @@ std::optional<Draft> GraphBuilder::per_channel(const Where& node, const Operand&
   if (!own) return std::nullopt;
   const int channels = tensor(own->tensor).shape.channels;
   const auto each = static_cast<std::size_t>(channels);
-  // 64 times 1/64: the sum is exact but for the rounding of the numbers to a 64th of a unit.
   ir::Conv2D conv{.window = {},
                   .in_channels = channels,
                   .out_channels = channels,
@@ -325,19 +349,46 @@ std::optional<Draft> GraphBuilder::per_channel(const Where& node, const Operand&
   return made;
 }
 
-std::optional<Draft> GraphBuilder::add_channels(const Where& node, const Operand& x,
-                                                const Numbers& bias) {
+std::optional<Draft> GraphBuilder::scale_tensor(const Where& node, const Operand& x,
+                                                ChannelNumbers numbers, ir::HalfRounding rounding) {
   std::optional<Draft> made = per_channel(node, x);
-  if (made && !add_bias(node, bias, *made)) return std::nullopt;
+  if (!made) return std::nullopt;
+  made->rounding = rounding;
+  made->numbers.emplace();
+  if (!scale_channels(node, std::move(numbers), *made)) return std::nullopt;
   return made;
 }
 
-std::optional<Draft> GraphBuilder::scale_tensor(const Where& node, const Operand& x,
-                                                std::span<const double> factors,
-                                                std::span<const double> offsets) {
-  std::optional<Draft> made = per_channel(node, x);
-  if (made && !scale_channels(node, factors, offsets, *made)) return std::nullopt;
-  return made;
+// The weights of a layer of numbers.
+void GraphBuilder::fit_numbers(Draft& draft, const ir::Quantization& to, int low, int high) {
+  auto& conv = std::get<ir::Conv2D>(draft.params);
+  const ir::Quantization from = tensor(draft.inputs[0]).quantization;
+  for (std::size_t c = 0; c < conv.bias.size(); ++c) {
+    ir::Curve curve = ir::identity(from);
+    double factor = 1;
+    double offset = 0;
+    for (const ChannelNumbers& numbers : *draft.numbers) {
+      curve = numbers.applied(curve, c);
+      factor *= numbers.factor(c);
+      offset = offset * numbers.factor(c) + numbers.offset(c);
+    }
+    std::optional<ChannelLine> line;
+    if (curve.finite()) {
+      ir::Lookup table = ir::quantized(curve, from, to, draft.rounding);
+      ir::clamp(table, low, high);
+      line = fit_line(table.outputs, factor, offset, from, to, low, high);
+    }
+    if (!line) {
+      fail(draft.node,
+           fmt::format("channel {}, x * {} + {} between scales {} and {}, is not exact in integers",
+                       c, factor, offset, from.scale, to.scale),
+           "fold it into the layer before it, ahead of quantisation");
+      return;
+    }
+    conv.weights[c] = line->weight;
+    conv.weight_scales[c] = line->scale;
+    conv.bias[c] = line->bias;
+  }
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -653,6 +704,7 @@ Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
     write(op_name, table, std::move(draft.inputs), output, -128, 127);
     return Operand{output, std::move(draft.view), {}};
   }
+  if (draft.numbers) fit_numbers(draft, quantization, low, high);
   if (!draft.slopes.empty()) scale_operand(draft, quantization, draft.inputs[1]);
   const bool join = std::holds_alternative<ir::Concat>(draft.params);
   if (join) requantise_operands(draft, quantization, draft.inputs);

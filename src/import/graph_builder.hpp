@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "channel_line.hpp"
 #include "diagnostics.hpp"
 #include "espalier/ir/curve.hpp"
 #include "espalier/ir/graph.hpp"
@@ -121,10 +122,14 @@ struct Draft {
   std::vector<ir::TensorId> inputs;
   ir::Shape shape;
   View view;
-  Origin origin;                                          ///< of a convolution
-  MakeTable table = nullptr;                              ///< of a Lookup
-  ir::HalfRounding rounding = ir::HalfRounding::kToEven;  ///< of the operands of a Concat
-  std::vector<double> slopes{};  ///< of a sum: factors of its second operand, one a channel
+  Origin origin;              ///< of a convolution
+  MakeTable table = nullptr;  ///< of a Lookup
+  ir::HalfRounding rounding =
+      ir::HalfRounding::kToEven;  ///< of what a table or a Concat is made from
+  std::vector<double> slopes{};   ///< of a sum: factors of its second operand, one a channel
+  std::vector<double> rests{};    ///< of a convolution: what its biases were rounded by
+  /// Of a layer of nothing but numbers: what they do, in order.
+  std::optional<std::vector<ChannelNumbers>> numbers{};
   double low = -std::numeric_limits<double>::infinity();  ///< clip bounds, real values
   double high = std::numeric_limits<double>::infinity();
 
@@ -202,15 +207,12 @@ class GraphBuilder {
 
   /// Adds to the bias of a convolution that is not yet clipped.
   bool add_bias(const Where& node, const Numbers& bias, Draft& convolution);
-  /// y = x * factor + offset for every output channel (or one for all) of such a convolution.
-  bool scale_channels(const Where& node, std::span<const double> factors,
-                      std::span<const double> offsets, Draft& convolution);
-  /// Adds one number, or one a channel of the tensor: a depthwise 1x1 convolution.
-  std::optional<Draft> add_channels(const Where& node, const Operand& x, const Numbers& bias);
-  /// y = x * factor + offset for every channel of the tensor: likewise.
-  std::optional<Draft> scale_tensor(const Where& node, const Operand& x,
-                                    std::span<const double> factors,
-                                    std::span<const double> offsets);
+  /// Scales and shifts the output channels of such a convolution.
+  bool scale_channels(const Where& node, ChannelNumbers numbers, Draft& convolution);
+  /// Scales and shifts the channels of a tensor: a depthwise 1x1 convolution, whose every output is
+  /// what the file computes from the real values, rounded once. Refused where it is not.
+  std::optional<Draft> scale_tensor(const Where& node, const Operand& x, ChannelNumbers numbers,
+                                    ir::HalfRounding rounding);
 
   /// Writes the op. Clips become clamps.
   Operand finish(Draft draft, const ir::Quantization& quantization, const std::string& name);
@@ -250,8 +252,9 @@ class GraphBuilder {
                                                               Image& image);
   std::optional<std::vector<std::size_t>> feature_offsets(const Where& node, Layer& layer,
                                                           Operand& x);
-  std::optional<ir::Conv2D> make_conv(const Where& node, const Layer& layer,
-                                      std::span<const std::size_t> offsets, ir::TensorId input);
+  std::optional<Draft> make_conv(const Where& node, const Layer& layer,
+                                 std::span<const std::size_t> offsets, ir::TensorId input);
+  void shift_bias(Draft& draft, std::size_t channel, double units);
   bool place_head(const Where& node, const Layer& layer, std::span<const std::size_t> offsets,
                   ir::TensorId features);
   bool check_bias(const Where& node, const Numbers& bias, std::size_t out);
@@ -263,6 +266,7 @@ class GraphBuilder {
   ir::TensorId write(const std::string& op_name, ir::OpParams params,
                      std::vector<ir::TensorId> inputs, ir::TensorId output, int low, int high,
                      Origin origin = {});
+  void fit_numbers(Draft& draft, const ir::Quantization& to, int low, int high);
   void scale_operand(const Draft& draft, const ir::Quantization& quantization,
                      ir::TensorId& operand);
   void requantise_operands(const Draft& draft, const ir::Quantization& quantization,

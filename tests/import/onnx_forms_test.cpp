@@ -383,9 +383,9 @@ TEST(OnnxForms, AConstantBehindAQuantisationIsALayer) {
   ASSERT_EQ(graph.ops.size(), 2U);
   const ir::Conv2D& sum = params<ir::Conv2D>(graph, 1);
   EXPECT_TRUE(sum.depthwise());
-  EXPECT_THAT(sum.weights, ElementsAre(64, 64));
-  // 10 * 0.25 and -20 * 0.25 in units of 0.5 / 64.
-  EXPECT_THAT(sum.bias, ElementsAre(320, -640));
+  EXPECT_THAT(sum.weights, ElementsAre(127, 127));
+  // 10 * 0.25 and -20 * 0.25 in units of 0.5 / 127.
+  EXPECT_THAT(sum.bias, ElementsAre(635, -1270));
 }
 
 TEST(OnnxForms, OneQuantiserForEveryReader) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "channel_numbers.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/import/onnx_writer.hpp"
 #include "espalier/support/file.hpp"
@@ -160,6 +161,39 @@ TEST_F(OnnxRuntime, FunctionsAreTabulatedAsTheyAreComputed) {
           static_cast<int>(std::lround(outputs[static_cast<std::size_t>(i)] / testing::kOut)) +
           testing::kOutZero;
       EXPECT_EQ(table.output(static_cast<std::int8_t>(i - 128)), theirs) << i - 128;
+    }
+  }
+}
+
+// Numbers of each channel, on all 256 integers.
+TEST_F(OnnxRuntime, NumbersOfEachChannelAreExact) {
+  constexpr std::int64_t kChannels = testing::NumbersModel::kChannels;
+  for (const testing::NumbersForm form : testing::kNumbersForms) {
+    for (std::uint64_t seed = 100; seed < 103; ++seed) {
+      SCOPED_TRACE(::testing::Message() << form << " " << seed);
+      testing::NumbersModel model = testing::numbers_model(form, seed);
+      const Result<ir::Graph> graph = model.builder.import();
+      ASSERT_TRUE(graph.ok()) << graph.error().message();
+      std::vector<float> images;
+      for (int q = -128; q <= 127; ++q) {
+        images.insert(images.end(), kChannels,
+                      static_cast<float>(q - model.in.zero_point) * model.in.scale);
+      }
+      onnx::GraphProto& file = model.builder.graph();
+      file.mutable_output(0)->set_name("result_dq");
+      file.mutable_output(0)->mutable_type()->mutable_tensor_type()->clear_shape();
+      const std::vector<float> theirs = run(model.builder.bytes(), images, {256, kChannels, 1, 1});
+      ASSERT_EQ(theirs.size(), images.size());
+      for (int q = -128; q <= 127; ++q) {
+        const std::vector<std::vector<std::int8_t>> x{
+            std::vector<std::int8_t>(kChannels, static_cast<std::int8_t>(q))};
+        const auto ours = kernels::reference::forward(*graph, graph->ops[0], x).output;
+        for (std::size_t c = 0; c < ours.size(); ++c) {
+          EXPECT_EQ(theirs[static_cast<std::size_t>(q + 128) * kChannels + c],
+                    static_cast<float>(ours[c] - model.out.zero_point) * model.out.scale)
+              << q << " channel " << c;
+        }
+      }
     }
   }
 }

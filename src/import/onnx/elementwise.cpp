@@ -11,12 +11,20 @@
 namespace espalier::onnx_detail {
 namespace {
 
+using import_detail::ChannelNumbers;
+
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::string_view kFoldNext =
     "fold the constant into the layer before it, ahead of quantisation";
 
 constexpr std::string_view kPreprocessNext =
     "leave the scaling of the input to preprocessing, ahead of the model";
+
+// The elements of a constant as runtimes read them; empty for integers without a scale.
+std::vector<float> single_elements(const Value& constant) {
+  const std::vector<double> real = real_elements(constant);
+  return {real.begin(), real.end()};
+}
 
 // The draft of a convolution that nothing has happened to; nullptr for anything else.
 Draft* fresh_convolution(Value& value) {
@@ -28,9 +36,9 @@ Draft* fresh_convolution(Value& value) {
   return waiting->get();
 }
 
-// y = x * factor + offset of a constant factor and offset.
+// The operand scaled and shifted by constants of `dims`.
 Value affine(Context& c, const Node& node, Value& operand, const Dims& dims,
-             const std::vector<double>& factors, const std::vector<double>& offsets) {
+             const ChannelNumbers& numbers) {
   if (std::holds_alternative<Unknown>(operand)) return Unknown{};
   if (std::holds_alternative<NetworkInput>(operand)) {
     return c.refuse(node, "scales the input inside the model", kPreprocessNext);
@@ -38,23 +46,22 @@ Value affine(Context& c, const Node& node, Value& operand, const Dims& dims,
   if (Draft* convolution = fresh_convolution(operand);
       convolution != nullptr &&
       along_channels(dims, convolution->view, convolution->shape.channels)) {
-    if (!c.builder.scale_channels(node.where(), factors, offsets, *convolution)) return Unknown{};
+    if (!c.builder.scale_channels(node.where(), numbers, *convolution)) return Unknown{};
     return std::make_unique<Draft>(Context::take(operand));
   }
   const auto* x = std::get_if<Activation>(&operand);
   const bool function = std::holds_alternative<MappedPtr>(operand);
-  if (factors.size() == 1 && offsets.size() == 1 && (x != nullptr || function)) {
+  if (numbers.factors.size() == 1 && numbers.offsets.size() == 1 && (x != nullptr || function)) {
     const std::optional<Mapped> mapped = c.mapped(node, &operand == c.resolve(node, 0) ? 0 : 1);
     if (!mapped) return Unknown{};
-    const ir::RealFunction scale =
-        ir::affine(static_cast<float>(factors[0]), static_cast<float>(offsets[0]));
-    return Context::mapping(mapped->x, ir::then(mapped->curve, scale), node);
+    return Context::mapping(mapped->x, numbers.applied(mapped->curve, 0), node);
   }
   if (x != nullptr && !x->quantized) {
     const std::optional<Operand> own = c.builder.settled(node.where(), x->operand);
     if (!own) return Unknown{};
     if (along_channels(dims, own->view, c.builder.tensor(own->tensor).shape.channels)) {
-      return Context::waiting(c.builder.scale_tensor(node.where(), x->operand, factors, offsets));
+      return Context::waiting(
+          c.builder.scale_tensor(node.where(), x->operand, numbers, ir::HalfRounding::kToEven));
     }
   }
   return c.refuse(node,
@@ -129,14 +136,14 @@ Value subtract(Context& c, const Node& node) {
   Value* operand = nullptr;
   Value* constant = nullptr;
   if (!split_operands(c, node, operand, constant)) return Unknown{};
-  std::vector<double> offsets = real_elements(*constant);
+  std::vector<float> offsets = single_elements(*constant);
   if (offsets.empty()) return c.refuse(node, "subtracts integers", kFoldNext);
   const bool from_constant = c.resolve(node, 0) == constant;
   if (!from_constant) {
-    for (double& offset : offsets) offset = -offset;
+    for (float& offset : offsets) offset = -offset;
   }
-  return affine(c, node, *operand, *constant_dims(*constant), {from_constant ? -1.0 : 1.0},
-                offsets);
+  return affine(c, node, *operand, *constant_dims(*constant),
+                {.factors = {from_constant ? -1.0F : 1.0F}, .offsets = offsets});
 }
 
 Value multiply_elements(Context& c, const Node& node) {
@@ -153,9 +160,9 @@ Value multiply_elements(Context& c, const Node& node) {
     return Context::waiting(c.builder.multiply(node.where(), x->operand, y->operand));
   }
   if (!split_operands(c, node, operand, constant)) return Unknown{};
-  const std::vector<double> factors = real_elements(*constant);
+  const std::vector<float> factors = single_elements(*constant);
   if (factors.empty()) return c.refuse(node, "multiplies by integers", kFoldNext);
-  return affine(c, node, *operand, *constant_dims(*constant), factors, {0.0});
+  return affine(c, node, *operand, *constant_dims(*constant), {.factors = factors});
 }
 
 Value divide(Context& c, const Node& node) {
@@ -163,19 +170,19 @@ Value divide(Context& c, const Node& node) {
   Value* operand = nullptr;
   Value* constant = nullptr;
   if (!split_operands(c, node, operand, constant)) return Unknown{};
-  std::vector<double> factors = real_elements(*constant);
-  if (factors.empty()) return c.refuse(node, "divides by integers", kFoldNext);
+  const std::vector<float> divisors = single_elements(*constant);
+  if (divisors.empty()) return c.refuse(node, "divides by integers", kFoldNext);
   if (c.resolve(node, 0) == constant) {
-    if (factors.size() != 1) {
+    if (divisors.size() != 1) {
       return c.refuse(node, "divides a constant of several numbers", kFoldNext);
     }
     const std::optional<Mapped> x = c.mapped(node, 1);
     if (!x) return Unknown{};
-    const ir::Curve number = ir::then(x->curve, ir::affine(0, static_cast<float>(factors.front())));
+    const ir::Curve number = ir::then(x->curve, ir::affine(0, divisors.front()));
     return Context::mapping(x->x, ir::quotient(number, x->curve), node);
   }
-  for (double& factor : factors) factor = 1 / factor;
-  return affine(c, node, *operand, *constant_dims(*constant), factors, {0.0});
+  return affine(c, node, *operand, *constant_dims(*constant),
+                {.factors = divisors, .divides = true});
 }
 
 Value batch_normalization(Context& c, const Node& node) {
@@ -194,15 +201,16 @@ Value batch_normalization(Context& c, const Node& node) {
     return c.refuse(node, "normalises what is not a fresh Conv, Gemm or MatMul",
                     "fold it into the convolution before it, ahead of quantisation");
   }
-  const double epsilon = node.real("epsilon").value_or(1e-5F);
-  std::vector<double> factors;
-  std::vector<double> offsets;
+  const float epsilon = node.real("epsilon").value_or(1e-5F);
+  ChannelNumbers numbers{.factors = {}, .offsets = {}};
   for (std::size_t i = 0; i < parameters[0]->count(); ++i) {
-    const double variance = parameters[3]->floats[i];
-    factors.push_back(parameters[0]->floats[i] / std::sqrt(variance + epsilon));
-    offsets.push_back(parameters[1]->floats[i] - parameters[2]->floats[i] * factors.back());
+    // In the steps of ONNX Runtime.
+    const float factor =
+        1 / std::sqrt(parameters[3]->floats[i] + epsilon) * parameters[0]->floats[i];
+    numbers.factors.push_back(factor);
+    numbers.offsets.push_back(parameters[1]->floats[i] - parameters[2]->floats[i] * factor);
   }
-  return affine(c, node, *operand, {1}, factors, offsets);
+  return affine(c, node, *operand, {1}, numbers);
 }
 
 Value clamp_to(Context& c, const Node& node, int operand, double low, double high) {
@@ -276,6 +284,17 @@ Value extremum(Context& c, const Node& node) {
   return clamp_to(c, node, operand, least ? bound : -kInfinity, least ? kInfinity : bound);
 }
 
+// A tensor scaled and shifted by numbers that fit it: one number is a table, one a channel a layer.
+Value constant_applied(Context& c, const Node& node, const Operand& x,
+                       const ChannelNumbers& numbers) {
+  constexpr ir::HalfRounding kRounding = ir::HalfRounding::kToEven;
+  if (numbers.factors.size() != 1 || numbers.offsets.size() != 1) {
+    return Context::waiting(c.builder.scale_tensor(node.where(), x, numbers, kRounding));
+  }
+  const ir::Curve own = ir::identity(c.builder.tensor(x.tensor).quantization);
+  return Context::waiting(c.builder.function(node.where(), x, numbers.applied(own, 0), kRounding));
+}
+
 }  // namespace
 
 bool along_channels(const Dims& constant, const View& view, int channels) {
@@ -329,6 +348,7 @@ Value add_constant(Context& c, const Node& node, int input, const Value& constan
                                 dims_text(dims), import_detail::batch_text(to)),
                     kFoldNext);
   };
+  const ChannelNumbers shift{.factors = {1.0F}, .offsets = single_elements(constant)};
   if (auto* logits = std::get_if<Logits>(&operand); logits != nullptr && !logits->final) {
     if (!along_channels(dims, logits->view, c.builder.graph().head.classes))
       return misfit(logits->view.dims());
@@ -340,19 +360,17 @@ Value add_constant(Context& c, const Node& node, int input, const Value& constan
   if (std::holds_alternative<MappedPtr>(operand)) {
     if (values.count() != 1)
       return c.refuse(node, "adds numbers to a function of a tensor", kFoldNext);
-    return affine(c, node, operand, dims, {1.0}, {values.real(0, 0)});
+    return affine(c, node, operand, dims, shift);
   }
   if (auto* x = std::get_if<Activation>(&operand)) {
-    if (values.count() == 1 && !x->quantized) {
-      return affine(c, node, operand, dims, {1.0}, {values.real(0, 0)});
-    }
+    if (values.count() == 1 && !x->quantized) return affine(c, node, operand, dims, shift);
     // Behind a quantisation of its own, which may have clipped: a layer of its own.
     const std::optional<Operand> own = c.builder.settled(node.where(), x->operand);
     if (!own) return Unknown{};
     if (!along_channels(dims, own->view, c.builder.tensor(own->tensor).shape.channels)) {
       return misfit(own->view.dims());
     }
-    return Context::waiting(c.builder.add_channels(node.where(), *own, values));
+    return constant_applied(c, node, *own, shift);
   }
   Draft* convolution = fresh_convolution(operand);
   if (convolution == nullptr) {
@@ -375,18 +393,11 @@ Value multiply_constant(Context& c, const Node& node, int input, const Value& co
   }
   const std::optional<Operand> own = c.builder.settled(node.where(), x->operand);
   if (!own) return Unknown{};
-  const std::vector<double> factors = real_elements(constant);
-  const ir::Tensor& tensor = c.builder.tensor(own->tensor);
-  if (!along_channels(*constant_dims(constant), own->view, tensor.shape.channels)) {
+  if (!along_channels(*constant_dims(constant), own->view,
+                      c.builder.tensor(own->tensor).shape.channels)) {
     return c.refuse(node, "multiplies by a constant that is not one number a channel", kFoldNext);
   }
-  if (factors.size() != 1) {
-    return Context::waiting(c.builder.scale_tensor(node.where(), x->operand, factors, {{0.0}}));
-  }
-  const ir::Curve curve =
-      ir::then(ir::identity(tensor.quantization), ir::affine(static_cast<float>(factors[0]), 0));
-  return Context::waiting(
-      c.builder.function(node.where(), x->operand, curve, ir::HalfRounding::kToEven));
+  return constant_applied(c, node, *own, {.factors = single_elements(constant)});
 }
 
 Value behind_classifier(Context& c, const Node& node) {

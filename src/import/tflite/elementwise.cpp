@@ -33,35 +33,33 @@ std::optional<WithConstant> with_constant(Context& c, const Node& node, bool& ok
 
 // y = x * factor + offset for the numbers of a constant, either of which it may be.
 Value affine(Context& c, const Node& node, const WithConstant& with,
-             const std::function<std::pair<double, double>(double)>& of,
+             const std::function<std::pair<float, float>(float)>& of,
              tflite::Activation activation) {
   const std::optional<Operand> x = c.activation(node, with.operand);
   const std::optional<Operand> own = x ? c.builder.settled(node.where, *x) : std::nullopt;
   if (!own) return Unknown{};
-  std::vector<double> factors;
-  std::vector<double> offsets;
+  constexpr ir::HalfRounding kRounding = ir::HalfRounding::kAwayFromZero;
+  import_detail::ChannelNumbers numbers{.factors = {}, .offsets = {}};
   for (std::size_t i = 0; i < with.constant.count(); ++i) {
-    const auto [factor, offset] = of(with.constant.real(i, 0));
-    factors.push_back(factor);
-    offsets.push_back(offset);
+    const auto [factor, offset] = of(static_cast<float>(with.constant.real(i, 0)));
+    numbers.factors.push_back(factor);
+    numbers.offsets.push_back(offset);
   }
-  if (factors.size() == 1) {
-    const ir::RealFunction scale =
-        ir::affine(static_cast<float>(factors[0]), static_cast<float>(offsets[0]));
-    const ir::Curve curve = ir::then(ir::identity(c.builder.tensor(x->tensor).quantization), scale);
-    return c.finish(node,
-                    c.builder.function(node.where, *x, curve, ir::HalfRounding::kAwayFromZero),
+  if (numbers.factors.size() == 1) {
+    const ir::Curve one = ir::identity(c.builder.tensor(x->tensor).quantization);
+    return c.finish(node, c.builder.function(node.where, *x, numbers.applied(one, 0), kRounding),
                     activation);
   }
   const Dims dims = own->view.dims();
   const int channels = c.builder.tensor(own->tensor).shape.channels;
   const View last = View({{{channels, 1}}});
   if (dims.empty() || own->view.axis(dims.size() - 1) != last.axis(0) ||
-      factors.size() != static_cast<std::size_t>(channels)) {
+      numbers.factors.size() != static_cast<std::size_t>(channels)) {
     return c.refuse(node, "its constant has not one number a channel",
                     "fold it into the layer before it, ahead of conversion");
   }
-  return c.finish(node, c.builder.scale_tensor(node.where, *x, factors, offsets), activation);
+  return c.finish(node, c.builder.scale_tensor(node.where, *x, std::move(numbers), kRounding),
+                  activation);
 }
 
 Value add(Context& c, const Node& node) {
@@ -71,7 +69,7 @@ Value add(Context& c, const Node& node) {
   bool ok = false;
   if (const auto with = with_constant(c, node, ok)) {
     return affine(
-        c, node, *with, [](double b) { return std::pair(1.0, b); }, activation);
+        c, node, *with, [](float b) { return std::pair(1.0F, b); }, activation);
   }
   if (!ok) return Unknown{};
   const std::optional<Operand> a = c.activation(node, 0);
@@ -94,7 +92,7 @@ Value subtract(Context& c, const Node& node) {
   const bool from_constant = with->operand == 1;
   return affine(
       c, node, *with,
-      [&](double b) { return from_constant ? std::pair(-1.0, b) : std::pair(1.0, -b); },
+      [&](float b) { return from_constant ? std::pair(-1.0F, b) : std::pair(1.0F, -b); },
       activation);
 }
 
@@ -105,7 +103,7 @@ Value multiply(Context& c, const Node& node) {
   bool ok = false;
   if (const auto with = with_constant(c, node, ok)) {
     return affine(
-        c, node, *with, [](double b) { return std::pair(b, 0.0); }, activation);
+        c, node, *with, [](float b) { return std::pair(b, 0.0F); }, activation);
   }
   if (!ok) return Unknown{};
   const std::optional<Operand> a = c.activation(node, 0);
