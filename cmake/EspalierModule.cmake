@@ -32,15 +32,17 @@ function(espalier_module name)
   target_link_libraries(espalier_${name} PUBLIC espalier_options ${ARG_DEPS})
 endfunction()
 
-# espalier_test(NAME SOURCES file... [DEPS ...] [LABELS ...] [COST n] [EACH [TOGETHER instantiation...]])
+# espalier_test(NAME SOURCES file... [DEPS ...] [LABELS ...] [COST n] [EACH]
+#               [TOGETHER instantiation... [SHARDS n]])
 #
 # One test program per module. Its suites run in one process each, NAME.Suite in ctest: of short tests
 # starting the process is most of the time. With EACH, and in the slow tier, tests are registered one
 # by one, so that those that take seconds run side by side; the cases of the instantiations that
-# TOGETHER names share a process, if none of them ever skips itself. What has a higher COST begins
-# first, in a tree where ctest does not know yet how long each takes: short ones then fill the end.
+# TOGETHER names share a process, or as many as SHARDS says, if none of them ever skips itself. What
+# has a higher COST begins first, in a tree where ctest does not know yet how long each takes: short
+# ones then fill the end.
 function(espalier_test name)
-  cmake_parse_arguments(ARG "EACH" "COST" "SOURCES;DEPS;LABELS;TOGETHER" ${ARGN})
+  cmake_parse_arguments(ARG "EACH" "COST;SHARDS" "SOURCES;DEPS;LABELS;TOGETHER" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} espalier_testing GTest::gmock GTest::gtest_main)
   # Tests take longer to optimise than to run.
@@ -59,10 +61,7 @@ function(espalier_test name)
   set(apart "")
   foreach(instantiation ${ARG_TOGETHER})
     string(APPEND apart ":${instantiation}/*")
-    add_test(NAME ${name}.${instantiation} COMMAND ${name}_test --gtest_filter=${instantiation}/*)
-    if(properties)
-      set_tests_properties(${name}.${instantiation} PROPERTIES ${properties})
-    endif()
+    espalier_list_shards(${name} ${instantiation} "${ARG_SHARDS}" ${properties})
   endforeach()
   if(apart)
     set(apart TEST_FILTER "-${apart}")
@@ -72,6 +71,23 @@ function(espalier_test name)
   endif()
   gtest_discover_tests(${name}_test
     TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 ${apart} ${properties})
+endfunction()
+
+# One entry for all tests of an instantiation, or as many as there are shards. The rest are properties.
+function(espalier_list_shards name instantiation shards)
+  if(NOT shards)
+    set(shards 1)
+  endif()
+  foreach(shard RANGE 1 ${shards})
+    set(entry ${name}.${instantiation})
+    if(shards GREATER 1)
+      string(APPEND entry .${shard})
+    endif()
+    add_test(NAME ${entry} COMMAND ${name}_test --gtest_filter=${instantiation}/*)
+    math(EXPR index "${shard} - 1")
+    set_tests_properties(${entry} PROPERTIES
+      ENVIRONMENT "GTEST_TOTAL_SHARDS=${shards};GTEST_SHARD_INDEX=${index}" ${ARGN})
+  endforeach()
 endfunction()
 
 # The optional argument is the cost of each.

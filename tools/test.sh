@@ -33,4 +33,5 @@ fi
 tools/setup.sh "${setup[@]}"
 /usr/bin/python3 tools/check_layers.py
 tools/build.sh "$preset"
-ctest --test-dir "build/$preset" --output-on-failure --parallel "$(nproc)" "${selection[@]}"
+# One more than there are cores: some tests wait.
+ctest --test-dir "build/$preset" --output-on-failure --parallel "$(($(nproc) + 1))" "${selection[@]}"

@@ -95,7 +95,7 @@ TEST(Example, BoardLearnsWhatTheHostDoes) {
   ASSERT_NO_FATAL_FAILURE(shorten(folder / "main.c"));
   host = host_output(folder, testing::quick_compiler("cc"));
 #endif
-  const std::string board = output_of(folder, "timeout 100 make -s run OPTIMISE=-O1");
+  const std::string board = output_of(folder, "timeout 100 make -s run OPTIMISE=-Og");
   EXPECT_EQ(board, host);
 #ifdef ESPALIER_SLOW_TESTS
   output_of(folder, "make -s");  // for the part itself

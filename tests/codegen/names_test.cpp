@@ -87,11 +87,14 @@ TEST(CheckName, SaysWhatWouldDo) {
   }
 }
 
-std::map<std::string, std::string> emitted(const ir::Graph& graph, const EmitOptions& options) {
+std::map<std::string, std::string> emitted(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                                           const EmitOptions& options) {
   compiler::CompileOptions compile;
   compile.accumulate = 2;  // every function there is
-  const plan::UpdatePlan plan = plan::full(graph);
   return emit(*compiler::compile(graph, plan, compile), plan, options);
+}
+std::map<std::string, std::string> emitted(const ir::Graph& graph, const EmitOptions& options) {
+  return emitted(graph, plan::full(graph), options);
 }
 
 // Names at file scope: of functions and macros, called or defined, and of types; more than there
@@ -192,7 +195,7 @@ TEST(Names, NastyOnesBuild) {
     ir::Graph named = graph;
     named.name = model;
     const std::filesystem::path path = folder.path() / std::to_string(number++);
-    ASSERT_TRUE(write_folder(path, emitted(named, {}), false).ok());
+    ASSERT_TRUE(write_folder(path, emitted(named, plan::head_only(named), {}), false).ok());
     const std::string name = identifier(model);
     sources += fmt::format(" -I{0} {0}/{1}.c {0}/{1}_params.c", path.string(), name);
     headers += fmt::format("#include \"{}/{}.h\"\n", path.string(), name);

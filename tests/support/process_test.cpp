@@ -62,7 +62,7 @@ TEST_F(RunProcess, SaysWhatToDoWhenItCannotRun) {
 }
 
 TEST_F(RunProcess, InterruptsAtOnceHoweverEarly) {
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 50; ++i) {
     const auto start = steady_clock::now();
     const Result<ProcessResult> result =
         shell("sleep 60 & sleep 60", {.keep_going = [] { return false; }});
@@ -74,11 +74,11 @@ TEST_F(RunProcess, InterruptsAtOnceHoweverEarly) {
 
 TEST_F(RunProcess, EndsAtTheLimitWithAllThatItStarted) {
   const Result<ProcessResult> result =
-      shell("(sleep 0.6; : > late) & wait", {.limit = milliseconds{200}});
+      shell("(sleep 0.3; : > late) & wait", {.limit = milliseconds{100}});
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().kind, ErrorKind::kMismatch);
-  EXPECT_THAT(result.error().message(), HasSubstr("still running after 0.2 s"));
-  std::this_thread::sleep_for(milliseconds{800});
+  EXPECT_THAT(result.error().message(), HasSubstr("still running after 0.1 s"));
+  std::this_thread::sleep_for(milliseconds{400});
   EXPECT_FALSE(exists("late"));
 }
 
@@ -94,7 +94,7 @@ TEST_F(RunProcess, EndsWhatANormalExitLeaves) {
 
 TEST_F(RunProcess, WaitsForNothingThatLeftItsGroup) {
   const auto start = steady_clock::now();
-  const Result<ProcessResult> result = shell("setsid sleep 3 2>&- & sleep 0.3; echo done");
+  const Result<ProcessResult> result = shell("setsid sleep 3 2>&- & sleep 0.1; echo done");
   ASSERT_TRUE(result.ok()) << result.error().message();
   EXPECT_EQ(result->output, "done\n");
   EXPECT_LT(steady_clock::now() - start, seconds{2});
