@@ -97,14 +97,14 @@ TEST_F(CheckTest, ReportsProgramsThatGoWrong) {
   const std::string good = read("a folder/model.c");
   const std::pair<const char*, const char*> cases[] = {
       {"((void (*)(void))0x40000000u)();", "instruction access fault at pc 0x40000000"},
-      {"for (;;) __asm__ volatile(\"\");", "still running after 500000 cycles"},
+      {"for (;;) __asm__ volatile(\"\");", "still running after 1200000 cycles"},
       {"{ volatile char deep[9000]; deep[0] = 1; deep[8999] = deep[0]; }", "stack overflow"},
   };
   for (const auto& [code, says] : cases) {
     write("a folder/model.c", good);
     tamper("model.c", "  return sram.state.loss;",
            "#ifdef __riscv\n  " + std::string(code) + "\n#endif\n  return sram.state.loss;");
-    const Arguments check = quick({"--steps", "1", "--no-nodes", "--max-cycles", "500000"});
+    const Arguments check = quick({"--steps", "1", "--no-nodes", "--max-cycles", "1200000"});
     const Finished finished = run(check + Arguments{"--json", "report.json"});
     EXPECT_EQ(finished.exit_code, 4);
     EXPECT_EQ(finished.out, "");

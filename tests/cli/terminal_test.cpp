@@ -118,7 +118,9 @@ TEST_F(TerminalTest, ProgressIsShownWhereItIsUnderstood) {
   // In the first half as much time is left as has passed, and that is a second or none is told.
   for (auto it = std::sregex_iterator(text.begin(), text.end(), kProgress);
        it != std::sregex_iterator(); ++it) {
-    if (std::stoi((*it)[1]) < 50) EXPECT_THAT((*it)[2].str(), Not(HasSubstr("0:00 left")));
+    if (std::stoi((*it)[1]) < 50) {
+      EXPECT_THAT((*it)[2].str(), Not(HasSubstr("0:00 left")));
+    }
   }
   // No escapes where they are not understood, or not wanted.
   for (const char* term : {"dumb", "", static_cast<const char*>(nullptr)}) {
