@@ -24,24 +24,6 @@ std::int32_t round_to_int32(double value) {
   return static_cast<std::int32_t>(std::clamp<double>(std::nearbyint(value), INT32_MIN, INT32_MAX));
 }
 
-ir::Window turned(const ir::Window& w) {
-  return {.kernel_h = w.kernel_w,
-          .kernel_w = w.kernel_h,
-          .stride_h = w.stride_w,
-          .stride_w = w.stride_h,
-          .pad_top = w.pad_left,
-          .pad_left = w.pad_top,
-          .pad_bottom = w.pad_right,
-          .pad_right = w.pad_bottom,
-          .dilation_h = w.dilation_w,
-          .dilation_w = w.dilation_h};
-}
-
-bool reaches_over(const ir::Window& w) {
-  return w.pad_top >= w.extent_h() || w.pad_bottom >= w.extent_h() || w.pad_left >= w.extent_w() ||
-         w.pad_right >= w.extent_w();
-}
-
 }  // namespace
 
 bool extent_in_range(std::int64_t extent) { return extent >= 1 && extent <= kMaxExtent; }
@@ -58,6 +40,24 @@ bool Draft::clipped() const { return !std::isinf(low) || !std::isinf(high); }
 void Draft::clip(double lowest, double highest) {
   low = std::clamp(low, lowest, highest);
   high = std::clamp(high, lowest, highest);
+}
+
+ir::Window turned(const ir::Window& w) {
+  return {.kernel_h = w.kernel_w,
+          .kernel_w = w.kernel_h,
+          .stride_h = w.stride_w,
+          .stride_w = w.stride_h,
+          .pad_top = w.pad_left,
+          .pad_left = w.pad_top,
+          .pad_bottom = w.pad_right,
+          .pad_right = w.pad_bottom,
+          .dilation_h = w.dilation_w,
+          .dilation_w = w.dilation_h};
+}
+
+bool reaches_over(const ir::Window& w) {
+  return w.pad_top >= w.extent_h() || w.pad_bottom >= w.extent_h() || w.pad_left >= w.extent_w() ||
+         w.pad_right >= w.extent_w();
 }
 
 void pad_same(ir::Window& window, int rows, int columns, bool odd_below) {
@@ -327,9 +327,6 @@ bool GraphBuilder::scale_channels(const Where& node, ChannelNumbers numbers, Dra
   return true;
 }
 
-// Rows or columns that a border of its own may add.
-constexpr int kMaxBorder = 16;
-
 // A depthwise 1x1 convolution that changes nothing.
 std::optional<Draft> GraphBuilder::per_channel(const Where& node, const Operand& x) {
   if (!unpadded(node, x)) return std::nullopt;
@@ -392,7 +389,7 @@ void GraphBuilder::fit_numbers(Draft& draft, const ir::Quantization& to, int low
 }
 
 // ------------------------------------------------------------------------------------------------
-// Sums, products, functions, pools and changes of quantisation
+// Sums, products, functions and changes of quantisation
 
 std::optional<Draft> GraphBuilder::add(const Where& node, const Operand& a, const Operand& b) {
   if (!unpadded(node, a) || !unpadded(node, b)) return std::nullopt;
@@ -488,6 +485,9 @@ std::optional<Draft> GraphBuilder::concat(const Where& node, std::span<const Ope
     }
     inputs.push_back(own->tensor);
   }
+  if (operands.size() == 1) {
+    return function(node, operands[0], ir::identity(tensor(inputs[0]).quantization), rounding);
+  }
   std::optional<Draft> made = draft(node, ir::Concat{}, std::move(inputs));
   if (!made) return std::nullopt;
   std::vector<Axis> axes;
@@ -564,84 +564,6 @@ std::optional<Draft> GraphBuilder::leaky_channels(const Where& node, const Opera
   made->view = x.view;
   made->slopes.assign(slopes.begin(), slopes.end());
   return made;
-}
-
-std::optional<Draft> GraphBuilder::pool(const Where& node, ir::OpParams params, const Operand& x,
-                                        ImageAxes axes) {
-  Operand own = x;
-  const std::optional<Image> found = image(node, own, axes);
-  if (!found) return std::nullopt;
-  auto* average = std::get_if<ir::AveragePool>(&params);
-  ir::Window& window = average != nullptr ? average->window : std::get<ir::MaxPool>(params).window;
-  if (found->turned) window = turned(window);
-  if (reaches_over(window)) {
-    return refuse(node, "pads as much as its kernel or more", "pad less than the kernel");
-  }
-  std::optional<Draft> made = draft(node, std::move(params), {found->tensor});
-  if (made) made->view = arranged(made->shape, found->turned, axes);
-  return made;
-}
-
-std::optional<Draft> GraphBuilder::average_pool(const Where& node, const ir::Window& window,
-                                                ir::HalfRounding rounding, const Operand& x,
-                                                ImageAxes axes) {
-  const ir::AveragePool params{window, rounding};
-  if (x.pads.empty()) return pool(node, params, x, axes);
-  // What the operand is padded with counts.
-  const std::optional<Operand> own = padded(node, x, axes);
-  return own ? pool(node, params, *own, axes) : std::nullopt;
-}
-
-std::optional<Draft> GraphBuilder::max_pool(const Where& node, const ir::Window& window,
-                                            const Operand& x, ImageAxes axes) {
-  ir::MaxPool params{window};
-  if (x.pads.empty()) return pool(node, params, x, axes);
-  // A zero never wins over what is at least zero, and may win over what is not.
-  if (lowest_[static_cast<std::size_t>(x.tensor)] < tensor(x.tensor).quantization.zero_point) {
-    const std::optional<Operand> own = padded(node, x, axes);
-    return own ? pool(node, params, *own, axes) : std::nullopt;
-  }
-  if (!take_pads(node, x, axes, params.window)) return std::nullopt;
-  return pool(node, params, x, axes);
-}
-
-// A border of zeros as a layer of its own: a depthwise convolution of one weight in a window that
-// reaches over the border, as far as it has to be moved.
-std::optional<Operand> GraphBuilder::padded(const Where& node, const Operand& x, ImageAxes axes) {
-  ir::Window border;
-  Operand own = x;
-  own.pads.clear();
-  if (!take_pads(node, x, axes, border)) return std::nullopt;
-  const std::optional<Image> found = image(node, own, axes);
-  if (!found) return std::nullopt;
-  if (found->turned) border = turned(border);
-  std::optional<Draft> made = per_channel(node, own);
-  if (!made) return std::nullopt;
-  auto& conv = std::get<ir::Conv2D>(made->params);
-  const int rows = border.pad_top + border.pad_bottom;
-  const int columns = border.pad_left + border.pad_right;
-  if (rows > kMaxBorder || columns > kMaxBorder) {
-    return refuse(node, fmt::format("pads {} rows and {} columns", rows, columns),
-                  "pad less, or in the pool itself");
-  }
-  conv.window = {.kernel_h = rows + 1,
-                 .kernel_w = columns + 1,
-                 .pad_top = rows,
-                 .pad_left = columns,
-                 .pad_bottom = rows,
-                 .pad_right = columns};
-  const std::size_t taps =
-      static_cast<std::size_t>(rows + 1) * static_cast<std::size_t>(columns + 1);
-  const auto tap = static_cast<std::size_t>(border.pad_bottom * (columns + 1) + border.pad_right);
-  const std::int8_t one = conv.weights.front();
-  conv.weights.assign(conv.bias.size() * taps, 0);
-  for (std::size_t c = 0; c < conv.bias.size(); ++c) conv.weights[c * taps + tap] = one;
-  made->shape.height += rows;
-  made->shape.width += columns;
-  made->view = arranged(made->shape, found->turned, axes);
-  const std::string name = node.name + "_padded";
-  made->node.name = name;
-  return finish(*std::move(made), tensor(own.tensor).quantization, name);
 }
 
 ir::TensorId GraphBuilder::write(const std::string& op_name, ir::OpParams params,

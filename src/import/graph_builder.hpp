@@ -138,6 +138,12 @@ struct Draft {
   void clip(double lowest, double highest);
 };
 
+/// The window with rows and columns exchanged.
+ir::Window turned(const ir::Window& window);
+
+/// True for padding of the kernel's extent or more, which no op has.
+bool reaches_over(const ir::Window& window);
+
 /// Windows whose outputs are as many as strides fit the input, zeros added evenly; the odd one goes
 /// below and right, or above and left.
 void pad_same(ir::Window& window, int rows, int columns, bool odd_below);
@@ -201,6 +207,12 @@ class GraphBuilder {
                                     ir::HalfRounding rounding, const Operand& x, ImageAxes axes);
   std::optional<Draft> max_pool(const Where& node, const ir::Window& window, const Operand& x,
                                 ImageAxes axes);
+  /// Of rows, columns or both: `axes` count from the batch, which is 0, or from behind.
+  std::optional<Draft> mean(const Where& node, const Operand& x, Dims axes, bool keep,
+                            ir::HalfRounding rounding);
+  /// Averages the mean of whole rows or columns over what is left of the image; false where it
+  /// cannot.
+  bool extend_mean(Dims axes, bool keep, Draft& mean) const;
   std::optional<Draft> rescale(const Where& node, const Operand& x);
   /// Rows and columns of an image, its padding included; nullopt when it is none.
   std::optional<ir::Shape> extents(const Where& node, const Operand& x, ImageAxes axes);

@@ -397,8 +397,8 @@ TEST(BadTflite, Layers) {
   expect_one("its output is", [](TfliteBuilder& b) { b.tensor(3 + 1).shape = {1, 3, 3, 5}; });
   expect_one("2 outputs", [](TfliteBuilder& b) { b.graph().outputs.push_back(0); });
   expect_one("has 2 inputs", [](TfliteBuilder& b) { b.graph().inputs.push_back(0); });
-  expect_one("averages axes 1",
-             [](TfliteBuilder& b) { b.op(3).inputs[1] = b.integers("one", {1}); });
+  expect_one("averages axes 3",
+             [](TfliteBuilder& b) { b.op(3).inputs[1] = b.integers("one", {3}); });
 }
 
 TEST(BadTflite, MutatedBytesNeverCrash) {

@@ -230,6 +230,14 @@ ImageAxes channels_first(std::size_t rank) {
   return {.rows = 1, .columns = 2, .channels = 0};
 }
 
+ImageAxes image_axes(const Node& node, std::size_t rank) {
+  if (node.type() != "NhwcMaxPool" && node.integer("channels_last").value_or(0) == 0) {
+    return channels_first(rank);
+  }
+  return rank == 2 ? ImageAxes{.rows = -1, .columns = 0, .channels = 1}
+                   : ImageAxes{.rows = 0, .columns = 1, .channels = 2};
+}
+
 const Dims* constant_dims(const Value& value) {
   if (const auto* plain = std::get_if<ConstantPtr>(&value)) return &(*plain)->dims;
   if (const auto* quantized = std::get_if<QuantizedPtr>(&value)) return &(*quantized)->values->dims;

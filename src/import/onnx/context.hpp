@@ -116,6 +116,8 @@ class Context {
 
 /// Axes of [N,C,L] and [N,C,H,W].
 ImageAxes channels_first(std::size_t rank);
+/// Axes of the images of a node of ONNX Runtime's own, which may be [N,H,W,C]; rank as above.
+ImageAxes image_axes(const Node& node, std::size_t rank);
 
 /// True for a constant, quantised or not.
 bool is_constant(const Value& value);

@@ -147,9 +147,7 @@ Value average_pool(Context& c, const Node& node) {
 Value global_average_pool(Context& c, const Node& node) {
   const std::optional<Activation> x = integer_activation(c, node, 0, 1);
   if (!x) return Unknown{};
-  const bool last = node.integer("channels_last").value_or(0) != 0;
-  const ImageAxes axes = last ? ImageAxes{.rows = 0, .columns = 1, .channels = 2}
-                              : channels_first(x->operand.view.rank());
+  const ImageAxes axes = image_axes(node, x->operand.view.rank());
   return finish(c, node, Context::waiting(pool_whole(c, node, x->operand, axes, true)), 3,
                 x->is_unsigned);
 }

@@ -234,7 +234,7 @@ Value convolve(Context& c, const Node& node, const Activation& x, const Value& w
   layer.window.kernel_w = static_cast<int>(columns);
   if (rows == 1) layer.window.dilation_h = 1;  // of nothing
   if (columns == 1) layer.window.dilation_w = 1;
-  const ImageAxes axes = channels_first(kernel.size() + 1);
+  const ImageAxes axes = image_axes(node, kernel.size() + 1);
   const std::optional<ir::Shape> image = c.builder.extents(node.where(), x.operand, axes);
   if (!image) return Unknown{};
   resolve_padding(node, *image, layer.window);
@@ -242,7 +242,7 @@ Value convolve(Context& c, const Node& node, const Activation& x, const Value& w
     const bool placed = c.builder.head_convolution(node.where(), layer, x.operand, axes);
     if (!placed) return Unknown{};
     Dims shape(kernel.size(), 1);
-    shape.insert(shape.begin(), layer.out);
+    shape.insert(axes.channels == 0 ? shape.begin() : shape.end(), layer.out);
     return Logits{.view = View::row_major(shape)};
   }
   return Context::waiting(c.builder.convolution(node.where(), layer, x.operand, axes));

@@ -53,9 +53,10 @@ const Handler* find_handler(const Node& node) {
   const std::string& domain = node.proto().domain();
   // ONNX Runtime's own domain has the operators on integers, and the two for types that older
   // opsets lack.
-  const bool microsoft = domain == "com.microsoft" &&
-                         (node.type() == "QuantizeLinear" || node.type() == "DequantizeLinear" ||
-                          node.type() == "Gelu" || node.type().starts_with("Q"));
+  const bool microsoft =
+      domain == "com.microsoft" &&
+      (node.type() == "QuantizeLinear" || node.type() == "DequantizeLinear" ||
+       node.type() == "Gelu" || node.type() == "NhwcMaxPool" || node.type().starts_with("Q"));
   const auto found = handlers().find(node.type());
   if ((!is_standard_domain(domain) && !microsoft) || found == handlers().end()) return nullptr;
   return &found->second;

@@ -79,37 +79,24 @@ void count_padding(const ir::Window& padding, const ImageAxes& axes, Operand& x,
   move(axes.columns, padding.pad_left, padding.pad_right, window.pad_left, window.pad_right);
 }
 
-// The image whose mean over `axes` (the batch being 0) is a global pool: [C,H,W], or [H,W,C] as
-// converters from channels-last formats leave it; nullopt when it is none.
-std::optional<ImageAxes> averaged_image(const Dims& axes, std::size_t rank) {
-  if (rank == 3 && axes == Dims{2, 3}) return channels_first(3);
-  if (rank == 2 && axes == Dims{2}) return channels_first(2);
-  if (rank == 3 && axes == Dims{1, 2}) return ImageAxes{.rows = 0, .columns = 1, .channels = 2};
-  if (rank == 2 && axes == Dims{1}) return ImageAxes{.rows = -1, .columns = 0, .channels = 1};
-  return std::nullopt;
-}
+Value nhwc_max_pool(Context& c, const Node& node) { return pool(c, node, false); }
 
 Value reduce_mean(Context& c, const Node& node) {
   bool ok = false;
-  Dims axes = c.integers(node, 1, "axes", ok).value_or(Dims{});
+  const Dims axes = c.integers(node, 1, "axes", ok).value_or(Dims{});
+  if (!ok) return Unknown{};
+  const bool keep = node.integer("keepdims").value_or(1) != 0;
+  // The mean of a mean that was not quantised is one mean.
+  if (Value* value = c.resolve(node, 0);
+      value != nullptr && std::holds_alternative<DraftPtr>(*value)) {
+    if (c.builder.extend_mean(axes, keep, *std::get<DraftPtr>(*value))) {
+      return std::make_unique<Draft>(Context::take(*value));
+    }
+  }
   const std::optional<Activation> x = c.activation(node, 0);
-  if (!ok || !x) return Unknown{};
-  const auto rank = static_cast<std::int64_t>(x->operand.view.rank());
-  for (std::int64_t& axis : axes) axis = axis < 0 ? axis + rank + 1 : axis;
-  std::sort(axes.begin(), axes.end());
-  const std::optional<ImageAxes> image = averaged_image(axes, static_cast<std::size_t>(rank));
-  if (!image) {
-    return c.refuse(
-        node,
-        fmt::format("it averages axes {} of {}, not height and width", fmt::join(axes, ","),
-                    import_detail::batch_text(x->operand.view.dims())),
-        "use GlobalAveragePool or axes [2,3]");
-  }
-  std::optional<Draft> draft = pool_whole(c, node, x->operand, *image, true);
-  if (draft && node.integer("keepdims").value_or(1) == 0) {
-    draft->view = *draft->view.reshaped({draft->shape.channels});
-  }
-  return Context::waiting(std::move(draft));
+  if (!x) return Unknown{};
+  return Context::waiting(
+      c.builder.mean(node.where(), x->operand, axes, keep, ir::HalfRounding::kToEven));
 }
 
 }  // namespace
@@ -135,26 +122,27 @@ std::optional<Draft> pool_window(Context& c, const Node& node, const Operand& x,
                    "only 1-D and 2-D windows are supported");
   }
   std::optional<ir::Window> window = read_window(c, node, kernel.size());
-  const ImageAxes axes = node.integer("channels_last").value_or(0) != 0
-                             ? ImageAxes{.rows = 0, .columns = 1, .channels = 2}
-                             : channels_first(kernel.size() + 1);
+  const ImageAxes axes = image_axes(node, kernel.size() + 1);
   const std::optional<ir::Shape> image = c.builder.extents(node.where(), x, axes);
   if (!window || !image) return std::nullopt;
   if (window->dilated()) return refused("dilation of a pool is not supported", "pool without it");
   window->kernel_h = kernel.size() == 2 ? static_cast<int>(kernel[0]) : 1;
   window->kernel_w = static_cast<int>(kernel.back());
   resolve_padding(node, *image, *window);
-  const ir::Window padding = *window;
+  ir::Window padding = *window;
   if (node.integer("ceil_mode").value_or(0) != 0) {
-    // The last windows reach over the border, into padding that does not count.
-    const auto missing = [](int extent, int stride) {
-      return extent > 0 ? (stride - extent % stride) % stride : 0;
+    // The last windows reach over the border, unless they would begin behind the image.
+    const auto reach = [](int image_extent, int kernel_extent, int stride, int before, int& after) {
+      const int extent = image_extent + before + after - kernel_extent;
+      const int rest = extent > 0 ? extent % stride : 0;
+      if (rest != 0 && extent - rest + stride < image_extent + before) after += stride - rest;
     };
-    window->pad_bottom += missing(
-        image->height + window->pad_top + window->pad_bottom - window->kernel_h, window->stride_h);
-    window->pad_right += missing(
-        image->width + window->pad_left + window->pad_right - window->kernel_w, window->stride_w);
+    reach(image->height, window->kernel_h, window->stride_h, window->pad_top, window->pad_bottom);
+    reach(image->width, window->kernel_w, window->stride_w, window->pad_left, window->pad_right);
   }
+  // From opset 19 on what lies over the border does not count; ONNX Runtime's own pool is older.
+  constexpr std::int64_t kCountsPaddingAlone = 19;
+  if (c.opset < kCountsPaddingAlone || node.type() == "QLinearAveragePool") padding = *window;
   if (!average) return c.builder.max_pool(node.where(), *window, x, axes);
   Operand own = x;
   if (node.integer("count_include_pad").value_or(0) != 0)
@@ -166,7 +154,7 @@ std::span<const Handler> pool_handlers() {
   static constexpr Handler kHandlers[]{
       {"AveragePool", &average_pool},      {"GlobalAveragePool", &global_average_pool},
       {"GlobalMaxPool", &global_max_pool}, {"MaxPool", &max_pool},
-      {"ReduceMean", &reduce_mean},
+      {"NhwcMaxPool", &nhwc_max_pool},     {"ReduceMean", &reduce_mean},
   };
   return kHandlers;
 }

@@ -1,8 +1,4 @@
 // Pools and means over height and width.
-#include <fmt/format.h>
-
-#include <algorithm>
-
 #include "tflite/context.hpp"
 
 namespace espalier::tflite_detail {
@@ -41,25 +37,10 @@ Value mean(Context& c, const Node& node) {
   const std::optional<Operand> x = c.activation(node, 0);
   const std::vector<std::int32_t>* list = c.integers(node, 1, "the list of axes");
   if (!x || list == nullptr) return Unknown{};
-  const auto rank = static_cast<std::int64_t>(x->view.rank());
-  Dims axes(list->begin(), list->end());
-  for (std::int64_t& axis : axes) axis = axis < 0 ? axis + rank + 1 : axis;
-  std::sort(axes.begin(), axes.end());
-  ImageAxes image;
-  if (rank == 3 && axes == Dims{1, 2}) {
-    image = kChannelsLast;
-  } else if (rank == 2 && axes == Dims{1}) {
-    image = {.rows = -1, .columns = 0, .channels = 1};
-  } else {
-    return c.refuse(node,
-                    fmt::format("it averages axes {} of {}, not height and width",
-                                fmt::join(axes, ","), import_detail::batch_text(x->view.dims())),
-                    "use global average pooling");
-  }
-  const std::optional<ir::Shape> extents = c.builder.extents(node.where, *x, image);
-  if (!extents) return Unknown{};
-  const ir::Window window{.kernel_h = extents->height, .kernel_w = extents->width};
-  return c.finish(node, c.builder.average_pool(node.where, window, kRounding, *x, image),
+  const auto* options = node.op.options_as_ReducerOptions();
+  const bool keep = options != nullptr && options->keep_dims();
+  return c.finish(node,
+                  c.builder.mean(node.where, *x, {list->begin(), list->end()}, keep, kRounding),
                   tflite::Activation::NONE);
 }
 
