@@ -89,7 +89,7 @@ class TerminalTest : public Workspace {
     const std::string data = "idx:train-images,train-labels";
     return {"train", "model.onnx", "--plan", "plan.json", "--train",
             data,    "--test",     data,     "--epochs",  std::to_string(epochs),
-            "--lr",  "0.001"};
+            "--lr",  "0.001",      "--jobs", "1"};
   }
 
   // Epochs of a training that is long enough to show progress, on whatever machine, and what it
