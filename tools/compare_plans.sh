@@ -22,4 +22,4 @@ tools/split_cifar10.py "$data/train_10k.bin" "$data/test_2k.bin" --hold-out 200 
 folder=$out/${model:-all}
 "$espalier" sweep configs/measured-cifar10.json --out "$folder" ${model:+--models "$model"}
 "$espalier" report "$folder" --out "$folder.report" --no-page --force
-tools/tables.py against-published "$folder.report/report.json"
+python3 tools/tables.py against-published "$folder.report/report.json"

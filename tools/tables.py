@@ -16,6 +16,8 @@
                                      a row of float32 gradients beside integer ones, from
                                      FOLDER/{device,integer,16}-SEED.json of `train`, the last not needed
     tables.py against-published FILE found plans beside published ones, from report.json
+    tables.py replay FOLDER          accuracy over the classes so far, from FOLDER/{none,KIB,mixed}-SEED.json
+                                     of `train`
     tables.py large-core FROM TO     a device profile with more memory and otherwise the same
 """
 
@@ -114,6 +116,35 @@ def cycles(kernel) -> str:
     return text
 
 
+def mean_and_error(values) -> str:
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return f"{mean:.1f}"
+    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return f"{mean:.1f} +- {(variance / len(values)) ** 0.5:.1f}"
+
+
+def replay(folder: str) -> None:
+    names = {path.name.rsplit("-", 1)[0] for path in pathlib.Path(folder).glob("*-[0-9]*.json")}
+    memories = sorted((name for name in names if name.isdigit()), key=int)
+    turns = None
+    for name in ["none", *memories, "mixed"]:
+        seeds = [read(path) for path in sorted(pathlib.Path(folder).glob(f"{name}-*.json"))]
+        if turns is None:
+            turns = [turn["classes"] for turn in seeds[0]["turns"]]
+            print(row("classes come", ["latents kept", *(f"of {classes}, %" for classes in turns)]))
+            print("|---" * (len(turns) + 2) + "|")
+        if name == "mixed":
+            cells = ["-"] * (len(turns) - 1)
+            cells.append(mean_and_error([100 * seed["test_accuracy"] for seed in seeds]))
+            print(row("mixed", ["-", *cells]))
+            continue
+        cells = [mean_and_error([100 * seed["turns"][i]["test_accuracy"] for seed in seeds])
+                 for i in range(len(turns))]
+        kept = f"{sum(seeds[0]['replay']['kept'])}" if name != "none" else "-"
+        print(row("in turn" if name == "none" else f"in turn, {name} KiB", [kept, *cells]))
+
+
 def gradients(name: str, folder: str, *seeds: str) -> None:
     def accuracies(kind: str):
         documents = (read(pathlib.Path(folder, f"{kind}-{seed}.json")) for seed in seeds)
@@ -210,7 +241,7 @@ def large_core(source: str, target: str) -> None:
 
 
 COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "published": published, "fits": fits,
-            "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy,
+            "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy, "replay": replay,
             "against-published": against_published, "large-core": large_core}
 
 if __name__ == "__main__":

@@ -261,8 +261,9 @@ void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automa
           [&recipe](const std::string& name) {
             recipe.schedule = train::schedule_of(name, "--schedule").value();
           },
-          "standard, or published: a rise from rate 0 and a cosine that does not reach it")
-      ->check(one_of({"standard", "published"}))
+          "standard; published: a rise from rate 0 and a cosine that does not reach it; constant: "
+          "the peak behind the warm-up, as firmware that knows no end")
+      ->check(one_of({"standard", "published", "constant"}))
       ->default_str("standard");
   command->add_flag_callback(
       "--no-qas", [&recipe] { recipe.qas = false; }, "Train without quantisation-aware scaling");

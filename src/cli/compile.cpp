@@ -200,18 +200,8 @@ std::vector<std::string> target_names() {
 Result<std::int64_t> replay_bytes(const Options& options, const compiler::Program& program) {
   if (options.replay.empty()) return 0;
   ESPALIER_TRY(const Bytes bytes, parse_size(options.replay, "--replay"));
-  if (program.graph.fed && compiler::latent_of(program.graph).first == 0) {
-    return Error{ErrorKind::kUsage,
-                 "--replay: what is trained runs row by row with the input, so that there are no "
-                 "latents to keep; leave out --input rows"};
-  }
-  const codegen::ReplayLayout layout = codegen::replay_layout(program, bytes.count);
-  if (layout.samples > 0) return bytes.count;
-  return Error{
-      ErrorKind::kUsage,
-      fmt::format("--replay {}: holds no sample, of which one takes {} bytes where training "
-                  "begins, and {} bytes go to its counts; give more, or train fewer convs",
-                  options.replay, layout.latent_bytes, layout.bytes)};
+  ESPALIER_CHECK_OK(codegen::check_replay(program, bytes));
+  return bytes.count;
 }
 
 // Tables of --preprocess, as training has them for pictures; none without.

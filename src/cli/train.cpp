@@ -35,6 +35,9 @@ struct Options {
   std::string rounding = "stochastic";
   int accumulate = 1;
   int gradient_bits = 8;
+  std::string replay;
+  int replays = 2;
+  int classes_in_turn = 0;
   CommandApp* command = nullptr;
 
   [[nodiscard]] bool device() const { return numerics != "simulation"; }
@@ -66,6 +69,12 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
     trial.gradient_bits = options.gradient_bits;
     trial.recipe.batch = options.accumulate;  // so many samples make one update
     trial.stochastic = options.rounding == "stochastic";
+    trial.stream.classes_in_turn = options.classes_in_turn;
+    if (!options.replay.empty()) {
+      ESPALIER_TRY(const Bytes bytes, parse_size(options.replay, "--replay"));
+      trial.stream.replay_bytes = bytes.count;
+      trial.stream.replays = options.replays;
+    }
   }
   ESPALIER_CHECK_OK(train::check(trial.recipe));
   return trial;
@@ -138,6 +147,25 @@ Json gradients_json(const std::vector<engine::GradientUse>& uses) {
   return gradients;
 }
 
+Json turns_json(const std::vector<train::Turn>& turns) {
+  Json list = Json::array();
+  for (const train::Turn& turn : turns) {
+    list.push_back({{"classes", turn.classes},
+                    {"test_accuracy", turn.test.confusion.accuracy_of_first(turn.classes)}});
+  }
+  return list;
+}
+
+std::string turns_table(const std::vector<train::Turn>& turns) {
+  if (turns.empty()) return "";
+  std::string text = "classes so far  accuracy on these\n";
+  for (const train::Turn& turn : turns) {
+    text += fmt::format("{:>14}  {:>15.2f} %\n", turn.classes,
+                        100 * turn.test.confusion.accuracy_of_first(turn.classes));
+  }
+  return text;
+}
+
 std::string gradients_table(const std::vector<engine::GradientUse>& uses) {
   std::string text = "gradients: conv  exponent  cut off      zero\n";
   for (const engine::GradientUse& use : uses) {
@@ -203,6 +231,11 @@ class TrainCommand {
         starting_head(graph, options_.head, training.classes(), options_.common.seed, "the data");
     if (!head.ok()) return head.error();
     ESPALIER_TRY(trials::Trial trial, trial_of(options_, plan));
+    if (options_.classes_in_turn >= training.classes()) {
+      return Error{ErrorKind::kUsage,
+                   fmt::format("--classes-in-turn {}: the data have {} classes; give fewer",
+                               options_.classes_in_turn, training.classes())};
+    }
     warnings_ = warn_of_data(training, test);
     const train::Network network(std::move(graph));
     if (options_.automatic_rate) ESPALIER_CHECK_OK(choose_rate(network, training, trial));
@@ -279,6 +312,17 @@ class TrainCommand {
       if (options_.integer()) report["gradient_bits"] = options_.gradient_bits;
       ESPALIER_TRY(const auto made, trials::Training::make(network, trial, training.classes()));
       report["sram_bytes"] = made.sram()->count;
+      if (const auto layout = made.replay_layout()) {
+        report["replay"] = {{"bytes", trial.stream.replay_bytes},
+                            {"latent_bytes", layout->latent_bytes},
+                            {"samples", layout->samples},
+                            {"steps", trial.stream.replays},
+                            {"kept", result_.kept}};
+      }
+      if (trial.stream.classes_in_turn > 0) {
+        report["classes_in_turn"] = trial.stream.classes_in_turn;
+        report["turns"] = turns_json(result_.turns);
+      }
     }
     if (finished_) {
       Json host{{"prefix_bytes", finished_->prefix.count}};
@@ -333,7 +377,7 @@ class TrainCommand {
         finished_ ? finished_->training.gradient_use() : std::vector<engine::GradientUse>();
     if (!uses.empty()) print(options_.common, gradients_table(uses));
     print(options_.common,
-          train::per_class_table(result_.test.confusion, names) +
+          turns_table(result_.turns) + train::per_class_table(result_.test.confusion, names) +
               fmt::format("test accuracy {:.2f} %  balanced {:.2f} %  loss {:.4f}  extra memory {} "
                           "(analytic)\n",
                           result_.test.accuracy * 100,
@@ -398,6 +442,19 @@ Command add_train(CLI::App& app) {
   command->add_option("--rounding", o->rounding, "Device: nearest or stochastic")
       ->check(one_of({"nearest", "stochastic"}))
       ->capture_default_str();
+  command->add_option("--replay", o->replay,
+                      "Device: a memory of so many bytes for samples as the frozen layers leave "
+                      "them, balanced over classes, to train on again; as compile --replay");
+  command
+      ->add_option("--replays", o->replays, "Steps from the replay memory behind each new sample")
+      ->check(between(1, 1000))
+      ->capture_default_str();
+  command
+      ->add_option("--classes-in-turn", o->classes_in_turn,
+                   "Device: samples of so many classes come first, in all epochs, then those of "
+                   "the next; 0 = mixed")
+      ->check(at_least_0())
+      ->capture_default_str();
   command->add_output("--export", o->exported, onnx_format,
                       "Write the tuned model: .onnx, or .tflite when the model is");
   command->add_option("--store", o->store,
@@ -414,6 +471,10 @@ Command add_train(CLI::App& app) {
       "--gradient-bits", [o] { return o->integer(); }, "add --numerics integer");
   command->effective_if("--accumulate", on_device, "add --numerics device");
   command->effective_if("--rounding", on_device, "add --numerics device");
+  command->effective_if("--replay", on_device, "add --numerics device");
+  command->effective_if("--classes-in-turn", on_device, "add --numerics device");
+  command->effective_if(
+      "--replays", [o] { return !o->replay.empty(); }, "add --replay BYTES");
   command->effective_if(
       "--batch", [o] { return !o->device(); },
       "a device takes one sample a step; --accumulate says how many make an "

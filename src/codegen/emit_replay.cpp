@@ -19,6 +19,21 @@ ReplayLayout replay_layout(const compiler::Program& program, std::int64_t bytes)
   return layout;
 }
 
+Status check_replay(const compiler::Program& program, Bytes bytes) {
+  if (program.graph.fed && compiler::latent_of(program.graph).first == 0) {
+    return Error{ErrorKind::kUsage,
+                 "--replay: what is trained runs row by row with the input, so that there are no "
+                 "latents to keep; leave out --input rows"};
+  }
+  const ReplayLayout layout = replay_layout(program, bytes.count);
+  if (layout.samples > 0) return Ok{};
+  return Error{
+      ErrorKind::kUsage,
+      fmt::format("--replay: {} bytes hold no sample, of which one takes {} where training begins, "
+                  "and {} go to its counts; give more, or train fewer convs",
+                  bytes.count, layout.latent_bytes, layout.bytes)};
+}
+
 std::string replay_declarations(const Emission& c) {
   if (c.replay.samples == 0) return "";
   return fmt::format(R"(

@@ -93,6 +93,153 @@ train::Evaluation evaluate(const Engine& engine, const train::SampleStore& test,
   return train::evaluate(session, test, jobs);
 }
 
+// The samples of one turn: all, or those whose labels lie in [first, last).
+struct Group {
+  int first = 0;
+  int last = 0;
+  std::int64_t samples = 0;
+};
+
+std::vector<Group> groups_of(const train::SampleStore& training, int classes, int in_turn) {
+  const int width = in_turn > 0 ? in_turn : classes;
+  std::vector<Group> groups;
+  for (int first = 0; first < classes; first += width) {
+    groups.push_back({first, std::min(first + width, classes), 0});
+  }
+  for (std::int64_t i = 0; i < training.size(); ++i) {
+    ++groups[static_cast<std::size_t>(training.label(static_cast<std::uint32_t>(i)) / width)]
+          .samples;
+  }
+  std::erase_if(groups, [](const Group& group) { return group.samples == 0; });
+  return groups;
+}
+
+// One training: the samples of one group after the other, and what is kept of them.
+class DeviceTraining {
+ public:
+  DeviceTraining(Engine& engine, const compiler::Program& program, const train::Recipe& recipe,
+                 const train::TrainOptions& options, GradientWatch* watch, const Stream& stream)
+      : engine_(engine),
+        program_(program),
+        recipe_(recipe),
+        options_(options),
+        watch_(watch),
+        stream_(stream),
+        replays_(stream.replay_bytes > 0 ? stream.replays : 0) {
+    if (stream.replay_bytes > 0) {
+      replay_.emplace(program, stream.replay_bytes, static_cast<std::uint32_t>(recipe.seed));
+    }
+  }
+
+  Status train(const train::Network& network, const train::SampleStore& training,
+               const train::SampleStore& test, int cut) {
+    Loader loader(engine_, program_, network, training.cut(), cut);
+    const std::int64_t batch = recipe_.batch;
+    const std::int64_t an_epoch = training.size() * (1 + replays_);
+    steps_ = std::max<std::int64_t>(1, an_epoch * recipe_.epochs / batch);
+    steps_per_epoch_ = std::max<std::int64_t>(1, an_epoch / batch);
+    const int classes = program_.graph.forward->head.classes;
+    for (const Group& group : groups_of(training, classes, stream_.classes_in_turn)) {
+      for (int epoch = 0; epoch < recipe_.epochs && !result_.diverged; ++epoch) {
+        ESPALIER_CHECK_OK(pass(loader, training, test, group, epoch));
+      }
+      if (stream_.classes_in_turn > 0) result_.turns.push_back({group.last, result_.test});
+      if (result_.diverged) break;
+    }
+    if (replay_) result_.kept = replay_->kept();
+    return Ok{};
+  }
+
+  train::TrainResult result() && { return std::move(result_); }
+
+ private:
+  // Every sample of the group once.
+  Status pass(Loader& loader, const train::SampleStore& training, const train::SampleStore& test,
+              const Group& group, int epoch) {
+    double loss = 0;
+    std::int64_t correct = 0;
+    const auto start = std::chrono::steady_clock::now();
+    for (const std::uint32_t index :
+         train::epoch_order(recipe_, epoch, static_cast<std::size_t>(training.size()))) {
+      const int label = training.label(index);
+      if (label < group.first || label >= group.last) continue;
+      if (!options_.finish && interrupted()) return Error{ErrorKind::kInterrupted, "interrupted"};
+      loader.load(training, index);
+      look_at(engine_, watch_, seen_++);
+      const float one = step([&] {
+        return replay_ ? replay_->train_step_kept(engine_, label, loader.first())
+                       : engine_.train_step(label, loader.first());
+      });
+      const std::span<const float> logits = engine_.logits();
+      correct += std::max_element(logits.begin(), logits.end()) - logits.begin() == label ? 1 : 0;
+      loss += static_cast<double>(one);
+      engine_.watch(nullptr);
+      for (int k = 0; k < replays_ && !result_.diverged; ++k) {
+        step([&] { return replay_->train_replay(engine_); });
+      }
+      if (result_.diverged) break;
+      if (options_.on_images) options_.on_images(1);
+    }
+    result_.seconds +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    result_.images = taken_;
+    if (!result_.diverged) close(test, {loss, static_cast<double>(correct)}, group, epoch);
+    return Ok{};
+  }
+
+  // One step at the rate that is due. Its loss says whether training goes on.
+  template <typename Step>
+  float step(const Step& step) {
+    const std::int64_t batch = recipe_.batch;
+    const float rate = train::learning_rate_at(recipe_, std::min(taken_ / batch, steps_ - 1),
+                                               steps_, steps_per_epoch_);
+    // The recipe's rate is for the mean over a batch; the device's for 256 samples.
+    engine_.set_learning_rate(rate * 256.0F / static_cast<float>(batch));
+    const float loss = step();
+    if (train::usable_loss(static_cast<double>(loss))) {
+      ++taken_;
+    } else {
+      diverge();
+    }
+    return loss;
+  }
+
+  void diverge() {
+    result_.diverged = true;
+    result_.diverged_step = taken_ / recipe_.batch;
+  }
+
+  // The end of a pass, with sums over its samples.
+  void close(const train::SampleStore& test, const train::Evaluation& sums, const Group& group,
+             int epoch) {
+    const auto samples = static_cast<double>(group.samples);
+    train::EpochResult done{{sums.loss / samples, sums.accuracy / samples, {}}, std::nullopt};
+    if (epoch + 1 == recipe_.epochs || options_.test_every_epoch) {
+      result_.test = evaluate(engine_, test, options_.jobs);
+      if (!train::usable_loss(result_.test.loss)) diverge();
+      if (options_.test_every_epoch) done.test = result_.test;
+    }
+    result_.epochs.push_back(done);
+    if (options_.on_epoch) {
+      options_.on_epoch(static_cast<int>(result_.epochs.size()) - 1, result_.epochs.back());
+    }
+  }
+
+  Engine& engine_;
+  const compiler::Program& program_;
+  const train::Recipe& recipe_;
+  const train::TrainOptions& options_;
+  GradientWatch* watch_;
+  const Stream& stream_;
+  int replays_;
+  std::optional<Replay> replay_;
+  std::int64_t steps_ = 1;
+  std::int64_t steps_per_epoch_ = 1;
+  std::int64_t seen_ = 0;   // samples of the store
+  std::int64_t taken_ = 0;  // steps, from the store and from the memory
+  train::TrainResult result_;
+};
+
 }  // namespace
 
 void calibrate(compiler::Program& program, const train::Network& network,
@@ -115,7 +262,7 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
                                  const train::Network& network, const plan::UpdatePlan& plan,
                                  const train::SampleStore& training, const train::SampleStore& test,
                                  const train::Recipe& recipe, const train::TrainOptions& options,
-                                 GradientWatch* watch) {
+                                 GradientWatch* watch, const Stream& stream) {
   ESPALIER_CHECK_OK(train::check(recipe));
   if (recipe.batch != program.graph.accumulate || !recipe.qas) {
     return Error{ErrorKind::kInternal, "device training: the recipe is not the program's"};
@@ -124,60 +271,10 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
   if (training.cut() > cut || test.cut() > cut) {
     return Error{ErrorKind::kInternal, "device training: samples lie behind the program's cut"};
   }
-  Loader loader(engine, program, network, training.cut(), cut);
-  const auto samples = static_cast<std::size_t>(training.size());
-  const auto batch = static_cast<std::int64_t>(recipe.batch);
-  const std::int64_t total = static_cast<std::int64_t>(samples) * recipe.epochs;
-  const std::int64_t steps = std::max<std::int64_t>(1, total / batch);
-  const std::int64_t steps_per_epoch =
-      std::max<std::int64_t>(1, static_cast<std::int64_t>(samples) / batch);
-  train::TrainResult result;
-  std::int64_t sample = 0;
-  for (int epoch = 0; epoch < recipe.epochs && !result.diverged; ++epoch) {
-    double loss = 0;
-    std::int64_t correct = 0;
-    const auto start = std::chrono::steady_clock::now();
-    for (const std::uint32_t index : train::epoch_order(recipe, epoch, samples)) {
-      if (!options.finish && interrupted()) return Error{ErrorKind::kInterrupted, "interrupted"};
-      const float rate = train::learning_rate_at(recipe, std::min(sample / batch, steps - 1), steps,
-                                                 steps_per_epoch);
-      // The recipe's rate is for the mean over a batch; the device's for 256 samples.
-      engine.set_learning_rate(rate * 256.0F / static_cast<float>(batch));
-      loader.load(training, index);
-      const int label = training.label(index);
-      look_at(engine, watch, sample);
-      const float one = engine.train_step(label, loader.first());
-      if (!train::usable_loss(static_cast<double>(one))) {
-        result.diverged = true;
-        result.diverged_step = sample / batch;
-        break;
-      }
-      const std::span<const float> logits = engine.logits();
-      correct += std::max_element(logits.begin(), logits.end()) - logits.begin() == label ? 1 : 0;
-      loss += static_cast<double>(one);
-      ++sample;
-      if (options.on_images) options.on_images(1);
-    }
-    result.seconds +=
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    result.images = sample;
-    if (result.diverged) break;
-    train::EpochResult done{{loss / static_cast<double>(samples),
-                             static_cast<double>(correct) / static_cast<double>(samples)},
-                            std::nullopt};
-    if (epoch + 1 == recipe.epochs || options.test_every_epoch) {
-      result.test = evaluate(engine, test, options.jobs);
-      if (!train::usable_loss(result.test.loss)) {
-        result.diverged = true;
-        result.diverged_step = sample / batch;
-      }
-      if (options.test_every_epoch) done.test = result.test;
-    }
-    result.epochs.push_back(done);
-    if (options.on_epoch) options.on_epoch(epoch, result.epochs.back());
-  }
+  DeviceTraining run(engine, program, recipe, options, watch, stream);
+  ESPALIER_CHECK_OK(run.train(network, training, test, cut));
   engine.watch(nullptr);
-  return result;
+  return std::move(run).result();
 }
 
 }  // namespace espalier::engine

@@ -52,6 +52,16 @@ std::optional<double> Confusion::accuracy(int label) const {
   return static_cast<double>(count(label, label)) / static_cast<double>(all);
 }
 
+double Confusion::accuracy_of_first(int seen) const {
+  std::int64_t right = 0;
+  std::int64_t all = 0;
+  for (int label = 0; label < std::min(seen, classes); ++label) {
+    right += count(label, label);
+    all += labelled(label);
+  }
+  return all == 0 ? 0 : static_cast<double>(right) / static_cast<double>(all);
+}
+
 double Confusion::balanced_accuracy() const {
   double sum = 0;
   int present = 0;

@@ -25,15 +25,24 @@ Status check(const Recipe& r) {
 }
 
 std::string_view schedule_name(Schedule schedule) {
-  return schedule == Schedule::kPublished ? "published" : "standard";
+  switch (schedule) {
+    case Schedule::kStandard:
+      return "standard";
+    case Schedule::kPublished:
+      return "published";
+    case Schedule::kConstant:
+      return "constant";
+  }
+  return "";
 }
 
 Result<Schedule> schedule_of(std::string_view name, std::string_view where) {
-  for (const Schedule schedule : {Schedule::kStandard, Schedule::kPublished}) {
+  for (const Schedule schedule : {Schedule::kStandard, Schedule::kPublished, Schedule::kConstant}) {
     if (name == schedule_name(schedule)) return schedule;
   }
-  return Error{ErrorKind::kBadInput,
-               fmt::format("{}: schedule '{}' is neither standard nor published", where, name)};
+  return Error{
+      ErrorKind::kBadInput,
+      fmt::format("{}: schedule '{}' is none of standard, published and constant", where, name)};
 }
 
 Json to_json(const Recipe& r) {
@@ -73,6 +82,7 @@ float learning_rate_at(const Recipe& recipe, std::int64_t step, std::int64_t ste
     return static_cast<float>(peak * 0.5 * (1 + std::cos(std::numbers::pi * share)));
   }
   if (at < warmup) return static_cast<float>(peak * std::min(1.0, (at + 1) / warmup));
+  if (recipe.schedule == Schedule::kConstant) return static_cast<float>(peak);
   const double share = (at - warmup) / std::max(1.0, static_cast<double>(steps) - warmup);
   return static_cast<float>(peak * 0.5 * (1 + std::cos(std::numbers::pi * share)));
 }

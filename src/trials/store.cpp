@@ -73,6 +73,10 @@ Json to_json(const train::TrainResult& result) {
             {"test", to_json(result.test)},
             {"images", result.images},
             {"seconds", result.seconds}};
+  for (const train::Turn& turn : result.turns) {
+    json["turns"].push_back({{"classes", turn.classes}, {"test", to_json(turn.test)}});
+  }
+  if (!result.kept.empty()) json["kept"] = result.kept;
   if (result.diverged) json["diverged_step"] = result.diverged_step;
   return json;
 }
@@ -91,6 +95,18 @@ Result<train::TrainResult> result_from_json(const Json& json, const std::string&
   ESPALIER_TRY(result.test, evaluation(json, "test", where));
   ESPALIER_TRY(result.images, json_field<std::int64_t>(json, "images", where));
   ESPALIER_TRY(result.seconds, number_field(json, "seconds", where));
+  for (const Json& row : json.value("turns", Json::array())) {
+    train::Turn turn;
+    ESPALIER_TRY(turn.classes, json_field<int>(row, "classes", where));
+    ESPALIER_TRY(turn.test, evaluation(row, "test", where));
+    result.turns.push_back(std::move(turn));
+  }
+  for (const Json& count : json.value("kept", Json::array())) {
+    if (!count.is_number_integer()) {
+      return Error{ErrorKind::kBadInput, fmt::format("{}: 'kept' holds what is no count", where)};
+    }
+    result.kept.push_back(count.get<int>());
+  }
   if (json.contains("diverged_step")) {
     result.diverged = true;
     ESPALIER_TRY(result.diverged_step, json_field<std::int64_t>(json, "diverged_step", where));

@@ -59,6 +59,10 @@ Json inputs_json(const ir::Graph& graph, const Trial& trial, const data::Samples
               {"plan", {{"bias_depth", trial.plan.bias_depth}, {"weights", std::move(weights)}}}};
   if (on_device(trial.numerics)) inputs["rounding"] = rounding_name(trial.stochastic);
   if (trial.numerics == Numerics::kInteger) inputs["gradient_bits"] = trial.gradient_bits;
+  if (trial.stream.classes_in_turn > 0) inputs["classes_in_turn"] = trial.stream.classes_in_turn;
+  if (trial.stream.replay_bytes > 0) {
+    inputs["replay"] = {{"bytes", trial.stream.replay_bytes}, {"steps", trial.stream.replays}};
+  }
   if (trial.test_every_epoch) inputs["test_every_epoch"] = true;
   return inputs;
 }
@@ -97,6 +101,9 @@ Result<Training> Training::make(const train::Network& network, const Trial& tria
   options.accumulate = trial.recipe.batch;
   options.gradient = gradient_element(trial.numerics, trial.gradient_bits);
   ESPALIER_TRY(device.program, compiler::compile(device.graph, trial.plan, options));
+  if (trial.stream.replay_bytes > 0) {
+    ESPALIER_CHECK_OK(codegen::check_replay(*device.program, Bytes{trial.stream.replay_bytes}));
+  }
   return training;
 }
 
@@ -116,7 +123,7 @@ Result<train::TrainResult> Training::run(const train::SampleStore& training,
   device_->engine.emplace(*device_->program, engine::EngineOptions{trial_.stochastic, seed});
   device_->watch.emplace(*device_->program);
   return engine::train(*device_->engine, *device_->program, *network_, trial_.plan, training, test,
-                       trial_.recipe, with, &*device_->watch);
+                       trial_.recipe, with, &*device_->watch, trial_.stream);
 }
 
 ir::Graph Training::tuned_graph(std::int64_t* saturated) const {
@@ -138,6 +145,11 @@ std::vector<engine::GradientUse> Training::gradient_use() const {
 std::optional<Bytes> Training::sram() const {
   if (device_ == nullptr) return std::nullopt;
   return device_->program->sram_bytes();
+}
+
+std::optional<codegen::ReplayLayout> Training::replay_layout() const {
+  if (device_ == nullptr || trial_.stream.replay_bytes == 0) return std::nullopt;
+  return codegen::replay_layout(*device_->program, trial_.stream.replay_bytes);
 }
 
 }  // namespace espalier::trials

@@ -89,7 +89,7 @@ TEST_F(CompileTest, KeepsSamplesToReplay) {
   EXPECT_EQ(std::system(("make -s -C " + path("c").string() + " CC=" + quick_tool("cc")).c_str()),
             0);
   std::filesystem::remove_all(path("c"));
-  fail(2, compile + Arguments{"--replay", "100"}, {"--replay 100: holds no sample"});
+  fail(2, compile + Arguments{"--replay", "100"}, {"--replay: 100 bytes hold no sample"});
   fail(2, compile + Arguments{"--replay", "much"}, {"--replay"});
 }
 

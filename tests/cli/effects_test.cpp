@@ -44,6 +44,10 @@ std::vector<Rule> rules() {
   std::vector<Rule> all{
       {{"--accumulate", "2"}, kTrain, {}, device},
       {{"--rounding", "nearest"}, kTrain, {}, device},
+      {{"--replay", "10KiB"}, kTrain, {}, device},
+      {{"--classes-in-turn", "2"}, kTrain, {}, device},
+      {{"--replays", "3"}, kTrain, {}, device + Arguments{"--replay", "10KiB"}},
+      {{"--replays", "3"}, kTrain, device, device + Arguments{"--replay", "10KiB"}},
       {{"--batch", "3"}, kTrain, device, {}},
       {{"--gradient-bits", "16"}, kTrain, {}, integer},
       {{"--gradient-bits", "16"}, kCompile, {}, integer},

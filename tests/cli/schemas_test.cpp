@@ -116,6 +116,9 @@ TEST_F(SchemasTest, DescribeWhatOtherCommandsWrite) {
     if (numerics == std::string("simulation")) {
       train = train + Arguments{"--export", "tuned.onnx", "--test-every-epoch", "--lr", "auto"};
     }
+    if (numerics == std::string("integer")) {
+      train = train + Arguments{"--classes-in-turn", "2", "--replay", "20KiB", "--store", "trials"};
+    }
     succeed(train + data);
     check("train.json");
   }

@@ -81,6 +81,91 @@ TEST_P(CachedPrefix, OfAnyLengthTrainsAsTheEmittedCDoes) {
   }
 }
 
+// What firmware does with samples whose classes come in turn, and with a replay memory: every
+// sample from the input, then steps from the memory.
+struct Streamed {
+  ir::Graph tuned;
+  std::vector<int> kept;
+  int turns = 0;
+  std::int64_t steps = 0;
+};
+
+Streamed stream_from_input(const compiler::Program& program, const testing::RandomInputs& data,
+                           const train::Recipe& recipe, const EngineOptions& options,
+                           const Stream& stream) {
+  Engine engine(program, options);
+  Replay replay(program, stream.replay_bytes, static_cast<std::uint32_t>(recipe.seed));
+  const int classes = program.graph.forward->head.classes;
+  const std::int64_t epoch = std::max(1, kSamples * (1 + stream.replays) / recipe.batch);
+  const std::int64_t steps =
+      std::max(1, kSamples * (1 + stream.replays) * recipe.epochs / recipe.batch);
+  Streamed result;
+  const auto pace = [&] {
+    const float rate = train::learning_rate_at(
+        recipe, std::min(result.steps++ / recipe.batch, steps - 1), steps, epoch);
+    engine.set_learning_rate(rate * 256.0F / static_cast<float>(recipe.batch));
+  };
+  for (int first = 0; first < classes; first += stream.classes_in_turn) {
+    bool any = false;
+    for (int e = 0; e < recipe.epochs; ++e) {
+      for (const std::uint32_t i : train::epoch_order(recipe, e, kSamples)) {
+        const int label = data.labels[i];
+        if (label / stream.classes_in_turn != first / stream.classes_in_turn) continue;
+        any = true;
+        std::copy(data.inputs[i].begin(), data.inputs[i].end(), engine.input());
+        pace();
+        replay.train_step_kept(engine, label);
+        for (int k = 0; k < stream.replays; ++k) {
+          pace();
+          replay.train_replay(engine);
+        }
+      }
+    }
+    result.turns += any ? 1 : 0;
+  }
+  result.kept = replay.kept();
+  result.tuned = engine.tuned_graph();
+  return result;
+}
+
+TEST_P(CachedPrefix, ClassesInTurnAndAReplayMemoryTrainAsFirmwareDoes) {
+  if (GetParam() % 3 != 0) return;
+  const ir::Graph graph = testing::random_network(GetParam());
+  Rng rng{GetParam(), 8};
+  const plan::UpdatePlan plan = testing::random_plan(graph, rng);
+  compiler::CompileOptions compile;
+  compile.accumulate = 1 + static_cast<int>(GetParam() / 3 % 2);
+  const compiler::Program program = *compiler::compile(graph, plan, compile);
+  train::Recipe recipe;
+  recipe.epochs = 2;
+  recipe.batch = compile.accumulate;
+  recipe.learning_rate = 0.3;
+  recipe.seed = GetParam();
+  Stream stream;
+  stream.classes_in_turn = 1 + static_cast<int>(GetParam() / 3 % 2);
+  stream.replays = 1 + static_cast<int>(GetParam() / 6 % 2);
+  const std::int64_t latent = codegen::replay_layout(program, 0).latent_bytes;
+  stream.replay_bytes = codegen::replay_layout(program, 0).bytes + 3 * (latent + 8);
+  const EngineOptions options{true, 5};
+  const testing::RandomInputs data(graph, kSamples, GetParam());
+  const Streamed expected = stream_from_input(program, data, recipe, options, stream);
+  const train::Network network(graph);
+  const auto store = data.store(network)->advance(network, plan::training_cut(plan, graph), 1);
+  Engine engine(program, options);
+  const Result<train::TrainResult> result =
+      train(engine, program, network, plan, *store, *store, recipe, {}, nullptr, stream);
+  ASSERT_TRUE(result.ok()) << result.error().message();
+  EXPECT_EQ(result->kept, expected.kept);
+  EXPECT_EQ(static_cast<int>(result->turns.size()), expected.turns);
+  EXPECT_EQ(static_cast<int>(result->epochs.size()), 2 * expected.turns);
+  EXPECT_EQ(result->images, expected.steps);
+  const ir::Graph tuned = engine.tuned_graph();
+  EXPECT_EQ(tuned.head.weights, expected.tuned.head.weights);
+  for (const int op : ir::conv_ops(graph)) {
+    EXPECT_EQ(ir::conv(tuned, op).weights, ir::conv(expected.tuned, op).weights);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, CachedPrefix, ::testing::Range<std::uint64_t>(3000, 3150));
 
 }  // namespace

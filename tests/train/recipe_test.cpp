@@ -36,6 +36,15 @@ TEST(Recipe, PublishedScheduleStartsAtZeroAndEndsAboveIt) {
   EXPECT_NEAR(learning_rate_at(two_epochs, 199, 200, 100) / 0.025F, 0.5, 0.01);
 }
 
+TEST(Recipe, AConstantScheduleStaysAtItsPeak) {
+  const Recipe recipe{
+      .epochs = 10, .batch = 64, .learning_rate = 0.1, .schedule = Schedule::kConstant};
+  const auto at = [&](std::int64_t step) { return learning_rate_at(recipe, step, 1000, 100); };
+  EXPECT_FLOAT_EQ(at(49), 0.0125F);
+  for (const std::int64_t step : {99, 100, 500, 999}) EXPECT_FLOAT_EQ(at(step), 0.025F) << step;
+  EXPECT_EQ(recipe_from_json(to_json(recipe), "recipe").value(), recipe);
+}
+
 TEST(Recipe, WithoutAScheduleIsTheStandardOne) {
   Json old = to_json(Recipe{});
   EXPECT_EQ(old["schedule"], "standard");

@@ -44,6 +44,12 @@ void expect_equal(const train::TrainResult& a, const train::TrainResult& b) {
   }
   EXPECT_EQ(a.test.loss, b.test.loss);
   EXPECT_EQ(a.test.accuracy, b.test.accuracy);
+  ASSERT_EQ(a.turns.size(), b.turns.size());
+  for (std::size_t i = 0; i < a.turns.size(); ++i) {
+    EXPECT_EQ(a.turns[i].classes, b.turns[i].classes);
+    EXPECT_EQ(a.turns[i].test.loss, b.turns[i].test.loss);
+  }
+  EXPECT_EQ(a.kept, b.kept);
   EXPECT_EQ(a.images, b.images);
   EXPECT_EQ(a.seconds, b.seconds);
   EXPECT_EQ(a.diverged, b.diverged);
@@ -56,6 +62,11 @@ TEST_F(StoreTest, GivesBackWhatItTook) {
   ASSERT_TRUE(store.put(address_, result_).ok());
   expect_equal(**store.find(address_), result_);
   EXPECT_FALSE(store.find(address_of({{"model", "m"}, {"seed", 2}}))->has_value());
+  train::TrainResult streamed = result_;
+  streamed.turns = {{2, result_.test}, {4, result_.test}};
+  streamed.kept = {3, 0, 4, 1};
+  ASSERT_TRUE(store.put(address_, streamed).ok());
+  expect_equal(**store.find(address_), streamed);
   train::TrainResult diverged = result_;
   diverged.diverged = true;
   diverged.diverged_step = 7;

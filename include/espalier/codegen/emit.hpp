@@ -31,7 +31,7 @@ struct EmitOptions {
   std::uint32_t seed = 0;         ///< of stochastic rounding, after reset
   bool extern_arena = false;      ///< the firmware gives the arena, which programs may share
   std::int64_t replay_bytes = 0;  ///< memory for latents that the firmware gives; 0: no replay
-  std::string package;  ///< of package_names(): with the manifests of it; empty: without
+  std::string package;            ///< of package_names(): with the manifests of it; empty: without
   /// By channel, one or three: for functions that make inputs of pixels; empty: without.
   std::vector<PixelTable> pixels;
   RecordedSteps recorded;  ///< for program.json; `check` wants some, see engine::emit_recorded()
@@ -45,6 +45,8 @@ struct ReplayLayout {
 };
 /// `samples` is 0 when there is room for none.
 ReplayLayout replay_layout(const compiler::Program& program, std::int64_t bytes);
+/// kUsage when a memory of --replay holds no sample, or the program leaves no latents to keep.
+Status check_replay(const compiler::Program& program, Bytes bytes);
 
 /// Name of an item in the emitted structs, such as `conv21_weights`.
 std::string item_name(const ir::Graph& graph, FlashRole role, int op);

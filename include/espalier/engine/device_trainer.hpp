@@ -5,6 +5,7 @@
 #include "espalier/compiler/compile.hpp"
 #include "espalier/engine/engine.hpp"
 #include "espalier/engine/gradient_use.hpp"
+#include "espalier/engine/replay.hpp"
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/support/result.hpp"
 #include "espalier/train/network.hpp"
@@ -14,15 +15,24 @@
 
 namespace espalier::engine {
 
+/// How samples come to a device, and what it keeps of them to train on again.
+struct Stream {
+  int classes_in_turn = 0;        ///< so many classes, in all their epochs, then the next; 0: mixed
+  std::int64_t replay_bytes = 0;  ///< of a memory that holds at least one sample; 0: none
+  int replays = 2;                ///< steps from that memory behind each new sample
+};
+
 /// Trains `engine` on `training` and evaluates it on `test`, both at any cut up to the plan's
 /// training_cut(). `network` may have another head than the program. The recipe's batch must be the
 /// program's accumulate: so many samples make one update. The device applies quantisation-aware
-/// scaling always. kInterrupted when the user asks to stop. `watch`, when
-/// given, looks at some of the samples.
+/// scaling always. An epoch of the result is one pass over samples that come mixed, and with
+/// Stream::classes_in_turn one over those of the classes whose turn it is. Steps from the memory
+/// count as the recipe's steps do, and their losses do not show. kInterrupted when the user asks to
+/// stop. `watch`, when given, looks at some of the new samples.
 Result<train::TrainResult> train(Engine& engine, const compiler::Program& program,
                                  const train::Network& network, const plan::UpdatePlan& plan,
                                  const train::SampleStore& training, const train::SampleStore& test,
                                  const train::Recipe& recipe, const train::TrainOptions& options,
-                                 GradientWatch* watch = nullptr);
+                                 GradientWatch* watch = nullptr, const Stream& stream = {});
 
 }  // namespace espalier::engine

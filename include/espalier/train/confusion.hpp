@@ -25,6 +25,9 @@ struct Confusion {
   [[nodiscard]] std::int64_t samples() const;
   /// Share of a class's samples that were taken for it; nullopt for a class without samples.
   [[nodiscard]] std::optional<double> accuracy(int label) const;
+  /// Share of the samples of the first `seen` classes that were taken for their own, among all
+  /// classes; 0 without samples.
+  [[nodiscard]] double accuracy_of_first(int seen) const;
   /// Mean of accuracy() over the classes that have samples: what always naming one class, however
   /// common, brings down to one in so many.
   [[nodiscard]] double balanced_accuracy() const;

@@ -9,12 +9,13 @@
 
 namespace espalier::train {
 
-/// How the learning rate goes over a training: a linear rise, then a cosine.
+/// How the learning rate goes over a training: a linear rise, then a cosine or none.
 enum class Schedule {
   kStandard,   ///< the first step moves; the peak after the warm-up, the last step close to 0
   kPublished,  ///< as the published training code: the first step has rate 0, and the cosine
                ///< divides by all steps, so that it ends at the rate it has warm-up steps before
                ///< its end
+  kConstant,   ///< the peak to the end, as firmware that knows no end
 };
 
 struct Recipe {

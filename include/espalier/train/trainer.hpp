@@ -31,13 +31,22 @@ struct EpochResult {
   std::optional<Evaluation> test;
 };
 
+/// What was reached once the first `classes` classes had come.
+struct Turn {
+  int classes = 0;
+  Evaluation test;
+};
+
 struct TrainResult {
   std::vector<EpochResult> epochs;  ///< those completed
   Evaluation test;                  ///< after the last one; meaningless when diverged
   bool diverged = false;            ///< a mean loss beyond 10^4, or a parameter out of range
   std::int64_t diverged_step = -1;
   std::int64_t images = 0;  ///< training images processed
-  double seconds = 0;       ///< in training steps alone
+  /// When classes come in turn: on all test samples, after the last epoch of each turn.
+  std::vector<Turn> turns;
+  std::vector<int> kept;  ///< with a replay memory: samples in it, by class
+  double seconds = 0;     ///< in training steps alone
 };
 
 struct TrainOptions {

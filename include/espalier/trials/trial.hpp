@@ -10,6 +10,7 @@
 
 #include "espalier/compiler/training_graph.hpp"
 #include "espalier/data/samples.hpp"
+#include "espalier/engine/device_trainer.hpp"
 #include "espalier/engine/gradient_use.hpp"
 #include "espalier/ir/graph.hpp"
 #include "espalier/plan/update_plan.hpp"
@@ -45,6 +46,7 @@ struct Trial {
   Numerics numerics = Numerics::kSimulation;
   bool stochastic = true;  ///< device numerics: rounding of steps; otherwise to nearest
   int gradient_bits = 8;   ///< integer numerics: 8 or 16
+  engine::Stream stream;   ///< on the device
   HeadStart head = HeadStart::kFresh;
   bool test_every_epoch = false;  ///< also evaluate after each epoch
 };
@@ -90,6 +92,8 @@ class Training {
   [[nodiscard]] std::vector<engine::GradientUse> gradient_use() const;
   /// Device numerics: SRAM of the compiled program.
   [[nodiscard]] std::optional<Bytes> sram() const;
+  /// With a replay memory: what it has room for.
+  [[nodiscard]] std::optional<codegen::ReplayLayout> replay_layout() const;
 
  private:
   struct Device;
