@@ -79,6 +79,21 @@ ir::Curve ChannelNumbers::applied(const ir::Curve& x, std::size_t channel) const
   return ir::then(ir::quotient(x, divisor), ir::affine(1, offset));
 }
 
+ir::Lookup line_table(double factor, double offset, const ir::Quantization& in,
+                      const ir::Quantization& out) {
+  ir::Lookup table;
+  for (int q = -128; q <= 127; ++q) {
+    const double real = (q - in.zero_point) * static_cast<double>(in.scale) * factor + offset;
+    const double unclamped = std::floor(real / out.scale + 0.5) + out.zero_point;
+    const double clamped = std::clamp(unclamped, -128.0, 127.0);
+    const auto i = static_cast<std::size_t>(q + 128);
+    table.outputs[i] = static_cast<std::int8_t>(clamped);
+    table.derivatives[i] =
+        unclamped == clamped ? static_cast<float>(factor * in.scale / out.scale) : 0.0F;
+  }
+  return table;
+}
+
 std::optional<ChannelLine> fit_line(const std::array<std::int8_t, 256>& table, double factor,
                                     double offset, const ir::Quantization& in,
                                     const ir::Quantization& out, int low, int high) {

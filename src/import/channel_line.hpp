@@ -25,6 +25,10 @@ struct ChannelNumbers {
   [[nodiscard]] ir::Curve applied(const ir::Curve& x, std::size_t channel) const;
 };
 
+/// The table of x * factor + offset, halves up as integer arithmetic rounds them.
+ir::Lookup line_table(double factor, double offset, const ir::Quantization& in,
+                      const ir::Quantization& out);
+
 /// round((weight * (x - zero point) + bias) * (input scale * scale / output scale)) + zero point.
 struct ChannelLine {
   std::int8_t weight = 0;

@@ -371,7 +371,10 @@ void GraphBuilder::fit_numbers(Draft& draft, const ir::Quantization& to, int low
     }
     std::optional<ChannelLine> line;
     if (curve.finite()) {
-      ir::Lookup table = ir::quantized(curve, from, to, draft.rounding);
+      // What does not compute in floats computes in integers.
+      ir::Lookup table = draft.rounding == ir::HalfRounding::kToEven
+                             ? ir::quantized(curve, from, to, draft.rounding)
+                             : line_table(factor, offset, from, to);
       ir::clamp(table, low, high);
       line = fit_line(table.outputs, factor, offset, from, to, low, high);
     }

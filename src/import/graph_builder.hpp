@@ -208,8 +208,10 @@ class GraphBuilder {
   std::optional<Draft> max_pool(const Where& node, const ir::Window& window, const Operand& x,
                                 ImageAxes axes);
   /// Of rows, columns or both: `axes` count from the batch, which is 0, or from behind.
-  std::optional<Draft> mean(const Where& node, const Operand& x, Dims axes, bool keep,
+  std::optional<Draft> mean(const Where& node, const Operand& x, const Dims& axes, bool keep,
                             ir::HalfRounding rounding);
+  /// Likewise the maximum.
+  std::optional<Draft> maximum(const Where& node, const Operand& x, const Dims& axes, bool keep);
   /// Averages the mean of whole rows or columns over what is left of the image; false where it
   /// cannot.
   bool extend_mean(Dims axes, bool keep, Draft& mean) const;
@@ -222,7 +224,8 @@ class GraphBuilder {
   /// Scales and shifts the output channels of such a convolution.
   bool scale_channels(const Where& node, ChannelNumbers numbers, Draft& convolution);
   /// Scales and shifts the channels of a tensor: a depthwise 1x1 convolution, whose every output is
-  /// what the file computes from the real values, rounded once. Refused where it is not.
+  /// what the file computes from the real values, rounded once: halves to even as floats are,
+  /// otherwise up as integers. Refused where it is not.
   std::optional<Draft> scale_tensor(const Where& node, const Operand& x, ChannelNumbers numbers,
                                     ir::HalfRounding rounding);
 
@@ -274,6 +277,10 @@ class GraphBuilder {
   std::optional<Draft> draft(const Where& node, ir::OpParams params,
                              std::vector<ir::TensorId> inputs);
   std::optional<Draft> per_channel(const Where& node, const Operand& x);
+  using MakePool =
+      std::function<std::optional<Draft>(const ir::Window&, const Operand&, const ImageAxes&)>;
+  std::optional<Draft> reduce(const Where& node, Operand x, Dims axes, bool keep,
+                              std::string_view verb, const MakePool& pool);
   std::optional<Operand> padded(const Where& node, const Operand& x, ImageAxes axes);
   ir::TensorId write(const std::string& op_name, ir::OpParams params,
                      std::vector<ir::TensorId> inputs, ir::TensorId output, int low, int high,

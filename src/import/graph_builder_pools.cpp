@@ -12,9 +12,9 @@ namespace {
 // Rows or columns that a border of its own may add.
 constexpr int kMaxBorder = 16;
 
-// The axes of an image that a mean is over: [C,H,W], or [H,W,C] as converters from channels-last
-// formats have it, or the same without rows; nullopt when it is none.
-std::optional<ImageAxes> averaged_image(const Dims& axes, const View& view, int channels) {
+// The axes of an image that a reduction is over: [C,H,W], or [H,W,C] as converters from
+// channels-last formats have it, or the same without rows; nullopt when it is none.
+std::optional<ImageAxes> reduced_image(const Dims& axes, const View& view, int channels) {
   const bool flat = view.rank() == 2;
   if (!flat && view.rank() != 3) return std::nullopt;
   for (const ImageAxes& image : {flat ? ImageAxes{-1, 1, 0} : ImageAxes{1, 2, 0},
@@ -133,34 +133,50 @@ std::optional<Operand> GraphBuilder::padded(const Where& node, const Operand& x,
   return finish(*std::move(made), tensor(own.tensor).quantization, name);
 }
 
-std::optional<Draft> GraphBuilder::mean(const Where& node, const Operand& operand, Dims axes,
-                                        bool keep, ir::HalfRounding rounding) {
-  axes = from_batch(std::move(axes), operand.view.rank());
-  Operand x = operand;
+// A pool over rows, columns or both.
+std::optional<Draft> GraphBuilder::reduce(const Where& node, Operand x, Dims axes, bool keep,
+                                          std::string_view verb, const MakePool& pool) {
+  axes = from_batch(std::move(axes), x.view.rank());
   if (axes.size() + 1 < x.view.rank()) {
-    std::optional<Operand> own = on_settled_input(node, x);
+    std::optional<Operand> own = on_settled_input(node, std::move(x));
     if (!own) return std::nullopt;
     x = *std::move(own);
   }
   const Dims dims = x.view.dims();
   const std::optional<ImageAxes> image =
-      averaged_image(axes, x.view, tensor(x.tensor).shape.channels);
+      reduced_image(axes, x.view, tensor(x.tensor).shape.channels);
   if (!image) {
     return refuse(node,
-                  fmt::format("it averages axes {} of {}, not height and width",
+                  fmt::format("it {} axes {} of {}, not height and width", verb,
                               fmt::join(axes, ","), batch_text(dims)),
-                  "use global average pooling");
+                  "pool over height and width, globally");
   }
   const std::optional<ir::Shape> whole = extents(node, x, *image);
   if (!whole) return std::nullopt;
-  const auto averaged = [&](int axis) {
+  const auto gone = [&](int axis) {
     return axis >= 0 && std::count(axes.begin(), axes.end(), axis + 1) > 0;
   };
-  const ir::Window window{.kernel_h = averaged(image->rows) ? whole->height : 1,
-                          .kernel_w = averaged(image->columns) ? whole->width : 1};
-  std::optional<Draft> made = average_pool(node, window, rounding, x, *image);
+  const ir::Window window{.kernel_h = gone(image->rows) ? whole->height : 1,
+                          .kernel_w = gone(image->columns) ? whole->width : 1};
+  std::optional<Draft> made = pool(window, x, *image);
   if (made) made->view = *made->view.reshaped(reduced(dims, axes, keep));
   return made;
+}
+
+std::optional<Draft> GraphBuilder::mean(const Where& node, const Operand& x, const Dims& axes,
+                                        bool keep, ir::HalfRounding rounding) {
+  return reduce(node, x, axes, keep, "averages",
+                [&](const ir::Window& window, const Operand& own, const ImageAxes& image) {
+                  return average_pool(node, window, rounding, own, image);
+                });
+}
+
+std::optional<Draft> GraphBuilder::maximum(const Where& node, const Operand& x, const Dims& axes,
+                                           bool keep) {
+  return reduce(node, x, axes, keep, "takes the maximum of",
+                [&](const ir::Window& window, const Operand& own, const ImageAxes& image) {
+                  return max_pool(node, window, own, image);
+                });
 }
 
 bool GraphBuilder::extend_mean(Dims axes, bool keep, Draft& draft) const {

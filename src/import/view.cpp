@@ -225,4 +225,18 @@ std::string batch_text(const Dims& dims) {
   return dims.empty() ? "[N]" : fmt::format("[N,{}]", fmt::join(dims, ","));
 }
 
+bool along_channels(const Dims& constant, const View& view, int channels) {
+  if (element_count(constant) == 1) return true;
+  const Dims dims = view.dims();
+  if (constant.size() > dims.size() + 1) return false;
+  Dims padded(dims.size() + 1 - constant.size(), 1);
+  padded.insert(padded.end(), constant.begin(), constant.end());
+  for (std::size_t axis = 0; axis < dims.size(); ++axis) {
+    Dims wanted(dims.size() + 1, 1);
+    wanted[axis + 1] = channels;
+    if (padded == wanted && view.axis(axis) == Axis{{channels, 1}}) return true;
+  }
+  return false;
+}
+
 }  // namespace espalier::import_detail

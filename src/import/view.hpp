@@ -82,4 +82,8 @@ std::optional<ChannelWalk> walk_channels(const View& view, int channels, std::si
 /// `[N,3,96,96]`.
 std::string batch_text(const Dims& dims);
 
+/// True when a constant that broadcasts over the batch and the axes of a view has one number a
+/// channel of what the view shows, or is one number.
+bool along_channels(const Dims& constant, const View& view, int channels);
+
 }  // namespace espalier::import_detail

@@ -308,6 +308,26 @@ TEST(OnnxForms, ScalingOfTheInputIsLeftToPreprocessing) {
   EXPECT_THAT(diagnostics(b), ElementsAre(HasSubstr("leave the scaling of the input")));
 }
 
+// The class in place of its scores, behind them or behind their Softmax.
+TEST(OnnxForms, ArgMaxAtTheEndIsDropped) {
+  const auto build = [](std::int64_t axis) {
+    OnnxBuilder b;
+    set_attribute(
+        b.node("Flatten", {b.quantized(b.input("input", {0, 2, 2, 1}), "x", 0.02F, 3)}, "flat"),
+        "axis", std::int64_t{1});
+    counting_head(b, "flat", 4);
+    b.node("Softmax", {"logits"}, "scores");
+    onnx::NodeProto& node = b.node("ArgMax", {"scores"}, "class");
+    set_attribute(node, "axis", axis);
+    set_attribute(node, "keepdims", std::int64_t{0});
+    b.graph().clear_output();
+    b.output("class", {0});
+    return b;
+  };
+  for (const std::int64_t axis : {1, -1}) EXPECT_EQ(import_ok(build(axis)).head.features, 4);
+  EXPECT_THAT(diagnostics(build(0)), ElementsAre(HasSubstr("compares along axis 0")));
+}
+
 TEST(OnnxForms, CastIntegerInput) {
   OnnxBuilder b;
   b.input("pixels", {0, 1, 2, 2}, onnx::TensorProto::UINT8);

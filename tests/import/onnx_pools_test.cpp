@@ -90,7 +90,6 @@ struct PoolCase {
     OnnxBuilder b(opset);
     const std::string x = b.quantized(b.input("input", {0, kChannels, rows.image, columns.image}),
                                       "input", kIn.scale, kIn.zero_point);
-    std::string y = "pooled_dq";
     if (integers) {
       b.scalar("out_scale", kOut.scale);
       b.constant<std::int8_t>("out_zp", {}, {kOut.zero_point});
@@ -110,7 +109,7 @@ struct PoolCase {
     set_attribute(node, "ceil_mode", std::int64_t{rows.ceil});
     if (average) set_attribute(node, "count_include_pad", std::int64_t{counts});
     if (!integers) b.quantized("pooled", "pooled", kOut.scale, kOut.zero_point);
-    b.classifier(y, std::int64_t{kChannels} * rows.outputs() * columns.outputs(), 3);
+    b.classifier("pooled_dq", std::int64_t{kChannels} * rows.outputs() * columns.outputs(), 3);
     return b;
   }
 };
@@ -224,6 +223,37 @@ TEST(OnnxMeansRefused, OverChannels) {
     const Result<ir::Graph> graph = b.import();
     ASSERT_FALSE(graph.ok());
     EXPECT_THAT(graph.error().message(), HasSubstr("(ReduceMean)"));
+  }
+}
+
+// Behind a layer that waits for its quantisation, or on integers.
+TEST(OnnxPools, MaximaOfAxes) {
+  for (const bool integers : {false, true}) {
+    OnnxBuilder b;
+    const std::string x =
+        b.quantized(b.input("input", {0, kChannels, 3, 4}), "input", kIn.scale, kIn.zero_point);
+    std::string y = "input_q";
+    if (!integers) y = b.relu(x, "relu");
+    onnx::NodeProto& node = b.node("ReduceMax", {y}, "most");
+    set_attribute(node, "axes", Dims{2, -1});
+    set_attribute(node, "keepdims", std::int64_t{0});
+    if (integers) {
+      b.node("DequantizeLinear", {"most", "input_scale", "input_zp"}, "most_dq");
+    } else {
+      b.quantized("most", "most", kIn.scale, kIn.zero_point);
+    }
+    b.classifier("most_dq", kChannels, 3);
+    const Result<ir::Graph> graph = b.import();
+    ASSERT_TRUE(graph.ok()) << graph.error().message();
+    Rng rng{2};
+    const auto q = testing::random_int8(rng, std::size_t{12} * kChannels);
+    const std::vector<std::int8_t> features =
+        testing::forward(*graph, q).tensors[static_cast<std::size_t>(graph->features)];
+    for (std::size_t c = 0; c < kChannels; ++c) {
+      int most = integers ? -128 : kIn.zero_point;
+      for (std::size_t i = c; i < q.size(); i += kChannels) most = std::max<int>(most, q[i]);
+      EXPECT_EQ(features[c], most);
+    }
   }
 }
 

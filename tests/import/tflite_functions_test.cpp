@@ -380,7 +380,7 @@ TEST(TfliteFunctions, RefusalsAreNamed) {
               y);
         return y;
       }),
-      HasSubstr("it has 3 slopes, not one a channel"));
+      HasSubstr("its slopes of [1,3,1] are not one a channel"));
   EXPECT_THAT(
       refused([](TfliteBuilder& b, int x) {
         const int y = result(b);
@@ -409,6 +409,63 @@ TEST(TfliteFunctions, RefusalsAreNamed) {
                 return y;
               }),
               HasSubstr("subtracts two tensors"));
+}
+
+// As many numbers as channels, but along the rows of which there are as many.
+TEST(TfliteFunctions, NumbersAlongAnotherAxisAreRefused) {
+  for (const BuiltinOperator code :
+       {BuiltinOperator::ADD, BuiltinOperator::MUL, BuiltinOperator::PRELU}) {
+    for (const bool rows : {false, true}) {
+      TfliteBuilder b;
+      const int x = b.input({1, 4, 3, 4}, 0.02F, 3);
+      const int k = b.weights(
+          "k", rows ? std::vector<std::int32_t>{4, 1, 1} : std::vector<std::int32_t>{1, 1, 4},
+          {10, 20, 30, 40}, {0.01F});
+      const int y = b.activation("y", {1, 4, 3, 4}, 0.02F, 3);
+      b.add(code, {x, k}, y);
+      b.classifier(b.reshape(y, {1, 48}), 48, 3);
+      const Result<ir::Graph> graph = b.import();
+      EXPECT_EQ(graph.ok(), !rows);
+      if (graph.ok()) continue;
+      EXPECT_THAT(graph.error().message(), HasSubstr("one"));
+      EXPECT_THAT(graph.error().message(), HasSubstr("a channel"));
+    }
+  }
+}
+
+TEST(TfliteFunctions, MaximaOfAxes) {
+  for (const bool keep : {false, true}) {
+    TfliteBuilder b;
+    const int x = b.input({1, 4, 3, 2}, 0.02F, 3);
+    const int y = b.like(
+        x, "most", keep ? std::vector<std::int32_t>{1, 1, 1, 2} : std::vector<std::int32_t>{1, 2});
+    tflite::ReducerOptionsT options;
+    options.keep_dims = keep;
+    b.add(BuiltinOperator::REDUCE_MAX, {x, b.integers("axes", {1, 2})}, y).options.Set(options);
+    b.classifier(y, 2, 3);
+    const Result<ir::Graph> graph = b.import();
+    ASSERT_TRUE(graph.ok()) << graph.error().message();
+    std::vector<std::int8_t> q;
+    for (int i = 0; i < 24; ++i) q.push_back(static_cast<std::int8_t>((i * 37) % 101 - 50));
+    const auto all = testing::forward(*graph, q);
+    for (std::size_t c = 0; c < 2; ++c) {
+      int most = -128;
+      for (std::size_t i = c; i < q.size(); i += 2) most = std::max<int>(most, q[i]);
+      EXPECT_EQ(all.tensors[static_cast<std::size_t>(graph->features)][c], most);
+    }
+  }
+}
+
+TEST(TfliteFunctions, ArgMaxAtTheEndIsDropped) {
+  TfliteBuilder b;
+  b.classifier(b.input({1, 4}, 0.02F, 3), 4, 3);
+  const int y = b.activation("class", {1}, 0, 0, TensorType::INT64);
+  b.tensor(y).quantization.reset();
+  b.add(BuiltinOperator::ARG_MAX, {b.graph().outputs[0], b.integers("axis", {1})}, y);
+  b.graph().outputs = {y};
+  const Result<ir::Graph> graph = b.import();
+  ASSERT_TRUE(graph.ok()) << graph.error().message();
+  EXPECT_EQ(graph->head.classes, 3);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 
 namespace espalier::onnx_detail {
 
+using import_detail::along_channels;
 using import_detail::Diagnostics;
 using import_detail::GraphBuilder;
 using import_detail::ImageAxes;
@@ -165,8 +166,6 @@ Value multiply(Context& context, const Node& node, const Activation& x, const Va
 Value add_constant(Context& context, const Node& node, int operand, const Value& constant);
 /// Likewise a product with a constant: one number, or one a channel.
 Value multiply_constant(Context& context, const Node& node, int operand, const Value& constant);
-/// True when a constant has one number a channel of what a view shows, or is one number.
-bool along_channels(const Dims& constant, const View& view, int channels);
 /// Softmax, LogSoftmax and Sigmoid, which do not change which class wins, on floats or integers.
 Value behind_classifier(Context& context, const Node& node);
 /// Tensors side by side along the axis of a node; Unknown after a diagnostic, or a draft.

@@ -297,20 +297,6 @@ Value constant_applied(Context& c, const Node& node, const Operand& x,
 
 }  // namespace
 
-bool along_channels(const Dims& constant, const View& view, int channels) {
-  if (import_detail::element_count(constant) == 1) return true;
-  const Dims dims = view.dims();
-  if (constant.size() > dims.size() + 1) return false;
-  Dims padded(dims.size() + 1 - constant.size(), 1);
-  padded.insert(padded.end(), constant.begin(), constant.end());
-  for (std::size_t axis = 0; axis < dims.size(); ++axis) {
-    Dims wanted(dims.size() + 1, 1);
-    wanted[axis + 1] = channels;
-    if (padded == wanted && view.axis(axis) == import_detail::Axis{{channels, 1}}) return true;
-  }
-  return false;
-}
-
 std::vector<double> real_elements(const Value& constant) {
   const Numbers values = numbers(constant);
   std::vector<double> real;
@@ -421,9 +407,33 @@ Value behind_classifier(Context& c, const Node& node) {
                   "it");
 }
 
+namespace {
+
+// The class that wins, in place of the scores.
+Value arg_max(Context& c, const Node& node) {
+  const Value value = behind_classifier(c, node);
+  const auto* logits = std::get_if<Logits>(&value);
+  if (logits == nullptr) return Unknown{};
+  Dims dims = logits->view.dims();
+  std::int64_t axis = node.integer("axis").value_or(0);
+  if (axis < 0) axis += static_cast<std::int64_t>(dims.size()) + 1;
+  if (axis < 1 || axis > static_cast<std::int64_t>(dims.size()) ||
+      dims[static_cast<std::size_t>(axis) - 1] != import_detail::element_count(dims)) {
+    return c.refuse(node,
+                    fmt::format("compares along axis {}, which is not that of the classes", axis),
+                    "cut it off, Espalier needs the scores");
+  }
+  dims[static_cast<std::size_t>(axis) - 1] = 1;
+  if (node.integer("keepdims").value_or(1) == 0) dims.erase(dims.begin() + axis - 1);
+  return Logits{View::row_major(dims), true, logits->logistic};
+}
+
+}  // namespace
+
 std::span<const Handler> elementwise_handlers() {
   static constexpr Handler kHandlers[]{
       {"Add", &add},
+      {"ArgMax", &arg_max},
       {"BatchNormalization", &batch_normalization},
       {"Clip", &clip},
       {"Div", &divide},

@@ -34,7 +34,6 @@ const std::unordered_map<std::string_view, Handler>& handlers() {
 // What to do about op types that people meet often.
 std::string_view advice(std::string_view type) {
   static const std::unordered_map<std::string_view, std::string_view> kAdvice{
-      {"ArgMax", "cut it off, Espalier needs the logits"},
       {"Resize", "detectors and segmenters are not classifiers; rewrite the network without it"},
       {"LSTM", "only feed-forward networks are supported"},
       {"GRU", "only feed-forward networks are supported"},

@@ -99,6 +99,21 @@ Value reduce_mean(Context& c, const Node& node) {
       c.builder.mean(node.where(), x->operand, axes, keep, ir::HalfRounding::kToEven));
 }
 
+// Draft of the maximum of a quantised tensor.
+std::optional<Draft> reduced_maximum(Context& c, const Node& node, const Operand& x) {
+  bool ok = false;
+  const Dims axes = c.integers(node, 1, "axes", ok).value_or(Dims{});
+  if (!ok) return std::nullopt;
+  return c.builder.maximum(node.where(), x, axes, node.integer("keepdims").value_or(1) != 0);
+}
+
+Value reduce_max(Context& c, const Node& node) {
+  if (waits(c, node)) return pool_later(c, node, &reduced_maximum);
+  const std::optional<Activation> x = c.any_activation(node, 0);
+  if (!x) return Unknown{};
+  return c.result(node, reduced_maximum(c, node, x->operand), *x);
+}
+
 }  // namespace
 
 std::optional<Draft> pool_whole(Context& c, const Node& node, const Operand& x, ImageAxes axes,
@@ -154,7 +169,8 @@ std::span<const Handler> pool_handlers() {
   static constexpr Handler kHandlers[]{
       {"AveragePool", &average_pool},      {"GlobalAveragePool", &global_average_pool},
       {"GlobalMaxPool", &global_max_pool}, {"MaxPool", &max_pool},
-      {"NhwcMaxPool", &nhwc_max_pool},     {"ReduceMean", &reduce_mean},
+      {"NhwcMaxPool", &nhwc_max_pool},     {"ReduceMax", &reduce_max},
+      {"ReduceMean", &reduce_mean},
   };
   return kHandlers;
 }

@@ -8,8 +8,8 @@ namespace {
 const std::unordered_set<std::string_view> kViews{"Cast",    "Dropout", "Flatten",   "Identity",
                                                   "Reshape", "Squeeze", "Transpose", "Unsqueeze"};
 const std::unordered_set<std::string_view> kTransparent{
-    "DequantizeLinear", "LogSoftmax", "QLinearSigmoid", "QLinearSoftmax",
-    "QuantizeLinear",   "Sigmoid",    "Softmax"};
+    "ArgMax",         "DequantizeLinear", "LogSoftmax", "QLinearSigmoid",
+    "QLinearSoftmax", "QuantizeLinear",   "Sigmoid",    "Softmax"};
 // Behind which a network without a last layer has its scores.
 const std::unordered_set<std::string_view> kAverages{"AveragePool", "GlobalAveragePool",
                                                      "QLinearAveragePool",

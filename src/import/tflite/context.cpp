@@ -130,11 +130,11 @@ std::optional<Dims> Context::sample_dims(const Node& node, int index) {
   Dims all = dims(index);
   const auto* signature = tensor(index).shape_signature();
   const bool free_batch = signature != nullptr && signature->size() > 0 && signature->Get(0) == -1;
-  std::string_view why;
+  std::string why;
   if (!std::all_of(all.begin(), all.end(), extent_in_range)) {
     why = "has an extent that is not fixed or out of range";
   } else if (all.size() > 1 && all[0] != 1 && !free_batch) {
-    why = "changes the batch";
+    why = fmt::format("has a batch of {}, not 1", all[0]);
   }
   if (!why.empty()) {
     refuse(node,
@@ -223,7 +223,7 @@ const std::vector<std::int32_t>* Context::decode(const Node& node, int index,
   const tflite::Tensor& t = tensor(index);
   const std::size_t size = element_size(t.type());
   if (size == 0 || t.sparsity() != nullptr) {
-    return refused(fmt::format("{} is {}{}", role, t.sparsity() != nullptr ? "sparse " : "",
+    return refused(fmt::format("{} of type {}{}", role, t.sparsity() != nullptr ? "sparse " : "",
                                type_name(t.type())),
                    "convert the whole network to int8 (full integer quantisation), dense");
   }

@@ -14,6 +14,7 @@ namespace {
 struct WithConstant {
   std::size_t operand = 0;  // which input is not the constant
   Numbers constant;
+  Dims dims;
 };
 
 // nullopt when both inputs are activations, or after a diagnostic, which leaves `ok` false.
@@ -26,7 +27,7 @@ std::optional<WithConstant> with_constant(Context& c, const Node& node, bool& ok
     ok = numbers.has_value() && numbers->scales.size() == 1;
     if (!ok && numbers) c.refuse(node, "its constant is not quantised per tensor", kInt8Next);
     if (!ok) return std::nullopt;
-    return WithConstant{1 - i, *numbers};
+    return WithConstant{1 - i, *numbers, c.dims(index)};
   }
   return std::nullopt;
 }
@@ -38,7 +39,6 @@ Value affine(Context& c, const Node& node, const WithConstant& with,
   const std::optional<Operand> x = c.activation(node, with.operand);
   const std::optional<Operand> own = x ? c.builder.settled(node.where, *x) : std::nullopt;
   if (!own) return Unknown{};
-  constexpr ir::HalfRounding kRounding = ir::HalfRounding::kAwayFromZero;
   import_detail::ChannelNumbers numbers{.factors = {}, .offsets = {}};
   for (std::size_t i = 0; i < with.constant.count(); ++i) {
     const auto [factor, offset] = of(static_cast<float>(with.constant.real(i, 0)));
@@ -46,20 +46,21 @@ Value affine(Context& c, const Node& node, const WithConstant& with,
     numbers.offsets.push_back(offset);
   }
   if (numbers.factors.size() == 1) {
-    const ir::Curve one = ir::identity(c.builder.tensor(x->tensor).quantization);
-    return c.finish(node, c.builder.function(node.where, *x, numbers.applied(one, 0), kRounding),
-                    activation);
+    const ir::Quantization in = c.builder.tensor(x->tensor).quantization;
+    const auto table = [numbers, in](const ir::Quantization& out) {
+      return import_detail::line_table(numbers.factor(0), numbers.offset(0), in, out);
+    };
+    return c.finish(node, c.builder.function(node.where, *x, table), activation);
   }
-  const Dims dims = own->view.dims();
-  const int channels = c.builder.tensor(own->tensor).shape.channels;
-  const View last = View({{{channels, 1}}});
-  if (dims.empty() || own->view.axis(dims.size() - 1) != last.axis(0) ||
-      numbers.factors.size() != static_cast<std::size_t>(channels)) {
+  if (!import_detail::along_channels(with.dims, own->view,
+                                     c.builder.tensor(own->tensor).shape.channels)) {
     return c.refuse(node, "its constant has not one number a channel",
                     "fold it into the layer before it, ahead of conversion");
   }
-  return c.finish(node, c.builder.scale_tensor(node.where, *x, std::move(numbers), kRounding),
-                  activation);
+  return c.finish(
+      node,
+      c.builder.scale_tensor(node.where, *x, std::move(numbers), ir::HalfRounding::kAwayFromZero),
+      activation);
 }
 
 Value add(Context& c, const Node& node) {
@@ -227,8 +228,32 @@ Value behind_classifier(Context& c, const Node& node) {
                   "it");
 }
 
+namespace {
+
+// The class that wins, in place of the scores.
+Value arg_max(Context& c, const Node& node) {
+  const Value value = behind_classifier(c, node);
+  const auto* logits = std::get_if<Logits>(&value);
+  const std::vector<std::int32_t>* axes = c.integers(node, 1, "its axis");
+  if (logits == nullptr || axes == nullptr) return Unknown{};
+  Dims dims = logits->view.dims();
+  const std::int64_t rank = static_cast<std::int64_t>(dims.size()) + 1;
+  const std::int64_t axis = axes->size() != 1 ? 0 : (*axes)[0] + ((*axes)[0] < 0 ? rank : 0);
+  if (axis < 1 || axis >= rank ||
+      dims[static_cast<std::size_t>(axis) - 1] != import_detail::element_count(dims)) {
+    return c.refuse(node,
+                    fmt::format("compares along axis {}, which is not that of the classes", axis),
+                    "cut it off, Espalier needs the scores");
+  }
+  dims.erase(dims.begin() + axis - 1);
+  return Logits{View::row_major(dims), true, logits->logistic};
+}
+
+}  // namespace
+
 std::span<const Handler> elementwise_handlers() {
   static constexpr Handler kHandlers[]{{BuiltinOperator::ADD, &add},
+                                       {BuiltinOperator::ARG_MAX, &arg_max},
                                        {BuiltinOperator::CONCATENATION, &concatenation},
                                        {BuiltinOperator::DEQUANTIZE, &dequantize},
                                        {BuiltinOperator::LOG_SOFTMAX, &behind_classifier},

@@ -102,9 +102,10 @@ Value parametric_relu(Context& c, const Node& node) {
   const std::optional<Operand> own = x ? c.builder.settled(node.where, *x) : std::nullopt;
   if (!own) return Unknown{};
   const int channels = c.builder.tensor(own->tensor).shape.channels;
-  if (real.size() != static_cast<std::size_t>(channels) || own->view.rank() == 0 ||
-      !(own->view.axis(own->view.rank() - 1) == import_detail::Axis{{channels, 1}})) {
-    return c.refuse(node, fmt::format("it has {} slopes, not one a channel", real.size()),
+  if (!import_detail::along_channels(c.dims(node.input(1)), own->view, channels)) {
+    return c.refuse(node,
+                    fmt::format("its slopes of [{}] are not one a channel",
+                                fmt::join(c.dims(node.input(1)), ",")),
                     "share the slopes of a channel over rows and columns (shared_axes=[1, 2])");
   }
   return c.finish(node, c.builder.leaky_channels(node.where, *x, real), tflite::Activation::NONE);

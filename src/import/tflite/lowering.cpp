@@ -29,8 +29,6 @@ const Handler* find_handler(BuiltinOperator code) {
 
 std::string_view advice(BuiltinOperator code) {
   switch (code) {
-    case BuiltinOperator::ARG_MAX:
-      return "cut it off, Espalier needs the logits";
     case BuiltinOperator::LSTM:
     case BuiltinOperator::RNN:
     case BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_LSTM:
@@ -79,6 +77,7 @@ class Topology {
         case BuiltinOperator::CONV_2D:
         case BuiltinOperator::FULLY_CONNECTED:
           return {.node = at};
+        case BuiltinOperator::ARG_MAX:
         case BuiltinOperator::DEQUANTIZE:
         case BuiltinOperator::EXPAND_DIMS:
         case BuiltinOperator::LOGISTIC:

@@ -1,4 +1,4 @@
-// Pools and means over height and width.
+// Pools, means and maxima over height and width.
 #include "tflite/context.hpp"
 
 namespace espalier::tflite_detail {
@@ -33,14 +33,18 @@ Value pool(Context& c, const Node& node) {
                   options->activation());
 }
 
-Value mean(Context& c, const Node& node) {
+// MEAN and REDUCE_MAX.
+Value reduce(Context& c, const Node& node) {
   const std::optional<Operand> x = c.activation(node, 0);
   const std::vector<std::int32_t>* list = c.integers(node, 1, "the list of axes");
   if (!x || list == nullptr) return Unknown{};
   const auto* options = node.op.options_as_ReducerOptions();
   const bool keep = options != nullptr && options->keep_dims();
+  const Dims axes(list->begin(), list->end());
   return c.finish(node,
-                  c.builder.mean(node.where, *x, {list->begin(), list->end()}, keep, kRounding),
+                  node.code == BuiltinOperator::MEAN
+                      ? c.builder.mean(node.where, *x, axes, keep, kRounding)
+                      : c.builder.maximum(node.where, *x, axes, keep),
                   tflite::Activation::NONE);
 }
 
@@ -49,7 +53,8 @@ Value mean(Context& c, const Node& node) {
 std::span<const Handler> pool_handlers() {
   static constexpr Handler kHandlers[]{{BuiltinOperator::AVERAGE_POOL_2D, &pool},
                                        {BuiltinOperator::MAX_POOL_2D, &pool},
-                                       {BuiltinOperator::MEAN, &mean}};
+                                       {BuiltinOperator::MEAN, &reduce},
+                                       {BuiltinOperator::REDUCE_MAX, &reduce}};
   return kHandlers;
 }
 
