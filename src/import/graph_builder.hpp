@@ -51,6 +51,7 @@ struct Operand {
   ir::TensorId tensor = -1;
   View view;
   std::vector<Pads> pads;       ///< by axis of the view; empty: none
+  bool lowest_pads = false;     ///< are the least integer, not zeros: nothing to a maximum
   std::vector<int> channels{};  ///< of the tensor, all that the view is of, in order; empty: all
   bool settled = false;         ///< of the input: the view counts in the tensor's order
 };
@@ -260,7 +261,8 @@ class GraphBuilder {
   Operand in_channel_order(Operand x) const;
   Operand written(Operand x);
   bool unpadded(const Where& node, const Operand& x);
-  bool take_pads(const Where& node, const Operand& x, ImageAxes axes, ir::Window& window);
+  bool take_pads(const Where& node, const Operand& x, ImageAxes axes, ir::Window& window,
+                 bool maximum = false);
   static View arranged(const ir::Shape& shape, bool turned, ImageAxes axes);
   std::optional<std::vector<std::size_t>> convolution_offsets(const Where& node, Layer& layer,
                                                               Operand x, ImageAxes axes,

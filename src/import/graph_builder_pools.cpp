@@ -86,11 +86,12 @@ std::optional<Draft> GraphBuilder::max_pool(const Where& node, const ir::Window&
   ir::MaxPool params{window};
   if (x.pads.empty()) return pool(node, params, x, axes);
   // A zero never wins over what is at least zero, and may win over what is not.
-  if (lowest_[static_cast<std::size_t>(x.tensor)] < tensor(x.tensor).quantization.zero_point) {
+  if (!x.lowest_pads &&
+      lowest_[static_cast<std::size_t>(x.tensor)] < tensor(x.tensor).quantization.zero_point) {
     const std::optional<Operand> own = padded(node, x, axes);
     return own ? pool(node, params, *own, axes) : std::nullopt;
   }
-  if (!take_pads(node, x, axes, params.window)) return std::nullopt;
+  if (!take_pads(node, x, axes, params.window, true)) return std::nullopt;
   return pool(node, params, x, axes);
 }
 

@@ -225,9 +225,13 @@ bool GraphBuilder::unpadded(const Where& node, const Operand& x) {
   return fail(node, "reads a padded tensor", "pad in front of convolutions and maximum pools only");
 }
 
-// Moves an operand's padding into a window.
+// Moves an operand's padding into a window, that of a maximum or of something that sees zeros.
 bool GraphBuilder::take_pads(const Where& node, const Operand& x, ImageAxes axes,
-                             ir::Window& window) {
+                             ir::Window& window, bool maximum) {
+  if (x.lowest_pads && !maximum) {
+    return fail(node, "reads a tensor that is padded with another value than zero",
+                "pad with zeros; in front of a maximum pool the lowest value is right, too");
+  }
   for (std::size_t i = 0; i < x.pads.size(); ++i) {
     const Pads& pads = x.pads[i];
     if (static_cast<int>(i) == axes.rows) {

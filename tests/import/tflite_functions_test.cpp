@@ -456,6 +456,36 @@ TEST(TfliteFunctions, MaximaOfAxes) {
   }
 }
 
+// As converters write the padding of a maximum pool: what is lowest never wins.
+TEST(TfliteFunctions, PaddingWithTheLowestValue) {
+  const auto build = [](int value, BuiltinOperator pool) {
+    TfliteBuilder b;
+    const int x = b.input({1, 3, 4, 1}, 0.02F, 3);
+    const int padded = b.like(x, "padded", {1, 5, 5, 1});
+    const int fill = b.constant<std::int8_t>("fill", {}, {static_cast<std::int8_t>(value)},
+                                             TensorType::INT8, {0.02F}, 0, 3);
+    b.add(BuiltinOperator::PADV2, {x, b.integers("pads", {0, 0, 1, 1, 0, 1, 0, 0}, {4, 2}), fill},
+          padded);
+    const int y = b.like(x, "y", {1, 2, 2, 1});
+    b.pool(pool, padded, y, 3, 3,
+           {.padding = tflite::Padding::VALID, .stride_h = 2, .stride_w = 2});
+    b.classifier(b.reshape(y, {1, 4}), 4, 3);
+    return b;
+  };
+  const std::vector<std::int8_t> q{-50, -40, -30, -20, -60, -70, -80, -90, -10, -11, -12, -13};
+  const ir::Graph graph = import_ok(build(-128, BuiltinOperator::MAX_POOL_2D));
+  EXPECT_THAT(kinds(graph), ElementsAre("max_pool"));
+  EXPECT_THAT(testing::forward(graph, q).tensors.back(), ElementsAre(-30, -20, -10, -12));
+  const ir::Graph zeros = import_ok(build(3, BuiltinOperator::MAX_POOL_2D));
+  EXPECT_THAT(testing::forward(zeros, q).tensors.back(), ElementsAre(3, 3, 3, 3));
+  for (const auto& [value, pool] : {std::pair(-128, BuiltinOperator::AVERAGE_POOL_2D),
+                                    std::pair(-100, BuiltinOperator::MAX_POOL_2D)}) {
+    const Result<ir::Graph> refused = build(value, pool).import();
+    ASSERT_FALSE(refused.ok());
+    EXPECT_THAT(refused.error().message(), HasSubstr("another value than zero"));
+  }
+}
+
 TEST(TfliteFunctions, ArgMaxAtTheEndIsDropped) {
   TfliteBuilder b;
   b.classifier(b.input({1, 4}, 0.02F, 3), 4, 3);

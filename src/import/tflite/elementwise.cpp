@@ -194,7 +194,12 @@ Value quantize(Context& c, const Node& node) {
     return Unknown{};
   }
   if (c.builder.tensor(x->operand.tensor).quantization == *to) return Activation{x->operand};
-  // Zeros around an image stay zeros.
+  // Zeros around an image stay zeros, other values do not.
+  if (x->operand.lowest_pads) {
+    return c.refuse(node,
+                    "changes the quantisation of a tensor padded with another value than zero",
+                    "pad with zeros");
+  }
   Operand bare = x->operand;
   bare.pads.clear();
   std::optional<Draft> rescaled = c.builder.rescale(node.where, bare);

@@ -118,22 +118,31 @@ Value batch_to_space(Context& c, const Node& node) {
   return Unknown{};
 }
 
-// Padding with zeros; the convolution or maximum pool behind it takes it in.
+// Padding with zeros, or with the lowest value; the convolution or maximum pool behind it takes it
+// in.
 Value pad(Context& c, const Node& node) {
   const std::vector<std::int32_t>* amounts = c.integers(node, 1, "its padding");
   if (amounts == nullptr) return Unknown{};
+  bool lowest = false;
   if (node.code == BuiltinOperator::PADV2) {
     const std::vector<std::int32_t>* fill = c.integers(node, 2, "its value");
     const std::optional<ir::Quantization> q = c.quantization(node, node.output());
     if (fill == nullptr || !q) return Unknown{};
     const int shift = c.tensor(node.input(2)).type() == TensorType::UINT8 ? 128 : 0;
-    if (fill->size() != 1 || (*fill)[0] - shift != q->zero_point) {
+    const std::int32_t value = fill->size() == 1 ? (*fill)[0] - shift : INT32_MAX;
+    lowest = value == INT8_MIN && value != q->zero_point;
+    if (!lowest && value != q->zero_point) {
       return c.refuse(node, "it pads with another value than zero", "pad with zeros");
     }
   }
   return view(
-      c, node, [&](const View& from, std::vector<Pads>& pads, Operand*) -> std::optional<View> {
+      c, node, [&](const View& from, std::vector<Pads>& pads, Operand* x) -> std::optional<View> {
         const std::size_t rank = from.rank();
+        if (x == nullptr ? lowest : !pads.empty() && x->lowest_pads != lowest) {
+          c.refuse(node, "it pads with another value than zero", "pad with zeros");
+          return std::nullopt;
+        }
+        if (x != nullptr) x->lowest_pads = lowest;
         bool usable = amounts->size() == 2 * (rank + 1) && (*amounts)[0] == 0 && (*amounts)[1] == 0;
         for (const std::int32_t amount : *amounts) {
           usable = usable && amount >= 0 && amount <= import_detail::kMaxExtent;
