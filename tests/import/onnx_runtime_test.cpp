@@ -179,6 +179,8 @@ TEST_F(OnnxRuntime, NumbersOfEachChannelAreExact) {
         images.insert(images.end(), kChannels,
                       static_cast<float>(q - model.in.zero_point) * model.in.scale);
       }
+      const std::vector<float> logits =
+          run(export_onnx_bytes(*graph).value(), images, {256, kChannels, 1, 1});
       onnx::GraphProto& file = model.builder.graph();
       file.mutable_output(0)->set_name("result_dq");
       file.mutable_output(0)->mutable_type()->mutable_tensor_type()->clear_shape();
@@ -192,6 +194,12 @@ TEST_F(OnnxRuntime, NumbersOfEachChannelAreExact) {
           EXPECT_EQ(theirs[static_cast<std::size_t>(q + 128) * kChannels + c],
                     static_cast<float>(ours[c] - model.out.zero_point) * model.out.scale)
               << q << " channel " << c;
+        }
+        const std::vector<double> scores = testing::head(*graph, ours);
+        for (std::size_t i = 0; i < scores.size(); ++i) {
+          EXPECT_NEAR(logits[static_cast<std::size_t>(q + 128) * scores.size() + i], scores[i],
+                      1e-3)
+              << q << ", exported";
         }
       }
     }
