@@ -308,6 +308,54 @@ TEST(OnnxForms, ScalingOfTheInputIsLeftToPreprocessing) {
   EXPECT_THAT(diagnostics(b), ElementsAre(HasSubstr("leave the scaling of the input")));
 }
 
+// Pads of some axes alone, in any order.
+TEST(OnnxForms, PadsOfSomeAxes) {
+  const auto build = [](const Dims& pads, const Dims& axes) {
+    OnnxBuilder b(18);
+    const std::string x = b.quantized(b.input("input", {0, 1, 4, 5}), "input", 0.02F, 3);
+    std::vector<std::string> inputs{
+        x, b.constant<std::int64_t>("pads", {std::int64_t(pads.size())}, pads)};
+    if (!axes.empty()) {
+      inputs.emplace_back("");
+      inputs.push_back(b.constant<std::int64_t>("axes", {std::int64_t(axes.size())}, axes));
+    }
+    b.node("Pad", inputs, "padded");
+    b.node("Conv", {"padded", b.weights("w", {1, 1, 3, 3}, ramp<std::int8_t>(9, 1, 9), {0.1F})},
+           "c");
+    b.classifier(b.quantized("c", "c", 0.1F, 0), 20, 2);
+    return b;
+  };
+  const ir::Graph all = import_ok(build({0, 0, 1, 2, 0, 0, 1, 0}, {}));
+  testing::expect_equivalent(all, import_ok(build({1, 2, 1, 0}, {2, 3})));
+  testing::expect_equivalent(all, import_ok(build({2, 1, 0, 1}, {-1, -2})));
+  testing::expect_equivalent(all, import_ok(build({2, 1, 0, 0, 0, 1, 0, 0}, {3, 2, 1, 0})));
+  EXPECT_THAT(diagnostics(build({1, 1, 1, 1}, {2})), ElementsAre(HasSubstr("its pads are")));
+  EXPECT_THAT(diagnostics(build({1, 1, 1, 1}, {2, 4})), ElementsAre(HasSubstr("its pads are")));
+}
+
+// Lists of floats and numbers of older exporters' spelling.
+TEST(OnnxForms, ConstantsAsAttributesAndSums) {
+  const auto build = [](bool odd) {
+    OnnxBuilder b;
+    const std::string x = b.quantized(b.input("input", {0, 2, 1, 1}), "input", 0.02F, 3);
+    if (odd) {
+      onnx::NodeProto& node = b.node("Constant", {}, "k");
+      onnx::AttributeProto& a = *node.add_attribute();
+      a.set_name("value_floats");
+      a.set_type(onnx::AttributeProto::FLOATS);
+      a.add_floats(0.25F);
+    } else {
+      b.constant<float>("k", {1}, {0.25F});
+    }
+    b.node(odd ? "Sum" : "Add", {x, "k"}, "s");
+    const std::string s = b.quantized("s", "s", 0.03F, -4);
+    b.node(odd ? "Sum" : "Add", {s, x}, "t");
+    b.classifier(b.quantized("t", "t", 0.05F, 1), 2, 2);
+    return import_ok(b);
+  };
+  testing::expect_equivalent(build(false), build(true));
+}
+
 // The class in place of its scores, behind them or behind their Softmax.
 TEST(OnnxForms, ArgMaxAtTheEndIsDropped) {
   const auto build = [](std::int64_t axis) {

@@ -32,6 +32,13 @@ Value constant_node(Context& c, const Node& node) {
     constant->floats = {*real};
     return ConstantPtr(std::move(constant));
   }
+  if (const onnx::AttributeProto* reals = node.attribute("value_floats");
+      reals != nullptr && reals->type() == onnx::AttributeProto::FLOATS) {
+    auto constant = std::make_shared<Constant>();
+    constant->dims = {reals->floats_size()};
+    constant->floats.assign(reals->floats().begin(), reals->floats().end());
+    return ConstantPtr(std::move(constant));
+  }
   std::optional<Dims> integers = node.integers("value_ints");
   const bool scalar = !integers.has_value();
   if (const auto integer = node.integer("value_int")) integers = Dims{*integer};

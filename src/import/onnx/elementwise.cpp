@@ -131,6 +131,13 @@ Value add(Context& c, const Node& node) {
   return Context::waiting(c.builder.add(node.where(), x->operand, y->operand));
 }
 
+// Of two, as older exporters write an Add.
+Value sum(Context& c, const Node& node) {
+  if (node.proto().input_size() == 2) return add(c, node);
+  return c.refuse(node, fmt::format("adds {} tensors at once", node.proto().input_size()),
+                  "add two at a time (Add)");
+}
+
 Value subtract(Context& c, const Node& node) {
   if (std::optional<Value> one = combined(c, node, &ir::difference)) return *std::move(one);
   Value* operand = nullptr;
@@ -444,6 +451,7 @@ std::span<const Handler> elementwise_handlers() {
       {"Relu", &relu},
       {"Softmax", &behind_classifier},
       {"Sub", &subtract},
+      {"Sum", &sum},
   };
   return kHandlers;
 }

@@ -244,6 +244,19 @@ Value transpose(Context& c, const Node& node) {
               });
 }
 
+// The pads of `axes` alone as pads of all axes; nullopt when they do not fit.
+std::optional<Dims> pads_of_all_axes(const Dims& amounts, const Dims& axes, std::int64_t rank) {
+  Dims all(static_cast<std::size_t>(2 * rank), 0);
+  if (amounts.size() != 2 * axes.size()) return std::nullopt;
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const std::int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
+    if (axis < 0 || axis >= rank) return std::nullopt;
+    all[static_cast<std::size_t>(axis)] += amounts[i];
+    all[static_cast<std::size_t>(axis + rank)] += amounts[axes.size() + i];
+  }
+  return all;
+}
+
 // Padding with zeros; the convolution or maximum pool behind it takes it in.
 Value pad(Context& c, const Node& node) {
   const auto refused = [&](std::string_view why) {
@@ -254,7 +267,9 @@ Value pad(Context& c, const Node& node) {
     return refused(fmt::format("it pads by '{}'", printable(*node.string("mode"))));
   }
   bool ok = false;
-  const Dims amounts = c.integers(node, 1, "pads", ok).value_or(Dims{});
+  const Dims stated = c.integers(node, 1, "pads", ok).value_or(Dims{});
+  if (!ok) return Unknown{};
+  const std::optional<Dims> axes = c.integers(node, 3, "axes", ok);
   if (!ok) return Unknown{};
   double fill = node.real("value").value_or(0.0F);
   if (node.has_input(2)) {
@@ -276,6 +291,10 @@ Value pad(Context& c, const Node& node) {
   return view(
       c, node, [&](const View& from, std::vector<Pads>& pads, Operand*) -> std::optional<View> {
         const std::size_t rank = from.rank();
+        const Dims amounts =
+            axes ? pads_of_all_axes(stated, *axes, static_cast<std::int64_t>(rank) + 1)
+                       .value_or(Dims{})
+                 : stated;
         bool usable = amounts.size() == 2 * (rank + 1) && amounts[0] == 0 && amounts[rank + 1] == 0;
         for (const std::int64_t amount : amounts)
           usable = usable && amount >= 0 && amount <= kMaxExtent;
