@@ -68,6 +68,31 @@ TEST(ChannelNumbersRefused, WhereNoLineIsExact) {
             HasSubstr("is not exact in integers"), HasSubstr("fold it into the layer before it")));
 }
 
+// BatchNormalization is along the axis behind the batch, which a transposition makes that of rows.
+TEST(ChannelNumbersRefused, AlongAnotherAxis) {
+  const auto diagnosis = [](bool transposed, std::int64_t training) {
+    OnnxBuilder b;
+    std::string x = b.quantized(b.input("input", {0, 3, 3, 2}), "input", 0.05F, 4);
+    if (transposed) {
+      testing::set_attribute(b.node("Transpose", {x}, "t"), "perm", testing::Dims{0, 2, 3, 1});
+      x = "t";
+    }
+    const auto list = [&](const std::string& name, float first) {
+      return b.constant<float>(name, {3}, {first, 1.1F, 0.7F});
+    };
+    onnx::NodeProto& node =
+        b.node("BatchNormalization",
+               {x, list("g", 0.9F), list("b", 0.2F), list("m", 0.1F), list("v", 1.3F)}, "y");
+    if (training != 0) testing::set_attribute(node, "training_mode", training);
+    b.classifier(b.quantized("y", "y", 0.05F, 0), 18, 3);
+    const Result<ir::Graph> graph = b.import();
+    return graph.ok() ? std::string() : graph.error().message();
+  };
+  EXPECT_EQ(diagnosis(false, 0), "");
+  EXPECT_THAT(diagnosis(true, 0), HasSubstr("not with one number a channel"));
+  EXPECT_THAT(diagnosis(false, 1), HasSubstr("it is in training mode"));
+}
+
 // Into the bias of a convolution that is not yet quantised; rounded once, to the accumulator's
 // unit, however many nodes there are.
 TEST(ChannelNumbersOfALayer, AreRoundedOnce) {

@@ -22,13 +22,12 @@ Result<ir::Graph> import_onnx(const std::filesystem::path& path);
 /// Reads an ONNX model from memory. `where` starts every diagnostic; the graph's name is `name` and
 /// its sha256 that of `bytes`.
 ///
-/// Supported are graphs whose activations run through QuantizeLinear/DequantizeLinear pairs, as
-/// ONNX Runtime's static quantiser writes them: Conv, Gemm, MatMul (with a following Add of a
-/// constant), Add, Relu, Clip, AveragePool, GlobalAveragePool, ReduceMean, MaxPool, GlobalMaxPool,
-/// and Flatten, Reshape, Squeeze, Identity and Dropout as changes of view. NCHW becomes NHWC.
-/// uint8 activations become int8 by moving the zero point by 128. Weights are int8 with zero point
-/// 0 or uint8 with zero point 128. The last Conv, Gemm or MatMul before the output becomes the
-/// float head; a Softmax behind it is dropped, and so is the quantisation of the logits.
+/// Supported are graphs whose activations run through QuantizeLinear/DequantizeLinear pairs, or
+/// whose operators compute on integers, as ONNX Runtime's static quantiser writes both;
+/// docs/models.md lists the operators. NCHW becomes NHWC. uint8 activations become int8 by moving
+/// the zero point by 128; weights are as symmetric. The last Conv, Gemm or MatMul before the output
+/// becomes the float head; a Softmax or ArgMax behind it is dropped, and so is the quantisation of
+/// the logits.
 ///
 /// Errors: kBadInput with every unsupported or damaged node, each named by index, name and type,
 /// with the reason and what to do next.

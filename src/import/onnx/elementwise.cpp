@@ -204,6 +204,9 @@ Value batch_normalization(Context& c, const Node& node) {
     }
   }
   if (operand == nullptr || std::holds_alternative<Unknown>(*operand)) return Unknown{};
+  if (node.integer("training_mode").value_or(0) != 0) {
+    return c.refuse(node, "it is in training mode", "export the model for inference");
+  }
   if (fresh_convolution(*operand) == nullptr && !std::holds_alternative<Activation>(*operand)) {
     return c.refuse(node, "normalises what is not a fresh Conv, Gemm or MatMul",
                     "fold it into the convolution before it, ahead of quantisation");
@@ -217,7 +220,11 @@ Value batch_normalization(Context& c, const Node& node) {
     numbers.factors.push_back(factor);
     numbers.offsets.push_back(parameters[1]->floats[i] - parameters[2]->floats[i] * factor);
   }
-  return affine(c, node, *operand, {1}, numbers);
+  // Along the axis behind the batch, wherever channels lie.
+  const auto* x = std::get_if<Activation>(operand);
+  Dims dims(x != nullptr ? x->operand.view.rank() : std::get<DraftPtr>(*operand)->view.rank(), 1);
+  if (!dims.empty()) dims[0] = static_cast<std::int64_t>(parameters[0]->count());
+  return affine(c, node, *operand, dims, numbers);
 }
 
 Value clamp_to(Context& c, const Node& node, int operand, double low, double high) {

@@ -87,6 +87,7 @@ bool attribute_types_match(const Node& node) {
       {"starts", Kind::INTS},
       {"ends", Kind::INTS},
       {"strides", Kind::INTS},
+      {"training_mode", Kind::INT},
       {"transA", Kind::INT},
       {"transB", Kind::INT},
       {"count_include_pad", Kind::INT},
