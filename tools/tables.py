@@ -232,6 +232,20 @@ def against_published(path: str) -> None:
                 print(row(table["caption"].split(":")[0],
                           [r["update"], f"{r['memory_kib']:.2f}", f"{r['accuracy']:.2f}", r["published"],
                            f"{r['published_kib']:.2f}", f"{r['published_accuracy']:.2f}", above]))
+    print("\nThe same trainings of other updates:\n")
+    print("| model | update | KiB | accuracy, % |")
+    print("|---|---|---|---|")
+    for section in read(path)["sections"]:
+        for table in section["tables"]:
+            if not table["id"].startswith("accuracy-"):
+                continue
+            keys = [column["key"] for column in table["columns"]]
+            for values in table["rows"]:
+                r = dict(zip(keys, values))
+                if r["kind"] not in ("found", "published") and r["accuracy"] is not None:
+                    error = "" if r["error"] is None else f" +- {r['error']:.2f}"
+                    print(row(table["caption"].split(":")[0],
+                              [r["update"], f"{r['memory_kib']:.2f}", f"{r['accuracy']:.2f}{error}"]))
 
 
 def large_core(source: str, target: str) -> None:

@@ -171,7 +171,7 @@ class Generator {
     } else if (options_.user_mode) {
       emit_integer();
     } else if (kind < 51) {
-      emit(pm4adda_b(target(), source(), source()));
+      emit_dot();
     } else if (kind < 53) {
       emit_machine();
     } else if (kind < 54) {
@@ -179,6 +179,19 @@ class Generator {
     } else {
       emit_integer();
     }
+  }
+
+  // Every other time of bytes at an end of their range, as no random word has them: all four
+  // products are then as large as they get.
+  void emit_dot() {
+    if (below(2) == 0) {
+      emit(pm4adda_b(target(), source(), source()));
+      return;
+    }
+    const Word ends = below(2) == 0 ? 0x8080'8080 : 0x7f7f'7f7f;
+    emit(li_upper(kScratch, ends));
+    emit(li_lower(kScratch, ends));
+    emit(pm4adda_b(target(), kScratch, below(2) == 0 ? kScratch : source()));
   }
 
   void emit_integer() {

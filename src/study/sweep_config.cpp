@@ -189,6 +189,7 @@ class Reader {
     take(json, "head_only", config_.head_only);
     config_.bias_only = read_depths(json, "bias_only");
     config_.last_k = read_depths(json, "last_k");
+    take(json, "full", config_.full);
     for (Json published : json.value("published", Json::array())) {
       SweepPublished plan{published["name"].get<std::string>(),
                           published["model"].get<std::string>(), Json()};

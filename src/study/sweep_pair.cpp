@@ -117,6 +117,7 @@ Result<std::vector<NamedPlan>> SweepPair::given_plans() const {
   };
   ESPALIER_CHECK_OK(curve(config_->bias_only, "bias", "bias_only", plan::bias_only));
   ESPALIER_CHECK_OK(curve(config_->last_k, "last", "last_k", plan::last_k));
+  if (config_->full) plans.push_back({"full", "full", plan::full(graph())});
   for (const SweepPublished& published : config_->published) {
     if (published.model != model_->name) continue;
     ESPALIER_TRY(plan::UpdatePlan plan, read(published));

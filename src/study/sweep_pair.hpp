@@ -22,7 +22,7 @@ namespace espalier::study {
 /// A plan with the name it has in tables and files.
 struct NamedPlan {
   std::string name;
-  std::string kind;  ///< head_only, bias_only, last_k, published, found
+  std::string kind;  ///< head_only, bias_only, last_k, full, published, found
   plan::UpdatePlan plan;
 };
 

@@ -32,6 +32,7 @@ Json whole() {
   json["plans"] = {{"head_only", false},
                    {"bias_only", "all"},
                    {"last_k", {3, 1}},
+                   {"full", true},
                    {"published",
                     {{{"name", "p"},
                       {"model", "m"},
@@ -162,6 +163,7 @@ TEST(SweepConfig, ReadsEverything) {
   EXPECT_FALSE(config->head_only);
   EXPECT_TRUE(config->bias_only.all);
   EXPECT_THAT(config->last_k.depths, ElementsAre(1, 3));
+  EXPECT_TRUE(config->full);
   EXPECT_EQ(config->published[0].document["n_bias_update"], 2);
   EXPECT_THAT(config->training.numerics,
               ElementsAre(trials::Numerics::kSimulation, trials::Numerics::kDevice));

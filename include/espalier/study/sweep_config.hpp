@@ -110,6 +110,7 @@ struct SweepConfig {
   bool head_only = true;
   SweepDepths bias_only;
   SweepDepths last_k;
+  bool full = false;
   std::vector<SweepPublished> published;
   SweepTraining training;
   SlurmOptions slurm;
