@@ -79,8 +79,8 @@ TEST(Lockstep, CyclesAreWhatTheyWere) {
     instructions += result.run.instructions;
     cycles += result.run.cycles;
   }
-  EXPECT_EQ(instructions, 330'214u);
-  EXPECT_EQ(cycles, 713'934u);
+  EXPECT_EQ(instructions, 337'415u);
+  EXPECT_EQ(cycles, 717'842u);
 }
 
 TEST(Lockstep, ExecutablesInMemoriesOfTheirOwn) {
