@@ -5,8 +5,8 @@
     hw/dv/mutation_check.py [--work DIR] [--first N] [--count N]
 
 Each mutation is built in a copy of hw/ and given to espalier-lockstep and espalier-fpu-check with
-the counts of the fast tests. One that survives is a hole in the verification; so is one that does
-not build, for it has shown nothing. Assertions are left out, so that the comparisons have to
+the counts of the fast tests; other cycles are noticed, too. One that survives is a hole in the
+verification; so is one that does not build, for it has shown nothing. Assertions are left out, so that the comparisons have to
 notice. The RTL without mutations must pass first. Takes about half a minute per mutation.
 """
 import argparse
@@ -92,8 +92,9 @@ class DoesNotBuild(Exception):
     pass
 
 
-def check(build):
-    """Returns who noticed, with the message, or None. What nobody has to run is not built."""
+def check(build, told):
+    """Returns who noticed, with the message, or None. What nobody has to run is not built. `told` has
+    what each check says of the RTL as it stands, cycles among it, once it has run there."""
     for command in CHECKS:
         built = run(["cmake", "--build", str(build), "-j2", "--target", command[0]])
         if built.returncode != 0:
@@ -105,6 +106,8 @@ def check(build):
         if result.returncode != 0:
             found = [line for line in result.stdout.splitlines() if "agree" not in line]
             return command[0] + ": " + (found[0][:110] if found else "crashed")
+        if told.setdefault(tuple(command), result.stdout) != result.stdout:
+            return command[0] + ": " + first_line(result.stdout) + ", which took other cycles"
     return None
 
 
@@ -125,8 +128,9 @@ def main():
     configured = run(["cmake", "-S", str(copy), "-B", str(build), "-G", "Ninja"])
     if configured.returncode != 0:
         sys.exit("cannot be configured:\n" + configured.stderr)
+    told = {}
     try:
-        noticed = check(build)
+        noticed = check(build, told)
     except DoesNotBuild as error:
         sys.exit(f"does not build without mutations:\n{error}")
     if noticed:
@@ -142,7 +146,7 @@ def main():
             continue
         path.write_text(source.replace(text, replacement, 1))
         try:
-            noticed = check(build)
+            noticed = check(build, told)
         except DoesNotBuild as error:
             noticed = None
             print(f"{number:2} {name}: does not build: {first_line(str(error))}", flush=True)

@@ -72,7 +72,7 @@ void shorten(const fs::path& source) {
   std::string text = *read_file(source);
   const std::string counts = "EACH = 12, NEW = 20";
   ASSERT_NE(text.find(counts), std::string::npos);
-  text.replace(text.find(counts), counts.size(), "EACH = 3, NEW = 4");
+  text.replace(text.find(counts), counts.size(), "EACH = 2, NEW = 2");
   ASSERT_TRUE(write_file_atomic(source, text).ok());
 }
 #endif

@@ -107,7 +107,7 @@ TEST_F(Emulator, EmbeddedDefaultOnEveryCortexM) {
 #ifdef ESPALIER_SLOW_TESTS
   const ir::Graph graph = testing::embedded();
 #else
-  const ir::Graph graph = testing::embedded_on(4);
+  const ir::Graph graph = testing::embedded_on(2);
 #endif
   plan::UpdatePlan sparse = *plan::bias_only(graph, 9);
   for (const int conv : {12, 14, 16}) {
