@@ -158,6 +158,7 @@ class Simulator::Impl {
     reset(config_.flash_base);
   }
   ~Impl() {
+    enter();
     top_.final();
 #if VM_COVERAGE
     write_coverage();
@@ -198,6 +199,7 @@ class Simulator::Impl {
   }
 
   void reset(std::uint32_t entry) {
+    enter();
     std::fill(memory_.written.begin(), memory_.written.end(), std::uint8_t{0});
     memory_.console.clear();
     memory_.stop = false;
@@ -233,6 +235,7 @@ class Simulator::Impl {
   }
 
   RunResult run(std::uint64_t max_cycles) {
+    enter();
     if (observer_ != nullptr) return run_loop<true>(max_cycles);
     return run_loop<false>(max_cycles);
   }
@@ -315,6 +318,10 @@ class Simulator::Impl {
     context_.coveragep()->write(name.c_str());
   }
 #endif
+
+  // Verilator's library, and the destructor of the model with it, works on the context that was
+  // last made on this thread unless told otherwise: that of another simulator, which may be gone.
+  void enter() { Verilated::threadContextp(&context_); }
 
   void clock() {
     top_.clk_i = 0;

@@ -7,6 +7,7 @@
 #include <array>
 #include <ostream>
 #include <random>
+#include <utility>
 
 #include "hw/program_builder.hpp"
 
@@ -63,6 +64,48 @@ TEST(Simulator, RunsTheSameProgramAgainAfterReset) {
   const RunResult second = simulator.run(kPlenty);
   EXPECT_EQ(first.cycles, second.cycles);
   EXPECT_EQ(second.exit_code, 7u);
+}
+
+// Takes `count` rounds of a loop, leaves the code 3.
+ProgramBuilder countdown(int count) {
+  ProgramBuilder program;
+  program.add({dv::addi(1, 0, count), dv::addi(3, 0, 3)});
+  program.add({dv::addi(1, 1, -1), dv::bne(1, 0, -4)});
+  program.exit_with(3);
+  return program;
+}
+
+TEST(Simulator, TwoOfThemRunSideBySide) {
+  const std::uint64_t cycles = run(countdown(200)).cycles;
+  const std::uint64_t more_cycles = run(countdown(300)).cycles;
+  Simulator first;
+  ASSERT_EQ(first.load_elf(countdown(200).elf()), std::nullopt);
+  ASSERT_EQ(first.run(100).outcome, Outcome::kCycleLimit);
+  Simulator second;
+  ASSERT_EQ(second.load_elf(countdown(300).elf()), std::nullopt);
+  // In turns, then each to its end, the later one first.
+  for (std::uint64_t limit = 110; limit < 300; limit += 10) {
+    ASSERT_EQ(second.run(limit).outcome, Outcome::kCycleLimit);
+    ASSERT_EQ(first.run(limit).outcome, Outcome::kCycleLimit);
+  }
+  for (const auto& [simulator, expected] : {std::pair{&second, more_cycles}, {&first, cycles}}) {
+    const RunResult result = simulator->run(kPlenty);
+    EXPECT_EQ(result.describe(), "exited with code 3");
+    EXPECT_EQ(result.cycles, expected);
+  }
+}
+
+// The one that is left goes on.
+TEST(Simulator, OutlivesAnother) {
+  Simulator simulator;
+  ASSERT_EQ(simulator.load_elf(countdown(200).elf()), std::nullopt);
+  const RunResult first = simulator.run(100);
+  EXPECT_EQ(run(countdown(300)).exit_code, 3u);
+  EXPECT_EQ(first.outcome, Outcome::kCycleLimit);
+  EXPECT_EQ(simulator.run(kPlenty).exit_code, 3u);
+  simulator = Simulator();
+  ASSERT_EQ(simulator.load_elf(countdown(200).elf()), std::nullopt);
+  EXPECT_EQ(simulator.run(kPlenty).exit_code, 3u);
 }
 
 TEST(Simulator, StopsAtTheCycleLimitAndContinues) {
