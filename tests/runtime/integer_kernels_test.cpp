@@ -1,11 +1,13 @@
 // The integer gradient kernels against sums in 128 bits, on random layers, masks, exponents and
-// factors. Rounding is held to its definition and, where it is stochastic, to its mean.
+// factors; built once for gradients of 8 bits, once for those of 16. Rounding is held to its
+// definition and, where it is stochastic, to its mean.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "espalier/support/rng.hpp"
@@ -13,11 +15,16 @@
 #include "runtime/espalier_kernels.h"
 #include "runtime/espalier_scratch.h"
 
-#define DECLARE(name)                                               \
-  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_blocked;     \
-  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_dot_product; \
-  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_armdsp;      \
-  extern "C" decltype(esp_##name##_q8) esp_##name##_q8_mve;
+#define JOIN_NAMES(name, bits, form) name##_q##bits##form
+#define JOIN(name, bits, form) JOIN_NAMES(name, bits, form)
+#define KERNEL(name) JOIN(esp_##name, ESP_GRADIENT_BITS, )
+#define FORM(name, form) JOIN(esp_##name, ESP_GRADIENT_BITS, form)
+#define DECLARE_FORM(name, form) extern "C" decltype(KERNEL(name)) FORM(name, form);
+#define DECLARE(name)              \
+  DECLARE_FORM(name, _blocked)     \
+  DECLARE_FORM(name, _dot_product) \
+  DECLARE_FORM(name, _armdsp)      \
+  DECLARE_FORM(name, _mve)
 DECLARE(bias_gradient)
 DECLARE(depthwise_backward)
 DECLARE(depthwise_input_gradient)
@@ -27,26 +34,29 @@ DECLARE(pool_gradient)
 DECLARE(weight_gradient)
 #undef DECLARE
 // The plain kernel and its other forms.
-#define FORMS(name)                                                                                \
-  {                                                                                                \
-    esp_##name##_q8, esp_##name##_q8_blocked, esp_##name##_q8_dot_product, esp_##name##_q8_armdsp, \
-        esp_##name##_q8_mve                                                                        \
+#define FORMS(name)                                                                    \
+  {                                                                                    \
+    KERNEL(name), FORM(name, _blocked), FORM(name, _dot_product), FORM(name, _armdsp), \
+        FORM(name, _mve)                                                               \
   }
 
 namespace espalier {
 namespace {
 
+using Gradient = std::conditional_t<ESP_GRADIENT_BITS == 8, std::int8_t, std::int16_t>;
+constexpr int kLimit = ESP_Q_LIMIT;
+
 __extension__ using Wide = __int128;
 
 // floor((value + half) / 2^shift), or value * 2^-shift, within +-2^30.
 std::int32_t rounded(Wide value, int shift) {
-  constexpr Wide kLimit = Wide{1} << 30;
+  constexpr Wide kFurthest = Wide{1} << 30;
   if (shift > 0) {
     value = shift > 120 ? 0 : (value + (Wide{1} << (shift - 1))) >> shift;
   } else {
-    for (; shift < 0 && value < kLimit && value > -kLimit; ++shift) value *= 2;
+    for (; shift < 0 && value < kFurthest && value > -kFurthest; ++shift) value *= 2;
   }
-  return static_cast<std::int32_t>(std::clamp(value, -kLimit, kLimit));
+  return static_cast<std::int32_t>(std::clamp(value, -kFurthest, kFurthest));
 }
 
 // A random layer with gradients, weights, a mask and a sink. The expected sums are scattered from
@@ -94,7 +104,7 @@ struct Layer {
     const int per_group = d.in_c / d.groups;
     const int taps = d.kernel_h * d.kernel_w;
     weights = bytes(static_cast<std::size_t>(d.out_c * taps * per_group), 127);
-    g = bytes(static_cast<std::size_t>(d.out_h * d.out_w * d.out_c), 127);
+    g = gradients(static_cast<std::size_t>(d.out_h * d.out_w * d.out_c));
     x = bytes(static_cast<std::size_t>(d.in_h * d.in_w * d.in_c), 128);
     full = weights;
     if (d.groups == 1 || form != Form::kGeneral) slice(per_group, taps);
@@ -107,6 +117,14 @@ struct Layer {
     for (std::int8_t& v : values) {
       v = static_cast<std::int8_t>(static_cast<int>(rng.below(255)) - 127);
       if (most == 128 && rng.chance(0.02)) v = -128;
+    }
+    return values;
+  }
+
+  std::vector<Gradient> gradients(std::size_t count) {
+    std::vector<Gradient> values(count);
+    for (Gradient& v : values) {
+      v = static_cast<Gradient>(static_cast<int>(rng.below(2 * kLimit + 1)) - kLimit);
     }
     return values;
   }
@@ -143,14 +161,14 @@ struct Layer {
     added.exponent =
         static_cast<std::int16_t>(from.exponent + static_cast<int>(rng.below(60)) - 20);
     // What earlier samples needed.
-    needed = rng.chance(0.5) ? static_cast<int>(rng.below(10)) : 0;
+    needed = rng.chance(0.5) ? static_cast<int>(rng.below(ESP_GRADIENT_BITS + 2)) : 0;
     to.bits = static_cast<std::int16_t>(needed);
     out.assign(inputs, 99);
     sink = {};
     sink.range = &to;
     sink.from = &from;
     if (rng.chance(0.4)) {
-      addend = bytes(inputs, 127);
+      addend = gradients(inputs);
       sink.addend_range = &added;
     }
     if (rng.chance(0.5)) {
@@ -198,7 +216,7 @@ struct Layer {
     }
   }
 
-  [[nodiscard]] const std::int8_t* added_to() const {
+  [[nodiscard]] const Gradient* added_to() const {
     return addend.empty() ? nullptr : addend.data();
   }
 
@@ -224,7 +242,11 @@ struct Layer {
       sum *= sink.factor;
       by += sink.factor_shift;
     }
-    return std::clamp(rounded(sum, by), -127, 127);
+    if (ESP_GRADIENT_BITS == 16 && (sink.multiplier != nullptr || sink.factor != 0)) {
+      sum >>= 16;  // products of 78 bits lose these, to fit in 64
+      by -= 16;
+    }
+    return std::clamp(rounded(sum, by), -kLimit, kLimit);
   }
 
   void expect_input_gradient(int unit = 0) const {
@@ -233,8 +255,8 @@ struct Layer {
       ASSERT_EQ(out[i], expected(i, dx[i], unit)) << "element " << i;
       largest = std::max(largest, std::abs(static_cast<int>(out[i])));
     }
-    if (largest == 127) {
-      EXPECT_GE(to.bits, std::max(needed, 7));
+    if (largest == kLimit) {
+      EXPECT_GE(to.bits, std::max(needed, ESP_GRADIENT_BITS - 1));
     } else {
       EXPECT_EQ(to.bits,
                 std::max(needed, largest == 0 ? 0 : 1 + static_cast<int>(std::log2(largest))));
@@ -243,7 +265,7 @@ struct Layer {
 
   // Sums of weights, as with several samples an update.
   void expect_weight_sums(bool depthwise,
-                          decltype(esp_weight_gradient_q8)* kernel = esp_weight_gradient_q8) {
+                          decltype(KERNEL(weight_gradient))* kernel = KERNEL(weight_gradient)) {
     const bool sliced = !channels.empty();
     const int taps = d.kernel_h * d.kernel_w;
     const int per_group = d.in_c / d.groups;
@@ -258,8 +280,8 @@ struct Layer {
     const std::vector<std::int8_t> kept = saved();
     const std::int16_t* list = sliced ? channels.data() : nullptr;
     const auto count = static_cast<std::int32_t>(channels.size());
-    (depthwise ? esp_depthwise_weight_gradient_q8 : kernel)(&d, g.data(), kept.data(), list, count,
-                                                            &parameters);
+    (depthwise ? KERNEL(depthwise_weight_gradient) : kernel)(&d, g.data(), kept.data(), list, count,
+                                                             &parameters);
     for (std::size_t k = 0; k < sums.size(); ++k) {
       std::size_t at = k;
       if (sliced && depthwise) {
@@ -269,7 +291,7 @@ struct Layer {
         at = k / channels.size() * static_cast<std::size_t>(per_group) +
              static_cast<std::size_t>(channels[k % channels.size()]);
       }
-      ASSERT_EQ(sums[k], 5 + static_cast<std::int32_t>(dw[at])) << "weight " << k;
+      ASSERT_EQ(sums[k], 5 + rounded(dw[at], 0)) << "weight " << k;
     }
   }
 
@@ -285,7 +307,8 @@ struct Layer {
 
   Rng rng;
   esp_conv d{};
-  std::vector<std::int8_t> weights, full, trained, g, x, addend, out;
+  std::vector<std::int8_t> weights, full, trained, x;
+  std::vector<Gradient> g, addend, out;
   std::vector<std::int16_t> channels;
   std::vector<std::uint8_t> mask, shift;
   std::vector<std::int32_t> multiplier;
@@ -312,8 +335,8 @@ TEST(IntegerKernels, InputGradient) {
   for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
     Layer layer(seed, Layer::Form::kGeneral);
     const esp_weights w = layer.w();
-    esp_input_gradient_q8(&layer.d, layer.g.data(), &w, layer.added_to(), layer.out.data(),
-                          &layer.sink);
+    KERNEL(input_gradient)
+    (&layer.d, layer.g.data(), &w, layer.added_to(), layer.out.data(), &layer.sink);
     ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
   }
 }
@@ -330,13 +353,13 @@ TEST(IntegerKernels, DepthwiseInputGradient) {
 }
 
 // Both gradients at once, the one of the input over the gradient it comes from.
-class DepthwiseBackward : public ::testing::TestWithParam<decltype(esp_depthwise_backward_q8)*> {};
+class DepthwiseBackward : public ::testing::TestWithParam<decltype(KERNEL(depthwise_backward))*> {};
 INSTANTIATE_TEST_SUITE_P(Forms, DepthwiseBackward,
-                         ::testing::Values(esp_depthwise_backward_q8,
-                                           esp_depthwise_backward_q8_blocked,
-                                           esp_depthwise_backward_q8_dot_product,
-                                           esp_depthwise_backward_q8_armdsp,
-                                           esp_depthwise_backward_q8_mve));
+                         ::testing::Values(KERNEL(depthwise_backward),
+                                           FORM(depthwise_backward, _blocked),
+                                           FORM(depthwise_backward, _dot_product),
+                                           FORM(depthwise_backward, _armdsp),
+                                           FORM(depthwise_backward, _mve)));
 
 TEST_P(DepthwiseBackward, InPlace) {
   for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
@@ -352,21 +375,21 @@ TEST_P(DepthwiseBackward, InPlace) {
     parameters.from = &layer.from;
     const std::vector<std::int8_t> kept = layer.saved();
     std::vector<std::uint32_t> scratch(
-        static_cast<std::size_t>(esp_depthwise_backward_q_scratch(&layer.d, 1) + 3) / 4);
+        static_cast<std::size_t>(esp_depthwise_backward_q_scratch(&layer.d, sizeof(Gradient)) + 3) /
+        4);
     layer.addend.clear();
     layer.sink.addend_range = nullptr;
-    std::vector<std::int8_t> g = layer.g;
-    esp_depthwise_backward_q8(
-        &layer.d, g.data(), &w, kept.data(), sliced ? layer.channels.data() : nullptr,
-        static_cast<std::int32_t>(layer.channels.size()), &parameters, g.data(), &layer.sink,
-        reinterpret_cast<std::int8_t*>(scratch.data()));
+    std::vector<Gradient> g = layer.g;
+    GetParam()(&layer.d, g.data(), &w, kept.data(), sliced ? layer.channels.data() : nullptr,
+               static_cast<std::int32_t>(layer.channels.size()), &parameters, g.data(), &layer.sink,
+               reinterpret_cast<Gradient*>(scratch.data()));
     layer.out = g;
     ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
     for (std::size_t k = 0; k < sums.size(); ++k) {
       const std::size_t t = static_cast<std::size_t>(taps);
       const std::size_t at =
           sliced ? static_cast<std::size_t>(layer.channels[k / t]) * t + k % t : k;
-      ASSERT_EQ(sums[k], static_cast<std::int32_t>(layer.dw[at])) << seed << " weight " << k;
+      ASSERT_EQ(sums[k], rounded(layer.dw[at], 0)) << seed << " weight " << k;
     }
   }
 }
@@ -424,12 +447,12 @@ TEST(IntegerKernels, PassGradient) {
   for (auto* kernel : FORMS(pass_gradient)) {
     for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
       Layer layer(seed, Layer::Form::kGeneral);
-      std::vector<std::int8_t> in = layer.bytes(layer.x.size(), 127);
+      std::vector<Gradient> in = layer.gradients(layer.x.size());
       for (std::size_t i = 0; i < in.size(); ++i) layer.dx[i] = in[i];
-      const std::vector<std::int8_t> addend = layer.addend;
-      std::int8_t* dx = seed % 3 == 0                      ? in.data()
-                        : seed % 3 == 1 && !addend.empty() ? layer.addend.data()
-                                                           : layer.out.data();
+      const std::vector<Gradient> addend = layer.addend;
+      Gradient* dx = seed % 3 == 0                      ? in.data()
+                     : seed % 3 == 1 && !addend.empty() ? layer.addend.data()
+                                                        : layer.out.data();
       kernel(layer.d.in_h * layer.d.in_w, layer.d.in_c, in.data(), layer.added_to(), dx,
              &layer.sink);
       layer.out.assign(dx, dx + in.size());
@@ -536,8 +559,8 @@ TEST(IntegerKernels, StepsAreRoundedProducts) {
     sink.from = &from;
     sink.sgd = &sgd;
     sink.sample = &sample;
-    const auto g = static_cast<std::int8_t>(static_cast<int>(rng.below(255)) - 127);
-    esp_bias_gradient_q8(1, 1, &g, &sink);
+    const auto g = static_cast<Gradient>(static_cast<int>(rng.below(2 * kLimit + 1)) - kLimit);
+    KERNEL(bias_gradient)(1, 1, &g, &sink);
     const double exact = std::ldexp(static_cast<double>(g) * scale * static_cast<double>(rate),
                                     from.exponent + sample.exponent + scale_exponent);
     EXPECT_NEAR(before - bias, exact, 0.5 + 1e-6 * std::abs(exact));
@@ -554,24 +577,24 @@ TEST(IntegerKernels, FeatureGradientFillsItsRange) {
       v = static_cast<float>(rng.uniform(-1, 1) * scale);
       largest = std::max(largest, std::abs(static_cast<double>(v)));
     }
-    std::vector<std::int8_t> q(dy.size());
+    std::vector<Gradient> q(dy.size());
     esp_q_range sample{};
-    esp_quantize_gradient_q8(static_cast<std::int32_t>(dy.size()), dy.data(), q.data(), &sample);
+    KERNEL(quantize_gradient)(static_cast<std::int32_t>(dy.size()), dy.data(), q.data(), &sample);
     int most = 0;
     for (std::size_t k = 0; k < dy.size(); ++k) {
       const double exact = std::ldexp(static_cast<double>(dy[k]), -sample.exponent);
-      EXPECT_NEAR(q[k], exact, std::abs(exact) > 127 ? 1.0 : 0.5);
+      EXPECT_NEAR(q[k], exact, std::abs(exact) > kLimit ? 1.0 : 0.5);
       most = std::max(most, std::abs(static_cast<int>(q[k])));
     }
-    EXPECT_GE(most, 64);
+    EXPECT_GE(most, (kLimit + 1) / 2);
   }
   for (const float bad :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     const std::vector<float> dy{1.0F, bad, -3.0F};
-    std::vector<std::int8_t> q(3, 7);
+    std::vector<Gradient> q(3, 7);
     esp_q_range sample{};
-    esp_quantize_gradient_q8(3, dy.data(), q.data(), &sample);
-    EXPECT_EQ(q, std::vector<std::int8_t>(3, 0));
+    KERNEL(quantize_gradient)(3, dy.data(), q.data(), &sample);
+    EXPECT_EQ(q, std::vector<Gradient>(3, 0));
   }
 }
 
