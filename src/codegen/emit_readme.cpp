@@ -107,7 +107,19 @@ What belongs to another program, or was damaged, is refused and changes nothing.
 while it is written holds neither the old nor the new: write to two places in turn, with a number that
 rises, and load the newest that is whole.
 
-{replay}## What learns
+{replay}## Beside other programs
+
+Firmware that holds several programs has the kernels that they share once when one file includes them, in
+place of `{name}.c` and the others (`{name}_params.c` stays a file of its own):
+
+```c
+#include "{name}.c"
+#include "other.c"
+```
+
+They must be compiled for the same target, with the same kernels; an `#error` says so where they are not.
+
+## What learns
 
 The classifier, and
 

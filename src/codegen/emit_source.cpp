@@ -1,7 +1,10 @@
 // <name>.c: the calls of a training step, and the functions that the header declares.
 #include <fmt/format.h>
 
+#include <regex>
+#include <string>
 #include <variant>
+#include <vector>
 
 #include "emission.hpp"
 #include "espalier/compiler/chains.hpp"
@@ -588,12 +591,42 @@ std::string interface(const Emission& c) {
 
 }  // namespace
 
+namespace {
+
+// Names at file scope that are this file's alone.
+std::vector<std::string> own_names(const std::string& text) {
+  static const std::regex kStatic(R"(\nstatic [^\n(={]*?(\w+)(\(|\[|;| =))");
+  std::vector<std::string> names{"sram"};
+  for (auto it = std::sregex_iterator(text.begin(), text.end(), kStatic);
+       it != std::sregex_iterator(); ++it) {
+    names.push_back((*it)[1]);
+  }
+  return names;
+}
+
+// The file with names that another program's have not, so that one file may include both.
+std::string with_own_names(const Emission& c, const std::string& before, const std::string& text) {
+  std::string renamed = "/* Names of this file alone, for one that includes several programs. */\n";
+  std::string undone = "\n";
+  for (const std::string& name : own_names(text)) {
+    renamed += fmt::format("#define {0} {1}_own_{0}\n", name, c.name);
+    undone += fmt::format("#undef {}\n", name);
+  }
+  for (const char* macro : {"FLASH", "I8", "U8", "I16", "I32", "F32"}) {
+    undone += fmt::format("#undef {}\n", macro);
+  }
+  return before + renamed + "\n" + text + undone;
+}
+
+}  // namespace
+
 std::string source_text(const Emission& c) {
   std::string text = c.banner("the training step");
   text +=
       "/* Kernels stay functions of their own: the stack that one needs is taken only while it\n"
       " * runs, and cycles can be told apart. */\n"
-      "#if defined(__GNUC__) && !defined(__clang__)\n"
+      "#ifdef ESP_KERNEL\n"
+      "#elif defined(__GNUC__) && !defined(__clang__)\n"
       "#define ESP_KERNEL static __attribute__((noinline, noclone))\n"
       "#elif defined(__clang__)\n"
       "#define ESP_KERNEL static __attribute__((noinline))\n"
@@ -606,8 +639,9 @@ std::string source_text(const Emission& c) {
       "#pragma GCC optimize(\"-ffp-contract=off\")\n#endif\n\n";
   text += fmt::format("#include \"{0}.h\"\n\n#include \"{0}_params.h\"\n\n", c.name);
   text += c.hash_check({"PROGRAM_", "PARAMS_", "KERNELS_"});
-  text += fmt::format("#define FLASH {}_params\n\n", c.name);
-  return text + memory(c) + steps(c) + interface(c);
+  return with_own_names(
+      c, text,
+      fmt::format("#define FLASH {}_params\n\n", c.name) + memory(c) + steps(c) + interface(c));
 }
 
 }  // namespace espalier::codegen

@@ -544,7 +544,7 @@ std::map<std::string, int> caller_frames(const ir::Graph& graph) {
     std::string kind;
     lines >> bytes >> kind;
     const std::string function = where.substr(where.rfind(':') + 1);
-    if (function.rfind("run_", 0) == 0) frames[function] = bytes;
+    if (function.find("_own_run_") != std::string::npos) frames[function] = bytes;
   }
   return frames;
 }

@@ -39,6 +39,9 @@ class EmittedProgram {
   EmittedProgram(const EmittedProgram&) = delete;
   EmittedProgram& operator=(const EmittedProgram&) = delete;
 
+  /// Of a library that holds several: the program that the functions below call.
+  void use(const std::string& name) { name_ = name; }
+
   void reset() const;
   int set_learning_rate(float rate) const;
   [[nodiscard]] int forward(std::span<const std::int8_t> input) const;
