@@ -301,7 +301,11 @@ TEST_F(DeviceCheck, EveryTargetOfTheCore) {
 #ifndef ESPALIER_SLOW_TESTS
     options.target.overlays.clear();
 #endif
+#ifdef ESPALIER_SLOW_TESTS
     compile(graph, target.float_unit ? plan::full(graph) : soft, options);
+#else
+    compile(graph, soft, options);
+#endif
     // The routines of soft float take what kernels do not.
     expect_proof(brief(1), target.float_unit ? 0.8 : 0.05);
     ++targets;
@@ -310,16 +314,15 @@ TEST_F(DeviceCheck, EveryTargetOfTheCore) {
 }
 
 #ifdef ESPALIER_SLOW_TESTS
-constexpr std::uint64_t kRandomNetworks = 40;
+constexpr std::uint64_t kFirstNetwork = 0;
+constexpr std::uint64_t kNetworksEnd = 40;
 #else
-constexpr std::uint64_t kRandomNetworks = 4;  // of which those with plain kernels are in other tests
+constexpr std::uint64_t kFirstNetwork = 3;  // which has every overlay
+constexpr std::uint64_t kNetworksEnd = 4;
 #endif
 
 TEST_F(DeviceCheck, RandomNetworksInEveryForm) {
-  for (std::uint64_t seed = 0; seed < kRandomNetworks; ++seed) {
-#ifndef ESPALIER_SLOW_TESTS
-    if (seed % 2 == 0) continue;
-#endif
+  for (std::uint64_t seed = kFirstNetwork; seed < kNetworksEnd; ++seed) {
     const ir::Graph graph = testing::random_network(seed);
     Rng rng{seed, 17};
     const codegen::EmitOptions options = seed % 4 == 3   ? options_for("rv32imf+pm4adda.b")
@@ -327,7 +330,7 @@ TEST_F(DeviceCheck, RandomNetworksInEveryForm) {
                                                          : plain();
     const int accumulate = 1 + static_cast<int>(seed % 3);
     compile(graph, testing::random_plan(graph, rng), options, accumulate);
-    expect_proof(seed == 1 ? steps(accumulate) : brief(accumulate));
+    expect_proof(seed == 3 ? steps(accumulate) : brief(accumulate));
   }
 }
 

@@ -27,7 +27,7 @@ namespace {
 #ifdef ESPALIER_SLOW_TESTS
 constexpr std::uint64_t kConvolutions = 4000;  // of each kind
 #else
-constexpr std::uint64_t kConvolutions = 60;
+constexpr std::uint64_t kConvolutions = 40;
 #endif
 // Products of a forward pass, about: the portable kernels are slow.
 constexpr std::int64_t kMaxMacs = 120'000;
