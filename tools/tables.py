@@ -116,12 +116,19 @@ def cycles(kernel) -> str:
     return text
 
 
-def mean_and_error(values) -> str:
+def mean_and_error(values):
+    """Of a list; no error of a single value."""
     mean = sum(values) / len(values)
     if len(values) < 2:
-        return f"{mean:.1f}"
+        return mean, None
     variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return f"{mean:.1f} +- {(variance / len(values)) ** 0.5:.1f}"
+    return mean, (variance / len(values)) ** 0.5
+
+
+def with_error(mean: float, error, form: str) -> str:
+    """In a form such as ".2f", the error without a sign."""
+    text = format(mean, form)
+    return text if error is None else f"{text} +- {format(error, form.lstrip('+'))}"
 
 
 def replay(folder: str) -> None:
@@ -136,10 +143,10 @@ def replay(folder: str) -> None:
             print("|---" * (len(turns) + 2) + "|")
         if name == "mixed":
             cells = ["-"] * (len(turns) - 1)
-            cells.append(mean_and_error([100 * seed["test_accuracy"] for seed in seeds]))
+            cells.append(with_error(*mean_and_error([100 * seed["test_accuracy"] for seed in seeds]), ".1f"))
             print(row("mixed", ["-", *cells]))
             continue
-        cells = [mean_and_error([100 * seed["turns"][i]["test_accuracy"] for seed in seeds])
+        cells = [with_error(*mean_and_error([100 * seed["turns"][i]["test_accuracy"] for seed in seeds]), ".1f")
                  for i in range(len(turns))]
         kept = f"{sum(seeds[0]['replay']['kept'])}" if name != "none" else "-"
         print(row("in turn" if name == "none" else f"in turn, {name} KiB", [kept, *cells]))
@@ -150,21 +157,14 @@ def gradients(name: str, folder: str, *seeds: str) -> None:
         documents = (read(pathlib.Path(folder, f"{kind}-{seed}.json")) for seed in seeds)
         return [100 * document["test_accuracy"] for document in documents]
 
-    def mean(values):
-        return sum(values) / len(values)
-
     floats = accuracies("device")
-    cells = [f"{mean(floats):.2f}"]
+    cells = [f"{mean_and_error(floats)[0]:.2f}"]
     for kind in ("integer", "16"):
         if not pathlib.Path(folder, f"{kind}-{seeds[0]}.json").exists():
             cells.append("-")
             continue
         differences = [a - b for a, b in zip(accuracies(kind), floats)]
-        text = f"{mean(differences):+.2f}"
-        if len(differences) > 1:
-            variance = sum((d - mean(differences)) ** 2 for d in differences) / (len(differences) - 1)
-            text += f" +- {(variance / len(differences)) ** 0.5:.2f}"
-        cells.append(text)
+        cells.append(with_error(*mean_and_error(differences), "+.2f"))
     print(row(name, cells), flush=True)
 
 
@@ -217,35 +217,33 @@ def accuracy(path: str) -> None:
     print(f"{read(path)['test_accuracy'] * 100:.2f}")
 
 
+def rows_of(path: str, name: str):
+    """Rows of a report's tables of this name, each by column, with the table's caption."""
+    for section in read(path)["sections"]:
+        for table in section["tables"]:
+            if table["id"].startswith(name):
+                keys = [column["key"] for column in table["columns"]]
+                for values in table["rows"]:
+                    yield table["caption"], dict(zip(keys, values))
+
+
 def against_published(path: str) -> None:
     print("| model | found | KiB | accuracy, % | published | KiB | accuracy, % | found above, points |")
     print("|---|---|---|---|---|---|---|---|")
-    for section in read(path)["sections"]:
-        for table in section["tables"]:
-            if not table["id"].startswith("against-published"):
-                continue
-            keys = [column["key"] for column in table["columns"]]
-            for values in table["rows"]:
-                r = dict(zip(keys, values))
-                above = "no seed of both" if r["above"] is None else f"{r['above']:+.2f}"
-                above += "" if r["above_error"] is None else f" +- {r['above_error']:.2f}"
-                print(row(table["caption"].split(":")[0],
-                          [r["update"], f"{r['memory_kib']:.2f}", f"{r['accuracy']:.2f}", r["published"],
-                           f"{r['published_kib']:.2f}", f"{r['published_accuracy']:.2f}", above]))
+    for caption, r in rows_of(path, "against-published"):
+        above = "no seed of both" if r["above"] is None else with_error(r["above"], r["above_error"], "+.2f")
+        print(row(caption.split(":")[0],
+                  [r["update"], f"{r['memory_kib']:.2f}", f"{r['accuracy']:.2f}", r["published"],
+                   f"{r['published_kib']:.2f}", f"{r['published_accuracy']:.2f}", above]))
     print("\nThe same trainings of other updates:\n")
-    print("| model | update | KiB | accuracy, % |")
-    print("|---|---|---|---|")
-    for section in read(path)["sections"]:
-        for table in section["tables"]:
-            if not table["id"].startswith("accuracy-"):
-                continue
-            keys = [column["key"] for column in table["columns"]]
-            for values in table["rows"]:
-                r = dict(zip(keys, values))
-                if r["kind"] not in ("found", "published") and r["accuracy"] is not None:
-                    error = "" if r["error"] is None else f" +- {r['error']:.2f}"
-                    print(row(table["caption"].split(":")[0],
-                              [r["update"], f"{r['memory_kib']:.2f}", f"{r['accuracy']:.2f}{error}"]))
+    print("| update | KiB | accuracy, % |")
+    print("|---|---|---|")
+    for _, r in rows_of(path, "plans"):
+        if r["kind"] not in ("found", "published"):
+            accuracy = ("diverged or collapsed" if r["accuracy"] is None
+                        else with_error(r["accuracy"], r["accuracy_error"], ".2f"))
+            name = f"{r['model']}, {r['update']}" if "model" in r else r["update"]
+            print(row(name, [f"{r['memory_kib']:.2f}", accuracy]))
 
 
 def large_core(source: str, target: str) -> None:
@@ -255,8 +253,8 @@ def large_core(source: str, target: str) -> None:
 
 
 COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "published": published, "fits": fits,
-            "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy, "replay": replay,
-            "against-published": against_published, "large-core": large_core}
+            "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy,
+            "replay": replay, "against-published": against_published, "large-core": large_core}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:
