@@ -1,8 +1,9 @@
 // <name>.c: the calls of a training step, and the functions that the header declares.
 #include <fmt/format.h>
 
-#include <regex>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -593,27 +594,30 @@ std::string interface(const Emission& c) {
 
 namespace {
 
-// Names at file scope that are this file's alone.
-std::vector<std::string> own_names(const std::string& text) {
-  static const std::regex kStatic(R"(\nstatic [^\n(={]*?(\w+)(\(|\[|;| =))");
-  std::vector<std::string> names{"sram"};
-  for (auto it = std::sregex_iterator(text.begin(), text.end(), kStatic);
-       it != std::sregex_iterator(); ++it) {
-    names.push_back((*it)[1]);
-  }
-  return names;
+// The name that a line at file scope defines behind `keyword`, up to one of `ends`; empty without.
+std::string defined_by(std::string_view line, std::string_view keyword, const char* ends) {
+  const std::size_t end = line.find_first_of(ends, keyword.size());
+  if (!line.starts_with(keyword) || end == std::string_view::npos) return "";
+  line = line.substr(0, end);
+  const std::size_t before = line.find_last_of(" *");
+  return std::string(line.substr(before + 1));
 }
 
 // The file with names that another program's have not, so that one file may include both.
 std::string with_own_names(const Emission& c, const std::string& before, const std::string& text) {
-  std::string renamed = "/* Names of this file alone, for one that includes several programs. */\n";
+  std::vector<std::string> names{"sram"};
   std::string undone = "\n";
-  for (const std::string& name : own_names(text)) {
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const std::string name = defined_by(line, "static ", "([");
+    if (!name.empty()) names.push_back(name);
+    const std::string macro = defined_by(line, "#define ", "( ");
+    if (!macro.empty()) undone += fmt::format("#undef {}\n", macro);
+  }
+  std::string renamed = "/* Names of this file alone, for one that includes several programs. */\n";
+  for (const std::string& name : names) {
     renamed += fmt::format("#define {0} {1}_own_{0}\n", name, c.name);
     undone += fmt::format("#undef {}\n", name);
-  }
-  for (const char* macro : {"FLASH", "I8", "U8", "I16", "I32", "F32"}) {
-    undone += fmt::format("#undef {}\n", macro);
   }
   return before + renamed + "\n" + text + undone;
 }
