@@ -143,8 +143,8 @@ class DeviceTraining {
       for (int epoch = 0; epoch < recipe_.epochs && !result_.diverged; ++epoch) {
         ESPALIER_CHECK_OK(pass(loader, training, test, group, epoch));
       }
-      if (stream_.classes_in_turn > 0) result_.turns.push_back({group.last, result_.test});
       if (result_.diverged) break;
+      if (stream_.classes_in_turn > 0) result_.turns.push_back({group.last, result_.test});
     }
     if (replay_) result_.kept = replay_->kept();
     return Ok{};
