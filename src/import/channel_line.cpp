@@ -60,20 +60,23 @@ struct Search {
   }
 };
 
+// One for all channels, or one a channel.
+float of_channel(const std::vector<float>& numbers, std::size_t channel) {
+  return numbers[numbers.size() == 1 ? 0 : channel];
+}
+
 }  // namespace
 
 double ChannelNumbers::factor(std::size_t channel) const {
-  const double number = factors[factors.size() == 1 ? 0 : channel];
+  const double number = of_channel(factors, channel);
   return divides ? 1 / number : number;
 }
 
-double ChannelNumbers::offset(std::size_t channel) const {
-  return offsets[offsets.size() == 1 ? 0 : channel];
-}
+double ChannelNumbers::offset(std::size_t channel) const { return of_channel(offsets, channel); }
 
 ir::Curve ChannelNumbers::applied(const ir::Curve& x, std::size_t channel) const {
-  const float number = factors[factors.size() == 1 ? 0 : channel];
-  const float offset = offsets[offsets.size() == 1 ? 0 : channel];
+  const float number = of_channel(factors, channel);
+  const float offset = of_channel(offsets, channel);
   if (!divides) return ir::then(x, ir::affine(number, offset));
   const ir::Curve divisor = ir::then(x, ir::affine(0, number));
   return ir::then(ir::quotient(x, divisor), ir::affine(1, offset));
