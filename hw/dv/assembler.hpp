@@ -61,6 +61,10 @@ constexpr Word csrrc(Word rd, Word address, Word rs1) { return csr(3, rd, addres
 constexpr Word pm4adda_b(Word rd, Word rs1, Word rs2) {
   return encode_r(0x46, rs2, rs1, 5, rd, 0x3b);
 }
+// `words`: the offset, 0 to 127, in words.
+constexpr Word esp_lwdota_b(Word rd, Word rs2, Word words, Word rs1) {
+  return encode_r(words, rs2, rs1, 0, rd, 0x0b);
+}
 
 inline constexpr Word kEcall = 0x0000'0073;
 inline constexpr Word kEbreak = 0x0010'0073;

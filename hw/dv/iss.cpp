@@ -45,14 +45,6 @@ std::uint32_t immediate_j(std::uint32_t i) {
       21));
 }
 
-std::uint32_t byte_dot(std::uint32_t sum, std::uint32_t a, std::uint32_t b) {
-  for (int i = 0; i < 32; i += 8) {
-    const int product = static_cast<std::int8_t>(a >> i) * static_cast<std::int8_t>(b >> i);
-    sum += static_cast<std::uint32_t>(product);
-  }
-  return sum;
-}
-
 std::uint32_t multiply_divide(std::uint32_t funct3, std::uint32_t a, std::uint32_t b) {
   const auto sa = static_cast<std::int64_t>(static_cast<std::int32_t>(a));
   const auto sb = static_cast<std::int64_t>(static_cast<std::int32_t>(b));
@@ -77,6 +69,14 @@ std::uint32_t multiply_divide(std::uint32_t funct3, std::uint32_t a, std::uint32
 }
 
 }  // namespace
+
+std::uint32_t byte_dot(std::uint32_t sum, std::uint32_t a, std::uint32_t b) {
+  for (int i = 0; i < 32; i += 8) {
+    const int product = static_cast<std::int8_t>(a >> i) * static_cast<std::int8_t>(b >> i);
+    sum += static_cast<std::uint32_t>(product);
+  }
+  return sum;
+}
 
 Iss::Iss(const IssConfig& config)
     : config_(config), flash_(config.flash_size), sram_(config.sram_size) {
@@ -231,6 +231,8 @@ std::optional<Iss::Fault> Iss::execute(std::uint32_t i, Step& step) {
     case 0x03:
     case 0x07:
       return execute_load(i, step);
+    case 0x0b:
+      return execute_load_dot(i, step);
     case 0x23:
     case 0x27:
       return execute_store(i, step);
@@ -261,19 +263,37 @@ std::optional<Iss::Fault> Iss::execute(std::uint32_t i, Step& step) {
   }
 }
 
-std::optional<Iss::Fault> Iss::execute_load(std::uint32_t i, Step& step) {
-  const bool is_float = bits(i, 6, 0) == 0x07;
-  const std::uint32_t funct3 = bits(i, 14, 12);
-  if (is_float ? (funct3 != 2 || fs_ == 0) : (funct3 == 3 || funct3 > 5)) return Fault{kIllegal, i};
-  const std::uint32_t size = 1u << (funct3 & 3u);
-  const std::uint32_t address = x_[bits(i, 19, 15)] + immediate_i(i);
+// `size` bytes, not extended.
+std::optional<Iss::Fault> Iss::load(std::uint32_t address, std::uint32_t size,
+                                    std::uint32_t& value) {
   if (address % size != 0) return Fault{kMisalignedLoad, address};
-  std::uint32_t value = 0;
+  value = 0;
   if (const std::uint8_t* from = find(address, size, false)) {
     for (std::uint32_t n = size; n-- > 0;) value = value << 8 | from[n];
   } else if (address - kMmioBase >= kMmioSize) {
     return Fault{kLoadFault, address};
   }
+  return {};
+}
+
+// esp.lwdota.b: a word, at an offset in words, times another.
+std::optional<Iss::Fault> Iss::execute_load_dot(std::uint32_t i, Step& step) {
+  const bool present = config_.extensions.dot_product && config_.extensions.load_dot;
+  if (!present || bits(i, 14, 12) != 0) return Fault{kIllegal, i};
+  std::uint32_t word = 0;
+  if (const auto fault = load(x_[bits(i, 19, 15)] + 4 * bits(i, 31, 25), 4, word)) return fault;
+  const std::uint32_t rd = bits(i, 11, 7);
+  write_x(step, rd, byte_dot(x_[rd], word, x_[bits(i, 24, 20)]));
+  return {};
+}
+
+std::optional<Iss::Fault> Iss::execute_load(std::uint32_t i, Step& step) {
+  const bool is_float = bits(i, 6, 0) == 0x07;
+  const std::uint32_t funct3 = bits(i, 14, 12);
+  if (is_float ? (funct3 != 2 || fs_ == 0) : (funct3 == 3 || funct3 > 5)) return Fault{kIllegal, i};
+  const std::uint32_t address = x_[bits(i, 19, 15)] + immediate_i(i);
+  std::uint32_t value = 0;
+  if (const auto fault = load(address, 1u << (funct3 & 3u), value)) return fault;
   if (funct3 == 0) value = static_cast<std::uint32_t>(sign_extend(value, 8));
   if (funct3 == 1) value = static_cast<std::uint32_t>(sign_extend(value, 16));
   if (is_float) {

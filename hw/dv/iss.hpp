@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // An instruction-set simulator of the same machine, written from the ISA manual and not from the
-// RTL: RV32IMF, Zicsr, Zifencei, pm4adda.b, machine mode. The oracle of the lockstep tests.
+// RTL: RV32IMF, Zicsr, Zifencei, pm4adda.b, esp.lwdota.b, machine mode. The oracle of the lockstep
+// tests.
 //
 // Knows no timing: mcycle, cycle and time read as whatever the caller last gave to set_cycles().
 #pragma once
@@ -17,7 +18,11 @@ namespace espalier::hw::dv {
 struct Extensions {
   bool float_unit = true;   // F
   bool dot_product = true;  // pm4adda.b
+  bool load_dot = true;     // esp.lwdota.b, which needs pm4adda.b
 };
+
+// What a dot product makes of its accumulator and two words of four signed bytes.
+std::uint32_t byte_dot(std::uint32_t sum, std::uint32_t a, std::uint32_t b);
 
 struct IssConfig {
   std::uint32_t flash_base = 0x0800'0000;
@@ -73,7 +78,9 @@ class Iss {
   std::uint8_t* find(std::uint32_t address, std::uint32_t size, bool write);
   std::optional<std::uint32_t> load_word(std::uint32_t address);
   std::optional<Fault> execute(std::uint32_t instruction, Step& step);
+  std::optional<Fault> load(std::uint32_t address, std::uint32_t size, std::uint32_t& value);
   std::optional<Fault> execute_load(std::uint32_t instruction, Step& step);
+  std::optional<Fault> execute_load_dot(std::uint32_t instruction, Step& step);
   std::optional<Fault> execute_store(std::uint32_t instruction, Step& step);
   std::optional<Fault> execute_operation(std::uint32_t instruction, Step& step);
   std::optional<Fault> execute_immediate(std::uint32_t instruction, Step& step);

@@ -101,6 +101,7 @@ class Comparer : public Observer {
 
   static std::string compare_load(const Retirement& core) {
     const std::uint32_t opcode = core.instruction & 0x7fu;
+    if (opcode == 0x0b) return compare_load_dot(core);
     const bool is_load = opcode == 0x03 || opcode == 0x07;
     if (!is_load) return core.load_mask == 0 ? "" : "load mask: not a load";
     const std::uint32_t address =
@@ -122,6 +123,19 @@ class Comparer : public Observer {
                            : static_cast<std::uint32_t>(static_cast<std::int32_t>(left) >> unused);
     const bool written = core.writes_register || core.writes_float_register;
     return written && value != core.value ? describe("load data", value, core.value) : "";
+  }
+
+  static std::string compare_load_dot(const Retirement& core) {
+    const std::uint32_t address = core.sources[0].value + 4 * (core.instruction >> 25);
+    if (core.memory_address != address) {
+      return describe("load address", core.memory_address, address);
+    }
+    if (core.load_mask != 0xf) return describe("load mask", core.load_mask, 0xf);
+    if (core.sources[2].index != (core.instruction >> 7 & 31u)) return "accumulator: not rd";
+    const std::uint32_t value =
+        byte_dot(core.sources[2].value, core.load_data, core.sources[1].value);
+    return core.writes_register && value != core.value ? describe("load data", value, core.value)
+                                                       : "";
   }
 
   std::string compare(const Retirement& core, const Step& oracle) {
@@ -190,6 +204,9 @@ class Comparer : public Observer {
         break;
       case 0x3b:
         ++mix.dot;
+        break;
+      case 0x0b:
+        ++mix.load_dot;
         break;
       default:
         break;

@@ -19,6 +19,7 @@ struct InstructionMix {
   std::uint64_t floats = 0;    // F
   std::uint64_t csr = 0;       // Zicsr
   std::uint64_t dot = 0;       // pm4adda.b
+  std::uint64_t load_dot = 0;  // esp.lwdota.b
 };
 
 struct LockstepResult {

@@ -157,6 +157,10 @@ class Generator {
   }
 
   void emit_something() {
+    if (options_.load_dot && chance(8)) {
+      emit_load_dot();
+      return;
+    }
     const Word kind = below(100);
     if (options_.floats && kind >= 55) {
       emit_float();
@@ -192,6 +196,54 @@ class Generator {
     emit(li_upper(kScratch, ends));
     emit(li_lower(kScratch, ends));
     emit(pm4adda_b(target(), kScratch, below(2) == 0 ? kScratch : source()));
+  }
+
+  // A load fused with the dot product, and often something behind it that has to wait for it or for
+  // the unit.
+  void emit_load_dot() {
+    switch (below(16)) {
+      case 0: {  // all four products as large as they get
+        const Word words = below(128);
+        const Word ends = below(2) == 0 ? 0x8080'8080 : 0x7f7f'7f7f;
+        emit(li_upper(kScratch, ends));
+        emit(li_lower(kScratch, ends));
+        emit(sw(kScratch, kBase, static_cast<std::int32_t>(4 * words)));
+        emit(esp_lwdota_b(target(), chance(50) ? kScratch : source(), words, kBase));
+        break;
+      }
+      case 1:  // an address that depends on a register
+        emit(andi(kScratch, source(), 0x7fc));
+        emit(add(kScratch, kScratch, kBase));
+        emit(addi(kScratch, kScratch, -1024));
+        emit(esp_lwdota_b(target(), source(), below(128), kScratch));
+        break;
+      case 2:  // from the flash
+        emit(auipc(kScratch, 0));
+        emit(esp_lwdota_b(target(), source(), below(8), kScratch));
+        break;
+      case 3:  // from the registers of the test bench, and behind them
+        emit(lui(kScratch, 0x10000));
+        emit(esp_lwdota_b(target(), source(), below(8), kScratch));
+        break;
+      case 4:  // misaligned
+        emit(addi(kScratch, kBase, immediate()));
+        emit(esp_lwdota_b(target(), source(), below(128), kScratch));
+        break;
+      case 5:  // no memory: low addresses, and around the end of all
+        emit(addi(kScratch, 0, -4 * static_cast<std::int32_t>(below(64))));
+        emit(esp_lwdota_b(target(), source(), below(128), chance(50) ? kScratch : 0));
+        break;
+      case 6:  // not an instruction
+        emit(esp_lwdota_b(target(), source(), below(128), kBase) | (1 + below(7)) << 12);
+        break;
+      default:  // several
+        for (Word i = 1 + below(4); i > 0; --i) {
+          emit(esp_lwdota_b(target(), source(), below(128), kBase));
+        }
+        break;
+    }
+    if (chance(40)) emit(pm4adda_b(target(), source(), source()));
+    if (chance(30)) emit(encode_s(offset(4), source(), kBase, 2, 0x23));
   }
 
   void emit_integer() {

@@ -17,6 +17,7 @@ struct GeneratorOptions {
   // under qemu-riscv32; it ends with the system calls write and exit.
   bool user_mode = false;
   bool floats = true;
+  bool load_dot = false;  // esp.lwdota.b; not with user_mode
 };
 
 // Where the parts of a generated program lie.

@@ -21,10 +21,12 @@ import tempfile
 
 HW = pathlib.Path(__file__).resolve().parents[1]
 CONFIGURATIONS = [
-    ("everything", {"Float": 1, "Dot": 1}),
-    ("without F", {"Float": 0, "Dot": 1}),
-    ("without `pm4adda.b`", {"Float": 1, "Dot": 0}),
-    ("without both", {"Float": 0, "Dot": 0}),
+    ("with F and `pm4adda.b`", {"Float": 1, "Dot": 1}),
+    ("with `pm4adda.b`", {"Float": 0, "Dot": 1}),
+    ("with F", {"Float": 1, "Dot": 0}),
+    ("with neither", {"Float": 0, "Dot": 0}),
+    ("with F, `pm4adda.b` and `esp.lwdota.b`", {"Float": 1, "Dot": 1, "LoadDot": 1}),
+    ("with `pm4adda.b` and `esp.lwdota.b`", {"Float": 0, "Dot": 1, "LoadDot": 1}),
 ]
 SKIPPED = 77
 

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
-// The core: RV32IM + Zicsr + Zifencei, machine mode, with F and pm4adda.b as parameters.
+// The core: RV32IM + Zicsr + Zifencei, machine mode, with F, pm4adda.b and esp.lwdota.b as
+// parameters. The last fuses a load with pm4adda.b and needs it.
 //
 // Three stages. Fetch (esp_fetch) holds the address whose instruction the memory is delivering.
 // Execute decodes, reads registers, computes, resolves branches, addresses memory and takes every
-// trap, so an instruction that leaves it always completes. Write-back receives load data and writes
-// the registers. Float multiply-adds, divisions and square roots write later, through the second
-// port of the float registers; a scoreboard of the two stages under way holds dependent
-// instructions in execute.
+// trap, so an instruction that leaves it always completes. Write-back receives load data, computes
+// the dot product that a load is fused with, and writes the registers. Float multiply-adds,
+// divisions and square roots write later, through the second port of the float registers; a
+// scoreboard of the two stages under way holds dependent instructions in execute.
 //
 // docs/core-pipeline.md lists the stall cycles of every instruction.
 module esp_core #(
-  parameter bit          Float  = 1'b1,
-  parameter bit          Dot    = 1'b1,
-  parameter logic [31:0] HartId = 32'd0
+  parameter bit          Float   = 1'b1,
+  parameter bit          Dot     = 1'b1,
+  parameter bit          LoadDot = 1'b0,
+  parameter logic [31:0] HartId  = 32'd0
 ) (
   input  logic        clk_i,
   input  logic        srst_ni,
@@ -42,7 +44,7 @@ module esp_core #(
 
 `ifdef ESP_RVFI
   // What left execute one cycle ago, in program order, as the RISC-V Formal Interface has it: one
-  // channel, aligned memory accesses, the accumulator of pm4adda.b as a third source. A float
+  // channel, aligned memory accesses, the accumulator of a dot product as a third source. A float
   // result that is late is announced with `rvfi_ext_late` and follows on `rvfi_ext_late_*`, in the
   // order of the instructions; `rvfi_frd_*` hold those that are not.
   ,
@@ -129,6 +131,8 @@ module esp_core #(
   logic               use_rs1;
   logic               use_rs2;
   logic               rd_we;
+  logic               decode_load_dot;
+  logic               load_dot;
   logic               is_float;
   esp_pkg::fpu_op_e   fpu_op;
   logic               fpu_rounds;
@@ -151,7 +155,8 @@ module esp_core #(
 
   esp_decoder #(
     .Float(Float),
-    .Dot(Dot)
+    .Dot(Dot),
+    .LoadDot(LoadDot)
   ) u_decoder (
     .instr_i(id_instr),
     .illegal_o(decode_illegal),
@@ -163,6 +168,7 @@ module esp_core #(
     .use_rs1_o(use_rs1),
     .use_rs2_o(use_rs2),
     .rd_we_o(rd_we),
+    .load_dot_o(decode_load_dot),
     .is_float_o(is_float),
     .fpu_op_o(fpu_op),
     .fpu_rounds_o(fpu_rounds),
@@ -173,18 +179,28 @@ module esp_core #(
     .fs_dirty_o(fs_dirty)
   );
 
-  // Write-back stage registers.
+  // A load fused with the dot product; its unit is UnitLoad, as that of any load.
+  assign load_dot = LoadDot && decode_load_dot;
+
+  // Write-back stage registers. A load fused with the dot product brings its accumulator in
+  // `wb_result_q` and the bytes to multiply by in `wb_bytes_q`.
   logic        wb_rd_we_q;
   logic        wb_frd_we_q;
   logic        wb_load_q;
+  logic        wb_dot_q;
   logic [2:0]  wb_funct_q;
   logic [1:0]  wb_offset_q;
   logic [4:0]  wb_rd_q;
   logic [31:0] wb_result_q;
+  logic [31:0] wb_bytes_q;
   logic [31:0] load_data;
+  logic [31:0] dot_result;
   logic [31:0] wb_data;
 
-  assign wb_data = wb_load_q ? load_data : wb_result_q;
+  always_comb begin
+    wb_data = wb_load_q ? load_data : wb_result_q;
+    if (wb_dot_q) wb_data = dot_result;
+  end
 
   // Integer operands, forwarded from write-back unless it waits for memory.
   logic [31:0] reg_a;
@@ -332,8 +348,9 @@ module esp_core #(
     assign fpu_flags = '0;
   end
 
-  // Hazards: a load in write-back has no data to forward yet; CSR instructions wait until every
-  // late float result has left its flags.
+  // Hazards: a load in write-back has no data to forward yet, and if it is fused with the dot
+  // product it has the only unit that computes one; CSR instructions wait until every late float
+  // result has left its flags.
   logic hazard;
   logic ex_go;
 
@@ -341,8 +358,9 @@ module esp_core #(
     hazard = float_hazard;
     if (wb_load_q) begin
       hazard = hazard || (use_rs1 && wb_match_a) || (use_rs2 && wb_match_b) ||
-               (Dot && unit == esp_pkg::UnitDot && wb_match_c);
+               (Dot && (unit == esp_pkg::UnitDot || load_dot) && wb_match_c);
     end
+    if (wb_dot_q) hazard = hazard || unit == esp_pkg::UnitDot;
     if (unit == esp_pkg::UnitCsr) hazard = hazard || add_valid || round_valid;
     ex_go = id_valid & ~hazard;
   end
@@ -352,7 +370,6 @@ module esp_core #(
   logic [31:0] op_b;
   logic [31:0] alu_result;
   logic [31:0] mul_result;
-  logic [31:0] dot_result;
   logic [31:0] div_result;
   logic        div_done;
 
@@ -380,17 +397,18 @@ module esp_core #(
     .result_o(mul_result)
   );
 
+  // One unit for both instructions: write-back takes it first, from the word as memory gives it.
   if (Dot) begin : gen_dot
     esp_dot u_dot (
-      .valid_i(unit == esp_pkg::UnitDot),
-      .a_i(rs1_value),
-      .b_i(rs2_value),
-      .accumulator_i(acc_value),
+      .valid_i(wb_dot_q || unit == esp_pkg::UnitDot),
+      .a_i(wb_dot_q ? data_rdata_i : rs1_value),
+      .b_i(wb_dot_q ? wb_bytes_q : rs2_value),
+      .accumulator_i(wb_dot_q ? wb_result_q : acc_value),
       .result_o(dot_result)
     );
   end else begin : gen_no_dot
     logic unused;
-    assign unused = ^acc_value;
+    assign unused = ^{acc_value, wb_bytes_q};
     assign dot_result = '0;
   end
 
@@ -439,13 +457,15 @@ module esp_core #(
   logic        mem_misaligned;
   logic        is_mem;
   logic        is_store;
+  logic [1:0]  mem_size;
 
+  assign mem_size = load_dot ? 2'd2 : funct3[1:0];
   assign mem_addr = rs1_value + imm;
   assign is_store = unit == esp_pkg::UnitStore;
   assign is_mem = is_store | (unit == esp_pkg::UnitLoad);
 
   esp_lsu u_lsu (
-    .size_i(funct3[1:0]),
+    .size_i(mem_size),
     .offset_i(mem_addr[1:0]),
     .wdata_i(is_float ? frs2_value : rs2_value),
     .misaligned_o(mem_misaligned),
@@ -608,6 +628,7 @@ module esp_core #(
       esp_pkg::UnitFpu:                    ex_result = fpu_result;
       default:                             ex_result = alu_result;
     endcase
+    if (load_dot) ex_result = acc_value;
   end
 
   always_ff @(posedge clk_i) begin
@@ -630,6 +651,27 @@ module esp_core #(
     end
   end
 
+  if (LoadDot) begin : gen_load_dot
+    if (!Dot) begin : gen_refused
+      $error("LoadDot needs Dot");
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (!srst_ni) begin
+        wb_dot_q <= 1'b0;
+        wb_bytes_q <= '0;
+      end else begin
+        wb_dot_q <= retire & load_dot;
+        if (load_dot) wb_bytes_q <= rs2_value;
+      end
+    end
+  end else begin : gen_no_load_dot
+    logic unused;
+    assign unused = decode_load_dot;
+    assign wb_dot_q = 1'b0;
+    assign wb_bytes_q = '0;
+  end
+
 `ifdef ESP_ASSERT
   logic        instr_waits_q;
   logic        data_waits_q;
@@ -644,6 +686,9 @@ module esp_core #(
       DataRepeated: assert (!(data_waits_q && !(data_req_o && data_addr_o == data_addr_q)));
       // Memory never sees an access of an instruction that traps, unless memory itself refuses it.
       NoAccessOfATrap: assert (!(data_req_o && data_ready_i && take_trap && !data_err_i));
+      // A dot product in execute has the unit, and what write-back fuses with one is a load.
+      OneDotProduct: assert (!(retire && unit == esp_pkg::UnitDot && wb_dot_q));
+      FusedIsLoad: assert (!(wb_dot_q && !wb_load_q));
       // Late results belong to the float registers.
       LateIsFloat: assert (!(retire && fpu_late && rd_we));
     end
@@ -702,7 +747,7 @@ module esp_core #(
       rvfi_rs2_q <= retire & use_rs2 ? rs2_value : '0;
       rvfi_rs3_addr_q <= '0;
       rvfi_rs3_q <= '0;
-      if (Dot && unit == esp_pkg::UnitDot && retire) begin
+      if (Dot && (unit == esp_pkg::UnitDot || load_dot) && retire) begin
         rvfi_rs3_addr_q <= rd;
         rvfi_rs3_q <= acc_value;
       end

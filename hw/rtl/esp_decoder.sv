@@ -4,8 +4,9 @@
 // Whether a CSR exists and whether a rounding mode is valid depends on state and is decided by the
 // core.
 module esp_decoder #(
-  parameter bit Float = 1'b1,
-  parameter bit Dot   = 1'b1
+  parameter bit Float   = 1'b1,
+  parameter bit Dot     = 1'b1,
+  parameter bit LoadDot = 1'b0
 ) (
   input  logic [31:0]        instr_i,
   output logic               illegal_o,
@@ -17,6 +18,7 @@ module esp_decoder #(
   output logic               use_rs1_o,
   output logic               use_rs2_o,
   output logic               rd_we_o,
+  output logic               load_dot_o,
   output logic               is_float_o,
   output esp_pkg::fpu_op_e   fpu_op_o,
   output logic               fpu_rounds_o,
@@ -45,6 +47,7 @@ module esp_decoder #(
     use_rs1_o = 1'b0;
     use_rs2_o = 1'b0;
     rd_we_o = 1'b0;
+    load_dot_o = 1'b0;
     is_float_o = 1'b0;
     fpu_op_o = esp_pkg::FpuMadd;
     fpu_rounds_o = 1'b0;
@@ -90,6 +93,19 @@ module esp_decoder #(
         use_rs1_o = 1'b1;
         rd_we_o = 1'b1;
         illegal_o = funct3 == 3'd3 || funct3[2:1] == 2'b11;
+      end
+      esp_pkg::OpcCustom0: begin
+        illegal_o = 1'b1;
+        if (LoadDot) begin
+          // A load of a word, at an offset in words.
+          unit_o = esp_pkg::UnitLoad;
+          load_dot_o = 1'b1;
+          imm_o = {23'b0, funct7, 2'b00};
+          use_rs1_o = 1'b1;
+          use_rs2_o = 1'b1;
+          rd_we_o = 1'b1;
+          illegal_o = funct3 != 3'd0;
+        end
       end
       esp_pkg::OpcStore: begin
         unit_o = esp_pkg::UnitStore;

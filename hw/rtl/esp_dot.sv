@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// pm4adda.b: adds four products of signed bytes to an accumulator, modulo 2^32. Combinational.
+// pm4adda.b and esp.lwdota.b: adds four products of signed bytes to an accumulator, modulo 2^32.
+// Combinational.
 module esp_dot (
   input  logic        valid_i,
   input  logic [31:0] a_i,

@@ -8,7 +8,8 @@ module esp_lsu (
   output logic        misaligned_o,
   output logic [3:0]  be_o,
   output logic [31:0] wdata_o,
-  // Write-back stage: funct3 and address of the load that memory now answers.
+  // Write-back stage: funct3 and address of the load that memory now answers. The word of a load
+  // fused with the dot product does not come this way.
   input  logic [2:0]  load_funct_i,
   input  logic [1:0]  load_offset_i,
   input  logic [31:0] load_raw_i,

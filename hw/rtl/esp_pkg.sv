@@ -8,6 +8,7 @@ package esp_pkg;
   typedef enum logic [4:0] {
     OpcLoad    = 5'b00000,
     OpcLoadFp  = 5'b00001,
+    OpcCustom0 = 5'b00010,
     OpcMiscMem = 5'b00011,
     OpcOpImm   = 5'b00100,
     OpcAuipc   = 5'b00101,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Integer registers: three read ports, one write port. Register 0 reads as zero and is not stored.
 //
-// The third read port serves the accumulator of pm4adda.b.
+// The third read port serves the accumulator of pm4adda.b and esp.lwdota.b.
 module esp_regfile (
   input  logic        clk_i,
   input  logic        srst_ni,

@@ -5,8 +5,9 @@
 // written and executed; anything else is an access fault. Bases are multiples of four and regions
 // do not wrap around the end of the address space.
 module esp_soc #(
-  parameter bit Float = 1'b1,
-  parameter bit Dot   = 1'b1
+  parameter bit Float   = 1'b1,
+  parameter bit Dot     = 1'b1,
+  parameter bit LoadDot = 1'b0
 ) (
   input  logic        clk_i,
   input  logic        srst_ni,
@@ -118,7 +119,8 @@ module esp_soc #(
 
   esp_core #(
     .Float(Float),
-    .Dot(Dot)
+    .Dot(Dot),
+    .LoadDot(LoadDot)
   ) u_core (
     .clk_i,
     .srst_ni,

@@ -185,6 +185,7 @@ codegen::Target target_of(const Options& options, const std::string& name) {
   if (options.kernels == "plain") {
     target.overlays.clear();
     target.dot_product = false;
+    target.load_dot = false;
   }
   if (options.kernels == "blocked" && target.overlays.empty()) target.overlays = {"blocked"};
   return target;

@@ -81,6 +81,16 @@ const std::vector<Target>& targets() {
        .dot_product = true,
        .linker_script = "link.ld",
        .machine = "core"},
+      {.name = "rv32imf+pm4adda.b+lwdota.b",
+       .description = "the same with the dot product fused with a load, as the core here has it",
+       .compiler_prefix = "riscv64-unknown-elf-",
+       .flags = flags_of("rv32imf"),
+       .overlays = {"blocked"},
+       .float_unit = true,
+       .dot_product = true,
+       .load_dot = true,
+       .linker_script = "link.ld",
+       .machine = "core"},
       {.name = "rv32im",
        .description = "RISC-V without a float unit, such as the ESP32-C3; floats in software",
        .compiler_prefix = "riscv64-unknown-elf-",
@@ -169,6 +179,7 @@ Json to_json(const Target& target) {
           {"overlays", target.overlays},
           {"float_unit", target.float_unit},
           {"dot_product", target.dot_product},
+          {"load_dot", target.load_dot},
           {"linker_script", target.linker_script},
           {"machine", target.machine},
           {"isa", target.isa}};
@@ -182,6 +193,9 @@ Result<Target> target_from_json(const Json& build, std::string_view name, std::s
   ESPALIER_TRY(target.overlays, texts(build, "overlays", where));
   ESPALIER_TRY(target.float_unit, json_field<bool>(build, "float_unit", where));
   ESPALIER_TRY(target.dot_product, json_field<bool>(build, "dot_product", where));
+  if (build.contains("load_dot")) {  // folders of earlier versions lack it
+    ESPALIER_TRY(target.load_dot, json_field<bool>(build, "load_dot", where));
+  }
   ESPALIER_TRY(target.linker_script, json_field<std::string>(build, "linker_script", where));
   ESPALIER_TRY(target.machine, json_field<std::string>(build, "machine", where));
   ESPALIER_TRY(target.isa, json_field<std::string>(build, "isa", where));

@@ -95,6 +95,9 @@ TEST(DeviceProfile, ExtensionsOfItsInstructionSet) {
   EXPECT_TRUE(has("rv32imf+pm4adda.b", "pm4adda.b"));
   EXPECT_TRUE(has("rv32imf_zicsr+pm4adda.b", "pm4adda.b"));
   EXPECT_FALSE(has("rv32imf+pm4adda.b", "pm4adda"));
+  EXPECT_TRUE(has("rv32imf+pm4adda.b+lwdota.b", "pm4adda.b"));
+  EXPECT_TRUE(has("rv32imf+pm4adda.b+lwdota.b", "lwdota.b"));
+  EXPECT_FALSE(has("rv32imf+pm4adda.b", "lwdota.b"));
   EXPECT_FALSE(has("rv32imc", "f"));
   EXPECT_FALSE(has("rv32im_zfinx", "f"));
   EXPECT_FALSE(has("rv32im+fast", "f"));

@@ -797,7 +797,7 @@ TEST_F(DeviceCheck, StopsWhenTheUserAsks) {
 
 TEST_F(DeviceCheck, RefusesWhatDoesNotFit) {
   const ir::Graph graph = tiny();
-  codegen::EmitOptions plainly = options_for("rv32imf+pm4adda.b");
+  codegen::EmitOptions plainly = options_for("rv32imf+pm4adda.b+lwdota.b");
   plainly.target.overlays.clear();
   compile(graph, plan::head_only(graph), plainly);
   CheckOptions options = steps(1);
@@ -814,7 +814,11 @@ TEST_F(DeviceCheck, RefusesWhatDoesNotFit) {
   EXPECT_THAT(check(folder(), options).error().message(),
               HasSubstr("uses pm4adda.b, which espalier-core has not; compile it with --target "
                         "rv32imf"));
-  options.device.isa = "rv32imc+pm4adda.b";
+  options.device.isa = "rv32imf+pm4adda.b";
+  EXPECT_THAT(check(folder(), options).error().message(),
+              HasSubstr("uses lwdota.b, which espalier-core has not; compile it with --target "
+                        "rv32imf+pm4adda.b"));
+  options.device.isa = "rv32imc+pm4adda.b+lwdota.b";
   EXPECT_THAT(check(folder(), options).error().message(),
               HasSubstr("uses a float unit, which espalier-core has not; compile it with --target "
                         "rv32im"));

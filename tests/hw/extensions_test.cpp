@@ -1,5 +1,6 @@
-// The core without F, without pm4adda.b and without both: what is missing is illegal, precisely,
-// and everything else is as it was. Built once for each core; the build says which one is linked.
+// The core without F, without pm4adda.b and without both, all of them without esp.lwdota.b, and the
+// core that lacks nothing but F: what is missing is illegal, precisely, and everything else is as
+// it was. Built once for each core; the build says which one is linked.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -22,6 +23,9 @@ constexpr dv::Extensions kCore{
 #endif
 #ifdef ESPALIER_HW_NO_DOT
     .dot_product = false,
+#endif
+#ifdef ESPALIER_HW_NO_LOAD_DOT
+    .load_dot = false,
 #endif
 };
 
@@ -79,6 +83,18 @@ TEST(Extensions, TheDotProductIsThereOrIllegal) {
   expect_presence(dv::pm4adda_b(4, 1, 1), kCore.dot_product);
 }
 
+// Of its opcode one of eight encodings; the others are illegal everywhere.
+TEST(Extensions, TheLoadFusedWithItIsThereOrIllegal) {
+  for (const Word words : {0u, 1u, 64u, 127u}) {
+    const Word instruction = dv::esp_lwdota_b(4, 1, words, 1);
+    expect_presence(instruction, kCore.load_dot);
+    for (Word funct3 = 1; funct3 < 8; ++funct3) expect_presence(instruction | funct3 << 12, false);
+  }
+  for (const Word opcode : {0x2bu, 0x5bu, 0x7bu}) {  // the other custom ones
+    expect_presence(dv::encode_r(0, 1, 1, 0, 4, opcode), false);
+  }
+}
+
 TEST(Extensions, MultiplicationAndDivisionAreAlwaysThere) {
   for (Word funct3 = 0; funct3 < 8; ++funct3) {
     expect_presence(dv::encode_r(1, 1, 1, funct3, 4, 0x33), true);
@@ -106,7 +122,7 @@ TEST(Extensions, RandomProgramsInLockstep) {
   std::uint64_t instructions = 0;
   std::uint64_t traps = 0;
   for (std::uint64_t seed = 7000; instructions < 100'000; ++seed) {
-    const dv::GeneratedProgram program = dv::generate_program({.seed = seed});
+    const dv::GeneratedProgram program = dv::generate_program({.seed = seed, .load_dot = true});
     const dv::LockstepResult result =
         dv::run_lockstep(program.image, program.machine_entry, 50'000'000, kCore);
     ASSERT_EQ(result.mismatch, "") << "seed " << seed;

@@ -28,6 +28,7 @@ void expect_agreement(GeneratorOptions options, std::uint64_t wanted_instruction
     mix.floats += result.mix.floats;
     mix.csr += result.mix.csr;
     mix.dot += result.mix.dot;
+    mix.load_dot += result.mix.load_dot;
     ++options.seed;
     if (timing.random_seed != 0) ++timing.random_seed;
   }
@@ -36,12 +37,14 @@ void expect_agreement(GeneratorOptions options, std::uint64_t wanted_instruction
   EXPECT_GT(mix.csr, instructions / 100);
   EXPECT_GE(mix.floats, options.floats ? instructions / 10 : 0);
   EXPECT_GE(mix.dot, options.user_mode ? 0 : instructions / 200);
+  EXPECT_GE(mix.load_dot, options.load_dot ? instructions / 25 : 0);
   ::testing::Test::RecordProperty("instructions", std::to_string(instructions));
-  std::printf("%llu instructions: %llu of M, %llu of F, %llu of Zicsr, %llu pm4adda.b\n",
-              static_cast<unsigned long long>(instructions),
-              static_cast<unsigned long long>(mix.multiply),
-              static_cast<unsigned long long>(mix.floats), static_cast<unsigned long long>(mix.csr),
-              static_cast<unsigned long long>(mix.dot));
+  std::printf(
+      "%llu instructions: %llu of M, %llu of F, %llu of Zicsr, %llu pm4adda.b, "
+      "%llu esp.lwdota.b\n",
+      static_cast<unsigned long long>(instructions), static_cast<unsigned long long>(mix.multiply),
+      static_cast<unsigned long long>(mix.floats), static_cast<unsigned long long>(mix.csr),
+      static_cast<unsigned long long>(mix.dot), static_cast<unsigned long long>(mix.load_dot));
 }
 
 #ifdef ESPALIER_SLOW_TESTS
@@ -53,6 +56,15 @@ TEST(LockstepSlow, TenMillionInstructions) {
   expect_agreement({.seed = 5000, .loops = 20}, 2'000'000, {.random_seed = 1});
   expect_agreement({.seed = 6000, .loops = 20}, 1'000'000, {.flash_wait = 4, .random_seed = 1});
 }
+TEST(LockstepSlow, LoadDot) {
+  expect_agreement({.seed = 7000, .loops = 20, .load_dot = true}, 2'000'000);
+  expect_agreement({.seed = 8000, .loops = 20, .floats = false, .load_dot = true}, 2'000'000);
+  expect_agreement({.seed = 9000, .body_instructions = 300, .loops = 5, .load_dot = true},
+                   1'000'000);
+  expect_agreement({.seed = 10'000, .loops = 20, .load_dot = true}, 2'000'000, {.random_seed = 1});
+  expect_agreement({.seed = 11'000, .loops = 20, .load_dot = true}, 1'000'000,
+                   {.flash_wait = 4, .sram_wait = 2, .random_seed = 1});
+}
 #else
 TEST(Lockstep, MachineMode) { expect_agreement({.seed = 1}, 250'000); }
 TEST(Lockstep, ShortPrograms) {
@@ -61,6 +73,10 @@ TEST(Lockstep, ShortPrograms) {
 TEST(Lockstep, IntegerOnly) { expect_agreement({.seed = 200, .floats = false}, 100'000); }
 TEST(Lockstep, UserMode) { expect_agreement({.seed = 300, .user_mode = true}, 100'000); }
 TEST(Lockstep, RandomWaits) { expect_agreement({.seed = 400}, 100'000, {.random_seed = 1}); }
+TEST(Lockstep, LoadDot) {
+  expect_agreement({.seed = 600, .floats = false, .load_dot = true}, 100'000);
+  expect_agreement({.seed = 700, .load_dot = true}, 50'000, {.random_seed = 1});
+}
 TEST(Lockstep, SlowMemories) {
   expect_agreement({.seed = 500}, 50'000, {.flash_wait = 3, .sram_wait = 1});
   expect_agreement({.seed = 510}, 50'000, {.flash_wait = 1, .flash_line_bytes = 4});

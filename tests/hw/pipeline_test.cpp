@@ -91,6 +91,10 @@ TEST_P(Pipeline, RunsTheSameInstructionsWithRandomWaits) {
   }
 }
 
+// From the SRAM.
+constexpr Word lwdota(Word rd, Word rs2, Word base = 1) {
+  return dv::esp_lwdota_b(rd, rs2, 1, base);
+}
 constexpr Word fma(Word rd, Word rs1, Word rs2, Word rs3) {
   return rs3 << 27 | dv::encode_r(0, rs2, rs1, 0, rd, 0x43);
 }
@@ -153,6 +157,43 @@ INSTANTIATE_TEST_SUITE_P(
         PipelineCase{"FloatSquareRoot", {dv::kNop, dv::encode_r(0x2c, 0, 1, 0, 4, 0x53)}, 2, 30}),
     [](const auto& row) { return std::string(row.param.name); });
 
+// Behind a load, before what needs the result, and before what needs the unit. Nothing is added to
+// what then is an address.
+INSTANTIATE_TEST_SUITE_P(
+    LoadDot, Pipeline,
+    ::testing::Values(
+        PipelineCase{"LoadUseByLoadDotAccumulator", {dv::lw(4, 1, 0), lwdota(4, 2)}, 2, 3},
+        PipelineCase{"LoadUseByLoadDotFactor", {dv::lw(4, 1, 0), lwdota(5, 4)}, 2, 3},
+        PipelineCase{
+            "LoadDotIndependent", {lwdota(4, 2), lwdota(5, 2), lwdota(6, 2), lwdota(7, 2)}, 4, 4},
+        PipelineCase{"LoadDotAddressForwarded", {dv::add(4, 1, 0), lwdota(5, 2, 4)}, 2, 2},
+        PipelineCase{"LoadDotFactorForwarded", {dv::addi(4, 0, 5), lwdota(5, 4)}, 2, 2},
+        PipelineCase{"LoadDotAccumulatorForwarded", {dv::addi(5, 0, 5), lwdota(5, 2)}, 2, 2},
+        PipelineCase{"LoadDotUse", {lwdota(4, 2), dv::add(5, 4, 4)}, 2, 3},
+        PipelineCase{"LoadDotUseOneLater", {lwdota(4, 2), dv::kNop, dv::add(5, 4, 4)}, 3, 3},
+        PipelineCase{"LoadDotStore", {lwdota(4, 2), dv::sw(4, 1, 0)}, 2, 3},
+        PipelineCase{
+            "LoadDotUseAsAddress", {dv::add(4, 1, 0), lwdota(4, 0), dv::lw(5, 4, 0)}, 3, 4},
+        PipelineCase{"LoadDotChain", {lwdota(4, 2), lwdota(4, 2), lwdota(4, 2)}, 3, 5},
+        PipelineCase{
+            "LoadDotChainOfTwo", {lwdota(4, 2), lwdota(5, 2), lwdota(4, 2), lwdota(5, 2)}, 4, 4},
+        PipelineCase{"LoadDotUseAsFactor", {lwdota(4, 2), lwdota(5, 4)}, 2, 3},
+        PipelineCase{"LoadDotThenOverwrite", {lwdota(4, 2), dv::addi(4, 0, 1)}, 2, 2},
+        PipelineCase{"LoadDotThenLoad", {lwdota(4, 2), dv::lw(5, 1, 0), dv::sw(2, 1, 4)}, 3, 3},
+        PipelineCase{
+            "LoadDotThenMultiply", {lwdota(4, 2), dv::encode_r(1, 2, 3, 0, 5, 0x33)}, 2, 2},
+        PipelineCase{"LoadDotThenDot", {lwdota(4, 2), dv::pm4adda_b(5, 2, 3)}, 2, 3},
+        PipelineCase{"LoadDotThenDotOfItsResult", {lwdota(4, 2), dv::pm4adda_b(4, 2, 3)}, 2, 3},
+        PipelineCase{
+            "LoadDotThenDotOneLater", {lwdota(4, 2), dv::kNop, dv::pm4adda_b(5, 2, 3)}, 3, 3},
+        PipelineCase{"DotThenLoadDot", {dv::pm4adda_b(5, 2, 3), lwdota(4, 2)}, 2, 2},
+        PipelineCase{"LoadDotsAndDotsInTurn",
+                     {lwdota(4, 2), dv::pm4adda_b(5, 2, 3), lwdota(6, 2), dv::pm4adda_b(7, 2, 3)},
+                     4,
+                     6},
+        PipelineCase{"LoadDotToNothingThenDot", {lwdota(0, 2), dv::pm4adda_b(5, 2, 3)}, 2, 3}),
+    [](const auto& row) { return std::string(row.param.name); });
+
 // ---- Every instruction, without waiting for operands ------------------------------------------
 
 struct InstructionRow {
@@ -187,7 +228,7 @@ TEST(PipelineTable, EveryInstructionTakesTheCyclesOfItsRow) {
       // Loads and stores.
       {1,
        {load(0), load(1), load(2), load(4), load(5), dv::sb(2, 1, 0), dv::sh(2, 1, 0),
-        dv::sw(2, 1, 0), dv::flw(4, 1, 0), dv::fsw(1, 1, 0)}},
+        dv::sw(2, 1, 0), dv::flw(4, 1, 0), dv::fsw(1, 1, 0), lwdota(4, 2)}},
       // Branches not taken, then taken; jumps.
       {1,
        {branch(0, 2, 3), branch(1, 2, 2), branch(4, 2, 3), branch(5, 3, 2), branch(6, 2, 3),
@@ -270,6 +311,19 @@ TEST(WaitStates, SramMakesLoadsAndStoresWait) {
     EXPECT_EQ(measure({dv::lw(4, 1, 0), dv::add(5, 4, 4)}, 2, timing), 3u);
     EXPECT_EQ(measure({dv::kNop, dv::sw(2, 1, 0), dv::sb(2, 1, 5)}, 2, timing), 2 + 2 * wait);
     EXPECT_EQ(measure({dv::kNop, dv::fsw(1, 1, 0)}, 2, timing), 2 + wait);
+  }
+}
+
+// A wait is in execute, whatever the instruction behind has to wait for afterwards.
+TEST(WaitStates, SramMakesLoadsFusedWithTheDotProductWait) {
+  for (const std::uint32_t wait : {0u, 1u, 4u, 15u}) {
+    const MemoryTiming timing{.sram_wait = wait};
+    EXPECT_EQ(measure({dv::kNop, lwdota(4, 2), dv::kNop}, 2, timing), 2 + wait);
+    EXPECT_EQ(measure({dv::kNop, lwdota(4, 2), lwdota(5, 2)}, 2, timing), 2 + 2 * wait);
+    EXPECT_EQ(measure({dv::kNop, lwdota(4, 2), lwdota(4, 2)}, 2, timing), 3 + 2 * wait);
+    EXPECT_EQ(measure({dv::kNop, lwdota(4, 2), dv::add(5, 4, 4)}, 2, timing), 3 + wait);
+    EXPECT_EQ(measure({lwdota(4, 2), dv::pm4adda_b(5, 2, 3)}, 2, timing), 3u);
+    EXPECT_EQ(measure({dv::pm4adda_b(5, 2, 3), lwdota(4, 2)}, 2, timing), 2 + wait);
   }
 }
 

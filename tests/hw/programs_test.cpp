@@ -78,6 +78,12 @@ TEST(Programs, DataAndBssAreReadyAtMain) {
   EXPECT_EQ(run(elf).result.describe(), "exited with code 0");
 }
 
+TEST(Programs, TheLoadFusedWithTheDotProductIsAssembled) {
+  const auto elf = compile(kPrograms + "load_dot.c");
+  if (elf.empty()) GTEST_SKIP() << "needs riscv64-unknown-elf-gcc";
+  EXPECT_EQ(run(elf).result.describe(), "exited with code 0");
+}
+
 TEST(Programs, FaultsAreReportedByTheStartUpCode) {
   const auto elf = compile(kPrograms + "fault.c", "-DFAULT=0");
   if (elf.empty()) GTEST_SKIP() << "needs riscv64-unknown-elf-gcc";

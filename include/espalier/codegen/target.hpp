@@ -21,6 +21,7 @@ struct Target {
       overlays;               ///< forms of the kernels that replace plain ones; the last wins
   bool float_unit = true;     ///< off: float arithmetic is done by routines of libgcc
   bool dot_product = false;   ///< the kernels use pm4adda.b, four int8 products at once
+  bool load_dot = false;      ///< and esp.lwdota.b, the same with a load of one of the factors
   std::string linker_script;  ///< in hw/sw; empty: the compiler's own
   std::string machine;        ///< what `check` runs it on
   std::string isa;  ///< what a device's isa must begin with; empty: RISC-V, told by the rest
