@@ -5,8 +5,8 @@
     hw/dv/coverage.py [--work DIR] [--programs N]
 
 Builds the models with Verilator's --coverage and the cover points of esp_cover.sv, runs
-espalier-lockstep with memories that are ready at once, at random and late, and prints lines and
-toggles reached by module and the cover points, those that nothing reached by name. Fails when a
+espalier-lockstep with memories that are ready at once, at random and late, at once and at random
+with esp.lwdota.b, too, and prints lines and toggles reached by module and the cover points, those that nothing reached by name. Fails when a
 cover point is missed that HOLES does not explain, or one is reached that it calls unreachable.
 Takes a few minutes, most of them for the models.
 """
@@ -21,7 +21,8 @@ import sys
 import tempfile
 
 HW = pathlib.Path(__file__).resolve().parents[1]
-RUNS = [[], ["--random-wait", "1"], ["--flash-wait", "3", "--sram-wait", "1"]]
+RUNS = [[], ["--random-wait", "1"], ["--flash-wait", "3", "--sram-wait", "1"],
+        ["--load-dot"], ["--load-dot", "--random-wait", "1"]]
 
 # Cover points that random programs cannot reach, and why.
 HOLES = {
@@ -71,7 +72,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", help="folder for the build; default: a temporary one")
-    parser.add_argument("--programs", type=int, default=20, help="for each kind of memory")
+    parser.add_argument("--programs", type=int, default=20, help="in each of the runs")
     arguments = parser.parse_args()
     work = pathlib.Path(arguments.work or tempfile.mkdtemp(prefix="espalier-coverage-"))
     text = measure(work, arguments.programs)

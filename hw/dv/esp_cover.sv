@@ -18,6 +18,7 @@ module esp_cover (
   input logic             jump_i,
   input logic             use_rs1_i,
   input logic             use_rs2_i,
+  input logic             load_dot_i,
   input logic             use_frs1_i,
   input logic             use_frs2_i,
   input logic             use_frs3_i,
@@ -39,6 +40,7 @@ module esp_cover (
   input logic             wb_rd_we_i,
   input logic             wb_frd_we_i,
   input logic             wb_load_i,
+  input logic             wb_dot_i,
   input logic [4:0]       wb_rd_i,
   input logic             add_valid_i,
   input logic [4:0]       add_rd_i,
@@ -53,6 +55,7 @@ module esp_cover (
   logic [4:0] rs2;
   logic [4:0] rs3;
   logic [4:0] rd;
+  logic       needs_rd;
   logic       multiplies;
   logic       floats;
   logic       adds;
@@ -62,6 +65,7 @@ module esp_cover (
   assign rs2 = instr_i[24:20];
   assign rs3 = instr_i[31:27];
   assign rd = instr_i[11:7];
+  assign needs_rd = wb_rd_we_i && wb_rd_i == rd;
   assign floats = unit_i == esp_pkg::UnitFpu;
   assign adds = floats && fpu_op_i <= esp_pkg::FpuMul;
   assign branches = retire_i && unit_i == esp_pkg::UnitBranch;
@@ -74,6 +78,7 @@ module esp_cover (
   RetiresDot: cover property (@(posedge clk_i) retire_i && unit_i == esp_pkg::UnitDot);
   RetiresDiv: cover property (@(posedge clk_i) retire_i && unit_i == esp_pkg::UnitDiv);
   RetiresLoad: cover property (@(posedge clk_i) retire_i && unit_i == esp_pkg::UnitLoad);
+  RetiresLoadDot: cover property (@(posedge clk_i) retire_i && load_dot_i);
   RetiresStore: cover property (@(posedge clk_i) retire_i && unit_i == esp_pkg::UnitStore);
   RetiresBranch: cover property (@(posedge clk_i) retire_i && unit_i == esp_pkg::UnitBranch);
   RetiresJal: cover property (@(posedge clk_i) retire_i && unit_i == esp_pkg::UnitJal);
@@ -149,12 +154,21 @@ module esp_cover (
   TrapStoreAccess: cover property (@(posedge clk_i)
       take_trap_i && cause_i == esp_pkg::CauseStoreAccess);
   TrapEcallM: cover property (@(posedge clk_i) take_trap_i && cause_i == esp_pkg::CauseEcallM);
+  TrapLoadDotMisaligned: cover property (@(posedge clk_i)
+      take_trap_i && load_dot_i && cause_i == esp_pkg::CauseLoadMisaligned);
+  TrapLoadDotAccess: cover property (@(posedge clk_i)
+      take_trap_i && load_dot_i && cause_i == esp_pkg::CauseLoadAccess);
+  TrapUnderLoadDot: cover property (@(posedge clk_i) take_trap_i && wb_dot_i);
   IllegalCsr: cover property (@(posedge clk_i) take_trap_i && unit_i == esp_pkg::UnitCsr);
   IllegalFloat: cover property (@(posedge clk_i) take_trap_i && is_float_i && cause_i == 4'd2);
   logic trapped_q;
   always_ff @(posedge clk_i) begin
     if (!srst_ni) trapped_q <= 1'b0;
     else if (ex_done_i) trapped_q <= take_trap_i;
+  end
+  logic after_dot_q;
+  always_ff @(posedge clk_i) begin
+    after_dot_q <= srst_ni & retire_i & (unit_i == esp_pkg::UnitDot);
   end
   TrapInFirstOfHandler: cover property (@(posedge clk_i) take_trap_i && trapped_q);
 
@@ -175,6 +189,30 @@ module esp_cover (
       hazard_i && wb_load_i && wb_rd_we_i && unit_i == esp_pkg::UnitDot && wb_rd_i == rd);
   LoadWaitFloat: cover property (@(posedge clk_i)
       float_hazard_i && wb_load_i && wb_frd_we_i && use_frs1_i && wb_rd_i == rs1);
+  ForwardLoadDotAccumulator: cover property (@(posedge clk_i)
+      ex_done_i && !wb_load_i && load_dot_i && needs_rd);
+  LoadWaitLoadDotAccumulator: cover property (@(posedge clk_i)
+      hazard_i && wb_load_i && !wb_dot_i && load_dot_i && needs_rd);
+  LoadDotWaitA: cover property (@(posedge clk_i)
+      hazard_i && wb_dot_i && wb_rd_we_i && use_rs1_i && wb_rd_i == rs1);
+  LoadDotWaitB: cover property (@(posedge clk_i)
+      hazard_i && wb_dot_i && wb_rd_we_i && use_rs2_i && wb_rd_i == rs2);
+  LoadDotWaitAddress: cover property (@(posedge clk_i)
+      hazard_i && wb_dot_i && wb_rd_we_i && load_dot_i && wb_rd_i == rs1);
+  LoadDotWaitAccumulator: cover property (@(posedge clk_i)
+      hazard_i && wb_dot_i && load_dot_i && needs_rd);
+  LoadDotEveryCycle: cover property (@(posedge clk_i) retire_i && wb_dot_i && load_dot_i);
+  DotWaitsForUnit: cover property (@(posedge clk_i)
+      hazard_i && wb_dot_i && unit_i == esp_pkg::UnitDot && !needs_rd);
+  DotWaitsForUnitAndResult: cover property (@(posedge clk_i)
+      hazard_i && wb_dot_i && unit_i == esp_pkg::UnitDot && needs_rd);
+  DotBeforeLoadDot: cover property (@(posedge clk_i)
+      retire_i && load_dot_i && wb_rd_we_i && !wb_load_i && after_dot_q);
+  LoadDotToNothing: cover property (@(posedge clk_i) retire_i && load_dot_i && rd == 5'd0);
+  LoadDotFirstWord: cover property (@(posedge clk_i)
+      retire_i && load_dot_i && instr_i[31:25] == 7'd0);
+  LoadDotLastWord: cover property (@(posedge clk_i)
+      retire_i && load_dot_i && instr_i[31:25] == 7'd127);
   AddWait1: cover property (@(posedge clk_i)
       float_hazard_i && add_valid_i && use_frs1_i && add_rd_i == rs1);
   AddWait2: cover property (@(posedge clk_i)
@@ -201,6 +239,10 @@ module esp_cover (
   InstrWaits: cover property (@(posedge clk_i) instr_req_i && !instr_ready_i);
   JumpWaits: cover property (@(posedge clk_i) redirect_i && instr_req_i && !instr_ready_i);
   LoadWaits: cover property (@(posedge clk_i) data_req_i && !data_ready_i && !data_we_i);
+  LoadDotWaits: cover property (@(posedge clk_i)
+      data_req_i && !data_ready_i && load_dot_i);
+  LoadDotWaitsBehindAnother: cover property (@(posedge clk_i)
+      data_req_i && !data_ready_i && load_dot_i && wb_dot_i);
   StoreWaits: cover property (@(posedge clk_i) data_req_i && !data_ready_i && data_we_i);
   FaultWaits: cover property (@(posedge clk_i) data_req_i && !data_ready_i && data_err_i);
   BothWait: cover property (@(posedge clk_i)
@@ -239,6 +281,7 @@ bind esp_core esp_cover u_cover (
   .jump_i(jump),
   .use_rs1_i(use_rs1),
   .use_rs2_i(use_rs2),
+  .load_dot_i(load_dot),
   .use_frs1_i(use_frs1),
   .use_frs2_i(use_frs2),
   .use_frs3_i(use_frs3),
@@ -256,6 +299,7 @@ bind esp_core esp_cover u_cover (
   .wb_rd_we_i(wb_rd_we_q),
   .wb_frd_we_i(wb_frd_we_q),
   .wb_load_i(wb_load_q),
+  .wb_dot_i(wb_dot_q),
   .wb_rd_i(wb_rd_q),
   .add_valid_i(add_valid),
   .add_rd_i(add_rd),

@@ -95,6 +95,7 @@ int main(int argc, char** argv) {
   app.add_option("--loops", options.loops, "Times that the body of a program runs");
   app.add_option("--body", options.body_instructions, "Instructions of a body, about");
   app.add_flag("!--integer", options.floats, "Leave float instructions out");
+  app.add_flag("--load-dot", options.load_dot, "Draw esp.lwdota.b, too; not with --user");
   app.add_flag("--user", options.user_mode, "Only what user mode has");
   app.add_option("--max-cycles", max_cycles, "Of a program from a file");
   app.add_flag_callback(

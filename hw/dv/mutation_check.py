@@ -69,12 +69,30 @@ MUTATIONS = [
     ("esp_fpu_divsqrt.sv", "32'b0, remainder_q != '0}", "33'b0}"),
     ("esp_fpu_misc.sv", "magnitude > 33'h0_7FFF_FFFF", "magnitude > 33'h0_8000_0000"),
     ("esp_fpu_misc.sv", "(esp_pkg::is_zero(a_i) && esp_pkg::is_zero(b_i) && a_i[31])", "1'b0"),
+    ("esp_core.sv", "if (wb_dot_q) hazard = hazard || unit == esp_pkg::UnitDot;", ""),
+    ("esp_core.sv", "(Dot && (unit == esp_pkg::UnitDot || load_dot) && wb_match_c);",
+     "(Dot && unit == esp_pkg::UnitDot && wb_match_c);"),
+    ("esp_core.sv", "assign mem_size = load_dot ? 2'd2 : funct3[1:0];",
+     "assign mem_size = funct3[1:0];"),
+    ("esp_core.sv", "if (load_dot) ex_result = acc_value;", "if (load_dot) ex_result = reg_c;"),
+    ("esp_core.sv", "if (load_dot) wb_bytes_q <= rs2_value;",
+     "if (load_dot) wb_bytes_q <= reg_b;"),
+    ("esp_core.sv", ".b_i(wb_dot_q ? wb_bytes_q : rs2_value),", ".b_i(rs2_value),"),
+    ("esp_core.sv", "if (wb_dot_q) wb_data = dot_result;",
+     "if (wb_dot_q) wb_data = load_data;"),
+    ("esp_core.sv", "if (Dot && (unit == esp_pkg::UnitDot || load_dot) && retire) begin",
+     "if (Dot && unit == esp_pkg::UnitDot && retire) begin"),
+    ("esp_decoder.sv", "imm_o = {23'b0, funct7, 2'b00};",
+     "imm_o = {{23{funct7[6]}}, funct7, 2'b00};"),
+    ("esp_decoder.sv", "rd_we_o = 1'b1;\n          illegal_o = funct3 != 3'd0;",
+     "rd_we_o = 1'b1;\n          illegal_o = 1'b0;"),
 ]
 
 
 CHECKS = [
     ["espalier-lockstep", "--programs", "20"],
     ["espalier-lockstep", "--programs", "20", "--random-wait", "1"],
+    ["espalier-lockstep", "--programs", "20", "--load-dot"],
     ["espalier-fpu-check"],
 ]
 

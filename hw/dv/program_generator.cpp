@@ -157,7 +157,7 @@ class Generator {
   }
 
   void emit_something() {
-    if (options_.load_dot && chance(8)) {
+    if (options_.load_dot && !options_.user_mode && chance(8)) {
       emit_load_dot();
       return;
     }
@@ -235,6 +235,11 @@ class Generator {
         break;
       case 6:  // not an instruction
         emit(esp_lwdota_b(target(), source(), below(128), kBase) | (1 + below(7)) << 12);
+        break;
+      case 7:  // an address that one left as it was
+        emit(add(kScratch, kBase, 0));
+        emit(esp_lwdota_b(kScratch, 0, below(128), kBase));
+        emit(esp_lwdota_b(target(), source(), below(128), kScratch));
         break;
       default:  // several
         for (Word i = 1 + below(4); i > 0; --i) {
