@@ -17,11 +17,11 @@ std::string address(const std::optional<std::uint32_t>& base) {
 }
 
 Status run(const Options& options) {
-  std::string table = fmt::format("{:<14} {:<18} {:>11} {:>11} {:>8}  {:<10}  {:<10}  {}\n", "name",
+  std::string table = fmt::format("{:<14} {:<26} {:>11} {:>11} {:>8}  {:<10}  {:<10}  {}\n", "name",
                                   "isa", "SRAM", "flash", "clock", "SRAM at", "flash at", "target");
   Json devices = Json::array();
   for (const cost::DeviceProfile& device : cost::shipped_devices()) {
-    table += fmt::format("{:<14} {:<18} {:>11} {:>11} {:>4} MHz  {:<10}  {:<10}  {}\n    {}\n",
+    table += fmt::format("{:<14} {:<26} {:>11} {:>11} {:>4} MHz  {:<10}  {:<10}  {}\n    {}\n",
                          device.name, device.isa, format_bytes(device.sram),
                          format_bytes(device.flash), device.clock_hz / 1000000,
                          address(device.sram_base), address(device.flash_base),
