@@ -255,10 +255,13 @@ Result<contribution::AnalysisOptions> analysis_options(const Options& options) {
   return analysis;
 }
 
-// Beside the profile, unless said otherwise; standard output has no place beside it.
+// Beside the profile; standard output has no place beside it.
+std::string usual_store(const Options& options) {
+  return options.out.empty() || options.out == "-" ? "" : options.out + ".trials";
+}
+
 Result<std::optional<trials::Store>> open_store(const Options& options) {
-  std::string folder = options.store;
-  if (folder.empty() && options.out != "-") folder = options.out + ".trials";
+  const std::string folder = options.store.empty() ? usual_store(options) : options.store;
   if (folder.empty()) return std::optional<trials::Store>();
   ESPALIER_TRY(trials::Store store, trials::Store::open(folder));
   return std::optional<trials::Store>(std::move(store));
@@ -371,8 +374,9 @@ Command add_analyze(CLI::App& app) {
       ->add_option("--cache-limit", o->cache_limit,
                    "Memory for samples at frozen prefixes, inputs included")
       ->capture_default_str();
-  command->add_option("--store", o->store,
-                      "Folder of finished trials, taken from there and kept there [OUT.trials]");
+  command->add_store(o->store,
+                     "Folder of finished trials, taken from there and kept there [OUT.trials]",
+                     [o] { return o->estimate_only ? "" : usual_store(*o); });
   command->add_flag("--estimate", o->estimate_only, "Say how long it would take and stop");
   command->add_flag("--fisher", o->fisher,
                     "Also score every update by its gradients, in one pass; with --estimate, "

@@ -170,12 +170,14 @@ Status write_report(const CommonOptions& common, const Json& document) {
   return outputs.status();
 }
 
+std::vector<std::filesystem::path> table_files(const std::string& preprocess) {
+  const std::string_view table = data::table_file(preprocess);
+  return table.empty() ? std::vector<std::filesystem::path>()
+                       : std::vector<std::filesystem::path>{table};
+}
+
 void add_preprocess_option(CommandApp* command, std::string& preprocess) {
-  command->reads([&preprocess] {
-    const std::string_view table = data::table_file(preprocess);
-    return table.empty() ? std::vector<std::filesystem::path>()
-                         : std::vector<std::filesystem::path>{table};
-  });
+  command->reads([&preprocess] { return table_files(preprocess); });
   command
       ->add_option("--preprocess", preprocess,
                    "auto, or items such as resize=147,crop=128,lut=FILE,mean=..,std=..,identity")

@@ -81,6 +81,9 @@ inline constexpr const char* kDataForms =
     "cifar10:FILE[,FILE], idx:IMAGES,LABELS, folder:DIR, npy:X,Y, npz:FILE[,X,Y] or "
     "csv:FILE[,COLUMN]";
 
+/// The file that a value of --preprocess names, if any.
+std::vector<std::filesystem::path> table_files(const std::string& preprocess);
+
 /// --preprocess and --subset.
 void add_preprocess_option(CommandApp* command, std::string& preprocess);
 void add_subset_option(CommandApp* command, std::string& subset);

@@ -45,6 +45,14 @@ bool is_device(const fs::path& path) {
   return fs::exists(status) && !fs::is_directory(status) && !fs::is_regular_file(status);
 }
 
+// What exists is a folder.
+Status check_folder(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error) || fs::is_directory(path, error)) return Ok{};
+  return Error{ErrorKind::kCannotWrite,
+               fmt::format("{}: is not a folder; name another path", path.string())};
+}
+
 // Nothing is lost when it is replaced.
 bool holds_nothing(const fs::path& path) {
   std::error_code error;
@@ -79,15 +87,24 @@ CLI::Option* CommandApp::add_input(const std::string& name, std::string& path,
 
 CLI::Option* CommandApp::add_data(const std::string& name, std::string& spec,
                                   const std::string& description) {
-  reads([&spec] { return data::spec_files(spec); });
-  data_folders_.push_back([&spec]() -> fs::path {
-    return spec.starts_with(kFolder) ? spec.substr(kFolder.size()) : std::string();
-  });
+  reads_data([&spec] { return std::vector<std::string>{spec}; });
   return add_option(name, spec, description)->type_name("DATA");
 }
 
 void CommandApp::reads(std::function<std::vector<fs::path>()> paths) {
   inputs_.push_back(std::move(paths));
+}
+
+void CommandApp::reads_data(std::function<std::vector<std::string>()> specs) {
+  reads([specs] {
+    std::vector<fs::path> files;
+    for (const std::string& spec : specs()) {
+      const std::vector<fs::path> some = data::spec_files(spec);
+      files.insert(files.end(), some.begin(), some.end());
+    }
+    return files;
+  });
+  datasets_.push_back(std::move(specs));
 }
 
 CLI::Option* CommandApp::add_output(const std::string& name, std::string& path,
@@ -105,6 +122,14 @@ CLI::Option* CommandApp::add_shared_folder(const std::string& name, std::string&
     return Output{name, path, format, true};
   });
   return add_option(name, path, description)->type_name("PATH");
+}
+
+void CommandApp::add_store(std::string& path, const std::string& description,
+                           std::function<std::string()> usual) {
+  add_shared_folder("--store", path, store_format(), description);
+  outputs_.push_back([&path, usual = std::move(usual)] {
+    return Output{"--store", path.empty() ? usual() : std::string(), store_format(), true};
+  });
 }
 
 void CommandApp::effective_if(const std::string& option, std::function<bool()> condition,
@@ -143,36 +168,61 @@ std::vector<CommandApp::Output> CommandApp::named_outputs() const {
   return named;
 }
 
-Status CommandApp::check_replacement(const Output& output) const {
-  const auto refuse = [&](const std::string& why) {
-    return Error{ErrorKind::kUsage, fmt::format("{}: {}", output.path.string(), why)};
-  };
+namespace {
+
+Error refused(const fs::path& output, const std::string& why) {
+  return Error{ErrorKind::kUsage, fmt::format("{}: {}", output.string(), why)};
+}
+
+// A file of the folder that the output is, and that may be written.
+bool is_part(const fs::path& input, const fs::path& output, const Format& format) {
+  if (!format.folder || !lies_within(input, output)) return false;
+  return !format.writes || format.writes(resolved(input).lexically_relative(resolved(output)));
+}
+
+}  // namespace
+
+Status CommandApp::check_inputs(const Output& output) const {
   for (const auto& list : inputs_) {
     for (const fs::path& input : list()) {
-      if (input.empty() || !same(output.path, input)) continue;
-      return refuse(
-          fmt::format("{} would replace an input of this command; name another path, or "
-                      "--force to replace it",
-                      output.option));
+      if (input.empty()) continue;
+      if (same(output.path, input) || is_part(input, output.path, output.format)) {
+        return refused(
+            output.path,
+            fmt::format("{} would replace an input of this command{}; name another "
+                        "path, or --force to replace it",
+                        output.option,
+                        output.format.folder ? fmt::format(", {}", input.string()) : ""));
+      }
     }
   }
-  for (const auto& folder : data_folders_) {
-    const fs::path data = folder();
-    if (data.empty() || !lies_within(output.path, data)) continue;
-    return refuse(
-        fmt::format("{} would write into the dataset folder:{}; name another path, or "
-                    "--force to write there",
-                    output.option, data.string()));
+  for (const auto& specs : datasets_) {
+    for (const std::string& spec : specs()) {
+      if (!spec.starts_with(kFolder)) continue;
+      const std::string data = spec.substr(kFolder.size());
+      if (data.empty() || !lies_within(output.path, data)) continue;
+      return refused(output.path,
+                     fmt::format("{} would write into the dataset {}; name another path, or "
+                                 "--force to write there",
+                                 output.option, spec));
+    }
   }
+  return Ok{};
+}
+
+Status CommandApp::check_replacement(const Output& output) const {
+  ESPALIER_CHECK_OK(check_inputs(output));
   std::error_code error;
   if (holds_nothing(output.path)) return Ok{};
   if (fs::is_directory(output.path, error)) {
     if (!output.format.folder || output.format.matches(output.path)) return Ok{};
-    return refuse("is not empty; name another folder, or --force to replace the files in it");
+    return refused(output.path,
+                   "is not empty; name another folder, or --force to replace the files in it");
   }
   if (output.format.folder || output.format.matches(output.path)) return Ok{};
-  return refuse(fmt::format("exists and is not {}; name another path, or --force to replace it",
-                            output.format.name));
+  return refused(output.path,
+                 fmt::format("exists and is not {}; name another path, or --force to replace it",
+                             output.format.name));
 }
 
 Status CommandApp::check_places(const std::vector<Output>& outputs, bool force) const {
@@ -205,6 +255,7 @@ Result<std::vector<FileLock>> CommandApp::claim_outputs(bool force) const {
     if (output.path == "-") continue;
     if (!force) ESPALIER_CHECK_OK(check_replacement(output));
     if (!output.format.folder) ESPALIER_CHECK_OK(check_writable(output.path));
+    if (output.format.folder) ESPALIER_CHECK_OK(check_folder(output.path));
     // A folder's parents may still have to be made; then the first to write it wins.
     std::error_code error;
     if (output.shared || is_device(output.path) ||

@@ -27,6 +27,8 @@ class CommandApp : public CLI::App {
   CLI::Option* add_data(const std::string& name, std::string& spec, const std::string& description);
   /// Any other option that may name files to read: `paths` says which.
   void reads(std::function<std::vector<std::filesystem::path>()> paths);
+  /// Any other place that may name datasets: `specs` says which.
+  void reads_data(std::function<std::vector<std::string>()> specs);
   /// An option that names a file or folder to write, or - for standard output. What it holds may
   /// depend on other options.
   CLI::Option* add_output(const std::string& name, std::string& path,
@@ -34,6 +36,9 @@ class CommandApp : public CLI::App {
   /// The same for a folder that several processes may work in.
   CLI::Option* add_shared_folder(const std::string& name, std::string& path, Format format,
                                  const std::string& description);
+  /// --store: a folder of finished trials; without it `usual()`, empty for none.
+  void add_store(std::string& path, const std::string& description,
+                 std::function<std::string()> usual);
 
   /// The option has an effect only while `condition` holds; `advice` says what to do otherwise.
   void effective_if(const std::string& option, std::function<bool()> condition, std::string advice);
@@ -68,9 +73,10 @@ class CommandApp : public CLI::App {
   [[nodiscard]] std::vector<Output> named_outputs() const;
   [[nodiscard]] Status check_places(const std::vector<Output>& outputs, bool force) const;
   [[nodiscard]] Status check_replacement(const Output& output) const;
+  [[nodiscard]] Status check_inputs(const Output& output) const;
 
   std::vector<std::function<std::vector<std::filesystem::path>()>> inputs_;
-  std::vector<std::function<std::filesystem::path()>> data_folders_;
+  std::vector<std::function<std::vector<std::string>()>> datasets_;
   std::vector<std::function<Output()>> outputs_;
   std::vector<Effect> effects_;
   std::set<const CLI::Option*> from_file_;

@@ -474,6 +474,7 @@ Command add_compile(CLI::App& app) {
           "Also write what makes the folder a package of a build system: esp-idf, arduino, "
           "zephyr or cmsis-pack")
       ->check(one_of(codegen::package_names()));
+  command->reads([o] { return table_files(o->preprocess); });
   command->add_option("--preprocess", o->preprocess,
                       "As train has it (auto, mean=M:M:M,std=S:S:S, lut=FILE, identity): adds "
                       "functions that make inputs of a camera's pixels so");

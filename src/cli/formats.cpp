@@ -9,6 +9,10 @@
 #include <system_error>
 #include <utility>
 
+#include "espalier/import/importer.hpp"
+#include "espalier/support/file.hpp"
+#include "espalier/trials/store.hpp"
+
 namespace espalier::cli {
 namespace {
 
@@ -41,24 +45,33 @@ Format text_format(std::string name, std::string_view start) {
           }};
 }
 
-Format onnx_format() {
+Format model_format() {
   // A ModelProto begins with the version of the format and the name of who produced it.
   return {"a model that Espalier exported", false, [](const fs::path& path) {
             constexpr std::string_view kProducer =
                 "\x12\x08"
                 "espalier";
-            return beginning(path).substr(0, 16).find(kProducer) != std::string::npos;
+            return beginning(path).substr(0, 16).find(kProducer) != std::string::npos ||
+                   is_exported_tflite(path);
           }};
 }
 
 Format folder_format(std::string name, std::function<bool(std::string_view)> is_ours) {
-  return {std::move(name), true, [is_ours = std::move(is_ours)](const fs::path& path) {
+  return {std::move(name), true,
+          [is_ours](const fs::path& path) {
             std::error_code error;
             const fs::directory_iterator entries(path, error);
             return !error && std::all_of(begin(entries), end(entries), [&](const auto& entry) {
               return is_ours(entry.path().filename().string());
             });
-          }};
+          },
+          [is_ours](const fs::path& file) { return is_ours(file.begin()->string()); }};
+}
+
+Format store_format() {
+  return folder_format("a folder of trials", [](std::string_view name) {
+    return name == "lock" || trials::is_record_name(name) || is_temporary_name(name);
+  });
 }
 
 }  // namespace espalier::cli

@@ -272,6 +272,11 @@ struct Found {
   std::optional<study::MeasuredSearchResult> measured;  // by the budgets of the front
 };
 
+// Beside the plan.
+std::string usual_store(const Options& options) {
+  return options.out.empty() || options.out == "-" ? "" : options.out + ".trials";
+}
+
 Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
                             const contribution::Profile& profile,
                             const std::vector<Bytes>& budgets) {
@@ -289,9 +294,8 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
   }
   ESPALIER_TRY(study::PlanSearchOptions search, plan_search_options(options, graph, profile));
   ESPALIER_TRY(const trials::RaceSets sets, race_sets(options, graph, profile));
-  std::string folder = options.measure.store;
-  if (folder.empty() && !options.out.empty() && options.out != "-")
-    folder = options.out + ".trials";
+  const std::string folder =
+      options.measure.store.empty() ? usual_store(options) : options.measure.store;
   std::optional<trials::Store> store;
   if (!folder.empty()) {
     ESPALIER_TRY(trials::Store opened, trials::Store::open(folder));
@@ -497,8 +501,9 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
       ->type_name("PLAN");
   command->reads(
       [&m] { return std::vector<std::filesystem::path>(m.known.begin(), m.known.end()); });
-  command->add_option("--store", m.store,
-                      "Folder of finished trainings, taken from there and kept there [OUT.trials]");
+  command->add_store(m.store,
+                     "Folder of finished trainings, taken from there and kept there [OUT.trials]",
+                     [o] { return o->measure.given() ? usual_store(*o) : ""; });
   command
       ->add_option("--cache-limit", m.cache_limit,
                    "Memory for samples at frozen prefixes, inputs included")

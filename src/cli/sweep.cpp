@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <set>
 #include <system_error>
 
 #include "command.hpp"
@@ -38,10 +39,16 @@ struct Options {
 
 // A folder that a sweep, or the scripts for one, have begun.
 Format sweep_folder() {
-  return {"a folder of a sweep", true, [](const fs::path& path) {
+  return {"a folder of a sweep", true,
+          [](const fs::path& path) {
             std::error_code error;
             return fs::is_directory(path / "trials", error) ||
                    fs::is_directory(path / "slurm", error);
+          },
+          [](const fs::path& file) {
+            const std::set<std::string> parts{"sweep.json", "models", "plans",
+                                              "profiles",   "trials", "slurm"};
+            return parts.contains(file.begin()->string());
           }};
 }
 
@@ -244,6 +251,18 @@ std::vector<fs::path> files_read(const Options& options) {
   return config.ok() ? study::inputs_of(*config) : std::vector<fs::path>();
 }
 
+std::vector<std::string> data_read(const Options& options) {
+  std::vector<std::string> specs;
+  if (options.config.empty()) return specs;
+  const Result<study::SweepConfig> config = read_config(options);
+  if (!config.ok()) return specs;
+  for (const study::SweepDataset& dataset : config->datasets) {
+    specs.push_back(dataset.train);
+    specs.push_back(dataset.test);
+  }
+  return specs;
+}
+
 }  // namespace
 
 Command add_sweep(CLI::App& app) {
@@ -253,6 +272,7 @@ Command add_sweep(CLI::App& app) {
       [o] { return json_format(o->dry_run ? kOutlineSchema : study::kSweepResultsSchema); });
   command->add_input("config", o->config, "Configuration (espalier.sweep/1)")->required();
   command->reads([o] { return files_read(*o); });
+  command->reads_data([o] { return data_read(*o); });
   command
       ->add_shared_folder("--out", o->out, sweep_folder(),
                           "Folder of trials and results; a sweep that was stopped goes on there")

@@ -455,10 +455,11 @@ Command add_train(CLI::App& app) {
                    "the next; 0 = mixed")
       ->check(at_least_0())
       ->capture_default_str();
-  command->add_output("--export", o->exported, onnx_format,
+  command->add_output("--export", o->exported, model_format,
                       "Write the tuned model: .onnx, or .tflite when the model is");
-  command->add_option("--store", o->store,
-                      "Folder of finished trials: take the result from there, or keep it there");
+  command->add_store(o->store,
+                     "Folder of finished trials: take the result from there, or keep it there",
+                     [] { return ""; });
   command
       ->add_option("--cache-limit", o->cache_limit,
                    "Memory for samples at the frozen prefix, inputs included")

@@ -6,7 +6,9 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 
+#include "espalier/import/metadata.hpp"
 #include "espalier/import/onnx_reader.hpp"
 #include "espalier/import/onnx_writer.hpp"
 #include "espalier/import/tflite_reader.hpp"
@@ -50,6 +52,16 @@ std::string read_head(const std::filesystem::path& path) {
 }  // namespace
 
 bool is_tflite_path(const std::filesystem::path& path) { return path.extension() == ".tflite"; }
+
+bool is_exported_tflite(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!is_tflite(read_head(path)) ||
+      std::filesystem::file_size(path, ignored) > kMaxTfliteFileBytes) {
+    return false;
+  }
+  const Result<std::string> bytes = read_file(path);
+  return bytes.ok() && bytes->find(fmt::format("\n{}=[", kClassNamesKey)) != std::string::npos;
+}
 
 Status check_export(const std::filesystem::path& original, const std::filesystem::path& path) {
   if (!is_tflite_path(path) || is_tflite(read_head(original))) return Ok{};

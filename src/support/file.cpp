@@ -36,15 +36,6 @@ Error cannot_write(const std::filesystem::path& path, const std::string& why) {
 constexpr std::string_view kTemporary = ".tmp-";
 constexpr std::size_t kTemporaryDigits = 8;
 
-// Behind the name that is meant.
-bool is_temporary_name(std::string_view name) {
-  const std::size_t at = name.rfind(kTemporary);
-  if (at == std::string_view::npos || at == 0) return false;
-  const std::string_view digits = name.substr(at + kTemporary.size());
-  return digits.size() == kTemporaryDigits &&
-         digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
-
 // A file of a name that no other process has, here or on another machine, open for writing. The
 // descriptor is negative, and errno says why, when there can be none.
 std::pair<std::filesystem::path, int> create_temporary(const std::filesystem::path& path) {
@@ -68,6 +59,14 @@ int write_all(int descriptor, std::string_view content) {
 }
 
 }  // namespace
+
+bool is_temporary_name(std::string_view name) {
+  const std::size_t at = name.rfind(kTemporary);
+  if (at == std::string_view::npos || at == 0) return false;
+  const std::string_view digits = name.substr(at + kTemporary.size());
+  return digits.size() == kTemporaryDigits &&
+         digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
 
 std::filesystem::path temporary_beside(const std::filesystem::path& path) {
   std::random_device random;

@@ -153,6 +153,12 @@ int shard_of(const Address& address, int count) {
   return static_cast<int>(leading(address, 12) % count);
 }
 
+bool is_record_name(std::string_view name) {
+  constexpr std::size_t kDigits = 64;
+  return name.size() > kDigits && name.substr(kDigits) == ".json" &&
+         name.substr(0, kDigits).find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 Store::Claim::~Claim() { set_lock(lock_, at_, F_UNLCK); }
 
 Result<Store> Store::open(const std::filesystem::path& folder) {

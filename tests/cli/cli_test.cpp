@@ -291,7 +291,8 @@ TEST_F(CliTest, TrainingTakesFromItsStore) {
                         "--train",  "idx:train-images,train-labels",
                         "--test",   "idx:test-images,test-labels",
                         "--epochs", "2"};
-  fail(73, train + Arguments{"--store", "model.onnx"}, {"choose another place"});
+  write("notes", "a file");
+  fail(73, train + Arguments{"--store", "notes"}, {"notes: is not a folder"});
   const Arguments kept = train + Arguments{"--store", "kept"};
   for (const Arguments& numerics : {Arguments{}, Arguments{"--numerics", "device"}}) {
     const Finished first = succeed(kept + numerics + Arguments{"--json", "first.json"});

@@ -2,6 +2,7 @@
 // spelt; files that are something else; two processes at once; outputs that fail.
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <regex>
 #include <set>
 #include <string>
@@ -24,10 +25,13 @@ using OutputsTest = OutputsWorkspace;
 
 TEST_F(OutputsTest, TheCasesNameEveryOutputOptionOfEveryCommand) {
   std::set<std::string> commands;
+  std::map<Arguments, std::set<std::string>> known;
   for (const Case& c : cases()) {
     commands.insert(c.words.front());
-    std::set<std::string> known(c.files.begin(), c.files.end());
-    known.insert(c.folders.begin(), c.folders.end());
+    known[c.words].insert(c.files.begin(), c.files.end());
+    known[c.words].insert(c.folders.begin(), c.folders.end());
+  }
+  for (const Case& c : cases()) {
     std::set<std::string> named;
     const std::string help = succeed(c.words + Arguments{"--help"}).out;
     const std::regex output("\n  (--[a-z-]+) PATH");
@@ -35,7 +39,7 @@ TEST_F(OutputsTest, TheCasesNameEveryOutputOptionOfEveryCommand) {
          it != std::sregex_iterator(); ++it) {
       named.insert((*it)[1]);
     }
-    EXPECT_EQ(named, known) << ::testing::PrintToString(c.words);
+    EXPECT_EQ(named, known[c.words]) << ::testing::PrintToString(c.words);
   }
   const std::string help = succeed({"--help"}).out;
   const std::string list = help.substr(0, help.find("Order of work"));
@@ -75,13 +79,67 @@ TEST_F(OutputsTest, NothingIsWrittenIntoADataset) {
   const Arguments analyze{"analyze", "model.onnx", "--train", "folder:pictures"};
   const Arguments train{"train",   "model.onnx", "--plan", "plan.json",
                         "--train", "idx:a,b",    "--test", "folder:pictures"};
+  write("pictured.json", R"({"schema": "espalier.sweep/1", "name": "one",
+    "models": [{"name": "m", "file": "model.onnx"}],
+    "datasets": [{"name": "d", "train": "idx:train-images,train-labels",
+                  "test": "folder:pictures"}],
+    "training": {"seeds": [0]}})");
+  const Arguments sweep{"sweep", "pictured.json"};
   for (const char* at : {"pictures/class0/0.png", "pictures/new.json", "./pictures/class1/x"}) {
     const std::string text = " would write into the dataset folder:pictures";
     fail_here(kUsage, analyze + Arguments{"--out", at}, {"--out" + text});
     fail_here(kUsage, analyze + Arguments{"--out", "new.json", "--json", at}, {"--json" + text});
     fail_here(kUsage, train + Arguments{"--json", at}, {"--json" + text});
     fail_here(kUsage, train + Arguments{"--export", at}, {"--export" + text});
+    fail_here(kUsage, train + Arguments{"--store", at}, {"--store" + text});
+    fail_here(kUsage, analyze + Arguments{"--out", "new.json", "--store", at}, {"--store" + text});
+    fail_here(kUsage, sweep + Arguments{"--out", at}, {"--out" + text});
+    fail_here(kUsage, sweep + Arguments{"--out", "swept", "--json", at}, {"--json" + text});
   }
+  fail_here(kUsage, train + Arguments{"--store", "pictures"}, {"would replace an input"});
+}
+
+// Files that a folder of outputs holds by their own names.
+TEST_F(OutputsTest, NoInputIsReplacedInTheFolderThatIsWritten) {
+  const std::string data = "idx:../train-images,../train-labels";
+  write("swept/sweep.json", R"({"schema": "espalier.sweep/1", "name": "one",
+    "models": [{"name": "m", "file": "../model.onnx"}],
+    "datasets": [{"name": "d", "train": ")" +
+                                data + R"(", "test": ")" + data + R"("}],
+    "training": {"seeds": [0], "recipe": {"epochs": 1}}})");
+  write("swept/config.json", read("swept/sweep.json"));
+  fs::create_directory(path("swept/trials"));
+  const std::string replaced = "--out would replace an input of this command, ";
+  fail_here(kUsage, {"sweep", "swept/sweep.json", "--out", "./swept"},
+            {"./swept: " + replaced + "swept/sweep.json"});
+  succeed({"sweep", "swept/config.json", "--out", "swept"});
+
+  fs::create_directories(path("fits/on-part"));
+  fs::copy_file(path("model.onnx"), path("fits/on-part/tuned.onnx"));
+  fail_here(kUsage,
+            {"fit", "fits/on-part/tuned.onnx", "--train", "idx:a,b", "--test", "idx:a,b",
+             "--device", "device.json", "--out", "fits"},
+            {"fits: " + replaced + "fits/on-part/tuned.onnx"});
+  write("page/report.json", "{}");
+  fail_here(kUsage, {"report", "page/report.json", "--out", "page"}, {"page: " + replaced});
+  write("dump/01-table.txt", read("table.txt"));
+  fail_here(kUsage,
+            {"compile", "model.onnx", "--plan", "plan.json", "--out", "new", "--preprocess",
+             "lut=dump/01-table.txt", "--dump-passes", "dump"},
+            {"dump: --dump-passes would replace an input of this command, dump/01-table.txt"});
+}
+
+// Also the place that a store has without being named.
+TEST_F(OutputsTest, AStoreIsNoFolderOfSomethingElse) {
+  const Arguments analyze{"analyze", "model.onnx", "--train", "idx:train-images,train-labels"};
+  write("new.json.trials/diary", "dear diary\n");
+  fail_here(kUsage, analyze + Arguments{"--out", "new.json"},
+            {"new.json.trials: is not empty; name another folder"});
+  write("plain.json.trials", "dear diary\n");
+  fail_here(kCannotWrite, analyze + Arguments{"--out", "plain.json"},
+            {"plain.json.trials: is not a folder"});
+  fail_here(kUsage, analyze + Arguments{"--out", "a.json", "--json", "a.json.trials"},
+            {"is to hold two outputs"});
 }
 
 TEST_F(OutputsTest, WhatIsSomethingElseIsNotReplaced) {

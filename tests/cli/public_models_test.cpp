@@ -103,6 +103,11 @@ class PublicModels : public Workspace {
                           "--test", data,  "--limit-train", "400",       "--limit-test", "200"};
     const Json trained = report(train + Arguments{"--export", "tuned.tflite"});
     expect_same_program(*read_file(model), *read_file(path("tuned.tflite")));
+    // What it wrote it may write again: only the data stops it.
+    fail_here(2,
+              {"train", model, "--plan", "plan.json", "--train", "none", "--test", data, "--export",
+               "tuned.tflite"},
+              {"dataset 'none'"});
     EXPECT_EQ(report(train + Arguments{"--export", "tuned.onnx"})["test_accuracy"],
               trained["test_accuracy"]);
     // The file's head is int8 again: a few of 200 samples may be taken for another class.

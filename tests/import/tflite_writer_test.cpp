@@ -9,8 +9,10 @@
 #include <string>
 
 #include "equivalent.hpp"
+#include "espalier/import/importer.hpp"
 #include "espalier/import/tflite_reader.hpp"
 #include "espalier/support/file.hpp"
+#include "support/temp_folder.hpp"
 #include "testing/npy.hpp"
 #include "tflite_builder.hpp"
 
@@ -116,6 +118,17 @@ TEST(TfliteWriter, ClassNamesGoIntoEveryFile) {
     const std::string written = *export_tflite_bytes(tuned, original);
     ir::Graph back = import_ok(written);
     EXPECT_EQ(back.head.class_names, tuned.head.class_names);
+    // By them the file is known as one of ours, whatever is written behind them.
+    const testing::TempFolder folder;
+    const auto is_ours = [&folder](const std::string& bytes) {
+      return write_file_atomic(folder.path() / "model", bytes).ok() &&
+             is_exported_tflite(folder.path() / "model");
+    };
+    EXPECT_FALSE(is_ours(original));
+    EXPECT_TRUE(is_ours(written));
+    ir::Graph again = back;
+    conv_of(again).weights[6] = 17;
+    EXPECT_TRUE(is_ours(*export_tflite_bytes(again, written)));
     EXPECT_EQ(conv_of(back).weights, conv_of(tuned).weights);
     EXPECT_EQ(written.substr(4, 4), "TFL3");
 

@@ -18,6 +18,10 @@ Result<ir::Graph> import_model(const std::filesystem::path& path);
 /// True when `path` is to be written as TFLite: by its extension.
 bool is_tflite_path(const std::filesystem::path& path);
 
+/// Whether a file is a network that export_model() wrote as TFLite: it says the names of its
+/// classes.
+bool is_exported_tflite(const std::filesystem::path& path);
+
 /// Whether a network read from `original` can be written to `path`: only what came from TFLite goes
 /// back into TFLite. Errors: kUsage.
 Status check_export(const std::filesystem::path& original, const std::filesystem::path& path);

@@ -27,6 +27,9 @@ Status write_file(const std::filesystem::path& path, std::string_view content);
 /// A name to write `path` under until it is whole: PATH.tmp- and random digits.
 std::filesystem::path temporary_beside(const std::filesystem::path& path);
 
+/// Whether a file's name may be one of these.
+bool is_temporary_name(std::string_view name);
+
 /// Removes from a folder the files that killed processes left under temporary names. What may still
 /// be written, by a process of whatever machine, is younger than a day and stays.
 void remove_stale_temporaries(const std::filesystem::path& folder);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "espalier/support/json.hpp"
 #include "espalier/support/result.hpp"
@@ -28,6 +29,9 @@ Address address_of(Json inputs);
 
 /// The part 0..count - 1 of the trials that an address belongs to, in any store, on any machine.
 int shard_of(const Address& address, int count);
+
+/// Whether a file's name is that of a record.
+bool is_record_name(std::string_view name);
 
 class Store {
  public:
