@@ -240,7 +240,7 @@ Result<contribution::AnalysisOptions> analysis_options(const Options& options) {
   analysis.jobs = options.common.job_count();
   analysis.fisher = options.fisher;
   ESPALIER_TRY(analysis.cache_limit, parse_size(options.cache_limit, "--cache-limit"));
-  ESPALIER_CHECK_OK(train::check(options.recipe));
+  ESPALIER_CHECK_OK(check_recipe(options.recipe, options.numerics));
   if (!options.estimate_only) {
     if (options.out.empty()) return Error{ErrorKind::kUsage, "--out is required"};
   }

@@ -271,6 +271,14 @@ void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automa
       "--no-qas", [&recipe] { recipe.qas = false; }, "Train without quantisation-aware scaling");
 }
 
+Status check_recipe(const train::Recipe& recipe, const std::string& numerics) {
+  if (numerics != "simulation" && !recipe.qas) {
+    return Error{ErrorKind::kUsage,
+                 "--no-qas: the device always scales gradients; use --numerics simulation"};
+  }
+  return train::check(recipe);
+}
+
 train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
                                  const train::Recipe& given) {
   const auto take = [&](const char* option, auto member) {

@@ -126,6 +126,8 @@ CLI::Option* add_numerics(CommandApp* command, std::string& numerics);
 /// --gradient-bits, of integer numerics.
 void add_gradient_bits(CommandApp* command, int& bits);
 void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automatic = nullptr);
+/// What is wrong with a recipe in these numerics and can be told before any file is read: kUsage.
+Status check_recipe(const train::Recipe& recipe, const std::string& numerics);
 /// The recipe `found`, but for what the command line or a configuration file gives in `given`.
 train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
                                  const train::Recipe& given);

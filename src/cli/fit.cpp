@@ -66,9 +66,17 @@ class Fit {
   explicit Fit(const Options& options) : o_(options) {}
 
   Status run() {
+    ESPALIER_CHECK_OK(check_options());
     std::vector<cost::DeviceProfile> profiles;
     for (const std::string& name : o_.devices) {
       ESPALIER_TRY(profiles.emplace_back(), cost::find_device(name));
+      for (std::size_t i = 0; i + 1 < profiles.size(); ++i) {
+        if (profiles[i].name != profiles.back().name) continue;
+        return Error{ErrorKind::kUsage,
+                     fmt::format("--device: {} and {} are both named {}, and so is the folder of "
+                                 "what is found; name each another",
+                                 o_.devices[i], name, profiles[i].name)};
+      }
     }
     ESPALIER_CHECK_OK(make_folder(o_.out));
     ESPALIER_CHECK_OK(measure());
@@ -86,6 +94,13 @@ class Fit {
   }
 
  private:
+  // What only the last steps would find, after all the work of the first.
+  [[nodiscard]] Status check_options() const {
+    ESPALIER_CHECK_OK(parse_size(o_.stack, "--stack"));
+    ESPALIER_CHECK_OK(parse_size(o_.reserve, "--reserve"));
+    return check_recipe(o_.recipe, o_.numerics);
+  }
+
   [[nodiscard]] std::string file(const std::string& name) const {
     return (fs::path(o_.out) / name).string();
   }
@@ -306,7 +321,7 @@ class Fit {
 };
 
 bool is_ours(std::string_view name) {
-  return name == "fit.json" || name.starts_with("contributions.json") ||
+  return name == "fit.json" || name.starts_with("contributions.") ||
          name.starts_with("head-only.") || name.starts_with("on-");
 }
 

@@ -234,7 +234,7 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   }
   search.search.race_seeds = measure.race_seeds;
   search.trial.recipe = with_given_options(options.command, profile.recipe, measure.recipe);
-  ESPALIER_CHECK_OK(train::check(search.trial.recipe));
+  ESPALIER_CHECK_OK(check_recipe(search.trial.recipe, options.numerics));
   search.trial.numerics = *trials::numerics_named(options.numerics);
   search.trial.gradient_bits = options.gradient_bits;
   search.run.jobs = options.common.job_count();

@@ -80,15 +80,6 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
   return trial;
 }
 
-// What can be told before any file is read.
-Status check_options(const Options& options) {
-  if (options.device() && !options.recipe.qas) {
-    return Error{ErrorKind::kUsage,
-                 "--no-qas: the device always scales gradients; use --numerics simulation"};
-  }
-  return train::check(options.recipe);
-}
-
 // What the plan trains, without the channels.
 Json updates_json(const plan::UpdatePlan& plan) {
   Json updates = Json::array();
@@ -210,7 +201,7 @@ class TrainCommand {
   explicit TrainCommand(const Options& options) : options_(options) {}
 
   Status run() {
-    ESPALIER_CHECK_OK(check_options(options_));
+    ESPALIER_CHECK_OK(check_recipe(options_.recipe, options_.numerics));
     ESPALIER_TRY(run_options_.cache_limit, parse_size(options_.cache_limit, "--cache-limit"));
     run_options_.jobs = options_.common.job_count();
     run_options_.progress = options_.common.progress();

@@ -1,13 +1,22 @@
 #include "espalier/cost/device_profile.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <system_error>
 
 #include "device_sources.hpp"
+#include "espalier/support/words.hpp"
 
 namespace espalier::cost {
 namespace {
+
+bool is_file_name(const std::string& name) {
+  return std::none_of(name.begin(), name.end(),
+                      [](unsigned char c) { return c == '/' || std::iscntrl(c) != 0; });
+}
 
 std::string hexadecimal(std::uint32_t address) { return fmt::format("{:#010x}", address); }
 
@@ -22,6 +31,9 @@ class Reader {
       problem("schema", fmt::format("must be \"{}\"", kDeviceSchema));
     }
     device.name = text("name");
+    if (!is_file_name(device.name)) {
+      problem("name", "must hold neither / nor control characters: folders are named by it");
+    }
     if (document_.contains("description")) device.description = text("description");
     if (document_.contains("target")) device.target = text("target");
     if (document_.contains("source")) device.source = text("source");
@@ -163,19 +175,22 @@ Result<DeviceProfile> load_device(const std::filesystem::path& path) {
 }
 
 Result<DeviceProfile> find_device(const std::string& name_or_path) {
-  std::string names;
+  std::vector<std::string> names;
   for (const DeviceProfile& device : shipped_devices()) {
     if (device.name == name_or_path) return device;
-    names += (names.empty() ? "" : ", ") + device.name;
+    names.push_back(device.name);
   }
   const std::filesystem::path path(name_or_path);
   std::error_code ignored;
   if (path.has_parent_path() || path.has_extension() || std::filesystem::exists(path, ignored)) {
     return load_device(path);
   }
-  return Error{ErrorKind::kUsage,
-               fmt::format("device '{}' is not known; name one of {}, or a file of schema {}",
-                           name_or_path, names, kDeviceSchema)};
+  const std::string meant = nearest(name_or_path, names);
+  return Error{
+      ErrorKind::kUsage,
+      fmt::format("device '{}' is not known{}; name one of {}, or a file of schema {}",
+                  name_or_path, meant.empty() ? "" : fmt::format(", did you mean '{}'?", meant),
+                  fmt::join(names, ", "), kDeviceSchema)};
 }
 
 }  // namespace espalier::cost

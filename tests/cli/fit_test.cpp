@@ -1,6 +1,9 @@
 // What boards have room for, by one command.
+#include <algorithm>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "workspace.hpp"
 
@@ -59,7 +62,8 @@ TEST_F(FitTest, FindsWhatEachBoardHasRoomFor) {
     EXPECT_TRUE(report["devices"][i]["sram_bytes"].is_null());
   }
   EXPECT_EQ(read_json("fit/fit.json"), report);
-  // Again, over its own folder: the same.
+  // Again, over its own folder, also where it keeps an analysis of other options: the same.
+  write("fit/contributions.other-options-0123abcd.json", read("fit/contributions.json"));
   EXPECT_EQ(
       report,
       Json::parse(succeed(fit("ample.json,small.json,none.json") + Arguments{"--json", "-"}).out));
@@ -83,6 +87,23 @@ TEST_F(FitTest, NothingFits) {
   const Finished mine = run(fit("ample.json"));
   EXPECT_EQ(mine.exit_code, 2);
   EXPECT_EQ(read("fit/letters.txt"), "mine");
+}
+
+// What the last of many steps would stumble over is said before the first.
+TEST_F(FitTest, IsRefusedBeforeTheWork) {
+  write("other.json", device("ample", 2000));
+  const std::vector<std::pair<Arguments, std::string>> cases{
+      {{"--stack", "some"}, "--stack: 'some' is not a size"},
+      {{"--reserve", "some"}, "--reserve: 'some' is not a size"},
+      {{"--epochs", "0"}, "--epochs 0"},
+      {{"--no-qas", "--numerics", "device"}, "the device always scales gradients"},
+      {{"--device", "ample.json,other.json"}, "ample.json and other.json are both named ample"}};
+  for (const auto& [options, says] : cases) {
+    Arguments command = fit("ample.json");
+    const auto given = std::find(command.begin(), command.end(), options.front());
+    if (given != command.end()) command.erase(given, given + 2);
+    fail_here(2, command + options, {says});
+  }
 }
 
 TEST_F(FitTest, DeviceNumerics) {

@@ -116,6 +116,7 @@ TEST(DeviceProfile, AreFoundByNameOrFile) {
   EXPECT_EQ(unknown.error().kind, ErrorKind::kUsage);
   EXPECT_THAT(unknown.error().message(),
               HasSubstr("name one of esp32-c3, esp32-s3, espalier-core"));
+  EXPECT_THAT(find_device("stm32f747").error().message(), HasSubstr("did you mean 'stm32f746'?"));
   EXPECT_EQ(find_device("nowhere.json").error().kind, ErrorKind::kMissingInput);
 }
 
@@ -140,6 +141,9 @@ const Damage kDamages[] = {
     {"NotAnObject", [](Json& j) { j = 3; }, "'name' must be"},
     {"Schema", [](Json& j) { j["schema"] = "x"; }, "'schema' must be"},
     {"NoName", [](Json& j) { j.erase("name"); }, "'name' must be"},
+    {"NameOfAnotherFolder", [](Json& j) { j["name"] = "../../part"; },
+     "'name' must hold neither /"},
+    {"NameOfTwoLines", [](Json& j) { j["name"] = "a\nb"; }, "'name' must hold neither /"},
     {"EmptyName", [](Json& j) { j["name"] = ""; }, "'name' must be"},
     {"IsaNumber", [](Json& j) { j["isa"] = 32; }, "'isa' must be"},
     {"NoSram", [](Json& j) { j.erase("sram_bytes"); }, "'sram_bytes' must be"},
