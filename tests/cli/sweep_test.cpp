@@ -179,7 +179,7 @@ TEST_F(SweepTest, FaultsOfTheConfigurationAreNamed) {
 
 TEST_F(SweepTest, PlacesThatCannotBeItsFolderAreRefused) {
   write("file", "dear diary\n");
-  fail(73, sweep("file"), {"file/trials: no store of trials can be kept there"});
+  fail(73, sweep("file"), {"file: is not a folder; name another path"});
   fail(73, sweep("/proc/none"), {"choose another place"});
   write("diaries/monday", "dear diary\n");
   fail(kUsage, sweep("diaries"), {"diaries: is not empty; name another folder"});
