@@ -352,32 +352,54 @@ void HeadOptions::add_to(CommandApp* command) {
 }
 
 Result<ir::Head> HeadOptions::make(const ir::Graph& graph, std::uint64_t seed,
-                                   const std::string& document, int known) const {
+                                   const std::string& document, int known,
+                                   const data::ClassNames& names) const {
   if (classes > 0) {
-    ESPALIER_TRY(ir::Head head, starting_head(graph, start, classes, seed, "--classes says"));
+    const data::ClassNames same = classes == known ? names : data::ClassNames();
+    ESPALIER_TRY(ir::Head head, starting_head(graph, start, classes, seed, "--classes", same));
     if (known > 0 && known != classes) {
       spdlog::warn("--classes {}: {} was made for data of {} classes", classes, document, known);
     }
     return head;
   }
-  if (known > 0) return starting_head(graph, start, known, seed, document + " says");
+  if (known > 0) return starting_head(graph, start, known, seed, document, names);
   spdlog::warn(
       "{} does not say how many classes its data has: taken are the model's own {}; give "
       "--classes",
       document, graph.head.classes);
-  return starting_head(graph, start, graph.head.classes, seed, document + " says");
+  return starting_head(graph, start, graph.head.classes, seed, document);
 }
 
 Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start, int classes,
-                               std::uint64_t seed, std::string_view who) {
-  const bool fits = graph.head.classes == classes;
-  if (start == "keep" && !fits) {
+                               std::uint64_t seed, std::string_view who,
+                               const data::ClassNames& names) {
+  if (start == "keep" && graph.head.classes != classes) {
     return Error{ErrorKind::kUsage,
-                 fmt::format("--head keep: the model has {} classes, {} {}; use --head fresh",
+                 fmt::format("--head keep: the model has {} classes, {} says {}; use --head fresh",
                              graph.head.classes, who, classes)};
   }
-  if (start == "fresh" || !fits) return train::fresh_head(graph.head.features, classes, seed);
-  return graph.head;
+  const data::ClassNames& own = graph.head.class_names;
+  bool fits = graph.head.classes == classes;
+  if (fits && start != "fresh" && !own.empty() && !names.empty()) {
+    const auto same = data::match_classes(names, who, own, graph.name);
+    if (!same.ok() && start == "keep") {
+      return Error{ErrorKind::kUsage,
+                   fmt::format("--head keep: the model has {}; {} has {}; use --head fresh",
+                               data::class_list(own), who, data::class_list(names))};
+    }
+    if (!same.ok()) {
+      spdlog::warn("the model's classifier is of {}; {} has {}: a fresh one begins",
+                   data::class_list(own), who, data::class_list(names));
+    }
+    fits = same.ok();
+  }
+  ir::Head head = start == "fresh" || !fits ? train::fresh_head(graph.head.features, classes, seed)
+                                            : graph.head;
+  // Numbers stand for names that were not known.
+  if (head.class_names.empty() || (data::numbered(head.class_names) && !names.empty())) {
+    head.class_names = names;
+  }
+  return head;
 }
 
 }  // namespace espalier::cli

@@ -102,10 +102,12 @@ struct DataOptions {
 std::vector<std::string> warn_of_data(const data::Samples& training, const data::Samples& test);
 
 /// The classifier that training starts from: `start` is fresh, keep, or auto, which keeps the
-/// model's own when that has `classes` classes. kUsage when another one is to be kept; `who` asks
-/// for so many classes, such as "the data".
+/// model's own when that has `classes` classes and not the names of others; auto says so. kUsage
+/// when another one is to be kept; `who` asks for so many classes, of these names where they are
+/// known, such as "the data says".
 Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start, int classes,
-                               std::uint64_t seed, std::string_view who);
+                               std::uint64_t seed, std::string_view who,
+                               const data::ClassNames& names = {});
 
 /// Options for it where no data is at hand that says how many classes there are.
 struct HeadOptions {
@@ -113,10 +115,12 @@ struct HeadOptions {
   std::string start = "auto";  ///< fresh, keep, or auto: keep when the number of classes allows it
   void add_classes(CommandApp* command);
   void add_to(CommandApp* command);
-  /// `document` is a plan or profile made for data of `known` classes, 0 when it does not say.
-  /// Warns where the model's own number has to do, and where --classes contradicts the document.
+  /// `document` is a plan or profile made for data of `known` classes, 0 when it does not say, and
+  /// of these names where it says them. Warns where the model's own number has to do, and where
+  /// --classes contradicts the document.
   [[nodiscard]] Result<ir::Head> make(const ir::Graph& graph, std::uint64_t seed,
-                                      const std::string& document, int known) const;
+                                      const std::string& document, int known,
+                                      const data::ClassNames& names = {}) const;
 };
 
 /// --epochs, --batch, --lr, --warmup, --schedule, --no-qas. With `automatic`, --lr also takes auto,

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <map>
+#include <optional>
 
 #include "command.hpp"
 #include "espalier/codegen/cycle_model.hpp"
@@ -57,7 +58,7 @@ struct Options {
   std::string numerics = "device";
   int accumulate = 1;
   int gradient_bits = 8;
-  double learning_rate = 0.1;
+  std::optional<double> learning_rate;
 };
 
 Status check_device(const Options& options, const compiler::Program& program, Bytes parameters) {
@@ -261,13 +262,23 @@ Status calibrate(const Options& options, const ir::Graph& graph, const plan::Upd
   return Ok{};
 }
 
+// What --lr says, otherwise the rate of the recipe that the plan was found with.
+Result<float> learning_rate(const Options& options, const plan::UpdatePlan& plan) {
+  train::Recipe recipe;
+  if (!plan.recipe.is_null()) {
+    ESPALIER_TRY(recipe, train::recipe_from_json(plan.recipe, options.plan + ": recipe"));
+  }
+  recipe.learning_rate = options.learning_rate.value_or(recipe.learning_rate);
+  ESPALIER_CHECK_OK(train::check(recipe));
+  return static_cast<float>(recipe.learning_rate);
+}
+
 codegen::EmitOptions emit_options(const Options& options, const std::string& target) {
   codegen::EmitOptions emit;
   emit.name = options.name;
   emit.target = target_of(options, target);
   emit.package = options.package;
   emit.extern_arena = options.arena == "extern";
-  emit.learning_rate = static_cast<float>(options.learning_rate);
   emit.stochastic = options.rounding == "stochastic";
   emit.seed = static_cast<std::uint32_t>(options.common.seed);
   return emit;
@@ -299,17 +310,17 @@ std::string recomputed_text(const compiler::Program& program) {
   return fmt::format("; to fit --sram, parts of the forward pass run again: {} MACs a step", macs);
 }
 
-std::string summary(const Options& options, int classes, const compiler::Program& program,
-                    Bytes parameters) {
+std::string summary(const Options& options, const ir::Head& head, bool kept,
+                    const compiler::Program& program, Bytes parameters) {
   const double ratio =
       static_cast<double>(program.placement.peak) /
       static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
   return fmt::format(
       "{}{} classes; SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
-      "constants {} of flash{}\n",
-      options.out.empty() ? "" : options.out + ": ", classes, program.sram_bytes().count,
+      "constants {} of flash; the classifier starts {}{}\n",
+      options.out.empty() ? "" : options.out + ": ", head.classes, program.sram_bytes().count,
       program.arena_bytes().count, program.state.bytes, ratio, parameters.count,
-      recomputed_text(program));
+      kept ? "as the model's own" : "anew", recomputed_text(program));
 }
 
 Status run(const Options& options) {
@@ -338,12 +349,11 @@ Status run(const Options& options) {
   }
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
+  ESPALIER_TRY(const float rate, learning_rate(options, plan));
+  const ir::Head own = graph.head;
   ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed, options.plan,
-                                             static_cast<int>(plan.classes.size())));
-  if (graph.head.class_names.empty() &&
-      plan.classes.size() == static_cast<std::size_t>(graph.head.classes)) {
-    graph.head.class_names = plan.classes;
-  }
+                                             static_cast<int>(plan.classes.size()), plan.classes));
+  const bool kept = graph.head.weights == own.weights;
 
   PassLog passes;
   compile.observer = [&](const compiler::PassReport& report,
@@ -365,13 +375,17 @@ Status run(const Options& options) {
   if (!options.out.empty()) {
     ESPALIER_CHECK_OK(calibrate(options, graph, plan, *compiled));
     codegen::EmitOptions emit = emit_options(options, target);
+    emit.learning_rate = rate;
     ESPALIER_TRY(emit.replay_bytes, replay_bytes(options, program));
     ESPALIER_TRY(emit.pixels, pixel_tables(options, graph));
     const auto files = engine::emit_recorded(program, plan, emit);
     outputs.add(options.out, write_folder(options.out, files, options.common.force));
+    if (!options.learning_rate && !plan.recipe.is_null()) {
+      spdlog::info("learning rate {} of the plan's recipe; --lr gives another", rate);
+    }
   }
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
-    print(options.common, summary(options, graph.head.classes, program, parameters));
+    print(options.common, summary(options, graph.head, kept, program, parameters));
   }
   write_report(outputs, options.common,
                {{"schema", "espalier.compile/1"},
@@ -384,6 +398,8 @@ Status run(const Options& options) {
                 {"recomputed", recomputed_json(program)},
                 {"accumulate", options.accumulate},
                 {"classes", graph.head.classes},
+                {"class_names", graph.head.class_names},
+                {"head", kept ? "keep" : "fresh"},
                 {"sram_bytes", program.sram_bytes().count},
                 {"arena_bytes", program.arena_bytes().count},
                 {"arena_lower_bound", program.placement.lower_bound},
@@ -447,9 +463,11 @@ Command add_compile(CLI::App& app) {
   command->effective_if(
       "--train", [o] { return o->numerics == "integer" && !o->out.empty(); },
       "it says where integer gradients start in the C sources; add --numerics integer and --out");
-  command->add_option("--lr", o->learning_rate, "Learning rate after reset, for a batch of 256")
-      ->check(at_least_0())
-      ->capture_default_str();
+  command
+      ->add_option("--lr", o->learning_rate,
+                   "Learning rate after reset, for a batch of 256 [that of the plan's recipe, or "
+                   "0.1]")
+      ->check(at_least_0());
   command->add_option("--rounding", o->rounding, "Of int8 and int32 steps: nearest or stochastic")
       ->check(one_of({"nearest", "stochastic"}))
       ->capture_default_str();

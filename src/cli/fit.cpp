@@ -105,10 +105,10 @@ class Fit {
     return (fs::path(o_.out) / name).string();
   }
 
-  // Runs a command with the flags that all have.
-  [[nodiscard]] Status step(Arguments command) const {
-    command = command + Arguments{"--seed", std::to_string(o_.common.seed), "--jobs",
-                                  std::to_string(o_.common.jobs)};
+  // Runs a command with the flags that all have, and the seed where it is of use.
+  [[nodiscard]] Status step(Arguments command, bool seeded = true) const {
+    command = command + Arguments{"--jobs", std::to_string(o_.common.jobs)};
+    if (seeded) command = command + Arguments{"--seed", std::to_string(o_.common.seed)};
     if (o_.common.quiet || o_.common.json_on_stdout()) command.emplace_back("--quiet");
     if (o_.common.verbose) command.emplace_back("--verbose");
     if (o_.common.no_progress) command.emplace_back("--no-progress");
@@ -158,11 +158,12 @@ class Fit {
         (o_.limit_val ? Arguments{"--limit-val", std::to_string(*o_.limit_val)} : Arguments{}) +
         Arguments{"--out", file("contributions.json")}));
     ESPALIER_CHECK_OK(
-        step({"plan", "make", o_.model, "--head-only", "--out", file("head-only.json")}));
+        step({"plan", "make", o_.model, "--head-only", "--out", file("head-only.json")}, false));
     ESPALIER_CHECK_OK(train(file("head-only.json"), file("head-only.result.json")));
     ESPALIER_TRY(const Json result, read_json(file("head-only.result.json"), "espalier.train/1"));
     ESPALIER_TRY(head_only_,
                  json_field<double>(result, "test_accuracy", file("head-only.result.json")));
+    class_names_ = result.at("data").at("train").at("class_names");
     return Ok{};
   }
 
@@ -213,6 +214,7 @@ class Fit {
         Arguments{"compile",      o_.model,
                   "--plan",       file("plan.json"),
                   "--device",     given,
+                  "--head",       "fresh",  // as it was trained
                   "--stack",      o_.stack,
                   "--lr",         fmt::format("{}", o_.recipe.learning_rate),
                   "--accumulate", std::to_string(o_.numerics == "simulation" ? 1 : o_.recipe.batch),
@@ -312,12 +314,14 @@ class Fit {
     }
     return {{"schema", "espalier.fit/1"},
             {"tool_version", kVersion},
+            {"class_names", class_names_},
             {"head_only_accuracy", head_only_},
             {"devices", std::move(devices)}};
   }
 
   const Options& o_;
   double head_only_ = 0;
+  Json class_names_;
 };
 
 bool is_ours(std::string_view name) {

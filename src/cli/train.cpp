@@ -55,9 +55,11 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
                  train::recipe_from_json(plan.recipe, options.plan + ": recipe"));
     trial.recipe = with_given_options(options.command, found, options.recipe);
     spdlog::info(
-        "recipe of the plan where no option says otherwise: {} epochs, batch {}, rate {}, "
-        "warm-up {}, {} schedule",
-        trial.recipe.epochs, trial.recipe.batch,
+        "recipe of the plan where no option says otherwise: {} epochs, {}, rate {}, warm-up {}, "
+        "{} schedule",
+        trial.recipe.epochs,
+        options.device() ? fmt::format("{} samples an update by --accumulate", options.accumulate)
+                         : fmt::format("batch {}", trial.recipe.batch),
         options.automatic_rate ? "auto" : fmt::format("{}", trial.recipe.learning_rate),
         trial.recipe.warmup_epochs, train::schedule_name(trial.recipe.schedule));
   }
@@ -386,8 +388,11 @@ class TrainCommand {
       }
     }
     write_report(outputs, options_.common, document);
+    // A plan that does not say is compiled for the model's own number of classes.
     outputs.next(
-        fmt::format("espalier compile {} --plan {} --out FOLDER", options_.model, options_.plan));
+        fmt::format("espalier compile {} --plan {}{} --out FOLDER", options_.model, options_.plan,
+                    trial.plan.classes.empty() ? fmt::format(" --classes {}", training.classes())
+                                               : std::string()));
     return outputs.status();
   }
 

@@ -58,6 +58,8 @@ Json inspection(const ir::Graph& graph) {
                         {"analytic_bytes", analytic_memory(plan, graph).bytes().count},
                         {"step_macs", training_macs(plan, graph).total()}});
   }
+  Json head{{"features", graph.head.features}, {"classes", graph.head.classes}};
+  if (!graph.head.class_names.empty()) head["class_names"] = graph.head.class_names;
   return {{"schema", kInspectSchema},
           {"tool_version", kVersion},
           {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
@@ -67,7 +69,7 @@ Json inspection(const ir::Graph& graph) {
             {"zero_point", input.quantization.zero_point}}},
           {"macs", macs},
           {"weights", weights},
-          {"head", {{"features", graph.head.features}, {"classes", graph.head.classes}}},
+          {"head", std::move(head)},
           {"convs", std::move(convs)},
           {"training", std::move(training)}};
 }

@@ -9,6 +9,8 @@
 #include <optional>
 #include <utility>
 
+#include "espalier/support/json.hpp"
+
 namespace espalier::data {
 namespace {
 
@@ -83,7 +85,9 @@ Dataset order_classes(Dataset dataset, const ClassNames& names, const ClassMatch
   return dataset;
 }
 
-Result<std::vector<int>> parse_classes(std::string_view text, const Dataset& dataset) {
+Result<std::vector<int>> parse_classes(std::string_view given, const Dataset& dataset) {
+  const std::string as_names_are = valid_utf8(std::string(given));
+  std::string_view text = as_names_are;
   std::vector<int> classes;
   while (true) {
     const std::size_t comma = text.find(',');

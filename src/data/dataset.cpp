@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <filesystem>
+#include <set>
 #include <system_error>
 
 #include "readers.hpp"
@@ -97,9 +98,6 @@ std::string spec_text(const Spec& spec, NameOf name_of) {
   return text;
 }
 
-// File names may hold any bytes, JSON may not.
-Json valid_utf8(const std::string& text) { return Json::parse(json_text(text)); }
-
 Json selection_json(const Selection& selection) {
   switch (selection.kind) {
     case Selection::Kind::kSubset: {
@@ -126,6 +124,21 @@ Json selection_json(const Selection& selection) {
 
 namespace {
 
+// Names come from folders and files, which may hold any bytes, and are matched with those that
+// documents hold, which may not.
+Status name_as_documents_do(Dataset& dataset) {
+  std::set<std::string> names;
+  for (std::string& name : dataset.class_names) {
+    name = valid_utf8(name);
+    if (names.insert(name).second) continue;
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: two classes named {} differ only in bytes that are no UTF-8; "
+                             "rename one",
+                             dataset.spec, name)};
+  }
+  return Ok{};
+}
+
 Result<Dataset> read(std::string_view spec, bool decode_folders) {
   ESPALIER_TRY(const Spec parsed, parse_spec(spec));
   auto dataset = [&]() -> Result<Dataset> {
@@ -136,7 +149,9 @@ Result<Dataset> read(std::string_view spec, bool decode_folders) {
     if (parsed.scheme == "csv") return read_csv(parsed.paths[0], parsed.names[0]);
     return read_folder(parsed.paths[0], decode_folders);
   }();
-  if (dataset.ok()) dataset->spec = spec;
+  if (!dataset.ok()) return dataset;
+  dataset->spec = spec;
+  ESPALIER_CHECK_OK(name_as_documents_do(*dataset));
   return dataset;
 }
 
@@ -166,7 +181,7 @@ std::string spec_in(std::string_view spec, const fs::path& folder) {
 
 Json identity_json(const Dataset& dataset) {
   Json names = Json::array();
-  for (const std::string& name : dataset.class_names) names.push_back(valid_utf8(name));
+  for (const std::string& name : dataset.class_names) names.push_back(name);
   Json selections = Json::array();
   for (const Selection& selection : dataset.selections) {
     selections.push_back(selection_json(selection));

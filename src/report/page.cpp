@@ -36,12 +36,7 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-// Bytes that are no UTF-8 become U+FFFD, as in every document.
-std::string clean(const std::string& text) {
-  return Json::parse(json_text(Json(text))).get<std::string>();
-}
-
-std::string html(const std::string& text) { return escaped(clean(text)); }
+std::string html(const std::string& text) { return escaped(valid_utf8(text)); }
 
 // JSON inside a script element: nothing in it can end the element or begin a comment.
 std::string script_json(const Json& json) {

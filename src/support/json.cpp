@@ -93,6 +93,10 @@ std::string json_text(const Json& document, int indent) {
   return document.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string valid_utf8(const std::string& text) {
+  return Json::parse(json_text(Json(text))).get<std::string>();
+}
+
 Result<Json> read_json(const std::filesystem::path& path, std::string_view schema) {
   ESPALIER_TRY(const std::string text, read_file(path));
   ESPALIER_TRY(Json document, parse_json(text, path.string()));

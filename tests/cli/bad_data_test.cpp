@@ -106,7 +106,7 @@ TEST_F(BadDataTest, SetsThatDoNotBelongTogether) {
   fail(kUsage,
        {"train", "model.onnx", "--plan", "plan.json", "--head", "keep", "--train",
         "idx:three-images,three-labels", "--test", "idx:three-images,three-labels"},
-       {"--head keep: the model has 4 classes, the data 3"});
+       {"--head keep: the model has 4 classes, the data says 3"});
 }
 
 TEST_F(BadDataTest, MoreSamplesThanThereAre) {

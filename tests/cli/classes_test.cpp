@@ -114,6 +114,53 @@ TEST_F(ClassesTest, NamesGoFromTheDataToTheEmittedC) {
   EXPECT_THAT(warned.err, HasSubstr("old.json does not say which classes"));
 }
 
+// Of as many classes, but of others: its classifier is not what a plan begins with.
+TEST_F(ClassesTest, AClassifierOfOtherClassesIsNotKept) {
+  make_classes("train", {"ant", "bee", "cat"}, 2);
+  succeed(train("folder:train", "folder:train") + Arguments{"--export", "tuned.onnx"});
+  EXPECT_EQ(report({"inspect", "tuned.onnx"})["head"]["class_names"], Json({"ant", "bee", "cat"}));
+  const auto compile = [](const std::string& plan, const std::string& out) {
+    return Arguments{"compile", "tuned.onnx", "--plan", plan, "--out", out};
+  };
+  const auto make = [&](const std::string& plan, const std::string& classes) {
+    succeed({"plan", "make", "tuned.onnx", "--head-only", "--classes", classes, "--out", plan});
+  };
+  make("other.json", "ant,bee,dog");
+  const Finished other = succeed(compile("other.json", "o"));
+  EXPECT_THAT(other.err, HasSubstr("the model's classifier is of 3 classes: ant, bee, cat; "
+                                   "other.json has 3 classes: ant, bee, dog: a fresh one begins"));
+  EXPECT_THAT(other.out, HasSubstr("the classifier starts anew"));
+  EXPECT_EQ(read_json("o/program.json")["class_names"], Json({"ant", "bee", "dog"}));
+  fail(2, compile("other.json", "k") + Arguments{"--head", "keep"},
+       {"--head keep: the model has 3 classes: ant, bee, cat; other.json has 3 classes: ant, bee, "
+        "dog; use --head fresh"});
+  // In another order they are the same, and numbers stand for any.
+  make("turned.json", "cat,ant,bee");
+  make("numbers.json", "3");
+  for (const std::string plan : {"turned.json", "numbers.json"}) {
+    const Json kept = report(compile(plan, "kept-" + plan));
+    EXPECT_EQ(kept["head"], "keep");
+    EXPECT_EQ(kept["class_names"], Json({"ant", "bee", "cat"}));
+  }
+}
+
+// Names of folders may hold any bytes; documents, which data is matched with, may not.
+TEST_F(ClassesTest, NamesThatAreNoUtf8AreMatched) {
+  const std::string odd = "b\xff";
+  const std::string replaced = "b\xef\xbf\xbd";
+  make_classes("train", {"ant", odd}, 2);
+  succeed({"plan", "make", "model.onnx", "--last", "1", "--classes", "ant," + odd, "--out",
+           "plan.json"});
+  const Json trained = report(train("folder:train", "folder:train") +
+                              Arguments{"--classes", odd + ",ant", "--export", "tuned.onnx"});
+  EXPECT_EQ(trained["data"]["train"]["class_names"], Json({replaced, "ant"}));
+  EXPECT_EQ(report({"evaluate", "tuned.onnx", "--test", "folder:train"})["classes"][0]["name"],
+            replaced);
+  make_classes("train", {"b\xfe"}, 2);
+  fail(kBadData, train("folder:train", "folder:train"),
+       {"folder:train: two classes named " + replaced + " differ only in bytes that are no UTF-8"});
+}
+
 TEST_F(ClassesTest, NamesThatAreNone) {
   make_classes("train", {"ant", "bee", "cat"});
   fail(2, train("folder:train", "folder:train") + Arguments{"--classes", "ant,cow"},

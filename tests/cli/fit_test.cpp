@@ -55,6 +55,9 @@ TEST_F(FitTest, FindsWhatEachBoardHasRoomFor) {
   EXPECT_EQ(ample["test_accuracy"], read_json("fit/on-ample/result.json")["test_accuracy"]);
   EXPECT_EQ(ample["bias_depth"], read_json("fit/on-ample/plan.json")["bias_depth"]);
   EXPECT_EQ(ample["sram_bytes"], read_json("fit/on-ample/c/program.json")["sram_bytes"]);
+  EXPECT_EQ(report["class_names"], Json({"0", "1", "2", "3"}));
+  // The model has as many classes, and what was measured began anew.
+  EXPECT_EQ(read_json("fit/on-ample/compile.json")["head"], "fresh");
   EXPECT_TRUE(ample["milliseconds_per_step"].is_null());
   for (const int i : {1, 2}) {
     EXPECT_THAT(report["devices"][i]["failure"].get<std::string>(),

@@ -331,6 +331,11 @@ TEST_F(OutputsTest, CommandsSayWhatTheyWroteAndWhatComesNext) {
   const Finished made = succeed({"plan", "make", "model.onnx", "--full", "--out", "a.json"});
   EXPECT_THAT(made.err, HasSubstr("espalier: wrote a.json\n"));
   EXPECT_THAT(made.err, HasSubstr("espalier: next: espalier train model.onnx --plan a.json"));
+  const Finished trained =
+      succeed({"train", "model.onnx", "--plan", "a.json", "--train", "folder:pictures", "--test",
+               "folder:pictures", "--epochs", "1"});
+  EXPECT_THAT(trained.err, HasSubstr("next: espalier compile model.onnx --plan a.json --classes 3 "
+                                     "--out FOLDER\n"));
   const Finished compiled = succeed({"compile", "model.onnx", "--plan", "a.json", "--target",
                                      "rv32imf", "--out", "d", "--json", "b.json"});
   EXPECT_THAT(compiled.err, HasSubstr("wrote d\n"));

@@ -26,6 +26,9 @@ Result<Json> parse_commented_json(std::string_view text, std::string_view where)
 /// file name, become U+FFFD: every text we write can be read.
 std::string json_text(const Json& document, int indent = -1);
 
+/// The text as a document holds it: bytes that are no UTF-8 become U+FFFD.
+std::string valid_utf8(const std::string& text);
+
 /// Reads and parses a file and checks that its "schema" equals `schema`.
 Result<Json> read_json(const std::filesystem::path& path, std::string_view schema);
 
