@@ -385,6 +385,10 @@ Command add_analyze(CLI::App& app) {
   add_recipe_options(command, o->recipe);
   o->data.add_to(command);
   const auto measures = [o] { return !o->estimate_only; };
+  command->effective_if(
+      "--subset",
+      [o] { return o->limit_train != 0 || (!o->validation.empty() && o->limit_val != 0); },
+      "it says how limits take samples, and there is none");
   command->effective_if("--out", measures, "--estimate measures nothing; leave one of them out");
   command->effective_if("--cache-limit", measures, "--estimate caches nothing");
   command->effective_if("--time", measures, "--estimate says how long everything takes");

@@ -40,6 +40,8 @@ Command add_devices(CLI::App& app) {
   const auto o = std::make_shared<Options>();
   CommandApp* command = add_command(app, "devices", "List the devices that --device knows by name",
                                     o->common, "espalier.devices/1");
+  command->effective_if(
+      "--seed", [] { return false; }, "nothing is drawn at random");
   command->footer("Example:\n  espalier compile model.onnx --plan plan.json --device stm32f746");
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
 }

@@ -126,6 +126,9 @@ Command add_evaluate(CLI::App& app) {
       ->capture_default_str();
   o->data.add_to(command);
   command->effective_if(
+      "--seed", [o] { return o->limit > 0 && o->data.subset != "first"; },
+      "it says which samples --limit-test takes");
+  command->effective_if(
       "--subset", [o] { return o->limit > 0; }, "it says how --limit-test takes samples");
   command->footer(
       "Example:\n  espalier evaluate tuned.onnx --test cifar10:test.bin\n"

@@ -71,6 +71,8 @@ Command add_inspect(CLI::App& app) {
   command->effective_if(
       "--ir", [options] { return !options->common.json_on_stdout() && !options->common.quiet; },
       "the text is printed on standard output, which --quiet and --json - keep free");
+  command->effective_if(
+      "--seed", [] { return false; }, "nothing is drawn at random");
   command->footer(
       "Example:\n  espalier inspect model.onnx\n"
       "docs/models.md says which models are read, and how to make one.\n"

@@ -287,6 +287,10 @@ Command add_plan(CLI::App& app) {
       "--classes", [o] { return !o->as_published; }, "the published notation does not hold it");
   show_command->footer("Example:\n  espalier plan show plan.json --model model.onnx");
 
+  for (CommandApp* each : {make_command, import_command, show_command}) {
+    each->effective_if(
+        "--seed", [] { return false; }, "nothing is drawn at random");
+  }
   const auto run = [=] {
     if (make_command->parsed()) return make(*o);
     return import_command->parsed() ? import_published(*o) : show(*o);

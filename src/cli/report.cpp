@@ -125,6 +125,8 @@ Command add_report(CLI::App& app) {
     command->effective_if(
         option, [o] { return !o->again(); }, "a report.json has its own");
   }
+  command->effective_if(
+      "--seed", [] { return false; }, "nothing is drawn at random");
   command->footer("Example:\n  espalier report *.json --out report.html");
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
 }

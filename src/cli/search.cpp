@@ -332,11 +332,14 @@ Result<Found> find(const Options& options, const ir::Graph& graph,
 
 std::string table(const Options& options, const Found& found, int classes) {
   std::string text = fmt::format(
-      "{} bounds {} memory; planned: SRAM for {} classes{}, all but the stack\n"
+      "{} bounds {} memory; planned: SRAM for {} classes{}, all but the stack; objective: {}\n"
       "{:>11}  {:>11}  {:>11}  {:>9}  {:>9}  {:>5}  {:>7}  {:>10}  {:>9}\n",
       options.budgets.empty() ? "--budget" : "--budgets", options.memory, classes,
-      options.numerics == "integer" ? " with integer gradients" : "", "budget", "analytic",
-      "planned", "objective", "optimum", "depth", "weights", "step MACs", "time");
+      options.numerics == "integer" ? " with integer gradients" : "",
+      options.metric == "loss" ? "validation loss removed, nats"
+                               : "validation accuracy gained, of 1",
+      "budget", "analytic", "planned", "objective", "optimum", "depth", "weights", "step MACs",
+      "time");
   for (const selection::Selected& selected : found.front) text += line(selected);
   for (const selection::Selected& selected : found.front) {
     if (!selected.step_cycles) continue;
@@ -415,6 +418,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
       {"numerics", options.numerics},
       {"input", options.input},
       {"classes", graph.head.classes},
+      {"class_names", contribution::class_names(profile)},
       {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
       {"max_step_cycles", options.max_cycles > 0 ? Json(options.max_cycles) : Json(nullptr)},
       {"seed", options.common.seed}};
@@ -518,6 +522,12 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
     command->effective_if(
         option, [o] { return o->measure.given(); }, "add --measure");
   }
+  command->effective_if(
+      "--subset",
+      [&m] {
+        return !m.given() || m.limit_train != 0 || (!m.validation.empty() && m.limit_val != 0);
+      },
+      "it says how limits take samples, and there is none");
 }
 
 std::vector<std::string> cycle_targets() {

@@ -297,6 +297,10 @@ Command add_sweep(CLI::App& app) {
   command->effective_if(
       "--shard", [o] { return !o->slurm() && !o->dry_run; },
       "--dry-run and --engine slurm speak of all shards");
+  command->effective_if(
+      "--seed", [] { return false; }, "/training/seeds of the configuration says which");
+  command->effective_if(
+      "--cache-limit", [o] { return o->slurm() || !o->dry_run; }, "--dry-run trains nothing");
   command->effective_if("--jobs", here, "/slurm/cpus of the configuration says how many");
   command->effective_if(
       "--json", [o] { return !o->slurm() && o->shard.empty(); },

@@ -27,6 +27,8 @@ const Arguments kTrain{"train",   "model.onnx", "--plan", "plan.json",
 const Arguments kCompile{"compile", "model.onnx", "--plan", "plan.json"};
 const Arguments kCheck{"check", "c"};
 const Arguments kSweep{"sweep", "sweep.json", "--out", "swept"};
+const Arguments kReport{"report", "plan.json", "--out", "page"};
+const Arguments kEvaluate{"evaluate", "model.onnx", "--test", "idx:a,b"};
 
 // An option beside which it has no effect, and beside which it has one.
 struct Rule {
@@ -34,6 +36,7 @@ struct Rule {
   Arguments command;
   Arguments without;
   Arguments with;
+  bool never = false;  // has one beside nothing
 };
 
 std::vector<Rule> rules() {
@@ -99,6 +102,21 @@ std::vector<Rule> rules() {
                                                         {"--no-qas"}}) {
     all.push_back({option, kSearch, {}, {"--measure", "9"}});
   }
+  for (const Arguments& command :
+       {kInspect, kMake, kImport, kShow, kSweep, Arguments{"devices"}, kReport}) {
+    all.push_back({{"--seed", "1"}, command, {}, {}, true});
+  }
+  const Arguments limit{"--limit-test", "3"};
+  all.push_back({{"--seed", "1"}, kEvaluate, {}, limit});
+  all.push_back({{"--seed", "1"}, kEvaluate, limit + Arguments{"--subset", "first"}, limit});
+  all.push_back({{"--subset", "first"}, kEvaluate, {}, limit});
+  const Arguments everything{"--limit-train", "0", "--limit-val", "0"};
+  all.push_back({{"--subset", "first"}, kAnalyze, everything, {}});
+  all.push_back({{"--subset", "first"},
+                 kSearch + Arguments{"--measure", "9", "--train", "idx:a,b"},
+                 everything,
+                 {}});
+  all.push_back({{"--cache-limit", "1MiB"}, kSweep, {"--dry-run"}, {}});
   const Arguments slurm{"--engine", "slurm"};
   all.push_back({{"--shard", "0/2"}, kSweep, slurm, {}});
   all.push_back({{"--shard", "0/2"}, kSweep, {"--dry-run"}, {}});
@@ -140,6 +158,7 @@ TEST_F(EffectsTest, WhatHasNoneIsRefused) {
     }
     EXPECT_THAT("\n" + told.out, Not(HasSubstr("\n" + key + "=")));
 
+    if (rule.never) continue;
     const Finished taken = run_here(rule.command + rule.with + print);
     EXPECT_EQ(taken.exit_code, 0) << taken.err;
     EXPECT_THAT(taken.err, Not(HasSubstr("no effect")));
