@@ -276,6 +276,7 @@ Result<Json> as_training(const Part& sweep, const Part& result, const Part& plan
   ESPALIER_TRY(const std::string recipe_name, run.text("recipe"));
   Json recipe;
   ESPALIER_CHECK_OK(sweep.each("recipes", [&](const Part& part) -> Status {
+    if (!part.json.is_object()) return bad(part, "must be an object");
     ESPALIER_TRY(const std::string name, part.text("name"));
     if (name == recipe_name) recipe = part.json;
     return Ok{};

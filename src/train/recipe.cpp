@@ -14,8 +14,10 @@ Status check(const Recipe& r) {
           fmt::format("--epochs {} must lie in 1..100000", r.epochs));
   require(r.batch >= 1 && r.batch <= 65536,
           fmt::format("--batch {} must lie in 1..65536", r.batch));
-  require(std::isfinite(r.learning_rate) && r.learning_rate >= 0,
-          fmt::format("--lr {} must be a number of at least 0", r.learning_rate));
+  // A float holds it on the device.
+  require(
+      std::isfinite(static_cast<float>(r.learning_rate)) && r.learning_rate >= 0,
+      fmt::format("--lr {} must be a number of at least 0 that a float holds", r.learning_rate));
   require(std::isfinite(r.warmup_epochs) && r.warmup_epochs >= 0 &&
               (r.epochs < 1 || r.warmup_epochs <= r.epochs),
           fmt::format("--warmup {} must lie in 0..{}, the number of epochs", r.warmup_epochs,

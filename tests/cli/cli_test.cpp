@@ -265,6 +265,18 @@ TEST_F(CliTest, TrainingTakesTheRecipeOfItsPlan) {
   expected["learning_rate"] = 0.3;
   expected["seed"] = 4;
   EXPECT_EQ(read_json("b.json")["recipe"], expected);
+  // On the device a sample is a step, whatever the batch; the C begins with the plan's rate, too.
+  EXPECT_THAT(succeed(train + Arguments{"--numerics", "device"}).err,
+              HasSubstr("epochs, 1 samples an update by --accumulate, rate "));
+  Json plan = read_json("plan.json");
+  plan["recipe"]["learning_rate"] = 0.75;
+  write("plan.json", plan.dump());
+  const Arguments compile{"compile", "model.onnx", "--plan", "plan.json", "--out"};
+  EXPECT_THAT(succeed(compile + Arguments{"c"}).err, HasSubstr("learning rate 0.75 of the plan's"));
+  EXPECT_EQ(read_json("c/program.json")["learning_rate"], 0.75);
+  succeed(compile + Arguments{"d", "--lr", "0.5"});
+  EXPECT_EQ(read_json("d/program.json")["learning_rate"], 0.5);
+  fail(2, compile + Arguments{"e", "--lr", "1e39"}, {"--lr 1e+39 must be a number"});
 }
 
 TEST_F(CliTest, TrainingFindsARate) {

@@ -1,6 +1,8 @@
 // Every document that the program reads, with every member replaced by what does not belong there:
 // numbers that do not fit, other types, odd texts. A wrong document ends with its exit code and
 // diagnostics that name the file, never with a crash.
+#include "espalier/report/documents.hpp"
+
 #include <algorithm>
 #include <filesystem>
 #include <functional>
@@ -13,6 +15,7 @@
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/plan/published.hpp"
+#include "espalier/report/build.hpp"
 #include "espalier/selection/selection.hpp"
 #include "workspace.hpp"
 
@@ -145,6 +148,23 @@ TEST_F(DocumentsTest, CompiledPrograms) {
   options.host_compiler = options.target_compiler = "no-such-cc";
   survives("c/program.json", [&] { return status_of(device::check(path("c"), options)); },
            {"check", "c"});
+}
+
+// A report reads what other commands write.
+TEST_F(DocumentsTest, ResultsOfSweeps) {
+  make_idx("train", 24);
+  write("sweep.json", R"({"schema": "espalier.sweep/1", "name": "one",
+    "models": [{"name": "m", "file": "model.onnx"}],
+    "datasets": [{"name": "d", "train": "idx:train-images,train-labels",
+                  "test": "idx:train-images,train-labels"}],
+    "training": {"seeds": [0], "numerics": ["device"], "recipe": {"epochs": 1}}})");
+  succeed({"sweep", "sweep.json", "--out", "swept", "--json", "results.json"});
+  const auto read = [&]() -> Status {
+    ESPALIER_TRY(const report::Documents documents, report::read_documents({path("results.json")}));
+    static_cast<void>(report::build_report(documents));
+    return Ok{};
+  };
+  survives("results.json", read, {"report", "results.json", "--out", "page.html"});
 }
 
 TEST_F(DocumentsTest, ModelsWithNamesThatAreNoUtf8) {

@@ -70,6 +70,13 @@ TEST(Recipe, SurvivesJson) {
   EXPECT_EQ(recipe_from_json(broken, "recipe").error().kind, ErrorKind::kBadInput);
 }
 
+TEST(Recipe, RatesAreFloats) {
+  for (const double rate : {-0.1, 1e39, std::numeric_limits<double>::infinity()}) {
+    EXPECT_FALSE(check({.learning_rate = rate}).ok()) << rate;
+  }
+  for (const double rate : {0.0, 3.4e38}) EXPECT_TRUE(check({.learning_rate = rate}).ok()) << rate;
+}
+
 TEST(Recipe, RejectsNonsenseAllAtOnce) {
   const Status status = check({.epochs = 0,
                                .batch = 0,
