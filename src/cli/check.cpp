@@ -30,12 +30,11 @@ struct Options {
 
 // With the progress line, which goes before results are printed.
 Result<device::CheckReport> run_check(const Options& options, device::CheckOptions& check) {
-  Progress progress(options.common.progress(), "check " + options.folder, options.steps);
+  Progress progress(options.common.progress(), "check " + options.folder, 1);
   double done = 0;
   check.progress = [&](double share) {
-    const double now = share * options.steps;
-    progress.advance(now - done);
-    done = now;
+    progress.advance(share - done);
+    done = share;
     return !interrupted();
   };
   return device::check(options.folder, check);

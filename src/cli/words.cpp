@@ -53,6 +53,13 @@ std::string explain(const CLI::Error& error, const CLI::App& command) {
   // What a missing argument was misspelt as says more than that it is missing.
   const std::vector<std::string> unknown = command.remaining();
   if (!unknown.empty()) return unexpected(unknown.front(), command);
+  for (const CLI::App* before = command.get_parent(); before != nullptr;
+       before = before->get_parent()) {
+    const std::vector<std::string> early = before->remaining();
+    if (early.empty()) continue;
+    return fmt::format("unexpected '{}' in front of '{}': options go behind the command",
+                       early.front(), command.get_name());
+  }
   const std::string message = error.what();
   const std::string kind = error.get_name();
   if (kind == "RequiredError" && message == "A subcommand is required") {

@@ -59,7 +59,6 @@ Result<std::string> compare_nodes(const Folder& folder, const Machine& machine,
   CheckOptions options = given;
   options.steps = traced_steps(folder, given.steps);
   enlarge(options);
-  options.progress = [&given](double) { return !given.progress || given.progress(1); };
   ESPALIER_TRY(const WorkFolder here, WorkFolder::make(work / "trace"));
   // Apart from the driver, whose name the program may have.
   ESPALIER_TRY(const WorkFolder program, WorkFolder::make(here.path() / "program"));
@@ -82,7 +81,6 @@ Status time_nodes(const Folder& folder, const Machine& machine, const CheckOptio
                   const fs::path& work, CheckReport& report) {
   CheckOptions options = given;
   enlarge(options);
-  options.progress = [&given](double) { return !given.progress || given.progress(1); };
   ESPALIER_TRY(const WorkFolder here, WorkFolder::make(work / "timed"));
   ESPALIER_TRY(const WorkFolder program, WorkFolder::make(here.path() / "program"));
   ESPALIER_TRY(const Trace trace, write_trace(folder, program.path(), false));
@@ -105,7 +103,6 @@ Status count_kernels(const Folder& folder, const Machine& machine, const CheckOp
                      const fs::path& work, CheckReport& report) {
   CheckOptions options = given;
   enlarge(options);
-  options.progress = [&given](double) { return !given.progress || given.progress(1); };
   ESPALIER_TRY(const WorkFolder here, WorkFolder::make(work / "counted"));
   ESPALIER_TRY(const WorkFolder program, WorkFolder::make(here.path() / "program"));
   ESPALIER_TRY(const std::vector<std::string> kernels, write_counted(folder, program.path()));
@@ -146,6 +143,27 @@ Status check_figures(const Folder& folder, const CheckOptions& options) {
   return Ok{};
 }
 
+// The share of all runs that is done, told by a run that knows its own. Builds tell nothing, and
+// nothing goes backwards.
+class Stages {
+ public:
+  Stages(const CheckOptions& given, int runs) : given_(given), runs_(runs) {}
+
+  // For the next run.
+  std::function<bool(double)> next() {
+    return [this, before = begun_++](double share) {
+      reached_ = std::max(reached_, (before + share) / runs_);
+      return !given_.progress || given_.progress(reached_);
+    };
+  }
+
+ private:
+  const CheckOptions& given_;
+  int runs_;
+  int begun_ = 0;
+  double reached_ = 0;
+};
+
 }  // namespace
 
 Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
@@ -167,6 +185,9 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
   report.stack_allowed = options.stack;
   if (!options.device_named) options.device = machine->usual_device(options);
   ESPALIER_CHECK_OK(machine->prepare(folder, options));
+  Stages stages(given, 1 + static_cast<int>(options.nodes) + static_cast<int>(options.node_cycles) +
+                           static_cast<int>(options.kernel_instructions));
+  options.progress = stages.next();
   ESPALIER_TRY(const WorkFolder work, WorkFolder::make(options.keep));
   ESPALIER_CHECK_OK(write_samples(folder, options, work.path()));
   ESPALIER_CHECK_OK(write_file_atomic(work.path() / "driver.c", device_sources().at("driver.c")));
@@ -190,13 +211,16 @@ Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
     report.instructions_per_step += static_cast<double>(on_target->instructions[i]) / options.steps;
   }
   Result<std::string> node = std::string();
+  if (options.nodes) options.progress = stages.next();
   if (options.nodes) node = compare_nodes(folder, *machine, options, work.path(), report);
   if (!node.ok()) return failed(report, node.error());
   if (options.node_cycles) {
+    options.progress = stages.next();
     const Status timed = time_nodes(folder, *machine, options, work.path(), report);
     if (!timed.ok()) return failed(report, timed.error());
   }
   if (options.kernel_instructions) {
+    options.progress = stages.next();
     const Status counted = count_kernels(folder, *machine, options, work.path(), report);
     if (!counted.ok()) return failed(report, counted.error());
   }

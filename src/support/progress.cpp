@@ -90,7 +90,7 @@ void Progress::draw(bool final_line) {
   std::string time;
   if (final_line) {
     time = fmt::format("  {} in all", clock_text(elapsed.count()));
-  } else if (share > 0 && elapsed.count() >= kSecondsBeforeEstimate) {
+  } else if (share > 0 && share < 1 && elapsed.count() >= kSecondsBeforeEstimate) {
     time = fmt::format("  {} left", clock_text(elapsed.count() * (1 - share) / share));
   }
   const std::string line = fmt::format("{}{} {:3.0f} %{}{}{}{}", kClear, what_, share * 100, time,

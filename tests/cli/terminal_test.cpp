@@ -142,6 +142,8 @@ TEST_F(TerminalTest, WhatIsMistypedIsGuessed) {
   }
   fail(2, {"plan", "shwo"}, {"unexpected 'shwo'; did you mean 'show'?"});
   fail(2, {"xyzzy"}, {"unexpected 'xyzzy'; see espalier --help"});
+  fail(2, {"--quiet", "inspect", "model.onnx"},
+       {"unexpected '--quiet' in front of 'inspect': options go behind the command; see"});
 }
 
 // Every option of every command, with two neighbours exchanged.

@@ -543,7 +543,17 @@ TEST_F(DeviceCheck, TracesEveryNode) {
   const ir::Graph graph = tiny();
   const plan::UpdatePlan plan = *plan::bias_only(graph, 3);
   compile(graph, plan, plain(), 2);
-  const Result<CheckReport> report = check(folder(), steps(2));
+  CheckOptions asked = steps(2);
+  double told = 0;
+  asked.progress = [&told](double share) {
+    EXPECT_GE(share, told);
+    told = share;
+    return true;
+  };
+  const Result<CheckReport> report = check(folder(), asked);
+  // The runs that compare nodes are half of the work.
+  EXPECT_GE(told, 0.5);
+  EXPECT_LT(told, 1);
   ASSERT_TRUE(report.ok()) << report.error().message();
   EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
   compiler::CompileOptions options;

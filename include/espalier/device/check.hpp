@@ -38,7 +38,8 @@ struct CheckOptions {
   std::filesystem::path keep;        ///< where to leave the builds; empty: nowhere
   std::string host_compiler = "cc";
   std::string target_compiler;  ///< of the target; empty: as the folder says
-  /// Share of the steps done, 0..1; false stops with kInterrupted.
+  /// Share of the work done, 0..1, of runs that may each be of another build; false stops with
+  /// kInterrupted.
   std::function<bool(double)> progress;
 };
 
