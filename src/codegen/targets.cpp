@@ -85,7 +85,7 @@ const std::vector<Target>& targets() {
        .description = "the same with the dot product fused with a load, as the core here has it",
        .compiler_prefix = "riscv64-unknown-elf-",
        .flags = flags_of("rv32imf"),
-       .overlays = {"blocked"},
+       .overlays = {"blocked", "lwdot"},
        .float_unit = true,
        .dot_product = true,
        .load_dot = true,

@@ -20,7 +20,7 @@
 #endif
 
 #define ESPALIER_BLOCKED_KERNEL(name) \
-  extern __typeof__(esp_##name) esp_##name##_blocked, esp_##name##_dot_product;
+  extern __typeof__(esp_##name) esp_##name##_blocked, esp_##name##_dot_product, esp_##name##_lwdot;
 #include "runtime/blocked/kernels.def"
 #undef ESPALIER_BLOCKED_KERNEL
 #ifdef ARM_FORMS
@@ -53,6 +53,12 @@ static const kernel_form forms[] = {
     {
         "dot product",
 #define ESPALIER_BLOCKED_KERNEL(name) esp_##name##_dot_product,
+#include "runtime/blocked/kernels.def"
+#undef ESPALIER_BLOCKED_KERNEL
+    },
+    {
+        "lwdot",
+#define ESPALIER_BLOCKED_KERNEL(name) esp_##name##_lwdot,
 #include "runtime/blocked/kernels.def"
 #undef ESPALIER_BLOCKED_KERNEL
     },

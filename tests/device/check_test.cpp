@@ -325,7 +325,8 @@ TEST_F(DeviceCheck, RandomNetworksInEveryForm) {
   for (std::uint64_t seed = kFirstNetwork; seed < kNetworksEnd; ++seed) {
     const ir::Graph graph = testing::random_network(seed);
     Rng rng{seed, 17};
-    const codegen::EmitOptions options = seed % 4 == 3   ? options_for("rv32imf+pm4adda.b")
+    const codegen::EmitOptions options = seed % 8 == 3   ? options_for("rv32imf+pm4adda.b+lwdota.b")
+                                         : seed % 4 == 3 ? options_for("rv32imf+pm4adda.b")
                                          : seed % 4 == 1 ? options_for("rv32imf")
                                                          : plain();
     const int accumulate = 1 + static_cast<int>(seed % 3);
@@ -391,12 +392,12 @@ TEST_F(DeviceCheck, PublishedPlanOfMcunet) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   ir::Graph graph = std::move(import_model(shared / "models/mcunet-5fps.onnx")).value();
   graph.head = train::fresh_head(graph.head.features, 10, 3);
-  for (const char* target : {"rv32imf", "rv32imf+pm4adda.b"}) {
+  for (const char* target : {"rv32imf", "rv32imf+pm4adda.b", "rv32imf+pm4adda.b+lwdota.b"}) {
     compile(graph, *plan::from_published(graph, testing::published_plan("mcunet-5fps")),
             options_for(target));
     expect_proof(optimised(3));
   }
-  for (const char* target : {"rv32im", "rv32imf+pm4adda.b"}) {
+  for (const char* target : {"rv32im", "rv32imf+pm4adda.b", "rv32imf+pm4adda.b+lwdota.b"}) {
     compile(graph, *plan::from_published(graph, testing::published_plan("mcunet-5fps")),
             options_for(target), 1, compiler::Element::kInt8);
     expect_proof(optimised(3), 0.8);

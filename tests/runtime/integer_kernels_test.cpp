@@ -23,6 +23,7 @@
 #define DECLARE(name)              \
   DECLARE_FORM(name, _blocked)     \
   DECLARE_FORM(name, _dot_product) \
+  DECLARE_FORM(name, _lwdot)       \
   DECLARE_FORM(name, _armdsp)      \
   DECLARE_FORM(name, _mve)
 DECLARE(bias_gradient)
@@ -34,10 +35,10 @@ DECLARE(pool_gradient)
 DECLARE(weight_gradient)
 #undef DECLARE
 // The plain kernel and its other forms.
-#define FORMS(name)                                                                    \
-  {                                                                                    \
-    KERNEL(name), FORM(name, _blocked), FORM(name, _dot_product), FORM(name, _armdsp), \
-        FORM(name, _mve)                                                               \
+#define FORMS(name)                                                                   \
+  {                                                                                   \
+    KERNEL(name), FORM(name, _blocked), FORM(name, _dot_product), FORM(name, _lwdot), \
+        FORM(name, _armdsp), FORM(name, _mve)                                         \
   }
 
 namespace espalier {
@@ -358,6 +359,7 @@ INSTANTIATE_TEST_SUITE_P(Forms, DepthwiseBackward,
                          ::testing::Values(KERNEL(depthwise_backward),
                                            FORM(depthwise_backward, _blocked),
                                            FORM(depthwise_backward, _dot_product),
+                                           FORM(depthwise_backward, _lwdot),
                                            FORM(depthwise_backward, _armdsp),
                                            FORM(depthwise_backward, _mve)));
 

@@ -21,13 +21,23 @@ run() {
 
 # The kernels that the code generator emits.
 runtime="$hw/../src/runtime"
-emitted=("$here/runtime_kernels.c" -I"$runtime" -I"$runtime/blocked")
-for kernel in pointwise_forward depthwise_forward conv_forward pointwise_input_gradient \
-  weight_gradient; do
-  emitted+=("$runtime/blocked/esp_$kernel.c")
-done
-run "emitted kernels" "$work/program.elf" "${emitted[@]}"
-run "emitted kernels, with pm4adda.b" "$work/program.elf" "${emitted[@]}" -DESP_DOT4
+mkdir "$work/blocked" "$work/lwdot" # as overlays go over each other
+cp "$runtime"/blocked/* "$work/blocked"
+cp "$runtime"/blocked/* "$work/lwdot"
+cp "$runtime"/lwdot/* "$work/lwdot"
+run_emitted() {
+  local name="$1" overlay="$2" kernel sources=()
+  shift 2
+  for kernel in pointwise_forward depthwise_forward conv_forward pointwise_input_gradient \
+    weight_gradient; do
+    sources+=("$work/$overlay/esp_$kernel.c")
+  done
+  run "$name" "$work/program.elf" "$here/runtime_kernels.c" -I"$runtime" -I"$work/$overlay" \
+    "${sources[@]}" "$@"
+}
+run_emitted "emitted kernels" blocked
+run_emitted "emitted kernels, with pm4adda.b" blocked -DESP_DOT4
+run_emitted "emitted kernels, with pm4adda.b and esp.lwdota.b" lwdot -DESP_DOT4
 run "mixed program" "$work/program.elf" "$hw/sw/examples/mixed.c"
 run "mixed program, soft float" -i "$work/program.elf" "$hw/sw/examples/mixed.c"
 run "speed, integer code" "$work/program.elf" "$here/speed.c"

@@ -4,8 +4,8 @@
 #include "esp_words.h"
 #include "espalier_runtime.h"
 
-/* Bytes of windows that lie on the stack for the dot product, where several threes of them fit. */
-#define ESP_WINDOWS 384
+/* Bytes of windows that lie on the stack for the dot product, where more than three of them fit. */
+#define ESP_WINDOWS 448
 
 /* Copies the window of one output, padding as the zero point. */
 ESP_INLINE void esp_patch(const esp_conv* d, const int8_t* x, int32_t oy, int32_t ox,
@@ -87,10 +87,11 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
   const int32_t filled = sixteens - fours <= 4 ? sixteens : fours;
   const int32_t dot =
       dense && esp_words(patches, 0) && 3 * filled <= 4 * depth && 4 * filled <= ESP_COPIED;
+  const int32_t room = ESP_WINDOWS / filled / ESP_DOT_PIXELS * ESP_DOT_PIXELS;
   if (dot) pitch = filled, at_once = 3;
-  if (dot && 6 * pitch <= ESP_WINDOWS) {
+  if (dot && room > 3) {
     patches = (int8_t*)windows;
-    at_once = ESP_WINDOWS / (3 * pitch) * 3;
+    at_once = room;
   }
   if (dot && pitch != depth) { /* what fills up the rows, and stays */
     esp_fill(copied, 0, (int32_t)sizeof copied);

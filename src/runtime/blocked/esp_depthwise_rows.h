@@ -31,9 +31,11 @@ ESP_INLINE void esp_any_sums(const esp_conv* d, const esp_filter* f, const int8_
 #ifdef ESP_DOT4
 #define ESP_SUMS_OF(kernel_w, stride) \
   esp_sums(f, spread, from, pitch, kernel_w, kernel_h, stride, got, width, to)
+#define ESP_PAIRS_3X3(pairs) esp_sums_3x3(f, spread, from, pitch, pairs, width, to)
 #else
 #define ESP_SUMS_OF(kernel_w, stride) \
   esp_sums(f, from, pitch, kernel_w, kernel_h, stride, got, width, to)
+#define ESP_PAIRS_3X3(pairs) esp_sums_3x3(f, from, pitch, pairs, width, to)
 #endif
 
 /* What tells kernels and strides with code of their own apart; 0 for all others. `dot`: the plane
@@ -49,12 +51,12 @@ ESP_INLINE int32_t esp_kind_of(const esp_conv* d, int32_t dot) {
 }
 
 #ifdef ESP_DOT4
-/* esp_spread() by kind; pairs of rows of 3x3, and those of stride 2, do without. */
+/* esp_spread() by kind; pairs of rows of 3x3, and those of stride 2, may do without. */
 ESP_INLINE void esp_spread_kind(const esp_filter* f, int32_t kind, int32_t kernel_h, int32_t rows,
                                 uint32_t* spread) {
   switch (kind) {
     case 16 + 3:
-      if (kernel_h != 3 || (rows & 1)) esp_spread(f, 3, kernel_h, 1, spread);
+      if (ESP_SPREAD_3X3 || kernel_h != 3 || (rows & 1)) esp_spread(f, 3, kernel_h, 1, spread);
       break;
     case 16 + 5:
       esp_spread(f, 5, kernel_h, 1, spread);
@@ -63,7 +65,7 @@ ESP_INLINE void esp_spread_kind(const esp_filter* f, int32_t kind, int32_t kerne
       esp_spread(f, 7, kernel_h, 1, spread);
       break;
     case 32 + 3:
-      if (kernel_h != 3) esp_spread(f, 3, kernel_h, 2, spread);
+      if (ESP_SPREAD_3X3 || kernel_h != 3) esp_spread(f, 3, kernel_h, 2, spread);
       break;
     case 32 + 5:
       esp_spread(f, 5, kernel_h, 2, spread);
@@ -98,7 +100,7 @@ ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
     switch (kind) {
       case 16 + 3:
         if (kernel_h == 3) {
-          esp_sums_3x3(f, from, pitch, got >> 1, width, to);
+          ESP_PAIRS_3X3(got >> 1);
           if (!(got & 1)) break;
           /* the last row is left */
           to += (got - 1) * width;
@@ -116,7 +118,7 @@ ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
       case 32 + 3:
 #ifdef ESP_DOT4
         if (kernel_h == 3) {
-          esp_sums_3x3_by_two(f, from, pitch, got, width, to);
+          esp_sums_3x3_by_two(f, spread, from, pitch, got, width, to);
           break;
         }
 #endif
@@ -148,6 +150,7 @@ ESP_INLINE void esp_depthwise_rows(const esp_conv* d, const esp_filter* f,
   } while (ox < out_w);
 }
 #undef ESP_SUMS_OF
+#undef ESP_PAIRS_3X3
 
 /* Copies rows of one channel. */
 ESP_INLINE void esp_plane_rows(const int8_t* from, int32_t rows, int32_t in_w, int32_t whole,

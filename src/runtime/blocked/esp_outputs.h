@@ -3,6 +3,7 @@
 
 #include "esp_blocking.h"
 #include "esp_requantize.h"
+#include "esp_long_sum.h"
 #include "espalier_runtime.h"
 
 /* Requantisation of four neighbouring outputs, kept at hand over all pixels. */
@@ -28,13 +29,9 @@ ESP_INLINE esp_target esp_target_of(const esp_conv* d, int8_t* y, uint8_t* mask)
   return target;
 }
 
-/* Notes which of four neighbouring values, the first of which is i, lie in the range. */
-ESP_INLINE void esp_put_masks(const esp_target* to, int32_t v0, int32_t v1, int32_t v2, int32_t v3,
-                              int32_t i) {
-  const uint32_t top = (uint32_t)to->top;
-  const int32_t m0 = (uint32_t)v0 <= top, m1 = (uint32_t)v1 <= top;
-  const int32_t m2 = (uint32_t)v2 <= top, m3 = (uint32_t)v3 <= top;
-  const int32_t bits = m0 | m1 << 1 | m2 << 2 | m3 << 3;
+/* Notes which of four neighbouring values, the first of which is i, lie in the range: a bit each.
+ */
+ESP_INLINE void esp_put_mask_bits(const esp_target* to, int32_t bits, int32_t i) {
   int32_t j;
   if (to->mask_bits && !(i & 3)) {
     /* four bits of one byte */
@@ -44,6 +41,13 @@ ESP_INLINE void esp_put_masks(const esp_target* to, int32_t v0, int32_t v1, int3
   }
   ESP_ROLLED
   for (j = 0; j < 4; ++j) esp_put_mask(to->mask, i + j, bits >> j & 1, to->mask_bits);
+}
+ESP_INLINE void esp_put_masks(const esp_target* to, int32_t v0, int32_t v1, int32_t v2, int32_t v3,
+                              int32_t i) {
+  const uint32_t top = (uint32_t)to->top;
+  const int32_t m0 = (uint32_t)v0 <= top, m1 = (uint32_t)v1 <= top;
+  const int32_t m2 = (uint32_t)v2 <= top, m3 = (uint32_t)v3 <= top;
+  esp_put_mask_bits(to, m0 | m1 << 1 | m2 << 2 | m3 << 3, i);
 }
 
 /* Fills in `outputs` for four outputs; false if one of them has no scaling. Bias and zero point of
@@ -57,7 +61,7 @@ ESP_INLINE int32_t esp_outputs_of(const esp_conv* d, const esp_weights* w,
     esp_scaling s;
     int32_t sum;
     if (!esp_scaling_of(d, q, o + j, depth, &s)) return 0;
-    sum = esp_sum(w->full + (o + j) * depth, depth);
+    sum = esp_long_sum(w->full + (o + j) * depth, depth);
     if (w->count) sum += esp_sum(w->trained + (o + j) * w->count, w->count);
     outputs->start[j] = s.bias - d->in_zero * sum;
     outputs->multiplier[j] = s.multiplier;

@@ -1,4 +1,7 @@
 #include "esp_q_blocks.h"
+#ifdef ESP_DOT4
+#include "esp_q_dot_batch.h"
+#endif
 #include "esp_words.h"
 
 /* Pixels whose sums are formed together; a multiple of two and three. */
@@ -37,15 +40,7 @@ ESP_KERNEL void ESP_Q(esp_pointwise_input_gradient)(const esp_conv* d, const esp
         }
 #ifdef ESP_DOT4
         if (words) {
-          ESP_ROLLED
-          for (q = 0; q + 1 < batch; q += 3, from += 3 * out_c) {
-            esp_q_dot_rows(from, out_c, q + 2 < batch ? 2 * out_c : out_c, (const int8_t*)turned,
-                           pitch, depth, 0, 0, sums + 4 * q);
-          }
-          if (q < batch) {
-            esp_dot_row((const int8_t*)from, (const int8_t*)turned, pitch, depth,
-                        (int32_t*)sums + 4 * q);
-          }
+          esp_q_dot_batch(from, out_c, batch, (const int8_t*)turned, pitch, depth, 0, 0, sums);
           continue;
         }
 #endif

@@ -21,6 +21,29 @@ ESP_INLINE void esp_put_sums(const esp_conv* d, const esp_filter* f, const esp_r
       y[i] = esp_requantized(d, q, c, *sums + start, mask, i);
     return;
   }
+  if (mask && bits && !(channels & 7)) {
+    /* the same bit of bytes a step apart */
+    int32_t bit = 1 << (i & 7), step = channels, most = top, lowest = low;
+    int32_t by = multiplier, half = offset, down = shift, first = start;
+    uint8_t* byte = mask + (i >> 3);
+    y += i;
+    ESP_FRESH();
+    ESP_DONE(by, half, down, first);
+    ESP_DONE(bit, step, most, lowest);
+    ESP_ROLLED
+    for (; sums != end; y += step, byte += step >> 3) {
+      int32_t value = esp_scaled(*sums++ + first, by, half, down);
+      int32_t all = *byte | bit;
+      if (ESP_RARELY((uint32_t)value > (uint32_t)most)) {
+        value = value < 0 ? 0 : most;
+        all ^= bit;
+        ESP_HERE(value);
+      }
+      *y = (int8_t)(value + lowest);
+      *byte = (uint8_t)all;
+    }
+    return;
+  }
   if (mask) {
     ESP_ROLLED
     for (; sums != end; ++sums, i += channels) {

@@ -2,6 +2,10 @@
 #include "esp_q_blocks.h"
 #include "esp_q_correlate.h"
 #include "esp_q_correlation.h"
+#ifdef ESP_DOT4
+#include "esp_q_dot_batch.h"
+#endif
+#include "esp_long_sum.h"
 #include "esp_words.h"
 
 /* Outputs at a time, at most: with the dot product as many as have room when they are turned round,
@@ -44,16 +48,12 @@ ESP_INLINE void esp_q_meet(const esp_q_correlation* t, int32_t pixels, int32_t o
     int8_t* gs = (int8_t*)turned;
     if (fresh || pixels > ESP_PIXELS) {
       esp_turn((const int8_t*)t->g + p * t->g_step, t->g_step, outputs, now, pitch, gs);
-      for (k = outputs; k % 3; ++k) esp_fill(gs + k * pitch, 0, pitch), start[k] = 0;
       ESP_ROLLED
-      for (k = 0; k < outputs; ++k) start[k] = -zero * esp_sum(gs + k * pitch, pitch);
+      for (k = 0; k < outputs; ++k) start[k] = -zero * esp_long_sum(gs + k * pitch, pitch);
     }
     esp_turn(t->x + p * t->x_step, t->x_step, inputs, now, pitch, (int8_t*)turned_x);
-    ESP_ROLLED
-    for (k = 0; k < outputs; k += 3, gs += 3 * pitch) {
-      esp_q_dot_rows((const esp_q*)gs, pitch, 2 * pitch, (const int8_t*)turned_x, pitch, pitch,
-                     start + k, p == 0, sums + 4 * k);
-    }
+    esp_q_dot_batch((const esp_q*)gs, pitch, outputs, (const int8_t*)turned_x, pitch, pitch, start,
+                    p == 0, sums);
     p += now;
   } while (p < pixels);
 }
@@ -127,6 +127,9 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
   uint32_t turned_g[ESP_TURNED_BYTES / 4];
   int32_t start[ESP_OUTPUTS];
 #endif
+#ifdef ESP_COMPACT
+  esp_q compact[4 * ESP_COMPACT];
+#endif
   esp_fill(by, 0, (int32_t)sizeof by);
   for (o = 0; o < d->out_c; o += outputs) {
     outputs = left > 3 ? 4 : 1;
@@ -163,8 +166,16 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
           ESP_ROLLED
           for (k = 0; k < outputs; ++k, ++one.g) sums[4 * k] = esp_q_correlate_one(one, zero);
         } else if (outputs == 4) {
-          if (c == 0) esp_q_starts(4, all, zero, starts);
-          esp_q_correlate(4, all, zero, starts, sums);
+#ifdef ESP_COMPACT
+          if (all.rows == 1 && all.columns <= ESP_COMPACT) {
+            if (c == 0) esp_q_compact(&all, zero, compact, starts);
+            esp_q_correlate_compact(compact, all.x, all.x_step, all.columns, starts, sums);
+          } else
+#endif
+          {
+            if (c == 0) esp_q_starts(4, all, zero, starts);
+            esp_q_correlate(4, all, zero, starts, sums);
+          }
         } else {
           if (c == 0) esp_q_starts(1, all, zero, starts);
           esp_q_correlate(1, all, zero, starts, sums);

@@ -1,0 +1,88 @@
+#ifndef ESP_Q_DOT_THREES_H
+#define ESP_Q_DOT_THREES_H
+
+#include "esp_blocking.h"
+#include "esp_requantize.h"
+#include "espalier_integer.h"
+
+/* Products of three rows, the others `second` and `third` bytes behind the first, with four,
+ * `depth` elements each on word boundaries: added to sums[row][of four] and, if not null, to
+ * `start` by row; or `anew` to that alone. */
+ESP_INLINE void esp_q_dot_rows(const esp_q* rows, int32_t second, int32_t third,
+                               const int8_t* fours, int32_t pitch, int32_t depth,
+                               const int32_t* start, int32_t anew, esp_q_sum* all) {
+  int32_t* sums = (int32_t*)all;
+  const int8_t *xa = (const int8_t*)rows, *xb = xa + second, *xc = xa + third;
+  const int8_t *w0 = fours, *w1 = w0 + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch, *end = xa + depth;
+  int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+  int32_t c0 = 0, c1 = 0, c2 = 0, c3 = 0;
+  if (!anew) {
+    a0 = sums[0], a1 = sums[1], a2 = sums[2], a3 = sums[3];
+    b0 = sums[4], b1 = sums[5], b2 = sums[6], b3 = sums[7];
+    c0 = sums[8], c1 = sums[9], c2 = sums[10], c3 = sums[11];
+  }
+  if (start) {
+    const int32_t a = start[0], b = start[1], c = start[2];
+    a0 += a, a1 += a, a2 += a, a3 += a;
+    b0 += b, b1 += b, b2 += b, b3 += b;
+    c0 += c, c1 += c, c2 += c, c3 += c;
+  }
+#define ESP_STEP(k)                                                  \
+  do {                                                               \
+    const uint32_t v0 = esp_word(w0 + (k)), v1 = esp_word(w1 + (k)); \
+    const uint32_t v2 = esp_word(w2 + (k)), v3 = esp_word(w3 + (k)); \
+    const uint32_t xav = esp_word(xa + (k));                         \
+    uint32_t xbv = esp_word(xb + (k)), xcv;                          \
+    ESP_DOT_4(a0, a1, a2, a3, xav, v0, v1, v2, v3);                  \
+    xcv = esp_word(xc + (k));                                        \
+    ESP_DONE(xbv, xcv, b0, b1);                                      \
+    ESP_DOT_4(b0, b1, b2, b3, xbv, v0, v1, v2, v3);                  \
+    ESP_DOT_4(c0, c1, c2, c3, xcv, v0, v1, v2, v3);                  \
+  } while (0)
+#define ESP_ADVANCE(n) (xa += (n), xb += (n), xc += (n), w0 += (n), w1 += (n), w2 += (n), w3 += (n))
+  if (depth & 4) {
+    ESP_STEP(0);
+    ESP_ADVANCE(4);
+  }
+  if (depth & 8) {
+    ESP_STEP(0);
+    ESP_STEP(4);
+    ESP_ADVANCE(8);
+  }
+  ESP_ROLLED
+  while (xa != end) {
+    ESP_STEP(0);
+    ESP_STEP(4);
+    ESP_STEP(8);
+    ESP_STEP(12);
+    ESP_ADVANCE(16);
+  }
+#undef ESP_STEP
+#undef ESP_ADVANCE
+  sums[0] = a0, sums[1] = a1, sums[2] = a2, sums[3] = a3;
+  sums[4] = b0, sums[5] = b1, sums[6] = b2, sums[7] = b3;
+  sums[8] = c0, sums[9] = c1, sums[10] = c2, sums[11] = c3;
+}
+
+/* esp_q_dot_rows() from row k on, three rows at a time, as esp_q_dot_batch() does all. */
+ESP_INLINE void esp_q_dot_threes(const esp_q* rows, int32_t step, int32_t k, int32_t count,
+                                 const int8_t* fours, int32_t pitch, int32_t depth,
+                                 const int32_t* start, int32_t anew, esp_q_sum* sums) {
+  int32_t j;
+  rows += k * step;
+  ESP_ROLLED
+  for (; k + 1 < count; k += 3, rows += 3 * step) {
+    esp_q_dot_rows(rows, step, k + 2 < count ? 2 * step : step, fours, pitch, depth,
+                   start ? start + k : 0, anew, sums + 4 * k);
+  }
+  if (k < count) {
+    ESP_ROLLED
+    for (j = 4 * k; j < 4 * k + 4; ++j) {
+      if (anew) sums[j] = 0;
+      if (start) sums[j] += start[k];
+    }
+    esp_dot_row((const int8_t*)rows, fours, pitch, depth, (int32_t*)sums + 4 * k);
+  }
+}
+
+#endif
