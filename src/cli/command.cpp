@@ -7,10 +7,10 @@
 #include <charconv>
 #include <cstdio>
 #include <map>
-#include <sstream>
 #include <thread>
 #include <utility>
 
+#include "config_file.hpp"
 #include "espalier/data/preprocess.hpp"
 #include "espalier/data/sanity.hpp"
 #include "espalier/support/file.hpp"
@@ -22,30 +22,35 @@ namespace {
 // Every reader of JSON holds integers up to 2^53 - 1 exactly.
 constexpr std::int64_t kMaxSeed = (std::int64_t{1} << 53) - 1;
 
-// Sets the options that a configuration file names and the command line does not. CLI11 reads such
-// a file for the program as a whole only, not for a subcommand. Fails as CLI11 does, by throwing.
+// Sets the options that a configuration file names and the command line does not. Fails as CLI11
+// does, by throwing.
 void apply_config(CommandApp* command, const std::string& path) {
   const Result<std::string> text = read_file(path);
   if (!text.ok()) throw CLI::FileError(text.error().message(), CLI::ExitCodes::FileError);
-  std::istringstream stream(*text);
-  const CLI::ConfigTOML format;
-  for (const CLI::ConfigItem& item : format.from_config(stream)) {
+  const auto fail = [](const std::string& why) {
+    throw CLI::ConfigError(why, CLI::ExitCodes::ConfigError);
+  };
+  const Result<std::vector<ConfigItem>> items = parse_config(*text, path);
+  if (!items.ok()) fail(items.error().message());
+  for (const ConfigItem& item : *items) {
     CLI::Option* option = command->get_option_no_throw("--" + item.name);
     if (option == nullptr) option = command->get_option_no_throw(item.name);
-    if (!item.parents.empty() || option == nullptr || !option->get_configurable()) {
-      const std::string name =
-          item.parents.empty() ? item.name : fmt::format("[{}]", item.parents.front());
-      const std::string meant = item.parents.empty() ? nearest_option(*command, item.name) : "";
-      throw CLI::ConfigError(
-          fmt::format("{}: '{}' is not an option of this command{}", path, name,
-                      meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant)),
-          CLI::ExitCodes::ConfigError);
+    if (option == nullptr || !option->get_configurable()) {
+      const std::string meant = option == nullptr ? nearest_option(*command, item.name) : "";
+      fail(fmt::format("{}:{}: '{}' is not an option of this command{}", path, item.line, item.name,
+                       meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant)));
+    }
+    const bool flag = option->get_expected_min() == 0;
+    if (!item.values && !flag) {
+      fail(fmt::format("{}:{}: '{}' has no value; write {}=VALUE", path, item.line, item.name,
+                       item.name));
     }
     if (!option->empty()) continue;
-    if (option->get_expected_min() == 0) {
-      option->add_result(option->get_flag_value(item.name, format.to_flag(item)));
+    const std::vector<std::string> values = item.values.value_or(std::vector<std::string>{"true"});
+    if (flag && values.size() == 1) {
+      option->add_result(option->get_flag_value(item.name, values.front()));
     } else {
-      option->add_result(item.inputs);
+      option->add_result(values);
     }
     option->run_callback();
     command->set_by_file(option);
@@ -115,14 +120,21 @@ CommandApp* add_command(CLI::App& app, const std::string& name, const std::strin
 }
 
 std::string config_text(const CommandApp* command) {
-  std::istringstream lines(command->config_to_str(true));
   std::string text;
-  for (std::string line; std::getline(lines, line);) {
-    const std::string name = line.substr(0, line.find('='));
-    const CLI::Option* option = command->get_option_no_throw("--" + name);
-    // An empty text stands for an option that was not given.
-    if (line.ends_with("=\"\"") || (option != nullptr && !command->effective(option))) continue;
-    text += line + '\n';
+  for (const CLI::Option* option : command->get_options()) {
+    if (!option->get_configurable() || !command->effective(option)) continue;
+    std::vector<std::string> values = option->reduced_results();
+    const std::string& usual = option->get_default_str();
+    if (values.empty() && usual.starts_with('[')) {  // a list, as it is written there
+      text += option->get_single_name() + '=' + usual + '\n';
+      continue;
+    }
+    if (values.empty()) values = {usual};
+    if (values == std::vector<std::string>{""}) {
+      if (option->get_expected_min() > 0) continue;  // a text that was not given
+      values = {"false"};
+    }
+    text += config_line(option->get_single_name(), values);
   }
   return text;
 }

@@ -1,5 +1,7 @@
 // Options from files: what --print-config prints, --config reads.
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "workspace.hpp"
 
@@ -88,6 +90,39 @@ TEST_F(ConfigTest, RepeatsTrainingAndSearch) {
   EXPECT_EQ(found["front"].size(), 2U);
 }
 
+// Whatever texts hold: files are named so.
+TEST_F(ConfigTest, RepeatsEveryText) {
+  const Arguments train{"train",     "model.onnx",
+                        "--plan",    "o \"q\" #1'.json",
+                        "--train",   "folder:C# \\ pictures",
+                        "--test",    "a=b; c",
+                        "--classes", "cat#1,dog",
+                        "--json",    " spaces ",
+                        "--store",   "[x]",
+                        "--export",  "'",
+                        "--verbose"};
+  const std::string config = print_config(train);
+  EXPECT_EQ(print_config({"train", "--config", "config.toml"}), config);
+  EXPECT_THAT(config, HasSubstr(R"(plan="o \"q\" #1'.json")"));
+  EXPECT_THAT(config, HasSubstr(R"(train="folder:C# \\ pictures")"));
+  const std::string analyze =
+      print_config({"analyze", "model.onnx", "--train", "a", "--out", "true"});
+  EXPECT_EQ(print_config({"analyze", "--config", "config.toml"}), analyze);
+}
+
+TEST_F(ConfigTest, PeopleWriteThemInManyWays) {
+  const Arguments analyze{"analyze", "model.onnx", "--train",  "a",
+                          "--out",   "b",          "--config", "config.toml"};
+  write("config.toml",
+        "\xef\xbb\xbf# for all\r\n\r\nlr = 0.3  # why\r\n; more\nno-qas\n'val' = 'it # is'\n"
+        "ratios = [ 0.5, # half\n  \"1\" ]\nclasses=cat, dog\n");
+  const std::string config = print_config(analyze);
+  for (const char* line : {"lr=0.3\n", "no-qas=true\n", "val=\"it # is\"\n", "ratios=[0.5,1]\n",
+                           "classes=\"cat, dog\"\n"}) {
+    EXPECT_THAT(config, HasSubstr(line));
+  }
+}
+
 TEST_F(ConfigTest, ThePublishedRecipeIsRead) {
   const std::string recipe = std::string(ESPALIER_CONFIGS) + "/published-recipe.toml";
   const std::string config = print_config({"train", "model.onnx", "--plan", "p", "--train", "a",
@@ -101,10 +136,24 @@ TEST_F(ConfigTest, ThePublishedRecipeIsRead) {
 TEST_F(ConfigTest, WrongFilesAreRefused) {
   const Arguments inspect{"inspect", "model.onnx", "--config", "config.toml"};
   fail(66, inspect, {"config.toml: cannot be opened"});
-  write("config.toml", "seed=1\nlerning-rate=2\n");
-  fail(2, inspect, {"config.toml: 'lerning-rate' is not an option of this command"});
-  write("config.toml", "[inspect]\nseed=1\n");
-  fail(2, inspect, {"config.toml: '[inspect]' is not an option of this command"});
+  // Nothing is passed over.
+  const std::vector<std::pair<std::string, std::string>> wrong{
+      {"jobs=1\nlerning-rate=2\n", "2: 'lerning-rate' is not an option of this command"},
+      {"[inspect]\njobs=1\n", "1: '[inspect]' is not an option of this command"},
+      {"jobs\n", "1: 'jobs' has no value; write jobs=VALUE"},
+      {"x\n", "1: 'x' is not an option"},
+      {"\njobs=1\njobs=2\n", "3: 'jobs' stands there a second time"},
+      {"json=\"a\" b\n", "1: text stands behind the value"},
+      {"json=\"a\n", "1: the closing \" is missing"},
+      {"json='a\n", "1: the closing ' is missing"},
+      {"json=\"\\x\"\n", "1: only "},
+      {"json=[a\n\n", "2: the list has no closing ]"},
+      {"json=[a] b\n", "1: text stands behind the closing ]"},
+      {"json=[\"a\" \"b\"]\n", "1: text stands behind an element of the list"}};
+  for (const auto& [text, says] : wrong) {
+    write("config.toml", text);
+    fail_here(2, inspect, {"config.toml:" + says});
+  }
   write("config.toml", "jobs=many\n");
   fail(2, inspect, {"--jobs"});
   write("config.toml", "print-config=true\n");
