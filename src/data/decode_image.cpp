@@ -105,7 +105,7 @@ Result<Image> decode_image(std::string_view file) {
     const stbi_uc* pixel = pixels.get() + i * channels;
     image.pixels.insert(image.pixels.end(), pixel, pixel + kept);
   }
-  return file.starts_with('\xff') ? upright(std::move(image), exif_orientation(file)) : image;
+  return upright(std::move(image), exif_orientation(file));
 }
 
 }  // namespace espalier::data

@@ -7,6 +7,7 @@ namespace espalier::data {
 namespace {
 
 constexpr std::string_view kExif("Exif\0\0", 6);
+constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
 constexpr unsigned kApplication1 = 0xE1;
 constexpr unsigned kStartOfScan = 0xDA;
 constexpr std::uint32_t kOrientationTag = 0x0112;
@@ -50,9 +51,24 @@ class Tiff {
   bool big_;
 };
 
-}  // namespace
+// In a chunk of a PNG file, which may stand behind the pixels.
+int png_orientation(std::string_view png) {
+  constexpr std::size_t kHeader = 8;  // length, type
+  constexpr std::size_t kChecksum = 4;
+  std::size_t at = kPngSignature.size();
+  while (at + kHeader <= png.size()) {
+    std::size_t length = 0;
+    for (std::size_t i = 0; i < 4; ++i) length = length << 8 | byte_at(png, at + i);
+    const std::string_view rest = png.substr(at + kHeader);
+    if (length > rest.size()) break;
+    if (png.substr(at + 4, 4) == "eXIf") return Tiff(rest.substr(0, length)).orientation();
+    at += kHeader + length + kChecksum;
+  }
+  return 1;
+}
 
-int exif_orientation(std::string_view jpeg) {
+// In a segment of a JPEG file, in front of the pixels.
+int jpeg_orientation(std::string_view jpeg) {
   std::size_t at = 2;
   while (at + 4 <= jpeg.size() && byte_at(jpeg, at) == 0xFF) {
     const unsigned marker = byte_at(jpeg, at + 1);
@@ -69,6 +85,12 @@ int exif_orientation(std::string_view jpeg) {
     at += 2 + length;
   }
   return 1;
+}
+
+}  // namespace
+
+int exif_orientation(std::string_view file) {
+  return file.starts_with(kPngSignature) ? png_orientation(file) : jpeg_orientation(file);
 }
 
 Image upright(Image stored, int orientation) {

@@ -59,9 +59,9 @@ Status check_image(std::string_view file);
 // lacks the place.
 Result<Image> decode_image(std::string_view file);
 
-// Where the stored rows and columns of a JPEG file belong: EXIF's orientation, 1 to 8; 1, which is
-// as stored, when the file does not say.
-int exif_orientation(std::string_view jpeg);
+// Where the stored rows and columns of a PNG or JPEG file belong: EXIF's orientation, 1 to 8; 1,
+// which is as stored, when the file does not say.
+int exif_orientation(std::string_view file);
 
 // The image turned and mirrored as an orientation says.
 Image upright(Image stored, int orientation);

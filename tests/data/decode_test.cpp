@@ -34,19 +34,31 @@ std::string number(std::uint32_t value, int bytes, bool big) {
   return text;
 }
 
-// The JPEG file with an EXIF segment in front whose second entry is the orientation.
-std::string with_orientation(const std::string& jpeg, std::uint32_t orientation, bool big,
-                             std::uint32_t type = 3) {
+// What EXIF says, the orientation by its second entry.
+std::string exif(std::uint32_t orientation, bool big, std::uint32_t type = 3) {
   const auto entry = [&](std::uint32_t tag, std::uint32_t value) {
     return number(tag, 2, big) + number(type, 2, big) + number(1, 4, big) + number(value, 2, big) +
            number(0, 2, big);
   };
-  const std::string tiff = std::string(big ? "MM" : "II") + number(42, 2, big) + number(8, 4, big) +
-                           number(2, 2, big) + entry(0x0100, 7) + entry(0x0112, orientation) +
-                           number(0, 4, big);
-  const std::string segment = std::string("Exif\0\0", 6) + tiff;
+  return std::string(big ? "MM" : "II") + number(42, 2, big) + number(8, 4, big) +
+         number(2, 2, big) + entry(0x0100, 7) + entry(0x0112, orientation) + number(0, 4, big);
+}
+
+// The JPEG file with an EXIF segment in front.
+std::string with_orientation(const std::string& jpeg, std::uint32_t orientation, bool big,
+                             std::uint32_t type = 3) {
+  const std::string segment = std::string("Exif\0\0", 6) + exif(orientation, big, type);
   return jpeg.substr(0, 2) + "\xff\xe1" +
          number(static_cast<std::uint32_t>(segment.size()) + 2, 2, true) + segment + jpeg.substr(2);
+}
+
+// The PNG file with an EXIF chunk in front of the pixels, or behind them.
+std::string png_with(const std::string& png, const std::string& exif, bool behind) {
+  const std::size_t header_end = 8 + 12 + 13;
+  const std::size_t at = behind ? png.size() - 12 : header_end;
+  const std::string chunk = number(static_cast<std::uint32_t>(exif.size()), 4, true) + "eXIf" +
+                            exif + number(0, 4, true);  // the decoder checks no checksum
+  return png.substr(0, at) + chunk + png.substr(at);
 }
 
 // Blocks of grey: two rows of three.
@@ -85,6 +97,7 @@ Image decoded(const std::string& file) {
 // EXIF defines an orientation by the sides at which the stored row 0 and column 0 are seen.
 TEST(Exif, EveryOrientationIsTurnedUpright) {
   const std::string jpeg = jpeg_file(blocks(), 95);
+  const std::string png = png_file(blocks());
   const std::vector<std::vector<std::vector<int>>> seen{
       {{0, 1, 2}, {3, 4, 5}},    // 1: row 0 on top, column 0 left
       {{2, 1, 0}, {5, 4, 3}},    // 2: top, right
@@ -100,6 +113,11 @@ TEST(Exif, EveryOrientationIsTurnedUpright) {
       EXPECT_EQ(read_blocks(decoded(with_orientation(jpeg, orientation, big))),
                 seen[orientation - 1])
           << orientation;
+      for (const bool behind : {false, true}) {
+        EXPECT_EQ(read_blocks(decoded(png_with(png, exif(orientation, big), behind))),
+                  seen[orientation - 1])
+            << orientation;
+      }
     }
   }
 }
@@ -124,6 +142,11 @@ TEST(Exif, WhatMakesNoSenseLeavesTheImageAsStored) {
     EXPECT_EQ(read_blocks(decoded(with_orientation(jpeg, orientation, true))), stored);
   }
   EXPECT_EQ(read_blocks(decoded(with_orientation(jpeg, 6, true, 2))), stored);
+  const std::string said = exif(6, true);
+  for (std::size_t length = 0; length < said.size(); ++length) {
+    const Image image = decoded(png_with(png_file(blocks()), said.substr(0, length), true));
+    EXPECT_EQ(image.height * image.width, 6 * kBlock * kBlock) << length;
+  }
   // Every byte of the segment damaged, and the segment cut at every place.
   const std::string good = with_orientation(jpeg, 6, false);
   const std::size_t first = 6;
