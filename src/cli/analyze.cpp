@@ -16,7 +16,6 @@
 #include "espalier/import/importer.hpp"
 #include "espalier/support/bytes.hpp"
 #include "espalier/support/file.hpp"
-#include "espalier/train/result_sanity.hpp"
 #include "espalier/trials/sets.hpp"
 #include "espalier/trials/store.hpp"
 #include "espalier/version.hpp"
@@ -293,7 +292,7 @@ Status run(const Options& options) {
   const trials::SourceOptions sources{options.training, options.validation, options.limit_train,
                                       options.limit_val};
   ESPALIER_TRY(const trials::SampleSets sets, trials::load_sets(graph, sources, selection));
-  warn_of_data(sets.training, sets.validation);
+  std::vector<std::string> warnings = warn_of_data(sets.training, sets.validation);
   const train::Network network(std::move(graph));
   const contribution::AnalysisEstimate cost =
       contribution::estimate_cost(network, sets.training.size(), sets.validation.size(), analysis);
@@ -312,13 +311,12 @@ Status run(const Options& options) {
                              "gains against; lower --lr (now {})",
                              options.recipe.learning_rate)};
   }
-  if (profile.baseline) {
-    for (const std::string& doubt :
-         train::doubts(*profile.baseline, contribution::class_names(profile))) {
-      spdlog::warn("the head alone, which every gain is measured against: {}", doubt);
-    }
+  for (const std::string& doubt : contribution::baseline_doubts(profile)) {
+    spdlog::warn("{}", doubt);
+    warnings.push_back(doubt);
   }
-  const Json document = contribution::to_json(profile);
+  Json document = contribution::to_json(profile);
+  if (!warnings.empty()) document["warnings"] = warnings;
   Outputs outputs;
   outputs.add(options.out, write_profile(options, options.out, document));
   if (options.out != "-") {

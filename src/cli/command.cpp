@@ -217,17 +217,8 @@ Result<trials::SetOptions> DataOptions::sets(std::uint64_t seed) const {
 }
 
 std::vector<std::string> warn_of_data(const data::Samples& training, const data::Samples& test) {
-  std::vector<std::string> all;
-  const auto take = [&](std::vector<std::string> doubts) {
-    for (std::string& doubt : doubts) {
-      spdlog::warn("{}", doubt);
-      all.push_back(std::move(doubt));
-    }
-  };
-  take(data::doubts(training.dataset()));
-  take(data::doubts(test.dataset()));
-  take(data::input_doubts(training));
-  take(data::overlap_doubts(training.dataset(), test.dataset()));
+  std::vector<std::string> all = data::set_doubts(training, test);
+  for (const std::string& doubt : all) spdlog::warn("{}", doubt);
   return all;
 }
 

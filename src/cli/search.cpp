@@ -294,6 +294,7 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
   }
   ESPALIER_TRY(study::PlanSearchOptions search, plan_search_options(options, graph, profile));
   ESPALIER_TRY(const trials::RaceSets sets, race_sets(options, graph, profile));
+  warn_of_data(sets.training, sets.validation);
   const std::string folder =
       options.measure.store.empty() ? usual_store(options) : options.measure.store;
   std::optional<trials::Store> store;

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "espalier/support/statistics.hpp"
+#include "espalier/train/result_sanity.hpp"
 
 namespace espalier::contribution {
 namespace {
@@ -304,6 +305,15 @@ Result<Profile> profile_from_json(const Json& document, const ir::Graph& graph,
     return bad(where, "holds no usable head-only trial; analyze again with a lower --lr");
   }
   return profile;
+}
+
+std::vector<std::string> baseline_doubts(const Profile& profile) {
+  std::vector<std::string> all;
+  if (!profile.baseline) return all;
+  for (const std::string& doubt : train::doubts(*profile.baseline, class_names(profile))) {
+    all.push_back("the head alone, which every gain is measured against: " + doubt);
+  }
+  return all;
 }
 
 }  // namespace espalier::contribution

@@ -172,4 +172,14 @@ std::vector<std::string> overlap_doubts(const Dataset& training, const Dataset& 
                   shared, test.size(), in, of)};
 }
 
+std::vector<std::string> set_doubts(const Samples& training, const Samples& test) {
+  std::vector<std::string> all;
+  for (const std::vector<std::string>& some :
+       {doubts(training.dataset()), doubts(test.dataset()), input_doubts(training),
+        overlap_doubts(training.dataset(), test.dataset())}) {
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
+}
+
 }  // namespace espalier::data

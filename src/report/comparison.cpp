@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "against_published.hpp"
 #include "equal_accuracy.hpp"
@@ -14,6 +15,16 @@ namespace {
 const std::vector<std::string> kKinds{"head only", "biases",    "last k",
                                       "sparse",    "published", "found"};
 
+// Nothing where it is the accuracy, as on sets with as many samples of each class.
+Json balanced_cell(const Update& update) {
+  constexpr double kSame = 1e-6;
+  if (!update.balanced || !update.reached.accuracy ||
+      std::abs(update.balanced->mean - update.reached.accuracy->mean) < kSame) {
+    return {};
+  }
+  return update.balanced->mean * 100;
+}
+
 Table comparison_table(const Updates& updates) {
   Table table{.id = "plans", .caption = "Plans compared"};
   table.columns = {{"update", "update"},
@@ -25,6 +36,7 @@ Table comparison_table(const Updates& updates) {
                    {"memory_kib", "extra memory, KiB", ColumnType::kNumber, 2},
                    {"accuracy", "test accuracy, %", ColumnType::kNumber, 2},
                    {"accuracy_error", "standard error, points", ColumnType::kNumber, 2},
+                   {"balanced", "balanced over classes, %", ColumnType::kNumber, 2},
                    {"gain", "over the head alone, points", ColumnType::kNumber, 2},
                    {"seeds", "seeds", ColumnType::kInteger},
                    {"diverged", "diverged or collapsed", ColumnType::kInteger},
@@ -34,7 +46,7 @@ Table comparison_table(const Updates& updates) {
     table.rows.push_back(
         {u.label, u.model.name, u.setting < 0 ? Json() : Json(setting_name(u.setting)), u.kind,
          u.bias_depth, u.weights, kib(u.analytic_bytes), scaled(mean_of(u.reached.accuracy), 100),
-         scaled(error_of(u.reached.accuracy), 100),
+         scaled(error_of(u.reached.accuracy), 100), balanced_cell(u),
          u.kind == "head only" ? Json() : scaled(mean_of(u.gained.accuracy), 100),
          u.trainings.size(), u.diverged, kib(u.sram_bytes), scaled(cell(u.cycles_per_step), 1e-6)});
   }

@@ -122,6 +122,21 @@ Result<std::string> read_source(const Part& document) {
   return train.text("sha256");
 }
 
+// What a document says is doubtful about its results, once each.
+Status take_warnings(const Part& part, const std::string& of, Documents& all) {
+  constexpr std::size_t kMost = 30;
+  if (!part.has("warnings")) return Ok{};
+  return part.each("warnings", [&](const Part& warning) -> Status {
+    if (!warning.json.is_string()) return bad(warning, "must be a string");
+    const std::string text = fmt::format("{}: {}", of, warning.json.get<std::string>());
+    if (all.warnings.size() < kMost &&
+        std::find(all.warnings.begin(), all.warnings.end(), text) == all.warnings.end()) {
+      all.warnings.push_back(text);
+    }
+    return Ok{};
+  });
+}
+
 Status read_profile(const Part& document, const std::string& file, Documents& all) {
   Profile profile{.file = file};
   ESPALIER_TRY(profile.model, read_model(document));
@@ -153,6 +168,7 @@ Status read_profile(const Part& document, const std::string& file, Documents& al
     return Ok{};
   }));
   all.profiles.push_back(std::move(profile));
+  ESPALIER_CHECK_OK(take_warnings(document, file, all));
   return Ok{};
 }
 
@@ -258,6 +274,8 @@ Status read_training(const Part& document, const std::string& file, Documents& a
   ESPALIER_TRY(training.loss, document.find<double>("test_loss"));
   ESPALIER_TRY(const std::optional<bool> collapsed, document.find<bool>("collapsed"));
   training.collapsed = collapsed.value_or(false);
+  ESPALIER_TRY(training.balanced, document.find<double>("test_balanced_accuracy"));
+  ESPALIER_CHECK_OK(take_warnings(document, file, all));
   ESPALIER_TRY(training.sram_bytes, document.find<std::int64_t>("sram_bytes"));
   all.trainings.push_back(std::move(training));
   return Ok{};
@@ -291,6 +309,7 @@ Result<Json> as_training(const Part& sweep, const Part& result, const Part& plan
                 {"numerics", numerics},
                 {"test_accuracy", run.json.value("test_accuracy", Json())},
                 {"test_loss", run.json.value("test_loss", Json())},
+                {"test_balanced_accuracy", run.json.value("test_balanced_accuracy", Json())},
                 {"collapsed", run.json.value("collapsed", Json())}};
   if (numerics != "simulation") {
     document["rounding"] = sweep.json.value("rounding", Json());
@@ -306,12 +325,16 @@ Result<Json> as_training(const Part& sweep, const Part& result, const Part& plan
 
 Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
   return sweep.each("results", [&](const Part& result) -> Status {
+    ESPALIER_CHECK_OK(take_warnings(result, file, all));
     return result.each("plans", [&](const Part& plan) -> Status {
       ESPALIER_TRY(const std::string name, plan.get<std::string>("name"));
       ESPALIER_TRY(const std::string kind, plan.get<std::string>("kind"));
       return plan.each("trainings", [&](const Part& run) -> Status {
         ESPALIER_TRY(const Json document, as_training(sweep, result, plan, run));
         ESPALIER_CHECK_OK(read_training({document, run.where}, file, all));
+        ESPALIER_TRY(const auto seed, run.get<std::int64_t>("seed"));
+        ESPALIER_CHECK_OK(
+            take_warnings(run, fmt::format("{}, {}, seed {}", file, name, seed), all));
         all.trainings.back().label = name;
         all.trainings.back().kind = kind_in_words(kind);
         return Ok{};

@@ -136,6 +136,11 @@ void measure(Update& update) {
     loss.push_back(*training->loss);
   }
   update.reached = {estimate(accuracy), estimate(loss)};
+  std::vector<double> balanced;
+  for (const Training* training : update.trainings) {
+    if (training->balanced) balanced.push_back(*training->balanced);
+  }
+  if (balanced.size() == update.trainings.size()) update.balanced = estimate(balanced);
 }
 
 std::vector<std::pair<const Training*, const Training*>> pairs_by_seed(const Update& a,

@@ -34,6 +34,7 @@ struct Update {
   std::vector<const Training*> trainings;  ///< by seed, without those that ran away
   int diverged = 0;                        ///< or collapsed
   ByMetric<std::optional<Estimate>> reached;
+  std::optional<Estimate> balanced;  ///< accuracy over classes, where every training says it
   ByMetric<std::optional<Estimate>> gained;   ///< over the head alone, paired by seed
   ByMetric<std::optional<double>> predicted;  ///< sum of contributions, or as the plan says
 };

@@ -12,6 +12,7 @@
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/cost/inspection.hpp"
 #include "espalier/data/dataset.hpp"
+#include "espalier/data/sanity.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/study/plan_search.hpp"
 #include "espalier/support/file.hpp"
@@ -47,16 +48,32 @@ Json updates_json(const plan::UpdatePlan& plan) {
   return updates;
 }
 
+// What is doubtful about a training, said with its plan and seed.
+void warn(const std::string& what, const std::vector<std::string>& doubts) {
+  for (const std::string& doubt : doubts) spdlog::warn("{}: {}", what, doubt);
+}
+
 Json training_json(const SweepConfig& config, const SweepEntry& entry,
-                   const train::TrainResult& result) {
+                   const train::TrainResult& result, const std::vector<std::string>& doubts) {
   Json run{{"numerics", trials::numerics_name(entry.trial.numerics)},
            {"seed", entry.trial.recipe.seed},
            {"diverged", result.diverged},
            {"collapsed", !result.diverged && train::learned_nothing(result.test)},
            {"test_accuracy", result.diverged ? Json(nullptr) : Json(result.test.accuracy)},
            {"test_loss", result.diverged ? Json(nullptr) : Json(result.test.loss)}};
+  const train::Confusion& confusion = result.test.confusion;
+  if (!result.diverged && confusion.samples() > 0) {
+    run["test_balanced_accuracy"] = confusion.balanced_accuracy();
+    Json by_class = Json::array();
+    for (int c = 0; c < confusion.classes; ++c) {
+      const std::optional<double> accuracy = confusion.accuracy(c);
+      by_class.push_back(accuracy ? Json(*accuracy) : Json(nullptr));
+    }
+    run["test_class_accuracy"] = std::move(by_class);
+  }
   const std::string& recipe = config.training.recipes[entry.recipe].name;
   if (!recipe.empty()) run["recipe"] = recipe;
+  if (!doubts.empty()) run["warnings"] = doubts;
   return run;
 }
 
@@ -68,8 +85,24 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
   for (std::size_t p = 0; p < plans.size(); ++p) {
     const plan::UpdatePlan& plan = plans[p].plan;
     Json runs = Json::array();
+    int doubtful = 0;
     for (std::size_t i = 0; i < entries.size(); ++i) {
-      if (entries[i].plan == p) runs.push_back(training_json(config, entries[i], *trained[i]));
+      if (entries[i].plan != p) continue;
+      const train::TrainResult& result = *trained[i];
+      std::vector<std::string> doubts;
+      if (!result.diverged) {
+        doubts = train::doubts(result.test, pair.test().dataset().class_names);
+      }
+      if (!doubts.empty() && ++doubtful == 1) {
+        warn(fmt::format("{}, {}, seed {}", pair.label(), plans[p].name,
+                         entries[i].trial.recipe.seed),
+             doubts);
+      }
+      runs.push_back(training_json(config, entries[i], result, doubts));
+    }
+    if (doubtful > 1) {
+      spdlog::warn("{}, {}: {} more trainings are as doubtful", pair.label(), plans[p].name,
+                   doubtful - 1);
     }
     rows.push_back(
         {{"name", plans[p].name},
@@ -83,11 +116,14 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
          {"gain_metric", plan.gain_metric.empty() ? Json(nullptr) : Json(plan.gain_metric)},
          {"trainings", std::move(runs)}});
   }
-  return {
+  Json result{
       {"model", {{"name", pair.model()}, {"sha256", pair.graph().sha256}}},
       {"dataset", pair.dataset()},
       {"data", {{"train", pair.training().identity_json()}, {"test", pair.test().identity_json()}}},
       {"plans", std::move(rows)}};
+  const std::vector<std::string> doubts = data::set_doubts(pair.training(), pair.test());
+  if (!doubts.empty()) result["warnings"] = doubts;
+  return result;
 }
 
 Json recipes_json(const SweepTraining& training) {
@@ -171,6 +207,7 @@ class Sweep {
   // All of one pair; its results only when the sweep is whole.
   Status run_pair(const SweepPair& pair, Json& results) {
     ESPALIER_TRY(std::vector<NamedPlan> plans, pair.given_plans());
+    warn(pair.label(), data::set_doubts(pair.training(), pair.test()));
     ESPALIER_TRY(const std::vector<NamedPlan> found, found_plans(pair));
     plans.insert(plans.end(), found.begin(), found.end());
     const std::vector<SweepEntry> entries = pair.entries(plans);
@@ -246,8 +283,11 @@ class Sweep {
     if (pair.analysis_sets() == nullptr) return plans;
     ESPALIER_TRY(const contribution::Profile profile, profile_of(pair));
     if (writes_) {
-      ESPALIER_CHECK_OK(write(options_.out / "profiles" / (pair.file_stem() + ".json"),
-                              contribution::to_json(profile)));
+      const std::vector<std::string> doubts = contribution::baseline_doubts(profile);
+      warn(pair.label(), doubts);
+      Json document = contribution::to_json(profile);
+      if (!doubts.empty()) document["warnings"] = doubts;
+      ESPALIER_CHECK_OK(write(options_.out / "profiles" / (pair.file_stem() + ".json"), document));
     }
     for (std::size_t i = 0; i < config_.searches.size(); ++i) {
       ESPALIER_TRY(const std::vector<NamedBudget> budgets, pair.budgets(config_.searches[i]));

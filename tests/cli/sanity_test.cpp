@@ -106,6 +106,8 @@ TEST_F(SanityTest, AnalyzeJudgesTheHeadAlone) {
       succeed(analyze + Arguments{"--out", "bad.json", "--epochs", "1", "--lr", "0"});
   EXPECT_THAT(bad.err, HasSubstr("the head alone, which every gain is measured against: "));
   EXPECT_THAT(bad.err, HasSubstr("no better than"));
+  EXPECT_THAT(read_json("bad.json")["warnings"],
+              Contains(HasSubstr("the head alone, which every gain is measured against: ")));
   // Also when every training comes from the store.
   const Finished again =
       succeed(analyze + Arguments{"--out", "bad.json", "--epochs", "1", "--lr", "0", "--force"});
@@ -113,6 +115,41 @@ TEST_F(SanityTest, AnalyzeJudgesTheHeadAlone) {
   const Finished good =
       succeed(analyze + Arguments{"--out", "good.json", "--epochs", "4", "--lr", "1"});
   EXPECT_THAT(good.err, Not(HasSubstr("the head alone")));
+  EXPECT_FALSE(read_json("good.json").contains("warnings"));
+}
+
+// Every command that trains, and what shows its results.
+TEST_F(SanityTest, SweepsSearchesAndReportsSaySoToo) {
+  write("sweep.json", R"({"schema": "espalier.sweep/1", "name": "one",
+    "models": [{"name": "m", "file": "model.onnx"}],
+    "datasets": [{"name": "d", "train": "idx:train-images,train-labels",
+                  "test": "idx:train-images,train-labels"}],
+    "training": {"seeds": [0, 1], "recipe": {"epochs": 1, "learning_rate": 1e-9}}})");
+  const Finished swept = succeed({"sweep", "sweep.json", "--out", "swept"});
+  EXPECT_THAT(swept.err,
+              HasSubstr("m on d: every sample of idx:train-images,train-labels is also"));
+  EXPECT_THAT(swept.err, HasSubstr("m on d, head-only, seed 0: "));
+  EXPECT_THAT(swept.err, HasSubstr("m on d, head-only: 1 more trainings are as doubtful"));
+  const Json result = read_json("swept/sweep.json")["results"][0];
+  EXPECT_THAT(result["warnings"], Contains(HasSubstr("every sample of")));
+  const Json& training = result["plans"][0]["trainings"][0];
+  EXPECT_THAT(training["warnings"], Contains(HasSubstr("no better than")));
+  EXPECT_EQ(training["test_class_accuracy"].size(), 4U);
+  EXPECT_NEAR(training["test_balanced_accuracy"].get<double>(),
+              training["test_accuracy"].get<double>(), 1e-9);
+
+  succeed({"report", "swept", "--out", "page.html", "--json", "page.json"});
+  EXPECT_THAT(read_json("page.json")["warnings"],
+              Contains(HasSubstr("sweep.json, head-only, seed 1: ")));
+  EXPECT_THAT(read("page.html"), HasSubstr("<p class=\"warning\">sweep.json: every sample of"));
+
+  succeed({"analyze", "model.onnx", "--out", "p.json", "--train", kTrain, "--val", kTrain,
+           "--epochs", "1", "--layers", "6", "--ratios", "1"});
+  const Finished searched =
+      succeed({"search", "p.json", "--model", "model.onnx", "--budget", "1KiB", "--measure", "1",
+               "--train", kTrain, "--val", kTrain, "--race-seeds", "2", "--epochs", "1"});
+  // A part of it is set aside for the race.
+  EXPECT_THAT(searched.err, HasSubstr("part of what is measured is memory"));
 }
 
 TEST_F(SanityTest, EvaluateMeasuresATunedModel) {

@@ -155,6 +155,21 @@ TEST_F(SweepReport, PlansHaveTheirNamesKindsAndErrors) {
   EXPECT_EQ(row(plans, "found-10KiB")["seeds"], 2);
 }
 
+// What is doubtful stands on the page, and accuracy over classes where it is another.
+TEST_F(SweepReport, DoubtsAndBalancedAccuracyAreShown) {
+  EXPECT_FALSE(row(rows(report(), "plans"), "last-1").contains("balanced"));  // not said
+  for (Json& plan : plans_) {
+    for (Json& run : plan["trainings"]) run["test_balanced_accuracy"] = run["test_accuracy"];
+  }
+  EXPECT_FALSE(row(rows(report(), "plans"), "last-1").contains("balanced"));  // the same
+  plans_[1]["trainings"][0]["test_balanced_accuracy"] = 0.5;
+  plans_[1]["trainings"][0]["warnings"] = {"mostly the share of 'a'"};
+  const Report shown = report();
+  EXPECT_NEAR(row(rows(shown, "plans"), "last-1")["balanced"].get<double>(), 61, 1e-9);
+  EXPECT_THAT(shown.warnings,
+              ::testing::Contains("sweep.json, last-1, seed 0: mostly the share of 'a'"));
+}
+
 TEST_F(SweepReport, MemoryIsComparedAtEqualAccuracy) {
   const Json equal = rows(report(), "equal-accuracy");
   ASSERT_EQ(equal.size(), 2U);

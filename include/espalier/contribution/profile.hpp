@@ -93,6 +93,10 @@ RankCorrelations fisher_correlations(const Profile& profile);
 int class_count(const Profile& profile);
 std::vector<std::string> class_names(const Profile& profile);
 
+/// What is doubtful about the head alone, which every gain is measured against; nothing for a
+/// profile that was read.
+std::vector<std::string> baseline_doubts(const Profile& profile);
+
 Json to_json(const Profile& profile);
 
 /// Reads a profile for a graph; derived members are computed anew from the trials. kBadInput when

@@ -21,4 +21,7 @@ std::vector<std::string> input_doubts(const Samples& samples);
 /// Doubts about a set that is to judge what another has taught: samples that both hold, by content.
 std::vector<std::string> overlap_doubts(const Dataset& training, const Dataset& test);
 
+/// All of these about two sets, preprocessed alike.
+std::vector<std::string> set_doubts(const Samples& training, const Samples& test);
+
 }  // namespace espalier::data

@@ -91,7 +91,8 @@ struct Training {
   std::int64_t seed = 0;
   std::optional<double> accuracy;  ///< absent when diverged
   std::optional<double> loss;
-  bool collapsed = false;  ///< one class for every sample; absent in older documents
+  std::optional<double> balanced;  ///< accuracy over classes; absent in older documents
+  bool collapsed = false;          ///< one class for every sample; absent in older documents
   std::optional<std::int64_t> sram_bytes;
 };
 
