@@ -47,13 +47,15 @@ struct Options {
 struct Fitted {
   cost::DeviceProfile device;
   Bytes budget{0};
-  std::string failure;  ///< why nothing fits; empty when something does
+  std::string failure;  ///< why there is no plan; empty when there is one
   Bytes sram{0};
   int bias_depth = 0;
   int weights = 0;
   double accuracy = 0;
-  double cycles = 0;        ///< a step, where a machine counts them
-  double instructions = 0;  ///< a step
+  double balanced = 0;                ///< over classes
+  std::vector<std::string> warnings;  ///< why the accuracy is doubtful
+  double cycles = 0;                  ///< a step, where a machine counts them
+  double instructions = 0;            ///< a step
 };
 
 Arguments operator+(Arguments a, const Arguments& b) {
@@ -207,7 +209,15 @@ class Fit {
       fitted.failure = device.name + ": " + found.error().message();
       return fitted;
     }
-    ESPALIER_CHECK_OK(train(file("plan.json"), file("result.json")));
+    const Status trained = train(file("plan.json"), file("result.json"));
+    if (!trained.ok()) {
+      // One that ran away says nothing about other devices.
+      const Result<Json> result = read_json(file("result.json"), "espalier.train/1");
+      const bool diverged = trained.error().message().find("diverged") != std::string::npos;
+      if (!diverged || !result.ok() || !result->value("diverged", false)) return trained.error();
+      fitted.failure = device.name + ": " + trained.error().message();
+      return fitted;
+    }
     // Other preprocessing than usual would add functions for pixels to the C.
     const bool on_data = o_.numerics == "integer" && o_.data.preprocess == "auto";
     const Status compiled = step(
@@ -243,7 +253,10 @@ class Fit {
     fitted.bias_depth = static_cast<int>(depth);
     fitted.weights = static_cast<int>(plan.at("weights").size());
     fitted.sram = Bytes{sram};
-    if (result.at("test_accuracy").is_number()) fitted.accuracy = result["test_accuracy"];
+    ESPALIER_TRY(fitted.accuracy, json_field<double>(result, "test_accuracy", "result.json"));
+    ESPALIER_TRY(fitted.balanced,
+                 json_field<double>(result, "test_balanced_accuracy", "result.json"));
+    fitted.warnings = result.at("warnings").get<std::vector<std::string>>();
     return Ok{};
   }
 
@@ -277,7 +290,7 @@ class Fit {
                                    "SRAM", "plan", "test", "a step");
     for (const Fitted& f : all) {
       if (!f.failure.empty()) {
-        text += fmt::format("{:<14} {:>11} {:>11}  nothing fits: {}\n", f.device.name,
+        text += fmt::format("{:<14} {:>11} {:>11}  no plan: {}\n", f.device.name,
                             format_bytes(f.budget), "-", f.failure);
         continue;
       }
@@ -291,8 +304,14 @@ class Fit {
                           fmt::format("{} biases, weights of {}", f.bias_depth, f.weights),
                           100 * f.accuracy, time);
     }
-    return text + fmt::format("{:<14} {:>11} {:>11}  {:<26} {:>6.2f} %\n", "anywhere", "", "",
-                              "classifier alone", 100 * head_only_);
+    text += fmt::format("{:<14} {:>11} {:>11}  {:<26} {:>6.2f} %\n", "anywhere", "", "",
+                        "classifier alone", 100 * head_only_);
+    for (const Fitted& f : all) {
+      for (const std::string& warning : f.warnings) {
+        text += fmt::format("{}: {}\n", f.device.name, warning);
+      }
+    }
+    return text;
   }
 
   [[nodiscard]] Json document(const std::vector<Fitted>& all) const {
@@ -308,6 +327,8 @@ class Fit {
            {"bias_depth", fits ? Json(f.bias_depth) : Json(nullptr)},
            {"weights", fits ? Json(f.weights) : Json(nullptr)},
            {"test_accuracy", fits ? Json(f.accuracy) : Json(nullptr)},
+           {"test_balanced_accuracy", fits ? Json(f.balanced) : Json(nullptr)},
+           {"warnings", f.warnings},
            {"cycles_per_step", f.cycles > 0 ? Json(f.cycles) : Json(nullptr)},
            {"instructions_per_step", f.instructions > 0 ? Json(f.instructions) : Json(nullptr)},
            {"milliseconds_per_step", ms ? Json(*ms) : Json(nullptr)}});

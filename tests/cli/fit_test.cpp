@@ -53,6 +53,9 @@ TEST_F(FitTest, FindsWhatEachBoardHasRoomFor) {
   EXPECT_TRUE(ample["failure"].is_null());
   EXPECT_LE(ample["sram_bytes"], ample["budget_bytes"]);
   EXPECT_EQ(ample["test_accuracy"], read_json("fit/on-ample/result.json")["test_accuracy"]);
+  EXPECT_EQ(ample["test_balanced_accuracy"],
+            read_json("fit/on-ample/result.json")["test_balanced_accuracy"]);
+  EXPECT_EQ(ample["warnings"], read_json("fit/on-ample/result.json")["warnings"]);
   EXPECT_EQ(ample["bias_depth"], read_json("fit/on-ample/plan.json")["bias_depth"]);
   EXPECT_EQ(ample["sram_bytes"], read_json("fit/on-ample/c/program.json")["sram_bytes"]);
   EXPECT_EQ(report["class_names"], Json({"0", "1", "2", "3"}));
@@ -90,6 +93,13 @@ TEST_F(FitTest, NothingFits) {
   const Finished mine = run(fit("ample.json"));
   EXPECT_EQ(mine.exit_code, 2);
   EXPECT_EQ(read("fit/letters.txt"), "mine");
+}
+
+TEST_F(FitTest, SaysWhatIsDoubtful) {
+  Arguments command = fit("ample.json");
+  *std::find(command.begin(), command.end(), "idx:test-images,test-labels") =
+      "idx:train-images,train-labels";
+  EXPECT_THAT(succeed(command).out, HasSubstr("\nample: every sample of"));
 }
 
 // What the last of many steps would stumble over is said before the first.
