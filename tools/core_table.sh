@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Cycles of a training step of mcunet-5fps on the simulated core, by kernel: full update with the
 # plain kernels against the published 100 KB plan with the blocked ones, without and with the dot
-# product, and the same with integer gradients, without the dot product and the float unit and with
-# both. Every run is also a proof: the same bits as on the host. Some minutes.
+# product, and the same with integer gradients, without the dot product and the float unit, with both,
+# and with the dot product that loads, too. Every run is also a proof: the same bits as on the host. Some minutes.
 #   tools/core_table.sh [FOLDER WITH THE MODELS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,5 +32,7 @@ measure sparse-dot sparse profiles/devices/espalier-core.json --target rv32imf+p
 measure integer sparse profiles/devices/espalier-core.json --target rv32im --numerics integer
 measure integer-dot sparse profiles/devices/espalier-core.json --target rv32imf+pm4adda.b \
   --numerics integer
+measure integer-load-dot sparse profiles/devices/espalier-core.json \
+  --target rv32imf+pm4adda.b+lwdota.b --numerics integer
 
 python3 tools/tables.py core "$work"

@@ -43,7 +43,7 @@ ESP_KERNEL void ESP_Q(esp_depthwise_backward)(const esp_conv* d, const esp_q* g,
   esp_q_channel by;
   esp_q_seen seen = esp_q_seen_by(sink->range);
   esp_q_sum sums[ESP_SUMS];
-  int32_t c, iy, ix, t, j = 0, next = 0;
+  int32_t c, iy, t, j = 0, next = 0;
 #ifdef ESP_DOT4
   uint32_t spread[ESP_SPREAD_WORDS];
 #else
@@ -60,10 +60,7 @@ ESP_KERNEL void ESP_Q(esp_depthwise_backward)(const esp_conv* d, const esp_q* g,
     if (next < w->count && w->channels[next] == c) weights = w->trained + next++ * taps;
     for (t = 0; t < taps; ++t) flipped[t] = weights[taps - 1 - t];
     for (iy = 0; iy < in_h; ++iy) {
-      const esp_q* from = g + iy * in_w * all_c + c;
-      esp_q* to = map + iy * pitch;
-      ESP_ROLLED
-      for (ix = 0; ix < in_w; ++ix, from += all_c) to[ix] = *from;
+      esp_q_gather(g + iy * in_w * all_c + c, all_c, in_w, map + iy * pitch);
     }
     if (trained) {
       esp_q_channel_weights(d, map, pitch, x + j, kept, j, c, parameters, key);

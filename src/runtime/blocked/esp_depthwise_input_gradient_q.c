@@ -109,10 +109,8 @@ ESP_KERNEL void ESP_Q(esp_depthwise_input_gradient)(const esp_conv* d, const esp
       continue;
     }
     for (y = top > 0 ? top : 0; y < end && y < d->out_h; ++y) {
-      const esp_q* from = g + (y * d->out_w + first) * channels + c;
-      esp_q* to = plane + (y - top) * pitch - left;
-      ESP_ROLLED
-      for (x = first; x < last; ++x, from += channels) to[x] = *from;
+      esp_q_gather(g + (y * d->out_w + first) * channels + c, channels, last - first,
+                   plane + (y - top) * pitch - left + first);
     }
     for (i = 0; i < sh && i < d->in_h; ++i) {
       by.kernel_h = down[i].taps;
