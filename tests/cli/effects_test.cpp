@@ -142,7 +142,7 @@ TEST_F(EffectsTest, WhatHasNoneIsRefused) {
   for (const Rule& rule : rules()) {
     SCOPED_TRACE(::testing::PrintToString(rule.command + rule.without + rule.option));
     const std::string text = rule.option[0] + " has no effect here; ";
-    fail_here(kUsage, rule.command + rule.without + rule.option, {text});
+    fail(kUsage, rule.command + rule.without + rule.option, {text});
 
     // A file may serve several calls.
     const std::string key = rule.option[0].substr(2);

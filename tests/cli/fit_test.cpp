@@ -115,7 +115,7 @@ TEST_F(FitTest, IsRefusedBeforeTheWork) {
     Arguments command = fit("ample.json");
     const auto given = std::find(command.begin(), command.end(), options.front());
     if (given != command.end()) command.erase(given, given + 2);
-    fail_here(2, command + options, {says});
+    fail(2, command + options, {says});
   }
 }
 

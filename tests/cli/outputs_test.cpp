@@ -67,7 +67,7 @@ TEST_F(OutputsTest, NoInputIsReplacedHoweverItIsSpelt) {
                                                path(input).string(), soft, hard};
       for (const std::string& option : c.files) {
         for (const std::string& spelling : {input, spellings[turn++ % spellings.size()]}) {
-          fail_here(kUsage, with(c, option, spelling),
+          fail(kUsage, with(c, option, spelling),
                     {spelling + ": " + option + " would replace an input of this command"});
         }
       }
@@ -87,16 +87,16 @@ TEST_F(OutputsTest, NothingIsWrittenIntoADataset) {
   const Arguments sweep{"sweep", "pictured.json"};
   for (const char* at : {"pictures/class0/0.png", "pictures/new.json", "./pictures/class1/x"}) {
     const std::string text = " would write into the dataset folder:pictures";
-    fail_here(kUsage, analyze + Arguments{"--out", at}, {"--out" + text});
-    fail_here(kUsage, analyze + Arguments{"--out", "new.json", "--json", at}, {"--json" + text});
-    fail_here(kUsage, train + Arguments{"--json", at}, {"--json" + text});
-    fail_here(kUsage, train + Arguments{"--export", at}, {"--export" + text});
-    fail_here(kUsage, train + Arguments{"--store", at}, {"--store" + text});
-    fail_here(kUsage, analyze + Arguments{"--out", "new.json", "--store", at}, {"--store" + text});
-    fail_here(kUsage, sweep + Arguments{"--out", at}, {"--out" + text});
-    fail_here(kUsage, sweep + Arguments{"--out", "swept", "--json", at}, {"--json" + text});
+    fail(kUsage, analyze + Arguments{"--out", at}, {"--out" + text});
+    fail(kUsage, analyze + Arguments{"--out", "new.json", "--json", at}, {"--json" + text});
+    fail(kUsage, train + Arguments{"--json", at}, {"--json" + text});
+    fail(kUsage, train + Arguments{"--export", at}, {"--export" + text});
+    fail(kUsage, train + Arguments{"--store", at}, {"--store" + text});
+    fail(kUsage, analyze + Arguments{"--out", "new.json", "--store", at}, {"--store" + text});
+    fail(kUsage, sweep + Arguments{"--out", at}, {"--out" + text});
+    fail(kUsage, sweep + Arguments{"--out", "swept", "--json", at}, {"--json" + text});
   }
-  fail_here(kUsage, train + Arguments{"--store", "pictures"}, {"would replace an input"});
+  fail(kUsage, train + Arguments{"--store", "pictures"}, {"would replace an input"});
 }
 
 // Files that a folder of outputs holds by their own names.
@@ -110,20 +110,20 @@ TEST_F(OutputsTest, NoInputIsReplacedInTheFolderThatIsWritten) {
   write("swept/config.json", read("swept/sweep.json"));
   fs::create_directory(path("swept/trials"));
   const std::string replaced = "--out would replace an input of this command, ";
-  fail_here(kUsage, {"sweep", "swept/sweep.json", "--out", "./swept"},
+  fail(kUsage, {"sweep", "swept/sweep.json", "--out", "./swept"},
             {"./swept: " + replaced + "swept/sweep.json"});
   succeed({"sweep", "swept/config.json", "--out", "swept"});
 
   fs::create_directories(path("fits/on-part"));
   fs::copy_file(path("model.onnx"), path("fits/on-part/tuned.onnx"));
-  fail_here(kUsage,
+  fail(kUsage,
             {"fit", "fits/on-part/tuned.onnx", "--train", "idx:a,b", "--test", "idx:a,b",
              "--device", "device.json", "--out", "fits"},
             {"fits: " + replaced + "fits/on-part/tuned.onnx"});
   write("page/report.json", "{}");
-  fail_here(kUsage, {"report", "page/report.json", "--out", "page"}, {"page: " + replaced});
+  fail(kUsage, {"report", "page/report.json", "--out", "page"}, {"page: " + replaced});
   write("dump/01-table.txt", read("table.txt"));
-  fail_here(kUsage,
+  fail(kUsage,
             {"compile", "model.onnx", "--plan", "plan.json", "--out", "new", "--preprocess",
              "lut=dump/01-table.txt", "--dump-passes", "dump"},
             {"dump: --dump-passes would replace an input of this command, dump/01-table.txt"});
@@ -133,12 +133,12 @@ TEST_F(OutputsTest, NoInputIsReplacedInTheFolderThatIsWritten) {
 TEST_F(OutputsTest, AStoreIsNoFolderOfSomethingElse) {
   const Arguments analyze{"analyze", "model.onnx", "--train", "idx:train-images,train-labels"};
   write("new.json.trials/diary", "dear diary\n");
-  fail_here(kUsage, analyze + Arguments{"--out", "new.json"},
+  fail(kUsage, analyze + Arguments{"--out", "new.json"},
             {"new.json.trials: is not empty; name another folder"});
   write("plain.json.trials", "dear diary\n");
-  fail_here(kCannotWrite, analyze + Arguments{"--out", "plain.json"},
+  fail(kCannotWrite, analyze + Arguments{"--out", "plain.json"},
             {"plain.json.trials: is not a folder"});
-  fail_here(kUsage, analyze + Arguments{"--out", "a.json", "--json", "a.json.trials"},
+  fail(kUsage, analyze + Arguments{"--out", "a.json", "--json", "a.json.trials"},
             {"is to hold two outputs"});
 }
 
@@ -150,7 +150,7 @@ TEST_F(OutputsTest, WhatIsSomethingElseIsNotReplaced) {
     for (const std::string& option : c.files) {
       for (const std::string& other : others) {
         write("other", other);
-        fail_here(kUsage, with(c, option, "other"), {"other: exists and is not a"});
+        fail(kUsage, with(c, option, "other"), {"other: exists and is not a"});
       }
       // A document of another command is no less dear.
       for (const char* document : {"profile.json", "plan.json", "model.onnx"}) {
@@ -164,18 +164,18 @@ TEST_F(OutputsTest, WhatIsSomethingElseIsNotReplaced) {
         if (option == "--json" && c.words.front() == "analyze") continue;
         if (option == "--export" && std::string(document) == "model.onnx") continue;
         write("other", read(document));
-        fail_here(kUsage, with(c, option, "other"), {"other: exists and is not a"});
+        fail(kUsage, with(c, option, "other"), {"other: exists and is not a"});
       }
     }
     for (const std::string& option : c.folders) {
       write("folder/diary", "dear diary\n");
-      fail_here(kUsage, with(c, option, "folder"), {"folder: is not empty; name another folder"});
+      fail(kUsage, with(c, option, "folder"), {"folder: is not empty; name another folder"});
     }
   }
   // An estimate does not take the place of the profile that it estimates.
   const Arguments estimate{"analyze", "model.onnx", "--estimate", "--train",
                            "idx:train-images,train-labels"};
-  fail_here(kUsage, estimate + Arguments{"--json", "profile.json"},
+  fail(kUsage, estimate + Arguments{"--json", "profile.json"},
             {"profile.json: exists and is not a document of schema espalier.estimate/1"});
 }
 

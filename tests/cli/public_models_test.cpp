@@ -104,7 +104,7 @@ class PublicModels : public Workspace {
     const Json trained = report(train + Arguments{"--export", "tuned.tflite"});
     expect_same_program(*read_file(model), *read_file(path("tuned.tflite")));
     // What it wrote it may write again: only the data stops it.
-    fail_here(2,
+    fail(2,
               {"train", model, "--plan", "plan.json", "--train", "none", "--test", data, "--export",
                "tuned.tflite"},
               {"dataset 'none'"});

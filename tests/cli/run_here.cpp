@@ -18,10 +18,4 @@ Finished Workspace::run_here(const Arguments& arguments) const {
   return finished;
 }
 
-void Workspace::fail_here(int exit_code, const Arguments& arguments,
-                          const std::vector<std::string>& texts) const {
-  expect_failure([this](const Arguments& words) { return run_here(words); }, exit_code, arguments,
-                 texts);
-}
-
 }  // namespace espalier::testing

@@ -121,7 +121,7 @@ Finished Workspace::run(const Arguments& arguments, RunOptions options) const {
 }
 
 Finished Workspace::succeed(const Arguments& arguments) const {
-  Finished finished = run(arguments);
+  Finished finished = run_here(arguments);
   EXPECT_EQ(finished.exit_code, 0) << ::testing::PrintToString(arguments) << '\n' << finished.err;
   return finished;
 }
@@ -132,15 +132,14 @@ Json Workspace::report(const Arguments& arguments) const {
   return Json::parse(finished.out);
 }
 
-void Workspace::expect_failure(const std::function<Finished(const Arguments&)>& runs, int exit_code,
-                               const Arguments& arguments,
-                               const std::vector<std::string>& texts) const {
+void Workspace::fail(int exit_code, const Arguments& arguments,
+                     const std::vector<std::string>& texts) const {
   SCOPED_TRACE(::testing::PrintToString(arguments));
   std::vector<std::pair<std::string, std::string>> before;
   for (const std::string& name : files()) {
     before.emplace_back(name, std::filesystem::is_directory(path(name)) ? "" : read(name));
   }
-  const Finished finished = runs(arguments);
+  const Finished finished = run_here(arguments);
   EXPECT_EQ(finished.exit_code, exit_code) << finished.err;
   EXPECT_EQ(finished.out, "");
   const std::vector<std::string> diagnostics = lines_of(finished.err);
@@ -152,12 +151,6 @@ void Workspace::expect_failure(const std::function<Finished(const Arguments&)>& 
     after.emplace_back(name, std::filesystem::is_directory(path(name)) ? "" : read(name));
   }
   EXPECT_TRUE(before == after) << "files have changed: " << ::testing::PrintToString(files());
-}
-
-void Workspace::fail(int exit_code, const Arguments& arguments,
-                     const std::vector<std::string>& texts) const {
-  expect_failure([this](const Arguments& words) { return run(words); }, exit_code, arguments,
-                 texts);
 }
 
 }  // namespace espalier::testing

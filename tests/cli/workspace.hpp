@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,24 +53,18 @@ class Workspace : public ::testing::Test {
 
   /// Runs the program. Expects that it neither hangs nor crashes.
   Finished run(const Arguments& arguments, RunOptions options = {}) const;
-  /// Runs it and expects success.
+  /// Runs its command line in this process, which saves starting one: most of the time of a small
+  /// command. What follows does the same. Of run_here.cpp.
+  Finished run_here(const Arguments& arguments) const;
+  /// Expects success.
   Finished succeed(const Arguments& arguments) const;
-  /// Runs it with `--json -` and expects success and nothing but one document on standard output.
+  /// Expects success with `--json -`, and nothing but one document on standard output.
   Json report(const Arguments& arguments) const;
-  /// Runs it and expects this exit code, nothing on standard output, no new, changed or missing
-  /// file, and on standard error diagnostics alone: one line for each text, which it holds.
+  /// Expects this exit code, nothing on standard output, no new, changed or missing file, and on
+  /// standard error diagnostics alone: one line for each text, which it holds.
   void fail(int exit_code, const Arguments& arguments, const std::vector<std::string>& texts) const;
 
-  /// run() and fail() in this process, which takes a fraction of the time: for what is judged by
-  /// its words, before anything is read or computed. Of run_here.cpp.
-  Finished run_here(const Arguments& arguments) const;
-  void fail_here(int exit_code, const Arguments& arguments,
-                 const std::vector<std::string>& texts) const;
-
  private:
-  void expect_failure(const std::function<Finished(const Arguments&)>& runs, int exit_code,
-                      const Arguments& arguments, const std::vector<std::string>& texts) const;
-
   TempFolder folder_;
 };
 
