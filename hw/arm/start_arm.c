@@ -2,19 +2,17 @@
 /* Start-up code of emulated Cortex-M parts, in C alone: vector table, float unit, painted memory,
  * console and exit by Arm's semihosting, a count of instructions.
  *
- * Before main, the stack and the memory of the program under test are filled with ESPALIER_PAINT
- * (the program clears its own memory when it is reset): what still holds that byte at the end was
- * never written, or holds it by chance. Two runs with different bytes leave no doubt. */
+ * Before main, the stack and the memory of the program under test are filled with a byte, the value
+ * of the linker's symbol ESPALIER_PAINT (the program clears its own memory when it is reset): what
+ * still holds that byte at the end was never written, or holds it by chance. Two runs with different
+ * bytes leave no doubt. */
 #include "espalier_arm.h"
-
-#ifndef ESPALIER_PAINT
-#define ESPALIER_PAINT 0xA5
-#endif
 
 extern uint8_t espalier_data_start[], espalier_data_end[], espalier_data_load[];
 extern uint8_t espalier_bss_start[], espalier_bss_end[], espalier_painted_bss_start[],
     espalier_painted_bss_end[], espalier_sram_end[];
 extern uint8_t espalier_stack_bottom[], espalier_stack_top[];
+extern uint8_t ESPALIER_PAINT[];
 
 int main(void);
 void espalier_start(void);
@@ -72,6 +70,8 @@ void espalier_exit(int code) {
 
 static void fault(void) { espalier_exit(99); }
 
+static uint8_t paint(void) { return (uint8_t)(uintptr_t)ESPALIER_PAINT; }
+
 static void fill(uint8_t* from, const uint8_t* to, uint8_t value) {
   while (from < to) *(volatile uint8_t*)from++ = value;
 }
@@ -118,8 +118,8 @@ __attribute__((noreturn)) void espalier_start(void) {
   *(volatile uint32_t*)0xE000ED88u |= 0xFu << 20; /* CPACR: the float unit */
   __asm__ volatile("dsb\n isb");
 #endif
-  fill(espalier_stack_bottom, here, ESPALIER_PAINT);
-  fill(espalier_painted_bss_start, espalier_painted_bss_end, ESPALIER_PAINT);
+  fill(espalier_stack_bottom, here, paint());
+  fill(espalier_painted_bss_start, espalier_painted_bss_end, paint());
   fill(espalier_bss_start, espalier_bss_end, 0);
   while (to < espalier_data_end) *(volatile uint8_t*)to++ = *load++;
   start_counting();
@@ -129,7 +129,7 @@ __attribute__((noreturn)) void espalier_start(void) {
 /* Bytes of the stack that were ever used. */
 uint32_t espalier_stack_used(void) {
   const uint8_t* at = espalier_stack_bottom;
-  while (at < espalier_stack_top && *at == ESPALIER_PAINT) ++at;
+  while (at < espalier_stack_top && *at == paint()) ++at;
   return (uint32_t)(espalier_stack_top - at);
 }
 

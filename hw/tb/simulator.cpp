@@ -4,10 +4,12 @@
 #include <verilated.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <memory>
 #if VM_COVERAGE
 #include <unistd.h>
 #include <verilated_cov.h>
@@ -213,8 +215,8 @@ class Simulator::Impl {
     lowest_sp_ = ~0u;
     last_retired_cycle_ = 0;
     if (config_.profile) {
-      flash_cycles_.assign(config_.flash_size / 4 + 1, Count{});
-      sram_cycles_.assign(config_.sram_size / 4 + 1, Count{});
+      flash_cycles_ = Counts(config_.flash_size);
+      sram_cycles_ = Counts(config_.sram_size);
       other_ = {};
     }
 
@@ -285,12 +287,10 @@ class Simulator::Impl {
       row.cycles += count.cycles;
       row.instructions += count.instructions;
     };
-    for (std::size_t i = 0; i < flash_cycles_.size(); ++i) {
-      add(config_.flash_base + static_cast<std::uint32_t>(4 * i), flash_cycles_[i]);
-    }
-    for (std::size_t i = 0; i < sram_cycles_.size(); ++i) {
-      add(config_.sram_base + static_cast<std::uint32_t>(4 * i), sram_cycles_[i]);
-    }
+    flash_cycles_.visit(
+        [&](std::uint32_t offset, const Count& count) { add(config_.flash_base + offset, count); });
+    sram_cycles_.visit(
+        [&](std::uint32_t offset, const Count& count) { add(config_.sram_base + offset, count); });
     std::vector<FunctionProfile> rows;
     for (auto& [address, row] : found) rows.push_back(std::move(row));
     if (other_.cycles != 0) rows.push_back({"(no memory)", 0, other_.cycles, other_.instructions});
@@ -305,6 +305,35 @@ class Simulator::Impl {
   struct Count {
     std::uint64_t cycles = 0;
     std::uint64_t instructions = 0;
+  };
+
+  // Of the instructions of a memory, which has many more words than a program has code: in pieces,
+  // made when one is first counted in.
+  class Counts {
+   public:
+    Counts() = default;
+    explicit Counts(std::uint32_t bytes) : pieces_(bytes / kPieceBytes + 1) {}
+
+    Count& at(std::uint32_t offset) {
+      std::unique_ptr<Piece>& piece = pieces_[offset / kPieceBytes];
+      if (piece == nullptr) piece = std::make_unique<Piece>();
+      return (*piece)[offset % kPieceBytes / 4];
+    }
+    // Calls visitor(offset, count) in the order of addresses; leaves out what was never counted.
+    template <typename Visitor>
+    void visit(const Visitor& visitor) const {
+      for (std::size_t i = 0; i < pieces_.size(); ++i) {
+        if (pieces_[i] == nullptr) continue;
+        for (std::size_t k = 0; k < pieces_[i]->size(); ++k) {
+          visitor(static_cast<std::uint32_t>(kPieceBytes * i + 4 * k), (*pieces_[i])[k]);
+        }
+      }
+    }
+
+   private:
+    static constexpr std::uint32_t kPieceBytes = 4096;
+    using Piece = std::array<Count, kPieceBytes / 4>;
+    std::vector<std::unique_ptr<Piece>> pieces_;
   };
 
 #if VM_COVERAGE
@@ -414,9 +443,9 @@ class Simulator::Impl {
     const std::uint32_t flash_offset = last_pc_ - config_.flash_base;
     const std::uint32_t sram_offset = last_pc_ - config_.sram_base;
     if (flash_offset < config_.flash_size) {
-      count = &flash_cycles_[flash_offset / 4];
+      count = &flash_cycles_.at(flash_offset);
     } else if (sram_offset < config_.sram_size) {
-      count = &sram_cycles_[sram_offset / 4];
+      count = &sram_cycles_.at(sram_offset);
     }
     count->cycles += spent;
     count->instructions += top_.rvfi_trap ? 0 : 1;
@@ -519,8 +548,8 @@ class Simulator::Impl {
   std::uint32_t lowest_sp_ = ~0u;
 
   std::uint64_t last_retired_cycle_ = 0;
-  std::vector<Count> flash_cycles_;
-  std::vector<Count> sram_cycles_;
+  Counts flash_cycles_;
+  Counts sram_cycles_;
   Count other_;
 };
 

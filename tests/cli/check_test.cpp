@@ -2,6 +2,7 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <thread>
 
 #include "testing/quick_compiler.hpp"
 #include "workspace.hpp"
@@ -139,7 +140,8 @@ TEST_F(CheckTest, TakesRiscVDevicesOnly) {
   fail(65, check, {"has no sram_base and flash_base"});
   profile("rv32imc", bases);
   fail(3, check, {"uses a float unit, which part has not; compile it with --target rv32im"});
-  const Arguments compile{"compile", "model.onnx", "--plan",  "plan.json",
+  make_plan("head.json", {"--head-only"});
+  const Arguments compile{"compile", "model.onnx", "--plan",  "head.json",
                           "--out",   "a folder",   "--force", "--target"};
   succeed(compile + Arguments{"rv32im", "--kernels", "plain"});
   const Json soft = report(check);
@@ -173,19 +175,30 @@ TEST_F(CheckTest, RefusesWhatIsNotAFolderOfCompile) {
 }
 
 TEST_F(CheckTest, StopsAtOnceWhenAsked) {
-  const auto interrupted = [&](const Arguments& arguments) {
-    const auto start = std::chrono::steady_clock::now();
+  // As soon as what it is about to run is built.
+  const auto interrupted = [&](const Arguments& arguments, const std::string& built) {
+    const std::filesystem::path temporary = path("of " + built);
+    std::filesystem::create_directory(temporary);
     RunOptions options;
-    options.interrupt_when = [start] {
-      return std::chrono::steady_clock::now() - start > std::chrono::seconds{1};
+    options.environment = {"TMPDIR=" + temporary.string()};
+    options.interrupt_when = [temporary, built] {
+      for (const auto& work : std::filesystem::directory_iterator(temporary)) {
+        if (!std::filesystem::exists(work.path() / built)) continue;
+        std::this_thread::sleep_for(std::chrono::milliseconds{100});
+        return true;
+      }
+      return false;
     };
-    return run(arguments, options);
+    const auto start = std::chrono::steady_clock::now();
+    const Finished finished = run(arguments, options);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds{60});
+    return finished;
   };
   // In the simulation, then in a host build that never ends.
-  EXPECT_EQ(interrupted(quick({"--steps", "5000"})).exit_code, 130);
+  EXPECT_EQ(interrupted(quick({"--steps", "5000"}), "core.elf").exit_code, 130);
   tamper("model.c", "  return sram.state.loss;",
          "  extern int pause(void);\n  for (;;) pause();\n  return sram.state.loss;");
-  EXPECT_EQ(interrupted(quick({"--steps", "1"})).exit_code, 130);
+  EXPECT_EQ(interrupted(quick({"--steps", "1"}), "host").exit_code, 130);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// All the program sends to a terminal of this TERM; null for none set.
+// All the program sends to a terminal of this TERM.
 std::string typed(const std::filesystem::path& folder, const Arguments& arguments,
                   const char* term) {
   std::vector<std::string> words{ESPALIER_PROGRAM};
@@ -30,11 +30,7 @@ std::string typed(const std::filesystem::path& folder, const Arguments& argument
   int terminal = -1;
   const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
   if (child == 0) {
-    if (term == nullptr) {
-      unsetenv("TERM");
-    } else {
-      setenv("TERM", term, 1);
-    }
+    setenv("TERM", term, 1);
     if (chdir(folder.c_str()) == 0) execv(argv[0], argv.data());
     _exit(127);
   }
@@ -122,12 +118,11 @@ TEST_F(TerminalTest, ProgressIsShownWhereItIsUnderstood) {
       EXPECT_THAT((*it)[2].str(), Not(HasSubstr("0:00 left")));
     }
   }
-  // No escapes where they are not understood, or not wanted.
-  for (const char* term : {"dumb", "", static_cast<const char*>(nullptr)}) {
-    const std::string plain = typed(path("."), train(epochs), term);
-    EXPECT_THAT(plain, HasSubstr("test accuracy"));
-    EXPECT_EQ(plain.find('\x1b'), std::string::npos) << plain;
-  }
+  // No escapes where they are not understood (Progress's own test has other terminals), or not
+  // wanted.
+  const std::string plain = typed(path("."), train(epochs), "dumb");
+  EXPECT_THAT(plain, HasSubstr("test accuracy"));
+  EXPECT_EQ(plain.find('\x1b'), std::string::npos) << plain;
   Arguments silent = train(epochs);
   silent.emplace_back("--no-progress");
   EXPECT_EQ(typed(path("."), silent, "xterm").find('\x1b'), std::string::npos);

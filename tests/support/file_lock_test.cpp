@@ -88,7 +88,7 @@ TEST(FileLock, LeavesTheFilesOfOthersAlone) {
 }
 
 TEST(FileLock, IsHeldByOneAtATime) {
-  // Each child appends its number twice; whoever is refused tries again.
+  // Each child appends its letter again and again; whoever is refused soon tries again.
   const TempFolder folder;
   const fs::path output = folder.write("log", "");
   std::vector<pid_t> children;
@@ -99,7 +99,11 @@ TEST(FileLock, IsHeldByOneAtATime) {
       std::optional<FileLock> lock;
       while (!lock) {
         Result<FileLock> tried = FileLock::acquire(output);
-        if (tried.ok()) lock.emplace(std::move(tried).value());
+        if (tried.ok()) {
+          lock.emplace(std::move(tried).value());
+        } else {
+          ::usleep(100);
+        }
       }
       const std::string before = *read_file(output);
       if (!write_file_atomic(output, before + static_cast<char>('a' + child)).ok()) _exit(1);

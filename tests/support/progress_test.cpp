@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pty.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,6 +23,37 @@ TEST(Progress, SaysNothingUnlessEnabled) {
     progress.note("done");
   }
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(Progress, IsEnabledOnTerminalsThatUnderstandEscapes) {
+  const auto enabled = [](const char* term) {
+    if (term == nullptr) {
+      unsetenv("TERM");
+    } else {
+      setenv("TERM", term, 1);
+    }
+    return default_progress().enabled;
+  };
+  const int before = dup(STDERR_FILENO);
+  int file[2];
+  ASSERT_EQ(pipe(file), 0);
+  dup2(file[1], STDERR_FILENO);
+  EXPECT_FALSE(enabled("xterm"));
+  int terminal = -1;
+  int its_end = -1;
+  const bool opened = openpty(&terminal, &its_end, nullptr, nullptr, nullptr) == 0;
+  dup2(its_end, STDERR_FILENO);
+  const bool understood = enabled("xterm");
+  const bool dumb = enabled("dumb");
+  const bool empty = enabled("");
+  const bool unset = enabled(nullptr);
+  dup2(before, STDERR_FILENO);
+  for (const int descriptor : {before, file[0], file[1], terminal, its_end}) close(descriptor);
+  ASSERT_TRUE(opened);
+  EXPECT_TRUE(understood);
+  EXPECT_FALSE(dumb);
+  EXPECT_FALSE(empty);
+  EXPECT_FALSE(unset);
 }
 
 TEST(Progress, DrawsWhatHowFarAndTheNote) {

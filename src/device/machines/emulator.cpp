@@ -107,13 +107,11 @@ Status Emulator::prepare(const Folder& folder, const CheckOptions& options) cons
 
 Status Emulator::link(const Job& job, std::uint8_t paint) const {
   const Toolchain toolchain = toolchain_of(job.folder, job.options);
-  const std::string start = fmt::format("start_{:02x}.o", paint);
-  ESPALIER_CHECK_OK(toolchain.compile({fmt::format("-DESPALIER_PAINT={:#04x}", paint), "-std=gnu11",
-                                       "-c", (job.work / "start_arm.c").string(), "-o", start},
-                                      job.work));
-  return toolchain.compile({"-nostartfiles", "-Wl,--gc-sections", "-Tdevice.ld", start, "driver.o",
-                            "program.o", job.folder.name + "_params.o", "-o", elf_name(paint)},
-                           job.work);
+  return toolchain.compile(
+      {"-nostartfiles", "-Wl,--gc-sections",
+       fmt::format("-Wl,--defsym=ESPALIER_PAINT={:#04x}", paint), "-Tdevice.ld", "start_arm.o",
+       "driver.o", "program.o", job.folder.name + "_params.o", "-o", elf_name(paint)},
+      job.work);
 }
 
 Status Emulator::build(const Job& job, CheckReport& report) const {
@@ -134,6 +132,7 @@ Status Emulator::build(const Job& job, CheckReport& report) const {
   ESPALIER_CHECK_OK(object(job.work / "driver.c", "driver.o", definitions));
   ESPALIER_CHECK_OK(object(job.source, "program.o", {"-I", folder.path.string()}));
   ESPALIER_CHECK_OK(object(folder.path / (folder.name + "_params.c"), parameters, {}));
+  ESPALIER_CHECK_OK(object(job.work / "start_arm.c", "start_arm.o", {"-std=gnu11"}));
   for (const std::uint8_t paint : kPaints) ESPALIER_CHECK_OK(link(job, paint));
   if (job.traced) return Ok{};
   return measure_program(job, toolchain, "program.o", report);
