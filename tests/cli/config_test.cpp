@@ -152,7 +152,7 @@ TEST_F(ConfigTest, WrongFilesAreRefused) {
       {"json=[\"a\" \"b\"]\n", "1: text stands behind an element of the list"}};
   for (const auto& [text, says] : wrong) {
     write("config.toml", text);
-    fail_here(2, inspect, {"config.toml:" + says});
+    fail(2, inspect, {"config.toml:" + says});
   }
   write("config.toml", "jobs=many\n");
   fail(2, inspect, {"--jobs"});
