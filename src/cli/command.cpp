@@ -176,9 +176,10 @@ void write_report(Outputs& outputs, const CommonOptions& common, const Json& doc
   if (!common.json.empty()) outputs.add(common.json, write_json(common.json, document));
 }
 
-Status write_report(const CommonOptions& common, const Json& document) {
+Status write_report(const CommonOptions& common, const Json& document, const std::string& next) {
   Outputs outputs;
   write_report(outputs, common, document);
+  outputs.next(next);
   return outputs.status();
 }
 
@@ -214,6 +215,14 @@ void DataOptions::add_to(CommandApp* command) {
 
 Result<trials::SetOptions> DataOptions::sets(std::uint64_t seed) const {
   return trials::set_options(preprocess, classes, subset != "first", seed);
+}
+
+void warn_of_positions(const ir::Graph& graph, const data::ClassNames& names,
+                       const std::string& what) {
+  if (!graph.head.class_names.empty() || names.empty() || data::numbered(names)) return;
+  spdlog::warn(
+      "{} does not say the names of its classes: those of {} are taken for them in order, {}",
+      graph.name, what, data::class_list(names));
 }
 
 std::vector<std::string> warn_of_data(const data::Samples& training, const data::Samples& test) {
@@ -396,6 +405,7 @@ Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start,
     }
     fits = same.ok();
   }
+  if (fits && start != "fresh") warn_of_positions(graph, names, std::string(who));
   ir::Head head = start == "fresh" || !fits ? train::fresh_head(graph.head.features, classes, seed)
                                             : graph.head;
   // Numbers stand for names that were not known.

@@ -73,8 +73,8 @@ class Outputs {
 /// Writes `document` where --json says, if anywhere.
 void write_report(Outputs& outputs, const CommonOptions& common, const Json& document);
 
-/// The same where the report is all there is to write.
-Status write_report(const CommonOptions& common, const Json& document);
+/// The same where the report is all there is to write; then what to do next.
+Status write_report(const CommonOptions& common, const Json& document, const std::string& next);
 
 /// The forms of a dataset, for the help of options.
 inline constexpr const char* kDataForms =
@@ -97,6 +97,11 @@ struct DataOptions {
   /// As the library has it. kUsage for what is no list of classes or no preprocessing.
   [[nodiscard]] Result<trials::SetOptions> sets(std::uint64_t seed) const;
 };
+
+/// Warns where a classifier that does not say the names of its classes is used for data that does:
+/// position is all they have in common. `what` says who has the names.
+void warn_of_positions(const ir::Graph& graph, const data::ClassNames& names,
+                       const std::string& what);
 
 /// Everything doubtful about two sets, logged as warnings and returned.
 std::vector<std::string> warn_of_data(const data::Samples& training, const data::Samples& test);

@@ -28,8 +28,9 @@ struct Options {
 
 // The data in the order of the model's classes. Data that only counts its classes, by its largest
 // label, may lack the model's last ones.
-Result<data::Dataset> as_the_model_says(data::Dataset dataset, const ir::Head& head,
+Result<data::Dataset> as_the_model_says(data::Dataset dataset, const ir::Graph& graph,
                                         const Options& options) {
+  const ir::Head& head = graph.head;
   if (!head.class_names.empty()) {
     return trials::with_classes(std::move(dataset), head.class_names, options.model);
   }
@@ -37,7 +38,10 @@ Result<data::Dataset> as_the_model_says(data::Dataset dataset, const ir::Head& h
   while (counted && dataset.classes < head.classes) {
     dataset.class_names.push_back(fmt::format("{}", dataset.classes++));
   }
-  if (dataset.classes == head.classes) return dataset;
+  if (dataset.classes == head.classes) {
+    warn_of_positions(graph, dataset.class_names, options.test);
+    return dataset;
+  }
   return Error{ErrorKind::kBadInput,
                fmt::format("{}: the model tells {} classes apart, {} has {}; name data of the "
                            "model's own task, or train a classifier for these with train",
@@ -76,7 +80,7 @@ Status run(const Options& options) {
   ESPALIER_TRY(const trials::SetOptions sets, options.data.sets(options.common.seed));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(data::Dataset dataset, trials::open_selected(options.test, options.limit, sets));
-  ESPALIER_TRY(dataset, as_the_model_says(std::move(dataset), graph.head, options));
+  ESPALIER_TRY(dataset, as_the_model_says(std::move(dataset), graph, options));
   ESPALIER_TRY(const data::Samples samples,
                trials::bind_samples(graph, std::move(dataset), sets.preprocess));
   std::vector<std::string> warnings = data::doubts(samples.dataset());
@@ -109,7 +113,8 @@ Status run(const Options& options) {
        {"loss", result.loss},
        {"classes", train::per_class_json(result.confusion, names)},
        {"confusion", matrix_json(result.confusion)},
-       {"warnings", warnings}});
+       {"warnings", warnings}},
+      fmt::format("espalier analyze {} --train DATA --out contributions.json", options.model));
 }
 
 }  // namespace

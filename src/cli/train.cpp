@@ -189,6 +189,7 @@ Result<trials::SampleSets> load_sets(const Options& options, const plan::UpdateP
     ESPALIER_TRY(training,
                  trials::with_classes(std::move(training), graph.head.class_names, options.model));
   }
+  if (options.head == "keep") warn_of_positions(graph, training.class_names, options.training);
   ESPALIER_TRY(test, trials::with_classes(std::move(test), training.class_names, options.training));
   ESPALIER_TRY(data::Samples training_samples,
                trials::bind_samples(graph, std::move(training), sets.preprocess));

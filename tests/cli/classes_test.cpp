@@ -144,6 +144,24 @@ TEST_F(ClassesTest, AClassifierOfOtherClassesIsNotKept) {
   }
 }
 
+// The model has four classes and no names for them.
+TEST_F(ClassesTest, AModelWithoutNamesIsMatchedByPositionWithAWarning) {
+  make_classes("train", {"ant", "bee", "cat", "dog"}, 2);
+  const auto expect = [&](const Arguments& command, const std::string& of) {
+    EXPECT_THAT(succeed(command).err,
+                HasSubstr("model does not say the names of its classes: those of " + of +
+                          " are taken for them in order, 4 classes: ant, bee, cat, dog"));
+  };
+  expect({"evaluate", "model.onnx", "--test", "folder:train"}, "folder:train");
+  expect(train("folder:train", "folder:train") + Arguments{"--head", "keep"}, "folder:train");
+  succeed({"plan", "make", "model.onnx", "--last", "1", "--classes", "ant,bee,cat,dog", "--out",
+           "named.json"});
+  const Arguments compile{"compile", "model.onnx", "--plan", "named.json", "--out"};
+  expect(compile + Arguments{"c"}, "named.json");
+  EXPECT_THAT(succeed(compile + Arguments{"d", "--head", "fresh"}).err, Not(HasSubstr("in order")));
+  EXPECT_THAT(succeed(train("folder:train", "folder:train")).err, Not(HasSubstr("in order")));
+}
+
 // Names of folders may hold any bytes; documents, which data is matched with, may not.
 TEST_F(ClassesTest, NamesThatAreNoUtf8AreMatched) {
   const std::string odd = "b\xff";
