@@ -281,7 +281,7 @@ Status report_estimate(const Options& options, const contribution::AnalysisOptio
         {"samples", scores.samples}, {"bias", scores.bias}, {"weight", scores.weight}};
     print(options.common, fisher_table(scores, analysis.ratios, analysis.layers));
   }
-  return write_report(options.common, report);
+  return write_report(options.common, report, "the same without --estimate, with --out");
 }
 
 Status run(const Options& options) {

@@ -29,9 +29,11 @@ Status run(const Options& options) {
     devices.push_back(cost::to_json(device));
   }
   print(options.common, table);
-  return write_report(options.common, {{"schema", "espalier.devices/1"},
-                                       {"tool_version", kVersion},
-                                       {"devices", std::move(devices)}});
+  return write_report(options.common,
+                      {{"schema", "espalier.devices/1"},
+                       {"tool_version", kVersion},
+                       {"devices", std::move(devices)}},
+                      "espalier fit, or --device NAME of search, compile and check");
 }
 
 }  // namespace

@@ -90,6 +90,7 @@ class Fit {
     Outputs outputs;
     outputs.add(file("fit.json"), write_json(file("fit.json"), document(all)));
     write_report(outputs, o_.common, document(all));
+    outputs.next(fmt::format("build the C in {}/on-DEVICE/c into your firmware", o_.out));
     ESPALIER_CHECK_OK(outputs.status());
     if (std::ranges::any_of(all, [](const Fitted& f) { return f.failure.empty(); })) return Ok{};
     return Error{ErrorKind::kInfeasible, all.front().failure};

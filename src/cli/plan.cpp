@@ -221,7 +221,10 @@ Status show(const Options& options) {
         {{"forward", macs.forward},
          {"input_gradient", macs.input_gradient},
          {"weight_gradient", macs.weight_gradient},
-         {"total", macs.total()}}}});
+         {"total", macs.total()}}}},
+      fmt::format("espalier train {} --plan {} --train DATA --test DATA, or espalier compile {} "
+                  "--plan {} --out FOLDER",
+                  options.model, options.plan, options.model, options.plan));
 }
 
 }  // namespace

@@ -87,6 +87,10 @@ Status run(const Options& options) {
   Outputs outputs;
   if (!options.out.empty()) outputs.add(options.out, write_pages(options, report));
   write_report(outputs, options.common, json);
+  outputs.next(options.out.empty() || options.no_page
+                   ? std::string("espalier report report.json --out report.html makes its page")
+                   : fmt::format("open {}{} in a browser", options.out,
+                                 is_page(options.out) ? "" : std::string("/") + kPage));
   return outputs.status();
 }
 

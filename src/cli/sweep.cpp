@@ -102,14 +102,16 @@ Status outline(const Options& options, const study::SweepConfig& config,
   line(all);
   if (!all.exact) text += "~: plans that are still to be found are estimated\n";
   print(options.common, text);
-  return write_report(options.common, Json{{"schema", kOutlineSchema},
-                                           {"tool_version", kVersion},
-                                           {"name", config.name},
-                                           {"trials", all.trials},
-                                           {"stored", all.stored},
-                                           {"seconds", all.seconds},
-                                           {"exact", all.exact},
-                                           {"groups", std::move(rows)}});
+  return write_report(options.common,
+                      Json{{"schema", kOutlineSchema},
+                           {"tool_version", kVersion},
+                           {"name", config.name},
+                           {"trials", all.trials},
+                           {"stored", all.stored},
+                           {"seconds", all.seconds},
+                           {"exact", all.exact},
+                           {"groups", std::move(rows)}},
+                      "the same without --dry-run");
 }
 
 // What the best plans reached, one line a plan: means over seeds, each numerics and recipe apart.

@@ -129,9 +129,9 @@ Status take_warnings(const Part& part, const std::string& of, Documents& all) {
   return part.each("warnings", [&](const Part& warning) -> Status {
     if (!warning.json.is_string()) return bad(warning, "must be a string");
     const std::string text = fmt::format("{}: {}", of, warning.json.get<std::string>());
-    if (all.warnings.size() < kMost &&
-        std::find(all.warnings.begin(), all.warnings.end(), text) == all.warnings.end()) {
-      all.warnings.push_back(text);
+    if (std::find(all.warnings.begin(), all.warnings.end(), text) == all.warnings.end()) {
+      if (all.warnings.size() == kMost) all.warnings.emplace_back("more is said in the documents");
+      if (all.warnings.size() < kMost) all.warnings.push_back(text);
     }
     return Ok{};
   });

@@ -6,6 +6,7 @@
 #include <regex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "outputs_workspace.hpp"
@@ -341,6 +342,19 @@ TEST_F(OutputsTest, CommandsSayWhatTheyWroteAndWhatComesNext) {
   EXPECT_THAT(compiled.err, HasSubstr("wrote d\n"));
   EXPECT_THAT(compiled.err, HasSubstr("wrote b.json\n"));
   EXPECT_THAT(compiled.err, HasSubstr("next: espalier check d\n"));
+  const std::string idx = "idx:train-images,train-labels";
+  const std::vector<std::pair<Arguments, std::string>> last{
+      {{"inspect", "model.onnx"}, "espalier analyze model.onnx"},
+      {{"evaluate", "model.onnx", "--test", idx}, "espalier analyze model.onnx"},
+      {{"devices"}, "espalier fit"},
+      {{"plan", "show", "a.json", "--model", "model.onnx"}, "espalier train model.onnx"},
+      {{"analyze", "model.onnx", "--train", idx, "--estimate"}, "the same without --estimate"},
+      {{"search", "profile.json", "--model", "model.onnx", "--budget", "1KiB"}, "again with --out"},
+      {{"sweep", "sweep.json", "--out", "swept", "--dry-run"}, "the same without --dry-run"},
+      {{"report", "a.json", "--out", "page.html"}, "open page.html in a browser"}};
+  for (const auto& [command, says] : last) {
+    EXPECT_THAT(succeed(command).err, HasSubstr("espalier: next: " + says)) << command.front();
+  }
   const Finished quiet =
       succeed({"plan", "make", "model.onnx", "--full", "--out", "a.json", "--quiet"});
   EXPECT_EQ(quiet.err, "");
