@@ -41,6 +41,8 @@ ESP_INLINE void esp_dot_eight(const esp_outputs* q, const esp_target* to, const 
     int32_t a0 = q->start[j], a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0;
     int32_t low = to->low, top = to->top, out_c = to->out_c, multiplier, offset, shift;
     int8_t* y = to->y + i + j;
+    ESP_DONE(a0, a1, a2, a3); /* or some are copied once more */
+    ESP_DONE(a4, a5, a6, a7);
     w = weights;
     if (depth <= ESP_SHORT) {
       ESP_MEET_SHORT(depth);
