@@ -1,20 +1,18 @@
 // Costs of candidates, each computed once. Thread-safe.
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
-#include <mutex>
-#include <unordered_map>
 #include <vector>
 
+#include "candidate_map.hpp"
 #include "espalier/search/problem.hpp"
 
 namespace espalier::search {
 
 class Evaluator {
  public:
-  explicit Evaluator(const Problem& problem);
+  explicit Evaluator(const Problem& problem)
+      : problem_(problem), has_functions_(!is_additive(problem)) {}
 
   /// Costs by constraint. The candidate must be legal.
   std::vector<std::int64_t> costs(const Candidate& candidate);
@@ -26,7 +24,7 @@ class Evaluator {
   Solution evaluate(Candidate candidate);
 
   /// Distinct candidates so far. Does not depend on the order or the number of threads.
-  [[nodiscard]] std::int64_t evaluations() const;
+  [[nodiscard]] std::int64_t evaluations() const { return known_.size(); }
 
   [[nodiscard]] const Problem& problem() const { return problem_; }
 
@@ -34,18 +32,9 @@ class Evaluator {
   [[nodiscard]] bool has_functions() const { return has_functions_; }
 
  private:
-  struct Hash {
-    std::size_t operator()(const Candidate& candidate) const;
-  };
-  struct Shard {
-    mutable std::mutex mutex;
-    std::unordered_map<Candidate, std::vector<std::int64_t>, Hash> known;
-  };
-  static constexpr std::size_t kShards = 16;
-
   const Problem& problem_;
   bool has_functions_ = false;
-  std::array<Shard, kShards> shards_;
+  CandidateMap<std::vector<std::int64_t>> known_;
 };
 
 }  // namespace espalier::search

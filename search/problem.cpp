@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace espalier::search {
@@ -90,16 +91,22 @@ class Checker {
   void check_constraint(const Constraint& constraint) {
     if (const auto* function = std::get_if<CostFunction>(&constraint.cost)) {
       if (!*function) problem(fmt::format("constraint '{}' has no cost function", constraint.name));
-      return;
+    } else {
+      check_additive(constraint.name, std::get<AdditiveCost>(constraint.cost));
     }
-    const auto& terms = std::get<AdditiveCost>(constraint.cost);
+    if (constraint.stand_in) {
+      check_additive(constraint.name + ", stand-in", *constraint.stand_in);
+    }
+  }
+
+  void check_additive(const std::string& name, const AdditiveCost& terms) {
     const std::size_t before = problems_.size();
     if (terms.by_depth.size() != layers_ + 1) {
-      problem(fmt::format("constraint '{}': by_depth has {} entries, must have {}", constraint.name,
+      problem(fmt::format("constraint '{}': by_depth has {} entries, must have {}", name,
                           terms.by_depth.size(), layers_ + 1));
     }
-    check_rows(terms.by_option, fmt::format("constraint '{}': by_option", constraint.name));
-    if (problems_.size() == before) check_terms(constraint.name, terms);
+    check_rows(terms.by_option, fmt::format("constraint '{}': by_option", name));
+    if (problems_.size() == before) check_terms(name, terms);
   }
 
   void check_terms(const std::string& name, const AdditiveCost& terms) {
@@ -152,6 +159,21 @@ bool is_available(const Problem& problem, int layer, int option) {
 
 bool is_depth_available(const Problem& problem, int depth) {
   return problem.depth_available.empty() || problem.depth_available[index(depth)];
+}
+
+bool is_additive(const Problem& problem) {
+  return std::all_of(
+      problem.constraints.begin(), problem.constraints.end(),
+      [](const Constraint& c) { return std::holds_alternative<AdditiveCost>(c.cost); });
+}
+
+bool is_feasible(const Problem& problem, const Candidate& candidate) {
+  if (!is_depth_available(problem, candidate.depth)) return false;
+  for (int layer = 0; layer < problem.layers; ++layer) {
+    if (!is_available(problem, layer, candidate.choice[index(layer)])) return false;
+  }
+  return std::all_of(problem.constraints.begin(), problem.constraints.end(),
+                     [&](const Constraint& c) { return cost(c, candidate) <= c.limit; });
 }
 
 double objective(const Problem& problem, const Candidate& candidate) {

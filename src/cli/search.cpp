@@ -228,6 +228,7 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   ESPALIER_CHECK_OK(parse_effort(measure.effort, search));
   ESPALIER_TRY(search.selection, selection_options(options));
   search.search.seed = options.common.seed;
+  search.search.jobs = options.common.job_count();
   search.search.seeds.clear();
   for (int i = 0; i < measure.seeds; ++i) {
     search.search.seeds.push_back(static_cast<std::uint64_t>(i));
@@ -282,15 +283,6 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
                             const std::vector<Bytes>& budgets) {
   if (options.measure.training.empty()) {
     return Error{ErrorKind::kUsage, "--measure trains plans; give it data with --train"};
-  }
-  if (options.memory == "planned") {
-    return Error{ErrorKind::kUsage,
-                 "--measure needs an additive cost, and planned memory is none; use --memory "
-                 "analytic"};
-  }
-  if (options.max_cycles > 0) {
-    return Error{ErrorKind::kUsage,
-                 "--measure needs an additive cost, and cycles are none; use --max-macs"};
   }
   ESPALIER_TRY(study::PlanSearchOptions search, plan_search_options(options, graph, profile));
   ESPALIER_TRY(const trials::RaceSets sets, race_sets(options, graph, profile));
@@ -621,15 +613,19 @@ Command add_search(CLI::App& app) {
       "--target", [o] { return o->max_cycles > 0; }, "add --max-cycles");
   add_measure_options(command, o);
   command->effective_if(
-      "--solver", [o] { return !o->measure.given(); }, "--measure solves with the exact solver");
+      "--solver", [o] { return !o->measure.given(); }, "--measure has its own solvers");
   command->effective_if(
       "--seed", [o] { return o->solver != "exact" || o->measure.given(); },
       "the exact solver draws nothing at random");
   command->footer(
-      "Example:\n  espalier search contributions.json --model model.onnx --budget 100KiB --out "
-      "plan.json\n  espalier search contributions.json --model model.onnx --budget 100KiB --out "
-      "plan.json \\\n    --measure 240 --train cifar10:train.bin\nBefore: espalier analyze. Next: "
-      "espalier plan show, espalier train");
+      "Example:\n"
+      "  espalier search contributions.json --model model.onnx --budget 100KiB --out plan.json\n"
+      "  espalier search contributions.json --model model.onnx --budget 100KiB --out plan.json \\\n"
+      "    --measure 240 --train cifar10:train.bin\n"
+      "  espalier search contributions.json --model model.onnx --memory planned --device stm32f411 "
+      "\\\n"
+      "    --numerics integer --input rows --measure 40 --train cifar10:train.bin --out plan.json\n"
+      "Before: espalier analyze. Next: espalier plan show, espalier train");
   return {command, [o] { return run(*o); }, std::shared_ptr<CommonOptions>(o, &o->common)};
 }
 

@@ -10,6 +10,7 @@
 #include "espalier/cost/training_macs.hpp"
 #include "espalier/search/exact.hpp"
 #include "espalier/search/pareto.hpp"
+#include "espalier/search/remember.hpp"
 #include "espalier/search/validate.hpp"
 #include "espalier/support/interrupt.hpp"
 #include "espalier/version.hpp"
@@ -134,11 +135,11 @@ Result<std::int64_t> predicted_cycles(const ir::Graph& graph, const plan::Update
 
 search::CostFunction cycle_cost(const ir::Graph& graph, const contribution::Profile& profile,
                                 const SelectionOptions& options) {
-  return [&graph, plans = CandidatePlans(graph, profile),
-          options](const search::Candidate& candidate) {
+  return search::remembered([&graph, plans = CandidatePlans(graph, profile),
+                             options](const search::Candidate& candidate) {
     const auto cycles = predicted_cycles(graph, plans(candidate), options);
     return cycles.ok() ? *cycles : kImpossible;
-  };
+  });
 }
 
 // What a solver that needs additive costs is told of others; empty when all are additive.
@@ -147,17 +148,6 @@ std::string_view not_additive(const SelectionOptions& options) {
     return "planned memory is none; use --memory analytic";
   if (options.max_step_cycles) return "cycles are none; bound MACs with --max-macs";
   return "";
-}
-
-// That cycles are known of all that can be trained.
-Status check_cycles(const ir::Graph& graph, const SelectionOptions& options) {
-  if (!options.max_step_cycles) return Ok{};
-  if (!options.cycles) return Error{ErrorKind::kUsage, "a bound on cycles needs a target"};
-  for (const plan::UpdatePlan& plan : {*plan::bias_only(graph, 0), plan::full(graph)}) {
-    const auto cycles = predicted_cycles(graph, plan, options);
-    if (!cycles.ok()) return cycles.error();
-  }
-  return Ok{};
 }
 
 // The evolution begins with what is given: a solution for less memory, the optimum of a relaxed
@@ -204,6 +194,16 @@ Result<search::Solution> solve(const search::Problem& problem, const SelectionOp
 
 }  // namespace
 
+Status check(const ir::Graph& graph, const SelectionOptions& options) {
+  if (!options.max_step_cycles) return Ok{};
+  if (!options.cycles) return Error{ErrorKind::kUsage, "a bound on cycles needs a target"};
+  for (const plan::UpdatePlan& plan : {*plan::bias_only(graph, 0), plan::full(graph)}) {
+    const auto cycles = predicted_cycles(graph, plan, options);
+    if (!cycles.ok()) return cycles.error();
+  }
+  return Ok{};
+}
+
 search::Problem make_problem(const ir::Graph& graph, const contribution::Profile& profile,
                              Bytes budget, const SelectionOptions& options) {
   const auto conv_count = static_cast<int>(profile.weight.size());
@@ -229,9 +229,10 @@ search::Problem make_problem(const ir::Graph& graph, const contribution::Profile
     problem.constraints.push_back(
         {.name = "planned memory",
          .limit = limit_of(budget, options.memory),
-         .cost = search::CostFunction(PlannedCost(graph, profile, options)),
+         .cost = search::remembered(PlannedCost(graph, profile, options)),
          .unit = "bytes",
-         .format = [](std::int64_t bytes) { return format_bytes(Bytes{bytes}); }});
+         .format = [](std::int64_t bytes) { return format_bytes(Bytes{bytes}); },
+         .stand_in = additive(cost::analytic_terms(graph, profile.ratios))});
   } else {
     problem.constraints.push_back(
         {.name = "analytic memory",
@@ -252,7 +253,8 @@ search::Problem make_problem(const ir::Graph& graph, const contribution::Profile
                                    .limit = *options.max_step_cycles,
                                    .cost = cycle_cost(graph, profile, options),
                                    .unit = "cycles",
-                                   .format = nullptr});
+                                   .format = nullptr,
+                                   .stand_in = additive(cost::mac_terms(graph, profile.ratios))});
   }
   return problem;
 }
@@ -312,6 +314,16 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
                                            const std::vector<Bytes>& budgets,
                                            const SelectionOptions& options) {
   if (budgets.empty()) return Error{ErrorKind::kUsage, "a search needs at least one budget"};
+  ESPALIER_CHECK_OK(check(graph, options));
+  return select_front(make_problem(graph, profile, budgets.front(), options), graph, profile,
+                      budgets, options);
+}
+
+Result<std::vector<Selected>> select_front(const search::Problem& problem, const ir::Graph& graph,
+                                           const contribution::Profile& profile,
+                                           const std::vector<Bytes>& budgets,
+                                           const SelectionOptions& options) {
+  if (budgets.empty()) return Error{ErrorKind::kUsage, "a search needs at least one budget"};
   const bool planned = options.memory == MemoryModel::kPlanned;
   const bool additive = not_additive(options).empty();
   if (!additive && options.solver == SolverKind::kExact) {
@@ -319,8 +331,6 @@ Result<std::vector<Selected>> select_front(const ir::Graph& graph,
                  fmt::format("--solver exact needs an additive cost, and {}, or --solver evolution",
                              not_additive(options))};
   }
-  ESPALIER_CHECK_OK(check_cycles(graph, options));
-  const search::Problem problem = make_problem(graph, profile, budgets.front(), options);
   // Under planned memory the trained state alone is additive, and of cycles nothing: an upper
   // bound, and where to begin.
   search::Problem relaxed = problem;

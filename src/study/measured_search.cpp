@@ -8,13 +8,18 @@
 #include <numeric>
 #include <set>
 
+#include "espalier/search/evolution.hpp"
 #include "espalier/search/exact.hpp"
+#include "espalier/search/stand_in.hpp"
+#include "espalier/support/interrupt.hpp"
 #include "espalier/support/statistics.hpp"
+#include "espalier/train/parallel.hpp"
 
 namespace espalier::study {
 namespace {
 
 using search::Candidate;
+using search::is_feasible;
 using search::Problem;
 
 struct ByContent {
@@ -23,24 +28,13 @@ struct ByContent {
   }
 };
 
-bool feasible(const Problem& problem, const Candidate& candidate) {
-  if (!search::is_depth_available(problem, candidate.depth)) return false;
-  for (int layer = 0; layer < problem.layers; ++layer) {
-    if (!search::is_available(problem, layer, candidate.choice[static_cast<std::size_t>(layer)])) {
-      return false;
-    }
-  }
-  return std::all_of(
-      problem.constraints.begin(), problem.constraints.end(),
-      [&](const search::Constraint& c) { return search::cost(c, candidate) <= c.limit; });
-}
-
 // Every plan one step away: another depth, another option of one layer, or an option that moves to
-// another layer.
+// another layer. Those that are not feasible are left out only where that is known at once.
 std::vector<Candidate> neighbours(const Problem& problem, const Candidate& centre) {
+  const bool additive = search::is_additive(problem);
   std::vector<Candidate> found;
   const auto keep = [&](const Candidate& candidate) {
-    if (feasible(problem, candidate)) found.push_back(candidate);
+    if (!additive || is_feasible(problem, candidate)) found.push_back(candidate);
   };
   for (int depth = 0; depth <= problem.layers; ++depth) {
     if (depth == centre.depth) continue;
@@ -72,6 +66,47 @@ std::vector<Candidate> neighbours(const Problem& problem, const Candidate& centr
   return found;
 }
 
+Error interrupted_error() { return {ErrorKind::kInterrupted, "search: interrupted"}; }
+
+// The plan of most additive gain: the optimum, or what the evolution that searches without
+// measuring finds.
+Result<Candidate> solve_once(const Problem& problem, const MeasuredSearchOptions& options) {
+  if (search::is_additive(problem)) {
+    ESPALIER_TRY(search::ExactResult exact, search::solve_exact(problem));
+    return std::move(exact.best.candidate);
+  }
+  search::EvolutionOptions evolution;
+  evolution.seed = options.seed;
+  evolution.jobs = options.jobs;
+  evolution.initial = search::stand_in_optima(problem, search::empty_candidate(problem));
+  evolution.stop = [] { return interrupted(); };
+  ESPALIER_TRY(search::EvolutionResult found, search::solve_evolution(problem, evolution));
+  if (interrupted()) return interrupted_error();
+  return std::move(found.best.candidate);
+}
+
+// The same, quickly, for one of many draws of the gains: `near` are feasible plans that were good
+// under other gains.
+Result<Candidate> solve_draw(const Problem& problem, const std::vector<Candidate>& near,
+                             std::uint64_t seed) {
+  if (search::is_additive(problem)) {
+    ESPALIER_TRY(search::ExactResult exact, search::solve_exact(problem));
+    return std::move(exact.best.candidate);
+  }
+  if (interrupted()) return interrupted_error();
+  search::EvolutionOptions evolution;
+  evolution.population = 8;
+  evolution.max_generations = 6;
+  evolution.stagnation = 4;
+  evolution.restarts = 0;
+  evolution.confirmations = 8;
+  evolution.seed = seed;
+  evolution.initial = search::stand_in_optima(problem, near.front());
+  evolution.initial.insert(evolution.initial.end(), near.begin(), near.end());
+  ESPALIER_TRY(search::EvolutionResult found, search::solve_evolution(problem, evolution));
+  return std::move(found.best.candidate);
+}
+
 Status check(const std::vector<Problem>& problems, const MeasuredSearchOptions& options) {
   std::vector<std::string> wrong;
   if (problems.empty()) wrong.emplace_back("a measured search needs at least one problem");
@@ -91,6 +126,9 @@ Status check(const std::vector<Problem>& problems, const MeasuredSearchOptions& 
                                 options.first_race_seed));
   }
   if (!wrong.empty()) return Error{ErrorKind::kUsage, wrong};
+  if (!options.additive.empty() && options.additive.size() != problems.size()) {
+    return Error{ErrorKind::kUsage, "as many additive optima as problems are expected"};
+  }
   for (const Problem& problem : problems) {
     ESPALIER_CHECK_OK(search::check(problem));
     ESPALIER_CHECK_OK(search::check_feasible(problem));
@@ -126,14 +164,26 @@ double probability_above(const Finalist& a, const Finalist& b) {
 
 class Search {
  public:
-  Search(const std::vector<Problem>& problems, const Measure& measure,
+  Search(std::vector<Problem> problems, const Measure& measure,
          const MeasuredSearchOptions& options)
-      : problems_(problems), measure_(measure), options_(options) {}
+      : problems_(std::move(problems)), measure_(measure), options_(options) {
+    // What one of them remembers, all do.
+    for (Problem& problem : problems_) {
+      for (std::size_t c = 0; c < problem.constraints.size(); ++c) {
+        problem.constraints[c].cost = problems_[0].constraints[c].cost;
+      }
+    }
+  }
 
   Result<MeasuredSearchResult> run() {
-    for (const Problem& problem : problems_) {
-      ESPALIER_TRY(search::ExactResult exact, search::solve_exact(problem));
-      additive_.push_back(std::move(exact.best));
+    for (std::size_t p = 0; p < problems_.size(); ++p) {
+      Candidate best;
+      if (options_.additive.empty()) {
+        ESPALIER_TRY(best, solve_once(problems_[p], options_));
+      } else {
+        best = options_.additive[p];
+      }
+      additive_.push_back(search::make_solution(problems_[p], std::move(best)));
     }
     ESPALIER_CHECK_OK(measure_first());
     for (int round = 0; result_.measurements < options_.measurements; ++round) {
@@ -157,7 +207,7 @@ class Search {
     for (const search::Solution& solution : additive_) first.push_back(solution.candidate);
     for (const Candidate& known : options_.known) {
       if (std::any_of(problems_.begin(), problems_.end(),
-                      [&](const Problem& p) { return feasible(p, known); })) {
+                      [&](const Problem& p) { return is_feasible(p, known); })) {
         first.push_back(known);
       }
     }
@@ -216,8 +266,8 @@ class Search {
     return gains;
   }
 
-  // Plans that are best under gains drawn from the posterior. Each draw of additive gains is solved
-  // exactly; the winners and the neighbours of the best plan make the pool in which one draw of the
+  // Plans that are best under gains drawn from the posterior. Each draw of additive gains is
+  // solved; the winners and the neighbours of the best plan make the pool in which one draw of the
   // whole model, interactions included, decides.
   Result<std::vector<Request>> propose(int round) {
     const PlanModel model(problems_[0], result_.observations);
@@ -248,31 +298,44 @@ class Search {
 
   Result<std::vector<Candidate>> pool(const PlanModel& model, const Problem& problem,
                                       std::size_t index, int round) {
+    const std::vector<Candidate> measured = measured_within(problem);
+    const std::vector<Candidate> near = known_best(model, index, measured);
+    const auto draws = static_cast<std::size_t>(options_.draws);
+    std::vector<std::optional<Result<Candidate>>> winners(draws);
+    train::parallel_for(options_.jobs, draws, [&](std::size_t draw) {
+      Rng rng{options_.seed, 1, index, static_cast<std::uint64_t>(round), draw};
+      const Problem drawn = model.sample_gains(problem, rng);
+      winners[draw] = solve_draw(drawn, near, rng.next_u64());
+    });
     std::set<Candidate, ByContent> found;
-    for (int draw = 0; draw < options_.draws; ++draw) {
-      Rng rng{options_.seed, 1, index, static_cast<std::uint64_t>(round),
-              static_cast<std::uint64_t>(draw)};
-      ESPALIER_TRY(const search::ExactResult solved,
-                   search::solve_exact(model.sample_gains(problem, rng)));
-      found.insert(solved.best.candidate);
+    for (const auto& winner : winners) {
+      ESPALIER_TRY(Candidate best, *winner);
+      found.insert(std::move(best));
     }
-    std::vector<Candidate> measured = measured_within(problem);
     found.insert(measured.begin(), measured.end());
     const Candidate best = best_of(model, {found.begin(), found.end()});
     // A few neighbours at random: the whole neighbourhood would slow the draws down.
-    std::vector<Candidate> near = neighbours(problem, best);
+    const std::vector<Candidate> around = neighbours(problem, best);
     Rng rng{options_.seed, 3, index, static_cast<std::uint64_t>(round)};
-    for (const std::uint32_t i : rng.permutation(near.size())) {
+    for (const std::uint32_t i : rng.permutation(around.size())) {
       if (static_cast<int>(found.size()) >= 5 * options_.draws) break;
-      found.insert(near[i]);
+      if (is_feasible(problem, around[i])) found.insert(around[i]);
     }
     return std::vector<Candidate>(found.begin(), found.end());
+  }
+
+  // Where to begin: the additive optimum, and the best plan that was measured.
+  [[nodiscard]] std::vector<Candidate> known_best(const PlanModel& model, std::size_t index,
+                                                  const std::vector<Candidate>& measured) const {
+    std::vector<Candidate> known{additive_[index].candidate};
+    if (!measured.empty()) known.push_back(best_of(model, measured));
+    return known;
   }
 
   [[nodiscard]] std::vector<Candidate> measured_within(const Problem& problem) const {
     std::vector<Candidate> plans;
     for (const auto& [candidate, asked] : asked_) {
-      if (unstable_.count(candidate) == 0 && feasible(problem, candidate)) {
+      if (unstable_.count(candidate) == 0 && is_feasible(problem, candidate)) {
         plans.push_back(candidate);
       }
     }
@@ -293,8 +356,9 @@ class Search {
     const Problem& problem = problems_[index];
     const Candidate& additive = additive_[index].candidate;
     std::vector<Candidate> plans = measured_within(problem);
-    ESPALIER_TRY(const search::ExactResult mean, search::solve_exact(model.mean_gains(problem)));
-    plans.push_back(mean.best.candidate);
+    ESPALIER_TRY(Candidate mean, solve_draw(model.mean_gains(problem),
+                                            known_best(model, index, plans), options_.seed));
+    plans.push_back(std::move(mean));
     std::sort(plans.begin(), plans.end(), ByContent{});
     plans.erase(std::unique(plans.begin(), plans.end()), plans.end());
     std::vector<Finalist> racing;
@@ -395,7 +459,7 @@ class Search {
     int times = 0;
   };
 
-  const std::vector<Problem>& problems_;
+  std::vector<Problem> problems_;
   const Measure& measure_;
   const MeasuredSearchOptions& options_;
   std::vector<search::Solution> additive_;  // by problem

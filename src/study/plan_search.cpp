@@ -141,11 +141,12 @@ Json measured_json(const MeasuredPlan& measured, selection::Metric metric) {
 
 selection::Selected describe(const ir::Graph& graph, const Profile& profile, Bytes budget,
                              const search::Problem& problem, const MeasuredPlan& measured,
-                             const PlanSearchOptions& options) {
+                             std::optional<double> bound, const PlanSearchOptions& options) {
   selection::Selected selected = selection::describe(
       graph, profile, budget, search::make_solution(problem, measured.solution.candidate),
       options.selection);
-  selected.optimum = measured.additive.objective;
+  if (search::is_additive(problem)) selected.optimum = measured.additive.objective;
+  selected.bound = bound;
   train::Recipe recipe = options.trial.recipe;
   recipe.seed = 0;  // each training has its own
   selected.plan.recipe = train::to_json(recipe);
@@ -153,6 +154,26 @@ selection::Selected describe(const ir::Graph& graph, const Profile& profile, Byt
   selected.plan.solver = "measured";
   selected.plan.seed = options.search.seed;
   return selected;
+}
+
+// Under costs that are functions: by budget, what the search that measures nothing finds, and the
+// bound on what any plan could gain.
+Status unmeasured(const ir::Graph& graph, const Profile& profile, const std::vector<Bytes>& budgets,
+                  const std::vector<search::Problem>& problems,
+                  const selection::SelectionOptions& given, std::vector<search::Candidate>& optima,
+                  std::vector<std::optional<double>>& bounds) {
+  selection::SelectionOptions options = given;
+  options.solver = selection::SolverKind::kEvolution;
+  ESPALIER_TRY(const std::vector<selection::Selected> front,
+               selection::select_front(problems.front(), graph, profile, budgets, options));
+  for (std::size_t i = 0; i < budgets.size(); ++i) {
+    const auto found = std::find_if(front.begin(), front.end(), [&](const selection::Selected& s) {
+      return s.budget == budgets[i];
+    });
+    optima.push_back(*candidate_of(graph, profile, found->plan));
+    bounds[i] = found->bound;
+  }
+  return Ok{};
 }
 
 Json to_json(const Agreement& agreement) {
@@ -200,21 +221,23 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
                                       const std::vector<Bytes>& budgets,
                                       const trials::RaceSets& sets,
                                       const PlanSearchOptions& options) {
-  if (options.selection.memory != selection::MemoryModel::kAnalytic) {
-    return Error{ErrorKind::kUsage,
-                 "a measured search needs an additive cost, and planned memory is none; use "
-                 "--memory analytic"};
-  }
   const ir::Graph& graph = network.graph();
+  ESPALIER_CHECK_OK(selection::check(graph, options.selection));
   std::vector<search::Problem> problems;
   for (const Bytes budget : budgets) {
     problems.push_back(selection::make_problem(graph, profile, budget, options.selection));
+    ESPALIER_CHECK_OK(search::check_feasible(problems.back()));
   }
   MeasuredSearchOptions search = options.search;
   for (const plan::UpdatePlan& known : options.known) {
     if (auto candidate = candidate_of(graph, profile, known)) {
       search.known.push_back(*std::move(candidate));
     }
+  }
+  std::vector<std::optional<double>> bounds(budgets.size());
+  if (!problems.empty() && !search::is_additive(problems.front())) {
+    ESPALIER_CHECK_OK(
+        unmeasured(graph, profile, budgets, problems, options.selection, search.additive, bounds));
   }
   Measurements measure(network, sets, profile, options);
   Watch watch(options, static_cast<int>(budgets.size()));
@@ -223,8 +246,8 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
   PlanSearchResult result;
   ESPALIER_TRY(result.search, measured_search(problems, std::ref(measure), search));
   for (std::size_t i = 0; i < budgets.size(); ++i) {
-    result.plans.push_back(
-        describe(graph, profile, budgets[i], problems[i], result.search.plans[i], options));
+    result.plans.push_back(describe(graph, profile, budgets[i], problems[i], result.search.plans[i],
+                                    bounds[i], options));
   }
   return result;
 }

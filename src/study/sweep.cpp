@@ -320,6 +320,7 @@ class Sweep {
       measured.search.measurements = search.measure.trainings;
       measured.search.finalists = search.measure.finalists;
       measured.search.race_seeds = search.measure.race_seeds;
+      measured.search.jobs = options_.jobs;
       measured.trial.recipe = search.measure.recipe.value_or(config_.analysis->recipe);
       measured.run = run_options("measure plans of " + pair.label(), {});
       std::vector<Bytes> bytes;

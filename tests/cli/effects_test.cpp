@@ -44,6 +44,7 @@ std::vector<Rule> rules() {
   const Arguments integer{"--numerics", "integer"};
   const Arguments out{"--out", "c"};
   const Arguments estimate{"--estimate"};
+  const Arguments measured{"--measure", "9", "--train", "idx:a,b"};
   std::vector<Rule> all{
       {{"--accumulate", "2"}, kTrain, {}, device},
       {{"--rounding", "nearest"}, kTrain, {}, device},
@@ -63,6 +64,9 @@ std::vector<Rule> rules() {
       {{"--train", "cifar10:a"}, kCompile, out, out + integer},
       {{"--train", "cifar10:a"}, kCompile, integer, out + integer},
       {{"--target", "rv32imf+pm4adda.b"}, kSearch, {}, {"--max-cycles", "1000"}},
+      {{"--input", "rows"}, kSearch + measured, {}, {"--memory", "planned"}},
+      {{"--device", "stm32f746"}, kSearch + measured, {}, {"--memory", "planned"}},
+      {{"--target", "rv32imf+pm4adda.b"}, kSearch + measured, {}, {"--max-cycles", "1000"}},
       {{"--subset", "first"}, kTrain, {}, {"--limit-test", "3"}},
       {{"--seed", "1"}, kSearch, {"--solver", "exact"}, {}},
       {{"--ir"}, kInspect, {"--json", "-"}, {}},

@@ -78,6 +78,51 @@ TEST_F(MeasuredSearchTest, TellsHowPlansWereRankedAndWhichIsBetter) {
            "--test", "idx:train-images,train-labels"});
 }
 
+TEST_F(MeasuredSearchTest, PlannedMemoryOfAChipIsKept) {
+  const Arguments program{"--numerics", "integer", "--input", "rows"};
+  make_plan("head.json", {"--head-only"});
+  const Json head = report(Arguments{"compile", "model.onnx", "--plan", "head.json"} + program);
+  const std::string small = std::to_string(head["sram_bytes"].get<long>() + 150);
+  Arguments command =
+      search("plan.json", "4") + program + Arguments{"--memory", "planned", "--gradient-bits", "8"};
+  *(std::find(command.begin(), command.end(), "--budgets") + 1) = "100," + small + ",1MiB";
+  const Finished finished = succeed(command + Arguments{"--json", "-", "--jobs", "2"});
+  EXPECT_THAT(finished.err, HasSubstr("budget 100 B: not even the head fits; left out"));
+  const Json found = Json::parse(finished.out);
+  EXPECT_EQ(found["memory"], "planned");
+  ASSERT_EQ(found["front"].size(), 2U);
+  for (const Json& point : found["front"]) {
+    EXPECT_LE(point["planned_bytes"], point["budget_bytes"]);
+    EXPECT_EQ(point["planned_bytes"], point["memory_bytes"]);
+    EXPECT_EQ(point["optimum"], nullptr);
+    EXPECT_GE(point["bound"], point["objective"]);
+    EXPECT_TRUE(point["race"].contains("above_additive"));
+    write("found.json", point["plan"].dump());
+    const Json compiled =
+        report(Arguments{"compile", "model.onnx", "--plan", "found.json"} + program);
+    EXPECT_EQ(compiled["sram_bytes"], point["planned_bytes"]);
+  }
+  *(std::find(command.begin(), command.end(), "--budgets") + 1) = "100";
+  *std::find(command.begin(), command.end(), "plan.json") = "none.json";
+  const Finished none = run(command);
+  EXPECT_EQ(none.exit_code, run({"search", "profile.json", "--model", "model.onnx", "--memory",
+                                 "planned", "--budget", "100"})
+                                .exit_code);
+  EXPECT_THAT(none.err, HasSubstr("training the head alone takes"));
+}
+
+TEST_F(MeasuredSearchTest, CyclesOfAChipAreKept) {
+  const Arguments command = search("plan.json", "4") + Arguments{"--target", "rv32imf+pm4adda.b"};
+  const Json wide = report(command + Arguments{"--max-cycles", "1000000000"});
+  const auto cycles = wide["step_cycles"].get<long>();
+  const std::string bound = std::to_string(cycles - 1);
+  const Json found = report(command + Arguments{"--max-cycles", bound});
+  EXPECT_EQ(found["max_step_cycles"], cycles - 1);
+  EXPECT_LT(found["step_cycles"], cycles);
+  EXPECT_NE(found["front"][1]["plan"], wide["front"][1]["plan"]);
+  fail(kUsage, search("none.json") + Arguments{"--max-cycles", bound}, {"name it with --target"});
+}
+
 TEST_F(MeasuredSearchTest, TakesATimeInPlaceOfANumber) {
   const Json json = report(search("plan.json", "0.01s"));
   EXPECT_LT(json["measured"]["trainings"], 100);
@@ -106,8 +151,8 @@ TEST_F(MeasuredSearchTest, SaysWhatIsWrong) {
   const auto at = std::find(without.begin(), without.end(), "--train");
   without.erase(at, at + 2);
   fail(kUsage, without, {"--measure trains plans; give it data with --train"});
-  fail(kUsage, search("new.json") + Arguments{"--memory", "planned"},
-       {"--measure needs an additive cost"});
+  fail(kUsage, search("new.json") + Arguments{"--memory", "planned", "--solver", "exact"},
+       {"--solver has no effect here; --measure has its own solvers"});
   fail(kUsage, search("new.json") + Arguments{"--preprocess", "resize=9,crop=8"},
        {"give --preprocess as for that analysis"});
 }

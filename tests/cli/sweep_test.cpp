@@ -139,6 +139,10 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   measured["searches"][0] = {{"budgets", {"1KiB"}}, {"solver", "measured"},      {"trainings", 3},
                              {"limit_train", 16},   {"recipe", {{"epochs", 2}}}, {"finalists", 2},
                              {"race_seeds", 2}};
+  Json on_chip = measured["searches"][0];
+  on_chip["budgets"] = {"64KiB"};
+  on_chip["memory"] = "planned";
+  measured["searches"].push_back(on_chip);
   measured["training"]["seeds"] = {0};
   write("sweep.json", measured.dump());
   const Files expected = whole({"--jobs", "1"});
@@ -148,6 +152,9 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   const Json plan = Json::parse(expected.at("plans/m.d.found-1KiB-measured.json"));
   EXPECT_EQ(plan["recipe"]["epochs"], 2);
   EXPECT_LE(plan["measured"]["trainings"], 2);
+  const Json planned = Json::parse(expected.at("plans/m.d.found-64KiB-planned-measured.json"));
+  EXPECT_EQ(planned["solver"], "measured");
+  EXPECT_LE(planned["memory_bytes"]["planned"], 64 * 1024);
 }
 
 TEST_F(SweepTest, FaultsOfTheConfigurationAreNamed) {

@@ -75,6 +75,11 @@ AdditiveCost& terms(Problem& problem) {
 }
 
 const Fault kFaults[] = {
+    {"StandInSize",
+     [](Problem& p) {
+       p.constraints[0].stand_in = AdditiveCost{0, {0, 1}, {{0, 5, 6}, {0, 7, 8}}};
+     },
+     "'memory, stand-in': by_depth has 2 entries"},
     {"NegativeLayers", [](Problem& p) { p.layers = -1; }, "out of range"},
     {"TooManyOptions", [](Problem& p) { p.options = 256; }, "out of range"},
     {"BiasGainSize", [](Problem& p) { p.bias_gain.pop_back(); }, "bias_gain has 2 entries"},

@@ -1,6 +1,7 @@
 // Small random problems, and their optimum by trying everything.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -106,6 +107,33 @@ inline search::Solution brute_force(const search::Problem& problem) {
     }
   });
   return *best;
+}
+
+/// The problem with its first constraint made a cost that no sum over layers can express: the
+/// largest working set of any trained layer beside what all of them keep. The additive cost, in its
+/// own unit, stands in for it; the limit is the cost of the plan at `share` of the way between the
+/// cheapest and the dearest.
+inline search::Problem with_peak(search::Problem problem, double share) {
+  search::Constraint& constraint = problem.constraints[0];
+  const auto sum = std::get<search::AdditiveCost>(constraint.cost);
+  constraint.stand_in = sum;
+  constraint.cost = search::CostFunction([sum](const search::Candidate& candidate) {
+    std::int64_t kept = 2 * candidate.depth;
+    std::int64_t peak = 3;
+    for (std::size_t layer = 0; layer < candidate.choice.size(); ++layer) {
+      const std::int64_t size = sum.by_option[layer][candidate.choice[layer]];
+      kept += size / 4;
+      peak = std::max(peak, size + 2 * static_cast<std::int64_t>(layer * 7 % 11));
+    }
+    return kept + peak;
+  });
+  const std::int64_t least = search::cost(constraint, search::empty_candidate(problem));
+  std::int64_t most = least;
+  for_each_candidate(problem, [&](const search::Candidate& candidate) {
+    most = std::max(most, search::cost(constraint, candidate));
+  });
+  constraint.limit = least + static_cast<std::int64_t>(share * static_cast<double>(most - least));
+  return problem;
 }
 
 /// The same problem with every cost hidden in a function.

@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <map>
+#include <mutex>
 
 #include "../search/random_problem.hpp"
+#include "espalier/search/remember.hpp"
 #include "espalier/search/validate.hpp"
 
 namespace espalier::study {
@@ -18,7 +21,10 @@ using search::Candidate;
 class World {
  public:
   explicit World(std::uint64_t seed, double noise = 0.0, int layers = 6, int options = 2)
-      : seed_(seed), noise_(noise), truth_(testing::random_problem(seed, layers, options, 1)) {
+      : World(seed, noise, testing::random_problem(seed, layers, options, 1)) {}
+  World(std::uint64_t seed, double noise, search::Problem truth)
+      : seed_(seed), noise_(noise), truth_(std::move(truth)) {
+    const int layers = truth_.layers;
     Rng rng{seed, 99};
     for (int a = 0; a < layers; ++a) {
       for (int b = 0; b < a; ++b) pairs_[{a, b}] = rng.uniform(-0.5, 0.15);
@@ -58,8 +64,7 @@ class World {
     double best = -1e9;
     int count = 0;
     testing::for_each_candidate(truth_, [&](const Candidate& candidate) {
-      const search::Constraint& constraint = truth_.constraints[0];
-      if (search::cost(constraint, candidate) > constraint.limit) return;
+      if (!search::is_feasible(truth_, candidate)) return;
       best = std::max(best, gain(candidate));
       ++count;
     });
@@ -79,10 +84,16 @@ class World {
   std::map<std::pair<int, int>, double> pairs_;
 };
 
-TEST(MeasuredSearch, ReachesTheOptimumWithATenthOfAllTrainings) {
+// A world whose plans cost what no sum can tell.
+World peak_world(std::uint64_t seed, double noise = 0.0) {
+  return {seed, noise, testing::with_peak(testing::random_problem(seed, 6, 2, 1), 0.7)};
+}
+
+void expect_the_optimum_with_a_tenth_of_all_trainings(
+    const std::function<World(std::uint64_t)>& make) {
   int worlds = 0;
-  for (std::uint64_t seed = 1; seed <= 80 && worlds < 12; ++seed) {
-    const World world(seed);
+  for (std::uint64_t seed = 1; seed <= 400 && worlds < 12; ++seed) {
+    const World world = make(seed);
     const auto [best, count] = world.optimum();
     if (count < 400 || best < 0.5) continue;
     ++worlds;
@@ -102,9 +113,18 @@ TEST(MeasuredSearch, ReachesTheOptimumWithATenthOfAllTrainings) {
   EXPECT_EQ(worlds, 12);
 }
 
-TEST(MeasuredSearch, IsNeverWorseThanAddingUpByItsOwnValidation) {
+TEST(MeasuredSearch, ReachesTheOptimumWithATenthOfAllTrainings) {
+  expect_the_optimum_with_a_tenth_of_all_trainings([](std::uint64_t seed) { return World(seed); });
+}
+
+TEST(MeasuredSearch, ReachesItUnderACostThatIsNoSum) {
+  expect_the_optimum_with_a_tenth_of_all_trainings(
+      [](std::uint64_t seed) { return peak_world(seed); });
+}
+
+void expect_never_worse_than_adding_up(const std::function<World(std::uint64_t)>& make) {
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
-    const World world(seed, 0.2);
+    const World world = make(seed);
     MeasuredSearchOptions options;
     options.measurements = 20;
     options.seed = seed;
@@ -122,6 +142,92 @@ TEST(MeasuredSearch, IsNeverWorseThanAddingUpByItsOwnValidation) {
     EXPECT_GE(plan.solution.objective, additive->mean());
     EXPECT_GE(plan.over_additive, 0.5);
   }
+}
+
+TEST(MeasuredSearch, IsNeverWorseThanAddingUpByItsOwnValidation) {
+  expect_never_worse_than_adding_up([](std::uint64_t seed) { return World(seed, 0.2); });
+}
+
+TEST(MeasuredSearch, NorIsItUnderACostThatIsNoSum) {
+  expect_never_worse_than_adding_up([](std::uint64_t seed) { return peak_world(seed, 0.2); });
+}
+
+TEST(MeasuredSearch, TheAdditiveOptimumIsTheBestSumUnderTheTrueCost) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE(seed);
+    const World world = peak_world(seed);
+    MeasuredSearchOptions options;
+    options.measurements = 6;
+    Result<MeasuredSearchResult> result =
+        measured_search({world.problem()}, world.measure(), options);
+    ASSERT_TRUE(result.ok()) << result.error().message();
+    EXPECT_NEAR(result->plans[0].additive.objective,
+                testing::brute_force(world.problem()).objective, 1e-12);
+    // One that is given is taken.
+    options.additive = {search::empty_candidate(world.problem())};
+    result = measured_search({world.problem()}, world.measure(), options);
+    ASSERT_TRUE(result.ok());
+    EXPECT_EQ(result->plans[0].additive.candidate, options.additive[0]);
+  }
+}
+
+TEST(MeasuredSearch, DependsNotOnThreadsNorOnWhatCostsRemember) {
+  const World world = peak_world(3, 0.1);
+  search::Problem problem = world.problem();
+  const auto plain = std::get<search::CostFunction>(problem.constraints[0].cost);
+  MeasuredSearchOptions options;
+  options.measurements = 40;
+  const Result<MeasuredSearchResult> expected =
+      measured_search({problem}, world.measure(), options);
+  ASSERT_TRUE(expected.ok());
+  problem.constraints[0].cost = search::remembered(plain);
+  for (const int jobs : {1, 2, 5}) {
+    options.jobs = jobs;
+    const Result<MeasuredSearchResult> other = measured_search({problem}, world.measure(), options);
+    ASSERT_TRUE(other.ok());
+    ASSERT_EQ(other->observations.size(), expected->observations.size());
+    for (std::size_t i = 0; i < other->observations.size(); ++i) {
+      EXPECT_EQ(other->observations[i].candidate, expected->observations[i].candidate) << i;
+    }
+    EXPECT_EQ(other->plans[0].solution, expected->plans[0].solution);
+    EXPECT_EQ(other->plans[0].over_additive, expected->plans[0].over_additive);
+  }
+}
+
+// Planning is what takes long: a candidate is planned once, whichever budget, draw or round asks.
+TEST(MeasuredSearch, BudgetsShareWhatTheirCostsRemember) {
+  const World world = peak_world(5);
+  search::Problem large = world.problem();
+  std::mutex mutex;
+  std::map<std::pair<int, std::vector<std::uint8_t>>, int> asked;
+  large.constraints[0].cost = search::remembered(
+      [&, plain = std::get<search::CostFunction>(large.constraints[0].cost)](const Candidate& c) {
+        const std::lock_guard lock(mutex);
+        ++asked[{c.depth, c.choice}];
+        return plain(c);
+      });
+  search::Problem small = large;
+  small.constraints[0].limit = small.constraints[0].limit * 3 / 4;
+  const Result<MeasuredSearchResult> result =
+      measured_search({small, large}, world.measure(), {.measurements = 60});
+  ASSERT_TRUE(result.ok()) << result.error().message();
+  ASSERT_EQ(result->plans.size(), 2U);
+  EXPECT_LE(result->plans[0].solution.costs[0], small.constraints[0].limit);
+  EXPECT_LE(result->plans[1].solution.costs[0], large.constraints[0].limit);
+  for (const auto& [candidate, times] : asked) EXPECT_EQ(times, 1);
+  EXPECT_GT(asked.size(), 60U);
+}
+
+TEST(MeasuredSearch, ALimitBelowTheHeadIsRefusedWithTheLeastThatIsNot) {
+  const World world = peak_world(2);
+  search::Problem problem = world.problem();
+  const std::int64_t least = search::cost(problem.constraints[0], search::empty_candidate(problem));
+  problem.constraints[0].limit = least - 1;
+  const auto result = measured_search({problem}, world.measure());
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().kind, ErrorKind::kInfeasible);
+  EXPECT_THAT(result.error().message(),
+              ::testing::HasSubstr("takes " + search::format_cost(problem.constraints[0], least)));
 }
 
 TEST(MeasuredSearch, GivesTheSameAnswerTwice) {
@@ -213,6 +319,8 @@ TEST(MeasuredSearch, BadOptionsAreNamed) {
   EXPECT_THAT(error({.measurements = 0}), ::testing::HasSubstr("at least one measurement"));
   EXPECT_THAT(error({.seeds = {1, 1}}), ::testing::HasSubstr("distinct"));
   EXPECT_THAT(error({.finalists = 1}), ::testing::HasSubstr("two finalists"));
+  EXPECT_THAT(error({.additive = {Candidate{}, Candidate{}}}),
+              ::testing::HasSubstr("as many additive optima as problems"));
   EXPECT_THAT(error({.seeds = {2'000'000}}), ::testing::HasSubstr("those of the race begin"));
 }
 

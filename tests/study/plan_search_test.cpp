@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "espalier/compiler/compile.hpp"
 #include "espalier/contribution/analysis.hpp"
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/plan/plan_json.hpp"
@@ -137,12 +138,59 @@ TEST_F(PlanSearch, ALimitOfTimeEndsIt) {
   EXPECT_LT(found->search.measurements, 100);
 }
 
-TEST_F(PlanSearch, PlannedMemoryIsRefused) {
-  options_.selection.memory = selection::MemoryModel::kPlanned;
+// What a chip has: all SRAM of the program, and cycles.
+TEST_F(PlanSearch, PlannedMemoryAndCyclesBoundIt) {
+  selection::SelectionOptions& bounds = options_.selection;
+  bounds.memory = selection::MemoryModel::kPlanned;
+  bounds.gradient = compiler::Element::kInt8;
+  bounds.cycles = *codegen::find_cycle_model("rv32imf+pm4adda.b");
+  bounds.max_step_cycles = 1'000'000'000;
+  const auto at = [&](Bytes budget) {
+    return *selection::select(network_.graph(), profile_, budget, bounds);
+  };
+  // Between the head alone and the best plan there is.
+  const selection::Selected most = at(Bytes{1 << 20});
+  const Bytes least = compiler::planned_memory(network_.graph(), plan::head_only(network_.graph()),
+                                               1, bounds.gradient, false)
+                          ->total();
+  budgets_ = {Bytes{(least.count + most.planned->count) / 2}, Bytes{most.planned->count - 8}};
+  bounds.max_step_cycles = *most.step_cycles - 1000;
+  options_.trial.numerics = trials::Numerics::kInteger;
   const Result<PlanSearchResult> found = search();
-  ASSERT_FALSE(found.ok());
-  EXPECT_EQ(found.error().kind, ErrorKind::kUsage);
-  EXPECT_THAT(found.error().message(), HasSubstr("--memory analytic"));
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  for (std::size_t i = 0; i < budgets_.size(); ++i) {
+    const selection::Selected& selected = found->plans[i];
+    const auto planned =
+        compiler::planned_memory(network_.graph(), selected.plan, 1, bounds.gradient, false);
+    EXPECT_LE(planned->total(), budgets_[i]);
+    EXPECT_EQ(selected.planned, planned->total());
+    EXPECT_EQ(selected.memory, planned->total());
+    EXPECT_LE(*selected.step_cycles, *bounds.max_step_cycles);
+    EXPECT_FALSE(selected.optimum.has_value());
+    ASSERT_TRUE(selected.bound.has_value());
+    EXPECT_GE(*selected.bound, selected.objective);
+    // The additive optimum is what the search finds that measures nothing.
+    const selection::Selected unmeasured =
+        (*selection::select_front(network_.graph(), profile_, budgets_, bounds))[i];
+    const search::Solution& additive = found->search.plans[i].additive;
+    EXPECT_EQ(additive.candidate,
+              candidate_of(network_.graph(), profile_, unmeasured.plan).value());
+    EXPECT_EQ(additive.objective, unmeasured.objective);
+    EXPECT_EQ(additive.costs[0], unmeasured.planned->count);
+    EXPECT_EQ(additive.costs[1], *unmeasured.step_cycles);
+  }
+  const Json expected = whole(*found);
+  options_.run.jobs = options_.search.jobs = bounds.evolution.jobs = 3;
+  EXPECT_EQ(whole(*search()), expected);
+
+  budgets_ = {Bytes{least.count - 1}, budgets_[1]};
+  const Result<PlanSearchResult> none = search();
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().kind, ErrorKind::kInfeasible);
+  EXPECT_THAT(none.error().message(),
+              HasSubstr("training the head alone takes " + format_bytes(least)));
+  bounds.cycles.reset();
+  EXPECT_EQ(search().error().kind, ErrorKind::kUsage);
 }
 
 }  // namespace

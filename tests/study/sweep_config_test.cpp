@@ -116,6 +116,13 @@ TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
   json["searches"][0]["memory"] = "planned";
   json["searches"][0]["solver"] = "auto";
   EXPECT_THAT(error(json), HasSubstr("are of analytic memory"));
+  const Json planned{{"budgets", {"50KiB"}}, {"memory", "planned"}, {"solver", "measured"}};
+  json["searches"] = {planned};
+  const Result<SweepConfig> on_chip = parse(json);
+  ASSERT_TRUE(on_chip.ok()) << on_chip.error().message();
+  EXPECT_EQ(on_chip->searches[0].plan_name(Bytes{50 * 1024}), "found-50KiB-planned-measured");
+  json["searches"][0]["solver"] = "exact";
+  EXPECT_THAT(error(json), HasSubstr("the solver exact needs an additive cost"));
   json["searches"] = {search};
   json["plans"].erase("published");
   EXPECT_THAT(error(json), HasSubstr("there are none in /plans/published"));

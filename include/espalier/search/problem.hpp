@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -26,6 +27,8 @@ struct AdditiveCost {
   std::int64_t base = 0;
   std::vector<std::int64_t> by_depth;                ///< [0..layers], none below by_depth[0]
   std::vector<std::vector<std::int64_t>> by_option;  ///< [layer][0..options], [layer][0] = 0, >= 0
+
+  bool operator==(const AdditiveCost&) const = default;
 };
 
 /// Any cost at all. Must be a pure function, and may be called from several threads at once.
@@ -39,6 +42,9 @@ struct Constraint {
   std::string unit;  ///< for messages, such as "bits"
   /// How messages write a cost; when empty, as the number and its unit.
   std::function<std::string(std::int64_t)> format;
+  /// Of a function: an additive cost, in any unit, that rises and falls much as it does. Searches
+  /// may begin from it (search/stand_in.hpp); it decides nothing.
+  std::optional<AdditiveCost> stand_in{};
 };
 
 /// Maximise bias_gain[depth] + sum over layers of weight_gain[layer][choice] under all constraints.
@@ -70,6 +76,12 @@ bool is_available(const Problem& problem, int layer, int option);
 
 /// True when the depth may be chosen.
 bool is_depth_available(const Problem& problem, int depth);
+
+/// True when no constraint is a function.
+bool is_additive(const Problem& problem);
+
+/// True when the candidate's depth and options are available and it satisfies every constraint.
+bool is_feasible(const Problem& problem, const Candidate& candidate);
 
 /// The objective, summed from the last layer to the first and the bias gain on top, so that equal
 /// candidates have equal objectives to the last bit.

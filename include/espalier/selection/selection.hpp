@@ -74,8 +74,12 @@ struct Selected {
   double optimum_seconds = 0;                  ///< of the exact solver
 };
 
+/// Whether cycles, where they are bounded, are known of all that can be trained: kUsage otherwise.
+Status check(const ir::Graph& graph, const SelectionOptions& options);
+
 /// The problem of choosing under `budget`: gains that were not measured, or that diverged, cannot
-/// be chosen.
+/// be chosen. Costs that are functions are remembered, and have the analytic memory and the MACs to
+/// stand in for them. Refers to `graph`. The options must pass check().
 search::Problem make_problem(const ir::Graph& graph, const contribution::Profile& profile,
                              Bytes budget, const SelectionOptions& options);
 
@@ -95,6 +99,13 @@ Result<Selected> select(const ir::Graph& graph, const contribution::Profile& pro
 /// The best plans over budgets, ascending; budgets below head-only are left out, unless all are
 /// (kInfeasible). A larger budget never has a smaller objective.
 Result<std::vector<Selected>> select_front(const ir::Graph& graph,
+                                           const contribution::Profile& profile,
+                                           const std::vector<Bytes>& budgets,
+                                           const SelectionOptions& options);
+
+/// Of a problem that make_problem() stated, of any budget; what its costs remember is shared with
+/// others of the same costs.
+Result<std::vector<Selected>> select_front(const search::Problem& problem, const ir::Graph& graph,
                                            const contribution::Profile& profile,
                                            const std::vector<Bytes>& budgets,
                                            const SelectionOptions& options);

@@ -1,8 +1,12 @@
 // Search that measures whole plans. Adding up single gains says where good plans may be; training
 // them says which are. Rounds of: fit a model to what was measured, draw gains from its posterior,
-// solve the drawn problem exactly, measure the plans that win (Thompson sampling: Thompson,
+// solve the drawn problem, measure the plans that win (Thompson sampling: Thompson,
 // Biometrika 25, 1933). The finalists then race with seeds and samples that nothing before used,
 // because the best of many noisy measurements is partly luck.
+//
+// Drawn problems with additive costs are solved exactly. Costs that are functions are asked for as
+// little as possible: the optimum under the additive costs that stand in for them, limits fitted,
+// begins a short evolution (docs/decisions/0017-measured-search-under-any-cost.md).
 //
 // Knows candidates, gains and costs as numbers only; who asks supplies the trainings.
 #pragma once
@@ -41,8 +45,12 @@ struct MeasuredSearchOptions {
   int race_seeds = 5;                            ///< most trainings of one finalist, at least 2
   std::uint64_t first_race_seed = 1'000'000;     ///< and the ones after it
   std::vector<search::Candidate> known;          ///< plans to measure as well, where they fit
-  std::uint64_t seed = 0;                        ///< of every random choice
-  std::function<bool()> stop;                    ///< asked between batches; true starts the race
+  /// By problem, feasible: the best of the sum of single gains, where that is known. Found here
+  /// when empty.
+  std::vector<search::Candidate> additive;
+  std::uint64_t seed = 0;      ///< of every random choice
+  int jobs = 1;                ///< threads of proposals; the result does not depend on it
+  std::function<bool()> stop;  ///< asked between batches; true starts the race
   /// Called after each batch with trainings done and planned, the race included.
   std::function<void(int done, int planned)> progress;
 };
@@ -59,9 +67,11 @@ struct Finalist {
 
 /// What was found for one problem.
 struct MeasuredPlan {
-  search::Solution solution;        ///< objective: mean gain in the race
-  double standard_error = 0;        ///< of that
-  search::Solution additive;        ///< the optimum of the sum of single gains
+  search::Solution solution;  ///< objective: mean gain in the race
+  double standard_error = 0;  ///< of that
+  /// The optimum of the sum of single gains; under costs that are functions the best that was
+  /// found.
+  search::Solution additive;
   std::vector<Finalist> finalists;  ///< best first; the additive optimum among them
   double over_runner_up = 0;        ///< probability that the winner is better, paired by seed
   double over_additive = 0;         ///< likewise; 0.5 when it is the same plan
@@ -85,8 +95,9 @@ struct MeasuredSearchResult {
 };
 
 /// Searches all `problems`, which differ in their constraints' limits only and share what is
-/// measured. Constraints must be additive. Errors: check(), check_feasible() of each problem;
-/// kUsage for options out of range; those of `measure`.
+/// measured. Costs that are functions are those of the first one, and had better remember
+/// (search::remembered). Errors: check(), check_feasible() of each problem; kUsage for options out
+/// of range; kInterrupted; those of `measure`.
 Result<MeasuredSearchResult> measured_search(const std::vector<search::Problem>& problems,
                                              const Measure& measure,
                                              const MeasuredSearchOptions& options = {});

@@ -19,8 +19,10 @@
 namespace espalier::study {
 
 struct PlanSearchOptions {
-  selection::SelectionOptions selection;  ///< metric and constraints; its solver is not read
-  MeasuredSearchOptions search;           ///< `known` and `progress` are set here
+  /// Metric and constraints. The evolution finds the additive optimum of costs that are functions;
+  /// the solver is not read.
+  selection::SelectionOptions selection;
+  MeasuredSearchOptions search;  ///< `known` and `progress` are set here
   /// With a limit, measuring stops when the race alone would take what is left of it. How much is
   /// measured then depends on the machine, and on what the store holds already.
   std::optional<double> seconds;
@@ -38,8 +40,8 @@ struct PlanSearchResult {
 
 /// Searches all budgets, which share what is measured; each must allow training the head. The head
 /// of the network's graph counts in memory and MACs as it is. The result depends neither on threads
-/// nor on what the store holds. Errors: those of measured_search() and of the trials; kUsage for
-/// planned memory, which is not additive.
+/// nor on what the store holds. Errors: those of selection::check(), measured_search() and the
+/// trials.
 Result<PlanSearchResult> search_plans(const train::Network& network,
                                       const contribution::Profile& profile,
                                       const std::vector<Bytes>& budgets,
