@@ -195,7 +195,7 @@ TEST_F(CheckTest, StopsAtOnceWhenAsked) {
     return finished;
   };
   // In the simulation, then in a host build that never ends.
-  EXPECT_EQ(interrupted(quick({"--steps", "5000"}), "core.elf").exit_code, 130);
+  EXPECT_EQ(interrupted(quick({"--steps", "300"}), "core.elf").exit_code, 130);
   tamper("model.c", "  return sram.state.loss;",
          "  extern int pause(void);\n  for (;;) pause();\n  return sram.state.loss;");
   EXPECT_EQ(interrupted(quick({"--steps", "1"}), "host").exit_code, 130);

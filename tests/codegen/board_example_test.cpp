@@ -62,7 +62,7 @@ std::string output_of(const fs::path& folder, const std::string& command) {
 std::string host_output(const fs::path& folder, const std::string& compiler) {
   return output_of(folder,
                    compiler +
-                       " -std=c99 -O0 -ffp-contract=off -Wall -Wextra -Werror -I. -Imodel "
+                       " -std=c99 -Og -ffp-contract=off -Wall -Wextra -Werror -I. -Imodel "
                        "main.c host.c model/model.c model/model_params.c -o host && ./host");
 }
 

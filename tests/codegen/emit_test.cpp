@@ -23,6 +23,7 @@
 #include "testing/embedded.hpp"
 #include "testing/npy.hpp"
 #include "testing/published_plans.hpp"
+#include "testing/quick_compiler.hpp"
 #include "testing/random_graph.hpp"
 #include "testing/random_plan.hpp"
 
@@ -504,9 +505,10 @@ void expect_promised_sizes(const ir::Graph& graph, const plan::UpdatePlan& plan,
   ASSERT_TRUE(write_folder(sources, emit(program, plan, {}), false).ok());
   std::string output;
   // Data, whose size does not depend on how code is optimised.
-  ASSERT_EQ(
-      run_command("make -C " + sources.string() + " CFLAGS=-std=c99 TARGET_FLAGS=-fno-pie", output),
-      0)
+  ASSERT_EQ(run_command(fmt::format("make -C {} CFLAGS='-std=c99 {}' TARGET_FLAGS=-fno-pie",
+                                    sources.string(), testing::kFewForms),
+                        output),
+            0)
       << output;
   auto code = sections(sources / (name + ".o"));
   EXPECT_EQ(code[".bss"], program.sram_bytes().count);
@@ -605,10 +607,10 @@ int main(void) {{
 )",
                      name, graph.tensor(graph.input).shape.elements(), samples, graph.head.classes);
   std::string output;
-  ASSERT_EQ(run_command(fmt::format("cd {0} && cc -O0 -std=c99 -ffp-contract=off "
+  ASSERT_EQ(run_command(fmt::format("cd {0} && cc -O0 -std=c99 -ffp-contract=off {3} "
                                     "-fsanitize={2} -fno-sanitize-recover=all "
                                     "main.c {1}.c {1}_params.c -o main && ./main",
-                                    sources.string(), name, sanitizers),
+                                    sources.string(), name, sanitizers, testing::kFewForms),
                         output),
             0)
       << output;

@@ -19,7 +19,9 @@ using ::testing::HasSubstr;
 // Compiles with hw/sw/build.sh; empty if there is no compiler.
 std::vector<std::uint8_t> compile(const std::string& source, const std::string& flags = "",
                                   const std::string& before = "") {
-  if (std::system("riscv64-unknown-elf-gcc --version > /dev/null 2>&1") != 0) return {};
+  static const bool installed =
+      std::system("riscv64-unknown-elf-gcc --version > /dev/null 2>&1") == 0;
+  if (!installed) return {};
   const std::filesystem::path output =
       std::filesystem::temp_directory_path() /
       ("espalier-hw-program-" + std::to_string(::getpid()) + ".elf");

@@ -84,6 +84,7 @@ TEST(ReportDocuments, NoneOfAKnownKindIsBadInput) {
 // or a document in which the member does not matter; never a crash.
 TEST(ReportDocuments, MembersThatAreWrongAreNamed) {
   const Json plan = plan_document({{2, 0.5}}, 3);
+  const TempFolder folder;
   int refused = 0;
   for (const Json& whole : {profile_document(), plan, training_document(plan, 0, 0.5, 1.0),
                             inspect_document(), compile_document(plan), check_document()}) {
@@ -91,7 +92,6 @@ TEST(ReportDocuments, MembersThatAreWrongAreNamed) {
     for (const auto& [pointer, value] : flat.items()) {
       if (pointer == "/schema") continue;
       for (const Json& wrong : {Json("text"), Json(-7.5), Json(1e300), Json::object()}) {
-        const TempFolder folder;
         Json changed = whole;
         changed[Json::json_pointer(pointer)] = wrong;
         const auto documents = read_documents({folder.write("it.json", json_text(changed))});

@@ -33,6 +33,8 @@ class TempFolder {
                                   std::string_view content) const {
     const std::filesystem::path file = path_ / name;
     std::filesystem::create_directories(file.parent_path());
+    // To cut a file that was just written some file systems wait for the disk.
+    std::filesystem::remove(file);
     std::ofstream(file, std::ios::binary) << content;
     return file.string();
   }

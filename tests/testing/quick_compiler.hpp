@@ -20,4 +20,12 @@ inline std::string quick_compiler(const std::string& name) {
 #endif
 }
 
+/// A flag for builds with the real compiler in which it matters little what is inlined: a call for
+/// every part of a blocked kernel, instead of all of them in each of its forms.
+#ifdef ESPALIER_SLOW_TESTS
+inline constexpr const char* kFewForms = "";
+#else
+inline constexpr const char* kFewForms = "-Dalways_inline=unused";
+#endif
+
 }  // namespace espalier::testing
