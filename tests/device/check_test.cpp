@@ -287,6 +287,8 @@ TEST_F(DeviceCheck, ProgramsMayHaveTheNamesOfItsOwnFiles) {
   }
 }
 
+// In the fast tier with plain kernels, among which those for the dot product are the same program
+// again; EmbeddedDefaultSparse and RandomNetworksInEveryForm have their own.
 TEST_F(DeviceCheck, EveryTargetOfTheCore) {
   const ir::Graph graph = tiny();
 #ifdef ESPALIER_SLOW_TESTS
@@ -298,19 +300,18 @@ TEST_F(DeviceCheck, EveryTargetOfTheCore) {
   for (const codegen::Target& target : codegen::targets()) {
     if (target.machine != "core") continue;
     codegen::EmitOptions options = options_for(target.name.c_str());
-#ifndef ESPALIER_SLOW_TESTS
-    options.target.overlays.clear();
-#endif
 #ifdef ESPALIER_SLOW_TESTS
     compile(graph, target.float_unit ? plan::full(graph) : soft, options);
 #else
+    if (target.dot_product) continue;
+    options.target.overlays.clear();
     compile(graph, soft, options);
 #endif
     // The routines of soft float take what kernels do not.
     expect_proof(brief(1), target.float_unit ? 0.8 : 0.05);
     ++targets;
   }
-  EXPECT_GE(targets, 3);
+  EXPECT_GE(targets, 2);
 }
 
 #ifdef ESPALIER_SLOW_TESTS
