@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Prints espalier_bench's and pytorch_bench.py's results side by side, with their ratios."""
+"""Prints espalier_bench's and pytorch_bench.py's results side by side, with their ratios, and makes
+one document of all that bench.sh measured."""
 
 import argparse
 import json
@@ -55,14 +56,12 @@ def print_kernels(ours, models):
           f"{peak['int8_gmacs_per_second']:.0f} int8; reads {peak['read_gb_per_second']:.0f} GB/s")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("espalier", type=pathlib.Path)
-    parser.add_argument("pytorch", type=pathlib.Path, nargs="?")
-    parser.add_argument("--json", type=pathlib.Path, help="also write the ratios here")
-    options = parser.parse_args()
-    ours = json.loads(options.espalier.read_text())
-    theirs = json.loads(options.pytorch.read_text()) if options.pytorch else {}
+def read(path):
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def print_engine(ours, theirs):
+    """(a) to (d) with ratios, and the rates of kernels. Returns the ratios."""
     threads = str(theirs.get("threads", max(map(int, ours["forward"]))))
     if threads not in ours["forward"]:
         raise SystemExit(f"compare.py: espalier_bench did not measure {threads} threads")
@@ -113,10 +112,21 @@ def main():
         print(f"\nsame arithmetic, one step of '{name}': loss "
               f"{check['espalier_loss_before']:.4f} -> {check['espalier_loss_after']:.4f} here, "
               f"{check['loss_before']:.4f} -> {check['loss_after']:.4f} in PyTorch")
+    return {"threads": int(threads), "ratios": ratios}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=pathlib.Path, help="where bench.sh put its documents")
+    parser.add_argument("--json", type=pathlib.Path, help="also write all of them here, as one")
+    options = parser.parse_args()
+    ours, theirs = read(options.folder / "espalier.json"), read(options.folder / "pytorch.json")
+    document = {"schema": "espalier.bench.ratios/2"}
+    if ours:
+        document |= print_engine(ours, theirs) | {"espalier": ours, "pytorch": theirs}
+    document["peers"] = [read(p) for p in sorted(options.folder.glob("peers-*.json"))]
     if options.json:
-        options.json.write_text(json.dumps({"schema": "espalier.bench.ratios/1",
-                                            "threads": int(threads), "ratios": ratios,
-                                            "espalier": ours, "pytorch": theirs}, indent=2) + "\n")
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

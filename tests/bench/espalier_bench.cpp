@@ -8,16 +8,22 @@
 //   search     evaluations per second of the memory model that the evolution calls
 //
 // (a) to (d) are of the first model given, (e) of all. With --dump, inputs, labels, orders and
-// results go to a folder from which pytorch_bench.py runs the same trainings.
+// results go to a folder from which pytorch_bench.py runs the same trainings. With --serve, the
+// first model is measured on demand instead, so that peers_bench.py can take turns.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <numeric>
+#include <span>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -30,6 +36,7 @@
 #include "espalier/kernels/simd.hpp"
 #include "espalier/plan/published.hpp"
 #include "espalier/support/rng.hpp"
+#include "espalier/train/parallel.hpp"
 #include "espalier/train/trainer.hpp"
 #include "kernel_bench.hpp"
 #include "peak.hpp"
@@ -58,6 +65,7 @@ struct Options {
                                     "analysis", "search",  "kernels"};
   std::string json = "-";
   std::string dump;
+  bool serve = false;
   double seconds = 2.0;          // of each of (a) to (c)
   double kernel_seconds = 0.05;  // of each kernel and shape
 };
@@ -178,6 +186,60 @@ Result<Json> check_training(const train::Network& network, const plan::UpdatePla
               {"loss_after", result.test.loss}};
 }
 
+// Forward passes of the network with the head it was published with, batches of one size, samples
+// and workspaces made beforehand.
+class Forward {
+ public:
+  Forward(const train::Network& network, const train::SampleStore& store, int jobs)
+      : session_(network, plan::head_only(network.graph()), network.graph().head, 0),
+        store_(store),
+        jobs_(jobs) {
+    for (int i = 0; i < kBatch / train::kChunk; ++i) workspaces_.emplace_back(session_);
+  }
+
+  // Logits of samples [first, first + batch), a row each, to `out` when given.
+  void run(std::uint32_t first, std::uint32_t batch, float* out = nullptr) {
+    const std::uint32_t chunks = (batch + train::kChunk - 1) / train::kChunk;
+    train::parallel_for(jobs_, chunks, [&](std::size_t chunk) {
+      const auto begin = static_cast<std::uint32_t>(chunk) * train::kChunk;
+      const std::uint32_t count = std::min<std::uint32_t>(batch - begin, train::kChunk);
+      std::array<std::uint32_t, train::kChunk> indices{};
+      std::iota(indices.begin(), indices.end(), first + begin);
+      // One thread keeps its activations in the cache.
+      train::Workspace& workspace = workspaces_[jobs_ == 1 ? 0 : chunk];
+      store_.load(std::span(indices).first(count), workspace);
+      session_.forward(workspace, static_cast<int>(count), false);
+      if (out == nullptr) return;
+      const auto classes = static_cast<std::size_t>(session_.head().classes);
+      for (std::uint32_t s = 0; s < count; ++s) {
+        const float* row = session_.logits(workspace) + s * session_.logit_stride();
+        std::copy_n(row, classes, out + (begin + s) * classes);
+      }
+    });
+  }
+
+  // Images per second, batch after batch over the samples that the store has.
+  Json rate(std::uint32_t batch, double seconds) {
+    run(0, batch);
+    const double cpu = cpu_seconds();
+    const auto start = Clock::now();
+    double images = 0;
+    std::uint32_t first = 0;
+    do {
+      run(first, batch);
+      images += batch;
+      first = (first + batch) % static_cast<std::uint32_t>(store_.size());
+    } while (since(start) < seconds);
+    return rates(images, since(start), cpu_seconds() - cpu);
+  }
+
+ private:
+  train::Session session_;
+  const train::SampleStore& store_;
+  int jobs_;
+  std::vector<train::Workspace> workspaces_;
+};
+
 class Bench {
  public:
   Bench(const Options& options, const train::Network& network)
@@ -188,7 +250,11 @@ class Bench {
     ESPALIER_TRY(const data::Samples samples, load(options_, graph_, 0, kImages));
     ESPALIER_TRY(const auto inputs, train::SampleStore::from_samples(network_, samples, 1));
     const auto prefix = inputs->advance(network_, plan::training_cut(plan, graph_), 1);
-    if (!options_.dump.empty()) ESPALIER_CHECK_OK(dump(plan, samples, out));
+    if (!options_.dump.empty()) {
+      ESPALIER_CHECK_OK(dump(plan, samples, out));
+      ESPALIER_CHECK_OK(dump_logits(*inputs));
+    }
+    if (options_.serve) return serve(plan, *inputs, *prefix);
     for (const int jobs : options_.threads) {
       const std::string key = std::to_string(jobs);
       if (wants("forward")) {
@@ -215,6 +281,43 @@ class Bench {
   }
 
  private:
+  // Measures what each line of standard input asks for, until it ends.
+  Status serve(const plan::UpdatePlan& plan, const train::SampleStore& inputs,
+               const train::SampleStore& prefix) const {
+    std::cout << "ready" << std::endl;
+    std::string line;
+    while (std::getline(std::cin, line)) {
+      std::istringstream words(line);
+      std::string task;
+      int jobs = 0;
+      double seconds = 0;
+      words >> task >> jobs >> seconds;
+      Json answer;
+      if (!words || jobs < 1) return Error{ErrorKind::kUsage, "not a task: " + line};
+      if (task == "forward1" || task == "forward64") {
+        answer = Forward(network_, inputs, jobs).rate(task == "forward1" ? 1 : kBatch, seconds);
+      } else if (task == "full") {
+        ESPALIER_TRY(answer, training_rate(network_, plan::full(graph_), inputs, jobs, seconds));
+      } else if (task == "plan") {
+        ESPALIER_TRY(answer, training_rate(network_, plan, prefix, jobs, seconds));
+      } else {
+        return Error{ErrorKind::kUsage, "not a task: " + line};
+      }
+      std::cout << answer.dump() << std::endl;
+    }
+    return Ok{};
+  }
+
+  // What the published network says to the first pictures.
+  Status dump_logits(const train::SampleStore& inputs) const {
+    std::vector<float> logits(static_cast<std::size_t>(kImages) * graph_.head.classes);
+    Forward forward(network_, inputs, 1);
+    for (std::uint32_t first = 0; first < kImages; first += kBatch) {
+      forward.run(first, kBatch, logits.data() + std::size_t{first} * graph_.head.classes);
+    }
+    return write_binary(fs::path(options_.dump) / "logits.bin", logits);
+  }
+
   [[nodiscard]] bool wants(const char* section) const {
     return std::find(options_.sections.begin(), options_.sections.end(), section) !=
            options_.sections.end();
@@ -330,6 +433,8 @@ class Bench {
       trials.push_back(plan_json(contribution::trial_plan(graph_, spec)));
     }
     const Json tasks{{"model", fs::absolute(options_.models.front()).string()},
+                     {"input_scale", graph_.tensor(graph_.input).quantization.scale},
+                     {"input_zero_point", graph_.tensor(graph_.input).quantization.zero_point},
                      {"batch", kBatch},
                      {"classes", 10},
                      {"images", kImages},
@@ -354,7 +459,7 @@ Status run(const Options& options) {
     return std::find(options.sections.begin(), options.sections.end(), section) !=
            options.sections.end();
   };
-  if (wants("peak")) {
+  if (wants("peak") && !options.serve) {
     for (const int threads : options.threads) {
       const Peak peak = measure_peak(threads);
       out["peak"][std::to_string(threads)] = {{"float_gmacs_per_second", peak.float_macs * 1e-9},
@@ -372,6 +477,7 @@ Status run(const Options& options) {
       out["macs"] = macs;
       ESPALIER_CHECK_OK(Bench(options, network).run(out));
     }
+    if (options.serve) return Ok{};
     if (!wants("kernels")) continue;
     Json list = Json::array();
     for (const int threads : options.threads) {
@@ -398,6 +504,8 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", options.seconds, "Time for each training and forward rate");
   app.add_option("--kernel-seconds", options.kernel_seconds, "Time for each kernel and shape");
   app.add_option("--json", options.json, "Where the document goes")->capture_default_str();
+  app.add_flag("--serve", options.serve,
+               "Answer lines 'forward1|forward64|full|plan THREADS SECONDS' with a rate each");
   app.add_option("--dump", options.dump, "Folder for what pytorch_bench.py needs");
   CLI11_PARSE(app, argc, argv);
   const espalier::Status status = espalier::bench::run(options);

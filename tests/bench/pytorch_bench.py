@@ -66,7 +66,7 @@ class Requantize(torch.autograd.Function):
 class Conv:
     """One quantised convolution; weight and bias hold integers in fp32."""
 
-    def __init__(self, node, scales, zeros, values):
+    def __init__(self, node, scales, zeros, values, layout):
         x, w, b = node.input
         attributes = {a.name: list(a.ints) or a.i for a in node.attribute}
         pads = attributes.get("pads", [0, 0, 0, 0])
@@ -77,10 +77,11 @@ class Conv:
         self.input_zero = float(zeros[x])
         self.input_scale = float(scales[x])
         self.weight_scale = torch.from_numpy(scales[w].astype(np.float32).reshape(-1))
-        self.weight = torch.from_numpy(values[w].astype(np.float32))
+        self.weight = torch.from_numpy(values[w].astype(np.float32)).contiguous(
+            memory_format=layout)
         self.bias = torch.from_numpy(values[b].astype(np.float32))
         self.factor = None
-        self.output_zero = 0.0
+        self.output_scale, self.output_zero = 1.0, 0.0
 
     def run(self, x, weight, bias):
         acc = F.conv2d(x - self.input_zero, weight, bias, self.stride, self.padding, 1, self.groups)
@@ -88,9 +89,11 @@ class Conv:
 
 
 class Network:
-    """The body as a list of steps (kind, op, input names, output name)."""
+    """The body as a list of steps (kind, op, input names, output name). `layout` is how maps and
+    weights lie in memory."""
 
-    def __init__(self, path):
+    def __init__(self, path, layout=torch.contiguous_format):
+        self.layout = layout
         model = onnx.load(path)
         constant = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
         values, scales, zeros, source = {}, {}, {}, {}
@@ -113,15 +116,15 @@ class Network:
                 zero = float(constant[node.input[2]])
                 inputs = [source[name] for name in made.input[:2] if name not in values]
                 if kind == "Conv":
-                    conv = Conv(made, scales, zeros, values)
+                    conv = Conv(made, scales, zeros, values, layout)
                     factor = conv.input_scale * conv.weight_scale.double() / scale
                     conv.factor = factor.float().view(1, -1, 1, 1)
-                    conv.output_zero = zero
+                    conv.output_scale, conv.output_zero = scale, zero
                     self.convs.append(conv)
                     self.steps.append(("conv", len(self.convs) - 1, inputs, out))
                 elif kind == "Add":
                     terms = [(float(zeros[n]), float(scales[n]) / scale) for n in made.input]
-                    self.steps.append(("add", (terms, zero), inputs, out))
+                    self.steps.append(("add", (terms, zero, scale), inputs, out))
                 else:
                     self.steps.append(("pool", zero, inputs, out))
             elif node.op_type != "Flatten":
@@ -130,7 +133,7 @@ class Network:
         last = max(i for i, step in enumerate(self.steps) if step[0] == "conv")
         self.features = self.steps[last][2][0]
         self.steps = self.steps[:last]
-        self.convs.pop()
+        self.classifier = self.convs.pop()
         pooled = next(name for name, q in source.items() if q == self.features)
         self.feature_scale, self.feature_zero = float(scales[pooled]), float(zeros[pooled])
 
@@ -263,7 +266,8 @@ class Store:
         return Store(self.network, tensors, self.labels, cut)
 
     def load(self, index):
-        return {name: tensor[index].float() for name, tensor in self.tensors.items()}
+        return {name: tensor[index].to(torch.float32, memory_format=self.network.layout)
+                for name, tensor in self.tensors.items()}
 
 
 class Clock:
@@ -312,11 +316,12 @@ def train(training, store, epochs, batch, seed=0):
 
 
 class Bench:
-    def __init__(self, folder, seconds):
+    def __init__(self, folder, seconds, layout=torch.contiguous_format):
         self.seconds = seconds
         self.tasks = json.loads((folder / "tasks.json").read_text())
         self.batch = self.tasks["batch"]
-        self.network = Network(self.tasks["model"])
+        self.prefix = None
+        self.network = Network(self.tasks["model"], layout)
         self.training = self.samples(folder, "train")
         self.validation = self.samples(folder, "validation")
         weights = np.fromfile(folder / "head_weights.bin", np.float32)
@@ -357,7 +362,9 @@ class Bench:
         store = self.training
         if cached:
             first = self.network.cut_of(len(self.network.convs) - plan["bias_depth"])
-            store = store.advance(first, self.batch)
+            if self.prefix is None or self.prefix.cut != first:
+                self.prefix = store.advance(first, self.batch)
+            store = self.prefix
         training = self.make(plan, store.cut)
         index = torch.arange(self.batch)
         return self.rate(lambda: training.step(store.load(index), store.labels[index], 1e-6),
