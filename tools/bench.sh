@@ -9,7 +9,7 @@
 # by model, all programs taking turns (tests/bench/peers_bench.py). Environment:
 #   BUILD    build folder, default build/release
 #   DATA     dataset of espalier_bench, such as cifar10:FILE; default noise
-#   THREADS  threads of both, default one per processor
+#   THREADS  threads of (a) to (d), default one per processor; also of the turns where it is given
 #   OUT      where the documents go, default BUILD/bench-results
 #   PYTHON   interpreter that has torch, default /usr/bin/python3
 #   PARTS    what to measure, default "engine peers"
@@ -22,6 +22,8 @@ if [[ $# -eq 0 ]]; then
   exit 2
 fi
 BUILD=${BUILD:-build/release}
+turns=(1)
+[[ ${THREADS:-1} -eq 1 ]] || turns+=("$THREADS")
 THREADS=${THREADS:-$(nproc)}
 OUT=${OUT:-$BUILD/bench-results}
 PYTHON=${PYTHON:-/usr/bin/python3}
@@ -53,7 +55,7 @@ fi
 if [[ " $PARTS " == *" peers "* ]]; then
   for model in "$@"; do
     "$PYTHON" tests/bench/peers_bench.py "$bench" "$model" --out "$OUT" "${data[@]}" \
-      --rounds "$ROUNDS"
+      --rounds "$ROUNDS" --threads "${turns[@]}"
   done
 fi
 "$PYTHON" tests/bench/compare.py "$OUT" --json "$OUT/bench.json"
