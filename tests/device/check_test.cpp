@@ -332,7 +332,12 @@ TEST_F(DeviceCheck, RandomNetworksInEveryForm) {
                                                          : plain();
     const int accumulate = 1 + static_cast<int>(seed % 3);
     compile(graph, testing::random_plan(graph, rng), options, accumulate);
-    expect_proof(seed == 3 ? steps(accumulate) : brief(accumulate));
+    // What quick builds do not inline counts as the kernels' no more.
+    if (seed == 3) {
+      expect_proof(steps(accumulate));
+    } else {
+      expect_proof(brief(accumulate), 0.5);
+    }
   }
 }
 
