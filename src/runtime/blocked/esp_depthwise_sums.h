@@ -5,6 +5,7 @@
 #include "esp_filter.h"
 #ifdef ESP_DOT4
 #include "esp_spread_sums.h"
+#include "esp_sums_3x3.h"
 #endif
 
 #define ESP_STORE_4(to, v0, v1, v2, v3) ((to)[0] = v0, (to)[1] = v1, (to)[2] = v2, (to)[3] = v3)

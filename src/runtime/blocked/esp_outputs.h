@@ -2,8 +2,8 @@
 #define ESP_OUTPUTS_H
 
 #include "esp_blocking.h"
-#include "esp_requantize.h"
 #include "esp_long_sum.h"
+#include "esp_requantize.h"
 #include "espalier_runtime.h"
 
 /* Requantisation of four neighbouring outputs, kept at hand over all pixels. */

@@ -2,6 +2,7 @@
 #define ESP_Q_DOT_THREES_H
 
 #include "esp_blocking.h"
+#include "esp_dot_step.h"
 #include "esp_requantize.h"
 #include "espalier_integer.h"
 
@@ -27,38 +28,23 @@ ESP_INLINE void esp_q_dot_rows(const esp_q* rows, int32_t second, int32_t third,
     b0 += b, b1 += b, b2 += b, b3 += b;
     c0 += c, c1 += c, c2 += c, c3 += c;
   }
-#define ESP_STEP(k)                                                  \
-  do {                                                               \
-    const uint32_t v0 = esp_word(w0 + (k)), v1 = esp_word(w1 + (k)); \
-    const uint32_t v2 = esp_word(w2 + (k)), v3 = esp_word(w3 + (k)); \
-    const uint32_t xav = esp_word(xa + (k));                         \
-    uint32_t xbv = esp_word(xb + (k)), xcv;                          \
-    ESP_DOT_4(a0, a1, a2, a3, xav, v0, v1, v2, v3);                  \
-    xcv = esp_word(xc + (k));                                        \
-    ESP_DONE(xbv, xcv, b0, b1);                                      \
-    ESP_DOT_4(b0, b1, b2, b3, xbv, v0, v1, v2, v3);                  \
-    ESP_DOT_4(c0, c1, c2, c3, xcv, v0, v1, v2, v3);                  \
-  } while (0)
-#define ESP_ADVANCE(n) (xa += (n), xb += (n), xc += (n), w0 += (n), w1 += (n), w2 += (n), w3 += (n))
   if (depth & 4) {
-    ESP_STEP(0);
-    ESP_ADVANCE(4);
+    ESP_DOT_STEP(0);
+    ESP_DOT_ADVANCE(4);
   }
   if (depth & 8) {
-    ESP_STEP(0);
-    ESP_STEP(4);
-    ESP_ADVANCE(8);
+    ESP_DOT_STEP(0);
+    ESP_DOT_STEP(4);
+    ESP_DOT_ADVANCE(8);
   }
   ESP_ROLLED
   while (xa != end) {
-    ESP_STEP(0);
-    ESP_STEP(4);
-    ESP_STEP(8);
-    ESP_STEP(12);
-    ESP_ADVANCE(16);
+    ESP_DOT_STEP(0);
+    ESP_DOT_STEP(4);
+    ESP_DOT_STEP(8);
+    ESP_DOT_STEP(12);
+    ESP_DOT_ADVANCE(16);
   }
-#undef ESP_STEP
-#undef ESP_ADVANCE
   sums[0] = a0, sums[1] = a1, sums[2] = a2, sums[3] = a3;
   sums[4] = b0, sums[5] = b1, sums[6] = b2, sums[7] = b3;
   sums[8] = c0, sums[9] = c1, sums[10] = c2, sums[11] = c3;

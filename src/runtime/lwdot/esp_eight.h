@@ -47,10 +47,8 @@
               ESP_LOAD(s, 4) ESP_MEET(t, 3) ESP_LOAD(t, 5) ESP_MEET(s, 4)       \
               ESP_LOAD(s, 6) ESP_MEET(t, 5) ESP_LOAD(t, 7) ESP_MEET(s, 6)       \
               ESP_MEET(t, 7))
-/* clang-format on */
 /* All words of short rows, from the last to the first, without a loop: a jump into the steps, which
  * are 36 bytes each, of the longest. */
-/* clang-format off */
 #define ESP_MEET_NEXT(word, next, k, before) ESP_LOAD(next, before) ESP_MEET(word, k)
 #define ESP_MEET_SHORT(depth)                                                               \
   do {                                                                                      \
@@ -60,11 +58,14 @@
     __asm__(".option push\n\t.option norvc\n\t"                                             \
             "lw %[s], 0(%[last])\n\tlw %[t], 0(%[last])\n\t"                                \
             "auipc %[to], 0\n\tadd %[to], %[to], %[skip]\n\tjr 12(%[to])\n\t"               \
-            ESP_MEET_NEXT(t, s, 15, 14) ESP_MEET_NEXT(s, t, 14, 13) ESP_MEET_NEXT(t, s, 13, 12)            \
-            ESP_MEET_NEXT(s, t, 12, 11) ESP_MEET_NEXT(t, s, 11, 10) ESP_MEET_NEXT(s, t, 10, 9)             \
-            ESP_MEET_NEXT(t, s, 9, 8) ESP_MEET_NEXT(s, t, 8, 7) ESP_MEET_NEXT(t, s, 7, 6)                  \
-            ESP_MEET_NEXT(s, t, 6, 5) ESP_MEET_NEXT(t, s, 5, 4) ESP_MEET_NEXT(s, t, 4, 3)                  \
-            ESP_MEET_NEXT(t, s, 3, 2) ESP_MEET_NEXT(s, t, 2, 1) ESP_MEET_NEXT(t, s, 1, 0) ESP_MEET(s, 0)   \
+            ESP_MEET_NEXT(t, s, 15, 14) ESP_MEET_NEXT(s, t, 14, 13)                         \
+            ESP_MEET_NEXT(t, s, 13, 12) ESP_MEET_NEXT(s, t, 12, 11)                         \
+            ESP_MEET_NEXT(t, s, 11, 10) ESP_MEET_NEXT(s, t, 10, 9)                          \
+            ESP_MEET_NEXT(t, s, 9, 8) ESP_MEET_NEXT(s, t, 8, 7)                             \
+            ESP_MEET_NEXT(t, s, 7, 6) ESP_MEET_NEXT(s, t, 6, 5)                             \
+            ESP_MEET_NEXT(t, s, 5, 4) ESP_MEET_NEXT(s, t, 4, 3)                             \
+            ESP_MEET_NEXT(t, s, 3, 2) ESP_MEET_NEXT(s, t, 2, 1)                             \
+            ESP_MEET_NEXT(t, s, 1, 0) ESP_MEET(s, 0)                                        \
             ".option pop\n\t"                                                               \
             : [a0] "+&r"(a0), [a1] "+&r"(a1), [a2] "+&r"(a2), [a3] "+&r"(a3),               \
               [a4] "+&r"(a4), [a5] "+&r"(a5), [a6] "+&r"(a6), [a7] "+&r"(a7),               \
