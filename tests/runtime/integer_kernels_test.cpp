@@ -60,6 +60,29 @@ std::int32_t rounded(Wide value, int shift) {
   return static_cast<std::int32_t>(std::clamp(value, -kFurthest, kFurthest));
 }
 
+// What sums of other samples may have come to: little, or near where a word or half of it ends.
+std::vector<std::int32_t> kept_sums(std::size_t count, Rng& rng) {
+  const bool small = rng.chance(0.5);
+  std::vector<std::int32_t> sums(count);
+  for (std::int32_t& sum : sums) {
+    const auto off = static_cast<std::int32_t>(rng.below(2000)) - 1000;
+    const int end = small ? 0 : static_cast<int>(rng.below(8));
+    sum = end == 1   ? std::numeric_limits<std::int32_t>::max() - std::abs(off)
+          : end == 2 ? std::numeric_limits<std::int32_t>::min() + std::abs(off)
+          : end == 3 ? (1 << 30) + off
+          : end == 4 ? -(1 << 30) + off
+                     : off;
+  }
+  return sums;
+}
+
+// `kept` and a sum of one sample, whose unit is 2^-shift of theirs; saturates.
+std::int32_t joined(std::int32_t kept, Wide sum, int shift) {
+  return static_cast<std::int32_t>(
+      std::clamp<Wide>(Wide{kept} + rounded(sum, shift), std::numeric_limits<std::int32_t>::min(),
+                       std::numeric_limits<std::int32_t>::max()));
+}
+
 // A random layer with gradients, weights, a mask and a sink. The expected sums are scattered from
 // the outputs, where the kernels gather.
 struct Layer {
@@ -264,15 +287,19 @@ struct Layer {
     }
   }
 
-  // Sums of weights, as with several samples an update.
+  // Sums of weights, as with several samples an update, in a unit of their own.
   void expect_weight_sums(bool depthwise,
                           decltype(KERNEL(weight_gradient))* kernel = KERNEL(weight_gradient)) {
+    const int by = rng.chance(0.7) ? static_cast<int>(rng.below(40)) - 20
+                                   : static_cast<int>(rng.below(80)) - 40;
     const bool sliced = !channels.empty();
     const int taps = d.kernel_h * d.kernel_w;
     const int per_group = d.in_c / d.groups;
-    std::vector<std::int32_t> sums(sliced ? trained.size() : weights.size(), 5);
+    const std::vector<std::int32_t> before =
+        kept_sums(sliced ? trained.size() : weights.size(), rng);
+    std::vector<std::int32_t> sums = before;
     esp_q_range sample{3, 0};
-    esp_q_range sums_range{static_cast<std::int16_t>(from.exponent + 3), 0};
+    esp_q_range sums_range{static_cast<std::int16_t>(from.exponent + 3 + by), 0};
     esp_q_parameter_sink parameters{};
     parameters.sum = sums.data();
     parameters.sum_range = &sums_range;
@@ -292,7 +319,7 @@ struct Layer {
         at = k / channels.size() * static_cast<std::size_t>(per_group) +
              static_cast<std::size_t>(channels[k % channels.size()]);
       }
-      ASSERT_EQ(sums[k], 5 + rounded(dw[at], 0)) << "weight " << k;
+      ASSERT_EQ(sums[k], joined(before[k], dw[at], by)) << "weight " << k << " by " << by;
     }
   }
 
@@ -530,6 +557,18 @@ TEST(IntegerKernels, BiasGradients) {
       for (std::size_t c = 0; c < count; ++c) {
         ASSERT_EQ(sums[c], static_cast<std::int32_t>(layer.db[c])) << seed;
       }
+      Rng rng{seed, 5};
+      const int by = static_cast<int>(rng.below(70)) - 35;
+      esp_q_range sums_range{
+          static_cast<std::int16_t>(sample.exponent + layer.from.exponent + by), 0};
+      const std::vector<std::int32_t> before = kept_sums(count, rng);
+      sums = before;
+      sink.sum_range = &sums_range;
+      kernel(layer.d.out_h * layer.d.out_w, layer.d.out_c, layer.g.data(), &sink);
+      for (std::size_t c = 0; c < count; ++c) {
+        ASSERT_EQ(sums[c], joined(before[c], layer.db[c], by)) << seed << " by " << by;
+      }
+      sink.sum_range = nullptr;
       sink.sum = nullptr;
       sink.bias = bias.data();
       sink.scale = scale.data();

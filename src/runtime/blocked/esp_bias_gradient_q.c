@@ -1,4 +1,5 @@
 #include "esp_q_blocks.h"
+#include "esp_q_keep.h"
 
 /* Sums of four neighbouring channels over the pixels. */
 ESP_INLINE void esp_q_four_sums(int32_t pixels, int32_t channels, const esp_q* g, int32_t words,
@@ -41,6 +42,7 @@ ESP_KERNEL void ESP_Q(esp_bias_gradient)(int32_t pixels, int32_t channels, const
                                          const esp_q_parameter_sink* sink) {
   const uint32_t key = esp_q_key(sink);
   const int32_t exponent = sink->sum ? 0 : esp_q_exponent(sink);
+  const esp_q_keeping keeping = esp_q_keeping_of(sink, (pixels + 254) / 255);
   int32_t p, c, j, words = 0;
 #ifdef ESP_DOT4
   words = ESP_Q_BYTES && esp_words((const int8_t*)g, channels);
@@ -54,14 +56,15 @@ ESP_KERNEL void ESP_Q(esp_bias_gradient)(int32_t pixels, int32_t channels, const
       ESP_ROLLED
       for (p = 0; p < pixels; ++p) sums[0] += g[p * channels + c];
     }
+    if (sink->sum) {
+      esp_q_keep_rows(sink, &keeping, c, 0, 1, count, sums);
+      c += count;
+      continue;
+    }
     ESP_ROLLED
     for (j = 0; j < count; ++j, ++c) {
-      esp_q_pace pace = {0, 0};
-      int32_t quick = 0;
-      if (!sink->sum) {
-        pace = esp_q_pace_of(sink, exponent, c);
-        quick = esp_q_quick(sink, pace, pixels);
-      }
+      const esp_q_pace pace = esp_q_pace_of(sink, exponent, c);
+      const int32_t quick = esp_q_quick(sink, pace, pixels);
       if (quick) {
         sink->bias[c] = esp_saturating_add(
             sink->bias[c],

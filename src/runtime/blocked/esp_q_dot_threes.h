@@ -15,18 +15,13 @@ ESP_INLINE void esp_q_dot_rows(const esp_q* rows, int32_t second, int32_t third,
   int32_t* sums = (int32_t*)all;
   const int8_t *xa = (const int8_t*)rows, *xb = xa + second, *xc = xa + third;
   const int8_t *w0 = fours, *w1 = w0 + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch, *end = xa + depth;
-  int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
-  int32_t c0 = 0, c1 = 0, c2 = 0, c3 = 0;
+  const int32_t a = start ? start[0] : 0, b = start ? start[1] : 0, c = start ? start[2] : 0;
+  int32_t a0 = a, a1 = a, a2 = a, a3 = a, b0 = b, b1 = b, b2 = b, b3 = b;
+  int32_t c0 = c, c1 = c, c2 = c, c3 = c;
   if (!anew) {
-    a0 = sums[0], a1 = sums[1], a2 = sums[2], a3 = sums[3];
-    b0 = sums[4], b1 = sums[5], b2 = sums[6], b3 = sums[7];
-    c0 = sums[8], c1 = sums[9], c2 = sums[10], c3 = sums[11];
-  }
-  if (start) {
-    const int32_t a = start[0], b = start[1], c = start[2];
-    a0 += a, a1 += a, a2 += a, a3 += a;
-    b0 += b, b1 += b, b2 += b, b3 += b;
-    c0 += c, c1 += c, c2 += c, c3 += c;
+    a0 += sums[0], a1 += sums[1], a2 += sums[2], a3 += sums[3];
+    b0 += sums[4], b1 += sums[5], b2 += sums[6], b3 += sums[7];
+    c0 += sums[8], c1 += sums[9], c2 += sums[10], c3 += sums[11];
   }
   if (depth & 4) {
     ESP_DOT_STEP(0);

@@ -5,6 +5,7 @@
 #ifdef ESP_DOT4
 #include "esp_q_dot_batch.h"
 #endif
+#include "esp_q_keep.h"
 #include "esp_long_sum.h"
 #include "esp_words.h"
 
@@ -114,6 +115,7 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
   const int32_t taps = d->kernel_h * d->kernel_w, zero = d->in_zero;
   const uint32_t key = esp_q_key(sink);
   const int32_t exponent = sink->sum ? 0 : esp_q_exponent(sink);
+  const esp_q_keeping keeping = esp_q_keeping_of(sink, d->out_h * d->out_w);
   esp_q_output by[ESP_OUTPUTS];
   int32_t place[4]; /* of inputs in a row of the whole tensor */
   int32_t o, t, c, k, j, outputs, left = out_per_group, first = 0;
@@ -180,13 +182,18 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
           if (c == 0) esp_q_starts(1, all, zero, starts);
           esp_q_correlate(1, all, zero, starts, sums);
         }
-        ESP_ROLLED
-        for (j = 0; j < inputs; ++j) place[j] = channels ? channels[c + j] : c + j;
-        ESP_ROLLED
-        for (k = 0; k < outputs; ++k) {
-          const int32_t row = (o + k) * taps + t;
-          esp_q_sink_row(sink, key + (uint32_t)(row * per_group), row * width + c, place, inputs,
-                         o + k, by[k], sums + 4 * k);
+        if (sink->sum) {
+          esp_q_keep_rows(sink, &keeping, (o * taps + t) * width + c, taps * width, outputs, inputs,
+                          sums);
+        } else {
+          ESP_ROLLED
+          for (j = 0; j < inputs; ++j) place[j] = channels ? channels[c + j] : c + j;
+          ESP_ROLLED
+          for (k = 0; k < outputs; ++k) {
+            const int32_t row = (o + k) * taps + t;
+            esp_q_sink_row(sink, key + (uint32_t)(row * per_group), row * width + c, place, inputs,
+                           o + k, by[k], sums + 4 * k);
+          }
         }
         c += inputs;
         all.x += inputs;
