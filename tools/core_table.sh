@@ -2,7 +2,9 @@
 # Cycles of a training step of mcunet-5fps on the simulated core, by kernel: full update with the
 # plain kernels against the published 100 KB plan with the blocked ones, without and with the dot
 # product, and the same with integer gradients, without the dot product and the float unit, with both,
-# and with the dot product that loads, too. Every run is also a proof: the same bits as on the host. Some minutes.
+# and with the dot product that loads, too; gradients of parameters also where eight samples make an
+# update, so that they are summed and no steps are taken. Every run is also a proof: the same bits as
+# on the host. Some minutes.
 #   tools/core_table.sh [FOLDER WITH THE MODELS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,5 +36,9 @@ measure integer-dot sparse profiles/devices/espalier-core.json --target rv32imf+
   --numerics integer
 measure integer-load-dot sparse profiles/devices/espalier-core.json \
   --target rv32imf+pm4adda.b+lwdota.b --numerics integer
+summed=(--numerics integer --accumulate 8)
+measure sums sparse "$work/large.json" --target rv32im "${summed[@]}"
+measure sums-dot sparse "$work/large.json" --target rv32imf+pm4adda.b "${summed[@]}"
+measure sums-load-dot sparse "$work/large.json" --target rv32imf+pm4adda.b+lwdota.b "${summed[@]}"
 
 python3 tools/tables.py core "$work"

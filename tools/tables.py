@@ -29,6 +29,7 @@ MODELS = ("mbv2-w0.35", "proxyless-w0.3", "mcunet-5fps")
 FORMS = {"whole": "maps as a whole", "resident": "row by row", "rows": "input by rows, too"}
 RUNS = ("full-plain", "sparse-plain", "sparse-blocked", "sparse-dot", "integer", "integer-dot",
         "integer-load-dot")
+SUMS = ("sums", "sums-dot", "sums-load-dot")
 SRAM_OF_THE_CORE = 262144
 
 
@@ -187,6 +188,13 @@ def core(folder: str) -> None:
     print(row("times fewer than full, plain", (f"{steps[0] / step:.1f}x" for step in steps)))
     print(row("SRAM, bytes", (f"{run['sram']['promised']:,}" for run in runs)))
     print(row("cycles an instruction", (f"{run['cycles_per_instruction']:.2f}" for run in runs)))
+    print("\nGradients of parameters with eight samples an update: sums alone, no steps\n")
+    print("| kernel | no float unit | dot product | the same that loads |")
+    print("|---|---|---|---|")
+    sums = [read(pathlib.Path(folder, name + ".json")) for name in SUMS]
+    kernels = [{k["name"]: k for k in run["kernels"]} for run in sums]
+    for name in ("esp_weight_gradient_q8", "esp_bias_gradient_q8"):
+        print(row(name, (cycles(run.get(name)) for run in kernels)))
 
 
 def boards(folder: str) -> None:
