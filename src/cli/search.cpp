@@ -32,6 +32,8 @@ struct MeasureOptions {
   std::optional<std::int64_t> limit_val;
   int seeds = 4;
   int race_seeds = 5;
+  std::vector<double> rates;
+  std::optional<int> rate_epochs;
   std::vector<std::string> known;
   std::string store;
   std::string cache_limit = "2GiB";
@@ -234,8 +236,18 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
     search.search.seeds.push_back(static_cast<std::uint64_t>(i));
   }
   search.search.race_seeds = measure.race_seeds;
+  search.search.rates = measure.rates;
   search.trial.recipe = with_given_options(options.command, profile.recipe, measure.recipe);
   ESPALIER_CHECK_OK(check_recipe(search.trial.recipe, options.numerics));
+  search.rate_recipe = search.trial.recipe;
+  if (measure.rate_epochs) search.rate_recipe->epochs = *measure.rate_epochs;
+  for (const double rate : measure.rates) {
+    search.rate_recipe->learning_rate = rate;
+    if (const Status sound = check_recipe(*search.rate_recipe, options.numerics); !sound.ok()) {
+      return Error{ErrorKind::kUsage, "--rates: " + sound.error().message()};
+    }
+  }
+  search.rate_recipe->learning_rate = search.trial.recipe.learning_rate;
   search.trial.numerics = *trials::numerics_named(options.numerics);
   search.trial.gradient_bits = options.gradient_bits;
   search.run.jobs = options.common.job_count();
@@ -302,6 +314,12 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
       study::PlanSearchResult found,
       study::search_plans(network, profile, feasible(budgets, graph, profile, search.selection),
                           sets, search));
+  for (std::size_t i = 0; i < found.plans.size(); ++i) {
+    const study::MeasuredPlan& plan = found.search.plans[i];
+    if (plan.rates.empty() || plan.rate) continue;
+    spdlog::warn("budget {}: at none of --rates did every training learn; the plan keeps {}",
+                 format_bytes(found.plans[i].budget), search.trial.recipe.learning_rate);
+  }
   return Found{std::move(found.plans), {}, std::move(found.search)};
 }
 
@@ -362,6 +380,31 @@ std::string confidence_text(const Found& found) {
   return text;
 }
 
+// What the chosen plans gained at each learning rate.
+std::string rates_text(const Options& options, const Found& found) {
+  std::string text = fmt::format("{} gained by learning rate; the plan carries the best\n{:>11}",
+                                 options.metric, "budget");
+  std::vector<double> rates = options.measure.rates;
+  std::sort(rates.begin(), rates.end());
+  for (const double rate : rates) text += fmt::format("  {:>18g}", rate);
+  text += '\n';
+  for (std::size_t i = 0; i < found.front.size(); ++i) {
+    const study::MeasuredPlan& plan = found.measured->plans[i];
+    text += fmt::format("{:>11}", format_bytes(found.front[i].budget));
+    for (const double rate : rates) {
+      const auto tried = std::find_if(plan.rates.begin(), plan.rates.end(),
+                                      [&](const study::RateTried& r) { return r.rate == rate; });
+      text += fmt::format(
+          "  {:>18}", tried->diverged
+                          ? "diverged"
+                          : fmt::format("{:.4f} +- {:.4f}{}", tried->mean(),
+                                        tried->standard_error(), plan.rate == rate ? "*" : " "));
+    }
+    text += '\n';
+  }
+  return text;
+}
+
 std::string measured_text(const Options& options, const Found& found) {
   const study::MeasuredSearchResult& measured = *found.measured;
   const auto figures = [](const study::Agreement& agreement) {
@@ -395,6 +438,7 @@ std::string measured_text(const Options& options, const Found& found) {
                             ? "the same plan"
                             : fmt::format("{:.3f}", plan.over_additive));
   }
+  if (!options.measure.rates.empty()) text += rates_text(options, found);
   return text;
 }
 
@@ -493,6 +537,15 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
       ->check(between(2, 1000))
       ->capture_default_str();
   command
+      ->add_option("--rates", m.rates,
+                   "Learning rates that the chosen plans race at for their own, such as "
+                   "0.1,0.2; the plan carries the best")
+      ->delimiter(',');
+  command
+      ->add_option("--rate-epochs", m.rate_epochs,
+                   "Epochs of the trainings at --rates: those the plan is for [--epochs]")
+      ->check(between(1, 100'000));
+  command
       ->add_option("--known", m.known, "Plans to measure besides, such as published ones, by comma")
       ->delimiter(',')
       ->type_name("PLAN");
@@ -509,12 +562,15 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   add_subset_option(command, m.subset);
   add_recipe_options(command, m.recipe);
   for (const char* option :
-       {"--train", "--val", "--limit-train", "--limit-val", "--seeds", "--race-seeds", "--known",
+       {"--train", "--val", "--limit-train", "--limit-val", "--seeds", "--race-seeds", "--rates",
+        "--rate-epochs", "--known",
         "--store", "--cache-limit", "--preprocess", "--subset", "--epochs", "--batch", "--lr",
         "--warmup", "--schedule", "--no-qas"}) {
     command->effective_if(
         option, [o] { return o->measure.given(); }, "add --measure");
   }
+  command->effective_if(
+      "--rate-epochs", [o] { return !o->measure.rates.empty(); }, "add --rates");
   command->effective_if(
       "--subset",
       [&m] {

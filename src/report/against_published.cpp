@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <vector>
 
 #include "sections.hpp"
 
@@ -12,8 +13,9 @@ namespace {
 // Of all memory of the found plan, how far a published one may be off.
 constexpr double kNear = 0.05;
 
-const Update* nearest(const Updates& updates, const Update& found) {
-  const Update* best = nullptr;
+// The published plan of nearly its memory; several when it was trained at several rates.
+std::vector<const Update*> nearest(const Updates& updates, const Update& found) {
+  std::vector<const Update*> best;
   const auto distance = [&](const Update& u) {
     return std::abs(*u.analytic_bytes - *found.analytic_bytes);
   };
@@ -23,7 +25,9 @@ const Update* nearest(const Updates& updates, const Update& found) {
     if (static_cast<double>(distance(u)) > kNear * static_cast<double>(*found.analytic_bytes)) {
       continue;
     }
-    if (best == nullptr || distance(u) < distance(*best)) best = &u;
+    if (!best.empty() && distance(u) > distance(*best.front())) continue;
+    if (!best.empty() && distance(u) < distance(*best.front())) best.clear();
+    best.push_back(&u);
   }
   return best;
 }
@@ -48,14 +52,14 @@ void add_against_published(Section& section, const Updates& updates, int setting
   for (const Update& u : updates.all) {
     if (u.setting != setting || u.model.sha256 != model.sha256 || u.kind != "found") continue;
     if (!u.reached.accuracy || !u.analytic_bytes) continue;
-    const Update* other = nearest(updates, u);
-    if (other == nullptr) continue;
-    const std::vector<double> pairs = paired_accuracy(u, *other);
-    const std::optional<Estimate> above = estimate(pairs);
-    table.rows.push_back({u.label, kib(u.analytic_bytes), u.reached.accuracy->mean * 100,
-                          other->label, kib(other->analytic_bytes),
-                          other->reached.accuracy->mean * 100, scaled(mean_of(above), 100),
-                          scaled(error_of(above), 100), pairs.size()});
+    for (const Update* other : nearest(updates, u)) {
+      const std::vector<double> pairs = paired_accuracy(u, *other);
+      const std::optional<Estimate> above = estimate(pairs);
+      table.rows.push_back({u.label, kib(u.analytic_bytes), u.reached.accuracy->mean * 100,
+                            other->label, kib(other->analytic_bytes),
+                            other->reached.accuracy->mean * 100, scaled(mean_of(above), 100),
+                            scaled(error_of(above), 100), pairs.size()});
+    }
   }
   if (!table.rows.empty()) section.tables.push_back(std::move(table));
 }

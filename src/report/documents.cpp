@@ -329,13 +329,15 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
     return result.each("plans", [&](const Part& plan) -> Status {
       ESPALIER_TRY(const std::string name, plan.get<std::string>("name"));
       ESPALIER_TRY(const std::string kind, plan.get<std::string>("kind"));
+      ESPALIER_TRY(const std::optional<double> rate, plan.find<double>("learning_rate"));
       return plan.each("trainings", [&](const Part& run) -> Status {
         ESPALIER_TRY(const Json document, as_training(sweep, result, plan, run));
         ESPALIER_CHECK_OK(read_training({document, run.where}, file, all));
         ESPALIER_TRY(const auto seed, run.get<std::int64_t>("seed"));
         ESPALIER_CHECK_OK(
             take_warnings(run, fmt::format("{}, {}, seed {}", file, name, seed), all));
-        all.trainings.back().label = name;
+        all.trainings.back().label = rate ? fmt::format("{} at rate {:g}", name, *rate) : name;
+        all.trainings.back().rate = rate;
         all.trainings.back().kind = kind_in_words(kind);
         return Ok{};
       });

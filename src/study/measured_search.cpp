@@ -117,6 +117,10 @@ Status check(const std::vector<Problem>& problems, const MeasuredSearchOptions& 
   if (options.finalists < 2 || options.race_seeds < 2) {
     wrong.emplace_back("a race needs at least two finalists and two seeds");
   }
+  if (const std::set rates(options.rates.begin(), options.rates.end());
+      rates.size() != options.rates.size() || (!rates.empty() && !(*rates.begin() > 0))) {
+    wrong.emplace_back("rates must be distinct and above 0");
+  }
   const std::set seeds(options.seeds.begin(), options.seeds.end());
   if (seeds.empty() || seeds.size() != options.seeds.size()) {
     wrong.emplace_back("seeds must be distinct, and at least one");
@@ -139,19 +143,35 @@ Status check(const std::vector<Problem>& problems, const MeasuredSearchOptions& 
   return Ok{};
 }
 
-// How far the expected gain of one plan is above that of another, from gains paired by seed.
+double mean_of(const std::vector<double>& gains) {
+  return gains.empty()
+             ? 0.0
+             : std::accumulate(gains.begin(), gains.end(), 0.0) / static_cast<double>(gains.size());
+}
+
+double standard_error_of(const std::vector<double>& gains) {
+  if (gains.size() < 2) return 0;
+  const double centre = mean_of(gains);
+  double sum = 0;
+  for (const double gain : gains) sum += (gain - centre) * (gain - centre);
+  const auto count = static_cast<double>(gains.size());
+  return std::sqrt(sum / (count - 1) / count);
+}
+
+// How far the expected gain of one runner is above that of another, from gains paired by seed.
 struct Difference {
   double mean = 0;
   double standard_error = 0;
   int pairs = 0;
 };
 
-Difference difference(const Finalist& a, const Finalist& b) {
-  Finalist paired;
+template <typename Runner>
+Difference difference(const Runner& a, const Runner& b) {
+  std::vector<double> paired;
   for (std::size_t i = 0; i < std::min(a.gains.size(), b.gains.size()); ++i) {
-    paired.gains.push_back(a.gains[i] - b.gains[i]);
+    paired.push_back(a.gains[i] - b.gains[i]);
   }
-  return {paired.mean(), paired.standard_error(), static_cast<int>(paired.gains.size())};
+  return {mean_of(paired), standard_error_of(paired), static_cast<int>(paired.size())};
 }
 
 // Probability that it is above at all, with few pairs as unsure as it must be.
@@ -258,8 +278,8 @@ class Search {
     result_.measurements += static_cast<int>(batch.size());
     for (const auto& gain : gains) result_.diverged += gain ? 0 : 1;
     if (options_.progress) {
-      const int race =
-          static_cast<int>(problems_.size()) * options_.finalists * options_.race_seeds;
+      const int race = static_cast<int>(problems_.size()) * options_.race_seeds *
+                       (options_.finalists + static_cast<int>(options_.rates.size()));
       options_.progress(result_.measurements,
                         std::max(result_.measurements, options_.measurements + race));
     }
@@ -349,9 +369,43 @@ class Search {
                              });
   }
 
-  // Finalists by posterior mean, the additive optimum always among them. After every seed from the
-  // second on those that are behind by more than two standard errors of the paired difference
-  // leave, but neither the leader nor the additive optimum.
+  // Runs all of `racing` with one seed after the other. After every seed from the second on those
+  // that are behind by more than two standard errors of the paired difference leave, but not the
+  // leader and those that `stays` names. Ends with all of them, best first, the ones that left last.
+  // `diverged` is told of those that did: they count as the worst of their seed, or as no gain.
+  template <typename Runner, typename Ask, typename Stays, typename Diverged>
+  Status run_race(std::vector<Runner>& racing, Ask request, Stays stays, Diverged diverged) {
+    std::vector<Runner> left;  // behind
+    for (int seed = 0; seed < options_.race_seeds; ++seed) {
+      std::vector<Request> batch;
+      for (const Runner& r : racing) batch.push_back(request(r, static_cast<std::uint64_t>(seed)));
+      ESPALIER_TRY(const std::vector<std::optional<double>> gains, ask(batch));
+      const double worst = std::accumulate(gains.begin(), gains.end(), 0.0,
+                                           [](double low, const std::optional<double>& g) {
+                                             return std::min(low, g.value_or(low));
+                                           });
+      for (std::size_t i = 0; i < racing.size(); ++i) {
+        if (!gains[i]) diverged(racing[i]);
+        racing[i].gains.push_back(gains[i].value_or(worst));
+      }
+      std::stable_sort(racing.begin(), racing.end(),
+                       [](const Runner& a, const Runner& b) { return a.mean() > b.mean(); });
+      if (seed == 0) continue;
+      const Runner leader = racing.front();
+      const auto behind =
+          std::stable_partition(racing.begin() + 1, racing.end(), [&](const Runner& r) {
+            const Difference d = difference(leader, r);
+            return stays(r) || d.mean <= 2 * d.standard_error;
+          });
+      left.insert(left.begin(), behind, racing.end());
+      racing.erase(behind, racing.end());
+      if (racing.size() == 1) break;
+    }
+    racing.insert(racing.end(), left.begin(), left.end());
+    return Ok{};
+  }
+
+  // Finalists by posterior mean, the additive optimum always among them.
   Status race(std::size_t index, const PlanModel& model) {
     const Problem& problem = problems_[index];
     const Candidate& additive = additive_[index].candidate;
@@ -378,47 +432,42 @@ class Search {
       }
       racing.resize(limit);
     }
-    std::vector<Finalist> left;  // behind
-    for (int seed = 0; seed < options_.race_seeds; ++seed) {
-      std::vector<Request> batch;
-      for (const Finalist& f : racing) {
-        batch.push_back(
-            {f.candidate, options_.first_race_seed + static_cast<std::uint64_t>(seed), true});
-      }
-      ESPALIER_TRY(const std::vector<std::optional<double>> gains, ask(batch));
-      const double worst = std::accumulate(gains.begin(), gains.end(), 0.0,
-                                           [](double low, const std::optional<double>& g) {
-                                             return std::min(low, g.value_or(low));
-                                           });
-      for (std::size_t i = 0; i < racing.size(); ++i) {
-        racing[i].gains.push_back(gains[i].value_or(worst));
-      }
-      std::stable_sort(racing.begin(), racing.end(),
-                       [](const Finalist& a, const Finalist& b) { return a.mean() > b.mean(); });
-      if (seed == 0) continue;
-      const Finalist leader = racing.front();
-      const auto behind =
-          std::stable_partition(racing.begin(), racing.end(), [&](const Finalist& f) {
-            if (is_additive(f) || f.candidate == leader.candidate) return true;
-            const Difference d = difference(leader, f);
-            return d.mean <= 2 * d.standard_error;
-          });
-      left.insert(left.begin(), behind, racing.end());
-      racing.erase(behind, racing.end());
-      if (racing.size() == 1) break;
-    }
-    finish(index, std::move(racing), std::move(left));
+    ESPALIER_CHECK_OK(run_race(
+        racing,
+        [&](const Finalist& f, std::uint64_t seed) {
+          return Request{f.candidate, options_.first_race_seed + seed, Stage::kRace};
+        },
+        is_additive, [](const Finalist&) {}));
+    finish(index, std::move(racing));
+    return race_rates(result_.plans.back());
+  }
+
+  // The winner's learning rate, with seeds behind those of the race. One that diverged with some
+  // seed would do so again.
+  Status race_rates(MeasuredPlan& plan) {
+    if (options_.rates.empty()) return Ok{};
+    for (const double rate : options_.rates) plan.rates.push_back({.rate = rate});
+    const std::uint64_t first =
+        options_.first_race_seed + static_cast<std::uint64_t>(options_.race_seeds);
+    ESPALIER_CHECK_OK(run_race(
+        plan.rates,
+        [&](const RateTried& r, std::uint64_t seed) {
+          return Request{plan.solution.candidate, first + seed, Stage::kRates, r.rate};
+        },
+        [](const RateTried&) { return false; }, [](RateTried& r) { r.diverged = true; }));
+    std::stable_partition(plan.rates.begin(), plan.rates.end(),
+                          [](const RateTried& r) { return !r.diverged; });
+    if (!plan.rates.front().diverged) plan.rate = plan.rates.front().rate;
     return Ok{};
   }
 
-  void finish(std::size_t index, std::vector<Finalist> racing, std::vector<Finalist> left) {
+  void finish(std::size_t index, std::vector<Finalist> racing) {
     MeasuredPlan plan;
     plan.additive = additive_[index];
     const Finalist winner = racing.front();
     plan.solution = search::make_solution(problems_[index], winner.candidate);
     plan.solution.objective = winner.mean();
     plan.standard_error = winner.standard_error();
-    racing.insert(racing.end(), left.begin(), left.end());
     plan.over_runner_up = racing.size() > 1 ? probability_above(winner, racing[1]) : 1.0;
     const auto additive = std::find_if(racing.begin(), racing.end(), [&](const Finalist& f) {
       return f.candidate == plan.additive.candidate;
@@ -471,20 +520,10 @@ class Search {
 
 }  // namespace
 
-double Finalist::mean() const {
-  return gains.empty()
-             ? 0.0
-             : std::accumulate(gains.begin(), gains.end(), 0.0) / static_cast<double>(gains.size());
-}
-
-double Finalist::standard_error() const {
-  if (gains.size() < 2) return 0;
-  const double centre = mean();
-  double sum = 0;
-  for (const double gain : gains) sum += (gain - centre) * (gain - centre);
-  const auto count = static_cast<double>(gains.size());
-  return std::sqrt(sum / (count - 1) / count);
-}
+double Finalist::mean() const { return mean_of(gains); }
+double Finalist::standard_error() const { return standard_error_of(gains); }
+double RateTried::mean() const { return mean_of(gains); }
+double RateTried::standard_error() const { return standard_error_of(gains); }
 
 Result<MeasuredSearchResult> measured_search(const std::vector<search::Problem>& problems,
                                              const Measure& measure,

@@ -29,36 +29,37 @@ class Measurements {
 
   Result<std::vector<std::optional<double>>> operator()(const std::vector<Request>& requests) {
     std::vector<std::optional<double>> gains(requests.size());
-    for (const bool race : {false, true}) {
+    for (const Stage stage : {Stage::kSearch, Stage::kRace, Stage::kRates}) {
       std::vector<std::size_t> asked;
       for (std::size_t i = 0; i < requests.size(); ++i) {
-        if (requests[i].race == race) asked.push_back(i);
+        if (requests[i].stage == stage) asked.push_back(i);
       }
-      if (!asked.empty()) ESPALIER_CHECK_OK(measure(requests, asked, race, gains));
+      if (!asked.empty()) ESPALIER_CHECK_OK(measure(requests, asked, stage, gains));
     }
     return gains;
   }
 
  private:
   Status measure(const std::vector<Request>& requests, const std::vector<std::size_t>& asked,
-                 bool race, std::vector<std::optional<double>>& gains) {
+                 Stage stage, std::vector<std::optional<double>>& gains) {
     std::vector<trials::Trial> trials;
     std::vector<std::uint64_t> heads;  // seeds whose head is not known yet
     for (const std::size_t i : asked) {
       const std::uint64_t seed = requests[i].seed;
-      trials.push_back(
-          trial(selection::make_plan(network_.graph(), profile_, requests[i].candidate), seed));
-      if (head_.count({seed, race}) == 0 &&
+      trials.push_back(trial(
+          selection::make_plan(network_.graph(), profile_, requests[i].candidate), seed, stage));
+      if (stage == Stage::kRates) trials.back().recipe.learning_rate = requests[i].rate;
+      if (head_.count({seed, stage}) == 0 &&
           std::find(heads.begin(), heads.end(), seed) == heads.end()) {
         heads.push_back(seed);
       }
     }
     for (const std::uint64_t seed : heads) {
-      trials.push_back(trial(plan::head_only(network_.graph()), seed));
+      trials.push_back(trial(plan::head_only(network_.graph()), seed, stage));
     }
+    const data::Samples& judges = stage == Stage::kSearch ? sets_.validation : sets_.race;
     ESPALIER_TRY(const auto results,
-                 trials::run_trials(network_, sets_.training, race ? sets_.race : sets_.validation,
-                                    trials, run_));
+                 trials::run_trials(network_, sets_.training, judges, trials, run_));
     for (std::size_t k = 0; k < heads.size(); ++k) {
       const train::TrainResult& result = *results[asked.size() + k];
       if (result.diverged) {
@@ -66,12 +67,12 @@ class Measurements {
             ErrorKind::kUsage,
             fmt::format("training the head alone diverged with seed {}; lower --lr", heads[k])};
       }
-      head_[{heads[k], race}] = result.test;
+      head_[{heads[k], stage}] = result.test;
     }
     for (std::size_t k = 0; k < asked.size(); ++k) {
       const train::TrainResult& result = *results[k];
       if (result.diverged) continue;
-      const train::Evaluation& head = head_[{requests[asked[k]].seed, race}];
+      const train::Evaluation& head = head_[{requests[asked[k]].seed, stage}];
       if (train::collapsed(result.test, head)) continue;
       gains[asked[k]] = options_.selection.metric == selection::Metric::kLoss
                             ? head.loss - result.test.loss
@@ -80,8 +81,9 @@ class Measurements {
     return Ok{};
   }
 
-  [[nodiscard]] trials::Trial trial(plan::UpdatePlan plan, std::uint64_t seed) const {
+  [[nodiscard]] trials::Trial trial(plan::UpdatePlan plan, std::uint64_t seed, Stage stage) const {
     trials::Trial trial = options_.trial;
+    if (stage == Stage::kRates && options_.rate_recipe) trial.recipe = *options_.rate_recipe;
     trial.plan = std::move(plan);
     trial.recipe.seed = seed;
     return trial;
@@ -92,7 +94,7 @@ class Measurements {
   const Profile& profile_;
   const PlanSearchOptions& options_;
   trials::RunOptions run_;
-  std::map<std::pair<std::uint64_t, bool>, train::Evaluation> head_;  // by seed and race
+  std::map<std::pair<std::uint64_t, Stage>, train::Evaluation> head_;  // by seed
 };
 
 // How far a search is, in trainings or, where its time is limited, in seconds.
@@ -100,7 +102,8 @@ class Watch {
  public:
   Watch(const PlanSearchOptions& options, int budgets)
       : options_(options),
-        race_(budgets * options.search.finalists * options.search.race_seeds),
+        race_(budgets * options.search.race_seeds *
+              (options.search.finalists + static_cast<int>(options.search.rates.size()))),
         start_(std::chrono::steady_clock::now()) {}
 
   void advance(int done, int planned) {
@@ -131,12 +134,26 @@ class Watch {
   double shown_ = 0;
 };
 
-// What the race says of a plan, as the plan carries it.
+// What the last race says of a plan, as the plan carries it: at its rate, where that raced.
 Json measured_json(const MeasuredPlan& measured, selection::Metric metric) {
+  const bool own = measured.rate.has_value();
   return {{"metric", metric == selection::Metric::kLoss ? "loss" : "accuracy"},
-          {"gain", measured.solution.objective},
-          {"standard_error", measured.standard_error},
-          {"trainings", measured.finalists.front().gains.size()}};
+          {"gain", own ? measured.rates.front().mean() : measured.solution.objective},
+          {"standard_error",
+           own ? measured.rates.front().standard_error() : measured.standard_error},
+          {"trainings", (own ? measured.rates.front().gains : measured.finalists.front().gains)
+                            .size()}};
+}
+
+// The recipe that the last race says it about.
+train::Recipe recipe_of(const MeasuredPlan& measured, const PlanSearchOptions& options) {
+  train::Recipe recipe = options.trial.recipe;
+  if (measured.rate) {
+    if (options.rate_recipe) recipe = *options.rate_recipe;
+    recipe.learning_rate = *measured.rate;
+  }
+  recipe.seed = 0;  // each training has its own
+  return recipe;
 }
 
 selection::Selected describe(const ir::Graph& graph, const Profile& profile, Bytes budget,
@@ -147,9 +164,7 @@ selection::Selected describe(const ir::Graph& graph, const Profile& profile, Byt
       options.selection);
   if (search::is_additive(problem)) selected.optimum = measured.additive.objective;
   selected.bound = bound;
-  train::Recipe recipe = options.trial.recipe;
-  recipe.seed = 0;  // each training has its own
-  selected.plan.recipe = train::to_json(recipe);
+  selected.plan.recipe = train::to_json(recipe_of(measured, options));
   selected.plan.measured = measured_json(measured, options.selection.metric);
   selected.plan.solver = "measured";
   selected.plan.seed = options.search.seed;
@@ -270,12 +285,24 @@ Json to_json(const MeasuredSearchResult& result) {
 Json to_json(const MeasuredPlan& plan, const Profile& profile) {
   Json finalists = Json::array();
   for (const Finalist& f : plan.finalists) finalists.push_back(to_json(f, profile));
-  return {{"gain", plan.solution.objective},
-          {"standard_error", plan.standard_error},
-          {"above_runner_up", plan.over_runner_up},
-          {"above_additive", plan.over_additive},
-          {"additive", to_json(plan.additive.candidate, profile)},
-          {"finalists", std::move(finalists)}};
+  Json json{{"gain", plan.solution.objective},
+            {"standard_error", plan.standard_error},
+            {"above_runner_up", plan.over_runner_up},
+            {"above_additive", plan.over_additive},
+            {"additive", to_json(plan.additive.candidate, profile)},
+            {"finalists", std::move(finalists)}};
+  if (plan.rates.empty()) return json;
+  Json rates = Json::array();
+  for (const RateTried& r : plan.rates) {
+    rates.push_back({{"learning_rate", r.rate},
+                     {"gains", r.gains},
+                     {"mean", r.mean()},
+                     {"standard_error", r.standard_error()},
+                     {"diverged", r.diverged}});
+  }
+  json["rates"] = std::move(rates);
+  json["learning_rate"] = plan.rate ? Json(*plan.rate) : Json(nullptr);
+  return json;
 }
 
 }  // namespace espalier::study

@@ -104,7 +104,7 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
       spdlog::warn("{}, {}: {} more trainings are as doubtful", pair.label(), plans[p].name,
                    doubtful - 1);
     }
-    rows.push_back(
+    Json row =
         {{"name", plans[p].name},
          {"kind", plans[p].kind},
          {"sha256", plan::sha256_of(plan)},
@@ -114,7 +114,9 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
          {"budget_bytes", plan.budget ? Json(plan.budget->count) : Json(nullptr)},
          {"predicted_gain", plan.predicted_gain ? Json(*plan.predicted_gain) : Json(nullptr)},
          {"gain_metric", plan.gain_metric.empty() ? Json(nullptr) : Json(plan.gain_metric)},
-         {"trainings", std::move(runs)}});
+         {"trainings", std::move(runs)}};
+    if (plans[p].rate) row["learning_rate"] = *plans[p].rate;
+    rows.push_back(std::move(row));
   }
   Json result{
       {"model", {{"name", pair.model()}, {"sha256", pair.graph().sha256}}},
@@ -291,22 +293,19 @@ class Sweep {
     }
     for (std::size_t i = 0; i < config_.searches.size(); ++i) {
       ESPALIER_TRY(const std::vector<NamedBudget> budgets, pair.budgets(config_.searches[i]));
-      Result<std::vector<selection::Selected>> found = find(pair, profile, i, budgets);
+      const auto found = find(pair, profile, i, budgets);
       if (!found.ok()) {
         return Error{found.error().kind,
                      fmt::format("{}: {}", pair.label(), found.error().message())};
       }
-      for (std::size_t b = 0; b < found->size(); ++b) {
-        plans.push_back({budgets[b].plan, "found", std::move((*found)[b].plan)});
-      }
+      plans.insert(plans.end(), found->begin(), found->end());
     }
     return plans;
   }
 
-  Result<std::vector<selection::Selected>> find(const SweepPair& pair,
-                                                const contribution::Profile& profile,
-                                                std::size_t index,
-                                                const std::vector<NamedBudget>& budgets) {
+  Result<std::vector<NamedPlan>> find(const SweepPair& pair, const contribution::Profile& profile,
+                                      std::size_t index, const std::vector<NamedBudget>& budgets) {
+    std::vector<NamedPlan> plans;
     const SweepSearch& search = config_.searches[index];
     selection::SelectionOptions options;
     options.memory = search.memory;
@@ -320,6 +319,8 @@ class Sweep {
       measured.search.measurements = search.measure.trainings;
       measured.search.finalists = search.measure.finalists;
       measured.search.race_seeds = search.measure.race_seeds;
+      measured.search.rates = search.measure.rates;
+      measured.rate_recipe = config_.training.recipes.front().recipe;
       measured.search.jobs = options_.jobs;
       measured.trial.recipe = search.measure.recipe.value_or(config_.analysis->recipe);
       measured.run = run_options("measure plans of " + pair.label(), {});
@@ -327,13 +328,16 @@ class Sweep {
       for (const NamedBudget& budget : budgets) bytes.push_back(budget.bytes);
       ESPALIER_TRY(PlanSearchResult result,
                    search_plans(pair.network(), profile, bytes, pair.race_sets(index), measured));
-      return std::move(result.plans);
+      for (std::size_t b = 0; b < budgets.size(); ++b) {
+        plans.push_back({budgets[b].plan, "found", std::move(result.plans[b].plan),
+                         result.search.plans[b].rate});
+      }
+      return plans;
     }
-    std::vector<selection::Selected> plans;
     for (const NamedBudget& budget : budgets) {
       ESPALIER_TRY(selection::Selected selected,
                    selection::select(pair.graph(), profile, budget.bytes, options));
-      plans.push_back(std::move(selected));
+      plans.push_back({budget.plan, "found", std::move(selected.plan), {}});
     }
     return plans;
   }
@@ -373,7 +377,8 @@ class Sweep {
       more += budgets.size() * training.seeds.size() * training.numerics.size() *
               training.recipes.size();
       if (search.solver == SweepSolver::kMeasured) {
-        more += static_cast<std::size_t>(search.measure.trainings);
+        more += static_cast<std::size_t>(search.measure.trainings) +
+                budgets.size() * search.measure.rates.size();
       }
     }
     const std::int64_t open = group.trials - group.stored;

@@ -125,7 +125,7 @@ class Reader {
   }
 
   void read_measure(const Json& json, SweepSearch& search) {
-    for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds"}) {
+    for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "rates"}) {
       if (json.contains(key) && search.solver != SweepSolver::kMeasured) {
         problem("/searches", fmt::format("{} is of the solver \"measured\" alone", key));
       }
@@ -134,6 +134,7 @@ class Reader {
     take(json, "limit_train", search.measure.limit_train);
     take(json, "finalists", search.measure.finalists);
     take(json, "race_seeds", search.measure.race_seeds);
+    take(json, "rates", search.measure.rates);
     if (json.contains("recipe")) {
       search.measure.recipe = read_recipe(json["recipe"], "/searches/recipe");
     }
@@ -190,7 +191,9 @@ class Reader {
     take(json, "full", config_.full);
     for (Json published : json.value("published", Json::array())) {
       SweepPublished plan{published["name"].get<std::string>(),
-                          published["model"].get<std::string>(), Json()};
+                          published["model"].get<std::string>(), Json(), std::nullopt};
+      take(published, "learning_rate", plan.learning_rate);
+      published.erase("learning_rate");
       published.erase("name");
       published.erase("model");
       plan.document = std::move(published);
@@ -280,6 +283,13 @@ class Reader {
                                          "are none in /plans/published",
                                          model.name));
       }
+    }
+    if (config_.training.recipes.size() > 1 &&
+        (std::any_of(config_.published.begin(), config_.published.end(),
+                     [](const SweepPublished& p) { return p.learning_rate.has_value(); }) ||
+         std::any_of(config_.searches.begin(), config_.searches.end(),
+                     [](const SweepSearch& s) { return !s.measure.rates.empty(); }))) {
+      problem("/training/recipes", "plans with learning rates of their own need one recipe");
     }
     std::set<std::pair<std::string, std::string>> published;
     for (const SweepPublished& plan : config_.published) {

@@ -100,7 +100,7 @@ Result<plan::UpdatePlan> SweepPair::read(const SweepPublished& published) const 
 Result<std::vector<NamedPlan>> SweepPair::given_plans() const {
   std::vector<NamedPlan> plans;
   const auto convs = static_cast<int>(network_->convs().size());
-  if (config_->head_only) plans.push_back({"head-only", "head_only", plan::head_only(graph())});
+  if (config_->head_only) plans.push_back({"head-only", "head_only", plan::head_only(graph()), {}});
   const auto curve = [&](const SweepDepths& depths, const char* name, const char* kind,
                          auto make) -> Status {
     std::vector<int> all = depths.depths;
@@ -111,17 +111,18 @@ Result<std::vector<NamedPlan>> SweepPair::given_plans() const {
         return Error{ErrorKind::kBadInput, fmt::format("{}: {} {}: {}", model_->name, kind, depth,
                                                        plan.error().message())};
       }
-      plans.push_back({fmt::format("{}-{}", name, depth), kind, *std::move(plan)});
+      plans.push_back({fmt::format("{}-{}", name, depth), kind, *std::move(plan), {}});
     }
     return Ok{};
   };
   ESPALIER_CHECK_OK(curve(config_->bias_only, "bias", "bias_only", plan::bias_only));
   ESPALIER_CHECK_OK(curve(config_->last_k, "last", "last_k", plan::last_k));
-  if (config_->full) plans.push_back({"full", "full", plan::full(graph())});
+  if (config_->full) plans.push_back({"full", "full", plan::full(graph()), {}});
   for (const SweepPublished& published : config_->published) {
     if (published.model != model_->name) continue;
     ESPALIER_TRY(plan::UpdatePlan plan, read(published));
-    plans.push_back({"published-" + published.name, "published", std::move(plan)});
+    plans.push_back(
+        {"published-" + published.name, "published", std::move(plan), published.learning_rate});
   }
   return plans;
 }
@@ -131,6 +132,7 @@ Result<std::vector<NamedBudget>> SweepPair::budgets(const SweepSearch& search) c
   for (const Bytes budget : search.budgets) all.push_back({search.plan_name(budget), budget});
   for (const SweepPublished& published : config_->published) {
     if (!search.at_published || published.model != model_->name) continue;
+    if (published.learning_rate) continue;  // the plan once more
     ESPALIER_TRY(const plan::UpdatePlan plan, read(published));
     all.push_back({search.plan_name(published.name), cost::analytic_memory(plan, graph()).bytes()});
   }
@@ -147,6 +149,7 @@ std::vector<SweepEntry> SweepPair::entries(const std::vector<NamedPlan>& plans) 
           trials::Trial trial;
           trial.plan = plans[p].plan;
           trial.recipe = training.recipes[r].recipe;
+          trial.recipe.learning_rate = plans[p].rate.value_or(trial.recipe.learning_rate);
           trial.recipe.seed = seed;
           trial.numerics = numerics;
           trial.stochastic = training.stochastic;

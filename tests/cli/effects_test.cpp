@@ -93,6 +93,7 @@ std::vector<Rule> rules() {
                                                         {"--limit-val", "3"},
                                                         {"--seeds", "2"},
                                                         {"--race-seeds", "3"},
+                                                        {"--rates", "0.1,0.2"},
                                                         {"--known", "plan.json"},
                                                         {"--store", "new"},
                                                         {"--cache-limit", "1MiB"},
@@ -106,6 +107,7 @@ std::vector<Rule> rules() {
                                                         {"--no-qas"}}) {
     all.push_back({option, kSearch, {}, {"--measure", "9"}});
   }
+  all.push_back({{"--rate-epochs", "3"}, kSearch + measured, {}, {"--rates", "0.1,0.2"}});
   for (const Arguments& command :
        {kInspect, kMake, kImport, kShow, kSweep, Arguments{"devices"}, kReport}) {
     all.push_back({{"--seed", "1"}, command, {}, {}, true});

@@ -78,6 +78,29 @@ TEST_F(MeasuredSearchTest, TellsHowPlansWereRankedAndWhichIsBetter) {
            "--test", "idx:train-images,train-labels"});
 }
 
+TEST_F(MeasuredSearchTest, ThePlanCarriesTheRateItWasBestAt) {
+  const Arguments rates{"--rates", "0.1,0.2", "--rate-epochs", "3", "--epochs", "1"};
+  const Finished finished =
+      succeed(search("plan.json", "4") + rates + Arguments{"--json", "search.json"});
+  EXPECT_THAT(finished.out, HasSubstr("gained by learning rate"));
+  const Json race = read_json("search.json")["race"];
+  ASSERT_EQ(race["rates"].size(), 2U);
+  const Json plan = read_json("plan.json");
+  EXPECT_EQ(race["learning_rate"], race["rates"][0]["learning_rate"]);
+  EXPECT_EQ(plan["recipe"]["learning_rate"], race["learning_rate"]);
+  EXPECT_EQ(plan["recipe"]["epochs"], 3);
+  EXPECT_EQ(plan["measured"]["gain"], race["rates"][0]["mean"]);
+  const Json trained =
+      report({"train", "model.onnx", "--plan", "plan.json", "--train",
+              "idx:train-images,train-labels", "--test", "idx:train-images,train-labels"});
+  EXPECT_EQ(trained["recipe"]["learning_rate"], race["learning_rate"]);
+  EXPECT_EQ(trained["recipe"]["epochs"], 3);
+  const Finished kept = succeed(search("other.json", "4") + Arguments{"--rates", "1e-9"});
+  EXPECT_THAT(kept.err, HasSubstr("at none of --rates"));
+  EXPECT_NE(read_json("other.json")["recipe"]["learning_rate"], 1e-9);
+  fail(kUsage, search("none.json") + Arguments{"--rates", "0.1,1e300"}, {"--rates: --lr 1e+300"});
+}
+
 TEST_F(MeasuredSearchTest, PlannedMemoryOfAChipIsKept) {
   const Arguments program{"--numerics", "integer", "--input", "rows"};
   make_plan("head.json", {"--head-only"});

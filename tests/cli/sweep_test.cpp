@@ -138,10 +138,11 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   Json measured = config();
   measured["searches"][0] = {{"budgets", {"1KiB"}}, {"solver", "measured"},      {"trainings", 3},
                              {"limit_train", 16},   {"recipe", {{"epochs", 2}}}, {"finalists", 2},
-                             {"race_seeds", 2}};
+                             {"race_seeds", 2},     {"rates", {0.025, 0.05}}};
   Json on_chip = measured["searches"][0];
   on_chip["budgets"] = {"64KiB"};
   on_chip["memory"] = "planned";
+  on_chip.erase("rates");
   measured["searches"].push_back(on_chip);
   measured["training"]["seeds"] = {0};
   write("sweep.json", measured.dump());
@@ -150,10 +151,21 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   for (const char* shard : {"1/2", "0/2"}) succeed(sweep(out) + Arguments{"--shard", shard});
   EXPECT_EQ(finish(out), expected);
   const Json plan = Json::parse(expected.at("plans/m.d.found-1KiB-measured.json"));
-  EXPECT_EQ(plan["recipe"]["epochs"], 2);
+  // With a rate of its own it carries the recipe it is trained with.
+  Json recipe = Json::parse(expected.at("sweep.json"))["recipes"][0];
+  EXPECT_NE(recipe["epochs"], 2);
+  recipe["learning_rate"] = plan["recipe"]["learning_rate"];
+  EXPECT_EQ(plan["recipe"], recipe);
   EXPECT_LE(plan["measured"]["trainings"], 2);
+  for (const Json& row : Json::parse(expected.at("sweep.json"))["results"][0]["plans"]) {
+    EXPECT_EQ(row.contains("learning_rate"), row["name"] == "found-1KiB-measured");
+    if (row.contains("learning_rate")) {
+      EXPECT_EQ(row["learning_rate"], plan["recipe"]["learning_rate"]);
+    }
+  }
   const Json planned = Json::parse(expected.at("plans/m.d.found-64KiB-planned-measured.json"));
   EXPECT_EQ(planned["solver"], "measured");
+  EXPECT_EQ(planned["recipe"]["epochs"], 2);
   EXPECT_LE(planned["memory_bytes"]["planned"], 64 * 1024);
 }
 

@@ -143,6 +143,22 @@ TEST_F(SweepReport, FoundPlansStandBesidePublishedOnes) {
   EXPECT_EQ(pairs[0]["seeds"], 2);
 }
 
+// One plan at several rates is several updates, of one setting.
+TEST_F(SweepReport, PlansWithRatesOfTheirOwnAreTold) {
+  add("published-near", "published", 2, {{{"conv", 2}, {"ratio", 0.5}}}, 10210, {0.80, 0.84});
+  Json again = plans_.back();
+  again["learning_rate"] = 0.2;
+  for (Json& run : again["trainings"]) run["test_accuracy"] = 0.9;
+  plans_.push_back(again);
+  const Json pairs = rows(report(), "against-published");
+  ASSERT_EQ(pairs.size(), 2U);
+  EXPECT_EQ(pairs[0]["published"], "published-near");
+  EXPECT_NEAR(pairs[0]["above"].get<double>(), 4, 1e-9);
+  EXPECT_EQ(pairs[1]["published"], "published-near at rate 0.2");
+  EXPECT_NEAR(pairs[1]["published_accuracy"].get<double>(), 90, 1e-9);
+  EXPECT_EQ(pairs[1]["seeds"], 2);
+}
+
 TEST_F(SweepReport, PlansHaveTheirNamesKindsAndErrors) {
   const Json plans = rows(report(), "plans");
   ASSERT_EQ(plans.size(), 5U);

@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "../search/random_problem.hpp"
 #include "espalier/search/remember.hpp"
@@ -50,7 +52,7 @@ class World {
         [this](const std::vector<Request>& requests) -> Result<std::vector<std::optional<double>>> {
           std::vector<std::optional<double>> gains;
           for (const Request& r : requests) {
-            Rng rng{seed_, r.seed, r.race ? 1U : 0U, key(r.candidate)};
+            Rng rng{seed_, r.seed, r.stage == Stage::kSearch ? 0U : 1U, key(r.candidate)};
             double sum = 0;
             for (int i = 0; i < 12; ++i) sum += rng.uniform(-0.5, 0.5);
             gains.emplace_back(gain(r.candidate) + noise_ * sum);
@@ -293,7 +295,7 @@ TEST(MeasuredSearch, AFewThatDivergeSpoilNothing) {
       auto gains = truth(requests);
       for (std::size_t i = 0; i < requests.size(); ++i) {
         Rng rng{seed, requests[i].seed, i, static_cast<std::uint64_t>(requests[i].candidate.depth)};
-        if (!requests[i].race && rng.chance(0.03)) (*gains)[i] = std::nullopt;
+        if (requests[i].stage == Stage::kSearch && rng.chance(0.03)) (*gains)[i] = std::nullopt;
       }
       return gains;
     };
@@ -310,6 +312,75 @@ TEST(MeasuredSearch, AFewThatDivergeSpoilNothing) {
   EXPECT_LT(lost / worlds, 0.02);
 }
 
+// A world where 0.2 is best, 0.4 better still but for every third seed, and 0.05 far behind.
+class Rates : public ::testing::Test {
+ protected:
+  MeasuredSearchResult search(std::vector<double> rates) {
+    const World world(3, 0.02);
+    const Measure plans = world.measure();
+    const Measure measure = [&, plans](const std::vector<Request>& requests) {
+      auto gains = plans(requests);
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        const Request& r = requests[i];
+        all_.push_back(r);
+        if (r.stage != Stage::kRates) continue;
+        *(*gains)[i] += r.rate == 0.4 ? 0.5 : r.rate == 0.2 ? 0.3 : r.rate == 0.1 ? 0.29 : -3;
+        if (r.rate >= 0.8 || (r.rate == 0.4 && r.seed % 3 == 0)) (*gains)[i] = std::nullopt;
+      }
+      return gains;
+    };
+    MeasuredSearchOptions options;
+    options.measurements = 20;
+    options.race_seeds = 4;
+    options.rates = std::move(rates);
+    return *measured_search({world.problem()}, measure, options);
+  }
+  [[nodiscard]] long asked(double rate) const {
+    return std::count_if(all_.begin(), all_.end(), [&](const Request& r) {
+      return r.stage == Stage::kRates && r.rate == rate;
+    });
+  }
+
+  std::vector<Request> all_;
+};
+
+TEST_F(Rates, TheWinnerGetsTheBestThatNeverDiverges) {
+  const MeasuredPlan plan = search({0.05, 0.1, 0.2, 0.4}).plans[0];
+  EXPECT_EQ(plan.rate, 0.2);
+  ASSERT_EQ(plan.rates.size(), 4U);
+  EXPECT_EQ(plan.rates[0].rate, 0.2);
+  EXPECT_EQ(plan.rates[0].gains.size(), 4U);
+  EXPECT_EQ(plan.rates[1].rate, 0.1);
+  EXPECT_EQ(plan.rates[3].rate, 0.4);
+  EXPECT_TRUE(plan.rates[3].diverged);
+  EXPECT_EQ(asked(0.2), 4);
+  EXPECT_EQ(asked(0.05), 2);  // behind after the second seed
+  std::set<std::uint64_t> before;
+  for (const Request& r : all_) {
+    if (r.stage != Stage::kRates) before.insert(r.seed);
+  }
+  for (const Request& r : all_) {
+    if (r.stage != Stage::kRates) continue;
+    EXPECT_EQ(r.candidate, plan.solution.candidate);
+    EXPECT_EQ(before.count(r.seed), 0U);
+  }
+}
+
+TEST_F(Rates, WithoutOneThatHoldsThatOfTheSearchStays) {
+  const MeasuredPlan plan = search({0.8, 1.6}).plans[0];
+  EXPECT_EQ(plan.rate, std::nullopt);
+  EXPECT_EQ(plan.rates.size(), 2U);
+}
+
+TEST_F(Rates, ThePlanIsThatOfTheSearchWithoutThem) {
+  const MeasuredSearchResult with = search({0.1, 0.2});
+  const MeasuredSearchResult without = search({});
+  EXPECT_EQ(with.plans[0].solution.candidate, without.plans[0].solution.candidate);
+  EXPECT_EQ(with.plans[0].solution.objective, without.plans[0].solution.objective);
+  EXPECT_TRUE(without.plans[0].rates.empty());
+  EXPECT_GT(with.measurements, without.measurements);
+}
+
 TEST(MeasuredSearch, BadOptionsAreNamed) {
   const World world(1);
   const auto error = [&](MeasuredSearchOptions options) {
@@ -322,6 +393,8 @@ TEST(MeasuredSearch, BadOptionsAreNamed) {
   EXPECT_THAT(error({.additive = {Candidate{}, Candidate{}}}),
               ::testing::HasSubstr("as many additive optima as problems"));
   EXPECT_THAT(error({.seeds = {2'000'000}}), ::testing::HasSubstr("those of the race begin"));
+  EXPECT_THAT(error({.rates = {0.1, 0.1}}), ::testing::HasSubstr("rates must be distinct"));
+  EXPECT_THAT(error({.rates = {0.1, 0}}), ::testing::HasSubstr("and above 0"));
 }
 
 TEST(MeasuredSearch, ErrorsOfATrainingAreHandedOn) {

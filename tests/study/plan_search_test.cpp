@@ -49,11 +49,17 @@ class PlanSearch : public ::testing::Test {
 
   // The gain of a plan in the race, trained by hand.
   [[nodiscard]] double gain(const plan::UpdatePlan& plan, std::uint64_t seed) const {
+    return gain(plan, seed, options_.trial.recipe, options_.trial.recipe.learning_rate);
+  }
+  [[nodiscard]] double gain(const plan::UpdatePlan& plan, std::uint64_t seed,
+                            const train::Recipe& recipe, double rate) const {
     trials::Trial trial = options_.trial;
-    trial.plan = plan;
+    trial.recipe = recipe;
     trial.recipe.seed = seed;
     trials::Trial head = trial;
     head.plan = plan::head_only(network_.graph());
+    trial.plan = plan;
+    trial.recipe.learning_rate = rate;
     const auto results =
         *trials::run_trials(network_, sets_.training, sets_.race, {trial, head}, {});
     return results[1]->test.loss - results[0]->test.loss;
@@ -98,7 +104,35 @@ TEST_F(PlanSearch, GainsAreThoseOfTrainings) {
   }
 }
 
+TEST_F(PlanSearch, RatesAreThoseOfTheRecipeThePlanIsFor) {
+  const Result<PlanSearchResult> without = search();
+  options_.search.rates = {0.02, 0.4, 1e30};
+  options_.rate_recipe = {.epochs = 2, .batch = 4, .learning_rate = 0.3, .warmup_epochs = 1};
+  const Result<PlanSearchResult> found = search();
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  for (std::size_t i = 0; i < budgets_.size(); ++i) {
+    const plan::UpdatePlan& plan = found->plans[i].plan;
+    EXPECT_EQ(plan.weights, without->plans[i].plan.weights);
+    EXPECT_EQ(plan.bias_depth, without->plans[i].plan.bias_depth);
+    const MeasuredPlan& measured = found->search.plans[i];
+    ASSERT_EQ(measured.rates.size(), 3U);
+    EXPECT_TRUE(measured.rates.back().diverged);
+    for (const RateTried& tried : measured.rates) {
+      for (std::size_t k = 0; k < tried.gains.size() && !tried.diverged; ++k) {
+        const std::uint64_t seed = options_.search.first_race_seed + 3 + k;
+        EXPECT_EQ(tried.gains[k], gain(plan, seed, *options_.rate_recipe, tried.rate));
+      }
+    }
+    train::Recipe recipe = *options_.rate_recipe;
+    recipe.learning_rate = *measured.rate;
+    EXPECT_EQ(plan.recipe, train::to_json(recipe));
+    EXPECT_EQ(plan.measured["gain"], measured.rates.front().mean());
+    EXPECT_EQ(plan.measured["trainings"], measured.rates.front().gains.size());
+  }
+}
+
 TEST_F(PlanSearch, DependsNeitherOnThreadsNorOnTheStore) {
+  options_.search.rates = {0.1, 0.4};
   const Json expected = whole(*search());
   const testing::TempFolder folder;
   for (const int jobs : {1, 2, 3}) {

@@ -80,7 +80,8 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
                        {"limit_train", 5000},
                        {"recipe", {{"epochs", 10}}},
                        {"finalists", 3},
-                       {"race_seeds", 4}}};
+                       {"race_seeds", 4},
+                       {"rates", {0.1, 0.2}}}};
   const Result<SweepConfig> config = parse(json);
   ASSERT_TRUE(config.ok()) << config.error().message();
   const SweepSearch::Measure& measure = config->searches[0].measure;
@@ -89,11 +90,29 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   EXPECT_EQ(measure.recipe->epochs, 10);
   EXPECT_EQ(measure.finalists, 3);
   EXPECT_EQ(measure.race_seeds, 4);
+  EXPECT_THAT(measure.rates, ElementsAre(0.1, 0.2));
   json["searches"][0]["solver"] = "exact";
   const std::string refused = error(json);
-  for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds"}) {
+  for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "rates"}) {
     EXPECT_THAT(refused, HasSubstr(fmt::format("{} is of the solver \"measured\" alone", key)));
   }
+}
+
+TEST(SweepConfig, RatesOfPlansReplaceThatOfOneRecipe) {
+  Json json = smallest();
+  json["plans"]["published"] = {{{"name", "49KB"},
+                                 {"model", json["models"][0]["name"]},
+                                 {"n_bias_update", 2},
+                                 {"manual_weight_idx", Json::array()},
+                                 {"weight_update_ratio", Json::array()},
+                                 {"learning_rate", 0.2}}};
+  const Result<SweepConfig> config = parse(json);
+  ASSERT_TRUE(config.ok()) << config.error().message();
+  EXPECT_EQ(config->published[0].learning_rate, 0.2);
+  EXPECT_FALSE(config->published[0].document.contains("learning_rate"));
+  json["training"].erase("recipe");
+  json["training"]["recipes"] = {{{"name", "a"}}, {{"name", "b"}, {"epochs", 3}}};
+  EXPECT_THAT(error(json), HasSubstr("learning rates of their own need one recipe"));
 }
 
 TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {

@@ -22,11 +22,19 @@
 
 namespace espalier::study {
 
+/// What a training is for. The races see samples of their own.
+enum class Stage {
+  kSearch,
+  kRace,   ///< which plan
+  kRates,  ///< at which learning rate
+};
+
 /// One training that is asked for.
 struct Request {
   search::Candidate candidate;
   std::uint64_t seed = 0;
-  bool race = false;  ///< the final race, on samples of its own
+  Stage stage = Stage::kSearch;
+  double rate = 0;  ///< of kRates alone: the peak learning rate
 
   bool operator==(const Request&) const = default;
 };
@@ -44,6 +52,9 @@ struct MeasuredSearchOptions {
   int finalists = 6;                             ///< plans of each problem that race, at least 2
   int race_seeds = 5;                            ///< most trainings of one finalist, at least 2
   std::uint64_t first_race_seed = 1'000'000;     ///< and the ones after it
+  /// Learning rates at which the winner of each problem is trained, `race_seeds` times at most; none
+  /// leaves it at that of the search.
+  std::vector<double> rates;
   std::vector<search::Candidate> known;          ///< plans to measure as well, where they fit
   /// By problem, feasible: the best of the sum of single gains, where that is known. Found here
   /// when empty.
@@ -65,6 +76,15 @@ struct Finalist {
   [[nodiscard]] double standard_error() const;
 };
 
+/// One learning rate of the plan that was chosen.
+struct RateTried {
+  double rate = 0;
+  std::vector<double> gains;  ///< by seed
+  bool diverged = false;      ///< with some seed; never chosen
+  [[nodiscard]] double mean() const;
+  [[nodiscard]] double standard_error() const;
+};
+
 /// What was found for one problem.
 struct MeasuredPlan {
   search::Solution solution;  ///< objective: mean gain in the race
@@ -75,6 +95,8 @@ struct MeasuredPlan {
   std::vector<Finalist> finalists;  ///< best first; the additive optimum among them
   double over_runner_up = 0;        ///< probability that the winner is better, paired by seed
   double over_additive = 0;         ///< likewise; 0.5 when it is the same plan
+  std::vector<RateTried> rates;     ///< best first; empty when none were asked for
+  std::optional<double> rate;       ///< the first of them; nullopt when all diverged, too
 };
 
 /// How predictions rank what was measured: over plans, means over seeds.
@@ -90,7 +112,7 @@ struct MeasuredSearchResult {
   double shrinkage = 1;  ///< what single gains are multiplied by
   Agreement before;      ///< sums of single gains
   Agreement after;       ///< the model, each plan predicted from the others
-  int measurements = 0;  ///< trainings, the race included
+  int measurements = 0;  ///< trainings, the races included
   int diverged = 0;
 };
 

@@ -56,6 +56,9 @@ struct SweepSearch {
     std::optional<train::Recipe> recipe;
     int finalists = 6;   ///< of each budget
     int race_seeds = 5;  ///< of each finalist, at most
+    /// At which the winners race with the recipe of the final trainings; each is then trained at
+    /// its best.
+    std::vector<double> rates;
   } measure;
 
   /// `found-50KiB`, and what differs from a plain search, such as `found-50KiB-exact`.
@@ -74,6 +77,7 @@ struct SweepPublished {
   std::string name;
   std::string model;
   Json document;  ///< the published notation
+  std::optional<double> learning_rate;  ///< in place of the recipe's
 };
 
 struct SweepRecipe {
