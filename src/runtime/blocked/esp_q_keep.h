@@ -33,8 +33,8 @@ ESP_INLINE esp_q_keeping esp_q_keeping_of(const esp_q_parameter_sink* sink, int3
   ESP_ROLLED                                                                                   \
   for (; sums != end; sums += 4, kept += step) {                                               \
     const int32_t v0 = kept[0], v1 = kept[1], v2 = kept[2], v3 = kept[3];                      \
-    if (ESP_RARELY((ESP_NEAR_END(v0) | ESP_NEAR_END(v1) | ESP_NEAR_END(v2) | ESP_NEAR_END(v3)) \
-                   < 0)) {                                                                     \
+    if (ESP_RARELY((int32_t)(ESP_NEAR_END(v0) | ESP_NEAR_END(v1) | ESP_NEAR_END(v2) |         \
+                             ESP_NEAR_END(v3)) < 0)) {                                         \
       break;                                                                                   \
     }                                                                                          \
     kept[0] = v0 + moved(0);                                                                   \
@@ -43,7 +43,7 @@ ESP_INLINE esp_q_keeping esp_q_keeping_of(const esp_q_parameter_sink* sink, int3
     kept[3] = v3 + moved(3);                                                                   \
   }                                                                                            \
   return sums
-#define ESP_NEAR_END(v) ((v) ^ (int32_t)((uint32_t)(v) << 1))
+#define ESP_NEAR_END(v) ((uint32_t)(v) + (1u << 30))
 #define ESP_MOVED_LEFT(j) (int32_t)((uint32_t)(int32_t)sums[j] << left)
 #define ESP_MOVED_RIGHT(j) (((int32_t)sums[j] + half) >> right)
 ESP_INLINE const esp_q_sum* esp_q_keep_left(esp_any_int32* kept, int32_t step, int32_t left,
@@ -71,6 +71,7 @@ ESP_INLINE void esp_q_keep_rows(const esp_q_parameter_sink* sink, const esp_q_ke
     done = k->right ? esp_q_keep_right(sink->sum + at, step, k->right, k->half, sums, end)
                     : esp_q_keep_left(sink->sum + at, step, k->left, sums, end);
   }
+  if (!ESP_RARELY(done != end)) return;
   at += (int32_t)(done - sums) / 4 * step;
   ESP_ROLLED
   for (; done != end; done += 4, at += step) {
