@@ -394,11 +394,11 @@ std::string rates_text(const Options& options, const Found& found) {
     for (const double rate : rates) {
       const auto tried = std::find_if(plan.rates.begin(), plan.rates.end(),
                                       [&](const study::RateTried& r) { return r.rate == rate; });
-      text += fmt::format(
-          "  {:>18}", tried->diverged
-                          ? "diverged"
-                          : fmt::format("{:.4f} +- {:.4f}{}", tried->mean(),
-                                        tried->standard_error(), plan.rate == rate ? "*" : " "));
+      text +=
+          fmt::format("  {:>18}", tried->diverged ? "diverged"
+                                                  : fmt::format("{:.4f} +- {:.4f}{}", tried->mean(),
+                                                                tried->standard_error(),
+                                                                plan.rate == rate ? "*" : " "));
     }
     text += '\n';
   }
@@ -563,9 +563,8 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   add_recipe_options(command, m.recipe);
   for (const char* option :
        {"--train", "--val", "--limit-train", "--limit-val", "--seeds", "--race-seeds", "--rates",
-        "--rate-epochs", "--known",
-        "--store", "--cache-limit", "--preprocess", "--subset", "--epochs", "--batch", "--lr",
-        "--warmup", "--schedule", "--no-qas"}) {
+        "--rate-epochs", "--known", "--store", "--cache-limit", "--preprocess", "--subset",
+        "--epochs", "--batch", "--lr", "--warmup", "--schedule", "--no-qas"}) {
     command->effective_if(
         option, [o] { return o->measure.given(); }, "add --measure");
   }

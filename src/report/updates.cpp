@@ -235,10 +235,10 @@ Updates collect_updates(const Documents& documents) {
     const auto index = static_cast<int>(setting - result.settings.begin());
     const Plan* plan = plan_of(documents, training);
     std::string what = plan != nullptr ? plan->sha256
-                             : !training.plan_sha256.empty()
-                                 ? training.plan_sha256
-                                 : fmt::format("{}/{}/{}", training.bias_depth, training.weights,
-                                               training.analytic_bytes);
+                       : !training.plan_sha256.empty()
+                           ? training.plan_sha256
+                           : fmt::format("{}/{}/{}", training.bias_depth, training.weights,
+                                         training.analytic_bytes);
     if (training.rate) what += fmt::format(" at {}", *training.rate);
     const auto [entry, fresh] =
         known.insert({{training.model.sha256, index, what}, result.all.size()});

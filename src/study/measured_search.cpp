@@ -371,8 +371,9 @@ class Search {
 
   // Runs all of `racing` with one seed after the other. After every seed from the second on those
   // that are behind by more than two standard errors of the paired difference leave, but not the
-  // leader and those that `stays` names. Ends with all of them, best first, the ones that left last.
-  // `diverged` is told of those that did: they count as the worst of their seed, or as no gain.
+  // leader and those that `stays` names. Ends with all of them, best first, the ones that left
+  // last. `diverged` is told of those that did: they count as the worst of their seed, or as no
+  // gain.
   template <typename Runner, typename Ask, typename Stays, typename Diverged>
   Status run_race(std::vector<Runner>& racing, Ask request, Stays stays, Diverged diverged) {
     std::vector<Runner> left;  // behind

@@ -137,12 +137,12 @@ class Watch {
 // What the last race says of a plan, as the plan carries it: at its rate, where that raced.
 Json measured_json(const MeasuredPlan& measured, selection::Metric metric) {
   const bool own = measured.rate.has_value();
-  return {{"metric", metric == selection::Metric::kLoss ? "loss" : "accuracy"},
-          {"gain", own ? measured.rates.front().mean() : measured.solution.objective},
-          {"standard_error",
-           own ? measured.rates.front().standard_error() : measured.standard_error},
-          {"trainings", (own ? measured.rates.front().gains : measured.finalists.front().gains)
-                            .size()}};
+  return {
+      {"metric", metric == selection::Metric::kLoss ? "loss" : "accuracy"},
+      {"gain", own ? measured.rates.front().mean() : measured.solution.objective},
+      {"standard_error", own ? measured.rates.front().standard_error() : measured.standard_error},
+      {"trainings",
+       (own ? measured.rates.front().gains : measured.finalists.front().gains).size()}};
 }
 
 // The recipe that the last race says it about.

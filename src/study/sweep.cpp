@@ -104,17 +104,17 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
       spdlog::warn("{}, {}: {} more trainings are as doubtful", pair.label(), plans[p].name,
                    doubtful - 1);
     }
-    Json row =
-        {{"name", plans[p].name},
-         {"kind", plans[p].kind},
-         {"sha256", plan::sha256_of(plan)},
-         {"bias_depth", plan.bias_depth},
-         {"updates", updates_json(plan)},
-         {"analytic_bytes", cost::analytic_memory(plan, pair.graph()).bytes().count},
-         {"budget_bytes", plan.budget ? Json(plan.budget->count) : Json(nullptr)},
-         {"predicted_gain", plan.predicted_gain ? Json(*plan.predicted_gain) : Json(nullptr)},
-         {"gain_metric", plan.gain_metric.empty() ? Json(nullptr) : Json(plan.gain_metric)},
-         {"trainings", std::move(runs)}};
+    Json row = {
+        {"name", plans[p].name},
+        {"kind", plans[p].kind},
+        {"sha256", plan::sha256_of(plan)},
+        {"bias_depth", plan.bias_depth},
+        {"updates", updates_json(plan)},
+        {"analytic_bytes", cost::analytic_memory(plan, pair.graph()).bytes().count},
+        {"budget_bytes", plan.budget ? Json(plan.budget->count) : Json(nullptr)},
+        {"predicted_gain", plan.predicted_gain ? Json(*plan.predicted_gain) : Json(nullptr)},
+        {"gain_metric", plan.gain_metric.empty() ? Json(nullptr) : Json(plan.gain_metric)},
+        {"trainings", std::move(runs)}};
     if (plans[p].rate) row["learning_rate"] = *plans[p].rate;
     rows.push_back(std::move(row));
   }

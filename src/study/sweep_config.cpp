@@ -125,7 +125,8 @@ class Reader {
   }
 
   void read_measure(const Json& json, SweepSearch& search) {
-    for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "rates"}) {
+    for (const char* key :
+         {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "rates"}) {
       if (json.contains(key) && search.solver != SweepSolver::kMeasured) {
         problem("/searches", fmt::format("{} is of the solver \"measured\" alone", key));
       }
@@ -275,9 +276,10 @@ class Reader {
       }
       for (const SweepModel& model : config_.models) {
         if (!search.at_published) break;
-        const bool any =
-            std::any_of(config_.published.begin(), config_.published.end(),
-                        [&](const SweepPublished& plan) { return plan.model == model.name; });
+        const bool any = std::any_of(config_.published.begin(), config_.published.end(),
+                                     [&](const SweepPublished& plan) {
+                                       return plan.model == model.name && !plan.learning_rate;
+                                     });
         if (any) continue;
         problem("/searches", fmt::format("budgets are those of published plans, and of '{}' there "
                                          "are none in /plans/published",

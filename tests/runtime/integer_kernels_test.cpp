@@ -78,9 +78,9 @@ std::vector<std::int32_t> kept_sums(std::size_t count, Rng& rng) {
 
 // `kept` and a sum of one sample, whose unit is 2^-shift of theirs; saturates.
 std::int32_t joined(std::int32_t kept, Wide sum, int shift) {
-  return static_cast<std::int32_t>(
-      std::clamp<Wide>(Wide{kept} + rounded(sum, shift), std::numeric_limits<std::int32_t>::min(),
-                       std::numeric_limits<std::int32_t>::max()));
+  return static_cast<std::int32_t>(std::clamp<Wide>(Wide{kept} + rounded(sum, shift),
+                                                    std::numeric_limits<std::int32_t>::min(),
+                                                    std::numeric_limits<std::int32_t>::max()));
 }
 
 // A random layer with gradients, weights, a mask and a sink. The expected sums are scattered from
@@ -382,13 +382,11 @@ TEST(IntegerKernels, DepthwiseInputGradient) {
 
 // Both gradients at once, the one of the input over the gradient it comes from.
 class DepthwiseBackward : public ::testing::TestWithParam<decltype(KERNEL(depthwise_backward))*> {};
-INSTANTIATE_TEST_SUITE_P(Forms, DepthwiseBackward,
-                         ::testing::Values(KERNEL(depthwise_backward),
-                                           FORM(depthwise_backward, _blocked),
-                                           FORM(depthwise_backward, _dot_product),
-                                           FORM(depthwise_backward, _lwdot),
-                                           FORM(depthwise_backward, _armdsp),
-                                           FORM(depthwise_backward, _mve)));
+INSTANTIATE_TEST_SUITE_P(
+    Forms, DepthwiseBackward,
+    ::testing::Values(KERNEL(depthwise_backward), FORM(depthwise_backward, _blocked),
+                      FORM(depthwise_backward, _dot_product), FORM(depthwise_backward, _lwdot),
+                      FORM(depthwise_backward, _armdsp), FORM(depthwise_backward, _mve)));
 
 TEST_P(DepthwiseBackward, InPlace) {
   for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
@@ -559,8 +557,8 @@ TEST(IntegerKernels, BiasGradients) {
       }
       Rng rng{seed, 5};
       const int by = static_cast<int>(rng.below(70)) - 35;
-      esp_q_range sums_range{
-          static_cast<std::int16_t>(sample.exponent + layer.from.exponent + by), 0};
+      esp_q_range sums_range{static_cast<std::int16_t>(sample.exponent + layer.from.exponent + by),
+                             0};
       const std::vector<std::int32_t> before = kept_sums(count, rng);
       sums = before;
       sink.sum_range = &sums_range;

@@ -93,7 +93,8 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   EXPECT_THAT(measure.rates, ElementsAre(0.1, 0.2));
   json["searches"][0]["solver"] = "exact";
   const std::string refused = error(json);
-  for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "rates"}) {
+  for (const char* key :
+       {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "rates"}) {
     EXPECT_THAT(refused, HasSubstr(fmt::format("{} is of the solver \"measured\" alone", key)));
   }
 }

@@ -52,10 +52,10 @@ struct MeasuredSearchOptions {
   int finalists = 6;                             ///< plans of each problem that race, at least 2
   int race_seeds = 5;                            ///< most trainings of one finalist, at least 2
   std::uint64_t first_race_seed = 1'000'000;     ///< and the ones after it
-  /// Learning rates at which the winner of each problem is trained, `race_seeds` times at most; none
-  /// leaves it at that of the search.
+  /// Learning rates at which the winner of each problem is trained, `race_seeds` times at most;
+  /// none leaves it at that of the search.
   std::vector<double> rates;
-  std::vector<search::Candidate> known;          ///< plans to measure as well, where they fit
+  std::vector<search::Candidate> known;  ///< plans to measure as well, where they fit
   /// By problem, feasible: the best of the sum of single gains, where that is known. Found here
   /// when empty.
   std::vector<search::Candidate> additive;

@@ -26,7 +26,7 @@ struct PlanSearchOptions {
   /// With a limit, measuring stops when the race alone would take what is left of it. How much is
   /// measured then depends on the machine, and on what the store holds already.
   std::optional<double> seconds;
-  trials::Trial trial;     ///< recipe, numerics and head; plan and seed are filled in
+  trials::Trial trial;  ///< recipe, numerics and head; plan and seed are filled in
   /// Of the trainings at search.rates, but for the rate: the recipe that the plan is for. Without
   /// one it is the trial's.
   std::optional<train::Recipe> rate_recipe;

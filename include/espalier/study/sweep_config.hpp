@@ -76,7 +76,7 @@ struct SweepDepths {
 struct SweepPublished {
   std::string name;
   std::string model;
-  Json document;  ///< the published notation
+  Json document;                        ///< the published notation
   std::optional<double> learning_rate;  ///< in place of the recipe's
 };
 

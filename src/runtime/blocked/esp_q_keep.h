@@ -14,8 +14,7 @@ typedef struct {
 ESP_INLINE esp_q_keeping esp_q_keeping_of(const esp_q_parameter_sink* sink, int32_t terms) {
   esp_q_keeping k = {0, 0, 0, 0};
   if (ESP_GRADIENT_BITS == 8 && sink->sum && sink->sum_range && terms <= 16384) {
-    const int32_t up =
-        sink->sum_range->exponent - sink->sample->exponent - sink->from->exponent;
+    const int32_t up = sink->sum_range->exponent - sink->sample->exponent - sink->from->exponent;
     if (up > 0) {
       k.quick = up < 30;
       k.right = up, k.half = k.quick ? 1 << (up - 1) : 0;
@@ -29,19 +28,19 @@ ESP_INLINE esp_q_keeping esp_q_keeping_of(const esp_q_parameter_sink* sink, int3
 
 /* Rows of four of esp_q_keep_rows() from `sums` to `end`, up to the first that is near the end of
  * its range, which is returned: below 2^30 there is room for what is added. */
-#define ESP_KEEP_FOURS(moved)                                                                  \
-  ESP_ROLLED                                                                                   \
-  for (; sums != end; sums += 4, kept += step) {                                               \
-    const int32_t v0 = kept[0], v1 = kept[1], v2 = kept[2], v3 = kept[3];                      \
-    if (ESP_RARELY((int32_t)(ESP_NEAR_END(v0) | ESP_NEAR_END(v1) | ESP_NEAR_END(v2) |         \
-                             ESP_NEAR_END(v3)) < 0)) {                                         \
-      break;                                                                                   \
-    }                                                                                          \
-    kept[0] = v0 + moved(0);                                                                   \
-    kept[1] = v1 + moved(1);                                                                   \
-    kept[2] = v2 + moved(2);                                                                   \
-    kept[3] = v3 + moved(3);                                                                   \
-  }                                                                                            \
+#define ESP_KEEP_FOURS(moved)                                                         \
+  ESP_ROLLED                                                                          \
+  for (; sums != end; sums += 4, kept += step) {                                      \
+    const int32_t v0 = kept[0], v1 = kept[1], v2 = kept[2], v3 = kept[3];             \
+    if (ESP_RARELY((int32_t)(ESP_NEAR_END(v0) | ESP_NEAR_END(v1) | ESP_NEAR_END(v2) | \
+                             ESP_NEAR_END(v3)) < 0)) {                                \
+      break;                                                                          \
+    }                                                                                 \
+    kept[0] = v0 + moved(0);                                                          \
+    kept[1] = v1 + moved(1);                                                          \
+    kept[2] = v2 + moved(2);                                                          \
+    kept[3] = v3 + moved(3);                                                          \
+  }                                                                                   \
   return sums
 #define ESP_NEAR_END(v) ((uint32_t)(v) + (1u << 30))
 #define ESP_MOVED_LEFT(j) (int32_t)((uint32_t)(int32_t)sums[j] << left)

@@ -5,8 +5,8 @@
 #ifdef ESP_DOT4
 #include "esp_q_dot_batch.h"
 #endif
-#include "esp_q_keep.h"
 #include "esp_long_sum.h"
+#include "esp_q_keep.h"
 #include "esp_words.h"
 
 /* Outputs at a time, at most: with the dot product as many as have room when they are turned round,
