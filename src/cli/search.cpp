@@ -382,8 +382,8 @@ std::string confidence_text(const Found& found) {
 
 // What the chosen plans gained at each learning rate.
 std::string rates_text(const Options& options, const Found& found) {
-  std::string text = fmt::format("{} gained by learning rate; the plan carries the best\n{:>11}",
-                                 options.metric, "budget");
+  std::string text = fmt::format(
+      "accuracy gained, of 1, by learning rate; the plan carries the best\n{:>11}", "budget");
   std::vector<double> rates = options.measure.rates;
   std::sort(rates.begin(), rates.end());
   for (const double rate : rates) text += fmt::format("  {:>18g}", rate);

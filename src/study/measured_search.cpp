@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <numeric>
 #include <set>
@@ -369,41 +370,37 @@ class Search {
                              });
   }
 
-  // Runs all of `racing` with one seed after the other. After every seed from the second on those
-  // that are behind by more than two standard errors of the paired difference leave, but not the
-  // leader and those that `stays` names. Ends with all of them, best first, the ones that left
-  // last. `diverged` is told of those that did: they count as the worst of their seed, or as no
-  // gain.
-  template <typename Runner, typename Ask, typename Stays, typename Diverged>
-  Status run_race(std::vector<Runner>& racing, Ask request, Stays stays, Diverged diverged) {
-    std::vector<Runner> left;  // behind
-    for (int seed = 0; seed < options_.race_seeds; ++seed) {
-      std::vector<Request> batch;
-      for (const Runner& r : racing) batch.push_back(request(r, static_cast<std::uint64_t>(seed)));
-      ESPALIER_TRY(const std::vector<std::optional<double>> gains, ask(batch));
-      const double worst = std::accumulate(gains.begin(), gains.end(), 0.0,
-                                           [](double low, const std::optional<double>& g) {
-                                             return std::min(low, g.value_or(low));
-                                           });
-      for (std::size_t i = 0; i < racing.size(); ++i) {
-        if (!gains[i]) diverged(racing[i]);
-        racing[i].gains.push_back(gains[i].value_or(worst));
-      }
-      std::stable_sort(racing.begin(), racing.end(),
-                       [](const Runner& a, const Runner& b) { return a.mean() > b.mean(); });
-      if (seed == 0) continue;
-      const Runner leader = racing.front();
-      const auto behind =
-          std::stable_partition(racing.begin() + 1, racing.end(), [&](const Runner& r) {
-            const Difference d = difference(leader, r);
-            return stays(r) || d.mean <= 2 * d.standard_error;
-          });
-      left.insert(left.begin(), behind, racing.end());
-      racing.erase(behind, racing.end());
-      if (racing.size() == 1) break;
+  // Trains all of `racing` with the race's next seed, and sorts them by what they gained. One that
+  // diverges counts as the worst of its seed, or as no gain; `diverged` is told.
+  template <typename Runner, typename Ask, typename Diverged>
+  Status run_seed(std::vector<Runner>& racing, Ask request, Diverged diverged) {
+    std::vector<Request> batch;
+    for (const Runner& r : racing) batch.push_back(request(r));
+    ESPALIER_TRY(const std::vector<std::optional<double>> gains, ask(batch));
+    const double worst = std::accumulate(
+        gains.begin(), gains.end(), 0.0,
+        [](double low, const std::optional<double>& g) { return std::min(low, g.value_or(low)); });
+    for (std::size_t i = 0; i < racing.size(); ++i) {
+      if (!gains[i]) diverged(racing[i]);
+      racing[i].gains.push_back(gains[i].value_or(worst));
     }
-    racing.insert(racing.end(), left.begin(), left.end());
+    std::stable_sort(racing.begin(), racing.end(),
+                     [](const Runner& a, const Runner& b) { return a.mean() > b.mean(); });
     return Ok{};
+  }
+
+  // Moves to the front of `left` those that may leave and are behind the first by more than two
+  // standard errors of the paired difference.
+  template <typename Runner, typename MayLeave>
+  static void leave_behind(std::vector<Runner>& racing, std::vector<Runner>& left, MayLeave may) {
+    const Runner leader = racing.front();
+    const auto behind =
+        std::stable_partition(racing.begin() + 1, racing.end(), [&](const Runner& r) {
+          const Difference d = difference(leader, r);
+          return !may(r) || d.mean <= 2 * d.standard_error;
+        });
+    left.insert(left.begin(), behind, racing.end());
+    racing.erase(behind, racing.end());
   }
 
   // Finalists by posterior mean, the additive optimum always among them.
@@ -433,32 +430,50 @@ class Search {
       }
       racing.resize(limit);
     }
-    ESPALIER_CHECK_OK(run_race(
-        racing,
-        [&](const Finalist& f, std::uint64_t seed) {
-          return Request{f.candidate, options_.first_race_seed + seed, Stage::kRace};
-        },
-        is_additive, [](const Finalist&) {}));
+    std::vector<Finalist> left;
+    for (int seed = 0; seed < options_.race_seeds && (seed < 2 || racing.size() > 1); ++seed) {
+      ESPALIER_CHECK_OK(run_seed(
+          racing,
+          [&](const Finalist& f) {
+            return Request{f.candidate, options_.first_race_seed + static_cast<std::uint64_t>(seed),
+                           Stage::kRace};
+          },
+          [](const Finalist&) {}));
+      if (seed > 0) leave_behind(racing, left, std::not_fn(is_additive));
+    }
+    racing.insert(racing.end(), left.begin(), left.end());
     finish(index, std::move(racing));
     return race_rates(result_.plans.back());
   }
 
-  // The winner's learning rate, with seeds behind those of the race. One that diverged with some
-  // seed would do so again.
+  // The winner's learning rate, with seeds behind those of the race. One that diverges with some
+  // seed leaves at once, for it would do so again; the last one has every seed to show that it does
+  // not.
   Status race_rates(MeasuredPlan& plan) {
-    if (options_.rates.empty()) return Ok{};
-    for (const double rate : options_.rates) plan.rates.push_back({.rate = rate});
+    std::vector<RateTried> racing, left, ran_away;
+    for (const double rate : options_.rates) racing.push_back({.rate = rate});
     const std::uint64_t first =
         options_.first_race_seed + static_cast<std::uint64_t>(options_.race_seeds);
-    ESPALIER_CHECK_OK(run_race(
-        plan.rates,
-        [&](const RateTried& r, std::uint64_t seed) {
-          return Request{plan.solution.candidate, first + seed, Stage::kRates, r.rate};
-        },
-        [](const RateTried&) { return false; }, [](RateTried& r) { r.diverged = true; }));
-    std::stable_partition(plan.rates.begin(), plan.rates.end(),
-                          [](const RateTried& r) { return !r.diverged; });
-    if (!plan.rates.front().diverged) plan.rate = plan.rates.front().rate;
+    for (int seed = 0; seed < options_.race_seeds && !racing.empty(); ++seed) {
+      ESPALIER_CHECK_OK(run_seed(
+          racing,
+          [&](const RateTried& r) {
+            return Request{plan.solution.candidate, first + static_cast<std::uint64_t>(seed),
+                           Stage::kRates, r.rate};
+          },
+          [](RateTried& r) { r.diverged = true; }));
+      const auto gone = std::stable_partition(racing.begin(), racing.end(),
+                                              [](const RateTried& r) { return !r.diverged; });
+      ran_away.insert(ran_away.begin(), gone, racing.end());
+      racing.erase(gone, racing.end());
+      if (seed > 0 && !racing.empty()) {
+        leave_behind(racing, left, [](const RateTried&) { return true; });
+      }
+    }
+    for (const auto* some : {&racing, &left, &ran_away}) {
+      plan.rates.insert(plan.rates.end(), some->begin(), some->end());
+    }
+    if (!plan.rates.empty() && !plan.rates.front().diverged) plan.rate = plan.rates.front().rate;
     return Ok{};
   }
 

@@ -16,6 +16,12 @@ namespace {
 
 using contribution::Profile;
 
+// Rates are told apart by accuracy: at a higher one a network gets surer of itself, which the loss
+// holds against it and accuracy does not.
+selection::Metric metric_of(Stage stage, selection::Metric metric) {
+  return stage == Stage::kRates ? selection::Metric::kAccuracy : metric;
+}
+
 // Trains what a measured search asks for, and remembers training the head alone.
 class Measurements {
  public:
@@ -74,7 +80,7 @@ class Measurements {
       if (result.diverged) continue;
       const train::Evaluation& head = head_[{requests[asked[k]].seed, stage}];
       if (train::collapsed(result.test, head)) continue;
-      gains[asked[k]] = options_.selection.metric == selection::Metric::kLoss
+      gains[asked[k]] = metric_of(stage, options_.selection.metric) == selection::Metric::kLoss
                             ? head.loss - result.test.loss
                             : result.test.accuracy - head.accuracy;
     }
@@ -137,6 +143,7 @@ class Watch {
 // What the last race says of a plan, as the plan carries it: at its rate, where that raced.
 Json measured_json(const MeasuredPlan& measured, selection::Metric metric) {
   const bool own = measured.rate.has_value();
+  metric = metric_of(own ? Stage::kRates : Stage::kRace, metric);
   return {
       {"metric", metric == selection::Metric::kLoss ? "loss" : "accuracy"},
       {"gain", own ? measured.rates.front().mean() : measured.solution.objective},

@@ -82,7 +82,7 @@ TEST_F(MeasuredSearchTest, ThePlanCarriesTheRateItWasBestAt) {
   const Arguments rates{"--rates", "0.1,0.2", "--rate-epochs", "3", "--epochs", "1"};
   const Finished finished =
       succeed(search("plan.json", "4") + rates + Arguments{"--json", "search.json"});
-  EXPECT_THAT(finished.out, HasSubstr("gained by learning rate"));
+  EXPECT_THAT(finished.out, HasSubstr("by learning rate; the plan carries the best"));
   const Json race = read_json("search.json")["race"];
   ASSERT_EQ(race["rates"].size(), 2U);
   const Json plan = read_json("plan.json");

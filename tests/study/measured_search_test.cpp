@@ -355,6 +355,7 @@ TEST_F(Rates, TheWinnerGetsTheBestThatNeverDiverges) {
   EXPECT_TRUE(plan.rates[3].diverged);
   EXPECT_EQ(asked(0.2), 4);
   EXPECT_EQ(asked(0.05), 2);  // behind after the second seed
+  EXPECT_EQ(asked(0.4), 2);   // the second is the one it diverges with
   std::set<std::uint64_t> before;
   for (const Request& r : all_) {
     if (r.stage != Stage::kRates) before.insert(r.seed);

@@ -52,7 +52,7 @@ class PlanSearch : public ::testing::Test {
     return gain(plan, seed, options_.trial.recipe, options_.trial.recipe.learning_rate);
   }
   [[nodiscard]] double gain(const plan::UpdatePlan& plan, std::uint64_t seed,
-                            const train::Recipe& recipe, double rate) const {
+                            const train::Recipe& recipe, double rate, bool accuracy = false) const {
     trials::Trial trial = options_.trial;
     trial.recipe = recipe;
     trial.recipe.seed = seed;
@@ -62,6 +62,7 @@ class PlanSearch : public ::testing::Test {
     trial.recipe.learning_rate = rate;
     const auto results =
         *trials::run_trials(network_, sets_.training, sets_.race, {trial, head}, {});
+    if (accuracy) return results[0]->test.accuracy - results[1]->test.accuracy;
     return results[1]->test.loss - results[0]->test.loss;
   }
 
@@ -120,13 +121,14 @@ TEST_F(PlanSearch, RatesAreThoseOfTheRecipeThePlanIsFor) {
     for (const RateTried& tried : measured.rates) {
       for (std::size_t k = 0; k < tried.gains.size() && !tried.diverged; ++k) {
         const std::uint64_t seed = options_.search.first_race_seed + 3 + k;
-        EXPECT_EQ(tried.gains[k], gain(plan, seed, *options_.rate_recipe, tried.rate));
+        EXPECT_EQ(tried.gains[k], gain(plan, seed, *options_.rate_recipe, tried.rate, true));
       }
     }
     train::Recipe recipe = *options_.rate_recipe;
     recipe.learning_rate = *measured.rate;
     EXPECT_EQ(plan.recipe, train::to_json(recipe));
     EXPECT_EQ(plan.measured["gain"], measured.rates.front().mean());
+    EXPECT_EQ(plan.measured["metric"], "accuracy");
     EXPECT_EQ(plan.measured["trainings"], measured.rates.front().gains.size());
   }
 }
