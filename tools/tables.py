@@ -237,13 +237,19 @@ def rows_of(path: str, name: str):
 
 
 def against_published(path: str) -> None:
-    print("| model | found | KiB | accuracy, % | published | KiB | accuracy, % | found above, points |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| model | found | KiB | accuracy, % | published | KiB | accuracy, % | "
+          "found above, points | seeds in pairs |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for caption, r in rows_of(path, "against-published"):
         above = "no seed of both" if r["above"] is None else with_error(r["above"], r["above_error"], "+.2f")
         print(row(caption.split(":")[0],
                   [r["update"], f"{r['memory_kib']:.2f}", f"{r['accuracy']:.2f}", r["published"],
-                   f"{r['published_kib']:.2f}", f"{r['published_accuracy']:.2f}", above]))
+                   f"{r['published_kib']:.2f}", f"{r['published_accuracy']:.2f}", above,
+                   str(r["seeds"])]))
+    print("\nTrainings that diverged or ended in one class are in no mean and no pair:\n")
+    for _, r in rows_of(path, "plans"):
+        if r.get("diverged"):
+            print(f"- {r['update']}: {r['diverged']}")
     print("\nThe same trainings of other updates:\n")
     print("| update | KiB | accuracy, % |")
     print("|---|---|---|")
