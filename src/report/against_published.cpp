@@ -10,19 +10,19 @@
 namespace espalier::report {
 namespace {
 
-// Of all memory of the found plan, how far a published one may be off.
+// Of the memory that the found plan might take, how far a published one may be off.
 constexpr double kNear = 0.05;
 
-// The published plan of nearly its memory; several when it was trained at several rates.
+// The published plan of nearly the memory that it might take; several when that was trained at
+// several rates.
 std::vector<const Update*> nearest(const Updates& updates, const Update& found) {
   std::vector<const Update*> best;
-  const auto distance = [&](const Update& u) {
-    return std::abs(*u.analytic_bytes - *found.analytic_bytes);
-  };
+  const std::int64_t memory = found.budget_bytes.value_or(*found.analytic_bytes);
+  const auto distance = [&](const Update& u) { return std::abs(*u.analytic_bytes - memory); };
   for (const Update& u : updates.all) {
     if (u.setting != found.setting || u.model.sha256 != found.model.sha256) continue;
     if (u.kind != "published" || !u.reached.accuracy || !u.analytic_bytes) continue;
-    if (static_cast<double>(distance(u)) > kNear * static_cast<double>(*found.analytic_bytes)) {
+    if (static_cast<double>(distance(u)) > kNear * static_cast<double>(memory)) {
       continue;
     }
     if (!best.empty() && distance(u) > distance(*best.front())) continue;

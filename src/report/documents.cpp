@@ -330,6 +330,8 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
       ESPALIER_TRY(const std::string name, plan.get<std::string>("name"));
       ESPALIER_TRY(const std::string kind, plan.get<std::string>("kind"));
       ESPALIER_TRY(const std::optional<double> rate, plan.find<double>("learning_rate"));
+      ESPALIER_TRY(const std::optional<std::int64_t> budget,
+                   plan.find<std::int64_t>("budget_bytes"));
       return plan.each("trainings", [&](const Part& run) -> Status {
         ESPALIER_TRY(const Json document, as_training(sweep, result, plan, run));
         ESPALIER_CHECK_OK(read_training({document, run.where}, file, all));
@@ -338,6 +340,7 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
             take_warnings(run, fmt::format("{}, {}, seed {}", file, name, seed), all));
         all.trainings.back().label = rate ? fmt::format("{} at rate {:g}", name, *rate) : name;
         all.trainings.back().rate = rate;
+        all.trainings.back().budget_bytes = budget;
         all.trainings.back().kind = kind_in_words(kind);
         return Ok{};
       });

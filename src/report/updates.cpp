@@ -113,6 +113,7 @@ void take_training(Update& update, const Training& training) {
   if (training.updates) update.updates = training.updates;
   if (training.weights == 0) update.updates.emplace();
   update.analytic_bytes = training.analytic_bytes;
+  update.budget_bytes = training.budget_bytes;
   if (training.sram_bytes) update.sram_bytes = training.sram_bytes;
 }
 

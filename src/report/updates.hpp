@@ -29,6 +29,7 @@ struct Update {
   int weights = 0;
   std::optional<std::vector<WeightUpdate>> updates;
   std::optional<std::int64_t> analytic_bytes;
+  std::optional<std::int64_t> budget_bytes;  ///< of the search that found it in a sweep
   std::optional<std::int64_t> sram_bytes;
   std::optional<double> cycles_per_step;
   std::vector<const Training*> trainings;  ///< by seed, without those that ran away

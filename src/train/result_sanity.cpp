@@ -14,6 +14,8 @@ constexpr const char* kRemedy =
 
 // Weights that ran away may leave a sample or two to another class.
 constexpr double kNearlyAll = 0.99;
+// Of the loss of guessing: what is no better than that.
+constexpr double kGuessing = 0.99;
 
 // Whether naming classes at random would do as well over classes, within two standard errors. Where
 // one class is rare, a classifier may be right less often than its absence and still see it.
@@ -45,9 +47,11 @@ bool learned_nothing(const Evaluation& result) {
   const Confusion& confusion = result.confusion;
   const std::int64_t samples = confusion.samples();
   if (samples == 0 || confusion.labelled(confusion.majority()) == samples) return false;
+  if (!balanced_by_chance(confusion)) return false;
+  if (result.loss >= kGuessing * confusion.guessing_loss()) return true;
   for (int c = 0; c < confusion.classes; ++c) {
     const auto taken = static_cast<double>(confusion.predicted(c));
-    if (taken >= kNearlyAll * static_cast<double>(samples)) return balanced_by_chance(confusion);
+    if (taken >= kNearlyAll * static_cast<double>(samples)) return true;
   }
   return false;
 }
@@ -91,7 +95,7 @@ std::vector<std::string> doubts(const Evaluation& result, const std::vector<std:
                     result.accuracy * 100, name(common), share * 100, balanced * 100));
   }
   const double guessing = confusion.guessing_loss();
-  if (result.loss >= 0.99 * guessing) {
+  if (result.loss >= kGuessing * guessing) {
     found.push_back(fmt::format(
         "a loss of {:.4f} is no better than that of guessing ({:.4f}){}", result.loss, guessing,
         chance ? "" : ": the classifier is right more often than it should be sure; lower --lr"));

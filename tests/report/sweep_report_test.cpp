@@ -143,6 +143,18 @@ TEST_F(SweepReport, FoundPlansStandBesidePublishedOnes) {
   EXPECT_EQ(pairs[0]["seeds"], 2);
 }
 
+// A plan that takes much less than it might stands beside the one whose memory it might take.
+TEST_F(SweepReport, FoundPlansStandBesideThePublishedOneOfTheirBudget) {
+  add("published-large", "published", 2, {{{"conv", 2}, {"ratio", 0.5}}}, 20000, {0.80, 0.84});
+  EXPECT_EQ(rows(report(), "against-published")[0]["published"], "published-p");
+  for (Json& plan : plans_) {
+    if (plan["name"] == "found-10KiB") plan["budget_bytes"] = 20000;
+  }
+  const Json pairs = rows(report(), "against-published");
+  ASSERT_EQ(pairs.size(), 1U);
+  EXPECT_EQ(pairs[0]["published"], "published-large");
+}
+
 // One plan at several rates is several updates, of one setting.
 TEST_F(SweepReport, PlansWithRatesOfTheirOwnAreTold) {
   add("published-near", "published", 2, {{{"conv", 2}, {"ratio", 0.5}}}, 10210, {0.80, 0.84});

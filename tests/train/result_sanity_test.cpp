@@ -122,6 +122,13 @@ TEST(LearnedNothing, IsOneClassForSamplesOfSeveral) {
   EXPECT_FALSE(learned_nothing(result({{1990, 0}, {2, 8}}, 0.01)));
 }
 
+// A network that ran away may still scatter samples over some classes.
+TEST(LearnedNothing, IsChanceWithTheLossOfGuessing) {
+  EXPECT_TRUE(learned_nothing(result({{30, 70, 0}, {36, 64, 0}, {33, 66, 1}}, 1.097)));
+  EXPECT_FALSE(learned_nothing(result({{30, 70, 0}, {36, 64, 0}, {33, 66, 1}}, 1.07)));
+  EXPECT_FALSE(learned_nothing(result({{60, 20, 20}, {20, 60, 20}, {20, 20, 60}}, 3)));
+}
+
 TEST(ResultSanity, CollapsedIsWhatTheHeadAloneIsNot) {
   const Evaluation one_class = result({{10, 0, 0}, {10, 0, 0}, {10, 0, 0}}, 3);
   const Evaluation sound = result({{8, 1, 1}, {2, 7, 1}, {0, 3, 7}}, 1);

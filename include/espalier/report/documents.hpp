@@ -87,6 +87,7 @@ struct Training {
   int weights = 0;                                   ///< convs whose weights are trained
   std::optional<std::vector<WeightUpdate>> updates;  ///< absent in older documents
   std::int64_t analytic_bytes = 0;
+  std::optional<std::int64_t> budget_bytes;  ///< of a sweep's search
   std::string setting;         ///< data, recipe, head and numerics in words; equal where comparable
   std::optional<double> rate;  ///< of this plan in a sweep, in place of the setting's
   std::int64_t seed = 0;

@@ -8,8 +8,8 @@
 
 namespace espalier::train {
 
-/// Whether the samples, but one in a hundred, are taken for the same class, though there are several,
-/// and classes are told apart no better than by chance.
+/// Whether classes are told apart no better than by chance, though there are several, and either the
+/// samples, but one in a hundred, are taken for the same class or the loss is that of guessing.
 bool learned_nothing(const Evaluation& result);
 
 /// Whether a training ran away, though its numbers are finite again: it learned nothing where
