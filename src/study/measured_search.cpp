@@ -279,8 +279,7 @@ class Search {
     result_.measurements += static_cast<int>(batch.size());
     for (const auto& gain : gains) result_.diverged += gain ? 0 : 1;
     if (options_.progress) {
-      const int race = static_cast<int>(problems_.size()) * options_.race_seeds *
-                       (options_.finalists + static_cast<int>(options_.rates.size()));
+      const int race = race_trainings(options_, problems_.size());
       options_.progress(result_.measurements,
                         std::max(result_.measurements, options_.measurements + race));
     }
@@ -535,6 +534,11 @@ class Search {
 };
 
 }  // namespace
+
+int race_trainings(const MeasuredSearchOptions& options, std::size_t problems) {
+  return static_cast<int>(problems) * options.race_seeds *
+         (options.finalists + static_cast<int>(options.rates.size()));
+}
 
 double Finalist::mean() const { return mean_of(gains); }
 double Finalist::standard_error() const { return standard_error_of(gains); }

@@ -106,10 +106,9 @@ class Measurements {
 // How far a search is, in trainings or, where its time is limited, in seconds.
 class Watch {
  public:
-  Watch(const PlanSearchOptions& options, int budgets)
+  Watch(const PlanSearchOptions& options, std::size_t budgets)
       : options_(options),
-        race_(budgets * options.search.race_seeds *
-              (options.search.finalists + static_cast<int>(options.search.rates.size()))),
+        race_(race_trainings(options.search, budgets)),
         start_(std::chrono::steady_clock::now()) {}
 
   void advance(int done, int planned) {
@@ -262,7 +261,7 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
         unmeasured(graph, profile, budgets, problems, options.selection, search.additive, bounds));
   }
   Measurements measure(network, sets, profile, options);
-  Watch watch(options, static_cast<int>(budgets.size()));
+  Watch watch(options, budgets.size());
   search.progress = [&](int done, int planned) { watch.advance(done, planned); };
   if (options.seconds) search.stop = [&] { return watch.race_is_due(); };
   PlanSearchResult result;

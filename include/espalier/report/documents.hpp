@@ -94,7 +94,7 @@ struct Training {
   std::optional<double> accuracy;  ///< absent when diverged
   std::optional<double> loss;
   std::optional<double> balanced;  ///< accuracy over classes; absent in older documents
-  bool collapsed = false;          ///< one class for every sample; absent in older documents
+  bool collapsed = false;          ///< learned nothing; absent in older documents
   std::optional<std::int64_t> sram_bytes;
 };
 

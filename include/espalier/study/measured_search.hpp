@@ -11,6 +11,7 @@
 // Knows candidates, gains and costs as numbers only; who asks supplies the trainings.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -65,6 +66,9 @@ struct MeasuredSearchOptions {
   /// Called after each batch with trainings done and planned, the race included.
   std::function<void(int done, int planned)> progress;
 };
+
+/// Most trainings that the races of so many problems take.
+int race_trainings(const MeasuredSearchOptions& options, std::size_t problems);
 
 /// One plan that raced.
 struct Finalist {
