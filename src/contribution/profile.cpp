@@ -1,7 +1,6 @@
 #include "espalier/contribution/profile.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "espalier/support/statistics.hpp"
@@ -122,10 +121,7 @@ Estimate estimate(const std::vector<double>& values) {
   Estimate result;
   const auto n = static_cast<double>(values.size());
   for (const double v : values) result.mean += v / n;
-  if (values.size() < 2) return result;
-  double squares = 0;
-  for (const double v : values) squares += (v - result.mean) * (v - result.mean);
-  result.standard_error = std::sqrt(squares / (n - 1) / n);
+  if (values.size() >= 2) result.standard_error = standard_error(values, result.mean);
   return result;
 }
 

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <map>
 #include <set>
 #include <tuple>
 
 #include "espalier/support/bytes.hpp"
+#include "espalier/support/statistics.hpp"
 
 namespace espalier::report {
 namespace {
@@ -215,10 +215,7 @@ std::optional<Estimate> estimate(const std::vector<double>& values) {
   const auto n = static_cast<double>(values.size());
   Estimate result;
   for (const double value : values) result.mean += value / n;
-  if (values.size() < 2) return result;
-  double squares = 0;
-  for (const double value : values) squares += (value - result.mean) * (value - result.mean);
-  result.standard_error = std::sqrt(squares / (n - 1) / n);
+  if (values.size() >= 2) result.standard_error = standard_error(values, result.mean);
   return result;
 }
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <map>
 #include <numeric>
@@ -151,12 +150,7 @@ double mean_of(const std::vector<double>& gains) {
 }
 
 double standard_error_of(const std::vector<double>& gains) {
-  if (gains.size() < 2) return 0;
-  const double centre = mean_of(gains);
-  double sum = 0;
-  for (const double gain : gains) sum += (gain - centre) * (gain - centre);
-  const auto count = static_cast<double>(gains.size());
-  return std::sqrt(sum / (count - 1) / count);
+  return gains.size() < 2 ? 0.0 : standard_error(gains, mean_of(gains));
 }
 
 // How far the expected gain of one runner is above that of another, from gains paired by seed.

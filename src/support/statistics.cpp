@@ -29,6 +29,13 @@ std::vector<double> ranks(std::span<const double> values) {
 
 }  // namespace
 
+double standard_error(std::span<const double> values, double mean) {
+  const auto n = static_cast<double>(values.size());
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return std::sqrt(squares / (n - 1) / n);
+}
+
 std::optional<double> rank_correlation(std::span<const double> a, std::span<const double> b) {
   if (a.size() != b.size() || a.size() < 3) return std::nullopt;
   const std::vector<double> x = ranks(a);

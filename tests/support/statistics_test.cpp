@@ -8,6 +8,12 @@
 namespace espalier {
 namespace {
 
+TEST(StandardError, IsThatOfTheMean) {
+  EXPECT_DOUBLE_EQ(standard_error(std::vector{1.0, 3.0}, 2), 1);
+  EXPECT_DOUBLE_EQ(standard_error(std::vector{2.0, 4.0, 4.0, 6.0}, 4), std::sqrt(8.0 / 3 / 4));
+  EXPECT_EQ(standard_error(std::vector{5.0, 5.0}, 5), 0);
+}
+
 TEST(RankCorrelation, OfKnownOrders) {
   const std::vector<double> up{1, 2, 3, 4};
   const std::vector<double> down{9, 7, 0, -3};

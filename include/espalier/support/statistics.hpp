@@ -6,6 +6,9 @@
 
 namespace espalier {
 
+/// Standard error of the mean of at least two values, which is `mean`.
+double standard_error(std::span<const double> values, double mean);
+
 /// Spearman's correlation of ranks, equal values sharing their mean rank. Without a value for fewer
 /// than three pairs, or when one side is constant.
 std::optional<double> rank_correlation(std::span<const double> a, std::span<const double> b);
