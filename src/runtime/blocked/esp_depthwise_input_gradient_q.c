@@ -77,6 +77,7 @@ ESP_KERNEL void ESP_Q(esp_depthwise_input_gradient)(const esp_conv* d, const esp
   int32_t top = 0, end = 0, left = 0, edge = 0, width = 0, most = 0, pitch = 0, batch = 1;
   int32_t c, i, k, y, x, next = 0;
   esp_q_channel by;
+  esp_q_span span;
 #ifdef ESP_DOT4
   uint32_t spread[ESP_SPREAD_WORDS];
 #else
@@ -97,7 +98,9 @@ ESP_KERNEL void ESP_Q(esp_depthwise_input_gradient)(const esp_conv* d, const esp
            (int32_t)sizeof room >= ((end - top) * pitch + ESP_PLANE_SLACK) * (int32_t)sizeof *plane;
     esp_fill(room, 0, (int32_t)sizeof room);
   }
-  by.flipped = flipped, by.pitch = pitch, by.kernel_w = width, by.dot = ESP_Q_BYTES;
+  by.flipped = flipped, by.pitch = pitch, by.kernel_w = width, by.dot = ESP_Q_BYTES,
+  by.above = by.height = 0;
+  span.step = sw * channels, span.pitch = sh * in_w * channels;
   for (c = 0; c < channels; ++c) {
     const esp_q_scaling scaling = esp_q_scaling_of(&target, addend, c, 0);
     const int32_t first = left > 0 ? left : 0;
@@ -108,15 +111,15 @@ ESP_KERNEL void ESP_Q(esp_depthwise_input_gradient)(const esp_conv* d, const esp
       esp_q_strided_channel(d, g, weights, &target, addend, dx, c, &seen);
       continue;
     }
-    for (y = top > 0 ? top : 0; y < end && y < d->out_h; ++y) {
-      esp_q_gather(g + (y * d->out_w + first) * channels + c, channels, last - first,
-                   plane + (y - top) * pitch - left + first);
-    }
+    y = top > 0 ? top : 0;
+    esp_q_gather(g + (y * d->out_w + first) * channels + c, channels,
+                 (d->out_w - last + first) * channels, (end < d->out_h ? end : d->out_h) - y,
+                 last - first, plane + (y - top) * pitch - left + first, pitch);
     for (i = 0; i < sh && i < d->in_h; ++i) {
       by.kernel_h = down[i].taps;
       by.plane = plane + (down[i].from - top) * pitch;
       for (k = 0; k < sw && k < in_w; ++k) {
-        const int32_t count = right[k].count, step = by.dot ? (count + 3) & ~3 : count;
+        const int32_t count = right[k].count;
         int8_t* row = flipped + right[k].from - left;
         esp_fill(flipped, 0, (int32_t)sizeof flipped);
         for (y = down[i].taps - 1; y >= 0; --y, row += width) {
@@ -132,12 +135,10 @@ ESP_KERNEL void ESP_Q(esp_depthwise_input_gradient)(const esp_conv* d, const esp
 #endif
         for (y = 0; y < down[i].count; y += batch) {
           const int32_t rows = down[i].count - y < batch ? down[i].count - y : batch;
-          esp_q_channel_sums(&by, y, rows, count, spread, sums);
-          for (x = 0; x < rows; ++x) {
-            esp_q_column(&target, &scaling, addend, sums + x * step, 1, 0, dx,
-                         ((i + (y + x) * sh) * in_w + k) * channels + c, sw * channels, c, count,
-                         &seen);
-          }
+          esp_q_channel_sums(&by, y, 0, rows, count, spread, sums);
+          span.rows = rows, span.count = count, span.sum_pitch = by.dot ? (count + 3) & ~3 : count;
+          esp_q_sum_rows(&target, &scaling, addend, sums, dx,
+                         ((i + y * sh) * in_w + k) * channels + c, c, span, &seen);
         }
       }
     }

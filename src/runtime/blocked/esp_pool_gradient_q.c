@@ -1,4 +1,4 @@
-#include "esp_q_blocks.h"
+#include "esp_q_sum_rows.h"
 #include "esp_words.h"
 
 /* Inputs of a row whose sums are formed at a time. */
@@ -12,7 +12,9 @@ ESP_KERNEL void ESP_Q(esp_pool_gradient)(const esp_pool* d, const esp_q* dy, esp
   const int32_t channels = d->channels, in_w = d->in_w;
   esp_q_seen seen = esp_q_seen_by(sink->range);
   esp_q_sum sums[ESP_ACROSS];
+  esp_q_span span = {1, 0, 0, 0, 0};
   int32_t c, iy, ix, oy, ox, from;
+  span.step = channels;
   for (c = 0; c < channels; ++c) {
     const esp_q_scaling scaling = esp_q_scaling_of(&target, 0, c, 0);
     for (iy = 0; iy < d->in_h; ++iy) {
@@ -38,8 +40,9 @@ ESP_KERNEL void ESP_Q(esp_pool_gradient)(const esp_pool* d, const esp_q* dy, esp
             for (ix = x0 > from ? x0 : from; ix < end; ++ix) sums[ix - from] += part;
           }
         }
-        esp_q_column(&target, &scaling, 0, sums, 1, 0, dx, (iy * in_w + from) * channels + c,
-                     channels, c, until - from, &seen);
+        span.count = until - from;
+        esp_q_sum_rows(&target, &scaling, 0, sums, dx, (iy * in_w + from) * channels + c, c, span,
+                       &seen);
       }
     }
   }

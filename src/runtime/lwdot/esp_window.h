@@ -8,6 +8,9 @@
 /* A row of inputs at r, in two or three words, meets a row of spread weights, from word n behind w
  * on, which the instruction that multiplies loads. Words in turn, so that none is needed right
  * after it was loaded. ESP_WINDOW() is for esp_sums(), whose locals it uses. */
+/* Square kernels are in one piece: fewer of their rows would take no less. */
+#define ESP_WHOLE_KERNELS
+
 #ifdef __riscv
 /* clang-format off */
 #define ESP_X(k) ESP_LOAD_WORD(x, r, k)
