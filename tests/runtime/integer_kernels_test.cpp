@@ -106,6 +106,7 @@ struct Layer {
       d.pad_top = static_cast<std::int16_t>(rng.below(d.kernel_h));
       d.pad_left = static_cast<std::int16_t>(rng.below(d.kernel_w));
       if (form == Form::kSameDepthwise) {
+        if (rng.chance(0.6)) like_networks();
         d.out_h = d.in_h;
         d.out_w = d.in_w;
       } else {
@@ -134,6 +135,17 @@ struct Layer {
     if (d.groups == 1 || form != Form::kGeneral) slice(per_group, taps);
     make_sink();
     scatter(per_group, taps);
+  }
+
+  // Kernels with a middle, often as large as the map or larger; masks by the bit of whole bytes.
+  void like_networks() {
+    d.kernel_h = static_cast<std::int16_t>(1 + 2 * rng.below(4));
+    d.kernel_w = rng.chance(0.8) ? d.kernel_h : static_cast<std::int16_t>(3 + 2 * rng.below(3));
+    d.pad_top = static_cast<std::int16_t>(d.kernel_h / 2);
+    d.pad_left = static_cast<std::int16_t>(d.kernel_w / 2);
+    if (rng.chance(0.5)) d.in_w = static_cast<std::int16_t>(1 + rng.below(4));
+    if (rng.chance(0.1)) d.in_h = static_cast<std::int16_t>(30 + rng.below(40));
+    if (rng.chance(0.5)) d.in_c = static_cast<std::int16_t>(8 + 8 * rng.below(2));
   }
 
   std::vector<std::int8_t> bytes(std::size_t count, int most) {
@@ -381,7 +393,25 @@ TEST(IntegerKernels, DepthwiseInputGradient) {
 }
 
 // Both gradients at once, the one of the input over the gradient it comes from.
-class DepthwiseBackward : public ::testing::TestWithParam<decltype(KERNEL(depthwise_backward))*> {};
+class DepthwiseBackward : public ::testing::TestWithParam<decltype(KERNEL(depthwise_backward))*> {
+ protected:
+  // Leaves the gradient of the input in the layer.
+  static void run(decltype(KERNEL(depthwise_backward))* kernel, Layer& layer,
+                  const esp_q_parameter_sink& parameters) {
+    const esp_weights w = layer.w();
+    const std::vector<std::int8_t> kept = layer.saved();
+    std::vector<std::uint32_t> scratch(
+        static_cast<std::size_t>(esp_depthwise_backward_q_scratch(&layer.d, sizeof(Gradient)) + 3) /
+        4);
+    layer.addend.clear();
+    layer.sink.addend_range = nullptr;
+    layer.out = layer.g;
+    kernel(&layer.d, layer.out.data(), &w, kept.data(),
+           layer.channels.empty() ? nullptr : layer.channels.data(),
+           static_cast<std::int32_t>(layer.channels.size()), &parameters, layer.out.data(),
+           &layer.sink, reinterpret_cast<Gradient*>(scratch.data()));
+  }
+};
 INSTANTIATE_TEST_SUITE_P(
     Forms, DepthwiseBackward,
     ::testing::Values(KERNEL(depthwise_backward), FORM(depthwise_backward, _blocked),
@@ -389,9 +419,8 @@ INSTANTIATE_TEST_SUITE_P(
                       FORM(depthwise_backward, _armdsp), FORM(depthwise_backward, _mve)));
 
 TEST_P(DepthwiseBackward, InPlace) {
-  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+  for (std::uint64_t seed = 0; seed < 3 * kLayers; ++seed) {
     Layer layer(seed, Layer::Form::kSameDepthwise);
-    const esp_weights w = layer.w();
     const int taps = layer.d.kernel_h * layer.d.kernel_w;
     const bool sliced = !layer.channels.empty();
     std::vector<std::int32_t> sums(sliced ? layer.trained.size() : layer.weights.size(), 0);
@@ -400,23 +429,40 @@ TEST_P(DepthwiseBackward, InPlace) {
     parameters.sum = sums.data();  // stored as they are
     parameters.sample = &sample;
     parameters.from = &layer.from;
-    const std::vector<std::int8_t> kept = layer.saved();
-    std::vector<std::uint32_t> scratch(
-        static_cast<std::size_t>(esp_depthwise_backward_q_scratch(&layer.d, sizeof(Gradient)) + 3) /
-        4);
-    layer.addend.clear();
-    layer.sink.addend_range = nullptr;
-    std::vector<Gradient> g = layer.g;
-    GetParam()(&layer.d, g.data(), &w, kept.data(), sliced ? layer.channels.data() : nullptr,
-               static_cast<std::int32_t>(layer.channels.size()), &parameters, g.data(), &layer.sink,
-               reinterpret_cast<Gradient*>(scratch.data()));
-    layer.out = g;
+    run(GetParam(), layer, parameters);
     ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
     for (std::size_t k = 0; k < sums.size(); ++k) {
       const std::size_t t = static_cast<std::size_t>(taps);
       const std::size_t at =
           sliced ? static_cast<std::size_t>(layer.channels[k / t]) * t + k % t : k;
       ASSERT_EQ(sums[k], rounded(layer.dw[at], 0)) << seed << " weight " << k;
+    }
+  }
+}
+
+// The gradient of the input is by the weights as they were before their step.
+TEST_P(DepthwiseBackward, StepsItsWeights) {
+  for (std::uint64_t seed = 0; seed < kLayers; ++seed) {
+    const esp_sgd sgd = esp_sgd_of(0.3F, 5, static_cast<std::uint32_t>(seed), seed % 3 != 0);
+    const esp_q_range sample{-4, 0};
+    std::vector<std::int8_t> expected;
+    for (auto* kernel : {KERNEL(depthwise_backward), GetParam()}) {
+      Layer layer(seed, Layer::Form::kSameDepthwise);
+      std::vector<std::int8_t>& weights = layer.channels.empty() ? layer.full : layer.trained;
+      const std::vector<std::int32_t> scale(static_cast<std::size_t>(layer.d.out_c), 3 << 29);
+      const std::vector<std::int8_t> exponent(
+          scale.size(), static_cast<std::int8_t>(static_cast<int>(seed % 30) - 36));
+      run(kernel, layer,
+          {.sample = &sample,
+           .from = &layer.from,
+           .weights = weights.data(),
+           .scale = scale.data(),
+           .scale_exponent = exponent.data(),
+           .sgd = &sgd,
+           .tensor = 3});
+      ASSERT_NO_FATAL_FAILURE(layer.expect_input_gradient()) << seed;
+      if (expected.empty()) expected = weights;
+      ASSERT_EQ(weights, expected) << seed;
     }
   }
 }
