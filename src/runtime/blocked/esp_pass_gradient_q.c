@@ -13,7 +13,7 @@ ESP_KERNEL void ESP_Q(esp_pass_gradient)(int32_t pixels, int32_t channels, const
   int32_t c;
   for (c = 0; c < step; ++c) {
     const esp_q_scaling scaling = esp_q_scaling_of(&target, addend, c, ESP_ROOM);
-    esp_q_column(&target, &scaling, addend, 0, 0, dy, dx, c, step, c, pixels * channels / step,
+    esp_q_column(0, &target, &scaling, addend, 0, 0, dy, dx, c, step, c, pixels * channels / step,
                  &seen);
   }
   esp_q_note(sink->range, seen.all);

@@ -52,7 +52,7 @@ ESP_KERNEL void ESP_Q(esp_pointwise_input_gradient)(const esp_conv* d, const esp
       }
       ESP_ROLLED
       for (j = 0; j < lanes; ++j) {
-        esp_q_column(&target, &scaling[j], addend, sums + j, 4, 0, dx, p * in_c + c + j, in_c,
+        esp_q_column(0, &target, &scaling[j], addend, sums + j, 4, 0, dx, p * in_c + c + j, in_c,
                      c + j, batch, &seen);
       }
     }

@@ -61,13 +61,11 @@ ESP_INLINE esp_q_seen esp_q_seen_by(const esp_q_range* range) {
   return seen;
 }
 
-/* A value in the range of gradients; one beyond all magnitudes seen so far joins them. `twice` is
- * that of `known`. */
-ESP_INLINE int32_t esp_q_in_range(int32_t y, int32_t* known, uint32_t* twice, esp_q_seen* seen) {
-  if (ESP_RARELY((uint32_t)(y + *known) > *twice)) {
+/* A value in the range of gradients; one beyond all magnitudes seen so far joins them. */
+ESP_INLINE int32_t esp_q_in_range(int32_t y, int32_t* known, esp_q_seen* seen) {
+  if (ESP_RARELY((uint32_t)(y + *known) > 2u * (uint32_t)*known)) {
     seen->all |= esp_q_magnitude(y);
-    *known = esp_q_known(seen->all), *twice = 2u * (uint32_t)*known;
-    ESP_HERE(*twice);
+    *known = esp_q_known(seen->all);
     if (y > ESP_Q_LIMIT) y = ESP_Q_LIMIT;
     if (y < -ESP_Q_LIMIT) y = -ESP_Q_LIMIT;
   }
@@ -86,8 +84,6 @@ ESP_INLINE void esp_q_simple_column(int32_t masked, const esp_q_target* t, const
   const int32_t room = s->room, up = s->up, down = s->down, bit = 1 << (i & 7), bytes = step >> 3;
   const uint8_t* byte = t->mask + (masked == ESP_SAME_BIT ? i >> 3 : 0);
   int32_t known = seen->known;
-  uint32_t twice = 2u * (uint32_t)known;
-  ESP_HERE(twice);
   ESP_ROLLED
   for (; count > 0; --count, i += step) {
     int32_t y = 0;
@@ -96,7 +92,7 @@ ESP_INLINE void esp_q_simple_column(int32_t masked, const esp_q_target* t, const
       y = plain ? plain[i] * (1 << room) : (int32_t)*sums;
       if (addend) y += (addend[i] >> down) * (1 << up);
       y = ((int32_t)(((int64_t)y * factor) >> 32) + half) >> shift;
-      y = esp_q_in_range(y, &known, &twice, seen);
+      y = esp_q_in_range(y, &known, seen);
     }
     dx[i] = (esp_q)y;
     if (!plain) sums += sum_step;
@@ -111,11 +107,13 @@ ESP_INLINE int32_t esp_q_same_bit(const esp_q_target* t, const esp_q_scaling* s,
   return s->simple && !addend && t->mask && t->mask_bits && !(step & 7);
 }
 
-/* esp_q_column() of columns that are otherwise. */
-ESP_INLINE void esp_q_other_column(const esp_q_target* t, const esp_q_scaling* s,
-                                   const esp_q* addend, const esp_q_sum* sums, int32_t sum_step,
-                                   const esp_q* plain, esp_q* dx, int32_t i, int32_t step,
-                                   int32_t c, int32_t count, esp_q_seen* seen) {
+/* esp_q_value() of `count` elements of channel c from i on, `step` apart, by its scaling: of sums,
+ * or where there is a `plain` gradient of its elements. `other`: they are not as esp_q_same_bit()
+ * says. */
+ESP_INLINE void esp_q_column(int32_t other, const esp_q_target* t, const esp_q_scaling* s,
+                             const esp_q* addend, const esp_q_sum* sums, int32_t sum_step,
+                             const esp_q* plain, esp_q* dx, int32_t i, int32_t step, int32_t c,
+                             int32_t count, esp_q_seen* seen) {
 #define ESP_COLUMN(masked, added) \
   esp_q_simple_column(masked, t, s, added, sums, sum_step, plain, dx, i, step, count, seen)
   if (!s->simple) {
@@ -132,22 +130,12 @@ ESP_INLINE void esp_q_other_column(const esp_q_target* t, const esp_q_scaling* s
     }
   } else if (!t->mask) {
     ESP_COLUMN(ESP_OPEN, 0);
+  } else if (!other && t->mask_bits && !(step & 7)) {
+    ESP_COLUMN(ESP_SAME_BIT, 0);
   } else {
     ESP_COLUMN(ESP_MASKED, 0);
   }
 #undef ESP_COLUMN
-}
-
-/* esp_q_value() of `count` elements of channel c from i on, `step` apart, by its scaling: of sums,
- * or where there is a `plain` gradient of its elements. */
-ESP_INLINE void esp_q_column(const esp_q_target* t, const esp_q_scaling* s, const esp_q* addend,
-                             const esp_q_sum* sums, int32_t sum_step, const esp_q* plain, esp_q* dx,
-                             int32_t i, int32_t step, int32_t c, int32_t count, esp_q_seen* seen) {
-  if (esp_q_same_bit(t, s, addend, step)) {
-    esp_q_simple_column(ESP_SAME_BIT, t, s, 0, sums, sum_step, plain, dx, i, step, count, seen);
-  } else {
-    esp_q_other_column(t, s, addend, sums, sum_step, plain, dx, i, step, c, count, seen);
-  }
 }
 
 /* The shift of the upper word of products of sums with a factor where steps are rounded

@@ -16,7 +16,6 @@ ESP_INLINE void esp_q_masked_rows(const uint8_t* mask, const esp_q_scaling* s,
   const int32_t skip = of.sum_pitch - of.count;
   int32_t factor = s->factor, half = s->half, shift = s->shift, known = seen->known;
   int32_t step = of.step, bytes = step >> 3;
-  uint32_t twice = 2u * (uint32_t)known;
   ESP_FRESH();
   ESP_DONE(factor, half, shift, known);
 #define ESP_PUT(k)                                                    \
@@ -26,7 +25,7 @@ ESP_INLINE void esp_q_masked_rows(const uint8_t* mask, const esp_q_scaling* s,
     ESP_HERE(y);                                                      \
     if (y) {                                                          \
       y = ((int32_t)(((int64_t)sum * factor) >> 32) + half) >> shift; \
-      y = esp_q_in_range(y, &known, &twice, seen);                    \
+      y = esp_q_in_range(y, &known, seen);                            \
     }                                                                 \
     ESP_HERE(y);                                                      \
     *to = (esp_q)y;                                                   \
@@ -40,7 +39,7 @@ ESP_INLINE void esp_q_masked_rows(const uint8_t* mask, const esp_q_scaling* s,
     const uint8_t* byte = mask + (i >> 3);
     int32_t bit = 1 << (i & 7);
     esp_q* to = dx + i;
-    ESP_DONE(bit, bytes, step, twice);
+    ESP_DONE(bit, bytes, step, known);
     ESP_ROLLED
     for (; sums != fours; sums += 4) {
       ESP_PUT(0);
@@ -65,7 +64,7 @@ ESP_INLINE void esp_q_sum_rows(const esp_q_target* t, const esp_q_scaling* s, co
   }
   ESP_ROLLED
   for (; of.rows > 0; --of.rows, i += of.pitch, sums += of.sum_pitch) {
-    esp_q_other_column(t, s, addend, sums, 1, 0, dx, i, of.step, c, of.count, seen);
+    esp_q_column(1, t, s, addend, sums, 1, 0, dx, i, of.step, c, of.count, seen);
   }
 }
 
