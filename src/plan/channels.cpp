@@ -1,5 +1,6 @@
 // Chooses the input channels that a ratio trains. Reads int8 weights only.
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include "espalier/plan/update_plan.hpp"
@@ -24,6 +25,17 @@ std::vector<std::int64_t> squared_norms(const ir::Conv2D& conv) {
   return norms;
 }
 
+// All input channels in descending norm; of equal norms the lower comes first.
+std::vector<int> by_norm(const ir::Conv2D& conv) {
+  const std::vector<std::int64_t> norms = squared_norms(conv);
+  std::vector<int> order(norms.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return norms[static_cast<std::size_t>(a)] > norms[static_cast<std::size_t>(b)];
+  });
+  return order;
+}
+
 }  // namespace
 
 int channel_count(int in_channels, double ratio) {
@@ -31,15 +43,28 @@ int channel_count(int in_channels, double ratio) {
 }
 
 std::vector<int> select_channels(const ir::Conv2D& conv, double ratio) {
-  const std::vector<std::int64_t> norms = squared_norms(conv);
-  std::vector<int> order(norms.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-    return norms[static_cast<std::size_t>(a)] > norms[static_cast<std::size_t>(b)];
-  });
+  std::vector<int> order = by_norm(conv);
   order.resize(static_cast<std::size_t>(channel_count(conv.in_channels, ratio)));
   std::sort(order.begin(), order.end());
   return order;
+}
+
+void add_rotation(UpdatePlan& plan, const ir::Graph& graph) {
+  const std::vector<int> convs = ir::conv_ops(graph);
+  for (WeightUpdate& update : plan.weights) {
+    const std::vector<int> order =
+        by_norm(ir::conv(graph, convs[static_cast<std::size_t>(update.conv)]));
+    const std::size_t count = update.channels.size();
+    std::vector<std::vector<int>> sets;
+    for (std::size_t first = 0; first < order.size(); first += count) {
+      std::vector<int>& set = sets.emplace_back();
+      for (std::size_t i = first; i < first + count; ++i) set.push_back(order[i % order.size()]);
+      std::sort(set.begin(), set.end());
+    }
+    update.channels = std::move(sets.front());
+    update.next_channels.assign(std::make_move_iterator(sets.begin() + 1),
+                                std::make_move_iterator(sets.end()));
+  }
 }
 
 }  // namespace espalier::plan

@@ -26,7 +26,7 @@ UpdatePlan with_biases(const ir::Graph& graph, int depth) {
 
 WeightUpdate make_weight_update(const ir::Graph& graph, int conv, double ratio) {
   const int op = ir::conv_ops(graph)[static_cast<std::size_t>(conv)];
-  return {conv, ratio, select_channels(ir::conv(graph, op), ratio)};
+  return {conv, ratio, select_channels(ir::conv(graph, op), ratio), {}};
 }
 
 UpdatePlan head_only(const ir::Graph& graph) { return with_biases(graph, 0); }

@@ -88,25 +88,42 @@ class Reader {
       WeightUpdate update;
       take(entry, "conv", where, update.conv);
       take(entry, "ratio", where, update.ratio);
-      read_channels(entry, where, update.channels);
+      if (entry.is_object() && entry.contains("channels")) {
+        read_channels(entry.at("channels"), "channels", where, update.channels);
+      } else {
+        problem(where, "'channels' must be an array of integers");
+      }
+      read_next_channels(entry, where, update.next_channels);
       plan.weights.push_back(std::move(update));
     }
   }
 
-  void read_channels(const Json& entry, const std::string& where, std::vector<int>& channels) {
-    const Json* list = nullptr;
-    if (entry.is_object() && entry.contains("channels")) list = &entry.at("channels");
-    if (list == nullptr || !list->is_array()) {
-      problem(where, "'channels' must be an array of integers");
+  void read_channels(const Json& list, std::string_view name, const std::string& where,
+                     std::vector<int>& channels) {
+    if (!list.is_array()) {
+      problem(where, fmt::format("'{}' must be an array of integers", name));
       return;
     }
-    for (const Json& channel : *list) {
+    for (const Json& channel : list) {
       if (!channel.is_number_integer() || channel < std::numeric_limits<int>::min() ||
           channel > std::numeric_limits<int>::max()) {
         problem(where, fmt::format("channel {} must be an integer", json_text(channel)));
         return;
       }
       channels.push_back(channel.get<int>());
+    }
+  }
+
+  void read_next_channels(const Json& entry, const std::string& where,
+                          std::vector<std::vector<int>>& sets) {
+    if (!entry.is_object() || !entry.contains("next_channels")) return;
+    const Json& list = entry.at("next_channels");
+    if (!list.is_array() || list.empty()) {
+      problem(where, "'next_channels' must be an array of at least one array of integers");
+      return;
+    }
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      read_channels(list[i], fmt::format("next_channels[{}]", i), where, sets.emplace_back());
     }
   }
 
@@ -167,6 +184,7 @@ Json to_json(const UpdatePlan& plan) {
     entry["conv"] = update.conv;
     entry["ratio"] = update.ratio;
     entry["channels"] = update.channels;
+    if (!update.next_channels.empty()) entry["next_channels"] = update.next_channels;
     document["weights"].push_back(std::move(entry));
   }
   if (!plan.classes.empty()) document["classes"] = plan.classes;

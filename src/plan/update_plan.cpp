@@ -18,12 +18,20 @@ bool trains_bias(const UpdatePlan& plan, const ir::Graph& graph, int conv) {
   return conv >= first_trained_conv(plan, graph);
 }
 
-std::optional<std::span<const int>> trained_channels(const UpdatePlan& plan, int conv) {
+bool rotates(const UpdatePlan& plan) {
+  return std::any_of(plan.weights.begin(), plan.weights.end(),
+                     [](const WeightUpdate& update) { return !update.next_channels.empty(); });
+}
+
+std::optional<std::span<const int>> trained_channels(const UpdatePlan& plan, int conv,
+                                                     std::int64_t turn) {
   const auto entry =
       std::lower_bound(plan.weights.begin(), plan.weights.end(), conv,
                        [](const WeightUpdate& update, int wanted) { return update.conv < wanted; });
   if (entry == plan.weights.end() || entry->conv != conv) return std::nullopt;
-  return std::span<const int>(entry->channels);
+  const auto sets = static_cast<std::int64_t>(entry->next_channels.size()) + 1;
+  const auto set = static_cast<std::size_t>(turn % sets);
+  return std::span<const int>(set == 0 ? entry->channels : entry->next_channels[set - 1]);
 }
 
 }  // namespace espalier::plan

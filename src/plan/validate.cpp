@@ -90,20 +90,29 @@ class Validator {
                       entry, update.ratio, update.conv, in_channels, 1.0 / in_channels));
       return;
     }
-    if (static_cast<int>(update.channels.size()) != expected) {
-      problem(fmt::format("{}: {} channels listed, but ratio {} of conv {} trains {} of {}", entry,
-                          update.channels.size(), update.ratio, update.conv, expected,
-                          in_channels));
+    check_set(update, update.channels, in_channels, entry);
+    for (std::size_t i = 0; i < update.next_channels.size(); ++i) {
+      check_set(update, update.next_channels[i], in_channels,
+                fmt::format("{}: next_channels[{}]", entry, i));
     }
-    for (std::size_t i = 0; i < update.channels.size(); ++i) {
-      const int channel = update.channels[i];
+  }
+
+  void check_set(const WeightUpdate& update, const std::vector<int>& channels, int in_channels,
+                 const std::string& entry) {
+    const int expected = channel_count(in_channels, update.ratio);
+    if (static_cast<int>(channels.size()) != expected) {
+      problem(fmt::format("{}: {} channels listed, but ratio {} of conv {} trains {} of {}", entry,
+                          channels.size(), update.ratio, update.conv, expected, in_channels));
+    }
+    for (std::size_t i = 0; i < channels.size(); ++i) {
+      const int channel = channels[i];
       if (channel < 0 || channel >= in_channels) {
         problem(fmt::format("{}: channel {} does not exist; conv {} has input channels 0 to {}",
                             entry, channel, update.conv, in_channels - 1));
         return;
       }
-      if (i > 0 && channel <= update.channels[i - 1]) {
-        const bool twice = channel == update.channels[i - 1];
+      if (i > 0 && channel <= channels[i - 1]) {
+        const bool twice = channel == channels[i - 1];
         problem(fmt::format("{}: channel {} {}", entry, channel,
                             twice ? "is listed twice; list each channel once"
                                   : "is out of order; list channels in ascending order"));

@@ -50,6 +50,7 @@ Json inputs_json(const ir::Graph& graph, const Trial& trial, const data::Samples
   for (const plan::WeightUpdate& update : trial.plan.weights) {
     // The ratio says how the channels were chosen, and changes nothing that they do not.
     weights.push_back({{"conv", update.conv}, {"channels", update.channels}});
+    if (!update.next_channels.empty()) weights.back()["next_channels"] = update.next_channels;
   }
   Json inputs{{"model", graph.sha256},
               {"data", {{"train", training.identity_json()}, {"test", test.identity_json()}}},

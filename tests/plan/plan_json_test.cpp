@@ -42,7 +42,10 @@ class PlanFile : public ::testing::Test {
 
 TEST(PlanJson, RoundTrips) {
   const ir::Graph graph = testing::chain_graph();
-  for (const UpdatePlan& plan : {rich_plan(graph), head_only(graph), full(graph)}) {
+  UpdatePlan rotating = rich_plan(graph);
+  add_rotation(rotating, graph);
+  EXPECT_TRUE(rotates(rotating));
+  for (const UpdatePlan& plan : {rich_plan(graph), rotating, head_only(graph), full(graph)}) {
     const std::string text = to_json(plan).dump(2);
     const Result<UpdatePlan> again = from_json(parse_json(text, "text").value(), graph);
     ASSERT_TRUE(again.ok()) << again.error().message();

@@ -49,6 +49,54 @@ TEST(SelectChannels, TakesTheLargestNormsInAscendingOrder) {
   EXPECT_THAT(select_channels(conv, 0.0), IsEmpty());
 }
 
+TEST(Rotation, LetsAllChannelsTakeTurnsInDescendingNorm) {
+  ir::Graph graph = testing::chain_graph();
+  UpdatePlan plan = bias_only(graph, 3).value();
+  plan.weights.push_back(make_weight_update(graph, 1, 0.5));
+  plan.weights.push_back(make_weight_update(graph, 3, 1.0));
+  const UpdatePlan fixed = plan;
+  EXPECT_FALSE(rotates(plan));
+  add_rotation(plan, graph);
+  EXPECT_TRUE(rotates(plan));
+  EXPECT_TRUE(validate(plan, graph).ok());
+  // What trains whole has nobody to take turns with.
+  EXPECT_EQ(plan.weights[1], fixed.weights[1]);
+  EXPECT_EQ(plan.weights[0].channels, fixed.weights[0].channels);
+  const int channels = ir::conv(graph, ir::conv_ops(graph)[1]).in_channels;
+  std::set<int> seen;
+  const auto sets = static_cast<std::int64_t>(plan.weights[0].next_channels.size()) + 1;
+  for (std::int64_t turn = 0; turn < sets; ++turn) {
+    const auto set = *trained_channels(plan, 1, turn);
+    EXPECT_EQ(set.size(), fixed.weights[0].channels.size());
+    seen.insert(set.begin(), set.end());
+    EXPECT_EQ(trained_channels(plan, 1, turn + 3 * sets)->data(), set.data());
+  }
+  EXPECT_EQ(static_cast<int>(seen.size()), channels);
+  const UpdatePlan once = plan;
+  add_rotation(plan, graph);
+  EXPECT_EQ(plan, once);
+}
+
+TEST(Rotation, FillsTheLastSetFromTheFront) {
+  ir::Graph graph = testing::chain_graph();
+  for (double ratio : {0.25, 0.3, 0.5, 0.6, 0.75, 0.9}) {
+    UpdatePlan plan = bias_only(graph, 4).value();
+    for (int conv = 1; conv < 4; ++conv) {
+      WeightUpdate update = make_weight_update(graph, conv, ratio);
+      if (!update.channels.empty()) plan.weights.push_back(update);
+    }
+    add_rotation(plan, graph);
+    EXPECT_TRUE(validate(plan, graph).ok()) << ratio;
+    for (const WeightUpdate& update : plan.weights) {
+      std::set<int> seen(update.channels.begin(), update.channels.end());
+      for (const auto& set : update.next_channels) seen.insert(set.begin(), set.end());
+      const int channels =
+          ir::conv(graph, ir::conv_ops(graph)[static_cast<std::size_t>(update.conv)]).in_channels;
+      EXPECT_EQ(static_cast<int>(seen.size()), channels) << ratio;
+    }
+  }
+}
+
 TEST(SelectChannels, OfEqualNormsTheLowerChannelComesFirst) {
   ir::Conv2D conv = zero_conv(4, 1, 1, 1);
   conv.weights = {5, -5, 7, 5};

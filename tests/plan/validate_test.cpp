@@ -57,6 +57,14 @@ const Corruption kCorruptions[] = {
     {"ConvTwice", [](UpdatePlan& p) { p.weights[1] = p.weights[0]; }, "conv 1 is listed twice"},
     {"ConvOrder", [](UpdatePlan& p) { std::swap(p.weights[0], p.weights[1]); },
      "conv 1 is out of order"},
+    {"NextTooFew", [](UpdatePlan& p) { p.weights[0].next_channels = {{}}; },
+     "weights[0]: next_channels[0]: 0 channels listed"},
+    {"NextUnknown",
+     [](UpdatePlan& p) {
+       p.weights[0].next_channels = {p.weights[0].channels, p.weights[0].channels};
+       p.weights[0].next_channels[1].back() = 999;
+     },
+     "next_channels[1]: channel 999 does not exist"},
     {"RatioZero", [](UpdatePlan& p) { p.weights[0].ratio = 0; }, "ratio 0 of conv 1"},
     {"RatioAboveOne", [](UpdatePlan& p) { p.weights[0].ratio = 1.5; }, "more than 0, at most 1"},
     {"RatioNaN",

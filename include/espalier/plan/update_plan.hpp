@@ -21,6 +21,9 @@ struct WeightUpdate {
   int conv = -1;              ///< conv index, as in ir::conv_ops
   double ratio = 1.0;         ///< fraction of the input channels, in (0, 1]
   std::vector<int> channels;  ///< trained input channels, ascending; channel_count() of them
+  /// Sets that follow in turn, as many channels each, before `channels` comes again; see
+  /// add_rotation(). Empty where the same channels train all the time.
+  std::vector<std::vector<int>> next_channels;
 
   bool operator==(const WeightUpdate&) const = default;
 };
@@ -59,6 +62,12 @@ std::vector<int> select_channels(const ir::Conv2D& conv, double ratio);
 /// The entry for one conv with select_channels() filled in.
 WeightUpdate make_weight_update(const ir::Graph& graph, int conv, double ratio);
 
+/// Lets all channels of partly trained convs take turns: in descending norm, as many at a time as
+/// the plan trains, the last set filled up from the front. `channels` is the first set.
+void add_rotation(UpdatePlan& plan, const ir::Graph& graph);
+/// True when some conv trains other channels in another turn.
+bool rotates(const UpdatePlan& plan);
+
 /// A plan that trains the head alone.
 UpdatePlan head_only(const ir::Graph& graph);
 /// Head and biases of the last `depth` convs; 0 <= depth <= conv count, else kUsage.
@@ -83,8 +92,9 @@ int training_cut(const UpdatePlan& plan, const ir::Graph& graph);
 /// True when the bias of a conv is trained.
 bool trains_bias(const UpdatePlan& plan, const ir::Graph& graph, int conv);
 
-/// The trained input channels of a conv, or nullopt when its weights are frozen. Points into
-/// `plan`.
-std::optional<std::span<const int>> trained_channels(const UpdatePlan& plan, int conv);
+/// The input channels of a conv that train in a turn, counted from 0, or nullopt when its weights
+/// are frozen. Points into `plan`.
+std::optional<std::span<const int>> trained_channels(const UpdatePlan& plan, int conv,
+                                                     std::int64_t turn = 0);
 
 }  // namespace espalier::plan
