@@ -170,6 +170,27 @@ def gradients(name: str, folder: str, *seeds: str) -> None:
     print(row(name, cells), flush=True)
 
 
+def turns(name: str, folder: str, *seeds: str) -> None:
+    """Of trainings that learned something; how many of each kind, where it is not all."""
+    def accuracies(kind: str):
+        documents = {s: read(pathlib.Path(folder, f"{kind}-{s}.json")) for s in seeds}
+        return {s: 100 * d["test_accuracy"] for s, d in documents.items()
+                if d["test_accuracy"] is not None and not d["collapsed"]}
+
+    def cell(values):
+        if not values:
+            return "-"
+        mean = f"{sum(values.values()) / len(values):.2f}"
+        return mean if len(values) == len(seeds) else f"{mean} ({len(values)})"
+
+    plan = read(pathlib.Path(folder, "turns.json"))
+    same, turning = accuracies("same"), accuracies("turns")
+    pairs = [turning[s] - same[s] for s in seeds if s in same and s in turning]
+    print(row(name, [f"{plan['memory_bytes']['analytic'] / 1024:.2f}",
+                     f"{plan['recipe']['learning_rate']:g}", cell(same), cell(turning),
+                     with_error(*mean_and_error(pairs), "+.2f") if pairs else "-"]), flush=True)
+
+
 def core(folder: str) -> None:
     runs = [read(pathlib.Path(folder, name + ".json")) for name in RUNS]
     kernels = [{k["name"]: k for k in run["kernels"]} for run in runs]
@@ -269,7 +290,8 @@ def large_core(source: str, target: str) -> None:
 
 COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "published": published, "fits": fits,
             "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy,
-            "replay": replay, "against-published": against_published, "large-core": large_core}
+            "replay": replay, "against-published": against_published, "turns": turns,
+            "large-core": large_core}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:

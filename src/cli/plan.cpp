@@ -1,5 +1,6 @@
-// espalier plan import|make|show: update plans by hand and for people.
+// espalier plan import|make|rotate|show: update plans by hand and for people.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <string>
@@ -89,7 +90,6 @@ Result<std::vector<std::string>> classes_of(const std::string& text) {
 }
 
 Status save(const Options& options, plan::UpdatePlan plan, const ir::Graph& graph) {
-  ESPALIER_TRY(plan.classes, classes_of(options.classes));
   const Bytes memory = cost::analytic_memory(plan, graph).bytes();
   plan.memory["analytic"] = memory;
   plan.tool_version = kVersion;
@@ -122,6 +122,7 @@ Status make(const Options& options) {
   } else if (options.last >= 0) {
     ESPALIER_TRY(plan, plan::last_k(graph, options.last));
   }
+  ESPALIER_TRY(plan.classes, classes_of(options.classes));
   return save(options, std::move(plan), graph);
 }
 
@@ -138,6 +139,22 @@ Status import_published(const Options& options) {
   ESPALIER_TRY(const Json document, parse_json(text, where));
   ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(plan::UpdatePlan plan, plan::from_published(graph, document, where));
+  ESPALIER_TRY(plan.classes, classes_of(options.classes));
+  return save(options, std::move(plan), graph);
+}
+
+Status rotate(const Options& options) {
+  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
+  plan::add_rotation(plan, graph);
+  if (!plan::rotates(plan)) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: no conv trains a part of its channels, so none can take turns",
+                             options.plan)};
+  }
+  // That was of the plan as it came.
+  plan.measured = Json();
+  plan.memory.clear();
   return save(options, std::move(plan), graph);
 }
 
@@ -151,10 +168,23 @@ Json to_json(const cost::ConvMemory& m) {
           {"total_bytes", static_cast<double>(m.total_bits()) / 8}};
 }
 
+// Such as `18 of 144`, and of channels that take turns `18 of 144 x8`.
+std::string channels_text(const plan::UpdatePlan& plan, int conv, int in_channels) {
+  const auto channels = plan::trained_channels(plan, conv);
+  if (!channels) return "-";
+  const std::int64_t turns = plan::turns(plan, conv);
+  return fmt::format("{} of {}{}", channels->size(), in_channels,
+                     turns > 1 ? fmt::format(" x{}", turns) : "");
+}
+
 Status show(const Options& options) {
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
   if (options.as_published) {
+    if (plan::rotates(plan)) {
+      spdlog::warn("{}: its channels take turns, which the published notation does not hold",
+                   options.plan);
+    }
     Outputs outputs;
     const std::string path = options.common.json.empty() ? "-" : options.common.json;
     outputs.add(path, write_json(path, plan::to_published(plan)));
@@ -172,13 +202,11 @@ Status show(const Options& options) {
       "weight B", "mask B", "input B", "total B");
   Json rows = Json::array();
   for (const cost::ConvMemory& conv : memory.convs) {
-    const auto channels = plan::trained_channels(plan, conv.conv);
     const int in_channels = ir::conv(graph, convs[static_cast<std::size_t>(conv.conv)]).in_channels;
     table += fmt::format("{:>4}  {:>13}  {:>9} {:>9} {:>9.2f} {:>9} {:>10.2f}\n", conv.conv,
-                         channels ? fmt::format("{} of {}", channels->size(), in_channels) : "-",
-                         conv.bias_bits / 8, conv.weight_bits / 8,
-                         static_cast<double>(conv.mask_bits) / 8, conv.input_bits / 8,
-                         static_cast<double>(conv.total_bits()) / 8);
+                         channels_text(plan, conv.conv, in_channels), conv.bias_bits / 8,
+                         conv.weight_bits / 8, static_cast<double>(conv.mask_bits) / 8,
+                         conv.input_bits / 8, static_cast<double>(conv.total_bits()) / 8);
     rows.push_back(to_json(conv));
   }
   table += fmt::format("{:>4}  {:>13}  {:>39}  {:>10}\n\n", "head", "", "", memory.head_bits / 8);
@@ -275,6 +303,16 @@ Command add_plan(CLI::App& app) {
       "    '{\"n_bias_update\": 22, \"manual_weight_idx\": [21, 24], "
       "\"weight_update_ratio\": [1, 0.25]}'");
 
+  CommandApp* rotate_command = add_command(
+      *command, "rotate", "Let the channels of partly trained convs take turns", o->common, schema);
+  rotate_command->add_input("plan", o->plan, "Update plan (espalier.plan/1)")->required();
+  rotate_command->add_input("--model", o->model, "The model the plan is for")->required();
+  rotate_command->add_output("--out", o->out, plan_file, "Where the plan goes, or -")->required();
+  rotate_command->footer(
+      "Another set of as many channels trains in each epoch, in descending norm, until the first\n"
+      "comes again: more is trained in the same memory.\n"
+      "Example:\n  espalier plan rotate plan.json --model model.onnx --out turns.json");
+
   CommandApp* show_command =
       add_command(*command, "show", "Show a plan and its memory, conv by conv", o->common, [o] {
         return o->as_published
@@ -290,12 +328,13 @@ Command add_plan(CLI::App& app) {
       "--classes", [o] { return !o->as_published; }, "the published notation does not hold it");
   show_command->footer("Example:\n  espalier plan show plan.json --model model.onnx");
 
-  for (CommandApp* each : {make_command, import_command, show_command}) {
+  for (CommandApp* each : {make_command, import_command, rotate_command, show_command}) {
     each->effective_if(
         "--seed", [] { return false; }, "nothing is drawn at random");
   }
   const auto run = [=] {
     if (make_command->parsed()) return make(*o);
+    if (rotate_command->parsed()) return rotate(*o);
     return import_command->parsed() ? import_published(*o) : show(*o);
   };
   return {command, run, std::shared_ptr<CommonOptions>(o, &o->common)};

@@ -57,6 +57,7 @@ struct Options {
   std::string memory = "analytic";
   std::string numerics;  // empty: the profile's
   int gradient_bits = 8;
+  bool rotate = false;
   std::string input = "resident";
   std::string device;
   std::string stack = "4KiB";
@@ -147,6 +148,7 @@ Result<selection::SelectionOptions> selection_options(const Options& options) {
   selection.gradient =
       trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits);
   selection.fed = options.input == "rows";
+  selection.rotate = options.rotate;
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
   if (options.max_cycles > 0) {
     selection.max_step_cycles = options.max_cycles;
@@ -666,6 +668,8 @@ Command add_search(CLI::App& app) {
       ->check(one_of(cycle_targets()));
   command->effective_if(
       "--target", [o] { return o->max_cycles > 0; }, "add --max-cycles");
+  command->add_flag("--rotate", o->rotate,
+                    "Let the channels of partly trained convs take turns, a set an epoch");
   add_measure_options(command, o);
   command->effective_if(
       "--solver", [o] { return !o->measure.given(); }, "--measure has its own solvers");

@@ -49,22 +49,24 @@ std::vector<int> select_channels(const ir::Conv2D& conv, double ratio) {
   return order;
 }
 
-void add_rotation(UpdatePlan& plan, const ir::Graph& graph) {
-  const std::vector<int> convs = ir::conv_ops(graph);
-  for (WeightUpdate& update : plan.weights) {
-    const std::vector<int> order =
-        by_norm(ir::conv(graph, convs[static_cast<std::size_t>(update.conv)]));
-    const std::size_t count = update.channels.size();
-    std::vector<std::vector<int>> sets;
-    for (std::size_t first = 0; first < order.size(); first += count) {
-      std::vector<int>& set = sets.emplace_back();
-      for (std::size_t i = first; i < first + count; ++i) set.push_back(order[i % order.size()]);
-      std::sort(set.begin(), set.end());
-    }
-    update.channels = std::move(sets.front());
-    update.next_channels.assign(std::make_move_iterator(sets.begin() + 1),
-                                std::make_move_iterator(sets.end()));
+void add_rotation(WeightUpdate& update, const ir::Graph& graph) {
+  const int op = ir::conv_ops(graph)[static_cast<std::size_t>(update.conv)];
+  const std::vector<int> order = by_norm(ir::conv(graph, op));
+  const std::size_t count = update.channels.size();
+  if (count == 0) return;
+  std::vector<std::vector<int>> sets;
+  for (std::size_t first = 0; first < order.size(); first += count) {
+    std::vector<int>& set = sets.emplace_back();
+    for (std::size_t i = first; i < first + count; ++i) set.push_back(order[i % order.size()]);
+    std::sort(set.begin(), set.end());
   }
+  update.channels = std::move(sets.front());
+  update.next_channels.assign(std::make_move_iterator(sets.begin() + 1),
+                              std::make_move_iterator(sets.end()));
+}
+
+void add_rotation(UpdatePlan& plan, const ir::Graph& graph) {
+  for (WeightUpdate& update : plan.weights) add_rotation(update, graph);
 }
 
 }  // namespace espalier::plan

@@ -23,15 +23,28 @@ bool rotates(const UpdatePlan& plan) {
                      [](const WeightUpdate& update) { return !update.next_channels.empty(); });
 }
 
-std::optional<std::span<const int>> trained_channels(const UpdatePlan& plan, int conv,
-                                                     std::int64_t turn) {
+namespace {
+
+const WeightUpdate* update_of(const UpdatePlan& plan, int conv) {
   const auto entry =
       std::lower_bound(plan.weights.begin(), plan.weights.end(), conv,
                        [](const WeightUpdate& update, int wanted) { return update.conv < wanted; });
-  if (entry == plan.weights.end() || entry->conv != conv) return std::nullopt;
-  const auto sets = static_cast<std::int64_t>(entry->next_channels.size()) + 1;
-  const auto set = static_cast<std::size_t>(turn % sets);
-  return std::span<const int>(set == 0 ? entry->channels : entry->next_channels[set - 1]);
+  return entry == plan.weights.end() || entry->conv != conv ? nullptr : &*entry;
+}
+
+}  // namespace
+
+std::int64_t turns(const UpdatePlan& plan, int conv) {
+  const WeightUpdate* update = update_of(plan, conv);
+  return update == nullptr ? 0 : static_cast<std::int64_t>(update->next_channels.size()) + 1;
+}
+
+std::optional<std::span<const int>> trained_channels(const UpdatePlan& plan, int conv,
+                                                     std::int64_t turn) {
+  const WeightUpdate* update = update_of(plan, conv);
+  if (update == nullptr) return std::nullopt;
+  const auto set = static_cast<std::size_t>(turn % turns(plan, conv));
+  return std::span<const int>(set == 0 ? update->channels : update->next_channels[set - 1]);
 }
 
 }  // namespace espalier::plan

@@ -41,11 +41,12 @@ constexpr std::int64_t kImpossible = std::int64_t{1} << 50;
 // Plans of candidates. Channels are selected once; copying them is all that remains.
 class CandidatePlans {
  public:
-  CandidatePlans(const ir::Graph& graph, const contribution::Profile& profile) {
+  CandidatePlans(const ir::Graph& graph, const contribution::Profile& profile, bool rotate) {
     for (std::size_t conv = 0; conv < profile.weight.size(); ++conv) {
       std::vector<plan::WeightUpdate> row(1);
       for (const double ratio : profile.ratios) {
         row.push_back(plan::make_weight_update(graph, static_cast<int>(conv), ratio));
+        if (rotate) plan::add_rotation(row.back(), graph);
       }
       updates_.push_back(std::move(row));
     }
@@ -74,7 +75,10 @@ class PlannedCost {
  public:
   PlannedCost(const ir::Graph& graph, const contribution::Profile& profile,
               const SelectionOptions& options)
-      : graph_(graph), plan_(graph, profile), gradient_(options.gradient), fed_(options.fed) {}
+      : graph_(graph),
+        plan_(graph, profile, options.rotate),
+        gradient_(options.gradient),
+        fed_(options.fed) {}
 
   std::int64_t operator()(const search::Candidate& candidate) const {
     const auto memory = compiler::planned_memory(graph_, plan_(candidate), 1, gradient_, fed_);
@@ -135,7 +139,7 @@ Result<std::int64_t> predicted_cycles(const ir::Graph& graph, const plan::Update
 
 search::CostFunction cycle_cost(const ir::Graph& graph, const contribution::Profile& profile,
                                 const SelectionOptions& options) {
-  return search::remembered([&graph, plans = CandidatePlans(graph, profile),
+  return search::remembered([&graph, plans = CandidatePlans(graph, profile, options.rotate),
                              options](const search::Candidate& candidate) {
     const auto cycles = predicted_cycles(graph, plans(candidate), options);
     return cycles.ok() ? *cycles : kImpossible;
@@ -260,7 +264,7 @@ search::Problem make_problem(const ir::Graph& graph, const contribution::Profile
 }
 
 plan::UpdatePlan make_plan(const ir::Graph& graph, const contribution::Profile& profile,
-                           const search::Candidate& candidate) {
+                           const search::Candidate& candidate, bool rotate) {
   plan::UpdatePlan plan = *plan::bias_only(graph, candidate.depth);
   for (std::size_t conv = 0; conv < candidate.choice.size(); ++conv) {
     if (candidate.choice[conv] == 0) continue;
@@ -268,6 +272,7 @@ plan::UpdatePlan make_plan(const ir::Graph& graph, const contribution::Profile& 
         graph, static_cast<int>(conv),
         profile.ratios[static_cast<std::size_t>(candidate.choice[conv]) - 1]));
   }
+  if (rotate) plan::add_rotation(plan, graph);
   plan.tool_version = kVersion;
   return plan;
 }
@@ -275,7 +280,7 @@ plan::UpdatePlan make_plan(const ir::Graph& graph, const contribution::Profile& 
 Selected describe(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,
                   const search::Solution& solution, const SelectionOptions& options) {
   Selected selected;
-  selected.plan = make_plan(graph, profile, solution.candidate);
+  selected.plan = make_plan(graph, profile, solution.candidate, options.rotate);
   selected.plan.classes = contribution::class_names(profile);
   selected.plan.predicted_gain = solution.objective;
   selected.plan.gain_metric = options.metric == Metric::kAccuracy ? "accuracy" : "loss";

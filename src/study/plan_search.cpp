@@ -52,8 +52,9 @@ class Measurements {
     std::vector<std::uint64_t> heads;  // seeds whose head is not known yet
     for (const std::size_t i : asked) {
       const std::uint64_t seed = requests[i].seed;
-      trials.push_back(trial(
-          selection::make_plan(network_.graph(), profile_, requests[i].candidate), seed, stage));
+      trials.push_back(trial(selection::make_plan(network_.graph(), profile_, requests[i].candidate,
+                                                  options_.selection.rotate),
+                             seed, stage));
       if (stage == Stage::kRates) trials.back().recipe.learning_rate = requests[i].rate;
       if (head_.count({seed, stage}) == 0 &&
           std::find(heads.begin(), heads.end(), seed) == heads.end()) {

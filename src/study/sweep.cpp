@@ -310,6 +310,7 @@ class Sweep {
     selection::SelectionOptions options;
     options.memory = search.memory;
     options.metric = search.metric;
+    options.rotate = search.rotate;
     options.evolution.jobs = options_.jobs;
     if (search.solver == SweepSolver::kExact) options.solver = selection::SolverKind::kExact;
     if (search.solver == SweepSolver::kAuto) options.solver = selection::SolverKind::kAuto;

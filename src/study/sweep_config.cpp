@@ -155,6 +155,7 @@ class Reader {
     if (json.value("memory", "analytic") == "planned") {
       search.memory = selection::MemoryModel::kPlanned;
     }
+    search.rotate = json.value("rotate", false);
     const std::string solver = json.value("solver", "evolution");
     if (solver == "exact") search.solver = SweepSolver::kExact;
     if (solver == "auto") search.solver = SweepSolver::kAuto;
@@ -266,13 +267,13 @@ class Reader {
         if (found.insert(search.plan_name(budget)).second) continue;
         problem("/searches",
                 fmt::format("'{}' would be found twice; searches must differ in budget, "
-                            "memory, solver or metric",
+                            "memory, solver, metric or rotate",
                             search.plan_name(budget)));
       }
       if (search.at_published && !found.insert(search.plan_name("published")).second) {
         problem("/searches",
-                "searches at the memory of published plans must differ in solver or "
-                "metric");
+                "searches at the memory of published plans must differ in solver, "
+                "metric or rotate");
       }
       for (const SweepModel& model : config_.models) {
         if (!search.at_published) break;
@@ -333,6 +334,7 @@ std::string SweepSearch::plan_name(std::string_view published) const {
   if (solver == SweepSolver::kAuto) name += "-auto";
   if (solver == SweepSolver::kMeasured) name += "-measured";
   if (metric == selection::Metric::kAccuracy) name += "-accuracy";
+  if (rotate) name += "-rotating";
   return name;
 }
 

@@ -33,6 +33,11 @@ float quantization_aware(float gradient, float scale) {
   return gradient == 0.0F ? 0.0F : gradient / (scale * scale);
 }
 
+// A weight as int8 holds it. Files may hold -128; training does not go there.
+float stored_weight(float master, std::int8_t initial) {
+  return std::clamp(round_half_even(master), initial == -128 ? -128.0F : -127.0F, 127.0F);
+}
+
 }  // namespace
 
 ir::Head fresh_head(int features, int classes, std::uint64_t seed) {
@@ -111,6 +116,10 @@ Session::Session(const Network& network, const plan::UpdatePlan& plan, ir::Head 
       trained->master_weights.assign(conv.weights.begin(), conv.weights.end());
       trained->layout = kernels::WeightGradientLayout(network.ops()[op].geometry, *channels);
       trained->packed = network.ops()[op].weights;
+      for (std::int64_t turn = 0; turn < plan::turns(plan, conv_index); ++turn) {
+        const auto set = *plan::trained_channels(plan, conv_index, turn);
+        trained->sets.emplace_back(set.begin(), set.end());
+      }
     }
     trained_[op] = std::move(trained);
   }
@@ -599,6 +608,21 @@ void Session::add(Gradients& total, const Gradients& part) {
   total.correct += part.correct;
 }
 
+void Session::begin_turn(std::int64_t turn) {
+  for (std::size_t op = 0; op < trained_.size(); ++op) {
+    Trained* trained = trained_[op].get();
+    if (trained == nullptr || trained->sets.size() < 2) continue;
+    const auto& conv = std::get<ir::Conv2D>(network_->graph().ops[op].params);
+    for (std::size_t i = 0; i < trained->master_weights.size(); ++i) {
+      trained->master_weights[i] = stored_weight(trained->master_weights[i], conv.weights[i]);
+    }
+    const auto set = static_cast<std::size_t>(turn) % trained->sets.size();
+    trained->layout =
+        kernels::WeightGradientLayout(network_->ops()[op].geometry, trained->sets[set]);
+    refresh(op);
+  }
+}
+
 bool Session::update(const Gradients& gradients, float learning_rate, bool qas) {
   bool finite = true;
   const auto within = [&](float value, float limit) {
@@ -667,12 +691,9 @@ ir::Graph Session::tuned_graph(std::int64_t* saturated) const {
     if (trained == nullptr) continue;
     auto& conv = std::get<ir::Conv2D>(graph.ops[op].params);
     for (std::size_t i = 0; i < trained->master_weights.size(); ++i) {
-      const float rounded = round_half_even(trained->master_weights[i]);
-      // Files may hold -128; training does not go there.
-      const float lowest = conv.weights[i] == -128 ? -128.0F : -127.0F;
-      const float clamped = std::clamp(rounded, lowest, 127.0F);
-      if (clamped != rounded) ++outside;
-      conv.weights[i] = static_cast<std::int8_t>(clamped);
+      const float stored = stored_weight(trained->master_weights[i], conv.weights[i]);
+      if (stored != round_half_even(trained->master_weights[i])) ++outside;
+      conv.weights[i] = static_cast<std::int8_t>(stored);
     }
     for (std::size_t i = 0; i < trained->master_bias.size(); ++i) {
       conv.bias[i] = round_to_int32(trained->master_bias[i]);

@@ -140,6 +140,7 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
   TrainResult result;
   std::int64_t step = 0;
   for (int epoch = 0; epoch < recipe.epochs && !result.diverged; ++epoch) {
+    if (epoch > 0) session.begin_turn(epoch);
     const std::vector<std::uint32_t> order = epoch_order(recipe, epoch, samples);
     double loss = 0;
     std::int64_t correct = 0;

@@ -137,6 +137,30 @@ TEST_F(CliTest, PlansInThePublishedNotation) {
               HasSubstr("5 of 20"));
 }
 
+TEST_F(CliTest, ChannelsOfAPlanTakeTurns) {
+  const std::string notation =
+      R"({"n_bias_update":4,"manual_weight_idx":[4,6],"weight_update_ratio":[1.0,0.25]})";
+  succeed({"plan", "import", "model.onnx", "--published", notation, "--out", "plan.json"});
+  const Arguments rotate{"plan", "rotate", "plan.json", "--model", "model.onnx", "--out"};
+  succeed(rotate + Arguments{"turns.json"});
+  const Json plan = read_json("plan.json");
+  Json turns = read_json("turns.json");
+  EXPECT_EQ(turns["memory_bytes"]["analytic"], plan["memory_bytes"]["analytic"]);
+  EXPECT_FALSE(turns["weights"][0].contains("next_channels"));
+  EXPECT_EQ(turns["weights"][1]["next_channels"].size(), 3U);
+  turns["weights"][1].erase("next_channels");
+  EXPECT_EQ(turns, plan);
+  const Arguments show{"plan", "show", "turns.json", "--model", "model.onnx"};
+  EXPECT_THAT(succeed(show).out, HasSubstr("5 of 20 x4"));
+  EXPECT_THAT(succeed(show + Arguments{"--published"}).err, HasSubstr("channels take turns"));
+  // Again: the same. Where every channel trains, none can take turns.
+  succeed({"plan", "rotate", "turns.json", "--model", "model.onnx", "--out", "again.json"});
+  EXPECT_EQ(read("again.json"), read("turns.json"));
+  succeed({"plan", "make", "model.onnx", "--full", "--out", "full.json"});
+  fail(65, {"plan", "rotate", "full.json", "--model", "model.onnx", "--out", "new.json"},
+       {"full.json: no conv trains a part of its channels"});
+}
+
 TEST_F(CliTest, AnalysisMeasuresWhatWasAskedFor) {
   const Finished finished =
       succeed(Arguments{"analyze", "model.onnx", "--out", "profile.json", "--seeds", "2",

@@ -21,6 +21,8 @@ const Arguments kAnalyze{"analyze", "model.onnx", "--train", "idx:train-images,t
 const Arguments kSearch{"search", "profile.json", "--model", "model.onnx", "--budget", "1KiB"};
 const Arguments kMake{"plan", "make", "model.onnx", "--full", "--out", "new.json"};
 const Arguments kImport{"plan", "import", "model.onnx", "--out", "new.json", "--published", "{}"};
+const Arguments kRotate{"plan",       "rotate", "plan.json", "--model",
+                        "model.onnx", "--out",  "new.json"};
 const Arguments kShow{"plan", "show", "plan.json", "--model", "model.onnx"};
 const Arguments kTrain{"train",   "model.onnx", "--plan", "plan.json",
                        "--train", "idx:a,b",    "--test", "idx:a,b"};
@@ -109,7 +111,7 @@ std::vector<Rule> rules() {
   }
   all.push_back({{"--rate-epochs", "3"}, kSearch + measured, {}, {"--rates", "0.1,0.2"}});
   for (const Arguments& command :
-       {kInspect, kMake, kImport, kShow, kSweep, Arguments{"devices"}, kReport}) {
+       {kInspect, kMake, kImport, kRotate, kShow, kSweep, Arguments{"devices"}, kReport}) {
     all.push_back({{"--seed", "1"}, command, {}, {}, true});
   }
   const Arguments limit{"--limit-test", "3"};
@@ -130,8 +132,8 @@ std::vector<Rule> rules() {
   all.push_back({{"--json", "new.json"}, kSweep, slurm, {"--dry-run"}});
   all.push_back({{"--json", "new.json"}, kSweep, {"--shard", "0/2"}, {}});
   all.push_back({{"--solver", "exact"}, kSearch, {"--measure", "9"}, {}});
-  for (const Arguments& command : {kInspect, kAnalyze, kSearch, kMake, kImport, kShow, kTrain,
-                                   kCompile, kCheck, kSweep, Arguments{"devices"}}) {
+  for (const Arguments& command : {kInspect, kAnalyze, kSearch, kMake, kImport, kRotate, kShow,
+                                   kTrain, kCompile, kCheck, kSweep, Arguments{"devices"}}) {
     all.push_back({{"--verbose"}, command, {"--quiet"}, {}});
   }
   return all;

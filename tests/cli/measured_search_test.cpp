@@ -101,6 +101,33 @@ TEST_F(MeasuredSearchTest, ThePlanCarriesTheRateItWasBestAt) {
   fail(kUsage, search("none.json") + Arguments{"--rates", "0.1,1e300"}, {"--rates: --lr 1e+300"});
 }
 
+TEST_F(MeasuredSearchTest, ChannelsMayTakeTurns) {
+  const Arguments data{"--train", "idx:train-images,train-labels"};
+  succeed(Arguments{"analyze", "model.onnx", "--out", "halves.json", "--ratios", "0.25,0.5",
+                    "--epochs", "2"} +
+          data);
+  const auto find = [&](const std::string& out, const Arguments& more) {
+    Arguments command = search(out, "4");
+    command[1] = "halves.json";
+    succeed(command + more);
+    return read_json(out);
+  };
+  const Json fixed = find("fixed.json", {});
+  const Json plan = find("plan.json", {"--rotate"});
+  EXPECT_EQ(fixed.dump().find("next_channels"), std::string::npos);
+  ASSERT_FALSE(plan["weights"].empty());
+  for (const Json& update : plan["weights"]) {
+    EXPECT_GE(update["next_channels"].size(), update["ratio"] == 0.5 ? 1U : 3U);
+  }
+  // What was trained one way is not taken for the other.
+  EXPECT_NE(plan["measured"], fixed["measured"]);
+  const Arguments train{"train",    "model.onnx", "--test", "idx:train-images,train-labels",
+                        "--epochs", "3",          "--plan"};
+  EXPECT_EQ(report(train + Arguments{"plan.json"} + data)["epochs"].size(), 3U);
+  EXPECT_THAT(succeed({"plan", "show", "plan.json", "--model", "model.onnx"}).out,
+              HasSubstr("of 20 x"));
+}
+
 TEST_F(MeasuredSearchTest, PlannedMemoryOfAChipIsKept) {
   const Arguments program{"--numerics", "integer", "--input", "rows"};
   make_plan("head.json", {"--head-only"});

@@ -69,7 +69,7 @@ TEST_F(OutputsTest, NoInputIsReplacedHoweverItIsSpelt) {
       for (const std::string& option : c.files) {
         for (const std::string& spelling : {input, spellings[turn++ % spellings.size()]}) {
           fail(kUsage, with(c, option, spelling),
-                    {spelling + ": " + option + " would replace an input of this command"});
+               {spelling + ": " + option + " would replace an input of this command"});
         }
       }
     }
@@ -112,22 +112,22 @@ TEST_F(OutputsTest, NoInputIsReplacedInTheFolderThatIsWritten) {
   fs::create_directory(path("swept/trials"));
   const std::string replaced = "--out would replace an input of this command, ";
   fail(kUsage, {"sweep", "swept/sweep.json", "--out", "./swept"},
-            {"./swept: " + replaced + "swept/sweep.json"});
+       {"./swept: " + replaced + "swept/sweep.json"});
   succeed({"sweep", "swept/config.json", "--out", "swept"});
 
   fs::create_directories(path("fits/on-part"));
   fs::copy_file(path("model.onnx"), path("fits/on-part/tuned.onnx"));
   fail(kUsage,
-            {"fit", "fits/on-part/tuned.onnx", "--train", "idx:a,b", "--test", "idx:a,b",
-             "--device", "device.json", "--out", "fits"},
-            {"fits: " + replaced + "fits/on-part/tuned.onnx"});
+       {"fit", "fits/on-part/tuned.onnx", "--train", "idx:a,b", "--test", "idx:a,b", "--device",
+        "device.json", "--out", "fits"},
+       {"fits: " + replaced + "fits/on-part/tuned.onnx"});
   write("page/report.json", "{}");
   fail(kUsage, {"report", "page/report.json", "--out", "page"}, {"page: " + replaced});
   write("dump/01-table.txt", read("table.txt"));
   fail(kUsage,
-            {"compile", "model.onnx", "--plan", "plan.json", "--out", "new", "--preprocess",
-             "lut=dump/01-table.txt", "--dump-passes", "dump"},
-            {"dump: --dump-passes would replace an input of this command, dump/01-table.txt"});
+       {"compile", "model.onnx", "--plan", "plan.json", "--out", "new", "--preprocess",
+        "lut=dump/01-table.txt", "--dump-passes", "dump"},
+       {"dump: --dump-passes would replace an input of this command, dump/01-table.txt"});
 }
 
 // Also the place that a store has without being named.
@@ -135,12 +135,12 @@ TEST_F(OutputsTest, AStoreIsNoFolderOfSomethingElse) {
   const Arguments analyze{"analyze", "model.onnx", "--train", "idx:train-images,train-labels"};
   write("new.json.trials/diary", "dear diary\n");
   fail(kUsage, analyze + Arguments{"--out", "new.json"},
-            {"new.json.trials: is not empty; name another folder"});
+       {"new.json.trials: is not empty; name another folder"});
   write("plain.json.trials", "dear diary\n");
   fail(kCannotWrite, analyze + Arguments{"--out", "plain.json"},
-            {"plain.json.trials: is not a folder"});
+       {"plain.json.trials: is not a folder"});
   fail(kUsage, analyze + Arguments{"--out", "a.json", "--json", "a.json.trials"},
-            {"is to hold two outputs"});
+       {"is to hold two outputs"});
 }
 
 TEST_F(OutputsTest, WhatIsSomethingElseIsNotReplaced) {
@@ -177,7 +177,7 @@ TEST_F(OutputsTest, WhatIsSomethingElseIsNotReplaced) {
   const Arguments estimate{"analyze", "model.onnx", "--estimate", "--train",
                            "idx:train-images,train-labels"};
   fail(kUsage, estimate + Arguments{"--json", "profile.json"},
-            {"profile.json: exists and is not a document of schema espalier.estimate/1"});
+       {"profile.json: exists and is not a document of schema espalier.estimate/1"});
 }
 
 TEST_F(OutputsTest, WhatACommandWroteItReplaces) {

@@ -26,6 +26,8 @@ class OutputsWorkspace : public Workspace {
     make_folder("pictures", 2);
     make_plan("plan.json", {"--last", "1"});
     write("notation.json", R"({"n_bias_update": 1})");
+    succeed({"plan", "import", "model.onnx", "--out", "part.json", "--published",
+             R"({"n_bias_update": 1, "n_weight_update": 1, "weight_update_ratio": 0.5})"});
     write("config.toml", "quiet=true\n");
     std::string table;
     for (int i = 0; i < 256; ++i) table += std::to_string(i - 128) + "\n";
@@ -74,6 +76,11 @@ class OutputsWorkspace : public Workspace {
         {{"plan", "import"},
          {"model.onnx", "--published", "notation.json", "--out", "new.json"},
          {"model.onnx", "notation.json"},
+         {"--json", "--out"},
+         {}},
+        {{"plan", "rotate"},
+         {"part.json", "--model", "model.onnx", "--out", "new.json"},
+         {"part.json", "model.onnx"},
          {"--json", "--out"},
          {}},
         {{"plan", "show"},

@@ -105,9 +105,9 @@ class PublicModels : public Workspace {
     expect_same_program(*read_file(model), *read_file(path("tuned.tflite")));
     // What it wrote it may write again: only the data stops it.
     fail(2,
-              {"train", model, "--plan", "plan.json", "--train", "none", "--test", data, "--export",
-               "tuned.tflite"},
-              {"dataset 'none'"});
+         {"train", model, "--plan", "plan.json", "--train", "none", "--test", data, "--export",
+          "tuned.tflite"},
+         {"dataset 'none'"});
     EXPECT_EQ(report(train + Arguments{"--export", "tuned.onnx"})["test_accuracy"],
               trained["test_accuracy"]);
     // The file's head is int8 again: a few of 200 samples may be taken for another class.

@@ -143,6 +143,7 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   on_chip["budgets"] = {"64KiB"};
   on_chip["memory"] = "planned";
   on_chip.erase("rates");
+  on_chip["rotate"] = true;
   measured["searches"].push_back(on_chip);
   measured["training"]["seeds"] = {0};
   write("sweep.json", measured.dump());
@@ -163,7 +164,11 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
       EXPECT_EQ(row["learning_rate"], plan["recipe"]["learning_rate"]);
     }
   }
-  const Json planned = Json::parse(expected.at("plans/m.d.found-64KiB-planned-measured.json"));
+  const Json planned =
+      Json::parse(expected.at("plans/m.d.found-64KiB-planned-measured-rotating.json"));
+  for (const Json& update : planned["weights"]) {
+    EXPECT_EQ(update.contains("next_channels"), update["ratio"] != 1);
+  }
   EXPECT_EQ(planned["solver"], "measured");
   EXPECT_EQ(planned["recipe"]["epochs"], 2);
   EXPECT_LE(planned["memory_bytes"]["planned"], 64 * 1024);

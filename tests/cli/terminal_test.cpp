@@ -148,6 +148,7 @@ TEST_F(TerminalTest, EveryMistypedOptionIsGuessed) {
                                    {"search"},
                                    {"plan", "make"},
                                    {"plan", "import"},
+                                   {"plan", "rotate"},
                                    {"plan", "show"},
                                    {"train"},
                                    {"compile"},

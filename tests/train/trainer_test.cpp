@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
 
 #include "espalier/kernels/simd.hpp"
 #include "espalier/support/interrupt.hpp"
@@ -61,9 +63,58 @@ TEST(Trainer, LearnsAToyTask) {
   EXPECT_EQ(result.images, 12 * 61);
 }
 
+// As that one, with channels that take turns.
+plan::UpdatePlan rotating_plan(const ir::Graph& graph) {
+  plan::UpdatePlan plan = *plan::bias_only(graph, 4);
+  for (const int conv : {4, 5, 6}) {
+    plan.weights.push_back(plan::make_weight_update(graph, conv, 0.5));
+  }
+  plan.weights[2] = plan::make_weight_update(graph, 6, 0.25);
+  plan::add_rotation(plan, graph);
+  return plan;
+}
+
+TEST(Trainer, ChannelsTakeTurnsEpochByEpoch) {
+  const Task task;
+  const plan::UpdatePlan plan = rotating_plan(task.graph);
+  for (int epochs = 1; epochs <= 6; ++epochs) {
+    Recipe recipe{.epochs = epochs, .batch = 20, .learning_rate = 2, .warmup_epochs = 0, .seed = 4};
+    recipe.schedule = Schedule::kConstant;
+    ir::Graph tuned;
+    task.run(plan, recipe, 1, -1, &tuned);
+    for (const plan::WeightUpdate& update : plan.weights) {
+      const int op = ir::conv_ops(task.graph)[static_cast<std::size_t>(update.conv)];
+      const ir::Conv2D& before = ir::conv(task.graph, op);
+      const ir::Conv2D& after = ir::conv(tuned, op);
+      std::set<int> turn_came;
+      for (int turn = 0; turn < epochs; ++turn) {
+        const auto set = *plan::trained_channels(plan, update.conv, turn);
+        turn_came.insert(set.begin(), set.end());
+      }
+      const int per_group = before.in_per_group();
+      std::set<int> moved;
+      for (std::size_t i = 0; i < before.weights.size(); ++i) {
+        if (before.weights[i] == after.weights[i]) continue;
+        const int in_group = static_cast<int>(i) % per_group;
+        const int out =
+            static_cast<int>(i) / per_group / (before.window.kernel_h * before.window.kernel_w);
+        moved.insert(out / (before.out_channels / before.groups) * per_group + in_group);
+      }
+      // Those of dead outputs, or that nothing reaches, stay where they are.
+      EXPECT_TRUE(std::includes(turn_came.begin(), turn_came.end(), moved.begin(), moved.end()))
+          << "conv " << update.conv << ", " << epochs << " epochs";
+      const auto newest = *plan::trained_channels(plan, update.conv, epochs - 1);
+      EXPECT_TRUE(std::any_of(newest.begin(), newest.end(),
+                              [&](int channel) { return moved.count(channel) != 0; }))
+          << "conv " << update.conv << ", " << epochs << " epochs";
+    }
+  }
+}
+
 TEST(Trainer, SameBytesForAnyNumberOfJobs) {
   const Task task;
-  for (const plan::UpdatePlan& plan : {sparse_plan(task.graph), plan::full(task.graph)}) {
+  for (const plan::UpdatePlan& plan :
+       {sparse_plan(task.graph), rotating_plan(task.graph), plan::full(task.graph)}) {
     ir::Graph one;
     ir::Graph three;
     const TrainResult a = task.run(plan, kRecipe, 1, -1, &one);

@@ -62,8 +62,10 @@ std::vector<int> select_channels(const ir::Conv2D& conv, double ratio);
 /// The entry for one conv with select_channels() filled in.
 WeightUpdate make_weight_update(const ir::Graph& graph, int conv, double ratio);
 
-/// Lets all channels of partly trained convs take turns: in descending norm, as many at a time as
-/// the plan trains, the last set filled up from the front. `channels` is the first set.
+/// Lets all channels of a partly trained conv take turns: in descending norm, as many at a time as
+/// the update trains, the last set filled up from the front. `channels` is the first set.
+void add_rotation(WeightUpdate& update, const ir::Graph& graph);
+/// The same for all updates of a plan.
 void add_rotation(UpdatePlan& plan, const ir::Graph& graph);
 /// True when some conv trains other channels in another turn.
 bool rotates(const UpdatePlan& plan);
@@ -91,6 +93,10 @@ int training_cut(const UpdatePlan& plan, const ir::Graph& graph);
 
 /// True when the bias of a conv is trained.
 bool trains_bias(const UpdatePlan& plan, const ir::Graph& graph, int conv);
+
+/// Turns after which the channels of a conv train again: 1 where the same always do, 0 for frozen
+/// weights.
+std::int64_t turns(const UpdatePlan& plan, int conv);
 
 /// The input channels of a conv that train in a turn, counted from 0, or nullopt when its weights
 /// are frozen. Points into `plan`.

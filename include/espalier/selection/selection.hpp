@@ -48,7 +48,8 @@ struct SelectionOptions {
   MemoryModel memory = MemoryModel::kAnalytic;
   /// Planned memory: of the compiled program's gradients.
   compiler::Element gradient = compiler::Element::kFloat32;
-  bool fed = false;  ///< planned memory: the input comes by rows
+  bool fed = false;     ///< planned memory: the input comes by rows
+  bool rotate = false;  ///< plans let the channels of partly trained convs take turns
   SolverKind solver = SolverKind::kEvolution;
   search::EvolutionOptions evolution;
 };
@@ -83,9 +84,9 @@ Status check(const ir::Graph& graph, const SelectionOptions& options);
 search::Problem make_problem(const ir::Graph& graph, const contribution::Profile& profile,
                              Bytes budget, const SelectionOptions& options);
 
-/// The plan a candidate stands for.
+/// The plan a candidate stands for, and with `rotate` one whose channels take turns.
 plan::UpdatePlan make_plan(const ir::Graph& graph, const contribution::Profile& profile,
-                           const search::Candidate& candidate);
+                           const search::Candidate& candidate, bool rotate = false);
 
 /// A solution within `budget` as a plan with its figures; those of solvers are left at 0.
 Selected describe(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,

@@ -49,6 +49,7 @@ struct SweepSearch {
   selection::MemoryModel memory = selection::MemoryModel::kAnalytic;
   SweepSolver solver = SweepSolver::kEvolution;
   selection::Metric metric = selection::Metric::kLoss;
+  bool rotate = false;  ///< as selection::SelectionOptions::rotate
   /// Of kMeasured alone; samples and recipe are the analysis' where unset.
   struct Measure {
     int trainings = 240;  ///< before the race

@@ -116,6 +116,11 @@ class Session {
   void backward(Workspace& workspace, std::span<const int> labels, int batch, Gradients& gradients,
                 BackwardObserver* observer = nullptr) const;
 
+  /// Begins a turn, counted from 0: of convs whose channels take turns, weights become those of the
+  /// forward pass, which is how they are kept, and the turn's channels train from here on.
+  /// Gradients made before keep their size.
+  void begin_turn(std::int64_t turn);
+
   [[nodiscard]] Gradients make_gradients() const;
   static void clear(Gradients& gradients);
   /// total += part.
@@ -140,6 +145,7 @@ class Session {
   struct Trained {
     bool bias = false;
     bool weights = false;
+    std::vector<std::vector<int>> sets;  // of channels, by turn
     kernels::WeightGradientLayout layout;
     std::vector<float> master_weights;   // OHWI
     std::vector<float> rounded_weights;  // those, as the forward pass uses them
