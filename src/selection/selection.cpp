@@ -110,7 +110,9 @@ class PlannedCost {
       std::vector<std::int64_t> row{0};
       for (std::size_t option = 1; option < plan_.options(layer); ++option) {
         candidate.choice[layer] = static_cast<std::uint8_t>(option);
-        row.push_back(std::max<std::int64_t>(0, state() - all_biases));
+        // What convs whose channels take turns share: the number of the turn.
+        const std::int64_t shared = plan::rotates(plan_(candidate)) ? sizeof(std::int32_t) : 0;
+        row.push_back(std::max<std::int64_t>(0, state() - all_biases - shared));
       }
       candidate.choice[layer] = 0;
       cost.by_option.push_back(std::move(row));

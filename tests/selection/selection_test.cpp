@@ -174,6 +174,32 @@ TEST(Selection, FrontNeverFalls) {
   }
 }
 
+TEST(Selection, ChannelsThatTakeTurnsCountInPlannedMemory) {
+  const ir::Graph graph = espalier::testing::small_network(1);
+  const contribution::Profile profile = random_profile(graph, 4);
+  SelectionOptions options;
+  options.memory = MemoryModel::kPlanned;
+  options.rotate = true;
+  const auto planned = [&](const plan::UpdatePlan& plan) {
+    return compiler::planned_memory(graph, plan, 1)->total().count;
+  };
+  const std::int64_t head = planned(plan::head_only(graph));
+  int rotating = 0;
+  for (std::int64_t more = 0; more <= 6000; more += 250) {
+    const Result<Selected> found = select(graph, profile, Bytes{head + more}, options);
+    ASSERT_TRUE(found.ok()) << found.error().message();
+    EXPECT_EQ(found->memory.count, planned(found->plan));
+    EXPECT_LE(found->memory.count, head + more);
+    ASSERT_TRUE(found->bound.has_value());
+    EXPECT_LE(found->objective, *found->bound + 1e-12) << more;
+    for (const plan::WeightUpdate& update : found->plan.weights) {
+      EXPECT_EQ(update.next_channels.empty(), update.ratio == 1.0);
+    }
+    if (plan::rotates(found->plan)) ++rotating;
+  }
+  EXPECT_GT(rotating, 0);
+}
+
 TEST(Selection, ExactSolverAgrees) {
   const ir::Graph graph = espalier::testing::small_network(1);
   SelectionOptions exact;

@@ -131,7 +131,7 @@ TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
   EXPECT_TRUE(config->searches[0].at_published);
   EXPECT_EQ(config->searches[0].plan_name("49KB"), "found-49KB-exact");
   json["searches"] = {search, search};
-  EXPECT_THAT(error(json), HasSubstr("must differ in solver or metric"));
+  EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric or rotate"));
   json["searches"] = {search};
   json["searches"][0]["memory"] = "planned";
   json["searches"][0]["solver"] = "auto";
