@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What it brings that channels take turns: trains plans as they are and rotated, with five seeds each and
 # the recipe that they carry, and prints both accuracies and the mean difference, paired by seed.
-#   tools/compare_turns.sh MODEL TRAIN TEST PLAN...
+#   [RECIPE="--epochs 10 --lr 0.1"] tools/compare_turns.sh MODEL TRAIN TEST PLAN...
 # TRAIN and TEST are files of CIFAR-10, of which 5,000 images train; tools/compare_plans.sh leaves
-# plans and such files (OUT/data) behind. A plan takes some four minutes of processor time.
+# plans and such files (OUT/data) behind. RECIPE is in place of what the plans carry. A plan takes some four minutes of processor time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -ge 4 ] || { sed -n '2,7p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
@@ -22,8 +22,9 @@ for plan in "$@"; do
   cp "$plan" "$work/same.json"
   for seed in "${seeds[@]}"; do
     for kind in same turns; do
+      # shellcheck disable=SC2086  # words
       "$espalier" train "$model" --plan "$work/$kind.json" --train "cifar10:$train" \
-        --limit-train 5000 --test "cifar10:$test" --seed "$seed" --quiet --force \
+        --limit-train 5000 ${RECIPE:-} --test "cifar10:$test" --seed "$seed" --quiet --force \
         --preprocess lut=profiles/models/mcunetv3_input_lut.txt --json "$work/$kind-$seed.json"
     done
   done

@@ -184,10 +184,11 @@ def turns(name: str, folder: str, *seeds: str) -> None:
         return mean if len(values) == len(seeds) else f"{mean} ({len(values)})"
 
     plan = read(pathlib.Path(folder, "turns.json"))
+    rate = read(pathlib.Path(folder, f"turns-{seeds[0]}.json"))["recipe"]["learning_rate"]
     same, turning = accuracies("same"), accuracies("turns")
     pairs = [turning[s] - same[s] for s in seeds if s in same and s in turning]
     print(row(name, [f"{plan['memory_bytes']['analytic'] / 1024:.2f}",
-                     f"{plan['recipe']['learning_rate']:g}", cell(same), cell(turning),
+                     f"{rate:g}", cell(same), cell(turning),
                      with_error(*mean_and_error(pairs), "+.2f") if pairs else "-"]), flush=True)
 
 
