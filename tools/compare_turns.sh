@@ -3,10 +3,11 @@
 # the recipe that they carry, and prints both accuracies and the mean difference, paired by seed.
 #   [RECIPE="--epochs 10 --lr 0.1"] tools/compare_turns.sh MODEL TRAIN TEST PLAN...
 # TRAIN and TEST are files of CIFAR-10, of which 5,000 images train; tools/compare_plans.sh leaves
-# plans and such files (OUT/data) behind. RECIPE is in place of what the plans carry. A plan takes some four minutes of processor time.
+# plans and such files (OUT/data) behind. RECIPE is in place of what the plans carry. A plan takes some
+# four minutes of processor time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -ge 4 ] || { sed -n '2,7p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
+[ $# -ge 4 ] || { sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
 model=$1 train=$2 test=$3
 shift 3
 espalier=build/release/espalier
