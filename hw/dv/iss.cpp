@@ -19,7 +19,7 @@ constexpr std::uint32_t kStoreFault = 7;
 constexpr std::uint32_t kEnvironmentCall = 11;
 
 constexpr std::uint32_t kMmioBase = 0x1000'0000;
-constexpr std::uint32_t kMmioSize = 24;  // six registers of a word
+constexpr std::uint32_t kMmioSize = 32;  // eight registers of a word
 constexpr std::uint32_t kMmioExit = 4;
 
 std::uint32_t bits(std::uint32_t word, int high, int low) {

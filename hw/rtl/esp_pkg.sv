@@ -149,6 +149,8 @@ package esp_pkg;
   localparam logic [4:0]  MmioTrapEpc   = 5'h0C;
   localparam logic [4:0]  MmioTrapTval  = 5'h10;
   localparam logic [4:0]  MmioTrapStop  = 5'h14;
+  localparam logic [4:0]  MmioFlashAt   = 5'h18;
+  localparam logic [4:0]  MmioFlashByte = 5'h1C;
 
   // fflags bits.
   typedef struct packed {

@@ -195,7 +195,6 @@ module esp_soc #(
   logic        data_in_flash;
   logic        data_in_sram;
   logic        data_in_mmio;
-  logic        mmio_valid;
   logic        mmio_read_q;
 
   assign instr_flash_offset = instr_addr - flash_base_q;
@@ -206,7 +205,7 @@ module esp_soc #(
   assign data_sram_offset = data_addr - sram_base_q;
   assign data_in_flash = data_flash_offset < flash_size_q;
   assign data_in_sram = data_sram_offset < sram_size_q;
-  assign data_in_mmio = data_addr[31:5] == esp_pkg::MmioBase[31:5] && mmio_valid;
+  assign data_in_mmio = data_addr[31:5] == esp_pkg::MmioBase[31:5];
   assign data_err = ~(data_in_sram | (data_in_flash & ~data_we) | data_in_mmio);
 
   // Waits. What is no memory answers at once.
@@ -294,8 +293,7 @@ module esp_soc #(
     .handle_i(handle_q),
     .write_i(srst_ni & data_taken & data_we & data_in_mmio),
     .offset_i(data_addr[4:0]),
-    .wdata_i(data_wdata),
-    .valid_o(mmio_valid)
+    .wdata_i(data_wdata)
   );
 
 `ifdef ESP_ASSERT

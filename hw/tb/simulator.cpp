@@ -25,7 +25,7 @@ namespace espalier::hw {
 namespace {
 
 constexpr std::uint32_t kRegisters = 0x1000'0000;  // of the test bench: MmioBase of esp_pkg.sv
-constexpr std::uint32_t kRegisterBytes = 24;       // up to MmioTrapStop; esp_mmio.sv takes no more
+constexpr std::uint32_t kRegisterBytes = 32;       // all that the window of esp_mmio.sv has
 constexpr std::uint32_t kLargestMemory = 256u << 20;
 constexpr std::uint32_t kMostWaits = 15;     // what the straps of esp_soc.sv hold
 constexpr std::uint32_t kLongestLine = 256;  // bytes
@@ -156,7 +156,9 @@ std::string RunResult::describe() const {
 class Simulator::Impl {
  public:
   explicit Impl(const SimulatorConfig& config)
-      : config_(config), memory_(config.flash_size, config.sram_size), top_(&context_) {
+      : config_(config),
+        memory_(config.flash_base, config.flash_size, config.sram_size),
+        top_(&context_) {
     reset(config_.flash_base);
   }
   ~Impl() {

@@ -14,6 +14,8 @@ constexpr std::uint32_t kTrapCause = 0x08;
 constexpr std::uint32_t kTrapEpc = 0x0c;
 constexpr std::uint32_t kTrapTval = 0x10;
 constexpr std::uint32_t kTrapStop = 0x14;
+constexpr std::uint32_t kFlashAt = 0x18;
+constexpr std::uint32_t kFlashByte = 0x1c;
 
 // A program that prints forever must not use up the memory of the host.
 constexpr std::size_t kConsoleLimit = 16u << 20;
@@ -43,6 +45,11 @@ void SystemMemory::store(std::uint32_t offset, std::uint32_t data, std::uint32_t
   }
 }
 
+void SystemMemory::program_flash(std::uint8_t byte) {
+  const std::uint32_t offset = flash_address++ - flash_base;
+  if (offset < flash_size) flash.bytes()[offset] = byte;
+}
+
 void SystemMemory::write_register(std::uint32_t offset, std::uint32_t data) {
   switch (offset) {
     case kConsole:
@@ -65,6 +72,12 @@ void SystemMemory::write_register(std::uint32_t offset, std::uint32_t data) {
     case kTrapStop:
       trap_reported = true;
       stop = true;
+      break;
+    case kFlashAt:
+      flash_address = data;
+      break;
+    case kFlashByte:
+      program_flash(static_cast<std::uint8_t>(data & 0xffu));
       break;
     default:
       break;

@@ -29,8 +29,16 @@ class WordArray {
 };
 
 struct SystemMemory {
-  SystemMemory(std::uint32_t flash_size, std::uint32_t sram_size)
-      : flash(flash_size), sram(sram_size), written(sram_size / 4 + 1) {}
+  SystemMemory(std::uint32_t base, std::uint32_t size, std::uint32_t sram_size)
+      : flash_base(base),
+        flash_size(size),
+        flash(size),
+        sram(sram_size),
+        written(sram_size / 4 + 1) {}
+
+  std::uint32_t flash_base;
+  std::uint32_t flash_size;         // bytes
+  std::uint32_t flash_address = 0;  // the next to be programmed
 
   WordArray flash;
   WordArray sram;
@@ -48,6 +56,9 @@ struct SystemMemory {
 
   void store(std::uint32_t offset, std::uint32_t data, std::uint32_t byte_enables);
   void write_register(std::uint32_t offset, std::uint32_t data);
+
+ private:
+  void program_flash(std::uint8_t byte);
 };
 
 }  // namespace espalier::hw

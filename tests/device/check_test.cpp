@@ -866,12 +866,12 @@ TEST_F(DeviceCheck, MemoryMayBeginRightBehindTheRegisters) {
   const ir::Graph graph = tiny();
   compile(graph, plan::head_only(graph));
   CheckOptions options = brief(1);
-  options.device.sram_base = 0x10000018;
+  options.device.sram_base = 0x10000020;
   options.stack = Bytes{4096};
   const Result<CheckReport> report = check(folder(), options);
   ASSERT_TRUE(report.ok()) << report.error().message();
   EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
-  options.device.sram_base = 0x10000014;
+  options.device.sram_base = 0x1000001C;
   EXPECT_THAT(check(folder(), options).error().message(), HasSubstr("overlaps"));
 }
 

@@ -172,7 +172,7 @@ INSTANTIATE_TEST_SUITE_P(All, LoadDotFault,
                                            FaultCase{"BehindTheSram", kSramEnd - 4, 1, 5},
                                            FaultCase{"FarBehindTheSram", kSramEnd - 4, 127, 5},
                                            FaultCase{"BeforeTheSram", kSram - 8, 1, 5},
-                                           FaultCase{"BehindTheRegisters", kMmio, 6, 5},
+                                           FaultCase{"BehindTheRegisters", kMmio, 8, 5},
                                            FaultCase{"AroundTheEnd", 0xffff'fffc, 2, 5}),
                          [](const auto& row) { return std::string(row.param.name); });
 

@@ -208,14 +208,14 @@ INSTANTIATE_TEST_SUITE_P(
         FaultCase{"LoadBelowFlash", {dv::lh(4, 2, -2)}, 5, kFlash - 2},
         FaultCase{"LoadFromTheTop", {dv::lw(4, 0, -4)}, 5, 0xffff'fffc},
         FaultCase{
-            "LoadBesideTheRegisters", {dv::lui(5, kMmio >> 12), dv::lw(4, 5, 24)}, 5, kMmio + 24},
+            "LoadBesideTheRegisters", {dv::lui(5, kMmio >> 12), dv::lw(4, 5, 32)}, 5, kMmio + 32},
         FaultCase{"StoreToNull", {dv::sw(3, 0, 0)}, 7, 0},
         FaultCase{"StoreToFlash", {dv::sw(3, 2, 64)}, 7, kFlash + 64},
         FaultCase{"StoreByteToFlash", {dv::sb(3, 2, 65)}, 7, kFlash + 65},
         FaultCase{"StoreBelowSram", {dv::sw(3, 1, -4)}, 7, kSram - 4},
         FaultCase{"StoreAboveSram", {dv::lui(5, kSramEnd >> 12), dv::sw(3, 5, 0)}, 7, kSramEnd},
         FaultCase{
-            "StoreBesideTheRegisters", {dv::lui(5, kMmio >> 12), dv::sw(3, 5, 28)}, 7, kMmio + 28},
+            "StoreBesideTheRegisters", {dv::lui(5, kMmio >> 12), dv::sw(3, 5, 36)}, 7, kMmio + 36},
         FaultCase{"MisalignedLoadWord", {dv::lw(4, 1, 6)}, 4, kSram + 6},
         FaultCase{"MisalignedLoadHalf", {dv::lh(4, 1, 3)}, 4, kSram + 3},
         FaultCase{"MisalignedLoadOutside", {dv::lw(4, 0, 2)}, 4, 2},
@@ -257,6 +257,22 @@ TEST(Simulator, ReadingTheRegistersYieldsZero) {
   ProgramBuilder program;
   program.add({dv::lui(1, kMmio >> 12), dv::addi(2, 0, 5), dv::lw(2, 1, 4)}).exit_with(2);
   EXPECT_EQ(run(program).exit_code, 0u);
+}
+
+// Byte by byte, each behind the one before; what is not flash stays as it is.
+TEST(Simulator, ProgramsTheFlashThroughItsRegisters) {
+  ProgramBuilder program;
+  program.li(1, kMmio).li(4, kFlash + 0x1001).li(5, kSram + 4);
+  program.add({dv::sw(4, 1, 24), dv::addi(2, 0, 0x11), dv::sw(2, 1, 28), dv::addi(2, 0, 0x22),
+               dv::sb(2, 1, 28), dv::addi(2, 0, 0x33), dv::sw(5, 1, 24), dv::sw(2, 1, 28),
+               dv::lw(3, 4, -1)});
+  program.exit_with(3);
+  Simulator simulator;
+  ASSERT_EQ(simulator.load_elf(program.elf()), std::nullopt);
+  EXPECT_EQ(simulator.run(1000).exit_code, 0x0022'1100u);
+  std::array<std::uint8_t, 1> byte{};
+  ASSERT_TRUE(simulator.read_memory(kSram + 4, byte));
+  EXPECT_EQ(byte[0], 0);
 }
 
 TEST(Simulator, ReportsATrapInsideAHandler) {
