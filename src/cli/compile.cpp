@@ -75,14 +75,6 @@ std::vector<std::string> buffer_names(const compiler::Program& program) {
   return names;
 }
 
-std::vector<std::string> step_names(const compiler::Program& program) {
-  std::vector<std::string> names;
-  for (const compiler::Node& node : program.graph.nodes) {
-    names.push_back(compiler::node_name(program.graph, node));
-  }
-  return names;
-}
-
 // Where and when each value of the arena lives, in the steps of one training step.
 Json arena_json(const compiler::Program& program) {
   const std::vector<std::string> names = buffer_names(program);
@@ -95,7 +87,7 @@ Json arena_json(const compiler::Program& program) {
                       {"first_step", buffer.first},
                       {"last_step", buffer.last}});
   }
-  return {{"steps", step_names(program)},
+  return {{"steps", compiler::step_names(program)},
           {"backward_begin", program.graph.backward_begin},
           {"values", std::move(values)}};
 }
@@ -289,10 +281,11 @@ void write_listings(Outputs& outputs, const Options& options, const compiler::Pr
     outputs.add(options.emit_ir, write_text(options.emit_ir, compiler::to_text(program.graph)));
   }
   if (!options.trace.empty()) {
-    outputs.add(options.trace,
-                write_text(options.trace,
-                           compiler::chrome_trace(program.arena.problem, program.placement,
-                                                  buffer_names(program), step_names(program))));
+    outputs.add(
+        options.trace,
+        write_text(options.trace,
+                   compiler::chrome_trace(program.arena.problem, program.placement,
+                                          buffer_names(program), compiler::step_names(program))));
   }
   if (!options.problem.empty()) {
     outputs.add(options.problem, write_text(options.problem, compiler::to_csv(program.arena.problem,
@@ -310,6 +303,12 @@ std::string recomputed_text(const compiler::Program& program) {
   return fmt::format("; to fit --sram, parts of the forward pass run again: {} MACs a step", macs);
 }
 
+std::string turns_text(const compiler::Program& program) {
+  const std::int64_t bytes = codegen::flash_layout(program).turn_bytes();
+  if (bytes == 0) return "";
+  return fmt::format(", {} of these written when the turn changes", bytes);
+}
+
 std::string summary(const Options& options, const ir::Head& head, bool kept,
                     const compiler::Program& program, Bytes parameters) {
   const double ratio =
@@ -317,10 +316,10 @@ std::string summary(const Options& options, const ir::Head& head, bool kept,
       static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
   return fmt::format(
       "{}{} classes; SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
-      "constants {} of flash; the classifier starts {}{}\n",
+      "constants {} of flash{}; the classifier starts {}{}\n",
       options.out.empty() ? "" : options.out + ": ", head.classes, program.sram_bytes().count,
       program.arena_bytes().count, program.state.bytes, ratio, parameters.count,
-      kept ? "as the model's own" : "anew", recomputed_text(program));
+      turns_text(program), kept ? "as the model's own" : "anew", recomputed_text(program));
 }
 
 Status run(const Options& options) {
@@ -349,6 +348,12 @@ Status run(const Options& options) {
   }
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
+  if (plan::rotates(plan) && !options.package.empty()) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--package: the channels of {} take turns, for which flash is written "
+                             "at run time, and no package says where that lies; leave it out",
+                             options.plan)};
+  }
   ESPALIER_TRY(const float rate, learning_rate(options, plan));
   const ir::Head own = graph.head;
   ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed, options.plan,
@@ -405,6 +410,7 @@ Status run(const Options& options) {
                 {"arena_lower_bound", program.placement.lower_bound},
                 {"state_bytes", program.state.bytes},
                 {"parameter_bytes", parameters.count},
+                {"turn_bytes", codegen::flash_layout(program).turn_bytes()},
                 {"passes", std::move(passes.rows)},
                 {"work", program.graph.chains.empty() ? work_json(program.graph) : Json(nullptr)},
                 {"arena", arena_json(program)}});

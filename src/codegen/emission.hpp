@@ -56,6 +56,9 @@ struct Emission {
 /// A float literal that reads back as the same float.
 std::string float_literal(float value);
 
+/// The member of a struct of constants that an item is.
+std::string member_text(const Emission& c, const FlashItem& item);
+
 std::string header_text(const Emission& c);            ///< <name>.h
 std::string source_text(const Emission& c);            ///< <name>.c
 std::string kernels_text(const Emission& c);           ///< <name>_kernels.h
@@ -69,6 +72,17 @@ std::string replay_functions(const Emission& c);
 /// Inputs of pixels, likewise; empty without tables for them.
 std::string pixel_declarations(const Emission& c);
 std::string pixel_functions(const Emission& c);
+/// Channels that take turns, likewise; empty where none do. In order: for the sizes in <name>.h,
+/// its functions, the struct of <name>_params.h, the beginning of its definition, a check that
+/// flash is of a turn (an expression of C; `then`: a statement), the functions of <name>.c, and
+/// README.md.
+std::string turn_sizes(const Emission& c);
+std::string turn_declarations(const Emission& c);
+std::string turn_struct(const Emission& c);
+std::string turn_section(const Emission& c);
+std::string turn_guard(const Emission& c, std::string_view turn, std::string_view then);
+std::string turn_functions(const Emission& c);
+std::string turn_readme(const Emission& c);
 /// Manifests of the package, by name; none without one.
 std::map<std::string, std::string> package_files(const Emission& c);
 

@@ -73,6 +73,9 @@ std::string program_json(const Emission& c) {
                 {"kernel_macs", c.kernel_macs()},
                 {"trained", std::move(convs)},
                 {"recorded", to_json(c.options.recorded)}};
+  if (!c.calls.turns.empty()) {
+    document["turns"] = {{"convs", c.calls.turns.size()}, {"bytes", c.layout.turn_bytes()}};
+  }
   if (c.replay.samples > 0) {
     document["replay"] = {{"bytes", c.replay.bytes},
                           {"samples", c.replay.samples},
@@ -145,7 +148,9 @@ std::string float_literal(float value) {
 }
 
 std::string item_name(const ir::Graph& graph, FlashRole role, int op) {
-  return op_identifier(graph, op) + std::string(flash_kind(role).suffix);
+  const std::string_view suffix = flash_kind(role).suffix;
+  if (!suffix.empty() && !suffix.starts_with('_')) return std::string(suffix);
+  return op_identifier(graph, op) + std::string(suffix);
 }
 
 std::string item_name(const ir::Graph& graph, compiler::StateRole role, int op) {

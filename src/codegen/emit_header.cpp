@@ -71,6 +71,7 @@ std::string sizes(const Emission& c) {
   define("STATE_BYTES", c.program.state.bytes, "of these, kept across steps: the block to save");
   define("SAVED_BYTES", kSavedHeaderBytes + c.program.state.bytes, "what save writes");
   define("PARAMETER_BYTES", c.layout.bytes, "constants in flash; code comes on top");
+  text += turn_sizes(c);
   define("INPUT_HEIGHT", input.shape.height, "rows");
   define("INPUT_WIDTH", input.shape.width, "columns");
   define("INPUT_CHANNELS", input.shape.channels, "innermost");
@@ -168,6 +169,7 @@ float* {0}_head_bias(void);
                         c.name, c_type(compiler::state_type(compiler::weight_sum(integer))),
                         integer ? ", each tensor in a unit of its own" : "");
   }
+  text += turn_declarations(c);
   text += replay_declarations(c);
   text += pixel_declarations(c);
   text += "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";

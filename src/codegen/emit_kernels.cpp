@@ -13,6 +13,8 @@
 namespace espalier::codegen {
 namespace {
 
+constexpr std::string_view kTurns = "espalier_turns.h";
+
 // The text of a kernel or of a header it includes, in the form of the last overlay that has one,
 // after what it includes itself. A kernel is there once in a file that holds several programs.
 void append_source(const Target& target, const std::string& file, std::set<std::string>& emitted,
@@ -43,7 +45,9 @@ void append_source(const Target& target, const std::string& file, std::set<std::
 // overlays, of the same version.
 std::string form_of(const Target& target) {
   std::string all = fmt::format("{} {}\n", fmt::join(target.overlays, " "), target.dot_product);
-  for (const auto& [file, text] : runtime::runtime_sources()) all += text;
+  for (const auto& [file, text] : runtime::runtime_sources()) {
+    if (file != kTurns) all += text;  // no part of any kernel
+  }
   return sha256_hex(all).substr(0, 16);
 }
 
@@ -84,6 +88,9 @@ std::string kernels_text(const Emission& c) {
     append_source(c.options.target, "espalier_rows.h", emitted, text);
   }
   if (c.replay.samples > 0) append_source(c.options.target, "espalier_replay.h", emitted, text);
+  if (!c.calls.turns.empty()) {
+    append_source(c.options.target, std::string(kTurns), emitted, text);
+  }
   text += "\n#endif\n";
   return text;
 }

@@ -97,7 +97,37 @@ class Literals {
   std::vector<std::string> values_;
 };
 
+// The values of an item within those of its struct.
+std::string initializer(const Emission& c, const FlashItem& item,
+                        const std::vector<std::byte>& image) {
+  std::string text = fmt::format("  /* {} */\n  {{", item_name(c.graph, item.role, item.op));
+  std::string line;
+  const auto flush = [&](bool last) {
+    text += line;
+    line.clear();
+    if (!last) text += "\n   ";
+  };
+  const auto put = [&](std::string value, bool last) {
+    line += value;
+    if (!last) line += ',';
+    if (line.size() > 88 && !last) flush(false);
+  };
+  std::vector<std::string> values = Literals(image, item).run();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    put(std::move(values[i]), i + 1 == values.size());
+  }
+  flush(true);
+  return text + "},\n";
+}
+
 }  // namespace
+
+std::string member_text(const Emission& c, const FlashItem& item) {
+  const FlashKind& kind = flash_kind(item.role);
+  // Elements with the padding to a multiple of four bytes.
+  return fmt::format("  {} {}{};\n", kind.c_type, item_name(c.graph, item.role, item.op),
+                     kind.type ? fmt::format("[{}]", item.bytes / kind.bytes) : "");
+}
 
 std::string parameter_header_text(const Emission& c) {
   std::string text = c.banner("constants");
@@ -107,13 +137,10 @@ std::string parameter_header_text(const Emission& c) {
   text += fmt::format("#define {}_PARAMS_HASH 0x{}ull\n\n", c.macro, kHashPlaceholder);
   text += fmt::format("struct {}_params {{\n", c.name);
   for (const FlashItem& item : c.layout.items) {
-    const FlashKind& kind = flash_kind(item.role);
-    // Elements with the padding to a multiple of four bytes.
-    text += fmt::format("  {} {}{};\n", kind.c_type, item_name(c.graph, item.role, item.op),
-                        kind.type ? fmt::format("[{}]", item.bytes / kind.bytes) : "");
+    if (!takes_turns(item.role)) text += member_text(c, item);
   }
-  text += fmt::format("}};\n\nextern const struct {0}_params {0}_params;\n\n#endif\n", c.name);
-  return text;
+  text += fmt::format("}};\n\nextern const struct {0}_params {0}_params;\n", c.name);
+  return text + turn_struct(c) + "\n#endif\n";
 }
 
 std::string parameters_text(const Emission& c) {
@@ -123,28 +150,12 @@ std::string parameters_text(const Emission& c) {
   text += fmt::format("#define ESP_TYPES_ONLY\n#include \"{0}_params.h\"\n\n", c.name);
   text += c.hash_check({"PARAMS_", "KERNELS_"});
   text += fmt::format("const struct {0}_params {0}_params = {{\n", c.name);
+  std::string turns;
   for (const FlashItem& item : c.layout.items) {
-    text += fmt::format("  /* {} */\n  {{", item_name(c.graph, item.role, item.op));
-    std::string line;
-    const auto flush = [&](bool last) {
-      text += line;
-      line.clear();
-      if (!last) text += "\n   ";
-    };
-    const auto put = [&](std::string value, bool last) {
-      line += value;
-      if (!last) line += ',';
-      if (line.size() > 88 && !last) flush(false);
-    };
-    std::vector<std::string> values = Literals(image, item).run();
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      put(std::move(values[i]), i + 1 == values.size());
-    }
-    flush(true);
-    text += "},\n";
+    (takes_turns(item.role) ? turns : text) += initializer(c, item, image);
   }
   text += "};\n";
-  return text;
+  return turns.empty() ? text : text + turn_section(c) + turns + "};\n";
 }
 
 }  // namespace espalier::codegen

@@ -56,9 +56,10 @@ std::string readme_text(const Emission& c) {
     trained +=
         fmt::format("| {} | {} | {} |\n", t.conv, t.bias ? "yes" : "no",
                     !t.weights ? "-"
-                               : fmt::format("{} of {} input channels",
+                               : fmt::format("{} of {} input channels{}",
                                              compiler::trained_channel_count(c.program.graph, t),
-                                             compiler::conv_of(c.graph, t.op)->in_channels));
+                                             compiler::conv_of(c.graph, t.op)->in_channels,
+                                             t.rotates() ? " in turn" : ""));
   }
   return fmt::format(
       R"(# {name}
@@ -90,7 +91,7 @@ and a call before `{name}_reset()` change nothing and return `{macro}_REFUSED`.
 
 ## Saving what was learned
 
-Nothing is kept in flash: what was learned is lost with the power unless the firmware saves it, after
+{kept} is kept in flash: what was learned is lost with the power unless the firmware saves it, after
 any call.
 
 ```c
@@ -107,7 +108,7 @@ What belongs to another program, or was damaged, is refused and changes nothing.
 while it is written holds neither the old nor the new: write to two places in turn, with a number that
 rises, and load the newest that is whole.
 
-{replay}## Beside other programs
+{turns}{replay}## Beside other programs
 
 Firmware that holds several programs has the kernels that they share once when one file includes them, in
 place of `{name}.c` and the others (`{name}_params.c` stays a file of its own):
@@ -137,7 +138,9 @@ The classifier, and
                          "{}_use_arena(arena, sizeof arena);\n",
                          c.macro, c.name)
                    : ""),
-      fmt::arg("replay", replay(c)), fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
+      fmt::arg("kept", c.layout.turn_bytes() > 0 ? "Nothing of this turn" : "Nothing"),
+      fmt::arg("turns", turn_readme(c)), fmt::arg("replay", replay(c)),
+      fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
       fmt::arg("parameters", c.layout.bytes), fmt::arg("usage", usage(c)),
       fmt::arg("samples", c.program.graph.accumulate > 1
                               ? fmt::format("{} samples", c.program.graph.accumulate)

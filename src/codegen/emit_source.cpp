@@ -27,7 +27,7 @@ std::string state(const Emission& c, StateRole role, int op) {
 }
 
 std::string flash(const Emission& c, FlashRole role, int op) {
-  return "FLASH." + item_name(c.graph, role, op);
+  return (takes_turns(role) ? "TURNS." : "FLASH.") + item_name(c.graph, role, op);
 }
 
 std::string_view struct_name(StructType type) {
@@ -258,12 +258,14 @@ static void take_rows(const int8_t* data, int32_t count) {{
 static void take_input(const int8_t* input) {{
   begin_input();
   take_rows(input, {2}_INPUT_HEIGHT);
-}}
+{4}}}
 
 )",
       chain_text(c, chain), tables.fed, c.macro,
       arena(c.program.offset(chain.rows) + tables.map_count() * std::int64_t{sizeof(esp_rows)},
-            compiler::ItemType::kInt8));
+            compiler::ItemType::kInt8),
+      // Then a change of turn can tell that none are coming.
+      c.calls.turns.empty() ? "" : "  mark_rows(0);\n");
 }
 
 // ---- The parts of the source --------------------------------------------------------------------
@@ -363,6 +365,7 @@ std::string reset(const Emission& c) {
   } else {
     text += "  memset(&sram, 0, sizeof sram);\n";
   }
+  text += turn_guard(c, "0", "return");
   text += fmt::format("  (void){}_set_learning_rate({});\n", c.name,
                       float_literal(c.options.learning_rate));
   text += fmt::format("  sram.state.seed = {}u;\n  sram.state.waiting = 1;\n", c.options.seed);
@@ -499,6 +502,15 @@ static float train_latent(int32_t label) {{
          end_of_step(c) + replay_functions(c);
 }
 
+// What refuses a state of another turn than flash is of.
+std::string loaded_turn(const Emission& c) {
+  if (c.layout.turn_bytes() == 0) return "";
+  const std::int64_t at =
+      compiler::kControlBytes + c.program.state.find(StateRole::kTurn, -1)->offset;
+  return fmt::format("  memcpy(&i, state + {}, sizeof i);\n", at) +
+         turn_guard(c, "i", fmt::format("return {}_OTHER_TURN", c.macro));
+}
+
 std::string saving(const Emission& c) {
   return fmt::format(R"(/* CRC-32 as zlib computes it, four bits at a time. */
 static uint32_t checksum(uint32_t crc, const void* data, uint32_t bytes) {{
@@ -543,12 +555,12 @@ int32_t {0}_load(const void* saved) {{
     if (there[i] != header[i]) return {1}_OTHER_PROGRAM;
   }}
   if (checksum(checksum(0, header, 20), state, {1}_STATE_BYTES) != there[5]) return {1}_DAMAGED;
-  memcpy(&sram.state, state, {1}_STATE_BYTES);
+{2}  memcpy(&sram.state, state, {1}_STATE_BYTES);
   return 0;
 }}
 
 )",
-                     c.name, c.macro);
+                     c.name, c.macro, loaded_turn(c));
 }
 
 std::string interface(const Emission& c) {
@@ -571,6 +583,7 @@ std::string interface(const Emission& c) {
   }
   text += training(c);
   if (c.program.graph.fed) text += by_rows(c);
+  text += turn_functions(c);
   text += replaying(c);
   text += pixel_functions(c);
   text += fmt::format("float {}_loss(void) {{ return sram.state.loss; }}\n\n", c.name);
@@ -645,7 +658,10 @@ std::string source_text(const Emission& c) {
   text += c.hash_check({"PROGRAM_", "PARAMS_", "KERNELS_"});
   return with_own_names(
       c, text,
-      fmt::format("#define FLASH {}_params\n\n", c.name) + memory(c) + steps(c) + interface(c));
+      fmt::format(
+          "#define FLASH {}_params\n{}\n", c.name,
+          c.layout.turn_bytes() > 0 ? fmt::format("#define TURNS {}_turns\n", c.name) : "") +
+          memory(c) + steps(c) + interface(c));
 }
 
 }  // namespace espalier::codegen

@@ -34,6 +34,11 @@ const FlashKind kKinds[] = {
 
 std::int16_t half(std::int64_t value) { return static_cast<std::int16_t>(value); }
 
+// What a set of channels that take turns has room for.
+std::int64_t padded_count(const compiler::TrainedConv& trained) {
+  return static_cast<std::int64_t>(trained.channels.size() + 1) / 2 * 2;
+}
+
 // 1 / scale^2 in single precision; where that is not a number the gradient is 0, and 0 * 0 stays 0.
 float inverse_square(double scale) {
   const auto value = static_cast<float>(1.0 / (scale * scale));
@@ -195,12 +200,17 @@ class Image {
         case FlashRole::kChannels:
           put(item, i, half(program_.graph.trained_conv(item.op)->channels[channel(i)]));
           break;
+        case FlashRole::kChannelSets:
+          return fill_sets(item, *program_.graph.trained_conv(item.op));
         case FlashRole::kWeights:
+        case FlashRole::kTurnWeights:
+          return fill_weights(item, *conv);
         case FlashRole::kTrainedWeights:
+        case FlashRole::kTurnBegun:
+        case FlashRole::kTurnDone:
           break;
       }
     }
-    if (item.role == FlashRole::kWeights) fill_weights(item, *conv);
   }
 
   static double weight_unit(const ir::Conv2D& conv, std::int64_t o) {
@@ -208,6 +218,15 @@ class Image {
   }
   [[nodiscard]] double bias_unit(int position, const ir::Conv2D& conv, std::int64_t o) const {
     return static_cast<double>(input(position).quantization.scale) * weight_unit(conv, o);
+  }
+
+  // Turn by turn, each set from an even place.
+  void fill_sets(const FlashItem& item, const compiler::TrainedConv& trained) {
+    const std::int64_t stride = padded_count(trained);
+    for (std::int64_t turn = 0; turn * stride < item.elements; ++turn) {
+      std::int64_t at = turn * stride;
+      for (const int c : trained.channels_of(turn)) put(item, at++, half(c));
+    }
   }
 
   // The whole tensor; what is sliced moves to the item of trained weights and leaves zeros.
@@ -335,6 +354,26 @@ const FlashItem* FlashLayout::find(FlashRole role, int op) const {
   return found == items.end() ? nullptr : &*found;
 }
 
+namespace {
+
+// Whether a tensor in flash is written when the turn changes.
+bool turns(const compiler::TrainedConv& trained) { return trained.rotates() && trained.sliced; }
+
+// What is written at run time, in the order in which it is.
+void put_turns(FlashLayout& layout, const compiler::TrainingGraph& graph) {
+  if (std::none_of(graph.trained.begin(), graph.trained.end(), turns)) return;
+  layout.items.push_back({FlashRole::kTurnBegun, -1, 1});
+  for (const compiler::TrainedConv& t : graph.trained) {
+    if (!turns(t)) continue;
+    const ir::Conv2D& conv = *compiler::conv_of(*graph.forward, t.op);
+    layout.items.push_back(
+        {FlashRole::kTurnWeights, t.op, static_cast<std::int64_t>(conv.weights.size())});
+  }
+  layout.items.push_back({FlashRole::kTurnDone, -1, 1});
+}
+
+}  // namespace
+
 FlashLayout flash_layout(const Program& program) {
   const compiler::TrainingGraph& graph = program.graph;
   const bool integer = compiler::is_integer(graph);
@@ -380,7 +419,7 @@ FlashLayout flash_layout(const Program& program) {
     put(FlashRole::kBias, op, conv->out_channels);
     put(FlashRole::kShift, op, conv->out_channels);
     put(FlashRole::kFactor, op, scaled.count(op) != 0 ? conv->out_channels : 0);
-    put(FlashRole::kWeights, op, weights);
+    if (trained == nullptr || !turns(*trained)) put(FlashRole::kWeights, op, weights);
     if (trained == nullptr) continue;
     const std::int64_t biases = trained->bias ? conv->out_channels : 0;
     const std::int64_t rows = trained->weights ? conv->out_channels : 0;
@@ -390,7 +429,12 @@ FlashLayout flash_layout(const Program& program) {
     put(FlashRole::kWeightStep, op, integer ? rows : 0);
     put(FlashRole::kBiasStepExponent, op, integer ? biases : 0);
     put(FlashRole::kWeightStepExponent, op, integer ? rows : 0);
-    put(FlashRole::kChannels, op, static_cast<std::int64_t>(trained->channels.size()));
+    if (trained->rotates()) {
+      put(FlashRole::kChannelSets, op,
+          static_cast<std::int64_t>(trained->next_channels.size() + 1) * padded_count(*trained));
+    } else {
+      put(FlashRole::kChannels, op, static_cast<std::int64_t>(trained->channels.size()));
+    }
     put(FlashRole::kTrainedWeights, op,
         trained->sliced ? compiler::resident_weights(graph, *trained) : 0);
   }
@@ -400,11 +444,14 @@ FlashLayout flash_layout(const Program& program) {
     put(FlashRole::kRowMaps, op, static_cast<std::int64_t>(tables.map_fields.size()));
     put(FlashRole::kRowSteps, op, static_cast<std::int64_t>(tables.step_fields.size()));
   }
+  put_turns(layout, graph);
   for (FlashItem& item : layout.items) {
+    if (item.role == FlashRole::kTurnBegun) layout.turns_offset = layout.bytes;
     item.bytes = (item.elements * flash_kind(item.role).bytes + 3) / 4 * 4;
     item.offset = layout.bytes;
     layout.bytes += item.bytes;
   }
+  if (!layout.find(FlashRole::kTurnBegun, -1)) layout.turns_offset = layout.bytes;
   return layout;
 }
 

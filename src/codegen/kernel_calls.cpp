@@ -82,10 +82,17 @@ class NodeLowering {
   [[nodiscard]] const TrainedConv* trained() const { return program_.graph.trained_conv(node_.op); }
   [[nodiscard]] bool sliced() const { return trained() != nullptr && trained()->sliced; }
 
+  // The trained channels of a convolution: a constant, or those whose turn it is.
+  static Argument list_of(const TrainedConv& trained) {
+    if (trained.rotates()) return StatePointer{StateRole::kChannels, trained.op};
+    return FlashPointer{FlashRole::kChannels, trained.op};
+  }
+
   // Frozen weights lie in flash, trained ones in SRAM, sliced ones in both.
   [[nodiscard]] Argument weights(int op) const {
     const TrainedConv* trained = program_.graph.trained_conv(op);
-    const FlashPointer frozen{FlashRole::kWeights, op};
+    const bool turns = layout_.find(FlashRole::kTurnWeights, op) != nullptr;
+    const FlashPointer frozen{turns ? FlashRole::kTurnWeights : FlashRole::kWeights, op};
     const StatePointer resident{StateRole::kWeights, op};
     Arguments fields;
     if (trained == nullptr || !trained->weights) {
@@ -93,7 +100,7 @@ class NodeLowering {
     } else if (!trained->sliced) {
       fields = {resident, Null{}, Null{}, number(0)};
     } else {
-      fields = {frozen, resident, FlashPointer{FlashRole::kChannels, op},
+      fields = {frozen, resident, list_of(*trained),
                 number(static_cast<std::int64_t>(trained->channels.size()))};
     }
     return StructArgument{StructType::kWeights, std::move(fields)};
@@ -201,7 +208,7 @@ class NodeLowering {
 
   // The channels that a weight gradient is of, and how many; none: all.
   [[nodiscard]] Argument channels() const {
-    return sliced() ? flash(FlashRole::kChannels) : Argument{Null{}};
+    return sliced() ? list_of(*trained()) : Argument{Null{}};
   }
   [[nodiscard]] Argument channel_count() const {
     return number(sliced() ? static_cast<std::int64_t>(trained()->channels.size()) : 0);
@@ -274,8 +281,7 @@ class NodeLowering {
 
   // The trained channels, sliced or not; none: all.
   [[nodiscard]] Argument listed_channels() const {
-    return layout_.find(FlashRole::kChannels, node_.op) == nullptr ? Argument{Null{}}
-                                                                   : flash(FlashRole::kChannels);
+    return trained()->channels.empty() ? Argument{Null{}} : list_of(*trained());
   }
 
   [[nodiscard]] Arguments apply_weights() const {
@@ -591,6 +597,9 @@ std::vector<InitialValue> initial_values(const compiler::TrainingGraph& graph) {
       values.push_back({{StateRole::kWeights, t.op},
                         {t.sliced ? FlashRole::kTrainedWeights : FlashRole::kWeights, t.op}});
     }
+    if (t.rotates()) {
+      values.push_back({{StateRole::kChannels, t.op}, {FlashRole::kChannelSets, t.op}});
+    }
   }
   if (compiler::range_count(graph) > 0) {
     values.push_back({{StateRole::kRanges, -1}, {FlashRole::kRanges, -1}});
@@ -639,6 +648,11 @@ CallList kernel_calls(const compiler::Program& program, const FlashLayout& layou
   list.reset = initial_values(program.graph);
   for (const compiler::StateItem& item : program.state.items) {
     if (compiler::is_cleared(item.role)) list.cleared.push_back({item.role, item.op});
+  }
+  for (const TrainedConv& t : program.graph.trained) {
+    if (!t.rotates()) continue;
+    list.turns.push_back({t.op, t.sliced, static_cast<std::int64_t>(t.channels.size()),
+                          static_cast<std::int64_t>(t.next_channels.size()) + 1});
   }
   return list;
 }

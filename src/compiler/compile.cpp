@@ -186,6 +186,13 @@ Result<PlannedMemory> planned_memory(const ir::Graph& graph, const plan::UpdateP
   return PlannedMemory{program.arena_bytes(), Bytes{program.state.bytes}};
 }
 
+std::vector<std::string> step_names(const Program& program) {
+  std::vector<std::string> names;
+  for (const Node& node : program.graph.nodes) names.push_back(node_name(program.graph, node));
+  if (program.graph.turn_room >= 0) names.emplace_back("next turn");
+  return names;
+}
+
 std::vector<std::string> alive_at_peak(const Program& program) {
   const std::vector<BufferLifetime>& buffers = program.arena.problem.buffers;
   const std::vector<std::int64_t> load = bytes_in_use(program.arena.problem);
@@ -199,9 +206,9 @@ std::vector<std::string> alive_at_peak(const Program& program) {
   }
   std::stable_sort(alive.begin(), alive.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
-  std::vector<std::string> lines{fmt::format(
-      "at step {} of {}, {}:", peak_step, program.arena.problem.steps,
-      node_name(program.graph, program.graph.nodes[static_cast<std::size_t>(peak_step)]))};
+  std::vector<std::string> lines{fmt::format("at step {} of {}, {}:", peak_step,
+                                             program.arena.problem.steps,
+                                             step_names(program)[static_cast<std::size_t>(peak_step)])};
   for (const auto& [bytes, name] : alive) lines.push_back(fmt::format("{:>9}  {}", bytes, name));
   return lines;
 }

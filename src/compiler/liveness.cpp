@@ -45,6 +45,24 @@ void assign_chain_scratch(TrainingGraph& graph, Chain& chain) {
   }
 }
 
+// A change of turn holds the row that it makes, and of a depthwise convolution the trained filters
+// of the turn that ends.
+void assign_turn_room(TrainingGraph& graph) {
+  std::int64_t most = 0;
+  int op = -1;
+  for (const TrainedConv& t : graph.trained) {
+    if (!t.rotates() || !t.sliced) continue;
+    const ir::Conv2D& conv = *conv_of(*graph.forward, t.op);
+    const std::int64_t taps = conv.window.kernel_h * conv.window.kernel_w;
+    const std::int64_t bytes =
+        is_plain_depthwise(conv) ? taps + resident_weights(graph, t) : conv.in_channels;
+    if (bytes <= most) continue;
+    most = bytes;
+    op = t.op;
+  }
+  if (op >= 0) graph.turn_room = add_temporary(graph, Role::kScratch, op, 3, most);
+}
+
 }  // namespace
 
 void assign_scratch(TrainingGraph& graph) {
@@ -59,6 +77,7 @@ void assign_scratch(TrainingGraph& graph) {
     const int part = !forward ? 1 : static_cast<int>(i) < graph.backward_begin ? 0 : 2;
     node.scratch = add_temporary(graph, Role::kScratch, node.op, part, bytes);
   }
+  assign_turn_room(graph);
 }
 
 ArenaProblem arena_problem(const TrainingGraph& graph) {
@@ -102,6 +121,10 @@ ArenaProblem arena_problem(const TrainingGraph& graph) {
     for (const ValueId id : node.outputs) touch(id, span);
     touch(node.scratch, span);
     if (node.chain >= 0) touch(graph.chains[static_cast<std::size_t>(node.chain)].rows, span);
+  }
+  if (graph.turn_room >= 0) {
+    const int behind = result.problem.steps++;
+    touch(graph.turn_room, {behind, behind});
   }
   return result;
 }

@@ -46,7 +46,7 @@ const StateItem* StateLayout::find(StateRole role, int op) const {
 StateLayout state_layout(const TrainingGraph& graph) {
   StateLayout layout;
   std::int64_t at = 0;
-  layout.items.reserve(9 + 4 * graph.trained.size());
+  layout.items.reserve(10 + 5 * graph.trained.size());
   const auto put = [&](StateRole role, int op, std::int64_t elements) {
     layout.items.push_back({role, op, elements, at});
     at += (layout.items.back().bytes() + 3) / 4 * 4;
@@ -62,12 +62,14 @@ StateLayout state_layout(const TrainingGraph& graph) {
     put(StateRole::kHeadBiasSum, -1, head.classes);
   }
   if (range_count(graph) > 0) put(StateRole::kRanges, -1, range_count(graph));
+  if (rotates(graph)) put(StateRole::kTurn, -1, 1);
   const bool integer = is_integer(graph);
   for (const TrainedConv& t : graph.trained) {
     const std::int64_t outputs = conv_of(*graph.forward, t.op)->out_channels;
     if (t.bias) put(StateRole::kBias, t.op, outputs);
     if (t.bias && sums) put(bias_sum(integer), t.op, outputs);
     if (t.weights && sums) put(weight_sum(integer), t.op, resident_weights(graph, t));
+    if (t.rotates()) put(StateRole::kChannels, t.op, trained_channel_count(graph, t));
   }
   for (const TrainedConv& t : graph.trained) {
     if (t.weights) put(StateRole::kWeights, t.op, resident_weights(graph, t));

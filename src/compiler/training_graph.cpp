@@ -110,8 +110,8 @@ std::int64_t resident_weights(const TrainingGraph& graph, const TrainedConv& tra
   return conv.weights_per_input_channel() * static_cast<std::int64_t>(trained.channels.size());
 }
 
-std::vector<std::size_t> resident_positions(const TrainingGraph& graph,
-                                            const TrainedConv& trained) {
+std::vector<std::size_t> resident_positions(const TrainingGraph& graph, const TrainedConv& trained,
+                                            std::int64_t turn) {
   const ir::Conv2D& conv = *conv_of(*graph.forward, trained.op);
   std::vector<std::size_t> positions(static_cast<std::size_t>(resident_weights(graph, trained)));
   if (!trained.sliced) {
@@ -119,9 +119,10 @@ std::vector<std::size_t> resident_positions(const TrainingGraph& graph,
     return positions;
   }
   const int taps = conv.window.kernel_h * conv.window.kernel_w;
+  const std::vector<int>& channels = trained.channels_of(turn);
   std::size_t at = 0;
   if (is_plain_depthwise(conv)) {
-    for (const int c : trained.channels) {
+    for (const int c : channels) {
       for (int tap = 0; tap < taps; ++tap) {
         positions[at++] = static_cast<std::size_t>(c * taps + tap);
       }
@@ -129,11 +130,16 @@ std::vector<std::size_t> resident_positions(const TrainingGraph& graph,
     return positions;
   }
   for (int row = 0; row < conv.out_channels * taps; ++row) {
-    for (const int c : trained.channels) {
+    for (const int c : channels) {
       positions[at++] = static_cast<std::size_t>(row * conv.in_channels + c);
     }
   }
   return positions;
+}
+
+bool rotates(const TrainingGraph& graph) {
+  return std::any_of(graph.trained.begin(), graph.trained.end(),
+                     [](const TrainedConv& trained) { return trained.rotates(); });
 }
 
 bool is_forward(NodeKind kind) { return kind <= NodeKind::kHeadForward; }
@@ -224,6 +230,7 @@ std::string to_text(const TrainingGraph& graph) {
     if (t.weights) {
       text += fmt::format(" weights={}/{}{}", trained_channel_count(graph, t),
                           conv_of(*graph.forward, t.op)->in_channels, t.sliced ? " sliced" : "");
+      if (t.rotates()) text += fmt::format(" in {} turns", t.next_channels.size() + 1);
     }
     text += '\n';
   }

@@ -164,6 +164,7 @@ class DeviceTraining {
       const int label = training.label(index);
       if (label < group.first || label >= group.last) continue;
       if (!options_.finish && interrupted()) return Error{ErrorKind::kInterrupted, "interrupted"};
+      change_turn();
       loader.load(training, index);
       look_at(engine_, watch_, seen_++);
       const float one = step([&] {
@@ -185,6 +186,14 @@ class DeviceTraining {
     result_.images = taken_;
     if (!result_.diverged) close(test, {loss, static_cast<double>(correct)}, group, epoch);
     return Ok{};
+  }
+
+  // A turn is an epoch, and one whose last batch is not full ends with its first update behind it.
+  void change_turn() {
+    if (!compiler::rotates(program_.graph)) return;
+    while (engine_.turn() < static_cast<std::int64_t>(result_.epochs.size()) &&
+           engine_.next_turn()) {
+    }
   }
 
   // One step at the rate that is due. Its loss says whether training goes on.

@@ -10,6 +10,7 @@
 namespace espalier::engine {
 namespace {
 
+using codegen::FlashRole;
 using compiler::StateRole;
 
 std::vector<std::vector<std::unique_ptr<BoundCall>>> bind_all(
@@ -52,6 +53,7 @@ Engine::Engine(const compiler::Program& program, const EngineOptions& options)
   }
   reset_ = calls.reset;
   cleared_ = calls.cleared;
+  turns_ = calls.turns;
   reset();
 }
 
@@ -70,6 +72,11 @@ bool Engine::set_learning_rate(float rate) {
 
 bool Engine::restore(std::span<const std::byte> block) {
   if (block.size() != state().size()) return false;
+  if (const compiler::StateItem* item = program_.state.find(StateRole::kTurn, -1)) {
+    std::int32_t there = 0;
+    std::memcpy(&there, block.data() + compiler::kControlBytes + item->offset, sizeof there);
+    if (there != turn()) return false;
+  }
   std::memcpy(state_.data(), block.data(), block.size());
   return true;
 }
@@ -78,7 +85,62 @@ bool Engine::has_class(int label) const {
   return label >= 0 && label < program_.graph.forward->head.classes;
 }
 
+std::int64_t Engine::turn() const {
+  const std::span<const std::byte> there = state(StateRole::kTurn, -1);
+  std::int32_t turn = 0;
+  if (!there.empty()) std::memcpy(&turn, there.data(), sizeof turn);
+  return turn;
+}
+
+esp_turns Engine::turns_of(const codegen::ChannelTurns& turns) {
+  const auto flash = [&](codegen::FlashRole role) {
+    return flash_.data() + flash_layout_.find(role, turns.op)->offset;
+  };
+  esp_turns t{};
+  t.d = reinterpret_cast<const esp_conv*>(flash(FlashRole::kConv));
+  if (turns.sliced) {
+    t.full = reinterpret_cast<const std::int8_t*>(flash(FlashRole::kTurnWeights));
+  }
+  t.trained = reinterpret_cast<std::int8_t*>(item(StateRole::kWeights, turns.op).data());
+  t.channels = reinterpret_cast<std::int16_t*>(item(StateRole::kChannels, turns.op).data());
+  t.count = static_cast<std::int32_t>(turns.count);
+  t.sets = reinterpret_cast<const std::int16_t*>(flash(FlashRole::kChannelSets));
+  t.turns = static_cast<std::int32_t>(turns.turns);
+  return t;
+}
+
+bool Engine::next_turn() {
+  if (control().waiting != 1) return false;
+  if (turns_.empty()) return true;
+  const auto turn = static_cast<std::int32_t>(this->turn() + 1);
+  const auto write = [](void*, const void* at, const void* data, std::uint32_t bytes) {
+    std::memcpy(const_cast<void*>(at), data, bytes);  // flash is memory here
+    return std::int32_t{0};
+  };
+  std::int8_t* room = program_.graph.turn_room < 0 ? nullptr : activation(program_.graph.turn_room);
+  for (const codegen::ChannelTurns& turns : turns_) {
+    const esp_turns t = turns_of(turns);
+    esp_turn_channels(&t, turn, room, write, nullptr);
+  }
+  for (const FlashRole role : {FlashRole::kTurnBegun, FlashRole::kTurnDone}) {
+    const codegen::FlashItem* word = flash_layout_.find(role, -1);
+    if (word != nullptr) std::memcpy(flash_.data() + word->offset, &turn, sizeof turn);
+  }
+  std::memcpy(item(StateRole::kTurn, -1).data(), &turn, sizeof turn);
+  packed_ = std::make_unique<host::PackedCache>(flash_);
+  return true;
+}
+
+// What was written at run time is again as it was.
+void Engine::start_flash() {
+  if (turn() == 0) return;
+  const std::vector<std::byte> start = codegen::flash_image(program_, flash_layout_);
+  std::copy(start.begin(), start.end(), flash_.begin());
+  packed_ = std::make_unique<host::PackedCache>(flash_);
+}
+
 void Engine::reset() {
+  start_flash();
   std::fill(state_.begin(), state_.end(), std::byte{0});
   set_learning_rate(options_.learning_rate);
   control().seed = options_.seed;
@@ -112,8 +174,8 @@ void Engine::run_chain(const compiler::Chain& chain) {
     return std::pair(reinterpret_cast<const std::int32_t*>(flash_.data() + item.offset),
                      static_cast<std::int32_t>(item.elements));
   };
-  const auto [maps, map_numbers] = table(codegen::FlashRole::kRowMaps);
-  const auto [steps, step_numbers] = table(codegen::FlashRole::kRowSteps);
+  const auto [maps, map_numbers] = table(FlashRole::kRowMaps);
+  const auto [steps, step_numbers] = table(FlashRole::kRowSteps);
   const esp_chain rows{maps,
                        steps,
                        map_numbers / ESP_MAP_FIELDS,
@@ -204,7 +266,10 @@ ir::Graph Engine::tuned_graph() const {
     if (!t.weights) continue;
     const std::span<const std::byte> kept = state(StateRole::kWeights, t.op);
     std::size_t at = 0;
-    for (const std::size_t position : compiler::resident_positions(program_.graph, t)) {
+    if (const codegen::FlashItem* full = flash_layout_.find(FlashRole::kTurnWeights, t.op)) {
+      std::memcpy(conv.weights.data(), flash_.data() + full->offset, conv.weights.size());
+    }
+    for (const std::size_t position : compiler::resident_positions(program_.graph, t, turn())) {
       conv.weights[position] = static_cast<std::int8_t>(kept[at++]);
     }
   }

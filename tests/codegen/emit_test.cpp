@@ -93,7 +93,21 @@ std::optional<std::string> first_difference(const compiler::Program& program,
   const auto bias = engine.state(StateRole::kHeadBias, -1);
   if (!same(bias, floats(emitted.head_bias(), bias.size()))) return "head bias";
   if (!same(engine.state(), emitted.state(program.state.bytes))) return "state";
+  const auto turns = engine.turn_memory();
+  if (!turns.empty() &&
+      !same(turns, emitted.turn_memory(static_cast<std::int64_t>(turns.size())))) {
+    return "what flash holds of channels that take turns";
+  }
   return std::nullopt;
+}
+
+// Behind a step, where channels take turns: the next have theirs, and again at once behind some.
+void change_turn(const compiler::Program& program, engine::Engine& engine,
+                 const EmittedProgram& emitted, int step) {
+  if (!compiler::rotates(program.graph)) return;
+  for (int turns = step % 4 == 3 ? 2 : 1; turns > 0; --turns) {
+    EXPECT_EQ(emitted.next_turn(), engine.next_turn() ? 0 : -1) << "behind step " << step;
+  }
 }
 
 // Trains both on the same random samples and compares everything.
@@ -121,6 +135,7 @@ void expect_same_training(const ir::Graph& graph, const plan::UpdatePlan& plan,
     std::copy(input.begin(), input.end(), engine.input());
     const float expected = engine.train_step(label);
     ASSERT_EQ(std::memcmp(&loss, &expected, sizeof loss), 0) << "sample " << i;
+    if (i + 1 < samples) change_turn(program, engine, emitted, i);
   }
   EXPECT_EQ(first_difference(program, engine, emitted), std::nullopt);
   const std::vector<std::int8_t> input = random_input(graph, rng);
@@ -155,7 +170,8 @@ void compare_random_network(int seed) {
   const Variant variant = variant_of(seed);
   const ir::Graph graph = testing::random_network(static_cast<std::uint64_t>(seed) + 1000);
   Rng rng{static_cast<std::uint64_t>(seed), 4};
-  const plan::UpdatePlan plan = testing::random_plan(graph, rng);
+  plan::UpdatePlan plan = testing::random_plan(graph, rng);
+  if (seed % 2 == 1 || seed % 3 == 0) plan = testing::with_random_turns(plan, graph, rng);
   SCOPED_TRACE(fmt::format("seed {}", seed));
   expect_same_training(graph, plan, variant, 5, 10.0F, with_cc(seed), seed % 11 < 5);
 }
@@ -172,8 +188,8 @@ void compare_random_tower(int seed) {
   variant.fed = seed % 2 == 0;
   const ir::Graph graph = testing::random_tower(static_cast<std::uint64_t>(seed) + 5000);
   Rng rng{static_cast<std::uint64_t>(seed), 4};
-  const plan::UpdatePlan plan =
-      seed % 3 == 0 ? plan::head_only(graph) : testing::random_plan(graph, rng);
+  plan::UpdatePlan plan = seed % 3 == 0 ? plan::head_only(graph) : testing::random_plan(graph, rng);
+  if (seed % 4 < 3) plan = testing::with_random_turns(plan, graph, rng);
   compiler::CompileOptions options;
   options.fed = true;
   if (!compiler::compile(graph, plan, options).ok()) variant.fed = false;
@@ -514,7 +530,9 @@ void expect_promised_sizes(const ir::Graph& graph, const plan::UpdatePlan& plan,
   EXPECT_EQ(code[".bss"], program.sram_bytes().count);
   EXPECT_EQ(code[".data"], 0);
   auto constants = sections(sources / (name + "_params.o"));
-  EXPECT_EQ(constants[".rodata"], flash_layout(program).bytes);
+  const FlashLayout layout = flash_layout(program);
+  EXPECT_EQ(constants[".rodata"], layout.turns_offset);
+  EXPECT_EQ(constants[".espalier_turns"], layout.turn_bytes());
   EXPECT_EQ(constants[".bss"] + constants[".data"] + constants[".text"], 0);
   // And the header says so.
   const std::string header = *read_file(sources / (name + ".h"));
@@ -570,7 +588,13 @@ TEST(Emit, SectionsHaveThePromisedSizes) {
   for (int seed = 0; seed < 3; ++seed) {
     const ir::Graph random = testing::random_network(static_cast<std::uint64_t>(seed));
     Rng rng{static_cast<std::uint64_t>(seed), 9};
-    expect_promised_sizes(random, testing::random_plan(random, rng), variant_of(seed));
+    const plan::UpdatePlan plan = testing::random_plan(random, rng);
+    expect_promised_sizes(random, plan, variant_of(seed));
+    if (seed > 0) continue;
+    plan::UpdatePlan turning = *plan::bias_only(graph, 4);
+    turning.weights = {plan::make_weight_update(graph, 14, 0.5)};
+    plan::add_rotation(turning, graph);
+    expect_promised_sizes(graph, turning, variant_of(seed));
   }
 }
 

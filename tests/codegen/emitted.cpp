@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -108,6 +109,43 @@ std::vector<std::byte> EmittedProgram::save(std::int64_t bytes) const {
 }
 int EmittedProgram::load(std::span<const std::byte> saved) const {
   return symbol<std::int32_t(const void*)>("_load")(saved.data());
+}
+namespace {
+
+// Flash that is programmed as late as it may be.
+struct Flash {
+  std::byte* next = nullptr;
+  int pieces = -1;
+  std::vector<std::pair<std::byte*, std::vector<std::byte>>> waiting;
+
+  static std::int32_t write(void* context, const void* at, const void* data, std::uint32_t bytes) {
+    auto& flash = *static_cast<Flash*>(context);
+    if (at == nullptr) {
+      for (const auto& [to, piece] : flash.waiting) std::copy(piece.begin(), piece.end(), to);
+      return data == nullptr && bytes == 0 ? 0 : 1;
+    }
+    if (at != flash.next || bytes == 0) return 2;
+    if (flash.pieces-- == 0) return 7;
+    const auto* from = static_cast<const std::byte*>(data);
+    flash.waiting.emplace_back(flash.next, std::vector<std::byte>(from, from + bytes));
+    std::fill_n(flash.next, bytes, std::byte{0x55});
+    flash.next += bytes;
+    return 0;
+  }
+};
+
+}  // namespace
+
+std::span<std::byte> EmittedProgram::turn_memory(std::int64_t bytes) const {
+  auto* memory = const_cast<void*>(symbol<const void*()>("_turn_memory")());
+  return {static_cast<std::byte*>(memory), static_cast<std::size_t>(bytes)};
+}
+int EmittedProgram::next_turn(int pieces) const {
+  Flash flash;
+  flash.next = turn_memory(0).data();
+  flash.pieces = pieces;
+  using Write = std::int32_t(void*, const void*, const void*, std::uint32_t);
+  return symbol<std::int32_t(Write*, void*)>("_next_turn")(&Flash::write, &flash);
 }
 int EmittedProgram::use_arena(void* memory, std::uint32_t bytes) const {
   return symbol<std::int32_t(void*, std::uint32_t)>("_use_arena")(memory, bytes);

@@ -66,6 +66,10 @@ class EmittedProgram {
   [[nodiscard]] float train_step_kept(void* memory, std::span<const std::int8_t> input,
                                       int label) const;
   [[nodiscard]] float train_replay(void* memory) const;
+  /// What a change of turn writes becomes visible at its end alone; until then these bytes are
+  /// lost. `pieces`: what writes so many and then fails with 7; negative: all.
+  [[nodiscard]] int next_turn(int pieces = -1) const;
+  [[nodiscard]] std::span<std::byte> turn_memory(std::int64_t bytes) const;
   [[nodiscard]] int use_arena(void* memory, std::uint32_t bytes) const;
   /// The block that persists; its size is the header's.
   [[nodiscard]] std::span<std::byte> state(std::int64_t bytes) const;

@@ -41,9 +41,18 @@ struct FlashItem {
 struct FlashLayout {
   std::vector<FlashItem> items;
   std::int64_t bytes = 0;
+  /// Where what is written at run time begins, which stands behind all else; `bytes` without any.
+  std::int64_t turns_offset = 0;
+  [[nodiscard]] std::int64_t turn_bytes() const { return bytes - turns_offset; }
   /// Null when there is no such item.
   [[nodiscard]] const FlashItem* find(FlashRole role, int op) const;
 };
+
+/// True for what is written at run time.
+inline bool takes_turns(FlashRole role) {
+  return role == FlashRole::kTurnBegun || role == FlashRole::kTurnWeights ||
+         role == FlashRole::kTurnDone;
+}
 
 /// Slopes of a table as 16-bit integers are in units of 2^-slope_unit.
 int slope_unit(const ir::Lookup& lookup);

@@ -99,11 +99,20 @@ struct InitialValue {
   FlashPointer from;
 };
 
+/// A convolution whose channels change with the turn.
+struct ChannelTurns {
+  int op = -1;
+  bool sliced = false;     ///< its tensor is in flash, FlashRole::kTurnWeights
+  std::int64_t count = 0;  ///< channels of a turn
+  std::int64_t turns = 0;  ///< different ones
+};
+
 struct CallList {
   std::vector<std::vector<KernelCall>> nodes;   ///< by node of the training graph
   std::vector<std::vector<KernelCall>> update;  ///< by node of its update
   std::vector<InitialValue> reset;              ///< what does not start at zero
   std::vector<StatePointer> cleared;            ///< after an update
+  std::vector<ChannelTurns> turns;              ///< in the order in which flash holds them
 };
 
 /// Multiply-accumulates of a node; 0 for element-wise work.

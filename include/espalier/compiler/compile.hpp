@@ -76,6 +76,9 @@ Result<PlannedMemory> planned_memory(const ir::Graph& graph, const plan::UpdateP
                                      int accumulate = 1, Element gradient = Element::kFloat32,
                                      bool fed = false);
 
+/// What happens at each step of the arena's problem.
+std::vector<std::string> step_names(const Program& program);
+
 /// A table of what is alive at the step of highest load, largest first: `bytes  name` lines.
 std::vector<std::string> alive_at_peak(const Program& program);
 

@@ -22,7 +22,8 @@ struct ArenaProblem {
   std::vector<ValueId> value_of_buffer;  ///< the owner, the first of an in-place chain
 };
 
-/// Step i is node i; the input is there from the first step on.
+/// Step i is node i; the input is there from the first step on. One more step is the change of
+/// turn, where that needs memory.
 ArenaProblem arena_problem(const TrainingGraph& graph);
 
 }  // namespace espalier::compiler

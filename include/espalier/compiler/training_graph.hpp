@@ -114,7 +114,16 @@ struct TrainedConv {
   bool bias = false;
   bool weights = false;
   std::vector<int> channels;  ///< trained input channels, ascending; empty when all are
-  bool sliced = false;        ///< SRAM holds the trained channels alone (the slice pass)
+  /// Sets that follow in turn, as many channels each, before `channels` comes again.
+  std::vector<std::vector<int>> next_channels;
+  bool sliced = false;  ///< SRAM holds the trained channels alone (the slice pass)
+
+  [[nodiscard]] bool rotates() const { return !next_channels.empty(); }
+  /// The channels that train in a turn, counted from 0.
+  [[nodiscard]] const std::vector<int>& channels_of(std::int64_t turn) const {
+    const auto set = static_cast<std::size_t>(turn) % (next_channels.size() + 1);
+    return set == 0 ? channels : next_channels[set - 1];
+  }
 };
 
 /// A training step of one network under one plan.
@@ -136,6 +145,7 @@ struct TrainingGraph {
   std::int64_t input_shift = 0;
   Element gradient = Element::kFloat32;  ///< of maps; integers behind narrow()
   int gradient_ranges = 0;               ///< of the sample, the features, all gradients of maps
+  ValueId turn_room = -1;  ///< what a change of turn needs for a while, behind the last node; or -1
 
   [[nodiscard]] const Value& value(ValueId id) const {
     return values[static_cast<std::size_t>(id)];
@@ -184,8 +194,12 @@ int trained_channel_count(const TrainingGraph& graph, const TrainedConv& trained
 /// Weights of a convolution that SRAM holds: those of the trained channels when sliced, or all.
 std::int64_t resident_weights(const TrainingGraph& graph, const TrainedConv& trained);
 
-/// Where these stand in the whole tensor, in the order in which SRAM holds them.
-std::vector<std::size_t> resident_positions(const TrainingGraph& graph, const TrainedConv& trained);
+/// Where these stand in the whole tensor in a turn, in the order in which SRAM holds them.
+std::vector<std::size_t> resident_positions(const TrainingGraph& graph, const TrainedConv& trained,
+                                            std::int64_t turn = 0);
+
+/// True when some convolution trains other channels in another turn.
+bool rotates(const TrainingGraph& graph);
 
 /// True for integer gradients.
 inline bool is_integer(const TrainingGraph& graph) { return graph.gradient != Element::kFloat32; }

@@ -16,6 +16,7 @@
 #include "espalier/ir/graph.hpp"
 #include "runtime/espalier_rows.h"
 #include "runtime/espalier_runtime.h"
+#include "runtime/espalier_turns.h"
 
 namespace espalier::engine {
 
@@ -50,6 +51,16 @@ class Engine {
   /// changes, when it is negative or no finite number.
   bool set_learning_rate(float rate);
 
+  /// Lets the next channels learn where they take turns, as the emitted next_turn() does. False,
+  /// and nothing changes, while gradients wait for an update.
+  bool next_turn();
+  /// From 0; always 0 where no channels take turns.
+  [[nodiscard]] std::int64_t turn() const;
+  /// What the emitted C has in flash that is written at run time.
+  [[nodiscard]] std::span<const std::byte> turn_memory() const {
+    return std::span(flash_).subspan(static_cast<std::size_t>(flash_layout_.turns_offset));
+  }
+
   /// Where a value lies in the arena, to be filled before run_forward().
   std::int8_t* activation(compiler::ValueId id) {
     return reinterpret_cast<std::int8_t*>(arena_.data()) + program_.offset(id);
@@ -82,7 +93,7 @@ class Engine {
 
   /// All that persists, in the layout of the emitted C's block; between two steps a copy of it,
   /// restored into this or another engine of the program and options, makes training go on to the
-  /// bit. False, and nothing changes, for another number of bytes.
+  /// bit. False, and nothing changes, for another number of bytes and for one of another turn.
   [[nodiscard]] std::span<const std::byte> state() const { return state_; }
   bool restore(std::span<const std::byte> block);
   /// The content of one state item, in the emitted C's layout; empty when there is no such item.
@@ -101,6 +112,8 @@ class Engine {
     return *reinterpret_cast<const compiler::StateControl*>(state_.data());
   }
   [[nodiscard]] bool has_class(int label) const;
+  void start_flash();
+  [[nodiscard]] esp_turns turns_of(const codegen::ChannelTurns& turns);
   void run_chain(const compiler::Chain& chain);
 
   const compiler::Program& program_;
@@ -119,6 +132,7 @@ class Engine {
   Calls update_;
   std::vector<codegen::InitialValue> reset_;
   std::vector<codegen::StatePointer> cleared_;
+  std::vector<codegen::ChannelTurns> turns_;
 };
 
 }  // namespace espalier::engine
