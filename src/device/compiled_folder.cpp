@@ -64,10 +64,29 @@ Result<std::set<std::string>> trained_arrays(const Json& trained, const std::str
   return names;
 }
 
+constexpr std::string_view kTurnsArray = "turns";
+
+// What flash holds that a change of turn writes.
+Status read_turns(const Json& json, const std::string& header, const std::string& where,
+                  Folder& folder) {
+  if (!json.contains("turns")) return Ok{};
+  ESPALIER_TRY(const Json turns, json_field<Json>(json, "turns", where));
+  ESPALIER_TRY(const auto bytes, json_field<std::int64_t>(turns, "bytes", where + ": turns"));
+  ESPALIER_CHECK_OK(agree(header, folder, "turn_bytes", bytes, where));
+  if (bytes < 0 || bytes > kLargestSize) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: 'turns': 'bytes' must lie in 0..{}", where, kLargestSize)};
+  }
+  folder.turn_bytes = bytes;
+  if (bytes > 0) folder.trained.insert(std::string(kTurnsArray));
+  return Ok{};
+}
+
 }  // namespace
 
 std::string array_name(std::string_view what, std::int64_t conv) {
-  return what.starts_with("head") ? std::string(what) : fmt::format("conv {} {}", conv, what);
+  const bool whole = what.starts_with("head") || what == kTurnsArray;
+  return whole ? std::string(what) : fmt::format("conv {} {}", conv, what);
 }
 
 Result<Folder> read_folder(const fs::path& path) {
@@ -115,6 +134,7 @@ Result<Folder> read_folder(const fs::path& path) {
   ESPALIER_TRY(folder.trained, trained_arrays(trained, where));
   ESPALIER_TRY(const std::string header, read_file(folder.path / (folder.name + ".h")));
   ESPALIER_CHECK_OK(one_program(folder, header, program, plan));
+  ESPALIER_CHECK_OK(read_turns(json, header, where, folder));
   const std::pair<const char*, std::int64_t> said[] = {
       {"sram_bytes", folder.sram},      {"parameter_bytes", folder.parameters},
       {"classes", folder.classes},      {"input_bytes", folder.input_bytes},

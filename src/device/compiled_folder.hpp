@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -26,6 +27,8 @@ struct Folder {
   std::int64_t arena = 0;       ///< bytes, of these, that values of one step take
   bool extern_arena = false;    ///< the driver gives the arena
   std::int64_t parameters = 0;  ///< bytes of constants
+  /// Bytes of these that a change of turn writes; absent where no channels take turns.
+  std::optional<std::int64_t> turn_bytes;
   std::int64_t input_bytes = 0;
   std::int64_t classes = 0;
   std::int64_t features = 0;

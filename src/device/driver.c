@@ -56,6 +56,36 @@ static int take(const char* name, void* samples, size_t bytes) {
 }
 #endif
 
+#ifdef TURN_BYTES
+/* The pieces of a change of turn must follow each other from the beginning to the end. `context`: the
+ * byte that is next. */
+static int32_t write_flash(void* context, const void* at, const void* data, uint32_t bytes) {
+  const char** const next = context;
+  uint32_t i;
+  if (at == NULL) return *next == (const char*)F(_turn_memory)() + TURN_BYTES ? 0 : 1;
+  if (at != *next) return 2;
+  *next += bytes;
+  for (i = 0; i < bytes; ++i) {
+#ifdef ESPALIER_CORE
+    *(volatile uint32_t*)0x10000018u = (uint32_t)(uintptr_t)at + i;
+    *(volatile uint32_t*)0x1000001Cu = ((const unsigned char*)data)[i];
+#else
+    ((volatile unsigned char*)(uintptr_t)at)[i] = ((const unsigned char*)data)[i];
+#endif
+  }
+  return 0;
+}
+
+/* Behind a step; nothing where gradients wait for an update. */
+static int next_turn(void) {
+  const char* next = F(_turn_memory)();
+  const int32_t failed = F(_next_turn)(write_flash, &next);
+  return failed == 0 || failed == -1;
+}
+#else
+#define next_turn() 1
+#endif
+
 static void put_text(const char* text) {
   while (*text) put(*text++);
 }
@@ -178,8 +208,12 @@ static void measure_counting(void) {
 #endif
 
 #ifdef RECORDED
-static void run_recorded(void) {
+static int run_recorded(void) {
   int32_t step;
+#ifdef TURN_BYTES
+  static unsigned char start[TURN_BYTES + 1];
+  memcpy(start, F(_turn_memory)(), TURN_BYTES);
+#endif
   F(_reset)();
   for (step = 0; step < RECORDED; ++step) {
     const float loss = F(_train_step)(recorded_samples[step], recorded_labels[step]);
@@ -187,7 +221,12 @@ static void run_recorded(void) {
     put_float(loss);
     put_hex(state_hash(), 8);
     put('\n');
+    if (step + 1 < RECORDED && !next_turn()) return 0;
   }
+#ifdef TURN_BYTES
+  memcpy((void*)(uintptr_t)F(_turn_memory)(), start, TURN_BYTES); /* as it was linked */
+#endif
+  return 1;
 }
 #endif
 
@@ -202,7 +241,7 @@ int main(void) {
 #endif
 #ifdef RECORDED
   if (!take("recorded.bin", recorded_samples, sizeof recorded_samples)) return 1;
-  run_recorded();
+  if (!run_recorded()) return 1;
 #endif
   F(_reset)();
 #ifdef ESPALIER_COUNTED
@@ -226,7 +265,11 @@ int main(void) {
     put_hex(spent, 16);
     put_hex(done, 16);
     put('\n');
+    if (step + 1 < SAMPLES && !next_turn()) return 1;
   }
+#ifdef TURN_BYTES
+  put_array("turns", 0, F(_turn_memory)(), TURN_BYTES, 1);
+#endif
   for (k = 0; k < CONVS; ++k) {
     const int8_t* weights = F(_weights)(k, &count);
     put_array("weights", k, weights, count, 1);

@@ -65,6 +65,7 @@ Json to_json(const CheckReport& r) {
           {"cycles_per_instruction", r.instructions_per_step > 0
                                          ? Json(r.cycles_per_step / r.instructions_per_step)
                                          : Json(nullptr)},
+          {"cycles_per_turn", r.cycles_per_turn > 0 ? Json(r.cycles_per_turn) : Json(nullptr)},
           {"kernels", std::move(kernels)},
           {"nodes", r.nodes.empty() ? Json(nullptr) : std::move(nodes)},
           {"sram", {{"promised", r.promised_sram.count}, {"written", r.used_sram.count}}},
@@ -110,9 +111,14 @@ std::string to_table(const CheckReport& r) {
   }
   text += fmt::format(
       "cycles {:>9.0f} a step, {:.3f} an instruction; simulated at {:.1f} M a "
-      "second\n\n",
+      "second\n{}\n",
       r.cycles_per_step, r.cycles_per_step / r.instructions_per_step,
-      r.simulated_cycles_per_second / 1e6);
+      r.simulated_cycles_per_second / 1e6,
+      r.cycles_per_turn > 0
+          ? fmt::format(
+                "       {:>9.0f} a change of turn, without what flash takes to be written\n",
+                r.cycles_per_turn)
+          : "");
   text += fmt::format("{:<34} {:>13} {:>7} {:>12} {:>11}\n", "kernel", "cycles/step", "share",
                       "MACs/step", "cycles/MAC");
   for (const KernelCycles& k : r.kernels) {

@@ -76,6 +76,7 @@ Status write_samples(const Folder& folder, const CheckOptions& options,
           "#define STATE_BYTES {}\n#define ARENA_BYTES {}\n",
           steps, folder.classes, folder.features, folder.convs, folder.state, folder.arena) +
       (folder.extern_arena ? fmt::format("#define EXTERN_ARENA_BYTES {}\n", folder.arena) : "") +
+      (folder.turn_bytes ? fmt::format("#define TURN_BYTES {}\n", *folder.turn_bytes) : "") +
       declaration("check", labels, bytes);
   ESPALIER_CHECK_OK(write_file_atomic(work / "check.bin", inputs));
   ESPALIER_CHECK_OK(write_file_atomic(work / "check-samples.h", text));

@@ -23,6 +23,7 @@ codegen::RecordedSteps record(const compiler::Program& program,
     const float loss = engine.train_step(samples.labels[static_cast<std::size_t>(step)]);
     recorded.steps.push_back(
         {std::bit_cast<std::uint32_t>(loss), codegen::state_hash(engine.state())});
+    if (step + 1 < steps) engine.next_turn();
   }
   return recorded;
 }

@@ -151,6 +151,31 @@ TEST_F(DeviceCheck, EmbeddedDefaultSparse) {
   expect_proof(brief(1));
 }
 
+// Half or a quarter of the channels of each kind of layer at a time, on cores with and without F.
+TEST_F(DeviceCheck, EmbeddedDefaultWithChannelsThatTakeTurns) {
+  const ir::Graph graph = embedded_or_part(2);
+  plan::UpdatePlan plan = *plan::bias_only(graph, 6);
+  const auto convs = static_cast<int>(ir::conv_ops(graph).size());
+  for (int conv = convs - 5; conv < convs; ++conv) {
+    plan.weights.push_back(plan::make_weight_update(graph, conv, conv % 2 == 0 ? 0.5 : 0.25));
+  }
+  plan::add_rotation(plan, graph);
+  codegen::EmitOptions options = options_for("rv32imf+pm4adda.b");
+  options.stochastic = true;
+  compile(graph, plan, options);
+  expect_proof(brief(3));
+  options.target = codegen::target_named("rv32im");
+  compile(graph, plan, options, 1, compiler::Element::kInt8);
+  expect_proof(brief(3));
+#ifdef ESPALIER_SLOW_TESTS
+  compile(graph, plan, options);  // float32 without F
+  expect_proof(brief(3), 0.1);
+  options.target = codegen::target_named("rv32imf");
+  compile(graph, plan, options, 2, compiler::Element::kInt16);
+  expect_proof(brief(5));
+#endif
+}
+
 #ifdef ESPALIER_SLOW_TESTS
 TEST_F(DeviceCheck, EmbeddedDefaultAccumulated) {
   const ir::Graph graph = embedded();

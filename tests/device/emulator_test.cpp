@@ -172,6 +172,24 @@ TEST_F(Emulator, AccumulatedUpdatesOnM4) {
   expect_proof(brief(5));
 }
 
+// Flash lies elsewhere on each board.
+TEST_F(Emulator, ChannelsThatTakeTurnsOnEveryBoard) {
+  const ir::Graph graph = testing::small_network(5);
+  plan::UpdatePlan plan = *plan::bias_only(graph, static_cast<int>(ir::conv_ops(graph).size()));
+  for (int conv = 0; conv < plan.bias_depth; ++conv) {
+    const plan::WeightUpdate update = plan::make_weight_update(graph, conv, 0.5);
+    if (!update.channels.empty()) plan.weights.push_back(update);
+  }
+  plan::add_rotation(plan, graph);
+  for (const char* target : {"cortex-m0plus", "cortex-m33", "cortex-m55"}) {
+    SCOPED_TRACE(target);
+    compile(graph, plan, target, 1, kPlainKernels,
+            target == std::string("cortex-m33") ? compiler::Element::kFloat32
+                                                : compiler::Element::kInt8);
+    expect_proof(brief(3));
+  }
+}
+
 // The kernels take most of a step, and no more than all of it.
 TEST_F(Emulator, CountsInstructionsByKernel) {
   const ir::Graph graph = testing::small_network(3);

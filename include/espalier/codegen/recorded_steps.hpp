@@ -27,7 +27,8 @@ struct RecordedStep {
   friend bool operator==(const RecordedStep&, const RecordedStep&) = default;
 };
 
-/// Steps on seeded_samples(seed, steps), from reset on.
+/// Steps on seeded_samples(seed, steps), from reset on, with a change of turn behind each but the
+/// last where there are turns and no gradients wait.
 struct RecordedSteps {
   std::uint64_t seed = 0;
   std::vector<RecordedStep> steps;

@@ -75,6 +75,7 @@ struct CheckReport {
   int compared_arrays = 0;  ///< of parameters: all that the plan trains, and the head
   Bytes compared;           ///< in them
   double cycles_per_step = 0;
+  double cycles_per_turn = 0;  ///< of a change of turn without what writes flash; 0: not known
   double instructions_per_step = 0;
   std::vector<KernelCycles> kernels;  ///< most cycles first; of an emulator those asked for
   std::vector<NodeCycles> nodes;      ///< in the order of a step; empty unless asked for

@@ -200,13 +200,28 @@ Result<hw::RunResult> clock(hw::Simulator& simulator, const CheckOptions& option
   }
 }
 
+// A change of turn is no part of a step.
+bool of_turn(const hw::FunctionProfile& function, const Folder& folder) {
+  return function.name.starts_with("esp_turn_") || function.name == folder.name + "_next_turn";
+}
+
+double turn_cycles(const hw::Simulator& simulator, const Folder& folder, int steps) {
+  const std::int64_t turns = (steps - 1) / folder.accumulate;
+  if (!folder.turn_bytes || turns == 0) return 0;
+  double cycles = 0;
+  for (const hw::FunctionProfile& function : simulator.profile()) {
+    if (of_turn(function, folder)) cycles += static_cast<double>(function.cycles);
+  }
+  return cycles / static_cast<double>(turns);
+}
+
 // Cycles by kernel, most first.
 std::vector<KernelCycles> kernel_cycles(const hw::Simulator& simulator, const Folder& folder,
                                         int steps) {
   // Compilers append what they like to the name of a clone.
   std::map<std::string, KernelCycles> kernels;
   for (const hw::FunctionProfile& function : simulator.profile()) {
-    if (function.name.rfind("esp_", 0) != 0) continue;
+    if (function.name.rfind("esp_", 0) != 0 || of_turn(function, folder)) continue;
     const std::string name = function.name.substr(0, function.name.find('.'));
     KernelCycles& kernel = kernels[name];
     kernel.name = name;
@@ -261,6 +276,7 @@ Result<Run> Core::run(const Job& job, CheckReport& report) const {
     return Error{ErrorKind::kMismatch, fmt::format("on the core: {}{}", result.describe(), next)};
   }
   report.kernels = kernel_cycles(simulator, job.folder, options.steps);
+  report.cycles_per_turn = turn_cycles(simulator, job.folder, options.steps);
   return parse_run(simulator.console(), job.folder, options.steps,
                    [&](const std::string& address, std::uint32_t count) {
                      std::vector<std::uint8_t> values(count);

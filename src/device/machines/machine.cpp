@@ -45,13 +45,14 @@ Status measure_program(const Job& job, const Toolchain& toolchain, const std::st
       job.work));
   const auto in_flash = [](const std::string& section) {
     return section == ".text" || section == ".rodata" || section == ".data" ||
-           section == ".ARM.exidx";
+           section == ".espalier_turns" || section == ".ARM.exidx";
   };
   ESPALIER_TRY(const std::int64_t flash,
                toolchain.section_bytes(job.work / "program.elf", in_flash));
   ESPALIER_TRY(const std::int64_t constants,
                toolchain.section_bytes(job.work / parameters, [](const std::string& section) {
-                 return section.starts_with(".rodata") || section.starts_with(".srodata");
+                 return section.starts_with(".rodata") || section.starts_with(".srodata") ||
+                        section == ".espalier_turns";
                }));
   report.used_flash = Bytes{flash};
   report.used_parameters = Bytes{constants};
