@@ -101,6 +101,27 @@ TEST_F(CompileTest, WritesPackages) {
        {"--package"});
 }
 
+TEST_F(CompileTest, HasFlashWrittenWhereChannelsTakeTurns) {
+  const std::string notation =
+      R"({"n_bias_update":4,"manual_weight_idx":[4,6],"weight_update_ratio":[0.5,0.25]})";
+  succeed({"plan", "import", "model.onnx", "--published", notation, "--out", "part.json"});
+  succeed({"plan", "rotate", "part.json", "--model", "model.onnx", "--out", "turns.json"});
+  const Arguments compile{"compile",   "model.onnx", "--plan", "turns.json",
+                          "--classes", "4",          "--out",  "c"};
+  const Json report = this->report(compile);
+  EXPECT_GT(report["turn_bytes"], 0);
+  EXPECT_LT(report["turn_bytes"], report["parameter_bytes"]);
+  EXPECT_EQ(read_json("c/program.json")["turns"],
+            (Json{{"convs", 2}, {"bytes", report["turn_bytes"]}}));
+  EXPECT_THAT(read("c/model.h"), HasSubstr("int32_t model_next_turn("));
+  EXPECT_THAT(read("c/README.md"), HasSubstr("## Channels that take turns"));
+  EXPECT_EQ(std::system(("make -s -C " + path("c").string() + " CC=" + quick_tool("cc")).c_str()),
+            0);
+  std::filesystem::remove_all(path("c"));
+  fail(2, compile + Arguments{"--package", "zephyr"}, {"--package", "turns.json take turns"});
+  EXPECT_FALSE(std::filesystem::exists(path("c")));
+}
+
 TEST_F(CompileTest, MakesInputsOfPixels) {
   const Arguments compile{"compile", "model.onnx", "--plan", "plan.json",   "--classes",
                           "4",       "--out",      "c",      "--preprocess"};

@@ -45,7 +45,8 @@ class Turns : public ::testing::Test {
   void build(int accumulate = 1) {
     program_ = compiled(graph_, plan_, accumulate);
     emitted_ =
-        std::make_unique<EmittedProgram>(emit(program_, plan_, options()), identifier(graph_.name));
+        std::make_unique<EmittedProgram>(emit(program_, plan_, options()), identifier(graph_.name),
+                                         "-O0 -fsanitize=undefined -fno-sanitize-recover");
     engine_ = std::make_unique<engine::Engine>(
         program_, engine::EngineOptions{.learning_rate = options().learning_rate});
     start_ = flash();
