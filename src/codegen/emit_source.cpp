@@ -258,14 +258,13 @@ static void take_rows(const int8_t* data, int32_t count) {{
 static void take_input(const int8_t* input) {{
   begin_input();
   take_rows(input, {2}_INPUT_HEIGHT);
-{4}}}
+  mark_rows(0); /* none are coming */
+}}
 
 )",
       chain_text(c, chain), tables.fed, c.macro,
       arena(c.program.offset(chain.rows) + tables.map_count() * std::int64_t{sizeof(esp_rows)},
-            compiler::ItemType::kInt8),
-      // Then a change of turn can tell that none are coming.
-      c.calls.turns.empty() ? "" : "  mark_rows(0);\n");
+            compiler::ItemType::kInt8));
 }
 
 // ---- The parts of the source --------------------------------------------------------------------

@@ -102,5 +102,15 @@ TEST_F(ByRows, RefusesWhatComesOutOfTurn) {
   EXPECT_EQ(emitted_.train_end(1), expected(other, 1));
 }
 
+TEST_F(ByRows, InputsAsAWholeLeaveNoRowsBehind) {
+  const std::vector<std::int8_t> image = input();
+  emitted_.reset();
+  EXPECT_EQ(emitted_.train_step(image, 2), expected(image, 2));
+  EXPECT_EQ(emitted_.train_end(2), -1.0F);
+  EXPECT_EQ(emitted_.rows("train", image.data(), 1), -1);
+  EXPECT_GE(emitted_.forward(image), 0);
+  EXPECT_EQ(emitted_.forward_end(), -1);
+}
+
 }  // namespace
 }  // namespace espalier::codegen
