@@ -118,7 +118,7 @@ TEST_F(CompileTest, HasFlashWrittenWhereChannelsTakeTurns) {
   EXPECT_EQ(std::system(("make -s -C " + path("c").string() + " CC=" + quick_tool("cc")).c_str()),
             0);
   std::filesystem::remove_all(path("c"));
-  fail(2, compile + Arguments{"--package", "zephyr"}, {"--package", "turns.json take turns"});
+  fail(2, compile + Arguments{"--package", "zephyr"}, {"--package: the channels of turns.json take turns"});
   EXPECT_FALSE(std::filesystem::exists(path("c")));
 }
 

@@ -168,8 +168,8 @@ TEST_F(DeviceCheck, EmbeddedDefaultWithChannelsThatTakeTurns) {
   compile(graph, plan, options, 1, compiler::Element::kInt8);
   expect_proof(brief(3));
 #ifdef ESPALIER_SLOW_TESTS
-  compile(graph, plan, options);  // float32 without F
-  expect_proof(brief(3), 0.1);
+  compile(graph, plan, options);  // float32 without F: most of it is the compiler's library
+  expect_proof(brief(3), 0.05);
   options.target = codegen::target_named("rv32imf");
   compile(graph, plan, options, 2, compiler::Element::kInt16);
   expect_proof(brief(5));
