@@ -303,14 +303,13 @@ std::string recomputed_text(const compiler::Program& program) {
   return fmt::format("; to fit --sram, parts of the forward pass run again: {} MACs a step", macs);
 }
 
-std::string turns_text(const compiler::Program& program) {
-  const std::int64_t bytes = codegen::flash_layout(program).turn_bytes();
-  if (bytes == 0) return "";
-  return fmt::format(", {} of these written when the turn changes", bytes);
+std::string turns_text(const codegen::FlashLayout& constants) {
+  if (constants.turn_bytes() == 0) return "";
+  return fmt::format(", {} of these written when the turn changes", constants.turn_bytes());
 }
 
 std::string summary(const Options& options, const ir::Head& head, bool kept,
-                    const compiler::Program& program, Bytes parameters) {
+                    const compiler::Program& program, const codegen::FlashLayout& constants) {
   const double ratio =
       static_cast<double>(program.placement.peak) /
       static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
@@ -318,8 +317,8 @@ std::string summary(const Options& options, const ir::Head& head, bool kept,
       "{}{} classes; SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
       "constants {} of flash{}; the classifier starts {}{}\n",
       options.out.empty() ? "" : options.out + ": ", head.classes, program.sram_bytes().count,
-      program.arena_bytes().count, program.state.bytes, ratio, parameters.count,
-      turns_text(program), kept ? "as the model's own" : "anew", recomputed_text(program));
+      program.arena_bytes().count, program.state.bytes, ratio, constants.bytes,
+      turns_text(constants), kept ? "as the model's own" : "anew", recomputed_text(program));
 }
 
 Status run(const Options& options) {
@@ -373,8 +372,10 @@ Status run(const Options& options) {
   }
   if (!compiled.ok()) return compiled.error();
   const compiler::Program& program = *compiled;
-  const Bytes parameters{codegen::flash_layout(program).bytes};
-  if (!options.device.empty()) ESPALIER_CHECK_OK(check_device(options, program, parameters));
+  const codegen::FlashLayout constants = codegen::flash_layout(program);
+  if (!options.device.empty()) {
+    ESPALIER_CHECK_OK(check_device(options, program, Bytes{constants.bytes}));
+  }
 
   write_listings(outputs, options, program);
   if (!options.out.empty()) {
@@ -390,7 +391,7 @@ Status run(const Options& options) {
     }
   }
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
-    print(options.common, summary(options, graph.head, kept, program, parameters));
+    print(options.common, summary(options, graph.head, kept, program, constants));
   }
   write_report(outputs, options.common,
                {{"schema", "espalier.compile/1"},
@@ -409,8 +410,8 @@ Status run(const Options& options) {
                 {"arena_bytes", program.arena_bytes().count},
                 {"arena_lower_bound", program.placement.lower_bound},
                 {"state_bytes", program.state.bytes},
-                {"parameter_bytes", parameters.count},
-                {"turn_bytes", codegen::flash_layout(program).turn_bytes()},
+                {"parameter_bytes", constants.bytes},
+                {"turn_bytes", constants.turn_bytes()},
                 {"passes", std::move(passes.rows)},
                 {"work", program.graph.chains.empty() ? work_json(program.graph) : Json(nullptr)},
                 {"arena", arena_json(program)}});

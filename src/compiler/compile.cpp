@@ -206,9 +206,10 @@ std::vector<std::string> alive_at_peak(const Program& program) {
   }
   std::stable_sort(alive.begin(), alive.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
+  const std::vector<std::string> steps = step_names(program);
   std::vector<std::string> lines{fmt::format("at step {} of {}, {}:", peak_step,
                                              program.arena.problem.steps,
-                                             step_names(program)[static_cast<std::size_t>(peak_step)])};
+                                             steps[static_cast<std::size_t>(peak_step)])};
   for (const auto& [bytes, name] : alive) lines.push_back(fmt::format("{:>9}  {}", bytes, name));
   return lines;
 }

@@ -82,19 +82,16 @@ class Differentiator {
       if (trained.weights &&
           static_cast<int>(channels->size()) < conv_of(forward_, trained.op)->in_channels) {
         trained.channels.assign(channels->begin(), channels->end());
-        trained.next_channels = next_channels(conv);
+        for (std::int64_t turn = 1; turn < plan::turns(plan_, conv); ++turn) {
+          const auto next = *plan::trained_channels(plan_, conv, turn);
+          trained.next_channels.emplace_back(next.begin(), next.end());
+        }
       }
       if (!trained.bias && !trained.weights) continue;
       result_.trained_of_op[static_cast<std::size_t>(trained.op)] =
           static_cast<int>(result_.trained.size());
       result_.trained.push_back(std::move(trained));
     }
-  }
-
-  [[nodiscard]] const std::vector<std::vector<int>>& next_channels(int conv) const {
-    return std::find_if(plan_.weights.begin(), plan_.weights.end(),
-                        [conv](const plan::WeightUpdate& update) { return update.conv == conv; })
-        ->next_channels;
   }
 
   [[nodiscard]] int conv_count() const { return static_cast<int>(convs_.size()); }

@@ -88,11 +88,8 @@ class Reader {
       WeightUpdate update;
       take(entry, "conv", where, update.conv);
       take(entry, "ratio", where, update.ratio);
-      if (entry.is_object() && entry.contains("channels")) {
-        read_channels(entry.at("channels"), "channels", where, update.channels);
-      } else {
-        problem(where, "'channels' must be an array of integers");
-      }
+      read_channels(entry.is_object() ? entry.value("channels", Json()) : Json(), "channels", where,
+                    update.channels);
       read_next_channels(entry, where, update.next_channels);
       plan.weights.push_back(std::move(update));
     }
