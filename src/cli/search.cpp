@@ -33,7 +33,7 @@ struct MeasureOptions {
   int seeds = 4;
   int race_seeds = 5;
   std::vector<double> rates;
-  std::optional<int> rate_epochs;
+  std::optional<int> race_epochs;
   std::vector<std::string> known;
   std::string store;
   std::string cache_limit = "2GiB";
@@ -241,15 +241,16 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   search.search.rates = measure.rates;
   search.trial.recipe = with_given_options(options.command, profile.recipe, measure.recipe);
   ESPALIER_CHECK_OK(check_recipe(search.trial.recipe, options.numerics));
-  search.rate_recipe = search.trial.recipe;
-  if (measure.rate_epochs) search.rate_recipe->epochs = *measure.rate_epochs;
+  search.race_recipe = search.trial.recipe;
+  if (measure.race_epochs) search.race_recipe->epochs = *measure.race_epochs;
+  ESPALIER_CHECK_OK(check_recipe(*search.race_recipe, options.numerics));
   for (const double rate : measure.rates) {
-    search.rate_recipe->learning_rate = rate;
-    if (const Status sound = check_recipe(*search.rate_recipe, options.numerics); !sound.ok()) {
+    search.race_recipe->learning_rate = rate;
+    if (const Status sound = check_recipe(*search.race_recipe, options.numerics); !sound.ok()) {
       return Error{ErrorKind::kUsage, "--rates: " + sound.error().message()};
     }
   }
-  search.rate_recipe->learning_rate = search.trial.recipe.learning_rate;
+  search.race_recipe->learning_rate = search.trial.recipe.learning_rate;
   search.trial.numerics = *trials::numerics_named(options.numerics);
   search.trial.gradient_bits = options.gradient_bits;
   search.run.jobs = options.common.job_count();
@@ -544,8 +545,8 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
                    "0.1,0.2; the plan carries the best")
       ->delimiter(',');
   command
-      ->add_option("--rate-epochs", m.rate_epochs,
-                   "Epochs of the trainings at --rates: those the plan is for [--epochs]")
+      ->add_option("--race-epochs", m.race_epochs,
+                   "Epochs of the trainings in the races: those the plan is for [--epochs]")
       ->check(between(1, 100'000));
   command
       ->add_option("--known", m.known, "Plans to measure besides, such as published ones, by comma")
@@ -565,13 +566,11 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   add_recipe_options(command, m.recipe);
   for (const char* option :
        {"--train", "--val", "--limit-train", "--limit-val", "--seeds", "--race-seeds", "--rates",
-        "--rate-epochs", "--known", "--store", "--cache-limit", "--preprocess", "--subset",
+        "--race-epochs", "--known", "--store", "--cache-limit", "--preprocess", "--subset",
         "--epochs", "--batch", "--lr", "--warmup", "--schedule", "--no-qas"}) {
     command->effective_if(
         option, [o] { return o->measure.given(); }, "add --measure");
   }
-  command->effective_if(
-      "--rate-epochs", [o] { return !o->measure.rates.empty(); }, "add --rates");
   command->effective_if(
       "--subset",
       [&m] {

@@ -207,7 +207,7 @@ class Search {
       if (batch.empty()) break;
       ESPALIER_CHECK_OK(measure(batch));
     }
-    const PlanModel model(problems_[0], result_.observations);
+    const PlanModel model(problems_[0], result_.observations, options_.prior);
     describe(model);
     for (std::size_t p = 0; p < problems_.size(); ++p) {
       ESPALIER_CHECK_OK(race(p, model));
@@ -284,7 +284,7 @@ class Search {
   // solved; the winners and the neighbours of the best plan make the pool in which one draw of the
   // whole model, interactions included, decides.
   Result<std::vector<Request>> propose(int round) {
-    const PlanModel model(problems_[0], result_.observations);
+    const PlanModel model(problems_[0], result_.observations, options_.prior);
     const int room = options_.measurements - result_.measurements;
     std::vector<Request> batch;
     const int count = std::min(options_.batch, room);

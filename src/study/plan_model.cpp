@@ -14,6 +14,9 @@ namespace {
 // single gains promise more than plans keep.
 constexpr double kShrinkage = 0.7;
 constexpr double kShrinkageDeviation = 0.3;
+// Likewise the share that turns bring of what a smaller option lacks.
+constexpr double kTurnsShare = 0.3;
+constexpr double kTurnsShareDeviation = 0.3;
 // Depths this far apart share 1/e of their deviation; neighbouring options share this much.
 constexpr double kDepthLength = 4.0;
 constexpr double kOptionCorrelation = 0.8;
@@ -66,6 +69,18 @@ PlanModel::PlanModel(const search::Problem& problem, std::vector<Observation> ob
           search::is_available(problem, layer, option));
     }
   }
+  missing_ = Eigen::VectorXd::Zero(single_.size());
+  for (int layer = 0; prior == Prior::kTurns && layer < layers_; ++layer) {
+    auto options = single_.segment(layers_ + std::int64_t{layer} * options_, options_);
+    // Left at 0 where it is not available.
+    const double largest = options[options_ - 1];
+    for (int option = 0; option < options_ && largest > 0; ++option) {
+      if (search::is_available(problem, layer, option + 1)) {
+        missing_[layers_ + std::int64_t{layer} * options_ + option] =
+            std::max(0.0, largest - options[option]);
+      }
+    }
+  }
   unit_ = count > 0 && sum > 0 ? std::sqrt(sum / count) : 1.0;
   if (prior == Prior::kNothing) single_.setZero();
   for (const Observation& o : observations_) rows_.push_back(features(o.candidate));
@@ -84,7 +99,8 @@ PlanModel::Features PlanModel::features(const search::Candidate& candidate) cons
 
 Eigen::MatrixXd PlanModel::part_covariance(const ModelScales& scales) const {
   Eigen::MatrixXd covariance =
-      kShrinkageDeviation * kShrinkageDeviation * single_ * single_.transpose();
+      kShrinkageDeviation * kShrinkageDeviation * single_ * single_.transpose() +
+      kTurnsShareDeviation * kTurnsShareDeviation * missing_ * missing_.transpose();
   const double depth = scales.depth * scales.depth;
   for (int a = 0; a < layers_; ++a) {
     for (int b = 0; b < layers_; ++b) {
@@ -105,8 +121,8 @@ Eigen::MatrixXd PlanModel::part_covariance(const ModelScales& scales) const {
 
 double PlanModel::prior_mean(const Features& x) const {
   double sum = 0;
-  for (const int part : x) sum += single_[part];
-  return kShrinkage * sum;
+  for (const int part : x) sum += kShrinkage * single_[part] + kTurnsShare * missing_[part];
+  return sum;
 }
 
 // Of the additive part and of the smooth one, which is the square of the additive part's
@@ -181,7 +197,7 @@ void PlanModel::fit(Prior prior) {
   ModelScales start{0.3 * unit_, 0.3 * unit_, 0.2 * unit_, 0.1 * unit_, 0.1 * unit_, 0.2 * unit_};
   std::vector<double ModelScales::*> members{&ModelScales::depth, &ModelScales::option,
                                              &ModelScales::noise};
-  if (prior == Prior::kSingleGains) {
+  if (prior != Prior::kNothing) {
     members.insert(members.end(),
                    {&ModelScales::interaction, &ModelScales::own, &ModelScales::seed});
   } else {
@@ -286,7 +302,7 @@ Eigen::VectorXd PlanModel::part_means() const {
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     for (const int part : rows_[i]) sums[part] += weights_[static_cast<Eigen::Index>(i)];
   }
-  return kShrinkage * single_ + parts_ * sums;
+  return kShrinkage * single_ + kTurnsShare * missing_ + parts_ * sums;
 }
 
 search::Problem PlanModel::with_gains(search::Problem problem, const Eigen::VectorXd& parts) const {

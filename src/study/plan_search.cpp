@@ -90,7 +90,7 @@ class Measurements {
 
   [[nodiscard]] trials::Trial trial(plan::UpdatePlan plan, std::uint64_t seed, Stage stage) const {
     trials::Trial trial = options_.trial;
-    if (stage == Stage::kRates && options_.rate_recipe) trial.recipe = *options_.rate_recipe;
+    if (stage != Stage::kSearch && options_.race_recipe) trial.recipe = *options_.race_recipe;
     trial.plan = std::move(plan);
     trial.recipe.seed = seed;
     return trial;
@@ -109,7 +109,9 @@ class Watch {
  public:
   Watch(const PlanSearchOptions& options, std::size_t budgets)
       : options_(options),
-        race_(race_trainings(options.search, budgets)),
+        race_(race_trainings(options.search, budgets) *
+              static_cast<double>(options.race_recipe.value_or(options.trial.recipe).epochs) /
+              options.trial.recipe.epochs),
         start_(std::chrono::steady_clock::now()) {}
 
   void advance(int done, int planned) {
@@ -124,7 +126,7 @@ class Watch {
 
   [[nodiscard]] bool race_is_due() const {
     if (done_ == 0) return false;
-    return elapsed() * (1 + static_cast<double>(race_) / done_) >= *options_.seconds;
+    return elapsed() * (1 + race_ / done_) >= *options_.seconds;
   }
 
  private:
@@ -133,7 +135,7 @@ class Watch {
   }
 
   const PlanSearchOptions& options_;
-  int race_;  // its trainings, at most
+  double race_;  // at most as much work as so many trainings before it
   std::chrono::steady_clock::time_point start_;
   std::optional<Progress> line_;
   int done_ = 0;
@@ -154,11 +156,8 @@ Json measured_json(const MeasuredPlan& measured, selection::Metric metric) {
 
 // The recipe that the last race says it about.
 train::Recipe recipe_of(const MeasuredPlan& measured, const PlanSearchOptions& options) {
-  train::Recipe recipe = options.trial.recipe;
-  if (measured.rate) {
-    if (options.rate_recipe) recipe = *options.rate_recipe;
-    recipe.learning_rate = *measured.rate;
-  }
+  train::Recipe recipe = options.race_recipe.value_or(options.trial.recipe);
+  if (measured.rate) recipe.learning_rate = *measured.rate;
   recipe.seed = 0;  // each training has its own
   return recipe;
 }
@@ -251,6 +250,7 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
     ESPALIER_CHECK_OK(search::check_feasible(problems.back()));
   }
   MeasuredSearchOptions search = options.search;
+  if (options.selection.rotate) search.prior = Prior::kTurns;
   for (const plan::UpdatePlan& known : options.known) {
     if (auto candidate = candidate_of(graph, profile, known)) {
       search.known.push_back(*std::move(candidate));

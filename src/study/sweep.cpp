@@ -321,8 +321,9 @@ class Sweep {
       measured.search.finalists = search.measure.finalists;
       measured.search.race_seeds = search.measure.race_seeds;
       measured.search.rates = search.measure.rates;
-      measured.rate_recipe = config_.training.recipes.front().recipe;
+      measured.race_recipe = config_.training.recipes.front().recipe;
       measured.search.jobs = options_.jobs;
+      ESPALIER_TRY(measured.known, pair.known_plans(search));
       measured.trial.recipe = search.measure.recipe.value_or(config_.analysis->recipe);
       measured.run = run_options("measure plans of " + pair.label(), {});
       std::vector<Bytes> bytes;

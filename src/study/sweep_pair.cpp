@@ -127,14 +127,31 @@ Result<std::vector<NamedPlan>> SweepPair::given_plans() const {
   return plans;
 }
 
-Result<std::vector<NamedBudget>> SweepPair::budgets(const SweepSearch& search) const {
-  std::vector<NamedBudget> all;
-  for (const Bytes budget : search.budgets) all.push_back({search.plan_name(budget), budget});
+std::vector<const SweepPublished*> SweepPair::published(const SweepSearch& search) const {
+  std::vector<const SweepPublished*> all;
   for (const SweepPublished& published : config_->published) {
     if (!search.at_published || published.model != model_->name) continue;
     if (published.learning_rate) continue;  // the plan once more
-    ESPALIER_TRY(const plan::UpdatePlan plan, read(published));
-    all.push_back({search.plan_name(published.name), cost::analytic_memory(plan, graph()).bytes()});
+    all.push_back(&published);
+  }
+  return all;
+}
+
+Result<std::vector<plan::UpdatePlan>> SweepPair::known_plans(const SweepSearch& search) const {
+  std::vector<plan::UpdatePlan> plans;
+  for (const SweepPublished* known : published(search)) {
+    ESPALIER_TRY(plan::UpdatePlan plan, read(*known));
+    plans.push_back(std::move(plan));
+  }
+  return plans;
+}
+
+Result<std::vector<NamedBudget>> SweepPair::budgets(const SweepSearch& search) const {
+  std::vector<NamedBudget> all;
+  for (const Bytes budget : search.budgets) all.push_back({search.plan_name(budget), budget});
+  for (const SweepPublished* at : published(search)) {
+    ESPALIER_TRY(const plan::UpdatePlan plan, read(*at));
+    all.push_back({search.plan_name(at->name), cost::analytic_memory(plan, graph()).bytes()});
   }
   return all;
 }

@@ -71,6 +71,8 @@ class SweepPair {
   [[nodiscard]] std::vector<trials::Trial> analysis_trials() const;
   /// Plans that need no search.
   [[nodiscard]] Result<std::vector<NamedPlan>> given_plans() const;
+  /// What a search measures besides: at the budgets of published plans, these.
+  [[nodiscard]] Result<std::vector<plan::UpdatePlan>> known_plans(const SweepSearch& search) const;
   /// Those of a search of the configuration, as it names them or as the published plans take.
   [[nodiscard]] Result<std::vector<NamedBudget>> budgets(const SweepSearch& search) const;
   [[nodiscard]] std::vector<SweepEntry> entries(const std::vector<NamedPlan>& plans) const;
@@ -81,6 +83,8 @@ class SweepPair {
   Status read();
   [[nodiscard]] Status check_budgets() const;
   [[nodiscard]] Result<plan::UpdatePlan> read(const SweepPublished& published) const;
+  // Those whose memory is the budget of a search; none where it has budgets of its own.
+  [[nodiscard]] std::vector<const SweepPublished*> published(const SweepSearch& search) const;
 
   const SweepConfig* config_;
   const SweepModel* model_;

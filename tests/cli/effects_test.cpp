@@ -102,6 +102,7 @@ std::vector<Rule> rules() {
                                                         {"--preprocess", "identity"},
                                                         {"--subset", "first"},
                                                         {"--epochs", "3"},
+                                                        {"--race-epochs", "3"},
                                                         {"--batch", "8"},
                                                         {"--lr", "0.5"},
                                                         {"--warmup", "0.5"},
@@ -109,7 +110,6 @@ std::vector<Rule> rules() {
                                                         {"--no-qas"}}) {
     all.push_back({option, kSearch, {}, {"--measure", "9"}});
   }
-  all.push_back({{"--rate-epochs", "3"}, kSearch + measured, {}, {"--rates", "0.1,0.2"}});
   for (const Arguments& command :
        {kInspect, kMake, kImport, kRotate, kShow, kSweep, Arguments{"devices"}, kReport}) {
     all.push_back({{"--seed", "1"}, command, {}, {}, true});

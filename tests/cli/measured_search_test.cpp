@@ -79,7 +79,7 @@ TEST_F(MeasuredSearchTest, TellsHowPlansWereRankedAndWhichIsBetter) {
 }
 
 TEST_F(MeasuredSearchTest, ThePlanCarriesTheRateItWasBestAt) {
-  const Arguments rates{"--rates", "0.1,0.2", "--rate-epochs", "3", "--epochs", "1"};
+  const Arguments rates{"--rates", "0.1,0.2", "--race-epochs", "3", "--epochs", "1"};
   const Finished finished =
       succeed(search("plan.json", "4") + rates + Arguments{"--json", "search.json"});
   EXPECT_THAT(finished.out, HasSubstr("by learning rate; the plan carries the best"));

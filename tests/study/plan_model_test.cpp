@@ -108,6 +108,29 @@ TEST(PlanModel, LearnsALinearWorld) {
   EXPECT_LT(model.scales().noise, 0.02);
 }
 
+// Where turns bring small options most of what the largest brings, few plans show it, and it holds
+// for layers that none of them trained.
+TEST(PlanModel, LearnsWhatTurnsBringToLayersNotYetTried) {
+  search::Problem problem = prior();
+  for (auto& row : problem.weight_gain) row[2] = 5 * row[1];
+  search::Problem world = problem;
+  for (auto& row : world.weight_gain) row[1] += 0.8 * (row[2] - row[1]);
+  Rng rng{9};
+  std::vector<Observation> observations;
+  for (int i = 0; i < 30; ++i) {
+    Candidate candidate = random_candidate(rng);
+    candidate.choice[5] = 0;
+    observations.push_back(
+        {candidate, 0.7 * search::objective(world, candidate) + rng.uniform(-0.005, 0.005)});
+  }
+  const Candidate untried{1, {0, 0, 0, 0, 0, 1}};
+  const double truth = 0.7 * search::objective(world, untried);
+  const double believed = PlanModel(problem, observations, Prior::kTurns).predict(untried).mean;
+  const double without = PlanModel(problem, observations).predict(untried).mean;
+  EXPECT_NEAR(believed, truth, 0.15 * truth);
+  EXPECT_LT(without, 0.8 * truth);
+}
+
 // Leaving a plan out by the formula equals fitting without it, scales held.
 TEST(PlanModel, PredictionsWithoutAPlanDoNotKnowIt) {
   const search::Problem problem = prior();

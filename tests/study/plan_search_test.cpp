@@ -106,25 +106,31 @@ TEST_F(PlanSearch, GainsAreThoseOfTrainings) {
 }
 
 TEST_F(PlanSearch, RatesAreThoseOfTheRecipeThePlanIsFor) {
+  options_.race_recipe = {.epochs = 2, .batch = 4, .learning_rate = 0.3, .warmup_epochs = 1};
   const Result<PlanSearchResult> without = search();
   options_.search.rates = {0.02, 0.4, 1e30};
-  options_.rate_recipe = {.epochs = 2, .batch = 4, .learning_rate = 0.3, .warmup_epochs = 1};
   const Result<PlanSearchResult> found = search();
   ASSERT_TRUE(found.ok()) << found.error().message();
   for (std::size_t i = 0; i < budgets_.size(); ++i) {
     const plan::UpdatePlan& plan = found->plans[i].plan;
     EXPECT_EQ(plan.weights, without->plans[i].plan.weights);
     EXPECT_EQ(plan.bias_depth, without->plans[i].plan.bias_depth);
+    EXPECT_EQ(without->plans[i].plan.recipe, train::to_json(*options_.race_recipe));
     const MeasuredPlan& measured = found->search.plans[i];
+    const Finalist& winner = measured.finalists.front();
+    for (std::size_t k = 0; k < winner.gains.size(); ++k) {
+      const std::uint64_t seed = options_.search.first_race_seed + k;
+      EXPECT_EQ(winner.gains[k], gain(plan, seed, *options_.race_recipe, 0.3));
+    }
     ASSERT_EQ(measured.rates.size(), 3U);
     EXPECT_TRUE(measured.rates.back().diverged);
     for (const RateTried& tried : measured.rates) {
       for (std::size_t k = 0; k < tried.gains.size() && !tried.diverged; ++k) {
         const std::uint64_t seed = options_.search.first_race_seed + 3 + k;
-        EXPECT_EQ(tried.gains[k], gain(plan, seed, *options_.rate_recipe, tried.rate, true));
+        EXPECT_EQ(tried.gains[k], gain(plan, seed, *options_.race_recipe, tried.rate, true));
       }
     }
-    train::Recipe recipe = *options_.rate_recipe;
+    train::Recipe recipe = *options_.race_recipe;
     recipe.learning_rate = *measured.rate;
     EXPECT_EQ(plan.recipe, train::to_json(recipe));
     EXPECT_EQ(plan.measured["gain"], measured.rates.front().mean());

@@ -56,6 +56,7 @@ struct MeasuredSearchOptions {
   /// Learning rates at which the winner of each problem is trained, `race_seeds` times at most;
   /// none leaves it at that of the search.
   std::vector<double> rates;
+  Prior prior = Prior::kSingleGains;     ///< of the model
   std::vector<search::Candidate> known;  ///< plans to measure as well, where they fit
   /// By problem, feasible: the best of the sum of single gains, where that is known. Found here
   /// when empty.

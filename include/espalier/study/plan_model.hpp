@@ -30,6 +30,9 @@ struct Observation {
 /// What is believed of the parts before anything is observed.
 enum class Prior {
   kSingleGains,  ///< about what the contribution analysis measured, shrunk by a fitted factor
+  /// The same where channels take turns: an option brings a fitted share, too, of how far the
+  /// largest option of its layer is above it, for in the end all its channels have trained.
+  kTurns,
   /// Zero, give or take a fitted size; and nothing but parts and noise, which is all that plans of
   /// one or two parts can tell apart.
   kNothing,
@@ -95,6 +98,7 @@ class PlanModel {
   int options_ = 0;
   double unit_ = 1;  // typical size of a single gain
   Eigen::VectorXd single_;
+  Eigen::VectorXd missing_;  // kTurns: how far the largest option of the layer is above the part
   std::vector<Observation> observations_;
   std::vector<Features> rows_;
   ModelScales scales_;

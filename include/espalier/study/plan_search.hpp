@@ -27,9 +27,9 @@ struct PlanSearchOptions {
   /// measured then depends on the machine, and on what the store holds already.
   std::optional<double> seconds;
   trials::Trial trial;  ///< recipe, numerics and head; plan and seed are filled in
-  /// Of the trainings at search.rates, but for the rate: the recipe that the plan is for. Without
-  /// one it is the trial's.
-  std::optional<train::Recipe> rate_recipe;
+  /// Of both races, but for the rate at search.rates: the recipe that the plan is for, so that what
+  /// decides is what counts. Without one it is the trial's.
+  std::optional<train::Recipe> race_recipe;
   trials::RunOptions run;  ///< threads, store, memory, progress
   /// Plans to measure besides, such as published ones. Those that the ratios of the profile cannot
   /// express are left out, and those that exceed every budget.
