@@ -175,6 +175,37 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   EXPECT_LE(planned["memory_bytes"]["planned"], 64 * 1024);
 }
 
+// At the memory of a published plan that plan is measured with the recipe of the search.
+TEST_F(SweepTest, PublishedPlansAreMeasuredAtTheirBudgets) {
+  Json measured = config();
+  measured["searches"][0] = {
+      {"budgets", "published"},    {"solver", "measured"}, {"trainings", 2}, {"limit_train", 16},
+      {"recipe", {{"epochs", 2}}}, {"finalists", 2},       {"race_seeds", 2}};
+  measured["analysis"].erase("layers");
+  // No plan that adding up would come to.
+  measured["plans"]["published"][0]["n_bias_update"] = 6;
+  measured["plans"]["published"][0]["manual_weight_idx"] = Json::array();
+  measured["plans"]["published"][0]["weight_update_ratio"] = Json::array();
+  const auto times_measured = [&] {
+    write("sweep.json", measured.dump());
+    const std::string out = fresh();
+    const Json published = Json::parse(finish(out).at("plans/m.d.published-p.json"));
+    int times = 0;
+    for (const auto& entry : fs::directory_iterator(path(out) / "trials")) {
+      if (entry.path().extension() != ".json") continue;
+      const Json inputs = read_json(fs::relative(entry.path(), path(".")).string())["inputs"];
+      const Json& plan = inputs["plan"];
+      times += inputs["recipe"]["epochs"] == 2 && plan["bias_depth"] == published["bias_depth"] &&
+               plan["weights"].empty();
+    }
+    return times;
+  };
+  EXPECT_GE(times_measured(), 1);
+  // A plan of other memory is not theirs to know; its optimum is another one.
+  measured["searches"][0]["budgets"] = {"64KiB"};
+  EXPECT_EQ(times_measured(), 0);
+}
+
 TEST_F(SweepTest, FaultsOfTheConfigurationAreNamed) {
   const auto broken = [&](const std::string& text, int code, const std::vector<std::string>& what) {
     write("broken.json", text);
