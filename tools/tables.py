@@ -170,26 +170,79 @@ def gradients(name: str, folder: str, *seeds: str) -> None:
     print(row(name, cells), flush=True)
 
 
-def turns(name: str, folder: str, *seeds: str) -> None:
-    """Of trainings that learned something; how many of each kind, where it is not all."""
+def learned(folder: str, seeds):
+    """Accuracies by seed of trainings KIND-SEED.json that learned something, in per cent."""
     def accuracies(kind: str):
         documents = {s: read(pathlib.Path(folder, f"{kind}-{s}.json")) for s in seeds}
         return {s: 100 * d["test_accuracy"] for s, d in documents.items()
                 if d["test_accuracy"] is not None and not d["collapsed"]}
+    return accuracies
 
+
+def paired(before, after, seeds):
+    """Cells of two such means, with how many learned where it is not all, and of their difference."""
     def cell(values):
         if not values:
             return "-"
         mean = f"{sum(values.values()) / len(values):.2f}"
         return mean if len(values) == len(seeds) else f"{mean} ({len(values)})"
 
+    pairs = [after[s] - before[s] for s in seeds if s in before and s in after]
+    return [cell(before), cell(after),
+            with_error(*mean_and_error(pairs), "+.2f") if pairs else "-"]
+
+
+def turns(name: str, folder: str, *seeds: str) -> None:
     plan = read(pathlib.Path(folder, "turns.json"))
     rate = read(pathlib.Path(folder, f"turns-{seeds[0]}.json"))["recipe"]["learning_rate"]
-    same, turning = accuracies("same"), accuracies("turns")
-    pairs = [turning[s] - same[s] for s in seeds if s in same and s in turning]
-    print(row(name, [f"{plan['memory_bytes']['analytic'] / 1024:.2f}",
-                     f"{rate:g}", cell(same), cell(turning),
-                     with_error(*mean_and_error(pairs), "+.2f") if pairs else "-"]), flush=True)
+    accuracies = learned(folder, seeds)
+    print(row(name, [f"{plan['memory_bytes']['analytic'] / 1024:.2f}", f"{rate:g}",
+                     *paired(accuracies("same"), accuracies("turns"), seeds)]), flush=True)
+
+
+def share_times(folder: str, whole: str, *shares: str) -> None:
+    """Trials of profiles share-SHARE.json and the time that they took, by the store beside them."""
+    profiles = {share: read(pathlib.Path(folder, f"share-{share}.json")) for share in (whole, *shares)}
+    everything = profiles[whole]
+    records = {}  # by depth, conv and seed: channels and seconds, ascending
+    for path in pathlib.Path(folder, "trials").glob("*.json"):
+        record = read(path)
+        inputs, plan = record["inputs"], record["inputs"]["plan"]
+        seed = inputs["recipe"]["seed"]
+        if (inputs["recipe"] | {"seed": 0} != everything["recipe"] | {"seed": 0}
+                or inputs["data"]["train"]["count"] != everything["data"]["train"]["count"]
+                or len(plan["weights"]) > 1):
+            continue
+        conv, channels = -1, 0
+        if plan["weights"]:
+            conv, channels = plan["weights"][0]["conv"], len(plan["weights"][0]["channels"])
+        records.setdefault((plan["bias_depth"], conv, seed), []).append(
+            (channels, record["result"]["seconds"]))
+
+    def key(trial):
+        return trial["depth"], trial.get("conv", -1), trial["seed"]
+
+    ratios = {}
+    for trial in everything["trials"]:
+        ratios.setdefault(key(trial), []).append(trial.get("ratio", 0))
+
+    def seconds(trial):
+        return sorted(records[key(trial)])[sorted(ratios[key(trial)]).index(trial.get("ratio", 0))][1]
+
+    total = sum(map(seconds, everything["trials"]))
+    print(row("share of trials", ["trials", "time"]))
+    print("|---|---|---|")
+    for share, profile in profiles.items():
+        time = sum(map(seconds, profile["trials"]))
+        print(row(share, [str(len(profile["trials"])), f"{100 * time / total:.0f} %"]))
+    print("\n" + row("budget", ["all measured, %", f"{shares[-1]}, believed, %", "above, points"]))
+    print("|---|---|---|---|", flush=True)
+
+
+def shares(budget: str, folder: str, *seeds: str) -> None:
+    accuracies = learned(folder, seeds)
+    print(row(budget, paired(accuracies(f"{budget}-1"), accuracies(f"{budget}-0.5"), seeds)),
+          flush=True)
 
 
 def core(folder: str) -> None:
@@ -292,6 +345,7 @@ def large_core(source: str, target: str) -> None:
 COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "published": published, "fits": fits,
             "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy,
             "replay": replay, "against-published": against_published, "turns": turns,
+            "share-times": share_times, "shares": shares,
             "large-core": large_core}
 
 if __name__ == "__main__":

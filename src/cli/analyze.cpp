@@ -36,6 +36,7 @@ struct Options {
   std::string cache_limit = "2GiB";
   std::string numerics = "simulation";
   std::string time;
+  double share = 1;
   std::vector<double> ratios{0.125, 0.25, 0.5, 1.0};
   int seeds = 1;
   std::optional<std::int64_t> limit_train;
@@ -243,6 +244,11 @@ Result<contribution::AnalysisOptions> analysis_options(const Options& options) {
   if (!options.estimate_only) {
     if (options.out.empty()) return Error{ErrorKind::kUsage, "--out is required"};
   }
+  if (!(options.share > 0 && options.share <= 1)) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--share: {} is not above 0 and at most 1", options.share)};
+  }
+  analysis.share = options.share;
   if (!options.time.empty()) {
     analysis.seconds = seconds_of(options.time);
     if (!analysis.seconds) {
@@ -367,6 +373,11 @@ Command add_analyze(CLI::App& app) {
   command->add_option("--time", o->time,
                       "Measure what is worth most and stop after a time such as 15min; run again, "
                       "it goes on");
+  command
+      ->add_option("--share", o->share,
+                   "Measure so much of all trials only, what is worth most first, such as 0.5")
+      ->capture_default_str()
+      ->excludes("--time");
   command->add_option("--layers", o->layers, "Convs to measure, such as 18-41; default all");
   command
       ->add_option("--cache-limit", o->cache_limit,
@@ -390,6 +401,7 @@ Command add_analyze(CLI::App& app) {
   command->effective_if("--out", measures, "--estimate measures nothing; leave one of them out");
   command->effective_if("--cache-limit", measures, "--estimate caches nothing");
   command->effective_if("--time", measures, "--estimate says how long everything takes");
+  command->effective_if("--share", measures, "--estimate says how long everything takes");
   command->effective_if("--store", measures, "--estimate trains nothing");
   command->footer(
       "Example:\n  espalier analyze model.onnx --train cifar10:train.bin --out contributions.json"

@@ -41,6 +41,12 @@ Status check(const ir::Graph& graph, const AnalysisOptions& options) {
   if (std::set(options.seeds.begin(), options.seeds.end()).size() != options.seeds.size()) {
     problems.emplace_back("a seed is listed twice");
   }
+  if (!(options.share > 0 && options.share <= 1)) {
+    problems.push_back(
+        fmt::format("a share of {} of the trials must lie in (0, 1]", options.share));
+  } else if (options.share < 1 && options.seconds) {
+    problems.emplace_back("either a share of the trials or a time limits what is measured");
+  }
   if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
   return train::check(options.recipe);
 }
@@ -64,6 +70,24 @@ Result<FisherScores> scores_of(const train::Network& network, const data::Sample
                        options.jobs);
 }
 
+// The ratio that is measured before others but the largest.
+double quarter_of(const AnalysisOptions& options) {
+  return *std::min_element(options.ratios.begin(), options.ratios.end(), [](double a, double b) {
+    return std::abs(a - 0.25) < std::abs(b - 0.25);
+  });
+}
+
+// Trials of a seed in the order of what they tell.
+enum TrialStage { kHead, kDepths, kFirstRatios, kOtherRatios };
+
+TrialStage stage_of(const TrialSpec& spec, const AnalysisOptions& options) {
+  if (spec.depth == 0) return kHead;
+  if (spec.conv < 0) return kDepths;
+  const bool first = spec.seed == options.seeds.front() &&
+                     (spec.ratio == options.ratios.back() || spec.ratio == quarter_of(options));
+  return first ? kFirstRatios : kOtherRatios;
+}
+
 // Trains what a profile is made of.
 class Measurements {
  public:
@@ -79,6 +103,23 @@ class Measurements {
   }
 
   Status all() { return measure(list_trials(graph_, options_), true); }
+
+  // In two batches: what is worth most whatever comes out, and what is after that.
+  Status share(double share) {
+    std::vector<TrialSpec> left = by_worth(graph_, options_, profile_);
+    auto room = static_cast<std::size_t>(std::ceil(share * static_cast<double>(left.size())));
+    const auto settled = std::partition_point(left.begin(), left.end(), [&](const TrialSpec& spec) {
+      return spec.seed == options_.seeds.front() && stage_of(spec, options_) < kOtherRatios;
+    });
+    left.resize(std::min(room, static_cast<std::size_t>(settled - left.begin())));
+    ESPALIER_CHECK_OK(measure(left, true));
+    room -= left.size();
+    left = by_worth(graph_, options_, profile_);
+    left.resize(std::min(room, left.size()));
+    if (!left.empty()) ESPALIER_CHECK_OK(measure(left, true));
+    in_canonical_order();
+    return Ok{};
+  }
 
   // In batches that take a quarter of the time left: each computes its prefixes anew.
   Status within(double limit) {
@@ -243,9 +284,6 @@ Result<FisherScores> early_scores(const train::Network& network, const data::Sam
 
 std::vector<TrialSpec> by_worth(const ir::Graph& graph, const AnalysisOptions& options,
                                 const Profile& profile) {
-  const auto quarter =
-      std::min_element(options.ratios.begin(), options.ratios.end(),
-                       [](double a, double b) { return std::abs(a - 0.25) < std::abs(b - 0.25); });
   // The most that a conv's weights were seen to gain; nothing yet is as good as anything.
   const auto best = [&](int conv) {
     double most = -std::numeric_limits<double>::infinity();
@@ -257,16 +295,12 @@ std::vector<TrialSpec> by_worth(const ir::Graph& graph, const AnalysisOptions& o
   const auto key = [&](const TrialSpec& spec) {
     const auto seed = std::find(options.seeds.begin(), options.seeds.end(), spec.seed);
     const auto round = seed - options.seeds.begin();
+    const TrialStage stage = stage_of(spec, options);
     double order = 0;
-    int stage = 0;
-    if (spec.depth > 0 && spec.conv < 0) {
-      stage = 1;  // 8, 16, ... before 4, 12, ... before the others
+    if (stage == kDepths) {
+      // 8, 16, ... before 4, 12, ... before the others.
       order = -std::min(3, std::countr_zero(static_cast<unsigned>(spec.depth)));
-    } else if (spec.conv >= 0 && round == 0 &&
-               (spec.ratio == options.ratios.back() || spec.ratio == *quarter)) {
-      stage = 2;
-    } else if (spec.conv >= 0) {
-      stage = 3;
+    } else if (stage == kOtherRatios) {
       order = -best(spec.conv);
     }
     return std::tuple(round, stage, order);
@@ -300,7 +334,13 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
   profile.ratios = options.ratios;
 
   Measurements measurements(network, training, validation, options, profile);
-  ESPALIER_CHECK_OK(options.seconds ? measurements.within(*options.seconds) : measurements.all());
+  if (options.seconds) {
+    ESPALIER_CHECK_OK(measurements.within(*options.seconds));
+  } else if (options.share < 1) {
+    ESPALIER_CHECK_OK(measurements.share(options.share));
+  } else {
+    ESPALIER_CHECK_OK(measurements.all());
+  }
   if (options.fisher) {
     Result<FisherScores> scores = scores_of(network, training, options);
     if (!scores.ok() && scores.error().kind == ErrorKind::kInterrupted) return scores.error();

@@ -20,7 +20,7 @@ namespace {
 
 std::optional<double> value(const contribution::Gain& gain, Metric metric) {
   const auto& estimate = metric == Metric::kAccuracy ? gain.accuracy : gain.loss;
-  if (gain.seeds == 0 || !estimate) return std::nullopt;
+  if (!estimate) return std::nullopt;
   return estimate->mean;
 }
 

@@ -1,15 +1,19 @@
 #include "espalier/study/believed_gains.hpp"
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "espalier/cost/additive_terms.hpp"
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/support/statistics.hpp"
 
 namespace espalier::study {
 namespace {
 
+using contribution::Estimate;
 using contribution::Profile;
 using search::Candidate;
 using selection::Metric;
@@ -73,16 +77,27 @@ BelievedGains::BelievedGains(const ir::Graph& graph, const Profile& profile, Met
 Profile BelievedGains::profile() const {
   Profile believed = profile_;
   const search::Problem means = model_.mean_gains(problem_);
-  const auto put = [&](contribution::Gain& gain, double mean) {
-    auto& estimate = metric_ == Metric::kLoss ? gain.loss : gain.accuracy;
-    if (estimate) estimate->mean = mean;
+  const auto available = cost::available_ratios(graph_, profile_.ratios);
+  const auto estimate_of = [&](contribution::Gain& gain) -> std::optional<Estimate>& {
+    return metric_ == Metric::kLoss ? gain.loss : gain.accuracy;
+  };
+  const auto put = [&](contribution::Gain& gain, double mean, bool tell) {
+    std::optional<Estimate>& estimate = estimate_of(gain);
+    if (estimate) {
+      estimate->mean = mean;
+    } else if (tell && gain.diverged == 0) {
+      estimate = Estimate{.mean = mean};
+    }
   };
   for (std::size_t depth = 1; depth < believed.bias.size(); ++depth) {
-    put(believed.bias[depth], means.bias_gain[depth]);
+    put(believed.bias[depth], means.bias_gain[depth], false);
   }
   for (std::size_t conv = 0; conv < believed.weight.size(); ++conv) {
-    for (std::size_t r = 0; r < believed.weight[conv].size(); ++r) {
-      put(believed.weight[conv][r], means.weight_gain[conv][r + 1]);
+    std::vector<contribution::Gain>& row = believed.weight[conv];
+    const bool some = std::any_of(row.begin(), row.end(),
+                                  [&](auto& gain) { return estimate_of(gain).has_value(); });
+    for (std::size_t r = 0; r < row.size(); ++r) {
+      put(row[r], means.weight_gain[conv][r + 1], some && available[conv][r + 1]);
     }
   }
   return believed;

@@ -76,6 +76,7 @@ std::vector<Rule> rules() {
       {{"--out", "new.json"}, kAnalyze, estimate, {}},
       {{"--cache-limit", "1MiB"}, kAnalyze, estimate, {"--out", "new.json"}},
       {{"--store", "new"}, kAnalyze, estimate, {"--out", "new.json"}},
+      {{"--share", "0.5"}, kAnalyze, estimate, {"--out", "new.json"}},
       {{"--stack", "1KiB"}, kCompile, {}, {"--device", "device.json"}},
       {{"--seed", "1"}, kCompile, {}, out},
       {{"--name", "other"}, kCompile, {}, out},

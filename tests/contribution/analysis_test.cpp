@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -265,6 +266,46 @@ TEST_F(Analysis, StopsInTimeAndGoesOn) {
   const Result<Profile> rest = run();
   ASSERT_TRUE(rest.ok()) << rest.error().message();
   EXPECT_EQ(to_json(*rest).dump(), to_json(*whole).dump());
+}
+
+TEST_F(Analysis, AShareIsWhatTellsMost) {
+  const Result<Profile> whole = run();
+  ASSERT_TRUE(whole.ok());
+  for (const double share : {0.05, 0.4, 0.7, 0.99}) {
+    options_.share = share;
+    options_.jobs = 1;
+    const Result<Profile> part = run();
+    ASSERT_TRUE(part.ok()) << part.error().message();
+    options_.jobs = 3;
+    EXPECT_EQ(to_json(*run()).dump(), to_json(*part).dump());
+    EXPECT_EQ(
+        part->trials.size(),
+        static_cast<std::size_t>(std::ceil(share * static_cast<double>(whole->trials.size()))));
+    // Trials are what they are in the whole, in the same order.
+    auto at = whole->trials.begin();
+    for (const Trial& trial : part->trials) {
+      at = std::find_if(at, whole->trials.end(),
+                        [&](const Trial& other) { return other.spec == trial.spec; });
+      ASSERT_NE(at, whole->trials.end());
+      EXPECT_EQ(at->loss, trial.loss);
+    }
+    // No weights before the depths.
+    std::size_t depths = 0;
+    std::size_t of_ratios = 0;
+    for (const Trial& trial : part->trials) {
+      (trial.spec.conv < 0 ? depths : of_ratios) += trial.spec.seed == options_.seeds.front();
+    }
+    if (of_ratios > 0) {
+      EXPECT_EQ(depths, 8U);  // the head and seven convs
+    }
+  }
+  options_.seconds = 1;
+  EXPECT_EQ(run().error().kind, ErrorKind::kUsage);
+  options_.seconds.reset();
+  for (const double share : {0.0, -1.0, 1.5, std::nan("")}) {
+    options_.share = share;
+    EXPECT_EQ(run().error().kind, ErrorKind::kUsage);
+  }
 }
 
 TEST_F(Analysis, RefusesNonsense) {

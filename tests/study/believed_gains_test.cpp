@@ -105,6 +105,38 @@ TEST_F(BelievedGainsTest, AreWhatWasMeasuredWithoutNoise) {
   }
 }
 
+// A ratio that was left out lies between those that were not; a conv that was left out altogether
+// stays so, and so does what diverged.
+TEST_F(BelievedGainsTest, FillRatiosThatWereNotMeasured) {
+  const Profile whole = profile(0, 2, 1);
+  Profile part = whole;
+  std::erase_if(part.trials, [&](const contribution::Trial& trial) {
+    return trial.spec.ratio == 0.5 || trial.spec.conv == 4;
+  });
+  for (contribution::Trial& trial : part.trials) {
+    trial.diverged = trial.spec.conv == 3 && trial.spec.ratio == 1.0;
+  }
+  contribution::summarise(part, convs_);
+  const Profile believed = BelievedGains(graph_, part, Metric::kLoss).profile();
+  int filled = 0;
+  for (std::size_t conv = 0; conv < believed.weight.size(); ++conv) {
+    const auto& row = believed.weight[conv];
+    ASSERT_EQ(row.size(), 3U);
+    if (conv == 4) {
+      for (const contribution::Gain& gain : row) EXPECT_FALSE(gain.loss);
+      continue;
+    }
+    EXPECT_EQ(row[2].loss.has_value(), conv != 3);
+    if (conv == 3 || !part.weight[conv][0].loss || whole.weight[conv][1].seeds == 0) continue;
+    ++filled;
+    EXPECT_FALSE(part.weight[conv][1].loss);
+    ASSERT_TRUE(row[1].loss);
+    EXPECT_GT(row[1].loss->mean, row[0].loss->mean);
+    EXPECT_LT(row[1].loss->mean, row[2].loss->mean);
+  }
+  EXPECT_GT(filled, 2);
+}
+
 // A plan that is truly better is said to be, and the surer the more seeds there are; one that is
 // truly equal is not.
 TEST_F(BelievedGainsTest, ProbabilitiesFollowTheEvidence) {

@@ -31,8 +31,11 @@ struct AnalysisOptions {
   /// Measuring stops after so long, what is worth most first: see by_worth(). How much is measured
   /// then depends on the machine, and on what the store holds; each trial does not.
   std::optional<double> seconds;
-  const trials::Store* store = nullptr;               ///< of finished trials; null = none
-  bool finish_running = false;                        ///< as trials::RunOptions has it
+  /// So much of all trials is measured, what is worth most first; in (0, 1], below 1 not with
+  /// `seconds`. Unlike there, the result depends on nothing else.
+  double share = 1;
+  const trials::Store* store = nullptr;  ///< of finished trials; null = none
+  bool finish_running = false;           ///< as trials::RunOptions has it
   ProgressOptions progress;
 };
 
@@ -40,11 +43,11 @@ struct AnalysisOptions {
 /// many as a smaller ratio, is left out.
 std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions& options);
 
-/// The trials of list_trials() that the profile does not hold, the most telling first, so that every
-/// beginning of the work makes a profile to search in: the head and bias depths, coarse to fine;
-/// weights of all channels and of about a quarter, from the last conv on; the other ratios, of convs
-/// that gained most first; then the same with the next seed, convs that gained most first. The
-/// derived members of the profile must be up to date.
+/// The trials of list_trials() that the profile does not hold, the most telling first, so that
+/// every beginning of the work makes a profile to search in: the head and bias depths, coarse to
+/// fine; weights of all channels and of about a quarter, from the last conv on; the other ratios,
+/// of convs that gained most first; then the same with the next seed, convs that gained most first.
+/// The derived members of the profile must be up to date.
 std::vector<TrialSpec> by_worth(const ir::Graph& graph, const AnalysisOptions& options,
                                 const Profile& profile);
 
