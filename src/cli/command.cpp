@@ -123,6 +123,7 @@ std::string config_text(const CommandApp* command) {
   std::string text;
   for (const CLI::Option* option : command->get_options()) {
     if (!option->get_configurable() || !command->effective(option)) continue;
+    if (command->is_decided_by_file(option)) continue;
     std::vector<std::string> values = option->reduced_results();
     const std::string& usual = option->get_default_str();
     if (values.empty() && usual.starts_with('[')) {  // a list, as it is written there
@@ -289,6 +290,12 @@ Status check_recipe(const train::Recipe& recipe, const std::string& numerics) {
                  "--no-qas: the device always scales gradients; use --numerics simulation"};
   }
   return train::check(recipe);
+}
+
+void recipe_is_of_file(CommandApp* command, const std::string& file, bool always) {
+  command->decided_by_file({"--epochs", "--batch", "--lr", "--warmup", "--schedule"},
+                           always ? file : file + ", or {}");
+  command->decided_by_file({"--no-qas"}, file);
 }
 
 train::Recipe with_given_options(const CommandApp* command, train::Recipe found,

@@ -128,13 +128,16 @@ struct HeadOptions {
                                       const data::ClassNames& names = {}) const;
 };
 
-/// --epochs, --batch, --lr, --warmup, --schedule, --no-qas. With `automatic`, --lr also takes auto,
-/// which sets it.
 /// --numerics of trainings: simulation, device or integer.
 CLI::Option* add_numerics(CommandApp* command, std::string& numerics);
 /// --gradient-bits, of integer numerics.
 void add_gradient_bits(CommandApp* command, int& bits);
+/// --epochs, --batch, --lr, --warmup, --schedule, --no-qas. With `automatic`, --lr also takes auto,
+/// which sets it.
 void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automatic = nullptr);
+/// Says that `file` has a recipe, `always` or perhaps, that stands for those that are not given:
+/// with_given_options().
+void recipe_is_of_file(CommandApp* command, const std::string& file, bool always);
 /// What is wrong with a recipe in these numerics and can be told before any file is read: kUsage.
 Status check_recipe(const train::Recipe& recipe, const std::string& numerics);
 /// The recipe `found`, but for what the command line or a configuration file gives in `given`.

@@ -137,6 +137,21 @@ void CommandApp::effective_if(const std::string& option, std::function<bool()> c
   effects_.push_back({get_option(option), std::move(condition), std::move(advice)});
 }
 
+void CommandApp::decided_by_file(const std::vector<std::string>& options,
+                                 const std::string& source) {
+  for (const std::string& name : options) {
+    CLI::Option* option = get_option(name);
+    option->description(fmt::format("{} [{}]", option->get_description(),
+                                    fmt::format(fmt::runtime(source), option->get_default_str())));
+    option->default_str("");
+    decided_by_file_.insert(option);
+  }
+}
+
+bool CommandApp::is_decided_by_file(const CLI::Option* option) const {
+  return option->empty() && decided_by_file_.contains(option);
+}
+
 bool CommandApp::effective(const CLI::Option* option) const {
   return std::all_of(effects_.begin(), effects_.end(), [&](const Effect& effect) {
     return effect.option != option || effect.condition();

@@ -42,6 +42,10 @@ class CommandApp : public CLI::App {
 
   /// The option has an effect only while `condition` holds; `advice` says what to do otherwise.
   void effective_if(const std::string& option, std::function<bool()> condition, std::string advice);
+  /// Where these options are not given, a file that is read later decides (`source` names it). Help
+  /// says so, and a printed configuration leaves them out.
+  void decided_by_file(const std::vector<std::string>& options, const std::string& source);
+  [[nodiscard]] bool is_decided_by_file(const CLI::Option* option) const;
   /// Options given for nothing are refused (kUsage) on the command line and told of in a
   /// configuration file, which may serve several calls.
   [[nodiscard]] Status check_effects() const;
@@ -80,6 +84,7 @@ class CommandApp : public CLI::App {
   std::vector<std::function<Output()>> outputs_;
   std::vector<Effect> effects_;
   std::set<const CLI::Option*> from_file_;
+  std::set<const CLI::Option*> decided_by_file_;
 };
 
 }  // namespace espalier::cli

@@ -61,9 +61,11 @@ struct Options {
   std::optional<double> learning_rate;
 };
 
-Status check_device(const Options& options, const compiler::Program& program, Bytes parameters) {
+Status check_device(const Options& options, const std::string& target,
+                    const compiler::Program& program, Bytes parameters) {
   ESPALIER_TRY(const Bytes stack, parse_size(options.stack, "--stack"));
   ESPALIER_TRY(const cost::DeviceProfile device, cost::find_device(options.device));
+  ESPALIER_CHECK_OK(device::runs(codegen::target_named(target), device));
   return device::fits(program, parameters, device, stack);
 }
 
@@ -374,7 +376,7 @@ Status run(const Options& options) {
   const compiler::Program& program = *compiled;
   const codegen::FlashLayout constants = codegen::flash_layout(program);
   if (!options.device.empty()) {
-    ESPALIER_CHECK_OK(check_device(options, program, Bytes{constants.bytes}));
+    ESPALIER_CHECK_OK(check_device(options, target, program, Bytes{constants.bytes}));
   }
 
   write_listings(outputs, options, program);

@@ -92,7 +92,8 @@ Status run(const Options& options) {
   ESPALIER_TRY(const auto store, train::SampleStore::from_samples(network, samples, jobs));
   const train::Evaluation result = train::evaluate(session, *store, jobs);
   const data::ClassNames& names = samples.dataset().class_names;
-  for (std::string& doubt : train::doubts(result, names)) warnings.push_back(std::move(doubt));
+  for (std::string& doubt : train::doubts(result, names, false))
+    warnings.push_back(std::move(doubt));
   for (const std::string& warning : warnings) spdlog::warn("{}", warning);
 
   constexpr int kMostPrinted = 20;

@@ -146,6 +146,14 @@ Status import_published(const Options& options) {
 Status rotate(const Options& options) {
   ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
+  for (const plan::WeightUpdate& update : plan.weights) {
+    const auto usual = plan::make_weight_update(graph, update.conv, update.ratio);
+    if (usual.channels.size() != update.channels.size() || usual.channels == update.channels)
+      continue;
+    spdlog::warn(
+        "{}: conv {} begins with the channels of the largest norm, in place of those it has",
+        options.plan, update.conv);
+  }
   plan::add_rotation(plan, graph);
   if (!plan::rotates(plan)) {
     return Error{ErrorKind::kBadInput,
@@ -155,6 +163,9 @@ Status rotate(const Options& options) {
   // That was of the plan as it came.
   plan.measured = Json();
   plan.memory.clear();
+  plan.predicted_gain.reset();
+  plan.gain_metric.clear();
+  plan.budget.reset();
   return save(options, std::move(plan), graph);
 }
 

@@ -243,7 +243,9 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   ESPALIER_CHECK_OK(check_recipe(search.trial.recipe, options.numerics));
   search.race_recipe = search.trial.recipe;
   if (measure.race_epochs) search.race_recipe->epochs = *measure.race_epochs;
-  ESPALIER_CHECK_OK(check_recipe(*search.race_recipe, options.numerics));
+  if (const Status sound = check_recipe(*search.race_recipe, options.numerics); !sound.ok()) {
+    return Error{ErrorKind::kUsage, "--race-epochs: " + sound.error().message()};
+  }
   for (const double rate : measure.rates) {
     search.race_recipe->learning_rate = rate;
     if (const Status sound = check_recipe(*search.race_recipe, options.numerics); !sound.ok()) {
@@ -259,10 +261,7 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   search.run.progress = options.common.progress();
   for (const std::string& file : measure.known) {
     ESPALIER_TRY(plan::UpdatePlan plan, plan::load_plan(file, graph));
-    if (!study::candidate_of(graph, profile, plan)) {
-      spdlog::warn("{}: its ratios are not those of {}; it is not measured", file, options.profile);
-    }
-    search.known.push_back(std::move(plan));
+    search.known.push_back({file, std::move(plan)});
   }
   return search;
 }
@@ -293,6 +292,21 @@ std::string usual_store(const Options& options) {
   return options.out.empty() || options.out == "-" ? "" : options.out + ".trials";
 }
 
+// What a found plan is not to be trusted in.
+void warn_of(const study::MeasuredPlan& plan, const std::string& budget,
+             const study::PlanSearchOptions& search) {
+  if (!plan.rates.empty() && !plan.rate) {
+    spdlog::warn("budget {}: at none of --rates did every training learn; the plan keeps {}",
+                 budget, search.trial.recipe.learning_rate);
+  }
+  const double gain = plan.rate ? plan.rates.front().mean() : plan.solution.objective;
+  if (gain >= 0) return;
+  spdlog::warn("budget {}: in the race the plan did worse than the head alone ({:+.4f}); {}",
+               budget, gain,
+               plan.rate ? "try other --rates, the recipe's own among them"
+                         : "try more epochs or another --lr");
+}
+
 Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
                             const contribution::Profile& profile,
                             const std::vector<Bytes>& budgets) {
@@ -310,6 +324,9 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
     store.emplace(std::move(opened));
     search.run.store = &*store;
   }
+  if (options.rotate && search.race_recipe->epochs == 1) {
+    spdlog::warn("--rotate: a turn is an epoch, and the race trains one; add --race-epochs");
+  }
   spdlog::info("plans are trained on {} images and judged on {}, then race on {} others",
                sets.training.size(), sets.validation.size(), sets.race.size());
   const train::Network network(graph);
@@ -318,10 +335,7 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
       study::search_plans(network, profile, feasible(budgets, graph, profile, search.selection),
                           sets, search));
   for (std::size_t i = 0; i < found.plans.size(); ++i) {
-    const study::MeasuredPlan& plan = found.search.plans[i];
-    if (plan.rates.empty() || plan.rate) continue;
-    spdlog::warn("budget {}: at none of --rates did every training learn; the plan keeps {}",
-                 format_bytes(found.plans[i].budget), search.trial.recipe.learning_rate);
+    warn_of(found.search.plans[i], format_bytes(found.plans[i].budget), search);
   }
   return Found{std::move(found.plans), {}, std::move(found.search)};
 }
@@ -433,13 +447,14 @@ std::string measured_text(const Options& options, const Found& found) {
     const auto additive = std::find_if(
         plan.finalists.begin(), plan.finalists.end(),
         [&](const study::Finalist& f) { return f.candidate == plan.additive.candidate; });
-    text += fmt::format("{:>11}  {:>17}  {:>17}  {:>19.3f}  {:>19}\n",
-                        format_bytes(found.front[i].budget),
-                        gain(plan.solution.objective, plan.standard_error),
-                        gain(additive->mean(), additive->standard_error()), plan.over_runner_up,
-                        plan.solution.candidate == plan.additive.candidate
-                            ? "the same plan"
-                            : fmt::format("{:.3f}", plan.over_additive));
+    text += fmt::format(
+        "{:>11}  {:>17}  {:>17}  {:>19}  {:>19}\n", format_bytes(found.front[i].budget),
+        gain(plan.solution.objective, plan.standard_error),
+        gain(additive->mean(), additive->standard_error()),
+        plan.finalists.size() > 1 ? fmt::format("{:.3f}", plan.over_runner_up) : "there is none",
+        plan.solution.candidate == plan.additive.candidate
+            ? "the same plan"
+            : fmt::format("{:.3f}", plan.over_additive));
   }
   if (!options.measure.rates.empty()) text += rates_text(options, found);
   return text;
@@ -564,6 +579,7 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   add_preprocess_option(command, m.preprocess);
   add_subset_option(command, m.subset);
   add_recipe_options(command, m.recipe);
+  recipe_is_of_file(command, "the profile's", true);
   for (const char* option :
        {"--train", "--val", "--limit-train", "--limit-val", "--seeds", "--race-seeds", "--rates",
         "--race-epochs", "--known", "--store", "--cache-limit", "--preprocess", "--subset",

@@ -53,6 +53,10 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
   if (!plan.recipe.is_null()) {
     ESPALIER_TRY(const train::Recipe found,
                  train::recipe_from_json(plan.recipe, options.plan + ": recipe"));
+    if (const Status sound = train::check(found); !sound.ok()) {
+      return Error{ErrorKind::kBadInput,
+                   fmt::format("{}: recipe: {}", options.plan, sound.error().message())};
+    }
     trial.recipe = with_given_options(options.command, found, options.recipe);
     spdlog::info(
         "recipe of the plan where no option says otherwise: {} epochs, {}, rate {}, warm-up {}, "
@@ -80,15 +84,6 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
   }
   ESPALIER_CHECK_OK(train::check(trial.recipe));
   return trial;
-}
-
-// What the plan trains, without the channels.
-Json updates_json(const plan::UpdatePlan& plan) {
-  Json updates = Json::array();
-  for (const plan::WeightUpdate& update : plan.weights) {
-    updates.push_back({{"conv", update.conv}, {"ratio", update.ratio}});
-  }
-  return updates;
 }
 
 std::string epoch_line(int epoch, const train::EpochResult& e) {
@@ -230,7 +225,9 @@ class TrainCommand {
                    fmt::format("--classes-in-turn {}: the data have {} classes; give fewer",
                                options_.classes_in_turn, training.classes())};
     }
+    ESPALIER_CHECK_OK(check_updates(trial, training.size()));
     warnings_ = warn_of_data(training, test);
+    warn_of_turns(trial);
     const train::Network network(std::move(graph));
     if (options_.automatic_rate) ESPALIER_CHECK_OK(choose_rate(network, training, trial));
     ESPALIER_CHECK_OK(train(network, training, test, trial));
@@ -238,6 +235,30 @@ class TrainCommand {
   }
 
  private:
+  // Whether any update comes: a batch of a simulation that is not full is one, but on the device
+  // the sum over so many samples has to be.
+  [[nodiscard]] Status check_updates(const trials::Trial& trial, std::int64_t samples) const {
+    const int of_sample = trial.stream.replay_bytes > 0 ? 1 + trial.stream.replays : 1;
+    const std::int64_t steps = samples * trial.recipe.epochs * of_sample;
+    if (!options_.device() || steps >= options_.accumulate) return Ok{};
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--accumulate {}: {} samples in {} epochs make no update; give fewer",
+                             options_.accumulate, samples, trial.recipe.epochs)};
+  }
+
+  void warn_of_turns(const trials::Trial& trial) {
+    std::int64_t sets = 1;
+    for (const plan::WeightUpdate& update : trial.plan.weights) {
+      sets = std::max(sets, plan::turns(trial.plan, update.conv));
+    }
+    if (sets <= trial.recipe.epochs) return;
+    warnings_.push_back(fmt::format(
+        "{}: channels take up to {} turns, an epoch each, of which {} come; more --epochs, or "
+        "larger ratios, train them all",
+        options_.plan, sets, trial.recipe.epochs));
+    spdlog::warn("{}", warnings_.back());
+  }
+
   Status choose_rate(const train::Network& network, const data::Samples& training,
                      trials::Trial& trial) {
     trials::RunOptions options = run_options_;
@@ -293,7 +314,7 @@ class TrainCommand {
                  {{"sha256", plan::sha256_of(trial.plan)},
                   {"bias_depth", trial.plan.bias_depth},
                   {"weights", trial.plan.weights.size()},
-                  {"updates", updates_json(trial.plan)},
+                  {"updates", plan::updates_json(trial.plan)},
                   {"analytic_bytes", memory.count}}},
                 {"data", {{"train", training.identity_json()}, {"test", test.identity_json()}}},
                 {"recipe", train::to_json(trial.recipe)},
@@ -463,6 +484,7 @@ Command add_train(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--test-every-epoch", o->test_every_epoch, "Also test after each epoch");
   add_recipe_options(command, o->recipe, &o->automatic_rate);
+  recipe_is_of_file(command, "the plan's", false);
   o->data.add_to(command);
   const auto on_device = [o] { return o->device(); };
   command->effective_if(

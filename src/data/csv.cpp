@@ -86,6 +86,15 @@ bool is_header(const Row& first, const std::string& wanted) {
          });
 }
 
+// A header in words, without most of a long one.
+std::string some_of(const Row& header) {
+  constexpr std::size_t kShown = 8;
+  if (header.size() <= kShown) return fmt::format("{}", fmt::join(header, ", "));
+  return fmt::format("{}, ... {}, {} in all",
+                     fmt::join(header.begin(), header.begin() + kShown - 1, ", "), header.back(),
+                     header.size());
+}
+
 // The column of labels: the one that was asked for, one of the usual names, or the last.
 Result<std::size_t> label_column(const Row& first, bool header, const std::string& wanted,
                                  const std::string& where) {
@@ -98,9 +107,9 @@ Result<std::size_t> label_column(const Row& first, bool header, const std::strin
   if (!wanted.empty()) {
     if (const auto at = find(wanted)) return *at;
     return bad(where, 1,
-               header ? fmt::format("no column is called '{}'; there are {}", wanted,
-                                    fmt::join(first, ", "))
-                      : fmt::format("has no header with a column '{}'; add one", wanted));
+               header
+                   ? fmt::format("no column is called '{}'; there are {}", wanted, some_of(first))
+                   : fmt::format("has no header with a column '{}'; add one", wanted));
   }
   for (const std::string_view name : kLabelColumns) {
     if (const auto at = find(name)) return *at;

@@ -233,7 +233,8 @@ static int run_recorded(void) {
 int main(void) {
   int32_t step, k, count;
 #ifdef EXTERN_ARENA_BYTES
-  static float arena[EXTERN_ARENA_BYTES / 4];
+  /* Among the memory that is looked at for what a step wrote. */
+  static float arena[EXTERN_ARENA_BYTES / 4] __attribute__((section(".bss.espalier_arena")));
   if (F(_use_arena)(arena, sizeof arena) != 0) return 1;
 #endif
 #ifdef ESPALIER_HOST

@@ -64,6 +64,11 @@ bool is_exported_tflite(const std::filesystem::path& path) {
 }
 
 Status check_export(const std::filesystem::path& original, const std::filesystem::path& path) {
+  if (!path.empty() && !is_tflite_path(path) && path.extension() != ".onnx") {
+    return Error{
+        ErrorKind::kUsage,
+        fmt::format("{}: networks are written as .onnx or .tflite; name it so", path.string())};
+  }
   if (!is_tflite_path(path) || is_tflite(read_head(original))) return Ok{};
   return Error{ErrorKind::kUsage,
                fmt::format("{}: only a network that was read from TFLite can be written as TFLite, "

@@ -169,6 +169,16 @@ class Reader {
 
 }  // namespace
 
+Json updates_json(const UpdatePlan& plan) {
+  Json updates = Json::array();
+  for (const WeightUpdate& update : plan.weights) {
+    Json entry{{"conv", update.conv}, {"ratio", update.ratio}};
+    if (const std::int64_t count = turns(plan, update.conv); count > 1) entry["turns"] = count;
+    updates.push_back(std::move(entry));
+  }
+  return updates;
+}
+
 Json to_json(const UpdatePlan& plan) {
   Json document;
   document["schema"] = kPlanSchema;

@@ -10,6 +10,7 @@ Report build_report(const Documents& documents, const BuildOptions& options) {
     report.sources.push_back({read.name, read.schema, read.sha256});
   }
   const Updates updates = collect_updates(documents);
+  report.warnings.insert(report.warnings.end(), updates.conflicts.begin(), updates.conflicts.end());
   const auto add = [&](std::optional<Section> section) {
     if (section) report.sections.push_back(std::move(*section));
   };

@@ -1,6 +1,7 @@
 #include "espalier/report/documents.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -77,11 +78,25 @@ Result<int> read_index(const Part& part, const char* key) {
   return value;
 }
 
+Result<std::optional<double>> read_share(const Part& part, const char* key) {
+  ESPALIER_TRY(const std::optional<double> value, part.find<double>(key));
+  if (value && !(*value >= 0 && *value <= 1)) {
+    return bad(part, fmt::format("'{}' must be in [0, 1]", key));
+  }
+  return value;
+}
+
 Result<WeightUpdate> read_update(const Part& part) {
   WeightUpdate update;
   ESPALIER_TRY(update.conv, read_index(part, "conv"));
   ESPALIER_TRY(update.ratio, part.get<double>("ratio"));
   if (!(update.ratio > 0 && update.ratio <= 1)) return bad(part, "'ratio' must be in (0, 1]");
+  if (part.has("turns")) {
+    ESPALIER_TRY(update.turns, read_index(part, "turns"));
+  }
+  if (part.has("next_channels") && part.json.at("next_channels").is_array()) {
+    update.turns = static_cast<int>(part.json.at("next_channels").size()) + 1;
+  }
   return update;
 }
 
@@ -105,7 +120,7 @@ Result<Profile::Trial> read_trial(const Part& part) {
   Profile::Trial trial;
   ESPALIER_TRY(trial.depth, read_index(part, "depth"));
   ESPALIER_TRY(trial.seed, part.get<std::int64_t>("seed"));
-  ESPALIER_TRY(trial.accuracy, part.find<double>("accuracy"));
+  ESPALIER_TRY(trial.accuracy, read_share(part, "accuracy"));
   ESPALIER_TRY(trial.loss, part.find<double>("loss"));
   if (part.has("conv")) {
     ESPALIER_TRY(trial.weights, read_update(part));
@@ -258,6 +273,7 @@ Status read_training(const Part& document, const std::string& file, Documents& a
   ESPALIER_TRY(training.bias_depth, read_index(plan, "bias_depth"));
   ESPALIER_TRY(training.weights, read_index(plan, "weights"));
   ESPALIER_TRY(training.analytic_bytes, plan.get<std::int64_t>("analytic_bytes"));
+  if (training.analytic_bytes < 0) return bad(plan, "'analytic_bytes' is below 0");
   if (plan.has("updates")) {
     training.updates.emplace();
     ESPALIER_CHECK_OK(plan.each("updates", [&](const Part& part) -> Status {
@@ -270,11 +286,12 @@ Status read_training(const Part& document, const std::string& file, Documents& a
   ESPALIER_TRY(training.source, read_source(document));
   ESPALIER_TRY(const Part recipe, document.object("recipe"));
   ESPALIER_TRY(training.seed, recipe.get<std::int64_t>("seed"));
-  ESPALIER_TRY(training.accuracy, document.find<double>("test_accuracy"));
+  ESPALIER_TRY(training.accuracy, read_share(document, "test_accuracy"));
   ESPALIER_TRY(training.loss, document.find<double>("test_loss"));
+  if (training.loss && !(*training.loss >= 0)) return bad(document, "'test_loss' is below 0");
   ESPALIER_TRY(const std::optional<bool> collapsed, document.find<bool>("collapsed"));
   training.collapsed = collapsed.value_or(false);
-  ESPALIER_TRY(training.balanced, document.find<double>("test_balanced_accuracy"));
+  ESPALIER_TRY(training.balanced, read_share(document, "test_balanced_accuracy"));
   ESPALIER_CHECK_OK(take_warnings(document, file, all));
   ESPALIER_TRY(training.sram_bytes, document.find<std::int64_t>("sram_bytes"));
   all.trainings.push_back(std::move(training));
@@ -329,6 +346,11 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
     return result.each("plans", [&](const Part& plan) -> Status {
       ESPALIER_TRY(const std::string name, plan.get<std::string>("name"));
       ESPALIER_TRY(const std::string kind, plan.get<std::string>("kind"));
+      constexpr std::string_view kKinds[] = {"head_only", "bias_only", "last_k",
+                                             "full",      "published", "found"};
+      if (std::find(std::begin(kKinds), std::end(kKinds), kind) == std::end(kKinds)) {
+        return bad(plan, fmt::format("'kind' must be one of {}", fmt::join(kKinds, ", ")));
+      }
       ESPALIER_TRY(const std::optional<double> rate, plan.find<double>("learning_rate"));
       ESPALIER_TRY(const std::optional<std::int64_t> budget,
                    plan.find<std::int64_t>("budget_bytes"));

@@ -117,7 +117,7 @@ void take_training(Update& update, const Training& training) {
   if (training.sram_bytes) update.sram_bytes = training.sram_bytes;
 }
 
-void take_seed(Update& update, const Training& training) {
+void take_seed(Update& update, const Training& training, std::vector<std::string>& conflicts) {
   if (!training.accuracy || !training.loss || training.collapsed) {
     ++update.diverged;
     return;
@@ -125,7 +125,17 @@ void take_seed(Update& update, const Training& training) {
   const auto place = std::find_if(update.trainings.begin(), update.trainings.end(),
                                   [&](const Training* t) { return t->seed >= training.seed; });
   // The same training again says nothing new.
-  if (place != update.trainings.end() && (*place)->seed == training.seed) return;
+  if (place != update.trainings.end() && (*place)->seed == training.seed) {
+    const Training& first = **place;
+    if (first.accuracy != training.accuracy || first.loss != training.loss) {
+      conflicts.push_back(
+          fmt::format("{}, seed {}: {} has an accuracy of {:.4f}, {} one of {:.4f} from the same "
+                      "training; the first is shown",
+                      update.label, training.seed, first.file, *first.accuracy, training.file,
+                      *training.accuracy));
+    }
+    return;
+  }
   update.trainings.insert(place, &training);
 }
 
@@ -249,7 +259,7 @@ Updates collect_updates(const Documents& documents) {
       plan_ids.push_back(plan != nullptr ? plan->sha256 : training.plan_sha256);
     }
     if (plan != nullptr) trained.insert(plan);
-    take_seed(result.all[entry->second], training);
+    take_seed(result.all[entry->second], training, result.conflicts);
   }
   for (const Plan& plan : documents.plans) {
     if (trained.contains(&plan)) continue;

@@ -43,6 +43,7 @@ struct Update {
 struct Updates {
   std::vector<std::string> settings;
   std::vector<Update> all;  ///< in the order in which documents name them, head only first
+  std::vector<std::string> conflicts;  ///< documents that disagree about one training
 };
 
 /// `documents` must outlive the result.

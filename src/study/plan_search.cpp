@@ -1,6 +1,8 @@
 #include "espalier/study/plan_search.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>
@@ -238,6 +240,69 @@ std::optional<search::Candidate> candidate_of(const ir::Graph& graph, const Prof
   return candidate;
 }
 
+namespace {
+
+// Why no candidate of the search stands for a plan; nothing where one does.
+std::optional<std::string> why_no_candidate(const ir::Graph& graph, const Profile& profile,
+                                            const plan::UpdatePlan& plan, bool rotate) {
+  for (const plan::WeightUpdate& update : plan.weights) {
+    plan::WeightUpdate usual = plan::make_weight_update(graph, update.conv, update.ratio);
+    if (usual.channels != update.channels) {
+      return fmt::format("the channels of conv {} are not those of the largest norm", update.conv);
+    }
+    plan::add_rotation(usual, graph);
+    if (!update.next_channels.empty() && !rotate) {
+      return "its channels take turns, and those of this search do not";
+    }
+    if (!update.next_channels.empty() && update.next_channels != usual.next_channels) {
+      return fmt::format("the sets of channels of conv {} are not those of plan rotate",
+                         update.conv);
+    }
+  }
+  if (candidate_of(graph, profile, plan)) return std::nullopt;
+  return fmt::format("its ratios are not among {}", fmt::join(profile.ratios, ", "));
+}
+
+// The candidates of known plans; those that are none are told of.
+std::vector<search::Candidate> known_candidates(const ir::Graph& graph, const Profile& profile,
+                                                const std::vector<search::Problem>& problems,
+                                                const PlanSearchOptions& options) {
+  std::vector<search::Candidate> candidates;
+  for (const auto& [name, plan] : options.known) {
+    std::optional<std::string> why =
+        why_no_candidate(graph, profile, plan, options.selection.rotate);
+    if (!why) {
+      search::Candidate candidate = *candidate_of(graph, profile, plan);
+      const auto measured = [&](const search::Problem& problem) {
+        bool all = search::is_depth_available(problem, candidate.depth);
+        for (int layer = 0; layer < problem.layers; ++layer) {
+          const int option = candidate.choice[static_cast<std::size_t>(layer)];
+          all = all && search::is_available(problem, layer, option);
+        }
+        return all;
+      };
+      const auto fits = [&](const search::Problem& problem) {
+        return search::is_feasible(problem, candidate);
+      };
+      if (!measured(problems.front())) {
+        why = "the profile measured nothing of one of its parts";
+      } else if (std::none_of(problems.begin(), problems.end(), fits)) {
+        why = "it exceeds every budget";
+      } else {
+        candidates.push_back(std::move(candidate));
+        if (options.selection.rotate && !plan::rotates(plan) && !plan.weights.empty()) {
+          spdlog::info("{}: measured with channels that take turns", name);
+        }
+        continue;
+      }
+    }
+    spdlog::warn("{}: {}; it is not measured", name, *why);
+  }
+  return candidates;
+}
+
+}  // namespace
+
 Result<PlanSearchResult> search_plans(const train::Network& network, const Profile& profile,
                                       const std::vector<Bytes>& budgets,
                                       const trials::RaceSets& sets,
@@ -251,11 +316,7 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
   }
   MeasuredSearchOptions search = options.search;
   if (options.selection.rotate) search.prior = Prior::kTurns;
-  for (const plan::UpdatePlan& known : options.known) {
-    if (auto candidate = candidate_of(graph, profile, known)) {
-      search.known.push_back(*std::move(candidate));
-    }
-  }
+  if (!problems.empty()) search.known = known_candidates(graph, profile, problems, options);
   std::vector<std::optional<double>> bounds(budgets.size());
   if (!problems.empty() && !search::is_additive(problems.front())) {
     ESPALIER_CHECK_OK(

@@ -40,14 +40,6 @@ Status write(const fs::path& path, const Json& document) {
   return write_json(path, document);
 }
 
-Json updates_json(const plan::UpdatePlan& plan) {
-  Json updates = Json::array();
-  for (const plan::WeightUpdate& update : plan.weights) {
-    updates.push_back({{"conv", update.conv}, {"ratio", update.ratio}});
-  }
-  return updates;
-}
-
 // What is doubtful about a training, said with its plan and seed.
 void warn(const std::string& what, const std::vector<std::string>& doubts) {
   for (const std::string& doubt : doubts) spdlog::warn("{}: {}", what, doubt);
@@ -109,7 +101,7 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
         {"kind", plans[p].kind},
         {"sha256", plan::sha256_of(plan)},
         {"bias_depth", plan.bias_depth},
-        {"updates", updates_json(plan)},
+        {"updates", plan::updates_json(plan)},
         {"analytic_bytes", cost::analytic_memory(plan, pair.graph()).bytes().count},
         {"budget_bytes", plan.budget ? Json(plan.budget->count) : Json(nullptr)},
         {"predicted_gain", plan.predicted_gain ? Json(*plan.predicted_gain) : Json(nullptr)},

@@ -137,11 +137,11 @@ std::vector<const SweepPublished*> SweepPair::published(const SweepSearch& searc
   return all;
 }
 
-Result<std::vector<plan::UpdatePlan>> SweepPair::known_plans(const SweepSearch& search) const {
-  std::vector<plan::UpdatePlan> plans;
+Result<std::vector<KnownPlan>> SweepPair::known_plans(const SweepSearch& search) const {
+  std::vector<KnownPlan> plans;
   for (const SweepPublished* known : published(search)) {
     ESPALIER_TRY(plan::UpdatePlan plan, read(*known));
-    plans.push_back(std::move(plan));
+    plans.push_back({fmt::format("published plan '{}'", known->name), std::move(plan)});
   }
   return plans;
 }

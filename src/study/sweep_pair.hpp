@@ -10,6 +10,7 @@
 #include "espalier/contribution/analysis.hpp"
 #include "espalier/data/samples.hpp"
 #include "espalier/plan/update_plan.hpp"
+#include "espalier/study/plan_search.hpp"
 #include "espalier/study/sweep_config.hpp"
 #include "espalier/support/json.hpp"
 #include "espalier/support/result.hpp"
@@ -72,7 +73,7 @@ class SweepPair {
   /// Plans that need no search.
   [[nodiscard]] Result<std::vector<NamedPlan>> given_plans() const;
   /// What a search measures besides: at the budgets of published plans, these.
-  [[nodiscard]] Result<std::vector<plan::UpdatePlan>> known_plans(const SweepSearch& search) const;
+  [[nodiscard]] Result<std::vector<KnownPlan>> known_plans(const SweepSearch& search) const;
   /// Those of a search of the configuration, as it names them or as the published plans take.
   [[nodiscard]] Result<std::vector<NamedBudget>> budgets(const SweepSearch& search) const;
   [[nodiscard]] std::vector<SweepEntry> entries(const std::vector<NamedPlan>& plans) const;

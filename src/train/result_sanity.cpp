@@ -9,8 +9,9 @@
 namespace espalier::train {
 namespace {
 
-constexpr const char* kRemedy =
+constexpr const char* kTrainAgain =
     "try another --lr, more --epochs or samples, and look at --preprocess and the labels";
+constexpr const char* kLook = "look at --preprocess, --classes and the labels";
 
 // Weights that ran away may leave a sample or two to another class.
 constexpr double kNearlyAll = 0.99;
@@ -60,7 +61,9 @@ bool collapsed(const Evaluation& result, const Evaluation& head) {
   return learned_nothing(result) && !learned_nothing(head);
 }
 
-std::vector<std::string> doubts(const Evaluation& result, const std::vector<std::string>& names) {
+std::vector<std::string> doubts(const Evaluation& result, const std::vector<std::string>& names,
+                                bool trained) {
+  const char* const remedy = trained ? kTrainAgain : kLook;
   std::vector<std::string> found;
   const Confusion& confusion = result.confusion;
   const std::int64_t all = confusion.samples();
@@ -76,14 +79,14 @@ std::vector<std::string> doubts(const Evaluation& result, const std::vector<std:
   const double standard_error = std::sqrt(share * (1 - share) / samples);
   if (const std::optional<int> only = only_class(confusion)) {
     found.push_back(fmt::format("every sample is taken for '{}': nothing was learned; {}",
-                                name(*only), kRemedy));
+                                name(*only), remedy));
   }
   const bool chance =
       result.accuracy <= share + 2 * standard_error && balanced_by_chance(confusion);
   if (found.empty() && chance) {
     found.push_back(
         fmt::format("an accuracy of {:.2f} % is no better than always saying '{}' ({:.2f} %); {}",
-                    result.accuracy * 100, name(common), share * 100, kRemedy));
+                    result.accuracy * 100, name(common), share * 100, remedy));
   }
   const double balanced = confusion.balanced_accuracy();
   // Of four samples three are of one class, and it shows.
@@ -98,7 +101,9 @@ std::vector<std::string> doubts(const Evaluation& result, const std::vector<std:
   if (result.loss >= kGuessing * guessing) {
     found.push_back(fmt::format(
         "a loss of {:.4f} is no better than that of guessing ({:.4f}){}", result.loss, guessing,
-        chance ? "" : ": the classifier is right more often than it should be sure; lower --lr"));
+        chance    ? ""
+        : trained ? ": the classifier is right more often than it should be sure; lower --lr"
+                  : ": the classifier is right more often than it should be sure"));
   }
   return found;
 }

@@ -150,6 +150,30 @@ TEST_F(CliTest, ChannelsOfAPlanTakeTurns) {
   EXPECT_EQ(turns["weights"][1]["next_channels"].size(), 3U);
   turns["weights"][1].erase("next_channels");
   EXPECT_EQ(turns, plan);
+  // What a search said of the plan is not said of another; channels of one's own are missed aloud.
+  Json found = plan;
+  found["predicted_gain"] = 0.5;
+  found["gain_metric"] = "loss";
+  found["budget_bytes"] = 1;
+  found["weights"][1]["channels"] = read_json("turns.json")["weights"][1]["next_channels"][0];
+  write("found.json", found.dump());
+  EXPECT_THAT(
+      succeed({"plan", "rotate", "found.json", "--model", "model.onnx", "--out", "new.json"}).err,
+      HasSubstr("found.json: conv 6 begins with the channels of the largest norm"));
+  EXPECT_EQ(read("new.json"), read("turns.json"));
+  make_idx("train", 12);
+  const Arguments train{"train",   "model.onnx",
+                        "--plan",  "turns.json",
+                        "--train", "idx:train-images,train-labels",
+                        "--test",  "idx:train-images,train-labels",
+                        "--json",  "result.json",
+                        "--epochs"};
+  EXPECT_THAT(succeed(train + Arguments{"3"}).err,
+              HasSubstr("up to 4 turns, an epoch each, of which 3"));
+  EXPECT_EQ(read_json("result.json")["plan"]["updates"][1]["turns"], 4);
+  EXPECT_FALSE(read_json("result.json")["plan"]["updates"][0].contains("turns"));
+  EXPECT_THAT(succeed(train + Arguments{"4"}).err, Not(HasSubstr("turns, an epoch each")));
+  fail(2, train + Arguments{"4", "--export", "tuned.bin"}, {"tuned.bin: networks are written as"});
   const Arguments show{"plan", "show", "turns.json", "--model", "model.onnx"};
   EXPECT_THAT(succeed(show).out, HasSubstr("5 of 20 x4"));
   EXPECT_THAT(succeed(show + Arguments{"--published"}).err, HasSubstr("channels take turns"));

@@ -118,7 +118,8 @@ TEST_F(CompileTest, HasFlashWrittenWhereChannelsTakeTurns) {
   EXPECT_EQ(std::system(("make -s -C " + path("c").string() + " CC=" + quick_tool("cc")).c_str()),
             0);
   std::filesystem::remove_all(path("c"));
-  fail(2, compile + Arguments{"--package", "zephyr"}, {"--package: the channels of turns.json take turns"});
+  fail(2, compile + Arguments{"--package", "zephyr"},
+       {"--package: the channels of turns.json take turns"});
   EXPECT_FALSE(std::filesystem::exists(path("c")));
 }
 
@@ -163,6 +164,24 @@ TEST_F(CompileTest, RefusesADeviceThatIsTooSmall) {
   write("large.json", R"({"schema": "espalier.device/1", "name": "large", "description": "ample",
     "isa": "rv32imc", "sram_bytes": 262144, "flash_bytes": 1000000, "clock_hz": 1000000})");
   succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c", "--device", "large.json"});
+  // One that does not run what the target makes.
+  const Arguments compile{"compile",   "model.onnx", "--plan", "plan.json",
+                          "--classes", "4",          "--out",  "new"};
+  const auto refuses = [&](const char* device, const char* target) {
+    fail(3, compile + Arguments{"--device", device, "--target", target},
+         {std::string("--target ") + target + ": "});
+  };
+  refuses("nano33ble", "rv32imf");
+  refuses("esp32-c3", "cortex-m4f");
+  refuses("esp32-c3", "rv32imf");
+  refuses("rp2040", "cortex-m4f");
+  for (const auto& [device, target] : {std::pair{"esp32-c3", "rv32im"},
+                                       {"nano33ble", "cortex-m4f"},
+                                       {"rp2040", "host"},
+                                       {"espalier-core", "rv32imf+pm4adda.b"}}) {
+    this->report(
+        {"compile", "model.onnx", "--plan", "plan.json", "--device", device, "--target", target});
+  }
 }
 
 TEST_F(CompileTest, TrainsBeforeAMaxPool) {
@@ -332,6 +351,7 @@ TEST_F(CompileTest, TrainsInDeviceNumerics) {
                         "--test",     "idx:test-images,test-labels",
                         "--epochs",   "2",
                         "--numerics", "device"};
+  fail(2, train + Arguments{"--accumulate", "121"}, {"--accumulate 121: 60 samples in 2 epochs"});
   const Json one = report(train);
   succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c"});
   EXPECT_EQ(one["plan"]["sha256"], read_json("c/program.json")["plan_sha256"]);

@@ -90,6 +90,37 @@ TEST_F(ConfigTest, RepeatsTrainingAndSearch) {
   EXPECT_EQ(found["front"].size(), 2U);
 }
 
+// A recipe that comes with the plan, or the profile, is not replaced by defaults that were written
+// down beside it.
+TEST_F(ConfigTest, LeavesToFilesWhatTheyDecide) {
+  make_plan("plain.json", {"--bias", "2"});
+  Json plan = read_json("plain.json");
+  plan["recipe"] = {{"epochs", 2},          {"batch", 7},  {"learning_rate", 0.03},
+                    {"warmup_epochs", 0.5}, {"qas", true}, {"seed", 0}};
+  write("plan.json", plan.dump());
+  const Arguments train{"train",   "model.onnx",
+                        "--plan",  "plan.json",
+                        "--train", "idx:train-images,train-labels",
+                        "--test",  "idx:train-images,train-labels"};
+  const std::string config = print_config(train);
+  for (const char* option : {"epochs", "batch", "lr", "warmup", "schedule", "no-qas"}) {
+    EXPECT_THAT(config, Not(HasSubstr(std::string("\n") + option + "="))) << config;
+  }
+  EXPECT_EQ(report({"train", "--config", "config.toml"})["recipe"], report(train)["recipe"]);
+  EXPECT_THAT(print_config(train + Arguments{"--lr", "0.1"}), HasSubstr("\nlr=0.1\n"));
+
+  make_profile();
+  const Arguments search{
+      "search", "profile.json", "--model", "model.onnx", "--budget",
+      "1KiB",   "--measure",    "2",       "--train",    "idx:train-images,train-labels"};
+  const Json found = report(search + Arguments{"--out", "a.json"});
+  print_config(search + Arguments{"--out", "b.json"});
+  EXPECT_EQ(report({"search", "--config", "config.toml"})["plan"], found["plan"]);
+  plan["recipe"]["epochs"] = 0;
+  write("plan.json", plan.dump());
+  fail(65, train, {"plan.json: recipe: --epochs 0"});
+}
+
 // Whatever texts hold: files are named so.
 TEST_F(ConfigTest, RepeatsEveryText) {
   const Arguments train{"train",     "model.onnx",

@@ -183,7 +183,37 @@ TEST_F(MeasuredSearchTest, MeasuresKnownPlans) {
   make_plan("full.json", {"--full"});
   const Finished finished =
       succeed(search("plan.json") + Arguments{"--known", "known.json,full.json"});
-  EXPECT_EQ(finished.err.find("known.json: its ratios"), std::string::npos);
+  EXPECT_EQ(finished.err.find("known.json:"), std::string::npos);
+  EXPECT_THAT(finished.err,
+              HasSubstr("full.json: the profile measured nothing of one of its parts; "
+                        "it is not measured"));
+  Arguments small = search("plan.json", "4") + Arguments{"--known", "known.json"};
+  *(std::find(small.begin(), small.end(), "--budgets") + 1) = "60";
+  EXPECT_THAT(succeed(small).err,
+              HasSubstr("known.json: it exceeds every budget; it is not measured"));
+  // What stands for no candidate is told of, whatever the reason.
+  Json odd;
+  const auto told = [&](const std::string& what) {
+    write("odd.json", odd.dump());
+    EXPECT_THAT(succeed(search("plan.json", "4") + Arguments{"--known", "odd.json"}).err,
+                HasSubstr("odd.json: " + what + "; it is not measured"));
+  };
+  succeed({"plan", "import", "model.onnx", "--out", "part.json", "--published",
+           R"({"n_bias_update": 2, "manual_weight_idx": [6], "weight_update_ratio": [0.5]})"});
+  succeed({"plan", "rotate", "part.json", "--model", "model.onnx", "--out", "turns.json"});
+  odd = read_json("turns.json");
+  told("its channels take turns, and those of this search do not");
+  Json& update = odd["weights"][0];
+  update["channels"] = update["next_channels"][0];
+  update.erase("next_channels");
+  told("the channels of conv 6 are not those of the largest norm");
+  succeed({"plan", "import", "model.onnx", "--out", "odd.json", "--published",
+           R"({"n_bias_update": 2, "manual_weight_idx": [6], "weight_update_ratio": [0.35]})"});
+  odd = read_json("odd.json");
+  told("its ratios are not among 0.5, 1");
+  EXPECT_EQ(succeed(search("plan.json", "4") + Arguments{"--known", "turns.json", "--rotate"})
+                .err.find("turns.json: its"),
+            std::string::npos);
   fail(66, search("new.json") + Arguments{"--known", "none.json"}, {"none.json"});
 }
 

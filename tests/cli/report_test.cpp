@@ -67,6 +67,36 @@ TEST_F(ReportTest, WhatIsKeptMakesThePageAgain) {
        {"it is about the folder that --out names"});
 }
 
+TEST_F(ReportTest, BelievesNoFigureThatCannotBe) {
+  make_idx("train", 40);
+  const Arguments train{"train",    "model.onnx",
+                        "--plan",   "plan.json",
+                        "--train",  "idx:train-images,train-labels",
+                        "--test",   "idx:train-images,train-labels",
+                        "--epochs", "1",
+                        "--json"};
+  succeed(train + Arguments{"result.json"});
+  Json result = read_json("result.json");
+  result["collapsed"] = false;
+  const auto refuses = [&](const char* key, const Json& value, const std::string& what) {
+    Json edited = result;
+    edited[Json::json_pointer(key)] = value;
+    write("edited.json", edited.dump());
+    fail(65, {"report", "edited.json", "--out", "why.html"}, {"edited.json: " + what});
+  };
+  refuses("/test_accuracy", 1.7, "'test_accuracy' must be in [0, 1]");
+  refuses("/test_accuracy", -0.1, "'test_accuracy' must be in [0, 1]");
+  refuses("/test_loss", -1, "'test_loss' is below 0");
+  refuses("/plan/analytic_bytes", -5, "plan: 'analytic_bytes' is below 0");
+  // Two results of one training: the first is shown, and that there are two is said.
+  write("result.json", result.dump());
+  Json other = result;
+  other["test_accuracy"] = result["test_accuracy"] < 0.5 ? 0.75 : 0.25;
+  write("other.json", other.dump());
+  succeed({"report", "result.json", "other.json", "--out", "both", "--no-page"});
+  EXPECT_THAT(read("both/report.json"), HasSubstr("from the same training; the first is shown"));
+}
+
 TEST_F(ReportTest, FailsWithoutChangingAnything) {
   write("broken.json", "{");
   write("other.json", R"({"schema": "espalier.estimate/1"})");

@@ -45,7 +45,8 @@ class Emulator : public ::testing::Test {
   }
   void compile(const ir::Graph& graph, const plan::UpdatePlan& plan, const std::string& target,
                int accumulate = 1, bool plain_kernels = kPlainKernels,
-               compiler::Element gradient = compiler::Element::kFloat32) {
+               compiler::Element gradient = compiler::Element::kFloat32,
+               bool extern_arena = false) {
     compiler::CompileOptions compile;
     compile.accumulate = accumulate;
     compile.gradient = gradient;
@@ -56,6 +57,7 @@ class Emulator : public ::testing::Test {
     options.target = codegen::target_named(target);
     if (plain_kernels) options.target.overlays.clear();
     options.stochastic = true;
+    options.extern_arena = extern_arena;
     ASSERT_TRUE(write_folder(folder(), engine::emit_recorded(*program, plan, options), true).ok());
   }
   [[nodiscard]] std::filesystem::path folder() const { return temporary_.path() / "c"; }
@@ -170,6 +172,13 @@ TEST_F(Emulator, AccumulatedUpdatesOnM4) {
   const ir::Graph graph = testing::small_network(5);
   compile(graph, plan::full(graph), "cortex-m4f", 2);
   expect_proof(brief(5));
+}
+
+TEST_F(Emulator, AnArenaThatTheFirmwareGives) {
+  const ir::Graph graph = testing::small_network(5);
+  compile(graph, *plan::bias_only(graph, 3), "cortex-m0plus", 1, kPlainKernels,
+          compiler::Element::kInt8, true);
+  expect_proof(brief(1));
 }
 
 // Flash lies elsewhere on each board.

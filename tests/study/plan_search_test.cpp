@@ -164,7 +164,7 @@ TEST_F(PlanSearch, KnownPlansAreMeasuredWhereTheyCanBe) {
   other.weights[0] = plan::make_weight_update(network_.graph(), 5, 0.25);
   EXPECT_FALSE(candidate_of(network_.graph(), profile_, other).has_value());
 
-  options_.known = {known, other};
+  options_.known = {{"known", known}, {"other", other}};
   const Result<PlanSearchResult> found = search();
   ASSERT_TRUE(found.ok()) << found.error().message();
   const auto& observed = found->search.observations;

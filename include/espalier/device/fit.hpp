@@ -1,12 +1,17 @@
 // Whether a compiled program fits a device.
 #pragma once
 
+#include "espalier/codegen/target.hpp"
 #include "espalier/compiler/compile.hpp"
 #include "espalier/cost/device_profile.hpp"
 #include "espalier/support/bytes.hpp"
 #include "espalier/support/result.hpp"
 
 namespace espalier::device {
+
+/// Whether a device runs what a target's compiler makes; the host's runs anywhere, being portable
+/// C. kInfeasible.
+Status runs(const codegen::Target& target, const cost::DeviceProfile& device);
 
 /// Ok when program and `stack` fit the device's SRAM and the constants of `parameters` bytes its
 /// flash; code is not counted, `check` measures it. Otherwise kInfeasible, with what is too much

@@ -15,6 +15,10 @@ inline constexpr std::string_view kPlanSchema = "espalier.plan/1";
 /// The plan as `espalier.plan/1`, keys in a stable order, absent fields left out.
 Json to_json(const UpdatePlan& plan);
 
+/// What documents say a plan trains beside biases: conv and ratio of each update, and `turns` where
+/// channels take some, without the channels.
+Json updates_json(const UpdatePlan& plan);
+
 /// Reads and validates a plan for a graph. kBadInput lists every problem of types or, when the
 /// types are right, everything validate() finds; each is prefixed by `where`.
 Result<UpdatePlan> from_json(const Json& document, const ir::Graph& graph,

@@ -30,6 +30,7 @@ struct Gains {
 struct WeightUpdate {
   int conv = 0;
   double ratio = 0;
+  int turns = 1;  ///< sets of channels that take turns
   bool operator==(const WeightUpdate&) const = default;
 };
 

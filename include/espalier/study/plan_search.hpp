@@ -18,6 +18,12 @@
 
 namespace espalier::study {
 
+/// A plan to measure as well, and what messages call it.
+struct KnownPlan {
+  std::string name;
+  plan::UpdatePlan plan;
+};
+
 struct PlanSearchOptions {
   /// Metric and constraints. The evolution finds the additive optimum of costs that are functions;
   /// the solver is not read.
@@ -31,9 +37,9 @@ struct PlanSearchOptions {
   /// decides is what counts. Without one it is the trial's.
   std::optional<train::Recipe> race_recipe;
   trials::RunOptions run;  ///< threads, store, memory, progress
-  /// Plans to measure besides, such as published ones. Those that the ratios of the profile cannot
-  /// express are left out, and those that exceed every budget.
-  std::vector<plan::UpdatePlan> known;
+  /// Plans to measure besides, such as published ones. Those that the search has no candidate for
+  /// are left out, and those that exceed every budget, each with a warning that says why.
+  std::vector<KnownPlan> known;
 };
 
 struct PlanSearchResult {

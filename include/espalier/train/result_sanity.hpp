@@ -8,8 +8,8 @@
 
 namespace espalier::train {
 
-/// Whether classes are told apart no better than by chance, though there are several, and either the
-/// samples, but one in a hundred, are taken for the same class or the loss is that of guessing.
+/// Whether classes are told apart no better than by chance, though there are several, and either
+/// the samples, but one in a hundred, are taken for the same class or the loss is that of guessing.
 bool learned_nothing(const Evaluation& result);
 
 /// Whether a training ran away, though its numbers are finite again: it learned nothing where
@@ -20,7 +20,9 @@ bool collapsed(const Evaluation& result, const Evaluation& head);
 /// What makes the result of an evaluation doubtful, each with its likely cause; empty for a sound
 /// one. Told are: one class predicted for every sample, an accuracy within two standard errors of
 /// the most common label's share and of chance over classes, an accuracy that mostly is that share,
-/// and a loss that is no better than that of guessing. `names` are those of the classes.
-std::vector<std::string> doubts(const Evaluation& result, const std::vector<std::string>& names);
+/// and a loss that is no better than that of guessing. `names` are those of the classes; `trained`
+/// says whether the result is of a training, which then might be tried in another way.
+std::vector<std::string> doubts(const Evaluation& result, const std::vector<std::string>& names,
+                                bool trained = true);
 
 }  // namespace espalier::train
