@@ -362,8 +362,17 @@ class Sweep {
     return group;
   }
 
+  // Whether the folder has the results of this very configuration.
+  [[nodiscard]] bool is_finished() const {
+    const Result<Json> results = read_json(options_.out / "sweep.json", kSweepResultsSchema);
+    return results.ok() && results->is_object() &&
+           results->value("config_sha256", Json()) == Json(config_.sha256) &&
+           results->value("tool_version", Json()) == Json(kVersion);
+  }
+
   // Plans that are still to be found, and to be measured for that, cost about what the others do.
   Status estimate_found(const SweepPair& pair, SweepGroup& group) const {
+    if (is_finished()) return Ok{};
     const SweepTraining& training = config_.training;
     std::size_t more = 0;
     for (const SweepSearch& search : config_.searches) {
@@ -371,8 +380,12 @@ class Sweep {
       more += budgets.size() * training.seeds.size() * training.numerics.size() *
               training.recipes.size();
       if (search.solver == SweepSolver::kMeasured) {
-        more += static_cast<std::size_t>(search.measure.trainings) +
-                budgets.size() * search.measure.rates.size();
+        MeasuredSearchOptions races;
+        races.finalists = search.measure.finalists;
+        races.race_seeds = search.measure.race_seeds;
+        races.rates = search.measure.rates;
+        more += static_cast<std::size_t>(search.measure.trainings +
+                                         race_trainings(races, budgets.size()));
       }
     }
     const std::int64_t open = group.trials - group.stored;

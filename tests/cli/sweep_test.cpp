@@ -150,7 +150,11 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   const Files expected = whole({"--jobs", "1"});
   const std::string out = fresh();
   for (const char* shard : {"1/2", "0/2"}) succeed(sweep(out) + Arguments{"--shard", shard});
+  EXPECT_FALSE(report(sweep(out) + Arguments{"--dry-run"})["exact"].get<bool>());
   EXPECT_EQ(finish(out), expected);
+  const Json left = report(sweep(out) + Arguments{"--dry-run"});
+  EXPECT_TRUE(left["exact"].get<bool>());
+  EXPECT_EQ(left["stored"], left["trials"]);
   const Json plan = Json::parse(expected.at("plans/m.d.found-1KiB-measured.json"));
   // It carries the recipe it is trained with, the one with a rate of its own at that.
   const Json trained = Json::parse(expected.at("sweep.json"))["recipes"][0];
