@@ -472,6 +472,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
       {"memory", options.memory},
       {"numerics", options.numerics},
       {"input", options.input},
+      {"rotate", options.rotate},
       {"classes", graph.head.classes},
       {"class_names", contribution::class_names(profile)},
       {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
