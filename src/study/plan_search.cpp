@@ -290,7 +290,9 @@ std::vector<search::Candidate> known_candidates(const ir::Graph& graph, const Pr
         why = "it exceeds every budget";
       } else {
         candidates.push_back(std::move(candidate));
-        if (options.selection.rotate && !plan::rotates(plan) && !plan.weights.empty()) {
+        plan::UpdatePlan turning = plan;
+        plan::add_rotation(turning, graph);
+        if (options.selection.rotate && turning.weights != plan.weights) {
           spdlog::info("{}: measured with channels that take turns", name);
         }
         continue;
