@@ -64,7 +64,7 @@ bool is_exported_tflite(const std::filesystem::path& path) {
 }
 
 Status check_export(const std::filesystem::path& original, const std::filesystem::path& path) {
-  if (!path.empty() && !is_tflite_path(path) && path.extension() != ".onnx") {
+  if (path.has_extension() && !is_tflite_path(path) && path.extension() != ".onnx") {
     return Error{
         ErrorKind::kUsage,
         fmt::format("{}: networks are written as .onnx or .tflite; name it so", path.string())};
