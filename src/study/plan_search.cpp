@@ -28,8 +28,15 @@ selection::Metric metric_of(Stage stage, selection::Metric metric) {
 class Measurements {
  public:
   Measurements(const train::Network& network, const trials::RaceSets& sets, const Profile& profile,
-               const PlanSearchOptions& options)
-      : network_(network), sets_(sets), profile_(profile), options_(options), run_(options.run) {
+               const PlanSearchOptions& options, std::size_t budgets)
+      : network_(network),
+        sets_(sets),
+        profile_(profile),
+        options_(options),
+        run_(options.run),
+        planned_(options.seconds
+                     ? 0
+                     : options.search.measurements + race_trainings(options.search, budgets)) {
     // One line for the whole search stands for those of its parts.
     run_.progress.enabled = false;
     run_.announce = false;
@@ -37,6 +44,7 @@ class Measurements {
 
   Result<std::vector<std::optional<double>>> operator()(const std::vector<Request>& requests) {
     std::vector<std::optional<double>> gains(requests.size());
+    run_.trials_planned = static_cast<std::size_t>(planned_);
     for (const Stage stage : {Stage::kSearch, Stage::kRace, Stage::kRates}) {
       std::vector<std::size_t> asked;
       for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -66,6 +74,8 @@ class Measurements {
     for (const std::uint64_t seed : heads) {
       trials.push_back(trial(plan::head_only(network_.graph()), seed, stage));
     }
+    run_.trials_before += before_;
+    before_ = trials.size();
     const data::Samples& judges = stage == Stage::kSearch ? sets_.validation : sets_.race;
     ESPALIER_TRY(const auto results,
                  trials::run_trials(network_, sets_.training, judges, trials, run_));
@@ -103,6 +113,8 @@ class Measurements {
   const Profile& profile_;
   const PlanSearchOptions& options_;
   trials::RunOptions run_;
+  int planned_;             // trainings of plans, of the races at most; 0: as many as time allows
+  std::size_t before_ = 0;  // trials of the last call
   std::map<std::pair<std::uint64_t, Stage>, train::Evaluation> head_;  // by seed
 };
 
@@ -324,7 +336,7 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
     ESPALIER_CHECK_OK(
         unmeasured(graph, profile, budgets, problems, options.selection, search.additive, bounds));
   }
-  Measurements measure(network, sets, profile, options);
+  Measurements measure(network, sets, profile, options, budgets.size());
   Watch watch(options, budgets.size());
   search.progress = [&](int done, int planned) { watch.advance(done, planned); };
   if (options.seconds) search.stop = [&] { return watch.race_is_due(); };

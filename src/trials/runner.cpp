@@ -255,7 +255,10 @@ class Run {
   [[nodiscard]] Error stopped() const {
     const auto done = std::count_if(jobs_.begin(), jobs_.end(),
                                     [](const Job& job) { return job.result.has_value(); });
-    const std::string count = fmt::format("after {} of {} trials", done, jobs_.size());
+    const std::size_t all =
+        std::max(options_.trials_planned, options_.trials_before + jobs_.size());
+    const std::string count = fmt::format(
+        "after {} of {} trials", options_.trials_before + static_cast<std::size_t>(done), all);
     if (failure_->kind == ErrorKind::kInterrupted) {
       return Error{
           ErrorKind::kInterrupted,

@@ -32,8 +32,12 @@ struct RunOptions {
   const Store* store = nullptr;              ///< of finished trials; null = none
   Shard shard;
   std::string title = "trials";  ///< of the progress line
-  bool announce = true;          ///< log what came from the store, progress, what prefixes took
-  bool finish_running = false;   ///< trials that run when the user asks to stop; else they stop too
+  /// Where these trials are a part of a longer work: those before them, and all that are planned,
+  /// for saying where it stopped.
+  std::size_t trials_before = 0;
+  std::size_t trials_planned = 0;
+  bool announce = true;         ///< log what came from the store, progress, what prefixes took
+  bool finish_running = false;  ///< trials that run when the user asks to stop; else they stop too
   ProgressOptions progress;
 };
 
