@@ -400,7 +400,8 @@ std::string confidence_text(const Found& found) {
 // What the chosen plans gained at each learning rate.
 std::string rates_text(const Options& options, const Found& found) {
   std::string text = fmt::format(
-      "accuracy gained, of 1, by learning rate; the plan carries the best\n{:>11}", "budget");
+      "accuracy gained, of 1, by learning rate; the plan carries that with a star\n{:>11}",
+      "budget");
   std::vector<double> rates = options.measure.rates;
   std::sort(rates.begin(), rates.end());
   for (const double rate : rates) text += fmt::format("  {:>18g}", rate);
@@ -558,7 +559,7 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   command
       ->add_option("--rates", m.rates,
                    "Learning rates that the chosen plans race at for their own, such as "
-                   "0.1,0.2; the plan carries the best")
+                   "0.1,0.2; the recipe's stays unless another is surely better")
       ->delimiter(',');
   command
       ->add_option("--race-epochs", m.race_epochs,

@@ -396,7 +396,20 @@ class Search {
     racing.erase(behind, racing.end());
   }
 
-  // Finalists by posterior mean, the additive optimum always among them.
+  // Of the known plans that fit the best by the model, unless it diverged.
+  [[nodiscard]] std::optional<Candidate> best_known(const Problem& problem,
+                                                    const PlanModel& model) const {
+    std::vector<Candidate> known;
+    for (const Candidate& candidate : options_.known) {
+      if (unstable_.count(candidate) == 0 && is_feasible(problem, candidate)) {
+        known.push_back(candidate);
+      }
+    }
+    if (known.empty()) return std::nullopt;
+    return best_of(model, known);
+  }
+
+  // Finalists by posterior mean, the additive optimum always among them, and a known plan.
   Status race(std::size_t index, const PlanModel& model) {
     const Problem& problem = problems_[index];
     const Candidate& additive = additive_[index].candidate;
@@ -422,6 +435,12 @@ class Search {
         std::iter_swap(at, racing.begin() + static_cast<std::ptrdiff_t>(limit) - 1);
       }
       racing.resize(limit);
+    }
+    if (const auto known = best_known(problem, model)) {
+      if (std::none_of(racing.begin(), racing.end(),
+                       [&](const Finalist& f) { return f.candidate == *known; })) {
+        racing.push_back({*known, model.predict(*known), {}});
+      }
     }
     std::vector<Finalist> left;
     for (int seed = 0; seed < options_.race_seeds && (seed < 2 || racing.size() > 1); ++seed) {
@@ -463,11 +482,22 @@ class Search {
         leave_behind(racing, left, [](const RateTried&) { return true; });
       }
     }
+    stay_at_usual(racing);
     for (const auto* some : {&racing, &left, &ran_away}) {
       plan.rates.insert(plan.rates.end(), some->begin(), some->end());
     }
     if (!plan.rates.empty() && !plan.rates.front().diverged) plan.rate = plan.rates.front().rate;
     return Ok{};
+  }
+
+  // Moves the usual rate to the front where the first is not ahead of it by more than luck.
+  void stay_at_usual(std::vector<RateTried>& racing) const {
+    const auto usual = std::find_if(racing.begin(), racing.end(), [&](const RateTried& r) {
+      return options_.usual_rate && r.rate == *options_.usual_rate;
+    });
+    if (usual == racing.begin() || usual == racing.end()) return;
+    const Difference ahead = difference(racing.front(), *usual);
+    if (ahead.mean <= 2 * ahead.standard_error) std::rotate(racing.begin(), usual, usual + 1);
   }
 
   void finish(std::size_t index, std::vector<Finalist> racing) {
@@ -531,7 +561,8 @@ class Search {
 
 int race_trainings(const MeasuredSearchOptions& options, std::size_t problems) {
   return static_cast<int>(problems) * options.race_seeds *
-         (options.finalists + static_cast<int>(options.rates.size()));
+         (options.finalists + (options.known.empty() ? 0 : 1) +
+          static_cast<int>(options.rates.size()));
 }
 
 double Finalist::mean() const { return mean_of(gains); }

@@ -330,6 +330,7 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
   }
   MeasuredSearchOptions search = options.search;
   if (options.selection.rotate) search.prior = Prior::kTurns;
+  search.usual_rate = options.race_recipe.value_or(options.trial.recipe).learning_rate;
   if (!problems.empty()) search.known = known_candidates(graph, profile, problems, options);
   std::vector<std::optional<double>> bounds(budgets.size());
   if (!problems.empty() && !search::is_additive(problems.front())) {

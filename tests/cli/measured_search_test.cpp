@@ -82,7 +82,7 @@ TEST_F(MeasuredSearchTest, ThePlanCarriesTheRateItWasBestAt) {
   const Arguments rates{"--rates", "0.1,0.2", "--race-epochs", "3", "--epochs", "1"};
   const Finished finished =
       succeed(search("plan.json", "4") + rates + Arguments{"--json", "search.json"});
-  EXPECT_THAT(finished.out, HasSubstr("by learning rate; the plan carries the best"));
+  EXPECT_THAT(finished.out, HasSubstr("by learning rate; the plan carries that with a star"));
   const Json race = read_json("search.json")["race"];
   ASSERT_EQ(race["rates"].size(), 2U);
   const Json plan = read_json("plan.json");

@@ -312,10 +312,11 @@ TEST(MeasuredSearch, AFewThatDivergeSpoilNothing) {
   EXPECT_LT(lost / worlds, 0.02);
 }
 
-// A world where 0.2 is best, 0.4 better still but for every third seed, and 0.05 far behind.
+// A world where 0.2 is best, 0.4 better still but for every third seed, 0.3 now better and now
+// worse, and 0.05 far behind.
 class Rates : public ::testing::Test {
  protected:
-  MeasuredSearchResult search(std::vector<double> rates) {
+  MeasuredSearchResult search(std::vector<double> rates, std::optional<double> usual = {}) {
     const World world(3, 0.02);
     const Measure plans = world.measure();
     const Measure measure = [&, plans](const std::vector<Request>& requests) {
@@ -324,7 +325,11 @@ class Rates : public ::testing::Test {
         const Request& r = requests[i];
         all_.push_back(r);
         if (r.stage != Stage::kRates) continue;
-        *(*gains)[i] += r.rate == 0.4 ? 0.5 : r.rate == 0.2 ? 0.3 : r.rate == 0.1 ? 0.29 : -3;
+        *(*gains)[i] += r.rate == 0.4   ? 0.5
+                        : r.rate == 0.3 ? (r.seed % 2 == 0 ? 0.2 : 0.42)
+                        : r.rate == 0.2 ? 0.3
+                        : r.rate == 0.1 ? 0.29
+                                        : -3;
         if (r.rate >= 0.8 || (r.rate == 0.4 && r.seed % 3 == 0)) (*gains)[i] = std::nullopt;
       }
       return gains;
@@ -333,6 +338,7 @@ class Rates : public ::testing::Test {
     options.measurements = 20;
     options.race_seeds = 4;
     options.rates = std::move(rates);
+    options.usual_rate = usual;
     return *measured_search({world.problem()}, measure, options);
   }
   [[nodiscard]] long asked(double rate) const {
@@ -367,6 +373,17 @@ TEST_F(Rates, TheWinnerGetsTheBestThatNeverDiverges) {
   }
 }
 
+TEST_F(Rates, TheUsualOneStaysUnlessAnotherIsSurelyAhead) {
+  EXPECT_EQ(search({0.1, 0.3}).plans[0].rate, 0.3);
+  const MeasuredPlan plan = search({0.1, 0.3}, 0.1).plans[0];
+  EXPECT_EQ(plan.rate, 0.1);
+  EXPECT_EQ(plan.rates[0].rate, 0.1);
+  EXPECT_LT(plan.rates[0].mean(), plan.rates[1].mean());
+  EXPECT_EQ(search({0.1, 0.2}, 0.1).plans[0].rate, 0.2);
+  EXPECT_EQ(search({0.2, 0.3}, 0.1).plans[0].rate, 0.3);
+  EXPECT_EQ(search({0.4, 0.2}, 0.4).plans[0].rate, 0.2);
+}
+
 TEST_F(Rates, WithoutOneThatHoldsThatOfTheSearchStays) {
   const MeasuredPlan plan = search({0.8, 1.6}).plans[0];
   EXPECT_EQ(plan.rate, std::nullopt);
@@ -380,6 +397,26 @@ TEST_F(Rates, ThePlanIsThatOfTheSearchWithoutThem) {
   EXPECT_EQ(with.plans[0].solution.objective, without.plans[0].solution.objective);
   EXPECT_TRUE(without.plans[0].rates.empty());
   EXPECT_GT(with.measurements, without.measurements);
+}
+
+// The best of the plans that were known races, however little the model thinks of it.
+TEST(MeasuredSearch, AKnownPlanRaces) {
+  const World world(3, 0.02);
+  const search::Problem problem = world.problem();
+  MeasuredSearchOptions options;
+  options.measurements = 20;
+  options.finalists = 2;
+  const Candidate poor{1, std::vector<std::uint8_t>(static_cast<std::size_t>(problem.layers), 0)};
+  const auto races = [&] {
+    const auto result = measured_search({problem}, world.measure(), options);
+    const auto& racing = result->plans[0].finalists;
+    EXPECT_LE(result->measurements - 20, race_trainings(options, 1));
+    return std::any_of(racing.begin(), racing.end(),
+                       [&](const Finalist& f) { return f.candidate == poor; });
+  };
+  EXPECT_FALSE(races());
+  options.known = {poor};
+  EXPECT_TRUE(races());
 }
 
 TEST(MeasuredSearch, BadOptionsAreNamed) {

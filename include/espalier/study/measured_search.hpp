@@ -50,12 +50,17 @@ struct MeasuredSearchOptions {
   int batch = 12;          ///< trainings proposed at once: enough to fill the threads
   std::vector<std::uint64_t> seeds{0, 1, 2, 3};  ///< of the trainings before the race; distinct
   int draws = 48;                                ///< posterior draws a proposal is chosen from
-  int finalists = 6;                             ///< plans of each problem that race, at least 2
-  int race_seeds = 5;                            ///< most trainings of one finalist, at least 2
-  std::uint64_t first_race_seed = 1'000'000;     ///< and the ones after it
+  /// Plans of each problem that race, the additive optimum among them, at least 2; and of the known
+  /// ones that fit the best by the model, where it is none of these.
+  int finalists = 6;
+  int race_seeds = 5;                         ///< most trainings of one finalist, at least 2
+  std::uint64_t first_race_seed = 1'000'000;  ///< and the ones after it
   /// Learning rates at which the winner of each problem is trained, `race_seeds` times at most;
   /// none leaves it at that of the search.
   std::vector<double> rates;
+  /// That of the other trainings. Where it is among `rates`, another is chosen only if it is ahead
+  /// by two standard errors of the paired difference: the best of several is partly luck.
+  std::optional<double> usual_rate;
   Prior prior = Prior::kSingleGains;     ///< of the model
   std::vector<search::Candidate> known;  ///< plans to measure as well, where they fit
   /// By problem, feasible: the best of the sum of single gains, where that is known. Found here
@@ -100,7 +105,7 @@ struct MeasuredPlan {
   std::vector<Finalist> finalists;  ///< best first; the additive optimum among them
   double over_runner_up = 0;        ///< probability that the winner is better, paired by seed
   double over_additive = 0;         ///< likewise; 0.5 when it is the same plan
-  std::vector<RateTried> rates;     ///< best first; empty when none were asked for
+  std::vector<RateTried> rates;     ///< the chosen one, then best first; empty when none were asked
   std::optional<double> rate;       ///< the first of them; nullopt when all diverged, too
 };
 
