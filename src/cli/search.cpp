@@ -435,10 +435,10 @@ std::string measured_text(const Options& options, const Found& found) {
       "\n{} trainings, {} of them diverged\nhow measured plans are predicted\n"
       "  by adding up single gains          {}\n"
       "  by the model, from the other plans {}\n"
-      "{} gained in the race, and the probability that the plan is better\n"
+      "accuracy gained in the race, of 1, and the probability that the plan is better\n"
       "{:>11}  {:>17}  {:>17}  {:>19}  {:>19}\n",
       measured.measurements, measured.diverged, figures(measured.before), figures(measured.after),
-      options.metric, "budget", "chosen plan", "additive optimum", "than the runner-up",
+      "budget", "chosen plan", "additive optimum", "than the runner-up",
       "than the optimum");
   for (std::size_t i = 0; i < found.front.size(); ++i) {
     const study::MeasuredPlan& plan = measured.plans[i];

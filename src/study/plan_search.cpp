@@ -18,10 +18,10 @@ namespace {
 
 using contribution::Profile;
 
-// Rates are told apart by accuracy: at a higher one a network gets surer of itself, which the loss
-// holds against it and accuracy does not.
+// Races are judged by accuracy: what trains more, or faster, or longer gets surer of itself, which
+// the loss holds against it and accuracy does not.
 selection::Metric metric_of(Stage stage, selection::Metric metric) {
-  return stage == Stage::kRates ? selection::Metric::kAccuracy : metric;
+  return stage == Stage::kSearch ? metric : selection::Metric::kAccuracy;
 }
 
 // Trains what a measured search asks for, and remembers training the head alone.
@@ -157,11 +157,10 @@ class Watch {
 };
 
 // What the last race says of a plan, as the plan carries it: at its rate, where that raced.
-Json measured_json(const MeasuredPlan& measured, selection::Metric metric) {
+Json measured_json(const MeasuredPlan& measured) {
   const bool own = measured.rate.has_value();
-  metric = metric_of(own ? Stage::kRates : Stage::kRace, metric);
   return {
-      {"metric", metric == selection::Metric::kLoss ? "loss" : "accuracy"},
+      {"metric", "accuracy"},
       {"gain", own ? measured.rates.front().mean() : measured.solution.objective},
       {"standard_error", own ? measured.rates.front().standard_error() : measured.standard_error},
       {"trainings",
@@ -185,7 +184,7 @@ selection::Selected describe(const ir::Graph& graph, const Profile& profile, Byt
   if (search::is_additive(problem)) selected.optimum = measured.additive.objective;
   selected.bound = bound;
   selected.plan.recipe = train::to_json(recipe_of(measured, options));
-  selected.plan.measured = measured_json(measured, options.selection.metric);
+  selected.plan.measured = measured_json(measured);
   selected.plan.solver = "measured";
   selected.plan.seed = options.search.seed;
   return selected;

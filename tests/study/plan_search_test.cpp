@@ -49,7 +49,7 @@ class PlanSearch : public ::testing::Test {
 
   // The gain of a plan in the race, trained by hand.
   [[nodiscard]] double gain(const plan::UpdatePlan& plan, std::uint64_t seed) const {
-    return gain(plan, seed, options_.trial.recipe, options_.trial.recipe.learning_rate);
+    return gain(plan, seed, options_.trial.recipe, options_.trial.recipe.learning_rate, true);
   }
   [[nodiscard]] double gain(const plan::UpdatePlan& plan, std::uint64_t seed,
                             const train::Recipe& recipe, double rate, bool accuracy = false) const {
@@ -120,7 +120,7 @@ TEST_F(PlanSearch, RatesAreThoseOfTheRecipeThePlanIsFor) {
     const Finalist& winner = measured.finalists.front();
     for (std::size_t k = 0; k < winner.gains.size(); ++k) {
       const std::uint64_t seed = options_.search.first_race_seed + k;
-      EXPECT_EQ(winner.gains[k], gain(plan, seed, *options_.race_recipe, 0.3));
+      EXPECT_EQ(winner.gains[k], gain(plan, seed, *options_.race_recipe, 0.3, true));
     }
     ASSERT_EQ(measured.rates.size(), 3U);
     EXPECT_TRUE(measured.rates.back().diverged);
