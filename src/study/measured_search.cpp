@@ -169,12 +169,24 @@ Difference difference(const Runner& a, const Runner& b) {
   return {mean_of(paired), standard_error_of(paired), static_cast<int>(paired.size())};
 }
 
-// Probability that it is above at all, with few pairs as unsure as it must be.
-double probability_above(const Finalist& a, const Finalist& b) {
+// Probability that one is above the other at all, with few pairs as unsure as it must be.
+template <typename Runner>
+double probability_ahead(const Runner& a, const Runner& b) {
   const Difference d = difference(a, b);
-  if (a.candidate == b.candidate || d.pairs < 2) return 0.5;
+  if (d.pairs < 2) return 0.5;
   if (d.standard_error == 0) return d.mean > 0 ? 1.0 : d.mean < 0 ? 0.0 : 0.5;
   return student_cdf(d.mean / d.standard_error, d.pairs - 1);
+}
+
+double probability_above(const Finalist& a, const Finalist& b) {
+  return a.candidate == b.candidate ? 0.5 : probability_ahead(a, b);
+}
+
+// As sure as two standard errors of many: of two pairs that is a difference of 14 of theirs, for
+// two that happen to be alike say little about their spread.
+template <typename Runner>
+bool surely_ahead(const Runner& a, const Runner& b) {
+  return probability_ahead(a, b) > 0.97725;
 }
 
 class Search {
@@ -382,16 +394,13 @@ class Search {
     return Ok{};
   }
 
-  // Moves to the front of `left` those that may leave and are behind the first by more than two
-  // standard errors of the paired difference.
+  // Moves to the front of `left` those that may leave and are surely behind the first.
   template <typename Runner, typename MayLeave>
   static void leave_behind(std::vector<Runner>& racing, std::vector<Runner>& left, MayLeave may) {
     const Runner leader = racing.front();
     const auto behind =
-        std::stable_partition(racing.begin() + 1, racing.end(), [&](const Runner& r) {
-          const Difference d = difference(leader, r);
-          return !may(r) || d.mean <= 2 * d.standard_error;
-        });
+        std::stable_partition(racing.begin() + 1, racing.end(),
+                              [&](const Runner& r) { return !may(r) || !surely_ahead(leader, r); });
     left.insert(left.begin(), behind, racing.end());
     racing.erase(behind, racing.end());
   }
@@ -496,8 +505,7 @@ class Search {
       return options_.usual_rate && r.rate == *options_.usual_rate;
     });
     if (usual == racing.begin() || usual == racing.end()) return;
-    const Difference ahead = difference(racing.front(), *usual);
-    if (ahead.mean <= 2 * ahead.standard_error) std::rotate(racing.begin(), usual, usual + 1);
+    if (!surely_ahead(racing.front(), *usual)) std::rotate(racing.begin(), usual, usual + 1);
   }
 
   void finish(std::size_t index, std::vector<Finalist> racing) {
