@@ -325,7 +325,9 @@ class Rates : public ::testing::Test {
         const Request& r = requests[i];
         all_.push_back(r);
         if (r.stage != Stage::kRates) continue;
+        const bool early = r.seed < 1'000'006;  // of the first two
         *(*gains)[i] += r.rate == 0.4   ? 0.5
+                        : r.rate == 0.6 ? (early ? 0.28 + 0.004 * (r.seed % 2 == 0) : 0.6)
                         : r.rate == 0.3 ? (r.seed % 2 == 0 ? 0.2 : 0.42)
                         : r.rate == 0.2 ? 0.3
                         : r.rate == 0.1 ? 0.29
@@ -382,6 +384,13 @@ TEST_F(Rates, TheUsualOneStaysUnlessAnotherIsSurelyAhead) {
   EXPECT_EQ(search({0.1, 0.2}, 0.1).plans[0].rate, 0.2);
   EXPECT_EQ(search({0.2, 0.3}, 0.1).plans[0].rate, 0.3);
   EXPECT_EQ(search({0.4, 0.2}, 0.4).plans[0].rate, 0.2);
+}
+
+// Two seeds that happen to agree do not send away what the others show to be better.
+TEST_F(Rates, AFewPairsThatAgreeAreNoProof) {
+  const MeasuredPlan plan = search({0.1, 0.6}).plans[0];
+  EXPECT_EQ(asked(0.6), 4);
+  EXPECT_EQ(plan.rate, 0.6);
 }
 
 TEST_F(Rates, WithoutOneThatHoldsThatOfTheSearchStays) {
