@@ -438,8 +438,7 @@ std::string measured_text(const Options& options, const Found& found) {
       "accuracy gained in the race, of 1, and the probability that the plan is better\n"
       "{:>11}  {:>17}  {:>17}  {:>19}  {:>19}\n",
       measured.measurements, measured.diverged, figures(measured.before), figures(measured.after),
-      "budget", "chosen plan", "additive optimum", "than the runner-up",
-      "than the optimum");
+      "budget", "chosen plan", "additive optimum", "than the runner-up", "than the optimum");
   for (std::size_t i = 0; i < found.front.size(); ++i) {
     const study::MeasuredPlan& plan = measured.plans[i];
     const auto gain = [](double mean, double error) {
