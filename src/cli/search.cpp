@@ -558,7 +558,7 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   command
       ->add_option("--rates", m.rates,
                    "Learning rates that the chosen plans race at for their own, such as "
-                   "0.1,0.2; the recipe's stays unless another is surely better")
+                   "0.1,0.2; the recipe's stays unless another is likely better")
       ->delimiter(',');
   command
       ->add_option("--race-epochs", m.race_epochs,

@@ -182,12 +182,10 @@ double probability_above(const Finalist& a, const Finalist& b) {
   return a.candidate == b.candidate ? 0.5 : probability_ahead(a, b);
 }
 
-// As sure as two standard errors of many: of two pairs that is a difference of 14 of theirs, for
-// two that happen to be alike say little about their spread.
-template <typename Runner>
-bool surely_ahead(const Runner& a, const Runner& b) {
-  return probability_ahead(a, b) > 0.97725;
-}
+// As sure as two standard errors of many pairs, or one. Of two pairs they are 14 and 1.8 of theirs,
+// for two that happen to be alike say little about their spread.
+constexpr double kSurely = 0.97725;
+constexpr double kLikely = 0.84134;
 
 class Search {
  public:
@@ -398,9 +396,9 @@ class Search {
   template <typename Runner, typename MayLeave>
   static void leave_behind(std::vector<Runner>& racing, std::vector<Runner>& left, MayLeave may) {
     const Runner leader = racing.front();
-    const auto behind =
-        std::stable_partition(racing.begin() + 1, racing.end(),
-                              [&](const Runner& r) { return !may(r) || !surely_ahead(leader, r); });
+    const auto behind = std::stable_partition(
+        racing.begin() + 1, racing.end(),
+        [&](const Runner& r) { return !may(r) || probability_ahead(leader, r) <= kSurely; });
     left.insert(left.begin(), behind, racing.end());
     racing.erase(behind, racing.end());
   }
@@ -505,7 +503,9 @@ class Search {
       return options_.usual_rate && r.rate == *options_.usual_rate;
     });
     if (usual == racing.begin() || usual == racing.end()) return;
-    if (!surely_ahead(racing.front(), *usual)) std::rotate(racing.begin(), usual, usual + 1);
+    if (probability_ahead(racing.front(), *usual) <= kLikely) {
+      std::rotate(racing.begin(), usual, usual + 1);
+    }
   }
 
   void finish(std::size_t index, std::vector<Finalist> racing) {

@@ -58,8 +58,8 @@ struct MeasuredSearchOptions {
   /// Learning rates at which the winner of each problem is trained, `race_seeds` times at most;
   /// none leaves it at that of the search.
   std::vector<double> rates;
-  /// That of the other trainings. Where it is among `rates`, another is chosen only if it is surely
-  /// ahead (Student's t of the paired differences, 97.7 %): the best of several is partly luck.
+  /// That of the other trainings. Where it is among `rates`, another is chosen only if it is likely
+  /// to be ahead (Student's t of the paired differences, 84 %): the best of several is partly luck.
   std::optional<double> usual_rate;
   Prior prior = Prior::kSingleGains;     ///< of the model
   std::vector<search::Candidate> known;  ///< plans to measure as well, where they fit
