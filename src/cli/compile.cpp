@@ -65,7 +65,13 @@ Status check_device(const Options& options, const std::string& target,
                     const compiler::Program& program, Bytes parameters) {
   ESPALIER_TRY(const Bytes stack, parse_size(options.stack, "--stack"));
   ESPALIER_TRY(const cost::DeviceProfile device, cost::find_device(options.device));
-  ESPALIER_CHECK_OK(device::runs(codegen::target_named(target), device));
+  if (!device::runs(device, codegen::target_named(target))) {
+    return Error{ErrorKind::kInfeasible,
+                 fmt::format("--target {}: {} has '{}' and does not run what that makes; {}",
+                             target, device.name, device.isa,
+                             device.target.empty() ? "use --target host, which is portable C"
+                                                   : "leave --target out for " + device.target)};
+  }
   return device::fits(program, parameters, device, stack);
 }
 

@@ -146,15 +146,14 @@ Status import_published(const Options& options) {
 Status rotate(const Options& options) {
   ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
-  for (const plan::WeightUpdate& update : plan.weights) {
-    const auto usual = plan::make_weight_update(graph, update.conv, update.ratio);
-    if (usual.channels.size() != update.channels.size() || usual.channels == update.channels)
-      continue;
+  const std::vector<plan::WeightUpdate> before = plan.weights;
+  plan::add_rotation(plan, graph);
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (plan.weights[i].channels == before[i].channels) continue;
     spdlog::warn(
         "{}: conv {} begins with the channels of the largest norm, in place of those it has",
-        options.plan, update.conv);
+        options.plan, before[i].conv);
   }
-  plan::add_rotation(plan, graph);
   if (!plan::rotates(plan)) {
     return Error{ErrorKind::kBadInput,
                  fmt::format("{}: no conv trains a part of its channels, so none can take turns",

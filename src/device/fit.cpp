@@ -7,23 +7,14 @@
 
 namespace espalier::device {
 
-Status runs(const codegen::Target& target, const cost::DeviceProfile& device) {
-  if (target.machine == "host") return Ok{};
-  const auto has = [&](bool wanted, std::string_view extension) {
-    return !wanted || device.has_extension(extension);
-  };
+bool runs(const cost::DeviceProfile& device, const codegen::Target& target) {
+  if (target.machine == "host") return true;
+  if (!target.isa.empty()) return device.isa.starts_with(target.isa);
   // Targets that name no instructions are RISC-V, and say what they use of it.
-  const bool able = target.isa.empty()
-                        ? has(true, "i") && has(true, "m") && has(target.float_unit, "f") &&
-                              has(target.dot_product, "pm4adda.b") &&
-                              has(target.load_dot, "lwdota.b")
-                        : device.isa.starts_with(target.isa);
-  if (able) return Ok{};
-  return Error{ErrorKind::kInfeasible,
-               fmt::format("--target {}: {} has '{}' and does not run what that makes; {}",
-                           target.name, device.name, device.isa,
-                           device.target.empty() ? "use --target host, which is portable C"
-                                                 : "leave --target out for " + device.target)};
+  return device.has_extension("i") && device.has_extension("m") &&
+         (!target.float_unit || device.has_extension("f")) &&
+         (!target.dot_product || device.has_extension("pm4adda.b")) &&
+         (!target.load_dot || device.has_extension("lwdota.b"));
 }
 
 Status fits(const compiler::Program& program, Bytes parameters, const cost::DeviceProfile& device,

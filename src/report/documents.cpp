@@ -298,12 +298,19 @@ Status read_training(const Part& document, const std::string& file, Documents& a
   return Ok{};
 }
 
-// The kinds of plans of a sweep, as figures name them.
-std::string kind_in_words(const std::string& kind) {
-  if (kind == "head_only") return "head only";
-  if (kind == "bias_only") return "biases";
-  if (kind == "last_k") return "last k";
-  return kind;
+// The kinds of plans of a sweep, and what figures call them.
+constexpr std::pair<std::string_view, std::string_view> kPlanKinds[] = {
+    {"head_only", "head only"}, {"bias_only", "biases"},    {"last_k", "last k"},
+    {"full", "full"},           {"published", "published"}, {"found", "found"}};
+
+Result<std::string> read_kind(const Part& plan) {
+  ESPALIER_TRY(const std::string kind, plan.get<std::string>("kind"));
+  std::vector<std::string_view> all;
+  for (const auto& [name, words] : kPlanKinds) {
+    if (name == kind) return std::string(words);
+    all.push_back(name);
+  }
+  return bad(plan, fmt::format("'kind' must be one of {}", fmt::join(all, ", ")));
 }
 
 // One training of a sweep as the document that train would have written.
@@ -345,12 +352,7 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
     ESPALIER_CHECK_OK(take_warnings(result, file, all));
     return result.each("plans", [&](const Part& plan) -> Status {
       ESPALIER_TRY(const std::string name, plan.get<std::string>("name"));
-      ESPALIER_TRY(const std::string kind, plan.get<std::string>("kind"));
-      constexpr std::string_view kKinds[] = {"head_only", "bias_only", "last_k",
-                                             "full",      "published", "found"};
-      if (std::find(std::begin(kKinds), std::end(kKinds), kind) == std::end(kKinds)) {
-        return bad(plan, fmt::format("'kind' must be one of {}", fmt::join(kKinds, ", ")));
-      }
+      ESPALIER_TRY(const std::string kind, read_kind(plan));
       ESPALIER_TRY(const std::optional<double> rate, plan.find<double>("learning_rate"));
       ESPALIER_TRY(const std::optional<std::int64_t> budget,
                    plan.find<std::int64_t>("budget_bytes"));
@@ -363,7 +365,7 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
         all.trainings.back().label = rate ? fmt::format("{} at rate {:g}", name, *rate) : name;
         all.trainings.back().rate = rate;
         all.trainings.back().budget_bytes = budget;
-        all.trainings.back().kind = kind_in_words(kind);
+        all.trainings.back().kind = kind;
         return Ok{};
       });
     });

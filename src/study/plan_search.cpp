@@ -24,19 +24,20 @@ selection::Metric metric_of(Stage stage, selection::Metric metric) {
   return stage == Stage::kSearch ? metric : selection::Metric::kAccuracy;
 }
 
+const train::Recipe& race_recipe(const PlanSearchOptions& options) {
+  return options.race_recipe ? *options.race_recipe : options.trial.recipe;
+}
+
 // Trains what a measured search asks for, and remembers training the head alone.
 class Measurements {
  public:
   Measurements(const train::Network& network, const trials::RaceSets& sets, const Profile& profile,
                const PlanSearchOptions& options, std::size_t budgets)
-      : network_(network),
-        sets_(sets),
-        profile_(profile),
-        options_(options),
-        run_(options.run),
-        planned_(options.seconds
-                     ? 0
-                     : options.search.measurements + race_trainings(options.search, budgets)) {
+      : network_(network), sets_(sets), profile_(profile), options_(options), run_(options.run) {
+    if (!options.seconds) {
+      const int planned = options.search.measurements + race_trainings(options.search, budgets);
+      run_.trials_planned = static_cast<std::size_t>(planned);
+    }
     // One line for the whole search stands for those of its parts.
     run_.progress.enabled = false;
     run_.announce = false;
@@ -44,7 +45,6 @@ class Measurements {
 
   Result<std::vector<std::optional<double>>> operator()(const std::vector<Request>& requests) {
     std::vector<std::optional<double>> gains(requests.size());
-    run_.trials_planned = static_cast<std::size_t>(planned_);
     for (const Stage stage : {Stage::kSearch, Stage::kRace, Stage::kRates}) {
       std::vector<std::size_t> asked;
       for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -74,11 +74,10 @@ class Measurements {
     for (const std::uint64_t seed : heads) {
       trials.push_back(trial(plan::head_only(network_.graph()), seed, stage));
     }
-    run_.trials_before += before_;
-    before_ = trials.size();
     const data::Samples& judges = stage == Stage::kSearch ? sets_.validation : sets_.race;
     ESPALIER_TRY(const auto results,
                  trials::run_trials(network_, sets_.training, judges, trials, run_));
+    run_.trials_before += trials.size();
     for (std::size_t k = 0; k < heads.size(); ++k) {
       const train::TrainResult& result = *results[asked.size() + k];
       if (result.diverged) {
@@ -102,7 +101,7 @@ class Measurements {
 
   [[nodiscard]] trials::Trial trial(plan::UpdatePlan plan, std::uint64_t seed, Stage stage) const {
     trials::Trial trial = options_.trial;
-    if (stage != Stage::kSearch && options_.race_recipe) trial.recipe = *options_.race_recipe;
+    if (stage != Stage::kSearch) trial.recipe = race_recipe(options_);
     trial.plan = std::move(plan);
     trial.recipe.seed = seed;
     return trial;
@@ -113,8 +112,6 @@ class Measurements {
   const Profile& profile_;
   const PlanSearchOptions& options_;
   trials::RunOptions run_;
-  int planned_;             // trainings of plans, of the races at most; 0: as many as time allows
-  std::size_t before_ = 0;  // trials of the last call
   std::map<std::pair<std::uint64_t, Stage>, train::Evaluation> head_;  // by seed
 };
 
@@ -124,8 +121,7 @@ class Watch {
   Watch(const PlanSearchOptions& options, std::size_t budgets)
       : options_(options),
         race_(race_trainings(options.search, budgets) *
-              static_cast<double>(options.race_recipe.value_or(options.trial.recipe).epochs) /
-              options.trial.recipe.epochs),
+              static_cast<double>(race_recipe(options).epochs) / options.trial.recipe.epochs),
         start_(std::chrono::steady_clock::now()) {}
 
   void advance(int done, int planned) {
@@ -169,7 +165,7 @@ Json measured_json(const MeasuredPlan& measured) {
 
 // The recipe that the last race says it about.
 train::Recipe recipe_of(const MeasuredPlan& measured, const PlanSearchOptions& options) {
-  train::Recipe recipe = options.race_recipe.value_or(options.trial.recipe);
+  train::Recipe recipe = race_recipe(options);
   if (measured.rate) recipe.learning_rate = *measured.rate;
   recipe.seed = 0;  // each training has its own
   return recipe;
@@ -274,42 +270,43 @@ std::optional<std::string> why_no_candidate(const ir::Graph& graph, const Profil
   return fmt::format("its ratios are not among {}", fmt::join(profile.ratios, ", "));
 }
 
+// Why no problem may choose a candidate; nothing where one does.
+std::optional<std::string> why_not_chosen(const std::vector<search::Problem>& problems,
+                                          const search::Candidate& candidate) {
+  const search::Problem& any = problems.front();  // they differ in their limits alone
+  bool measured = search::is_depth_available(any, candidate.depth);
+  for (int layer = 0; layer < any.layers; ++layer) {
+    const int option = candidate.choice[static_cast<std::size_t>(layer)];
+    measured = measured && search::is_available(any, layer, option);
+  }
+  if (!measured) return "the profile measured nothing of one of its parts";
+  const bool fits = std::any_of(problems.begin(), problems.end(), [&](const auto& problem) {
+    return search::is_feasible(problem, candidate);
+  });
+  if (!fits) return "it exceeds every budget";
+  return std::nullopt;
+}
+
 // The candidates of known plans; those that are none are told of.
 std::vector<search::Candidate> known_candidates(const ir::Graph& graph, const Profile& profile,
                                                 const std::vector<search::Problem>& problems,
                                                 const PlanSearchOptions& options) {
+  const bool rotate = options.selection.rotate;
   std::vector<search::Candidate> candidates;
   for (const auto& [name, plan] : options.known) {
-    std::optional<std::string> why =
-        why_no_candidate(graph, profile, plan, options.selection.rotate);
-    if (!why) {
-      search::Candidate candidate = *candidate_of(graph, profile, plan);
-      const auto measured = [&](const search::Problem& problem) {
-        bool all = search::is_depth_available(problem, candidate.depth);
-        for (int layer = 0; layer < problem.layers; ++layer) {
-          const int option = candidate.choice[static_cast<std::size_t>(layer)];
-          all = all && search::is_available(problem, layer, option);
-        }
-        return all;
-      };
-      const auto fits = [&](const search::Problem& problem) {
-        return search::is_feasible(problem, candidate);
-      };
-      if (!measured(problems.front())) {
-        why = "the profile measured nothing of one of its parts";
-      } else if (std::none_of(problems.begin(), problems.end(), fits)) {
-        why = "it exceeds every budget";
-      } else {
-        candidates.push_back(std::move(candidate));
-        plan::UpdatePlan turning = plan;
-        plan::add_rotation(turning, graph);
-        if (options.selection.rotate && turning.weights != plan.weights) {
-          spdlog::info("{}: measured with channels that take turns", name);
-        }
-        continue;
-      }
+    const auto candidate = candidate_of(graph, profile, plan);
+    std::optional<std::string> why = why_no_candidate(graph, profile, plan, rotate);
+    if (!why) why = why_not_chosen(problems, *candidate);
+    if (why) {
+      spdlog::warn("{}: {}; it is not measured", name, *why);
+      continue;
     }
-    spdlog::warn("{}: {}; it is not measured", name, *why);
+    candidates.push_back(*candidate);
+    plan::UpdatePlan turning = plan;
+    plan::add_rotation(turning, graph);
+    if (rotate && turning.weights != plan.weights) {
+      spdlog::info("{}: measured with channels that take turns", name);
+    }
   }
   return candidates;
 }
@@ -329,7 +326,7 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
   }
   MeasuredSearchOptions search = options.search;
   if (options.selection.rotate) search.prior = Prior::kTurns;
-  search.usual_rate = options.race_recipe.value_or(options.trial.recipe).learning_rate;
+  search.usual_rate = race_recipe(options).learning_rate;
   if (!problems.empty()) search.known = known_candidates(graph, profile, problems, options);
   std::vector<std::optional<double>> bounds(budgets.size());
   if (!problems.empty() && !search::is_additive(problems.front())) {

@@ -40,6 +40,15 @@ Status write(const fs::path& path, const Json& document) {
   return write_json(path, document);
 }
 
+MeasuredSearchOptions search_options(const SweepSearch::Measure& measure) {
+  MeasuredSearchOptions options;
+  options.measurements = measure.trainings;
+  options.finalists = measure.finalists;
+  options.race_seeds = measure.race_seeds;
+  options.rates = measure.rates;
+  return options;
+}
+
 // What is doubtful about a training, said with its plan and seed.
 void warn(const std::string& what, const std::vector<std::string>& doubts) {
   for (const std::string& doubt : doubts) spdlog::warn("{}: {}", what, doubt);
@@ -309,10 +318,7 @@ class Sweep {
     if (search.solver == SweepSolver::kMeasured) {
       PlanSearchOptions measured;
       measured.selection = options;
-      measured.search.measurements = search.measure.trainings;
-      measured.search.finalists = search.measure.finalists;
-      measured.search.race_seeds = search.measure.race_seeds;
-      measured.search.rates = search.measure.rates;
+      measured.search = search_options(search.measure);
       measured.race_recipe = config_.training.recipes.front().recipe;
       measured.search.jobs = options_.jobs;
       ESPALIER_TRY(measured.known, pair.known_plans(search));
@@ -380,12 +386,9 @@ class Sweep {
       more += budgets.size() * training.seeds.size() * training.numerics.size() *
               training.recipes.size();
       if (search.solver == SweepSolver::kMeasured) {
-        MeasuredSearchOptions races;
-        races.finalists = search.measure.finalists;
-        races.race_seeds = search.measure.race_seeds;
-        races.rates = search.measure.rates;
-        more += static_cast<std::size_t>(search.measure.trainings +
-                                         race_trainings(races, budgets.size()));
+        const MeasuredSearchOptions measured = search_options(search.measure);
+        more += static_cast<std::size_t>(measured.measurements +
+                                         race_trainings(measured, budgets.size()));
       }
     }
     const std::int64_t open = group.trials - group.stored;

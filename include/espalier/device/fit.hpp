@@ -9,9 +9,9 @@
 
 namespace espalier::device {
 
-/// Whether a device runs what a target's compiler makes; the host's runs anywhere, being portable
-/// C. kInfeasible.
-Status runs(const codegen::Target& target, const cost::DeviceProfile& device);
+/// Whether a device has the instructions that a target's compiler uses. The host's target is
+/// portable C, which runs anywhere.
+bool runs(const cost::DeviceProfile& device, const codegen::Target& target);
 
 /// Ok when program and `stack` fit the device's SRAM and the constants of `parameters` bytes its
 /// flash; code is not counted, `check` measures it. Otherwise kInfeasible, with what is too much

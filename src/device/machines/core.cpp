@@ -9,6 +9,7 @@
 #include <span>
 
 #include "device_sources.hpp"
+#include "espalier/device/fit.hpp"
 #include "espalier/support/file.hpp"
 #include "machines/machine.hpp"
 #include "tb/simulator.hpp"
@@ -33,12 +34,6 @@ Toolchain toolchain_of(const Folder& folder, const CheckOptions& options) {
 }
 
 // ---- Devices -----------------------------------------------------------------------------------
-
-bool runs(const cost::DeviceProfile& device, const codegen::Target& target) {
-  return (!target.float_unit || device.has_extension("f")) &&
-         (!target.dot_product || device.has_extension("pm4adda.b")) &&
-         (!target.load_dot || device.has_extension("lwdota.b"));
-}
 
 // What of the target the device has not.
 std::string_view missing(const cost::DeviceProfile& device, const codegen::Target& target) {

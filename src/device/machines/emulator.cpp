@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "device_sources.hpp"
+#include "espalier/device/fit.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/process.hpp"
 #include "machines/machine.hpp"
@@ -87,7 +88,7 @@ cost::DeviceProfile Emulator::usual_device(const CheckOptions& options) const {
 
 Status Emulator::prepare(const Folder& folder, const CheckOptions& options) const {
   const cost::DeviceProfile& device = options.device;
-  if (options.device_named && device.isa.rfind(folder.target.isa, 0) != 0) {
+  if (options.device_named && !runs(device, folder.target)) {
     return Error{ErrorKind::kInfeasible,
                  fmt::format("{}: compiled for {}, whose instructions begin with '{}', and {} has "
                              "'{}'; compile it with another --target",
