@@ -20,16 +20,36 @@
 namespace espalier::contribution {
 namespace {
 
+// Input channels of the widest conv that is measured.
+int widest_measured(const ir::Graph& graph, const AnalysisOptions& options) {
+  const std::vector<int> convs = ir::conv_ops(graph);
+  int widest = 0;
+  for (std::size_t conv = 0; conv < convs.size(); ++conv) {
+    if (!options.layers.empty() && std::find(options.layers.begin(), options.layers.end(),
+                                             static_cast<int>(conv)) == options.layers.end()) {
+      continue;
+    }
+    widest = std::max(widest, ir::conv(graph, convs[conv]).in_channels);
+  }
+  return widest;
+}
+
 Status check(const ir::Graph& graph, const AnalysisOptions& options) {
   std::vector<std::string> problems;
   const auto conv_count = static_cast<int>(ir::conv_ops(graph).size());
   if (options.ratios.empty() || options.seeds.empty()) {
     problems.emplace_back("an analysis needs at least one ratio and one seed");
   }
+  const int widest = widest_measured(graph, options);
   double previous = 0;
   for (const double ratio : options.ratios) {
     if (!(ratio > previous) || ratio > 1) {
       problems.push_back(fmt::format("ratio {} must ascend within (0, 1]", ratio));
+    } else if (widest > 0 && plan::channel_count(widest, ratio) == 0) {
+      problems.push_back(
+          fmt::format("ratio {} trains no input channel of any layer to measure, of which the "
+                      "widest has {}; give at least {:.3g}",
+                      ratio, widest, std::ceil(1000.0 / widest) / 1000.0));
     }
     previous = ratio;
   }

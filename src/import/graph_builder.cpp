@@ -192,7 +192,8 @@ std::optional<Draft> GraphBuilder::make_conv(const Where& node, const Layer& lay
         return refuse(node,
                       fmt::format("its weights are asymmetric (zero point {}, not {})", zero,
                                   layer.weights.symmetric_zero),
-                      "quantise weights symmetrically (WeightSymmetric=True)");
+                      "quantise weights symmetrically (ONNX Runtime: WeightSymmetric=True; "
+                      "TensorFlow: full integer quantisation by version 2)");
       }
       conv.weights.push_back(static_cast<std::int8_t>(w));
     }

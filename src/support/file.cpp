@@ -58,6 +58,13 @@ int write_all(int descriptor, std::string_view content) {
   return 0;
 }
 
+// What a repository with Git LFS holds in place of a large file until that is asked for.
+bool is_lfs_pointer(std::string_view content) {
+  constexpr std::string_view kFirstLine = "version https://git-lfs.github.com/spec/v1\n";
+  constexpr std::size_t kLongest = 1024;  // by the specification
+  return content.size() < kLongest && content.substr(0, kFirstLine.size()) == kFirstLine;
+}
+
 }  // namespace
 
 bool is_temporary_name(std::string_view name) {
@@ -113,6 +120,12 @@ Result<std::string> read_file(const std::filesystem::path& path) {
   if (std::ferror(file.get()) != 0) {
     return Error{ErrorKind::kBadInput,
                  fmt::format("{}: cannot be read: {}", path.string(), reason(errno))};
+  }
+  if (is_lfs_pointer(content)) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: is a Git LFS pointer, not the file that it stands for; run 'git "
+                             "lfs pull' in its repository",
+                             path.string())};
   }
   return content;
 }

@@ -45,6 +45,23 @@ TEST_F(BadDataTest, MissingFiles) {
   refused(kBadData, "folder:train-images", "train-images: is not a folder");
 }
 
+TEST_F(BadDataTest, PointersOfGitLfs) {
+  const std::string text = "is a Git LFS pointer";
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+  std::filesystem::create_directories(path("photos/class0"));
+  for (const char* name : {"p.bin", "p.npy", "p.npz", "p.csv", "photos/class0/p.png", "p.onnx",
+                           "p.tflite", "p.json"}) {
+    write(name, pointer);
+  }
+  for (const char* spec : {"cifar10:p.bin", "idx:p.bin,p.bin", "npy:p.npy,p.npy", "npz:p.npz",
+                           "csv:p.csv", "folder:photos"}) {
+    refused(kBadData, spec, text);
+  }
+  fail(kBadData, {"inspect", "p.onnx"}, {text});
+  fail(kBadData, {"inspect", "p.tflite"}, {text});
+  fail(kBadData, {"plan", "show", "p.json", "--model", "model.onnx"}, {text});
+}
+
 TEST_F(BadDataTest, Cifar10Files) {
   write("empty.bin", "");
   refused(kBadData, "cifar10:empty.bin", "empty.bin: holds no record");

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 #include <sstream>
 #include <stdexcept>
 
 #include "data/data_files.hpp"
 #include "espalier/import/onnx_writer.hpp"
-#include "espalier/support/file.hpp"
 #include "espalier/support/rng.hpp"
 #include "testing/random_graph.hpp"
 
@@ -47,9 +47,12 @@ void Workspace::write(const std::filesystem::path& name, std::string_view conten
 }
 
 std::string Workspace::read(const std::filesystem::path& name) const {
-  Result<std::string> content = read_file(path(name));
-  if (!content.ok()) throw std::runtime_error(content.error().message());
-  return *content;
+  // As it is, whatever read_file() would say of it.
+  const std::ifstream file(path(name), std::ios::binary);
+  if (!file) throw std::runtime_error(path(name).string() + ": cannot be opened");
+  std::ostringstream content;
+  content << file.rdbuf();
+  return content.str();
 }
 
 Json Workspace::read_json(const std::filesystem::path& name) const {

@@ -317,6 +317,8 @@ TEST_F(Analysis, RefusesNonsense) {
   EXPECT_EQ(kind(), ErrorKind::kUsage);
   options_.ratios = {1.5};
   EXPECT_EQ(kind(), ErrorKind::kUsage);
+  options_.ratios = {0.001, 1.0};  // a channel of no layer
+  EXPECT_NE(run().error().message().find("trains no input channel"), std::string::npos);
   options_.ratios = {1.0};
   options_.seeds = {1, 1};
   EXPECT_EQ(kind(), ErrorKind::kUsage);

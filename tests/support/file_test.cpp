@@ -51,6 +51,17 @@ TEST(ReadFile, ReportsMissingFilesAndFolders) {
   EXPECT_EQ(not_a_file.error().kind, ErrorKind::kBadInput);
 }
 
+TEST(ReadFile, SaysThatGitLfsHoldsTheFile) {
+  const TempFolder folder;
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+  const Result<std::string> read = read_file(folder.write("model.onnx", pointer));
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.error().kind, ErrorKind::kBadInput);
+  EXPECT_THAT(read.error().message(), HasSubstr("model.onnx: is a Git LFS pointer"));
+  EXPECT_TRUE(read_file(folder.write("a.txt", "of " + pointer)).ok());
+  EXPECT_TRUE(read_file(folder.write("b.txt", pointer + std::string(1024, 'x'))).ok());
+}
+
 TEST(WriteFileAtomic, WritesAndReplaces) {
   const TempFolder folder;
   const fs::path path = folder.path() / "out.json";

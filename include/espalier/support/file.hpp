@@ -13,7 +13,7 @@
 namespace espalier {
 
 /// Reads a whole file or pipe. Errors: kMissingInput when it cannot be opened, kBadInput when it is
-/// a directory or device, or cannot be read.
+/// a directory or device, cannot be read, or stands for a file that Git LFS has not fetched.
 Result<std::string> read_file(const std::filesystem::path& path);
 
 /// Writes a whole file under a temporary name beside it and renames it once it is on the disk, so
