@@ -166,7 +166,8 @@ class Sweep {
     std::vector<SweepGroup> groups;
     ESPALIER_CHECK_OK(each_pair([&](const SweepPair& pair) -> Status {
       bool profiled = true;
-      if (const trials::SampleSets* sets = pair.analysis_sets()) {
+      const trials::SampleSets* sets = pair.analysis_sets();
+      if (sets != nullptr && pair.given_profile() == nullptr) {
         groups.push_back(group("contributions of " + pair.label(), pair, pair.analysis_trials(),
                                sets->training, sets->validation));
         profiled = groups.back().stored == groups.back().trials;
@@ -253,6 +254,7 @@ class Sweep {
 
   // So that shards that run together share the work.
   Status own_contributions(const SweepPair& pair) {
+    if (pair.given_profile() != nullptr) return Ok{};
     const auto done = trials::run_trials(pair.network(), pair.analysis_sets()->training,
                                          pair.analysis_sets()->validation, pair.analysis_trials(),
                                          run_options("analyze " + pair.label(), options_.shard));
@@ -262,6 +264,7 @@ class Sweep {
 
   // Measures what is missing; trials that others are at are waited for.
   Result<contribution::Profile> profile_of(const SweepPair& pair) {
+    if (pair.given_profile() != nullptr) return pair.given_profile()->profile;
     contribution::AnalysisOptions options = pair.analysis_options();
     options.jobs = options_.jobs;
     options.cache_limit = options_.cache_limit;
@@ -281,16 +284,23 @@ class Sweep {
     return profile;
   }
 
+  // A profile that was given keeps what its file says of it.
+  static Json document_of(const SweepPair& pair, const contribution::Profile& profile) {
+    if (pair.given_profile() != nullptr) return pair.given_profile()->document;
+    Json document = contribution::to_json(profile);
+    const std::vector<std::string> doubts = contribution::baseline_doubts(profile);
+    warn(pair.label(), doubts);
+    if (!doubts.empty()) document["warnings"] = doubts;
+    return document;
+  }
+
   Result<std::vector<NamedPlan>> found_plans(const SweepPair& pair) {
     std::vector<NamedPlan> plans;
     if (pair.analysis_sets() == nullptr) return plans;
     ESPALIER_TRY(const contribution::Profile profile, profile_of(pair));
     if (writes_) {
-      const std::vector<std::string> doubts = contribution::baseline_doubts(profile);
-      warn(pair.label(), doubts);
-      Json document = contribution::to_json(profile);
-      if (!doubts.empty()) document["warnings"] = doubts;
-      ESPALIER_CHECK_OK(write(options_.out / "profiles" / (pair.file_stem() + ".json"), document));
+      ESPALIER_CHECK_OK(write(options_.out / "profiles" / (pair.file_stem() + ".json"),
+                              document_of(pair, profile)));
     }
     for (std::size_t i = 0; i < config_.searches.size(); ++i) {
       ESPALIER_TRY(const std::vector<NamedBudget> budgets, pair.budgets(config_.searches[i]));

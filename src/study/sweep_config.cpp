@@ -44,11 +44,7 @@ class Reader {
   Result<SweepConfig> read() {
     config_.name = document_["name"].get<std::string>();
     config_.sha256 = sha256_hex(document_.dump());
-    for (const Json& model : document_["models"]) {
-      const fs::path file = expanded(model["file"].get<std::string>(), "/models");
-      config_.models.push_back(
-          {model["name"].get<std::string>(), (folder_ / file).lexically_normal()});
-    }
+    for (const Json& model : document_["models"]) config_.models.push_back(read_model(model));
     for (const Json& dataset : document_["datasets"]) config_.datasets.push_back(read_set(dataset));
     if (document_.contains("analysis")) config_.analysis = read_analysis(document_["analysis"]);
     for (const Json& search : document_.value("searches", Json::array())) {
@@ -82,6 +78,16 @@ class Reader {
       begin += put.size();
     }
     return text;
+  }
+
+  fs::path file_of(const Json& name, std::string_view place) {
+    return (folder_ / expanded(name.get<std::string>(), place)).lexically_normal();
+  }
+
+  SweepModel read_model(const Json& json) {
+    SweepModel model{json["name"].get<std::string>(), file_of(json["file"], "/models"), {}};
+    if (json.contains("profile")) model.profile = file_of(json["profile"], "/models");
+    return model;
   }
 
   SweepDataset read_set(const Json& json) {
@@ -359,7 +365,10 @@ Status keep_models(SweepConfig& config, const std::vector<std::string>& names) {
 
 std::vector<fs::path> inputs_of(const SweepConfig& config) {
   std::vector<fs::path> inputs;
-  for (const SweepModel& model : config.models) inputs.push_back(model.file);
+  for (const SweepModel& model : config.models) {
+    inputs.push_back(model.file);
+    if (model.profile) inputs.push_back(*model.profile);
+  }
   for (const SweepDataset& dataset : config.datasets) {
     for (const std::string& spec : {dataset.train, dataset.test}) {
       const std::vector<fs::path> files = data::spec_files(spec);

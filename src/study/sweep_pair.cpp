@@ -27,6 +27,12 @@ Result<SweepPair> SweepPair::load(const SweepConfig& config, const SweepModel& m
 
 Status SweepPair::read() {
   ESPALIER_TRY(ir::Graph graph, import_model(model_->file));
+  if (model_->profile) {
+    ESPALIER_TRY(Json document, read_json(*model_->profile, contribution::kProfileSchema));
+    ESPALIER_TRY(contribution::Profile profile,
+                 contribution::profile_from_json(document, graph, model_->profile->string()));
+    given_profile_ = {std::move(document), std::move(profile)};
+  }
   ESPALIER_TRY(
       const trials::SetOptions options,
       trials::set_options(dataset_->preprocess, dataset_->classes, dataset_->balanced, kDataSeed));
@@ -84,7 +90,7 @@ contribution::AnalysisOptions SweepPair::analysis_options() const {
 
 std::vector<trials::Trial> SweepPair::analysis_trials() const {
   std::vector<trials::Trial> trials;
-  if (!config_->analysis) return trials;
+  if (!config_->analysis || given_profile_) return trials;
   const contribution::AnalysisOptions options = analysis_options();
   for (const contribution::TrialSpec& spec : contribution::list_trials(graph(), options)) {
     trials.push_back(contribution::trial_of(graph(), spec, options));

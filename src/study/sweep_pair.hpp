@@ -41,6 +41,12 @@ struct SweepEntry {
   trials::Trial trial;
 };
 
+/// Contributions that the configuration names, and the document that they were read from.
+struct GivenProfile {
+  Json document;
+  contribution::Profile profile;
+};
+
 class SweepPair {
  public:
   /// Reads model and data. The configuration and its parts must outlive it.
@@ -65,10 +71,16 @@ class SweepPair {
     return analysis_sets_ ? &*analysis_sets_ : nullptr;
   }
 
+  /// Null where contributions are to be measured.
+  [[nodiscard]] const GivenProfile* given_profile() const {
+    return given_profile_ ? &*given_profile_ : nullptr;
+  }
+
   /// Whether plans are to be found by training them.
   [[nodiscard]] bool measures() const { return !race_sets_.empty(); }
 
   [[nodiscard]] contribution::AnalysisOptions analysis_options() const;
+  /// None with given_profile().
   [[nodiscard]] std::vector<trials::Trial> analysis_trials() const;
   /// Plans that need no search.
   [[nodiscard]] Result<std::vector<NamedPlan>> given_plans() const;
@@ -91,6 +103,7 @@ class SweepPair {
   const SweepModel* model_;
   const SweepDataset* dataset_;
   std::unique_ptr<train::Network> network_;
+  std::optional<GivenProfile> given_profile_;
   std::optional<trials::SampleSets> analysis_sets_;
   std::map<std::size_t, trials::RaceSets> race_sets_;
   std::optional<data::Samples> training_;

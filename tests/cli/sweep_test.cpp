@@ -210,6 +210,42 @@ TEST_F(SweepTest, PublishedPlansAreMeasuredAtTheirBudgets) {
   EXPECT_EQ(times_measured(), 0);
 }
 
+TEST_F(SweepTest, SearchesWithContributionsThatAreGiven) {
+  const Files measured = whole({});
+  write("contributions.json", measured.at("profiles/m.d.json"));
+  Json given = config();
+  given["models"][0]["profile"] = "contributions.json";
+  given["analysis"]["limit_train"] = 17;  // nothing is measured on these
+  write("sweep.json", given.dump());
+  const std::string out = fresh();
+  Files found = finish(out);
+  const long trained = records(out);
+  EXPECT_EQ(found.at("profiles/m.d.json"), measured.at("profiles/m.d.json"));
+  for (const auto& [name, content] : measured) {
+    if (name.rfind("plans/", 0) != 0) continue;
+    EXPECT_EQ(found.at(name), content) << name;
+  }
+  const Json outline = report(sweep(fresh()) + Arguments{"--dry-run"});
+  EXPECT_TRUE(outline["exact"].get<bool>());  // nothing is left to be found
+  EXPECT_EQ(outline["trials"], trained);
+  const std::string shards = fresh();
+  for (const char* shard : {"0/2", "1/2"}) succeed(sweep(shards) + Arguments{"--shard", shard});
+  EXPECT_EQ(records(shards), trained);
+  EXPECT_EQ(finish(shards), found);
+
+  const auto refused = [&](int code, const char* why) {
+    write("sweep.json", given.dump());
+    const Finished finished = run(sweep(fresh()));
+    EXPECT_EQ(finished.exit_code, code);
+    EXPECT_THAT(finished.err, HasSubstr(why));
+  };
+  make_model("other.onnx", 9);
+  given["models"][0]["file"] = "other.onnx";
+  refused(65, "contributions.json: measured on 'model'");
+  given["models"][0]["profile"] = "nowhere.json";
+  refused(66, "nowhere.json: does not exist");
+}
+
 TEST_F(SweepTest, FaultsOfTheConfigurationAreNamed) {
   const auto broken = [&](const std::string& text, int code, const std::vector<std::string>& what) {
     write("broken.json", text);

@@ -20,6 +20,8 @@ namespace espalier::study {
 struct SweepModel {
   std::string name;
   std::filesystem::path file;
+  /// Contributions to search with in place of those that an analysis would measure, if any.
+  std::optional<std::filesystem::path> profile;
 };
 
 struct SweepDataset {
