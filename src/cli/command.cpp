@@ -34,7 +34,11 @@ void apply_config(CommandApp* command, const std::string& path) {
   if (!items.ok()) fail(items.error().message());
   for (const ConfigItem& item : *items) {
     CLI::Option* option = command->get_option_no_throw("--" + item.name);
-    if (option == nullptr) option = command->get_option_no_throw(item.name);
+    if (option == nullptr || !option->get_configurable()) {
+      // An argument without dashes, which may have the name of an option that no file sets.
+      CLI::Option* argument = command->get_option_no_throw(item.name);
+      if (argument != nullptr) option = argument;
+    }
     if (option == nullptr || !option->get_configurable()) {
       const std::string meant = option == nullptr ? nearest_option(*command, item.name) : "";
       fail(fmt::format("{}:{}: '{}' is not an option of this command{}", path, item.line, item.name,
@@ -389,6 +393,18 @@ Result<ir::Head> HeadOptions::make(const ir::Graph& graph, std::uint64_t seed,
   return starting_head(graph, start, graph.head.classes, seed, document);
 }
 
+namespace {
+
+// 0, 1, 2: numbers that say no more than that there are so many.
+bool counts_up(const data::ClassNames& names) {
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i] != std::to_string(i)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start, int classes,
                                std::uint64_t seed, std::string_view who,
                                const data::ClassNames& names) {
@@ -399,6 +415,7 @@ Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start,
   }
   const data::ClassNames& own = graph.head.class_names;
   bool fits = graph.head.classes == classes;
+  bool by_name = false;
   if (fits && start != "fresh" && !own.empty() && !names.empty()) {
     const auto same = data::match_classes(names, who, own, graph.name);
     if (!same.ok() && start == "keep") {
@@ -411,11 +428,19 @@ Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start,
                    data::class_list(own), who, data::class_list(names));
     }
     fits = same.ok();
+    by_name = same.ok() && !same->by_position;
   }
   if (fits && start != "fresh") warn_of_positions(graph, names, std::string(who));
   ir::Head head = start == "fresh" || !fits ? train::fresh_head(graph.head.features, classes, seed)
                                             : graph.head;
-  // Numbers stand for names that were not known.
+  // Numbers stand for names that were not known, unless they are the names of the other side, too.
+  const bool kept = start != "fresh" && fits;
+  if (kept && by_name) return head;
+  const data::ClassNames& numbers = data::numbered(head.class_names) ? head.class_names : names;
+  if (kept && !names.empty() && !counts_up(numbers)) {
+    spdlog::warn("{} has {}, and {} has {}: these are taken for the former in order", graph.name,
+                 data::class_list(head.class_names), who, data::class_list(names));
+  }
   if (head.class_names.empty() || (data::numbered(head.class_names) && !names.empty())) {
     head.class_names = names;
   }

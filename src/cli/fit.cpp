@@ -90,9 +90,10 @@ class Fit {
     Outputs outputs;
     outputs.add(file("fit.json"), write_json(file("fit.json"), document(all)));
     write_report(outputs, o_.common, document(all));
-    outputs.next(fmt::format("build the C in {}/on-DEVICE/c into your firmware", o_.out));
+    const bool any = std::ranges::any_of(all, [](const Fitted& f) { return f.failure.empty(); });
+    if (any) outputs.next(fmt::format("build the C in {}/on-DEVICE/c into your firmware", o_.out));
     ESPALIER_CHECK_OK(outputs.status());
-    if (std::ranges::any_of(all, [](const Fitted& f) { return f.failure.empty(); })) return Ok{};
+    if (any) return Ok{};
     return Error{ErrorKind::kInfeasible, all.front().failure};
   }
 
@@ -184,10 +185,26 @@ class Fit {
     return o_.numerics == "integer" ? "integer" : "device";
   }
 
+  // Samples to an update of that program; a simulation stands for one.
+  [[nodiscard]] std::string accumulate() const {
+    return std::to_string(o_.numerics == "simulation" ? 1 : o_.recipe.batch);
+  }
+
+  // What an earlier run left, which the plan of this one would lie beside.
+  static void remove_old(const fs::path& folder) {
+    std::error_code ignored;
+    for (const char* name : {"plan.json", "result.json", "compile.json", "check.json"}) {
+      fs::remove(folder / name, ignored);
+    }
+    if (fs::exists(folder / "c" / "program.json", ignored)) fs::remove_all(folder / "c", ignored);
+  }
+
   // `given`: the device as --device names it.
   Result<Fitted> fit(const std::string& given, const cost::DeviceProfile& device) const {
     Fitted fitted;
     fitted.device = device;
+    const fs::path folder = fs::path(o_.out) / ("on-" + device.name);
+    remove_old(folder);
     ESPALIER_TRY(const Bytes stack, parse_size(o_.stack, "--stack"));
     ESPALIER_TRY(const Bytes reserve, parse_size(o_.reserve, "--reserve"));
     fitted.budget = Bytes{device.sram.count - stack.count - reserve.count};
@@ -198,13 +215,12 @@ class Fit {
     }
     say(fmt::format("{}: search within {}, train, compile, check", device.name,
                     format_bytes(fitted.budget)));
-    const fs::path folder = fs::path(o_.out) / ("on-" + device.name);
     ESPALIER_CHECK_OK(make_folder(folder));
     const auto file = [&](const char* name) { return (folder / name).string(); };
-    const Status found =
-        step({"search", this->file("contributions.json"), "--model", o_.model, "--memory",
-              "planned", "--budget", fmt::format("{}B", fitted.budget.count), "--numerics",
-              compiled_numerics(), "--input", o_.input, "--out", file("plan.json")});
+    const Status found = step(
+        {"search", this->file("contributions.json"), "--model", o_.model, "--memory", "planned",
+         "--budget", fmt::format("{}B", fitted.budget.count), "--numerics", compiled_numerics(),
+         "--input", o_.input, "--accumulate", accumulate(), "--out", file("plan.json")});
     if (!found.ok()) {
       if (found.error().kind != ErrorKind::kInfeasible) return found.error();
       fitted.failure = device.name + ": " + found.error().message();
@@ -221,23 +237,23 @@ class Fit {
     }
     // Other preprocessing than usual would add functions for pixels to the C.
     const bool on_data = o_.numerics == "integer" && o_.data.preprocess == "auto";
-    const Status compiled = step(
-        Arguments{"compile",      o_.model,
-                  "--plan",       file("plan.json"),
-                  "--device",     given,
-                  "--head",       "fresh",  // as it was trained
-                  "--stack",      o_.stack,
-                  "--lr",         fmt::format("{}", o_.recipe.learning_rate),
-                  "--accumulate", std::to_string(o_.numerics == "simulation" ? 1 : o_.recipe.batch),
-                  "--numerics",   compiled_numerics(),
-                  "--input",      o_.input,
-                  "--out",        file("c"),
-                  "--json",       file("compile.json"),
-                  "--force"} +
-        (on_data ? Arguments{"--train", o_.train} : Arguments{}));
+    const Status compiled =
+        step(Arguments{"compile",      o_.model,
+                       "--plan",       file("plan.json"),
+                       "--device",     given,
+                       "--head",       "fresh",  // as it was trained
+                       "--stack",      o_.stack,
+                       "--lr",         fmt::format("{}", o_.recipe.learning_rate),
+                       "--accumulate", accumulate(),
+                       "--numerics",   compiled_numerics(),
+                       "--input",      o_.input,
+                       "--out",        file("c"),
+                       "--json",       file("compile.json"),
+                       "--force"} +
+             (on_data ? Arguments{"--train", o_.train} : Arguments{}));
     if (!compiled.ok()) {
       if (compiled.error().kind != ErrorKind::kInfeasible) return compiled.error();
-      fitted.failure = compiled.error().message();
+      fitted.failure = compiled.error().diagnostics.front();  // what is alive at the peak follows
       return fitted;
     }
     ESPALIER_CHECK_OK(read(folder, fitted));

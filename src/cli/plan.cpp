@@ -230,8 +230,10 @@ Status show(const Options& options) {
       const double reduction = static_cast<double>(before.count) / static_cast<double>(bytes.count);
       return fmt::format("  {:<44} {:>10}  {:>5.2f}x\n", what, bytes.count, reduction);
     };
-    table += fmt::format("SRAM of training on the device, {} classes, all but the stack, bytes:\n",
-                         graph.head.classes);
+    table += fmt::format(
+        "SRAM of training on the device, {} classes, gradients in float, the input resident, all "
+        "but the stack, bytes:\n",
+        graph.head.classes);
     table += row("full update, no pass but memory planning", stages->full, stages->full);
     table += row("this plan, pruned and sliced", stages->pruned, stages->full);
     table += row("this plan, also reordered, in place, streamed", stages->planned, stages->pruned);

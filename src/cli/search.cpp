@@ -59,6 +59,7 @@ struct Options {
   int gradient_bits = 8;
   bool rotate = false;
   std::string input = "resident";
+  int accumulate = 1;
   std::string device;
   std::string stack = "4KiB";
   std::string reserve = "8KiB";
@@ -136,7 +137,9 @@ Result<codegen::CycleModel> cycle_model(const Options& options) {
   return model;
 }
 
-Result<selection::SelectionOptions> selection_options(const Options& options) {
+Result<selection::SelectionOptions> selection_options(const Options& options,
+                                                      const ir::Graph& graph,
+                                                      const contribution::Profile& profile) {
   selection::SelectionOptions selection;
   selection.metric =
       options.metric == "loss" ? selection::Metric::kLoss : selection::Metric::kAccuracy;
@@ -148,6 +151,11 @@ Result<selection::SelectionOptions> selection_options(const Options& options) {
   selection.gradient =
       trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits);
   selection.fed = options.input == "rows";
+  selection.accumulate = options.accumulate;
+  // As many as --classes says, where that is not what the profile's data had.
+  if (graph.head.classes != contribution::class_count(profile)) {
+    for (int c = 0; c < graph.head.classes; ++c) selection.classes.push_back(std::to_string(c));
+  }
   selection.rotate = options.rotate;
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
   if (options.max_cycles > 0) {
@@ -230,7 +238,7 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   const MeasureOptions& measure = options.measure;
   study::PlanSearchOptions search;
   ESPALIER_CHECK_OK(parse_effort(measure.effort, search));
-  ESPALIER_TRY(search.selection, selection_options(options));
+  ESPALIER_TRY(search.selection, selection_options(options, graph, profile));
   search.search.seed = options.common.seed;
   search.search.jobs = options.common.job_count();
   search.search.seeds.clear();
@@ -342,7 +350,8 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
 
 Result<Found> find(const Options& options, const ir::Graph& graph,
                    const contribution::Profile& measured, const std::vector<Bytes>& budgets) {
-  ESPALIER_TRY(const selection::SelectionOptions selection, selection_options(options));
+  ESPALIER_TRY(const selection::SelectionOptions selection,
+               selection_options(options, graph, measured));
   const study::BelievedGains believed(graph, measured, selection.metric);
   const contribution::Profile profile = options.gains == "believed" ? believed.profile() : measured;
   Found found;
@@ -472,6 +481,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
       {"memory", options.memory},
       {"numerics", options.numerics},
       {"input", options.input},
+      {"accumulate", options.accumulate},
       {"rotate", options.rotate},
       {"classes", graph.head.classes},
       {"class_names", contribution::class_names(profile)},
@@ -655,13 +665,20 @@ Command add_search(CLI::App& app) {
                    "Of the program whose memory is planned: resident, or by rows as in compile")
       ->check(one_of({"resident", "rows"}))
       ->capture_default_str();
+  command
+      ->add_option(
+          "--accumulate", o->accumulate,
+          "Of the program whose memory is planned, as in compile: samples whose gradients make one "
+          "update")
+      ->check(between(1, 65536))
+      ->capture_default_str();
   command->add_input("--device", o->device,
                      "Device, by name or profile, whose SRAM less stack and reserve is the budget");
   command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
       ->capture_default_str();
   command->add_option("--reserve", o->reserve, "SRAM set aside for the firmware with --device")
       ->capture_default_str();
-  for (const char* name : {"--input", "--device"}) {
+  for (const char* name : {"--input", "--accumulate", "--device"}) {
     command->effective_if(
         name, [o] { return o->memory == "planned"; }, "add --memory planned");
   }

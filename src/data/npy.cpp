@@ -98,7 +98,7 @@ std::int64_t NumpyArray::elements() const {
   return count;
 }
 
-Result<NumpyArray> parse_npy(std::string_view file, std::string_view where) {
+Result<NumpyArray> parse_npy(std::string_view file, std::string_view where, ArrayOf of) {
   constexpr std::size_t kShortest = 10;
   if (file.size() < kShortest || !file.starts_with("\x93NUMPY")) {
     return bad(where, "is not a .npy file; write it with numpy.save");
@@ -115,9 +115,13 @@ Result<NumpyArray> parse_npy(std::string_view file, std::string_view where) {
   NumpyArray array;
   const std::string_view type = field(header, "descr");
   if (!parse_type(type, array)) {
-    return bad(where, fmt::format("elements of type {} are not read; convert them, such as with "
-                                  "astype('float32')",
-                                  type.substr(0, std::min<std::size_t>(type.find(','), 16))));
+    const std::string_view advice =
+        of == ArrayOf::kFeatures
+            ? "such as with astype('float32')"
+            : "with astype('int64'), or names with numpy.unique(y, return_inverse=True)[1]";
+    return bad(where,
+               fmt::format("elements of type {} are not read; convert them, {}",
+                           type.substr(0, std::min<std::size_t>(type.find(','), 16)), advice));
   }
   if (!field(header, "fortran_order").starts_with("False")) {
     return bad(where, "is stored column by column; write numpy.ascontiguousarray of it");
@@ -203,8 +207,8 @@ Result<Dataset> read_npy(const std::filesystem::path& features,
                          const std::filesystem::path& labels) {
   ESPALIER_TRY(std::string content, read_data_file(features, kMaxDatasetBytes));
   ESPALIER_TRY(const std::string label_content, read_data_file(labels, kMaxDatasetBytes));
-  ESPALIER_TRY(const NumpyArray x, parse_npy(content, features.string()));
-  ESPALIER_TRY(const NumpyArray y, parse_npy(label_content, labels.string()));
+  ESPALIER_TRY(const NumpyArray x, parse_npy(content, features.string(), ArrayOf::kFeatures));
+  ESPALIER_TRY(const NumpyArray y, parse_npy(label_content, labels.string(), ArrayOf::kLabels));
   ESPALIER_TRY(Dataset dataset, dataset_from_arrays(x, features.string(), y, labels.string()));
   dataset.sha256 = sha256_hex(content += label_content);
   return dataset;

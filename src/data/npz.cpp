@@ -150,8 +150,8 @@ Result<Dataset> read_npz(const std::filesystem::path& file, const std::string& f
   const std::string where_y = where + ": " + y.name;
   ESPALIER_TRY(const std::string x_content, unpack(x, where));
   ESPALIER_TRY(const std::string y_content, unpack(y, where));
-  ESPALIER_TRY(const NumpyArray x_array, parse_npy(x_content, where_x));
-  ESPALIER_TRY(const NumpyArray y_array, parse_npy(y_content, where_y));
+  ESPALIER_TRY(const NumpyArray x_array, parse_npy(x_content, where_x, ArrayOf::kFeatures));
+  ESPALIER_TRY(const NumpyArray y_array, parse_npy(y_content, where_y, ArrayOf::kLabels));
   ESPALIER_TRY(Dataset dataset, dataset_from_arrays(x_array, where_x, y_array, where_y));
   dataset.sha256 = sha256_hex(archive);
   return dataset;

@@ -22,8 +22,10 @@ struct NumpyArray {
   [[nodiscard]] std::int64_t elements() const;
 };
 
+enum class ArrayOf { kFeatures, kLabels };
+
 // Parses the content of a .npy file. Every error is kBadInput and starts with `where`.
-Result<NumpyArray> parse_npy(std::string_view file, std::string_view where);
+Result<NumpyArray> parse_npy(std::string_view file, std::string_view where, ArrayOf of);
 
 // A member of a zip archive: its name, and its content once it is asked for.
 struct ZipMember {

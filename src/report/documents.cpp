@@ -128,13 +128,16 @@ Result<Profile::Trial> read_trial(const Part& part) {
   return trial;
 }
 
-// Which files the training samples are of; empty where a document does not say.
+// Which files the training samples are of, and which of their classes; empty where a document does
+// not say.
 Result<std::string> read_source(const Part& document) {
   if (!document.has("data")) return std::string();
   ESPALIER_TRY(const Part data, document.object("data"));
   if (!data.has("train")) return std::string();
   ESPALIER_TRY(const Part train, data.object("train"));
-  return train.text("sha256");
+  ESPALIER_TRY(const std::string digest, train.text("sha256"));
+  const char* classes = train.has("class_names") ? "class_names" : "classes";
+  return digest + json_text(train.json.value(classes, Json()));
 }
 
 // What a document says is doubtful about its results, once each.
@@ -226,6 +229,18 @@ Status read_search(const Part& document, const std::string& file, Documents& all
   });
 }
 
+// How samples came to a device, in words; nothing where they came mixed and none was kept.
+Result<std::string> read_stream(const Part& document) {
+  std::string text;
+  ESPALIER_TRY(const auto in_turn, document.find<std::int64_t>("classes_in_turn"));
+  if (in_turn) text += fmt::format("; {} classes in turn", *in_turn);
+  if (!document.has("replay")) return text;
+  ESPALIER_TRY(const Part replay, document.object("replay"));
+  ESPALIER_TRY(const auto bytes, replay.get<std::int64_t>("bytes"));
+  ESPALIER_TRY(const auto steps, replay.get<std::int64_t>("steps"));
+  return text + fmt::format("; {} steps from {} bytes of replay memory", steps, bytes);
+}
+
 // What must be equal for two trainings to be comparable, in words.
 Result<std::string> read_setting(const Part& document) {
   ESPALIER_TRY(const Part data, document.object("data"));
@@ -256,13 +271,14 @@ Result<std::string> read_setting(const Part& document) {
   ESPALIER_TRY(const std::string rounding, document.text("rounding"));
   ESPALIER_TRY(const std::optional<std::int64_t> bits,
                document.find<std::int64_t>("gradient_bits"));
+  ESPALIER_TRY(const std::string stream, read_stream(document));
   return fmt::format(
       "trained on {}; tested on {}; {} epochs, batch {}, rate {:g}, warm-up of {:g}, {} "
       "schedule{}; {} head; "
-      "{} numerics{}{}",
+      "{} numerics{}{}{}",
       training, testing, epochs, batch, rate, warmup, schedule.value_or("standard"),
       qas ? "" : ", without QAS", head, numerics, bits ? fmt::format(" of {} bits", *bits) : "",
-      rounding.empty() ? "" : ", rounding " + rounding);
+      rounding.empty() ? "" : ", rounding " + rounding, stream);
 }
 
 Status read_training(const Part& document, const std::string& file, Documents& all) {

@@ -37,18 +37,21 @@ Table trials_table(const Documents& documents) {
                    {"seed", "seed", ColumnType::kInteger},
                    {"diverged", "diverged", ColumnType::kFlag},
                    {"accuracy", "accuracy", ColumnType::kNumber},
-                   {"loss", "loss", ColumnType::kNumber}};
+                   {"loss", "loss", ColumnType::kNumber},
+                   {"update", "update"},
+                   {"setting", "setting"}};
   for (const Profile& profile : documents.profiles) {
     for (const Profile::Trial& t : profile.trials) {
       table.rows.push_back({profile.file, profile.model.name, "validation", t.depth,
                             t.weights ? 1 : 0, t.weights ? Json(t.weights->conv) : Json(),
                             t.weights ? Json(t.weights->ratio) : Json(), Json(), t.seed,
-                            !t.accuracy, cell(t.accuracy), cell(t.loss)});
+                            !t.accuracy, cell(t.accuracy), cell(t.loss), Json(), Json()});
     }
   }
   for (const Training& t : documents.trainings) {
     table.rows.push_back({t.file, t.model.name, "test", t.bias_depth, t.weights, Json(), Json(),
-                          t.analytic_bytes, t.seed, !t.accuracy, cell(t.accuracy), cell(t.loss)});
+                          t.analytic_bytes, t.seed, !t.accuracy, cell(t.accuracy), cell(t.loss),
+                          t.label.empty() ? Json() : Json(t.label), t.setting});
   }
   return table;
 }

@@ -78,10 +78,12 @@ class PlannedCost {
       : graph_(graph),
         plan_(graph, profile, options.rotate),
         gradient_(options.gradient),
-        fed_(options.fed) {}
+        fed_(options.fed),
+        accumulate_(options.accumulate) {}
 
   std::int64_t operator()(const search::Candidate& candidate) const {
-    const auto memory = compiler::planned_memory(graph_, plan_(candidate), 1, gradient_, fed_);
+    const auto memory =
+        compiler::planned_memory(graph_, plan_(candidate), accumulate_, gradient_, fed_);
     return memory.ok() ? memory->total().count : kImpossible;
   }
 
@@ -93,10 +95,12 @@ class PlannedCost {
     search::Candidate candidate{0, std::vector<std::uint8_t>(plan_.layers(), 0)};
     const auto state = [&] {
       // The state is the same however the input comes, which not all of these plans allow by rows.
-      const auto memory = compiler::planned_memory(graph_, plan_(candidate), 1, gradient_);
+      const auto memory =
+          compiler::planned_memory(graph_, plan_(candidate), accumulate_, gradient_);
       return memory.ok() ? memory->state.count : kImpossible;
     };
     compiler::CompileOptions compile;
+    compile.accumulate = accumulate_;
     compile.gradient = gradient_;
     compile.fed = fed_;
     const auto program = compiler::compile(graph_, plan_(candidate), compile);
@@ -125,6 +129,7 @@ class PlannedCost {
   CandidatePlans plan_;
   compiler::Element gradient_;
   bool fed_;
+  int accumulate_;
 };
 
 // Cycles of a step by the model. Chains take other ways to the same kernels, and finding them takes
@@ -283,7 +288,8 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
                   const search::Solution& solution, const SelectionOptions& options) {
   Selected selected;
   selected.plan = make_plan(graph, profile, solution.candidate, options.rotate);
-  selected.plan.classes = contribution::class_names(profile);
+  selected.plan.classes =
+      options.classes.empty() ? contribution::class_names(profile) : options.classes;
   selected.plan.predicted_gain = solution.objective;
   selected.plan.gain_metric = options.metric == Metric::kAccuracy ? "accuracy" : "loss";
   selected.plan.budget = budget;
@@ -295,8 +301,8 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
   selected.analytic = selected.plan.memory["analytic"] =
       cost::analytic_memory(selected.plan, graph).bytes();
   selected.memory = selected.analytic;
-  if (const auto planned =
-          compiler::planned_memory(graph, selected.plan, 1, options.gradient, options.fed);
+  if (const auto planned = compiler::planned_memory(graph, selected.plan, options.accumulate,
+                                                    options.gradient, options.fed);
       planned.ok()) {
     selected.planned = selected.plan.memory["planned"] = planned->total();
     if (options.memory == MemoryModel::kPlanned) selected.memory = *selected.planned;

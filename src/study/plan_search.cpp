@@ -270,9 +270,9 @@ std::optional<std::string> why_no_candidate(const ir::Graph& graph, const Profil
   return fmt::format("its ratios are not among {}", fmt::join(profile.ratios, ", "));
 }
 
-// Why no problem may choose a candidate; nothing where one does.
+// Why no problem may choose a candidate; nothing where one does. `bounded`: steps are, too.
 std::optional<std::string> why_not_chosen(const std::vector<search::Problem>& problems,
-                                          const search::Candidate& candidate) {
+                                          const search::Candidate& candidate, bool bounded) {
   const search::Problem& any = problems.front();  // they differ in their limits alone
   bool measured = search::is_depth_available(any, candidate.depth);
   for (int layer = 0; layer < any.layers; ++layer) {
@@ -283,8 +283,8 @@ std::optional<std::string> why_not_chosen(const std::vector<search::Problem>& pr
   const bool fits = std::any_of(problems.begin(), problems.end(), [&](const auto& problem) {
     return search::is_feasible(problem, candidate);
   });
-  if (!fits) return "it exceeds every budget";
-  return std::nullopt;
+  if (fits) return std::nullopt;
+  return bounded ? "it exceeds every budget, or the bound on a step" : "it exceeds every budget";
 }
 
 // The candidates of known plans; those that are none are told of.
@@ -292,11 +292,12 @@ std::vector<search::Candidate> known_candidates(const ir::Graph& graph, const Pr
                                                 const std::vector<search::Problem>& problems,
                                                 const PlanSearchOptions& options) {
   const bool rotate = options.selection.rotate;
+  const bool bounded = options.selection.max_step_macs || options.selection.max_step_cycles;
   std::vector<search::Candidate> candidates;
   for (const auto& [name, plan] : options.known) {
     const auto candidate = candidate_of(graph, profile, plan);
     std::optional<std::string> why = why_no_candidate(graph, profile, plan, rotate);
-    if (!why) why = why_not_chosen(problems, *candidate);
+    if (!why) why = why_not_chosen(problems, *candidate, bounded);
     if (why) {
       spdlog::warn("{}: {}; it is not measured", name, *why);
       continue;

@@ -322,6 +322,7 @@ class Sweep {
     options.memory = search.memory;
     options.metric = search.metric;
     options.rotate = search.rotate;
+    options.classes = pair.training().dataset().class_names;
     options.evolution.jobs = options_.jobs;
     if (search.solver == SweepSolver::kExact) options.solver = selection::SolverKind::kExact;
     if (search.solver == SweepSolver::kAuto) options.solver = selection::SolverKind::kAuto;

@@ -315,6 +315,13 @@ class Reader {
     if (!config_.searches.empty() && !config_.analysis) {
       problem("/searches", "a search needs contributions; add \"analysis\", which may be {}");
     }
+    const bool measures = std::any_of(config_.models.begin(), config_.models.end(),
+                                      [](const SweepModel& model) { return !model.profile; });
+    for (const char* key : {"ratios", "layers", "seeds"}) {
+      if (!measures && document_.value("analysis", Json::object()).contains(key)) {
+        problem("/analysis", fmt::format("{} has no effect: every model has a profile", key));
+      }
+    }
   }
 
   const Json& document_;

@@ -144,6 +144,24 @@ TEST_F(ClassesTest, AClassifierOfOtherClassesIsNotKept) {
   }
 }
 
+// Numbers that were chosen are names like others; only 0, 1, 2 may stand for any.
+TEST_F(ClassesTest, NumbersThatWereChosenAreNames) {
+  make_idx("train", 40);
+  const std::string data = "idx:train-images,train-labels";
+  succeed(train(data, data) + Arguments{"--classes", "3,0,2", "--export", "tuned.onnx"});
+  const auto compile = [&](const std::string& classes, const std::string& name) {
+    const std::string plan = name + ".json";
+    succeed({"plan", "make", "tuned.onnx", "--head-only", "--classes", classes, "--out", plan});
+    return Arguments{"compile", "tuned.onnx", "--plan", plan, "--out", name};
+  };
+  const Json turned = report(compile("0,2,3", "turned"));
+  EXPECT_EQ(turned["head"], "keep");
+  EXPECT_EQ(turned["class_names"], Json({"3", "0", "2"}));
+  const Finished named = succeed(compile("ant,bee,cat", "named"));
+  EXPECT_THAT(named.err, HasSubstr("tuned has 3 classes: 3, 0, 2, and named.json has 3 classes: "
+                                   "ant, bee, cat: these are taken for the former in order"));
+}
+
 // The model has four classes and no names for them.
 TEST_F(ClassesTest, AModelWithoutNamesIsMatchedByPositionWithAWarning) {
   make_classes("train", {"ant", "bee", "cat", "dog"}, 2);

@@ -59,6 +59,7 @@ std::vector<Rule> rules() {
       {{"--gradient-bits", "16"}, kCompile, {}, integer},
       {{"--gradient-bits", "16"}, kSearch, {}, integer},
       {{"--input", "rows"}, kSearch, {}, {"--memory", "planned"}},
+      {{"--accumulate", "2"}, kSearch, {}, {"--memory", "planned"}},
       {{"--device", "stm32f746"}, kSearch, {}, {"--memory", "planned"}},
       {{"--stack", "1KiB"}, kSearch, {}, {"--device", "stm32f746", "--memory", "planned"}},
       {{"--reserve", "1KiB"}, kSearch, {}, {"--device", "stm32f746", "--memory", "planned"}},

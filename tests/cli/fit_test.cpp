@@ -119,6 +119,25 @@ TEST_F(FitTest, IsRefusedBeforeTheWork) {
   }
 }
 
+// Sums of gradients over a batch take memory, too, which the search has to know of.
+TEST_F(FitTest, PlansFitWithTheBatchTheyAreTrainedIn) {
+  const auto sram_on = [&](const std::string& device, const std::string& batch) {
+    const Json report = Json::parse(
+        succeed(fit(device) + Arguments{"--numerics", "device", "--batch", batch, "--json", "-"})
+            .out);
+    return report["devices"][0]["sram_bytes"].get<int>();
+  };
+  const int alone = sram_on("ample.json", "1");
+  write("tight.json", device("tight", alone + 512 + 256));
+  EXPECT_LE(sram_on("tight.json", "4"), alone);
+  EXPECT_EQ(read_json("fit/on-tight/c/program.json")["accumulate"], 4);
+  // A board that has room no more does not keep what was made for it.
+  write("tight.json", device("tight", 100));
+  EXPECT_EQ(run(fit("tight.json")).exit_code, 3);
+  EXPECT_FALSE(std::filesystem::exists(path("fit/on-tight/c")));
+  EXPECT_FALSE(std::filesystem::exists(path("fit/on-tight/plan.json")));
+}
+
 TEST_F(FitTest, DeviceNumerics) {
   succeed(fit("ample.json") + Arguments{"--numerics", "device", "--batch", "2", "--lr", "0.5"});
   const Json program = read_json("fit/on-ample/c/program.json");

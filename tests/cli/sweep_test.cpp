@@ -215,7 +215,7 @@ TEST_F(SweepTest, SearchesWithContributionsThatAreGiven) {
   write("contributions.json", measured.at("profiles/m.d.json"));
   Json given = config();
   given["models"][0]["profile"] = "contributions.json";
-  given["analysis"]["limit_train"] = 17;  // nothing is measured on these
+  given["analysis"] = {{"limit_train", 17}};  // nothing is measured on these
   write("sweep.json", given.dump());
   const std::string out = fresh();
   Files found = finish(out);
@@ -233,6 +233,18 @@ TEST_F(SweepTest, SearchesWithContributionsThatAreGiven) {
   EXPECT_EQ(records(shards), trained);
   EXPECT_EQ(finish(shards), found);
 
+  // Plans are for the data that they are trained on, whatever the contributions were measured on.
+  Json fewer = given;
+  fewer["datasets"][0]["classes"] = "0,2";
+  write("sweep.json", fewer.dump());
+  const std::string few = fresh();
+  succeed(sweep(few));
+  const std::string plan = few + "/plans/m.d.found-2KiB-exact.json";
+  EXPECT_EQ(read_json(plan)["classes"], Json({"0", "2"}));
+  const std::string data = "idx:train-images,train-labels";
+  succeed(
+      {"train", "model.onnx", "--plan", plan, "--train", data, "--test", data, "--classes", "0,2"});
+
   const auto refused = [&](int code, const char* why) {
     write("sweep.json", given.dump());
     const Finished finished = run(sweep(fresh()));
@@ -242,8 +254,17 @@ TEST_F(SweepTest, SearchesWithContributionsThatAreGiven) {
   make_model("other.onnx", 9);
   given["models"][0]["file"] = "other.onnx";
   refused(65, "contributions.json: measured on 'model'");
+  given["analysis"]["layers"] = {5};
+  refused(65, "/analysis: layers has no effect: every model has a profile");
+  given["analysis"].erase("layers");
   given["models"][0]["profile"] = "nowhere.json";
   refused(66, "nowhere.json: does not exist");
+}
+
+TEST_F(SweepTest, IsRepeatedFromItsOptions) {
+  const std::string options = succeed(sweep("out") + Arguments{"--print-config"}).out;
+  write("options.toml", options);
+  EXPECT_EQ(succeed({"sweep", "--config", "options.toml", "--print-config"}).out, options);
 }
 
 TEST_F(SweepTest, FaultsOfTheConfigurationAreNamed) {

@@ -268,6 +268,19 @@ TEST_F(Analysis, StopsInTimeAndGoesOn) {
   EXPECT_EQ(to_json(*rest).dump(), to_json(*whole).dump());
 }
 
+TEST_F(Analysis, WhatTheStoreHoldsIsNoMeasureOfSpeed) {
+  const trials::Store store = *trials::Store::open(folder_);
+  options_.store = &store;
+  options_.seconds = 1e-9;
+  ASSERT_TRUE(run().ok());
+  // Its first batch comes from the store at once; the next ones still have to fit what is left.
+  options_.recipe.epochs = 1;
+  options_.seconds = 1e-3;
+  const Result<Profile> again = run();
+  ASSERT_TRUE(again.ok());
+  EXPECT_LT(again->trials.size(), list_trials(network_.graph(), options_).size() / 2);
+}
+
 TEST_F(Analysis, AShareIsWhatTellsMost) {
   const Result<Profile> whole = run();
   ASSERT_TRUE(whole.ok());

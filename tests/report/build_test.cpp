@@ -118,7 +118,7 @@ TEST_F(ReportBuild, CsvHoldsEveryTraining) {
   EXPECT_EQ(report_.trials.rows.size(), 5 + 1 + 8U);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 15);
   EXPECT_THAT(csv, HasSubstr("\nprofile.json,\"a<b & \"\"c\"\" 'd' </script>"));
-  EXPECT_THAT(csv, HasSubstr(",validation,4,1,0,1.0,,0,true,,\n"));
+  EXPECT_THAT(csv, HasSubstr(",validation,4,1,0,1.0,,0,true,,,,\n"));
 }
 
 TEST_F(ReportBuild, GainsAreDrawnInTheMetricAskedFor) {

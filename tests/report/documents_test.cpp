@@ -50,6 +50,24 @@ TEST(ReportDocuments, PlansOfAFrontAreToldApartByBudget) {
   EXPECT_TRUE(documents->plans[1].of_front);
 }
 
+TEST(ReportDocuments, TrainingsWhoseSamplesCameOtherwiseAreOfOtherSettings) {
+  const auto setting = [](const Json& more) {
+    Json document = training_document(plan_document({}, 1), 0, 0.5, 1.0);
+    document.update(more);
+    const TempFolder folder;
+    const auto read = read_documents({folder.write("t.json", document.dump())});
+    EXPECT_TRUE(read.ok());
+    return read->trainings.at(0).setting;
+  };
+  const std::string plain = setting(Json::object());
+  const std::string replay = setting({{"replay", {{"bytes", 4096}, {"steps", 2}}}});
+  const std::string in_turn = setting({{"classes_in_turn", 2}});
+  EXPECT_THAT(replay, HasSubstr("2 steps from 4096 bytes of replay memory"));
+  EXPECT_THAT(in_turn, HasSubstr("2 classes in turn"));
+  EXPECT_THAT(replay, ::testing::StartsWith(plain));
+  EXPECT_THAT(in_turn, ::testing::StartsWith(plain));
+}
+
 TEST(ReportDocuments, OfOtherKindsAreNamedAndPassedOver) {
   const ExampleFolder folder;
   const TempFolder more;

@@ -285,6 +285,15 @@ TEST_F(SweepReport, PredictionsAreOfTheProfileOfTheSameData) {
   EXPECT_NEAR(row(predicted, "published-p")["predicted"].get<double>(), 0.2, 1e-12);
 }
 
+// The same file with other classes kept is other data.
+TEST_F(SweepReport, PredictionsAreOfTheProfileOfTheSameClasses) {
+  Json other = profile("right", 7);
+  other["data"]["train"]["class_names"] = {"ant", "bee"};
+  static_cast<void>(folder_.write("profiles/a2.json", other.dump()));
+  EXPECT_NEAR(row(rows(report(), "prediction"), "found-10KiB")["predicted"].get<double>(), 0.2,
+              1e-12);
+}
+
 TEST_F(SweepReport, FaultsOfASweepAreNamed) {
   for (const char* member : {"name", "kind", "updates", "trainings", "bias_depth"}) {
     Json broken = sweep();

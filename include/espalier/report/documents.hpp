@@ -81,7 +81,7 @@ struct Training {
   std::string file;
   std::string label;   ///< of its plan, where the document names it; otherwise empty
   std::string kind;    ///< likewise: head only, biases, last k, published or found
-  std::string source;  ///< digest of the files that its training samples are of
+  std::string source;  ///< files, by digest, and classes that its training samples are of
   Model model;
   std::string plan_sha256;  ///< empty in older documents
   int bias_depth = 0;

@@ -49,7 +49,10 @@ struct SelectionOptions {
   /// Planned memory: of the compiled program's gradients.
   compiler::Element gradient = compiler::Element::kFloat32;
   bool fed = false;     ///< planned memory: the input comes by rows
+  int accumulate = 1;   ///< planned memory: samples whose gradients make one update
   bool rotate = false;  ///< plans let the channels of partly trained convs take turns
+  /// Of the data that plans are for, by label; those of the profile's where empty.
+  std::vector<std::string> classes;
   SolverKind solver = SolverKind::kEvolution;
   search::EvolutionOptions evolution;
 };
