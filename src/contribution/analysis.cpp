@@ -108,6 +108,21 @@ TrialStage stage_of(const TrialSpec& spec, const AnalysisOptions& options) {
   return first ? kFirstRatios : kOtherRatios;
 }
 
+// All trials, or the share that is measured where nothing that is measured changes the order.
+std::vector<TrialSpec> first_trials(const ir::Graph& graph, const AnalysisOptions& options) {
+  std::vector<TrialSpec> trials = list_trials(graph, options);
+  if (!(options.share < 1)) return trials;
+  const auto most = static_cast<std::size_t>(
+      std::ceil(std::max(0.0, options.share) * static_cast<double>(trials.size())));
+  Profile nothing;
+  nothing.seeds = options.seeds;
+  nothing.ratios = options.ratios;
+  summarise(nothing, static_cast<int>(ir::conv_ops(graph).size()));
+  trials = by_worth(graph, options, nothing);
+  trials.resize(most);
+  return trials;
+}
+
 // Trains what a profile is made of.
 class Measurements {
  public:
@@ -286,7 +301,7 @@ AnalysisEstimate estimate_cost(const train::Network& network, std::int64_t train
   // Every prefix once, each continuing the one before it.
   result.seconds =
       times.whole_forward() * static_cast<double>(training_samples + validation_samples);
-  for (const TrialSpec& spec : list_trials(network.graph(), options)) {
+  for (const TrialSpec& spec : first_trials(network.graph(), options)) {
     const plan::UpdatePlan plan = trial_plan(network.graph(), spec);
     const trials::TrialMacs macs = trials::trial_macs(network.graph(), plan);
     ++result.trials;

@@ -379,6 +379,10 @@ TEST_F(Analysis, EstimatesGrowWithTheWork) {
   EXPECT_EQ(small.trials, large.trials);
   EXPECT_GT(large.macs, 3 * small.macs);
   EXPECT_GT(small.seconds, 0);
+  options_.share = 0.4;
+  const AnalysisEstimate part = estimate_cost(network_, 100, 50, options_);
+  EXPECT_EQ(part.trials, std::ceil(0.4 * static_cast<double>(small.trials)));
+  EXPECT_LT(part.macs, large.macs);
 }
 
 }  // namespace
