@@ -614,6 +614,45 @@ std::vector<std::string> cycle_targets() {
   return names;
 }
 
+// The program whose memory is planned, and the device that it is for.
+void add_program_options(CommandApp* command, const std::shared_ptr<Options>& o) {
+  command
+      ->add_option(
+          "--numerics", o->numerics,
+          "Of the program whose memory is planned, and of what --measure trains: simulation "
+          "(planned with gradients in float), device or integer [that of the profile]")
+      ->check(one_of({"simulation", "device", "integer"}));
+  add_gradient_bits(command, o->gradient_bits);
+  command->effective_if(
+      "--gradient-bits", [o] { return o->numerics == "integer"; }, "add --numerics integer");
+  command
+      ->add_option("--input", o->input,
+                   "Of the program whose memory is planned: resident, or by rows as in compile")
+      ->check(one_of({"resident", "rows"}))
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--accumulate", o->accumulate,
+          "Of the program whose memory is planned, as in compile: samples whose gradients make one "
+          "update")
+      ->check(between(1, 65536))
+      ->capture_default_str();
+  command->add_input("--device", o->device,
+                     "Device, by name or profile, whose SRAM less stack and reserve is the budget");
+  command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
+      ->capture_default_str();
+  command->add_option("--reserve", o->reserve, "SRAM set aside for the firmware with --device")
+      ->capture_default_str();
+  for (const char* name : {"--input", "--accumulate", "--device"}) {
+    command->effective_if(
+        name, [o] { return o->memory == "planned"; }, "add --memory planned");
+  }
+  for (const char* name : {"--stack", "--reserve"}) {
+    command->effective_if(
+        name, [o] { return !o->device.empty(); }, "add --device");
+  }
+}
+
 }  // namespace
 
 Command add_search(CLI::App& app) {
@@ -651,41 +690,7 @@ Command add_search(CLI::App& app) {
                    "compiled program but the stack)")
       ->check(one_of({"analytic", "planned"}))
       ->capture_default_str();
-  command
-      ->add_option(
-          "--numerics", o->numerics,
-          "Of the program whose memory is planned, and of what --measure trains: simulation "
-          "(planned with gradients in float), device or integer [that of the profile]")
-      ->check(one_of({"simulation", "device", "integer"}));
-  add_gradient_bits(command, o->gradient_bits);
-  command->effective_if(
-      "--gradient-bits", [o] { return o->numerics == "integer"; }, "add --numerics integer");
-  command
-      ->add_option("--input", o->input,
-                   "Of the program whose memory is planned: resident, or by rows as in compile")
-      ->check(one_of({"resident", "rows"}))
-      ->capture_default_str();
-  command
-      ->add_option(
-          "--accumulate", o->accumulate,
-          "Of the program whose memory is planned, as in compile: samples whose gradients make one "
-          "update")
-      ->check(between(1, 65536))
-      ->capture_default_str();
-  command->add_input("--device", o->device,
-                     "Device, by name or profile, whose SRAM less stack and reserve is the budget");
-  command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
-      ->capture_default_str();
-  command->add_option("--reserve", o->reserve, "SRAM set aside for the firmware with --device")
-      ->capture_default_str();
-  for (const char* name : {"--input", "--accumulate", "--device"}) {
-    command->effective_if(
-        name, [o] { return o->memory == "planned"; }, "add --memory planned");
-  }
-  for (const char* name : {"--stack", "--reserve"}) {
-    command->effective_if(
-        name, [o] { return !o->device.empty(); }, "add --device");
-  }
+  add_program_options(command, o);
   o->head.add_classes(command);
   command->add_option("--max-macs", o->max_macs, "Bound on MACs of one training step; 0 = none")
       ->check(at_least_0());
