@@ -393,18 +393,6 @@ Result<ir::Head> HeadOptions::make(const ir::Graph& graph, std::uint64_t seed,
   return starting_head(graph, start, graph.head.classes, seed, document);
 }
 
-namespace {
-
-// 0, 1, 2: numbers that say no more than that there are so many.
-bool counts_up(const data::ClassNames& names) {
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (names[i] != std::to_string(i)) return false;
-  }
-  return true;
-}
-
-}  // namespace
-
 Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start, int classes,
                                std::uint64_t seed, std::string_view who,
                                const data::ClassNames& names) {
@@ -437,7 +425,7 @@ Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start,
   const bool kept = start != "fresh" && fits;
   if (kept && by_name) return head;
   const data::ClassNames& numbers = data::numbered(head.class_names) ? head.class_names : names;
-  if (kept && !names.empty() && !counts_up(numbers)) {
+  if (kept && !names.empty() && numbers != data::class_numbers(classes)) {
     spdlog::warn("{} has {}, and {} has {}: these are taken for the former in order", graph.name,
                  data::class_list(head.class_names), who, data::class_list(names));
   }

@@ -10,6 +10,7 @@
 #include "espalier/compiler/compile.hpp"
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/cost/training_macs.hpp"
+#include "espalier/data/classes.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/plan/published.hpp"
@@ -73,8 +74,7 @@ Result<std::vector<std::string>> classes_of(const std::string& text) {
   if (text.find_first_not_of("0123456789") == std::string::npos) {
     const std::size_t count = text.size() > 5 ? kMost + 1 : std::stoul(text);
     if (count < 2 || count > kMost) return wrong("is no number of classes");
-    for (std::size_t i = 0; i < count; ++i) names.push_back(std::to_string(i));
-    return names;
+    return data::class_numbers(static_cast<int>(count));
   }
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find(',', at), text.size());

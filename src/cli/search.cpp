@@ -9,6 +9,7 @@
 #include "command.hpp"
 #include "espalier/codegen/cycle_model.hpp"
 #include "espalier/cost/device_profile.hpp"
+#include "espalier/data/classes.hpp"
 #include "espalier/device/fit.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
@@ -154,7 +155,7 @@ Result<selection::SelectionOptions> selection_options(const Options& options,
   selection.accumulate = options.accumulate;
   // As many as --classes says, where that is not what the profile's data had.
   if (graph.head.classes != contribution::class_count(profile)) {
-    for (int c = 0; c < graph.head.classes; ++c) selection.classes.push_back(std::to_string(c));
+    selection.classes = data::class_numbers(graph.head.classes);
   }
   selection.rotate = options.rotate;
   if (options.max_macs > 0) selection.max_step_macs = options.max_macs;
@@ -484,7 +485,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
       {"accumulate", options.accumulate},
       {"rotate", options.rotate},
       {"classes", graph.head.classes},
-      {"class_names", contribution::class_names(profile)},
+      {"class_names", found.front.back().plan.classes},
       {"max_step_macs", options.max_macs > 0 ? Json(options.max_macs) : Json(nullptr)},
       {"max_step_cycles", options.max_cycles > 0 ? Json(options.max_cycles) : Json(nullptr)},
       {"seed", options.common.seed}};

@@ -20,15 +20,23 @@
 namespace espalier::contribution {
 namespace {
 
+// Whether a conv is among those to measure.
+bool measures(const AnalysisOptions& options, int conv) {
+  return options.layers.empty() ||
+         std::find(options.layers.begin(), options.layers.end(), conv) != options.layers.end();
+}
+
+// How many of that many trials a share is: one at least, where there are any.
+std::size_t part_of(double share, std::size_t trials) {
+  return static_cast<std::size_t>(std::ceil(std::max(0.0, share) * static_cast<double>(trials)));
+}
+
 // Input channels of the widest conv that is measured.
 int widest_measured(const ir::Graph& graph, const AnalysisOptions& options) {
   const std::vector<int> convs = ir::conv_ops(graph);
   int widest = 0;
   for (std::size_t conv = 0; conv < convs.size(); ++conv) {
-    if (!options.layers.empty() && std::find(options.layers.begin(), options.layers.end(),
-                                             static_cast<int>(conv)) == options.layers.end()) {
-      continue;
-    }
+    if (!measures(options, static_cast<int>(conv))) continue;
     widest = std::max(widest, ir::conv(graph, convs[conv]).in_channels);
   }
   return widest;
@@ -112,8 +120,7 @@ TrialStage stage_of(const TrialSpec& spec, const AnalysisOptions& options) {
 std::vector<TrialSpec> first_trials(const ir::Graph& graph, const AnalysisOptions& options) {
   std::vector<TrialSpec> trials = list_trials(graph, options);
   if (!(options.share < 1)) return trials;
-  const auto most = static_cast<std::size_t>(
-      std::ceil(std::max(0.0, options.share) * static_cast<double>(trials.size())));
+  const std::size_t most = part_of(options.share, trials.size());
   Profile nothing;
   nothing.seeds = options.seeds;
   nothing.ratios = options.ratios;
@@ -142,7 +149,7 @@ class Measurements {
   // In two batches: what is worth most whatever comes out, and what is after that.
   Status share(double share) {
     std::vector<TrialSpec> left = by_worth(graph_, options_, profile_);
-    auto room = static_cast<std::size_t>(std::ceil(share * static_cast<double>(left.size())));
+    std::size_t room = part_of(share, left.size());
     const auto settled = std::partition_point(left.begin(), left.end(), [&](const TrialSpec& spec) {
       return spec.seed == options_.seeds.front() && stage_of(spec, options_) < kOtherRatios;
     });
@@ -276,10 +283,7 @@ std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions
   std::vector<TrialSpec> trials;
   for (const std::uint64_t seed : options.seeds) trials.push_back({0, -1, 0, seed});
   for (int conv = conv_count - 1; conv >= 0; --conv) {
-    if (!options.layers.empty() &&
-        std::find(options.layers.begin(), options.layers.end(), conv) == options.layers.end()) {
-      continue;
-    }
+    if (!measures(options, conv)) continue;
     const int depth = conv_count - conv;
     for (const std::uint64_t seed : options.seeds) trials.push_back({depth, -1, 0, seed});
     int kept_before = 0;

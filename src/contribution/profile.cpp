@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "espalier/data/classes.hpp"
 #include "espalier/support/statistics.hpp"
 #include "espalier/train/result_sanity.hpp"
 
@@ -190,10 +191,7 @@ std::vector<std::string> class_names(const Profile& profile) {
   std::vector<std::string> names;
   const auto train = profile.data.find("train");
   if (train == profile.data.end()) return names;
-  if (!train->contains("class_names")) {
-    for (int c = 0; c < class_count(profile); ++c) names.push_back(std::to_string(c));
-    return names;
-  }
+  if (!train->contains("class_names")) return data::class_numbers(class_count(profile));
   for (const Json& name : train->at("class_names")) {
     if (!name.is_string()) return {};
     names.push_back(name.get<std::string>());

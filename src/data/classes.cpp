@@ -46,6 +46,12 @@ std::vector<int> item_classes(std::string_view item, const ClassNames& names) {
 
 }  // namespace
 
+ClassNames class_numbers(int count) {
+  ClassNames names;
+  for (int c = 0; c < count; ++c) names.push_back(std::to_string(c));
+  return names;
+}
+
 bool numbered(const ClassNames& names) {
   return std::all_of(names.begin(), names.end(), [](const std::string& name) {
     return !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;

@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 
+#include "espalier/data/classes.hpp"
 #include "espalier/support/file.hpp"
 #include "readers.hpp"
 
@@ -144,7 +145,7 @@ Status number_labels(const std::vector<std::string>& words, const std::string& w
     dataset.labels.push_back(static_cast<int>(value));
   }
   dataset.classes = 1 + *std::max_element(dataset.labels.begin(), dataset.labels.end());
-  for (int c = 0; c < dataset.classes; ++c) dataset.class_names.push_back(fmt::format("{}", c));
+  dataset.class_names = class_numbers(dataset.classes);
   return Ok{};
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "espalier/data/classes.hpp"
 #include "espalier/support/file.hpp"
 #include "readers.hpp"
 
@@ -177,7 +178,7 @@ Result<Dataset> read_idx(const std::filesystem::path& images_path,
     dataset.labels.push_back(static_cast<unsigned char>(labels.values[i]));
   }
   dataset.classes = 1 + *std::max_element(dataset.labels.begin(), dataset.labels.end());
-  for (int c = 0; c < dataset.classes; ++c) dataset.class_names.push_back(fmt::format("{}", c));
+  dataset.class_names = class_numbers(dataset.classes);
   return dataset;
 }
 

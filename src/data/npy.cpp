@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 
+#include "espalier/data/classes.hpp"
 #include "espalier/support/file.hpp"
 #include "numpy.hpp"
 #include "readers.hpp"
@@ -199,7 +200,7 @@ Result<Dataset> dataset_from_arrays(const NumpyArray& features, std::string_view
     dataset.labels.push_back(static_cast<int>(label));
   }
   dataset.classes = 1 + *std::max_element(dataset.labels.begin(), dataset.labels.end());
-  for (int c = 0; c < dataset.classes; ++c) dataset.class_names.push_back(fmt::format("{}", c));
+  dataset.class_names = class_numbers(dataset.classes);
   return dataset;
 }
 

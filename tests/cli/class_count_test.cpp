@@ -59,6 +59,9 @@ class ClassCountTest : public Workspace {
   std::string expect(const Case& c, const Arguments& more, int classes) {
     SCOPED_TRACE(::testing::PrintToString(c.command + more));
     Json value = report(c.command + more);
+    if (value.contains("class_names")) {
+      EXPECT_EQ(value["class_names"].size(), static_cast<std::size_t>(classes));
+    }
     for (const std::string& name : c.member) value = Json(value.at(name));
     EXPECT_EQ(value, classes);
     const Finished finished = succeed(c.command + more);

@@ -12,6 +12,9 @@ namespace espalier::data {
 
 using ClassNames = std::vector<std::string>;
 
+/// The names of classes that have none: their numbers, 0 to count - 1.
+ClassNames class_numbers(int count);
+
 /// True when every name is a decimal number: the set came without names, as idx sets do.
 bool numbered(const ClassNames& names);
 
