@@ -275,6 +275,10 @@ void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automa
   command->add_option("--warmup", recipe.warmup_epochs, "Epochs of linear rise before the cosine")
       ->capture_default_str();
   command
+      ->add_option("--head-epochs", recipe.head_epochs,
+                   "Of the epochs, the first so many train the classifier alone, at the peak rate")
+      ->capture_default_str();
+  command
       ->add_option_function<std::string>(
           "--schedule",
           [&recipe](const std::string& name) {
@@ -297,8 +301,9 @@ Status check_recipe(const train::Recipe& recipe, const std::string& numerics) {
 }
 
 void recipe_is_of_file(CommandApp* command, const std::string& file, bool always) {
-  command->decided_by_file({"--epochs", "--batch", "--lr", "--warmup", "--schedule"},
-                           always ? file : file + ", or {}");
+  command->decided_by_file(
+      {"--epochs", "--batch", "--lr", "--warmup", "--head-epochs", "--schedule"},
+      always ? file : file + ", or {}");
   command->decided_by_file({"--no-qas"}, file);
 }
 
@@ -311,6 +316,7 @@ train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
   take("--batch", &train::Recipe::batch);
   take("--lr", &train::Recipe::learning_rate);
   take("--warmup", &train::Recipe::warmup_epochs);
+  take("--head-epochs", &train::Recipe::head_epochs);
   take("--schedule", &train::Recipe::schedule);
   take("--no-qas", &train::Recipe::qas);
   return found;

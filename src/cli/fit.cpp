@@ -140,10 +140,11 @@ class Fit {
 
   [[nodiscard]] Arguments recipe(bool batches) const {
     const train::Recipe& r = o_.recipe;
-    Arguments list{"--epochs",   std::to_string(r.epochs),
-                   "--lr",       fmt::format("{}", r.learning_rate),
-                   "--warmup",   fmt::format("{}", r.warmup_epochs),
-                   "--schedule", std::string(train::schedule_name(r.schedule))};
+    Arguments list{"--epochs",      std::to_string(r.epochs),
+                   "--lr",          fmt::format("{}", r.learning_rate),
+                   "--warmup",      fmt::format("{}", r.warmup_epochs),
+                   "--head-epochs", std::to_string(r.head_epochs),
+                   "--schedule",    std::string(train::schedule_name(r.schedule))};
     if (batches) list = list + Arguments{"--batch", std::to_string(r.batch)};
     if (!r.qas) list.emplace_back("--no-qas");
     return list;

@@ -593,9 +593,10 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   add_recipe_options(command, m.recipe);
   recipe_is_of_file(command, "the profile's", true);
   for (const char* option :
-       {"--train", "--val", "--limit-train", "--limit-val", "--seeds", "--race-seeds", "--rates",
-        "--race-epochs", "--known", "--store", "--cache-limit", "--preprocess", "--subset",
-        "--epochs", "--batch", "--lr", "--warmup", "--schedule", "--no-qas"}) {
+       {"--train",       "--val",        "--limit-train", "--limit-val", "--seeds",
+        "--race-seeds",  "--rates",      "--race-epochs", "--known",     "--store",
+        "--cache-limit", "--preprocess", "--subset",      "--epochs",    "--batch",
+        "--lr",          "--warmup",     "--head-epochs", "--schedule",  "--no-qas"}) {
     command->effective_if(
         option, [o] { return o->measure.given(); }, "add --measure");
   }

@@ -59,9 +59,12 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
     }
     trial.recipe = with_given_options(options.command, found, options.recipe);
     spdlog::info(
-        "recipe of the plan where no option says otherwise: {} epochs, {}, rate {}, warm-up {}, "
+        "recipe of the plan where no option says otherwise: {} epochs{}, {}, rate {}, warm-up {}, "
         "{} schedule",
         trial.recipe.epochs,
+        trial.recipe.head_epochs > 0
+            ? fmt::format(", the first {} of the head alone", trial.recipe.head_epochs)
+            : "",
         options.device() ? fmt::format("{} samples an update by --accumulate", options.accumulate)
                          : fmt::format("batch {}", trial.recipe.batch),
         options.automatic_rate ? "auto" : fmt::format("{}", trial.recipe.learning_rate),
@@ -83,6 +86,13 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
     }
   }
   ESPALIER_CHECK_OK(train::check(trial.recipe));
+  if (trial.recipe.head_epochs > 0 &&
+      (trial.stream.classes_in_turn > 0 || trial.stream.replay_bytes > 0)) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--head-epochs {}: goes with neither --classes-in-turn nor --replay; "
+                             "give --head-epochs 0",
+                             trial.recipe.head_epochs)};
+  }
   return trial;
 }
 

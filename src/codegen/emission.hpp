@@ -30,6 +30,7 @@ struct Emission {
   FlashLayout layout;
   CallList calls;
   std::string plan_text;  ///< plan.json
+  int head_epochs = 0;    ///< that the plan was found with
   ReplayLayout replay;    ///< without samples: there is no replay
 
   [[nodiscard]] std::string banner(std::string_view what) const;

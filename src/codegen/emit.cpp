@@ -84,6 +84,11 @@ std::string program_json(const Emission& c) {
   return json_text(document, 2) + "\n";
 }
 
+int epochs_of_head(const plan::UpdatePlan& plan) {
+  const auto found = plan.recipe.find("head_epochs");
+  return found != plan.recipe.end() && found->is_number_integer() ? found->get<int>() : 0;
+}
+
 }  // namespace
 
 Emission::Emission(const compiler::Program& compiled, const plan::UpdatePlan& plan,
@@ -96,6 +101,7 @@ Emission::Emission(const compiler::Program& compiled, const plan::UpdatePlan& pl
       layout(flash_layout(compiled)),
       calls(kernel_calls(compiled, layout)),
       plan_text(json_text(plan::to_json(plan), 2) + "\n"),
+      head_epochs(epochs_of_head(plan)),
       replay(replay_layout(compiled, given.replay_bytes)) {}
 
 std::string Emission::banner(std::string_view what) const {

@@ -50,6 +50,8 @@ int32_t {0}_train_begin(void);
 int32_t {0}_train_rows(const int8_t* rows, int32_t count);
 /* As train_step; {1}_REFUSED also while rows are missing, which may come yet. */
 float {0}_train_end(int32_t label);
+/* As train_head, of such an input. */
+float {0}_train_head_end(int32_t label);
 
 /* The same with a whole input, {1}_INPUT_BYTES bytes that lie anywhere: the network and the most
  * probable class; -1 before reset. */
@@ -132,7 +134,11 @@ int32_t {0}_set_learning_rate(float rate);
  * {2}_CLASSES - 1, and any before reset, changes nothing and returns {2}_REFUSED. */
 float {0}_train_step(const int8_t* input, int32_t label);
 
-/* Of the last train_step and of the last forward. */
+/* The same for the classifier alone, without a backward pass: for example the first pass over the
+ * data, so that gradients of a classifier that knows nothing yet do not pull at the rest. */
+float {0}_train_head(const int8_t* input, int32_t label);
+
+/* Of the last step and of the last forward. */
 float {0}_loss(void);
 const float* {0}_logits(void);
 

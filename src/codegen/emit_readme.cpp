@@ -26,6 +26,14 @@ float loss = {0}_train_step_kept(replay, image, label);  /* as train_step, and m
                      c.name, c.macro, c.replay.samples, c.replay.latent_bytes);
 }
 
+// Which steps those are that the plan was found with.
+std::string head_epochs(const Emission& c) {
+  if (c.head_epochs == 0) return "";
+  return fmt::format(
+      ": the plan was found with it in {} over the data",
+      c.head_epochs == 1 ? "the first pass" : fmt::format("the first {} passes", c.head_epochs));
+}
+
 // The calls of a forward pass and of a step.
 std::string usage(const Emission& c) {
   const ir::Tensor& input = c.graph.tensor(c.graph.input);
@@ -87,7 +95,8 @@ to the last bit: the sources see to that with GCC and clang, other compilers nee
 {usage}```
 
 `train_step` updates the parameters in place, after every {samples}. A label that is out of range
-and a call before `{name}_reset()` change nothing and return `{macro}_REFUSED`.
+and a call before `{name}_reset()` change nothing and return `{macro}_REFUSED`. `{head}` does the same for the
+classifier alone, without a backward pass{head_epochs}.
 
 ## Saving what was learned
 
@@ -139,8 +148,9 @@ The classifier, and
                          c.macro, c.name)
                    : ""),
       fmt::arg("kept", c.layout.turn_bytes() > 0 ? "Nothing of this turn" : "Nothing"),
-      fmt::arg("turns", turn_readme(c)), fmt::arg("replay", replay(c)),
-      fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
+      fmt::arg("head", c.name + (c.program.graph.fed ? "_train_head_end" : "_train_head")),
+      fmt::arg("head_epochs", head_epochs(c)), fmt::arg("turns", turn_readme(c)),
+      fmt::arg("replay", replay(c)), fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
       fmt::arg("parameters", c.layout.bytes), fmt::arg("usage", usage(c)),
       fmt::arg("samples", c.program.graph.accumulate > 1
                               ? fmt::format("{} samples", c.program.graph.accumulate)

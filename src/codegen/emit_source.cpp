@@ -310,7 +310,11 @@ std::string steps(const Emission& c) {
   const int first = replay ? compiler::latent_of(graph).first : 0;
   std::string forward =
       replay ? "static void run_prefix(void) {\n" : "static void run_forward(void) {\n";
-  std::string backward = "static void run_backward(int32_t label, const esp_sgd* sgd) {\n";
+  const std::string parameters = "(int32_t label, const esp_sgd* sgd) {\n";
+  std::string head = "static void run_head" + parameters;
+  std::string backward = "static void run_backward" + parameters;
+  const int head_end = compiler::head_end(graph);
+  if (head_end > graph.backward_begin) backward += "  run_head(label, sgd);\n";
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     if (replay && static_cast<int>(i) == first) {
       forward += "}\n\nstatic void run_behind_prefix(void) {\n";
@@ -321,14 +325,23 @@ std::string steps(const Emission& c) {
       if (whole.first == static_cast<int>(i) && !whole.fed) forward += chain_block(c, chain);
       continue;
     }
-    (static_cast<int>(i) < graph.backward_begin ? forward : backward) +=
-        block(c, graph.nodes[i], c.calls.nodes[i]);
+    const std::string text = block(c, graph.nodes[i], c.calls.nodes[i]);
+    if (compiler::trains_head(graph.nodes[i])) head += text;
+    if (static_cast<int>(i) < graph.backward_begin) {
+      forward += text;
+    } else if (static_cast<int>(i) >= head_end) {
+      backward += text;
+    }
   }
-  if (backward.find("sgd", backward.find('\n')) == std::string::npos) backward += "  (void)sgd;\n";
+  for (std::string* function : {&head, &backward}) {
+    if (function->find("sgd", function->find('\n')) == std::string::npos) {
+      *function += "  (void)sgd;\n";
+    }
+  }
   if (replay) {
     forward += "}\n\nstatic void run_forward(void) {\n  run_prefix();\n  run_behind_prefix();\n";
   }
-  std::string text = chains(c) + forward + "}\n\n" + backward + "}\n\n";
+  std::string text = chains(c) + forward + "}\n\n" + head + "}\n\n" + backward + "}\n\n";
   if (graph.update.empty()) return text;
   text += "static void run_update(const esp_sgd* sgd) {\n";
   for (std::size_t i = 0; i < graph.update.size(); ++i) {
@@ -403,9 +416,17 @@ std::string end_of_step(const Emission& c) {
                      c.program.graph.accumulate);
 }
 
+// The steps there are: of all that the plan trains, and of the classifier alone.
+struct Step {
+  const char* whole;    // the function for an input as a whole
+  const char* by_rows;  // that ends one by rows
+  const char* pass;
+};
+constexpr Step kSteps[] = {{"train_step", "train_end", "run_backward"},
+                           {"train_head", "train_head_end", "run_head"}};
+
 std::string training(const Emission& c) {
-  std::string text =
-      fmt::format(R"(static int32_t most_probable(void) {{
+  std::string text = fmt::format(R"(static int32_t most_probable(void) {{
   int32_t best = 0, k;
   for (k = 1; k < {1}; ++k) {{
     if (sram.state.logits[k] > sram.state.logits[best]) best = k;
@@ -420,15 +441,21 @@ int32_t {0}_forward(const int8_t* input) {{
   return most_probable();
 }}
 
-float {0}_train_step(const int8_t* input, int32_t label) {{
+)",
+                                 c.name, c.classes(), c.unready());
+  for (const Step& step : kSteps) {
+    text += fmt::format(R"(float {0}_{5}(const int8_t* input, int32_t label) {{
   const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {4});
   if ({2} || label < 0 || label >= {1}) return {3}_REFUSED;
   take_input(input);
   run_forward();
-  run_backward(label, &sgd);
+  {6}(label, &sgd);
 )",
-                  c.name, c.classes(), c.unready(), c.macro, c.options.stochastic ? 1 : 0);
-  return text + end_of_step(c);
+                        c.name, c.classes(), c.unready(), c.macro, c.options.stochastic ? 1 : 0,
+                        step.whole, step.pass) +
+            end_of_step(c);
+  }
+  return text;
 }
 
 // A forward pass and a step of training whose input comes by rows.
@@ -451,8 +478,7 @@ int32_t {0}_{1}_rows(const int8_t* rows, int32_t count) {{
 )",
                         c.name, what, c.unready(), c.macro);
   }
-  return text +
-         fmt::format(R"(int32_t {0}_forward_end(void) {{
+  text += fmt::format(R"(int32_t {0}_forward_end(void) {{
   if ({1}) return -1;
   if (rows_there() != {2}_INPUT_HEIGHT) return -1;
   mark_rows(0);
@@ -460,16 +486,22 @@ int32_t {0}_{1}_rows(const int8_t* rows, int32_t count) {{
   return most_probable();
 }}
 
-float {0}_train_end(int32_t label) {{
+)",
+                      c.name, c.unready(), c.macro);
+  for (const Step& step : kSteps) {
+    text += fmt::format(R"(float {0}_{4}(int32_t label) {{
   const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {3});
   if ({1} || label < 0 || label >= {2}_CLASSES) return {2}_REFUSED;
   if (rows_there() != {2}_INPUT_HEIGHT) return {2}_REFUSED;
   mark_rows(0);
   run_forward();
-  run_backward(label, &sgd);
+  {5}(label, &sgd);
 )",
-                     c.name, c.unready(), c.macro, c.options.stochastic ? 1 : 0) +
-         end_of_step(c);
+                        c.name, c.unready(), c.macro, c.options.stochastic ? 1 : 0, step.by_rows,
+                        step.pass) +
+            end_of_step(c);
+  }
+  return text;
 }
 
 // A step that begins behind the frozen prefix, and the copies of what it needs from there.

@@ -144,6 +144,14 @@ bool rotates(const TrainingGraph& graph) {
 
 bool is_forward(NodeKind kind) { return kind <= NodeKind::kHeadForward; }
 
+int head_end(const TrainingGraph& graph) {
+  const auto begin = graph.nodes.begin() + graph.backward_begin;
+  const auto end = std::find_if_not(begin, graph.nodes.end(), trains_head);
+  return std::any_of(end, graph.nodes.end(), trains_head)
+             ? graph.backward_begin
+             : static_cast<int>(end - graph.nodes.begin());
+}
+
 bool reads_weights(NodeKind kind) {
   return kind == NodeKind::kConvForward || kind == NodeKind::kInputGradient ||
          kind == NodeKind::kDepthwiseBackward;

@@ -168,6 +168,7 @@ class DeviceTraining {
       loader.load(training, index);
       look_at(engine_, watch_, seen_++);
       const float one = step([&] {
+        if (epoch < recipe_.head_epochs) return engine_.train_head(label, loader.first());
         return replay_ ? replay_->train_step_kept(engine_, label, loader.first())
                        : engine_.train_step(label, loader.first());
       });
@@ -191,7 +192,8 @@ class DeviceTraining {
   // A turn is an epoch, and one whose last batch is not full ends with its first update behind it.
   void change_turn() {
     if (!compiler::rotates(program_.graph)) return;
-    while (engine_.turn() < static_cast<std::int64_t>(result_.epochs.size()) &&
+    while (engine_.turn() <
+               static_cast<std::int64_t>(result_.epochs.size()) - recipe_.head_epochs &&
            engine_.next_turn()) {
     }
   }
@@ -275,6 +277,10 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
   ESPALIER_CHECK_OK(train::check(recipe));
   if (recipe.batch != program.graph.accumulate || !recipe.qas) {
     return Error{ErrorKind::kInternal, "device training: the recipe is not the program's"};
+  }
+  if (recipe.head_epochs > 0 && (stream.classes_in_turn > 0 || stream.replay_bytes > 0)) {
+    return Error{ErrorKind::kInternal,
+                 "device training: epochs of the head in a stream of classes"};
   }
   const int cut = first_op(program, plan);
   if (training.cut() > cut || test.cut() > cut) {

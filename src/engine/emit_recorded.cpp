@@ -20,7 +20,8 @@ codegen::RecordedSteps record(const compiler::Program& program,
   Engine engine(program, {options.stochastic, options.seed, options.learning_rate});
   for (int step = 0; step < steps; ++step) {
     std::copy_n(samples.inputs.begin() + step * bytes, bytes, engine.input());
-    const float loss = engine.train_step(samples.labels[static_cast<std::size_t>(step)]);
+    const int label = samples.labels[static_cast<std::size_t>(step)];
+    const float loss = step + 1 < steps ? engine.train_step(label) : engine.train_head(label);
     recorded.steps.push_back(
         {std::bit_cast<std::uint32_t>(loss), codegen::state_hash(engine.state())});
     if (step + 1 < steps) engine.next_turn();

@@ -211,6 +211,12 @@ float Engine::train_step(int label, int first) {
   return run_backward(label);
 }
 
+float Engine::train_head(int label, int first) {
+  if (!has_class(label)) return kRefused;
+  run_forward(first);
+  return run_head(label);
+}
+
 void Engine::begin_backward(int label) {
   label_ = label;
   sgd_ = esp_sgd_of(control().rate, control().seed, control().step, options_.stochastic ? 1 : 0);
@@ -228,6 +234,20 @@ float Engine::run_backward(int label) {
     run_node(i);
     if (watch_) watch_(i);
   }
+  return end_step();
+}
+
+float Engine::run_head(int label) {
+  if (!has_class(label)) return kRefused;
+  begin_backward(label);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (compiler::trains_head(program_.graph.nodes[i])) run_node(static_cast<int>(i));
+  }
+  return end_step();
+}
+
+// Sums of gradients that nothing was added to step nothing.
+float Engine::end_step() {
   if (program_.graph.accumulate == 1) {
     ++control().step;
   } else if (control().waiting++ == program_.graph.accumulate) {

@@ -264,6 +264,7 @@ Result<std::string> read_setting(const Part& document) {
   ESPALIER_TRY(const std::int64_t batch, recipe.get<std::int64_t>("batch"));
   ESPALIER_TRY(const double rate, recipe.get<double>("learning_rate"));
   ESPALIER_TRY(const double warmup, recipe.get<double>("warmup_epochs"));
+  ESPALIER_TRY(const auto head_epochs, recipe.find<std::int64_t>("head_epochs"));
   ESPALIER_TRY(const bool qas, recipe.get<bool>("qas"));
   ESPALIER_TRY(const std::optional<std::string> schedule, recipe.find<std::string>("schedule"));
   ESPALIER_TRY(const std::string head, document.get<std::string>("head"));
@@ -273,11 +274,13 @@ Result<std::string> read_setting(const Part& document) {
                document.find<std::int64_t>("gradient_bits"));
   ESPALIER_TRY(const std::string stream, read_stream(document));
   return fmt::format(
-      "trained on {}; tested on {}; {} epochs, batch {}, rate {:g}, warm-up of {:g}, {} "
+      "trained on {}; tested on {}; {} epochs{}, batch {}, rate {:g}, warm-up of {:g}, {} "
       "schedule{}; {} head; "
       "{} numerics{}{}{}",
-      training, testing, epochs, batch, rate, warmup, schedule.value_or("standard"),
-      qas ? "" : ", without QAS", head, numerics, bits ? fmt::format(" of {} bits", *bits) : "",
+      training, testing, epochs,
+      head_epochs ? fmt::format(" (the first {} of the head alone)", *head_epochs) : "", batch,
+      rate, warmup, schedule.value_or("standard"), qas ? "" : ", without QAS", head, numerics,
+      bits ? fmt::format(" of {} bits", *bits) : "",
       rounding.empty() ? "" : ", rounding " + rounding, stream);
 }
 
@@ -370,6 +373,7 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
       ESPALIER_TRY(const std::string name, plan.get<std::string>("name"));
       ESPALIER_TRY(const std::string kind, read_kind(plan));
       ESPALIER_TRY(const std::optional<double> rate, plan.find<double>("learning_rate"));
+      ESPALIER_TRY(const auto head_epochs, plan.find<std::int64_t>("head_epochs"));
       ESPALIER_TRY(const std::optional<std::int64_t> budget,
                    plan.find<std::int64_t>("budget_bytes"));
       return plan.each("trainings", [&](const Part& run) -> Status {
@@ -380,6 +384,7 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
             take_warnings(run, fmt::format("{}, {}, seed {}", file, name, seed), all));
         all.trainings.back().label = rate ? fmt::format("{} at rate {:g}", name, *rate) : name;
         all.trainings.back().rate = rate;
+        all.trainings.back().head_epochs = head_epochs;
         all.trainings.back().budget_bytes = budget;
         all.trainings.back().kind = kind;
         return Ok{};

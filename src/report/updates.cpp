@@ -248,6 +248,7 @@ Updates collect_updates(const Documents& documents) {
                            : fmt::format("{}/{}/{}", training.bias_depth, training.weights,
                                          training.analytic_bytes);
     if (training.rate) what += fmt::format(" at {}", *training.rate);
+    if (training.head_epochs) what += fmt::format(" behind {}", *training.head_epochs);
     const auto [entry, fresh] =
         known.insert({{training.model.sha256, index, what}, result.all.size()});
     if (fresh) {

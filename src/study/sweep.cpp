@@ -116,7 +116,8 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
         {"predicted_gain", plan.predicted_gain ? Json(*plan.predicted_gain) : Json(nullptr)},
         {"gain_metric", plan.gain_metric.empty() ? Json(nullptr) : Json(plan.gain_metric)},
         {"trainings", std::move(runs)}};
-    if (plans[p].rate) row["learning_rate"] = *plans[p].rate;
+    if (plans[p].own.learning_rate) row["learning_rate"] = *plans[p].own.learning_rate;
+    if (plans[p].own.head_epochs) row["head_epochs"] = *plans[p].own.head_epochs;
     rows.push_back(std::move(row));
   }
   Json result{
@@ -330,7 +331,8 @@ class Sweep {
       PlanSearchOptions measured;
       measured.selection = options;
       measured.search = search_options(search.measure);
-      measured.race_recipe = config_.training.recipes.front().recipe;
+      OwnRecipe own{{}, search.measure.head_epochs};
+      measured.race_recipe = own.applied(config_.training.recipes.front().recipe);
       measured.search.jobs = options_.jobs;
       ESPALIER_TRY(measured.known, pair.known_plans(search));
       measured.trial.recipe = search.measure.recipe.value_or(config_.analysis->recipe);
@@ -340,8 +342,8 @@ class Sweep {
       ESPALIER_TRY(PlanSearchResult result,
                    search_plans(pair.network(), profile, bytes, pair.race_sets(index), measured));
       for (std::size_t b = 0; b < budgets.size(); ++b) {
-        plans.push_back({budgets[b].plan, "found", std::move(result.plans[b].plan),
-                         result.search.plans[b].rate});
+        own.learning_rate = result.search.plans[b].rate;
+        plans.push_back({budgets[b].plan, "found", std::move(result.plans[b].plan), own});
       }
       return plans;
     }

@@ -108,6 +108,7 @@ class Reader {
     take(json, "batch", recipe.batch);
     take(json, "learning_rate", recipe.learning_rate);
     take(json, "warmup_epochs", recipe.warmup_epochs);
+    take(json, "head_epochs", recipe.head_epochs);
     take(json, "qas", recipe.qas);
     if (json.contains("schedule")) {
       recipe.schedule = *train::schedule_of(json["schedule"].get<std::string>(), place);
@@ -131,8 +132,8 @@ class Reader {
   }
 
   void read_measure(const Json& json, SweepSearch& search) {
-    for (const char* key :
-         {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "rates"}) {
+    for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds",
+                            "rates", "head_epochs"}) {
       if (json.contains(key) && search.solver != SweepSolver::kMeasured) {
         problem("/searches", fmt::format("{} is of the solver \"measured\" alone", key));
       }
@@ -142,6 +143,7 @@ class Reader {
     take(json, "finalists", search.measure.finalists);
     take(json, "race_seeds", search.measure.race_seeds);
     take(json, "rates", search.measure.rates);
+    take(json, "head_epochs", search.measure.head_epochs);
     if (json.contains("recipe")) {
       search.measure.recipe = read_recipe(json["recipe"], "/searches/recipe");
     }
@@ -198,10 +200,12 @@ class Reader {
     config_.last_k = read_depths(json, "last_k");
     take(json, "full", config_.full);
     for (Json published : json.value("published", Json::array())) {
-      SweepPublished plan{published["name"].get<std::string>(),
-                          published["model"].get<std::string>(), Json(), std::nullopt};
-      take(published, "learning_rate", plan.learning_rate);
+      SweepPublished plan{
+          published["name"].get<std::string>(), published["model"].get<std::string>(), Json(), {}};
+      take(published, "learning_rate", plan.own.learning_rate);
+      take(published, "head_epochs", plan.own.head_epochs);
       published.erase("learning_rate");
+      published.erase("head_epochs");
       published.erase("name");
       published.erase("model");
       plan.document = std::move(published);
@@ -273,19 +277,19 @@ class Reader {
         if (found.insert(search.plan_name(budget)).second) continue;
         problem("/searches",
                 fmt::format("'{}' would be found twice; searches must differ in budget, "
-                            "memory, solver, metric or rotate",
+                            "memory, solver, metric, rotate or head_epochs",
                             search.plan_name(budget)));
       }
       if (search.at_published && !found.insert(search.plan_name("published")).second) {
         problem("/searches",
                 "searches at the memory of published plans must differ in solver, "
-                "metric or rotate");
+                "metric, rotate or head_epochs");
       }
       for (const SweepModel& model : config_.models) {
         if (!search.at_published) break;
         const bool any = std::any_of(config_.published.begin(), config_.published.end(),
                                      [&](const SweepPublished& plan) {
-                                       return plan.model == model.name && !plan.learning_rate;
+                                       return plan.model == model.name && !plan.own.any();
                                      });
         if (any) continue;
         problem("/searches", fmt::format("budgets are those of published plans, and of '{}' there "
@@ -295,11 +299,14 @@ class Reader {
     }
     if (config_.training.recipes.size() > 1 &&
         (std::any_of(config_.published.begin(), config_.published.end(),
-                     [](const SweepPublished& p) { return p.learning_rate.has_value(); }) ||
-         std::any_of(config_.searches.begin(), config_.searches.end(),
-                     [](const SweepSearch& s) { return !s.measure.rates.empty(); }))) {
-      problem("/training/recipes", "plans with learning rates of their own need one recipe");
+                     [](const SweepPublished& p) { return p.own.any(); }) ||
+         std::any_of(config_.searches.begin(), config_.searches.end(), [](const SweepSearch& s) {
+           return !s.measure.rates.empty() || s.measure.head_epochs;
+         }))) {
+      problem("/training/recipes",
+              "plans with learning rates or epochs of the head of their own need one recipe");
     }
+    check_own_recipes();
     std::set<std::pair<std::string, std::string>> published;
     for (const SweepPublished& plan : config_.published) {
       if (models.count(plan.model) == 0) {
@@ -322,6 +329,18 @@ class Reader {
         problem("/analysis", fmt::format("{} has no effect: every model has a profile", key));
       }
     }
+  }
+
+  // With what a plan has of its own, a recipe must be one.
+  void check_own_recipes() {
+    const auto sound = [&](std::string_view place, const OwnRecipe& own) {
+      const Status status = train::check(own.applied(config_.training.recipes.front().recipe));
+      if (own.any() && !status.ok()) problem(place, status.error().message());
+    };
+    for (const SweepSearch& search : config_.searches) {
+      sound("/searches/head_epochs", {{}, search.measure.head_epochs});
+    }
+    for (const SweepPublished& plan : config_.published) sound("/plans/published", plan.own);
   }
 
   const Json& document_;
@@ -348,6 +367,7 @@ std::string SweepSearch::plan_name(std::string_view published) const {
   if (solver == SweepSolver::kMeasured) name += "-measured";
   if (metric == selection::Metric::kAccuracy) name += "-accuracy";
   if (rotate) name += "-rotating";
+  if (measure.head_epochs) name += fmt::format("-head{}", *measure.head_epochs);
   return name;
 }
 

@@ -127,8 +127,7 @@ Result<std::vector<NamedPlan>> SweepPair::given_plans() const {
   for (const SweepPublished& published : config_->published) {
     if (published.model != model_->name) continue;
     ESPALIER_TRY(plan::UpdatePlan plan, read(published));
-    plans.push_back(
-        {"published-" + published.name, "published", std::move(plan), published.learning_rate});
+    plans.push_back({"published-" + published.name, "published", std::move(plan), published.own});
   }
   return plans;
 }
@@ -137,7 +136,7 @@ std::vector<const SweepPublished*> SweepPair::published(const SweepSearch& searc
   std::vector<const SweepPublished*> all;
   for (const SweepPublished& published : config_->published) {
     if (!search.at_published || published.model != model_->name) continue;
-    if (published.learning_rate) continue;  // the plan once more
+    if (published.own.any()) continue;  // the plan once more
     all.push_back(&published);
   }
   return all;
@@ -171,8 +170,7 @@ std::vector<SweepEntry> SweepPair::entries(const std::vector<NamedPlan>& plans) 
         for (const std::uint64_t seed : training.seeds) {
           trials::Trial trial;
           trial.plan = plans[p].plan;
-          trial.recipe = training.recipes[r].recipe;
-          trial.recipe.learning_rate = plans[p].rate.value_or(trial.recipe.learning_rate);
+          trial.recipe = plans[p].own.applied(training.recipes[r].recipe);
           trial.recipe.seed = seed;
           trial.numerics = numerics;
           trial.stochastic = training.stochastic;

@@ -25,7 +25,7 @@ struct NamedPlan {
   std::string name;
   std::string kind;  ///< head_only, bias_only, last_k, full, published, found
   plan::UpdatePlan plan;
-  std::optional<double> rate;  ///< in place of the recipe's
+  OwnRecipe own;
 };
 
 /// What a search may take, and what its plan is called.

@@ -1,5 +1,6 @@
 #include "espalier/train/recipe.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -18,10 +19,14 @@ Status check(const Recipe& r) {
   require(
       std::isfinite(static_cast<float>(r.learning_rate)) && r.learning_rate >= 0,
       fmt::format("--lr {} must be a number of at least 0 that a float holds", r.learning_rate));
+  require(r.head_epochs >= 0 && (r.epochs < 1 || r.head_epochs < r.epochs),
+          fmt::format("--head-epochs {} must lie in 0..{}, fewer than all epochs", r.head_epochs,
+                      r.epochs - 1));
+  const int left = r.epochs - std::max(0, r.head_epochs);
   require(std::isfinite(r.warmup_epochs) && r.warmup_epochs >= 0 &&
-              (r.epochs < 1 || r.warmup_epochs <= r.epochs),
-          fmt::format("--warmup {} must lie in 0..{}, the number of epochs", r.warmup_epochs,
-                      r.epochs));
+              (left < 1 || r.warmup_epochs <= left),
+          fmt::format("--warmup {} must lie in 0..{}, the number of epochs{}", r.warmup_epochs,
+                      left, r.head_epochs > 0 ? " behind those of the head" : ""));
   if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
   return Ok{};
 }
@@ -48,13 +53,15 @@ Result<Schedule> schedule_of(std::string_view name, std::string_view where) {
 }
 
 Json to_json(const Recipe& r) {
-  return Json{{"epochs", r.epochs},
-              {"batch", r.batch},
-              {"learning_rate", r.learning_rate},
-              {"warmup_epochs", r.warmup_epochs},
-              {"schedule", schedule_name(r.schedule)},
-              {"qas", r.qas},
-              {"seed", r.seed}};
+  Json json{{"epochs", r.epochs},
+            {"batch", r.batch},
+            {"learning_rate", r.learning_rate},
+            {"warmup_epochs", r.warmup_epochs},
+            {"schedule", schedule_name(r.schedule)},
+            {"qas", r.qas},
+            {"seed", r.seed}};
+  if (r.head_epochs > 0) json["head_epochs"] = r.head_epochs;
+  return json;
 }
 
 Result<Recipe> recipe_from_json(const Json& json, std::string_view where) {
@@ -68,6 +75,9 @@ Result<Recipe> recipe_from_json(const Json& json, std::string_view where) {
     ESPALIER_TRY(r.schedule, schedule_of(schedule, where));
   }
   ESPALIER_TRY(r.qas, json_field<bool>(json, "qas", where));
+  if (json.contains("head_epochs")) {
+    ESPALIER_TRY(r.head_epochs, json_field<int>(json, "head_epochs", where));
+  }
   ESPALIER_TRY(const std::int64_t seed, json_field<std::int64_t>(json, "seed", where));
   r.seed = static_cast<std::uint64_t>(seed);
   return r;
@@ -77,7 +87,10 @@ float learning_rate_at(const Recipe& recipe, std::int64_t step, std::int64_t ste
                        std::int64_t steps_per_epoch) {
   const double peak = recipe.learning_rate * recipe.batch / 256.0;
   const double warmup = recipe.warmup_epochs * static_cast<double>(steps_per_epoch);
-  const auto at = static_cast<double>(step);
+  const std::int64_t of_the_head = recipe.head_epochs * steps_per_epoch;
+  if (step < of_the_head) return static_cast<float>(peak);
+  steps -= of_the_head;
+  const auto at = static_cast<double>(step - of_the_head);
   if (recipe.schedule == Schedule::kPublished) {
     if (at < warmup) return static_cast<float>(peak * at / warmup);
     const double share = (at - warmup) / static_cast<double>(steps);

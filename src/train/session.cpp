@@ -530,7 +530,7 @@ void Session::backward(Workspace& workspace, std::span<const int> labels, int ba
   weight.c_row = feature_stride();
   kernels().gemm(weight, true);
 
-  if (!active_tensor_[static_cast<std::size_t>(graph.features)]) return;
+  if (head_alone_ || !active_tensor_[static_cast<std::size_t>(graph.features)]) return;
   kernels::GemmArgs input;
   input.m = samples;
   input.n = feature_stride();
@@ -631,7 +631,7 @@ bool Session::update(const Gradients& gradients, float learning_rate, bool qas) 
   constexpr float kLargest = std::numeric_limits<float>::max();
   for (std::size_t op = 0; op < trained_.size(); ++op) {
     Trained* trained = trained_[op].get();
-    if (trained == nullptr) continue;
+    if (trained == nullptr || head_alone_) continue;
     const ir::Op& node = network_->graph().ops[op];
     const auto& conv = std::get<ir::Conv2D>(node.params);
     const float input_scale = network_->graph().tensor(node.inputs[0]).quantization.scale;

@@ -140,7 +140,8 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
   TrainResult result;
   std::int64_t step = 0;
   for (int epoch = 0; epoch < recipe.epochs && !result.diverged; ++epoch) {
-    if (epoch > 0) session.begin_turn(epoch);
+    session.train_head_alone(epoch < recipe.head_epochs);
+    if (epoch > recipe.head_epochs) session.begin_turn(epoch - recipe.head_epochs);
     const std::vector<std::uint32_t> order = epoch_order(recipe, epoch, samples);
     double loss = 0;
     std::int64_t correct = 0;

@@ -39,8 +39,10 @@ Result<RateSweep> sweep_rates(const train::Network& network, const data::Samples
     one.test_every_epoch = false;
     one.recipe.learning_rate = rate;
     one.recipe.epochs = std::min(trial.recipe.epochs, kEpochs);
+    one.recipe.head_epochs = std::min(trial.recipe.head_epochs, one.recipe.epochs - 1);
     one.recipe.warmup_epochs =
-        std::min(trial.recipe.warmup_epochs, static_cast<double>(one.recipe.epochs));
+        std::min(trial.recipe.warmup_epochs,
+                 static_cast<double>(one.recipe.epochs - one.recipe.head_epochs));
     trials.push_back(std::move(one));
   }
   ESPALIER_TRY(const auto results,

@@ -59,8 +59,8 @@ class ClassCountTest : public Workspace {
   std::string expect(const Case& c, const Arguments& more, int classes) {
     SCOPED_TRACE(::testing::PrintToString(c.command + more));
     Json value = report(c.command + more);
-    if (value.contains("class_names")) {
-      EXPECT_EQ(value["class_names"].size(), static_cast<std::size_t>(classes));
+    if (const std::size_t names = value.value("class_names", Json::array()).size(); names > 0) {
+      EXPECT_EQ(names, static_cast<std::size_t>(classes));
     }
     for (const std::string& name : c.member) value = Json(value.at(name));
     EXPECT_EQ(value, classes);

@@ -103,10 +103,21 @@ TEST_F(ConfigTest, LeavesToFilesWhatTheyDecide) {
                         "--train", "idx:train-images,train-labels",
                         "--test",  "idx:train-images,train-labels"};
   const std::string config = print_config(train);
-  for (const char* option : {"epochs", "batch", "lr", "warmup", "schedule", "no-qas"}) {
+  for (const char* option :
+       {"epochs", "batch", "lr", "warmup", "head-epochs", "schedule", "no-qas"}) {
     EXPECT_THAT(config, Not(HasSubstr(std::string("\n") + option + "="))) << config;
   }
   EXPECT_EQ(report({"train", "--config", "config.toml"})["recipe"], report(train)["recipe"]);
+  plan["recipe"]["head_epochs"] = 1;
+  write("plan.json", plan.dump());
+  EXPECT_EQ(report(train)["recipe"]["head_epochs"], 1);
+  const Arguments without{"--head-epochs", "0"};
+  EXPECT_FALSE(report(train + without)["recipe"].contains("head_epochs"));
+  const Arguments stream{"--numerics", "device", "--classes-in-turn", "2"};
+  fail(2, train + stream,
+       {"the first 1 of the head alone",
+        "--head-epochs 1: goes with neither --classes-in-turn nor --replay"});
+  succeed(train + stream + without);
   EXPECT_THAT(print_config(train + Arguments{"--lr", "0.1"}), HasSubstr("\nlr=0.1\n"));
 
   make_profile();

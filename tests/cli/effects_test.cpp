@@ -108,6 +108,7 @@ std::vector<Rule> rules() {
                                                         {"--batch", "8"},
                                                         {"--lr", "0.5"},
                                                         {"--warmup", "0.5"},
+                                                        {"--head-epochs", "1"},
                                                         {"--schedule", "published"},
                                                         {"--no-qas"}}) {
     all.push_back({option, kSearch, {}, {"--measure", "9"}});

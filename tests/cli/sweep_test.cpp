@@ -144,8 +144,10 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   on_chip["memory"] = "planned";
   on_chip.erase("rates");
   on_chip["rotate"] = true;
+  on_chip["head_epochs"] = 1;
   measured["searches"].push_back(on_chip);
   measured["training"]["seeds"] = {0};
+  measured["training"]["recipe"]["epochs"] = 3;
   write("sweep.json", measured.dump());
   const Files expected = whole({"--jobs", "1"});
   const std::string out = fresh();
@@ -168,14 +170,17 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
     if (row.contains("learning_rate")) {
       EXPECT_EQ(row["learning_rate"], plan["recipe"]["learning_rate"]);
     }
+    EXPECT_EQ(row.value("head_epochs", 0), row["name"].get<std::string>().ends_with("-head1"));
   }
   const Json planned =
-      Json::parse(expected.at("plans/m.d.found-64KiB-planned-measured-rotating.json"));
+      Json::parse(expected.at("plans/m.d.found-64KiB-planned-measured-rotating-head1.json"));
   for (const Json& update : planned["weights"]) {
     EXPECT_EQ(update.contains("next_channels"), update["ratio"] != 1);
   }
   EXPECT_EQ(planned["solver"], "measured");
-  EXPECT_EQ(planned["recipe"], trained);
+  recipe = trained;
+  recipe["head_epochs"] = 1;
+  EXPECT_EQ(planned["recipe"], recipe);
   EXPECT_LE(planned["memory_bytes"]["planned"], 64 * 1024);
 }
 

@@ -79,6 +79,10 @@ float EmittedProgram::train_step(std::span<const std::int8_t> input, int label) 
   return symbol<float(const std::int8_t*, std::int32_t)>("_train_step")(input.data(), label);
 }
 
+float EmittedProgram::train_head(std::span<const std::int8_t> input, int label) const {
+  return symbol<float(const std::int8_t*, std::int32_t)>("_train_head")(input.data(), label);
+}
+
 std::span<const float> EmittedProgram::logits(int classes) const {
   return {symbol<const float*()>("_logits")(), static_cast<std::size_t>(classes)};
 }
@@ -165,6 +169,9 @@ int EmittedProgram::rows(const char* what, const std::int8_t* data, int count) c
 int EmittedProgram::forward_end() const { return symbol<std::int32_t()>("_forward_end")(); }
 float EmittedProgram::train_end(int label) const {
   return symbol<float(std::int32_t)>("_train_end")(label);
+}
+float EmittedProgram::train_head_end(int label) const {
+  return symbol<float(std::int32_t)>("_train_head_end")(label);
 }
 void EmittedProgram::make_row(bool rgb, std::int8_t* to, const std::uint8_t* pixels) const {
   symbol<void(std::int8_t*, const std::uint8_t*)>(rgb ? "_rgb_row" : "_grey_row")(to, pixels);

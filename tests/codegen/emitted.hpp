@@ -46,6 +46,7 @@ class EmittedProgram {
   int set_learning_rate(float rate) const;
   [[nodiscard]] int forward(std::span<const std::int8_t> input) const;
   [[nodiscard]] float train_step(std::span<const std::int8_t> input, int label) const;
+  [[nodiscard]] float train_head(std::span<const std::int8_t> input, int label) const;
   [[nodiscard]] std::span<const float> logits(int classes) const;
   /// The bytes of a parameter array; empty when it is frozen.
   [[nodiscard]] std::span<const std::byte> weights(int conv) const;
@@ -61,6 +62,7 @@ class EmittedProgram {
   int rows(const char* what, const std::int8_t* data, int count) const;
   [[nodiscard]] int forward_end() const;
   [[nodiscard]] float train_end(int label) const;
+  [[nodiscard]] float train_head_end(int label) const;
   void make_row(bool rgb, std::int8_t* to, const std::uint8_t* pixels) const;
   [[nodiscard]] int replay_reset(void* memory, std::uint32_t seed) const;
   [[nodiscard]] float train_step_kept(void* memory, std::span<const std::int8_t> input,

@@ -32,9 +32,9 @@ class ByRows : public ::testing::Test {
     return options;
   }
   std::vector<std::int8_t> input() { return testing::random_int8(rng_, kHeight * kRow); }
-  float expected(const std::vector<std::int8_t>& input, int label) {
+  float expected(const std::vector<std::int8_t>& input, int label, bool head_alone = false) {
     std::copy(input.begin(), input.end(), engine_.input());
-    return engine_.train_step(label);
+    return head_alone ? engine_.train_head(label) : engine_.train_step(label);
   }
 
   Rng rng_{3, 9};
@@ -51,9 +51,12 @@ TEST_F(ByRows, TrainsWhateverTheNumberOfRowsAtATime) {
   emitted_.reset();
   for (int step = 0; step < 12; ++step) {
     const std::vector<std::int8_t> image = input();
-    const float loss = expected(image, step % 3);
+    const int label = step % 3;
+    const bool head_alone = step % 5 > 2;
+    const float loss = expected(image, label, head_alone);
     if (step % 4 == 3) {  // as a whole, from anywhere
-      EXPECT_EQ(emitted_.train_step(image, step % 3), loss);
+      EXPECT_EQ(head_alone ? emitted_.train_head(image, label) : emitted_.train_step(image, label),
+                loss);
       continue;
     }
     ASSERT_EQ(emitted_.begin("train"), 0);
@@ -62,7 +65,8 @@ TEST_F(ByRows, TrainsWhateverTheNumberOfRowsAtATime) {
       ASSERT_EQ(emitted_.rows("train", image.data() + row * kRow, count), 0);
       row += count;
     }
-    EXPECT_EQ(emitted_.train_end(step % 3), loss) << step;
+    EXPECT_EQ(head_alone ? emitted_.train_head_end(label) : emitted_.train_end(label), loss)
+        << step;
   }
   const std::vector<std::int8_t> image = input();
   std::copy(image.begin(), image.end(), engine_.input());
@@ -89,6 +93,7 @@ TEST_F(ByRows, RefusesWhatComesOutOfTurn) {
   EXPECT_EQ(emitted_.rows("train", image.data(), kHeight - 4), -1);  // more than are left
   EXPECT_EQ(emitted_.rows("train", image.data(), -1), -1);
   EXPECT_EQ(emitted_.train_end(0), -1.0F);  // rows are missing, and may come yet
+  EXPECT_EQ(emitted_.train_head_end(0), -1.0F);
   ASSERT_EQ(emitted_.rows("train", image.data() + 5 * kRow, kHeight - 5), 0);
   EXPECT_EQ(emitted_.train_end(3), -1.0F);  // no such label
   EXPECT_EQ(emitted_.train_end(2), expected(image, 2));

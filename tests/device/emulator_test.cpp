@@ -257,7 +257,7 @@ TEST_F(Emulator, FaultsAndDifferencesAreFound) {
   const std::string text = *read_file(source);
   const auto with = [&](const std::string& line) {
     std::string changed = text;
-    const std::size_t at = changed.rfind("run_forward();");
+    const std::size_t at = changed.find("run_forward();\n  run_backward(");
     ASSERT_NE(at, std::string::npos);
     changed.insert(at, line);
     ASSERT_TRUE(write_file_atomic(source, changed).ok());

@@ -81,7 +81,8 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
                        {"recipe", {{"epochs", 10}}},
                        {"finalists", 3},
                        {"race_seeds", 4},
-                       {"rates", {0.1, 0.2}}}};
+                       {"rates", {0.1, 0.2}},
+                       {"head_epochs", 1}}};
   const Result<SweepConfig> config = parse(json);
   ASSERT_TRUE(config.ok()) << config.error().message();
   const SweepSearch::Measure& measure = config->searches[0].measure;
@@ -91,10 +92,15 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   EXPECT_EQ(measure.finalists, 3);
   EXPECT_EQ(measure.race_seeds, 4);
   EXPECT_THAT(measure.rates, ElementsAre(0.1, 0.2));
+  EXPECT_EQ(measure.head_epochs, 1);
+  EXPECT_EQ(config->searches[0].plan_name("49KB"), "found-49KB-measured-head1");
+  json["searches"][0]["head_epochs"] = 10;
+  json["training"]["recipe"] = {{"epochs", 10}};
+  EXPECT_THAT(error(json), HasSubstr("/searches/head_epochs: --head-epochs 10 must lie in 0..9"));
   json["searches"][0]["solver"] = "exact";
   const std::string refused = error(json);
   for (const char* key :
-       {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "rates"}) {
+       {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "rates", "head_epochs"}) {
     EXPECT_THAT(refused, HasSubstr(fmt::format("{} is of the solver \"measured\" alone", key)));
   }
 }
@@ -106,14 +112,23 @@ TEST(SweepConfig, RatesOfPlansReplaceThatOfOneRecipe) {
                                  {"n_bias_update", 2},
                                  {"manual_weight_idx", Json::array()},
                                  {"weight_update_ratio", Json::array()},
-                                 {"learning_rate", 0.2}}};
+                                 {"learning_rate", 0.2},
+                                 {"head_epochs", 1}}};
   const Result<SweepConfig> config = parse(json);
   ASSERT_TRUE(config.ok()) << config.error().message();
-  EXPECT_EQ(config->published[0].learning_rate, 0.2);
+  EXPECT_EQ(config->published[0].own.learning_rate, 0.2);
+  EXPECT_EQ(config->published[0].own.head_epochs, 1);
   EXPECT_FALSE(config->published[0].document.contains("learning_rate"));
+  EXPECT_FALSE(config->published[0].document.contains("head_epochs"));
+  const train::Recipe own = config->published[0].own.applied({.epochs = 7});
+  EXPECT_EQ(own, (train::Recipe{.epochs = 7, .learning_rate = 0.2, .head_epochs = 1}));
+  json["plans"]["published"][0]["head_epochs"] = 7;
+  json["training"]["recipe"] = {{"epochs", 7}};
+  EXPECT_THAT(error(json), HasSubstr("/plans/published: --head-epochs 7 must lie in 0..6"));
+  json["plans"]["published"][0]["head_epochs"] = 1;
   json["training"].erase("recipe");
   json["training"]["recipes"] = {{{"name", "a"}}, {{"name", "b"}, {"epochs", 3}}};
-  EXPECT_THAT(error(json), HasSubstr("learning rates of their own need one recipe"));
+  EXPECT_THAT(error(json), HasSubstr("epochs of the head of their own need one recipe"));
 }
 
 TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
@@ -131,7 +146,7 @@ TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
   EXPECT_TRUE(config->searches[0].at_published);
   EXPECT_EQ(config->searches[0].plan_name("49KB"), "found-49KB-exact");
   json["searches"] = {search, search};
-  EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric or rotate"));
+  EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric, rotate or head_epochs"));
   json["searches"] = {search};
   json["searches"][0]["memory"] = "planned";
   json["searches"][0]["solver"] = "auto";

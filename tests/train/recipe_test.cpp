@@ -45,6 +45,31 @@ TEST(Recipe, AConstantScheduleStaysAtItsPeak) {
   EXPECT_EQ(recipe_from_json(to_json(recipe), "recipe").value(), recipe);
 }
 
+// The head has the peak; what follows is a training of fewer epochs.
+TEST(Recipe, EpochsOfTheHeadComeBeforeTheSchedule) {
+  for (const Schedule schedule : {Schedule::kStandard, Schedule::kPublished, Schedule::kConstant}) {
+    Recipe rest{.epochs = 8, .batch = 64, .learning_rate = 0.1, .schedule = schedule};
+    Recipe recipe = rest;
+    recipe.epochs = 10;
+    recipe.head_epochs = 2;
+    EXPECT_EQ(recipe_from_json(to_json(recipe), "recipe").value(), recipe);
+    EXPECT_FALSE(to_json(rest).contains("head_epochs"));
+    for (std::int64_t step = 0; step < 1000; ++step) {
+      ASSERT_EQ(learning_rate_at(recipe, step, 1000, 100),
+                step < 200 ? 0.025F : learning_rate_at(rest, step - 200, 800, 100))
+          << step;
+    }
+  }
+  for (const int wrong : {-1, 10, 11}) {
+    const Status status = check(Recipe{.epochs = 10, .head_epochs = wrong});
+    ASSERT_FALSE(status.ok()) << wrong;
+    EXPECT_NE(status.error().message().find("--head-epochs"), std::string::npos);
+  }
+  const Status late = check(Recipe{.epochs = 3, .warmup_epochs = 2.5, .head_epochs = 1});
+  ASSERT_FALSE(late.ok());
+  EXPECT_NE(late.error().message().find("0..2"), std::string::npos);
+}
+
 TEST(Recipe, WithoutAScheduleIsTheStandardOne) {
   Json old = to_json(Recipe{});
   EXPECT_EQ(old["schedule"], "standard");

@@ -111,6 +111,42 @@ TEST(Trainer, ChannelsTakeTurnsEpochByEpoch) {
   }
 }
 
+TEST(Trainer, EpochsOfTheHeadAreThoseOfAHeadOnlyPlan) {
+  const Task task;
+  const plan::UpdatePlan plan = rotating_plan(task.graph);
+  Recipe recipe{.epochs = 2, .batch = 20, .learning_rate = 2, .warmup_epochs = 0, .seed = 4};
+  recipe.schedule = Schedule::kConstant;
+  const TrainResult head = task.run(plan::head_only(task.graph), recipe, 1);
+  for (int more = 1; more <= 4; ++more) {
+    Recipe behind = recipe;
+    behind.head_epochs = 2;
+    behind.epochs = 2 + more;
+    ir::Graph tuned;
+    const TrainResult both = task.run(plan, behind, 1, -1, &tuned);
+    ASSERT_EQ(both.epochs.size(), static_cast<std::size_t>(behind.epochs));
+    for (std::size_t epoch = 0; epoch < 2; ++epoch) {
+      EXPECT_EQ(both.epochs[epoch].train.loss, head.epochs[epoch].train.loss);
+      EXPECT_EQ(both.epochs[epoch].test->loss, head.epochs[epoch].test->loss);
+    }
+    // Turns begin behind them.
+    const int op = ir::conv_ops(task.graph)[6];
+    const ir::Conv2D& before = ir::conv(task.graph, op);
+    const ir::Conv2D& after = ir::conv(tuned, op);
+    std::set<int> turn_came;
+    for (int turn = 0; turn < more; ++turn) {
+      const auto set = *plan::trained_channels(plan, 6, turn);
+      turn_came.insert(set.begin(), set.end());
+    }
+    bool moved = false;
+    for (std::size_t i = 0; i < before.weights.size(); ++i) {
+      if (before.weights[i] == after.weights[i]) continue;
+      moved = true;
+      EXPECT_TRUE(turn_came.contains(static_cast<int>(i) % before.in_channels));
+    }
+    EXPECT_TRUE(moved);
+  }
+}
+
 TEST(Trainer, SameBytesForAnyNumberOfJobs) {
   const Task task;
   for (const plan::UpdatePlan& plan :

@@ -28,7 +28,7 @@ struct RecordedStep {
 };
 
 /// Steps on seeded_samples(seed, steps), from reset on, with a change of turn behind each but the
-/// last where there are turns and no gradients wait.
+/// last where there are turns and no gradients wait. The last step trains the head alone.
 struct RecordedSteps {
   std::uint64_t seed = 0;
   std::vector<RecordedStep> steps;

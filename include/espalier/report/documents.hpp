@@ -89,8 +89,10 @@ struct Training {
   std::optional<std::vector<WeightUpdate>> updates;  ///< absent in older documents
   std::int64_t analytic_bytes = 0;
   std::optional<std::int64_t> budget_bytes;  ///< of a sweep's search
-  std::string setting;         ///< data, recipe, head and numerics in words; equal where comparable
-  std::optional<double> rate;  ///< of this plan in a sweep, in place of the setting's
+  std::string setting;  ///< data, recipe, head and numerics in words; equal where comparable
+  /// Of this plan in a sweep, in place of the setting's.
+  std::optional<double> rate;
+  std::optional<std::int64_t> head_epochs;
   std::int64_t seed = 0;
   std::optional<double> accuracy;  ///< absent when diverged
   std::optional<double> loss;

@@ -42,6 +42,19 @@ struct SweepAnalysis {
   train::Recipe recipe;
 };
 
+/// What a plan has in place of the recipe's.
+struct OwnRecipe {
+  std::optional<double> learning_rate;
+  std::optional<int> head_epochs;
+
+  [[nodiscard]] bool any() const { return learning_rate || head_epochs; }
+  [[nodiscard]] train::Recipe applied(train::Recipe recipe) const {
+    recipe.learning_rate = learning_rate.value_or(recipe.learning_rate);
+    recipe.head_epochs = head_epochs.value_or(recipe.head_epochs);
+    return recipe;
+  }
+};
+
 /// How the plans of a search are chosen.
 enum class SweepSolver { kEvolution, kExact, kAuto, kMeasured };
 
@@ -62,6 +75,8 @@ struct SweepSearch {
     /// At which the winners race with the recipe of the final trainings; each is then trained at
     /// its best.
     std::vector<double> rates;
+    /// Of the races, and of the final trainings of what is found; otherwise the recipe's.
+    std::optional<int> head_epochs;
   } measure;
 
   /// `found-50KiB`, and what differs from a plain search, such as `found-50KiB-exact`.
@@ -79,8 +94,8 @@ struct SweepDepths {
 struct SweepPublished {
   std::string name;
   std::string model;
-  Json document;                        ///< the published notation
-  std::optional<double> learning_rate;  ///< in place of the recipe's
+  Json document;  ///< the published notation
+  OwnRecipe own;
 };
 
 struct SweepRecipe {

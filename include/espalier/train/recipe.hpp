@@ -9,7 +9,8 @@
 
 namespace espalier::train {
 
-/// How the learning rate goes over a training: a linear rise, then a cosine or none.
+/// How the learning rate goes over a training, behind epochs of the head alone: a linear rise, then
+/// a cosine or none.
 enum class Schedule {
   kStandard,   ///< the first step moves; the peak after the warm-up, the last step close to 0
   kPublished,  ///< as the published training code: the first step has rate 0, and the cosine
@@ -25,6 +26,7 @@ struct Recipe {
   double warmup_epochs = 1;    ///< of the linear rise
   Schedule schedule = Schedule::kStandard;
   bool qas = true;         ///< quantisation-aware scaling
+  int head_epochs = 0;     ///< of the epochs, the first so many train the head alone, at the peak
   std::uint64_t seed = 0;  ///< of the head's start and of the order of samples
 
   bool operator==(const Recipe&) const = default;

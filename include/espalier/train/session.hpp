@@ -121,6 +121,9 @@ class Session {
   /// Gradients made before keep their size.
   void begin_turn(std::int64_t turn);
 
+  /// Whether from here on backward() makes gradients of the head alone and update() steps it alone.
+  void train_head_alone(bool alone) { head_alone_ = alone; }
+
   [[nodiscard]] Gradients make_gradients() const;
   static void clear(Gradients& gradients);
   /// total += part.
@@ -172,6 +175,7 @@ class Session {
 
   const Network* network_;
   ir::Head head_;
+  bool head_alone_ = false;
   int cut_ = 0;
   std::vector<std::unique_ptr<Trained>> trained_;  // by op, null when frozen
   std::vector<bool> active_op_;                    // the gradient passes this op
