@@ -431,7 +431,8 @@ Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start,
   const bool kept = start != "fresh" && fits;
   if (kept && by_name) return head;
   const data::ClassNames& numbers = data::numbered(head.class_names) ? head.class_names : names;
-  if (kept && !names.empty() && numbers != data::class_numbers(classes)) {
+  const bool counted = numbers == data::class_numbers(static_cast<int>(numbers.size()));
+  if (kept && !names.empty() && !counted) {
     spdlog::warn("{} has {}, and {} has {}: these are taken for the former in order", graph.name,
                  data::class_list(head.class_names), who, data::class_list(names));
   }

@@ -160,6 +160,10 @@ TEST_F(ClassesTest, NumbersThatWereChosenAreNames) {
   const Finished named = succeed(compile("ant,bee,cat", "named"));
   EXPECT_THAT(named.err, HasSubstr("tuned has 3 classes: 3, 0, 2, and named.json has 3 classes: "
                                    "ant, bee, cat: these are taken for the former in order"));
+  // A model that says nothing of its classes is not said to have none.
+  succeed({"plan", "make", "model.onnx", "--head-only", "--classes", "0,2,3,7", "--out", "p.json"});
+  const Finished unnamed = succeed({"compile", "model.onnx", "--plan", "p.json", "--out", "unnamed"});
+  EXPECT_THAT(unnamed.err, Not(HasSubstr("taken for the former")));
 }
 
 // The model has four classes and no names for them.
