@@ -179,10 +179,11 @@ class Sweep {
         ESPALIER_TRY(const std::vector<NamedPlan> found, found_plans(pair));
         plans.insert(plans.end(), found.begin(), found.end());
       }
-      groups.push_back(group("trainings of " + pair.label(), pair, trials_of(pair.entries(plans)),
-                             pair.training(), pair.test()));
+      const std::vector<trials::Trial> trials = trials_of(pair.entries(plans));
+      groups.push_back(
+          group("trainings of " + pair.label(), pair, trials, pair.training(), pair.test()));
       if (known) return Ok{};
-      return estimate_found(pair, groups.back());
+      return estimate_found(pair, trials, groups.back());
     }));
     return groups;
   }
@@ -358,8 +359,6 @@ class Sweep {
   SweepGroup group(std::string what, const SweepPair& pair,
                    const std::vector<trials::Trial>& trials, const data::Samples& training,
                    const data::Samples& test) const {
-    // Device numerics run the plain kernels.
-    constexpr double kDeviceSlowness = 8;
     SweepGroup group{std::move(what), 0, 0, 0, true};
     std::optional<trials::TrialTimes> times;
     std::set<std::string> seen;
@@ -374,11 +373,17 @@ class Sweep {
         continue;
       }
       if (!times) times.emplace(pair.network(), trial.recipe);
-      group.seconds +=
-          times->seconds(trial.plan, trial.recipe.epochs, training.size(), test.size()) *
-          (trials::on_device(trial.numerics) ? kDeviceSlowness : 1) / std::max(1, options_.jobs);
+      group.seconds += seconds_of(trial, *times, training, test);
     }
     return group;
+  }
+
+  [[nodiscard]] double seconds_of(const trials::Trial& trial, const trials::TrialTimes& times,
+                                  const data::Samples& training, const data::Samples& test) const {
+    // Device numerics run the plain kernels.
+    constexpr double kDeviceSlowness = 8;
+    return times.seconds(trial.plan, trial.recipe.epochs, training.size(), test.size()) *
+           (trials::on_device(trial.numerics) ? kDeviceSlowness : 1) / std::max(1, options_.jobs);
   }
 
   // Whether the folder has the results of this very configuration.
@@ -389,8 +394,10 @@ class Sweep {
            results->value("tool_version", Json()) == Json(kVersion);
   }
 
-  // Plans that are still to be found, and to be measured for that, cost about what the others do.
-  Status estimate_found(const SweepPair& pair, SweepGroup& group) const {
+  // Plans that are still to be found, and to be measured for that, cost about what the others do:
+  // those that are still to be trained, or, where none are, the last of them, the widest.
+  Status estimate_found(const SweepPair& pair, const std::vector<trials::Trial>& given,
+                        SweepGroup& group) const {
     if (is_finished()) return Ok{};
     const SweepTraining& training = config_.training;
     std::size_t more = 0;
@@ -406,7 +413,13 @@ class Sweep {
     }
     const std::int64_t open = group.trials - group.stored;
     const auto added = static_cast<std::int64_t>(more);
-    if (open > 0) group.seconds *= static_cast<double>(open + added) / static_cast<double>(open);
+    if (open > 0) {
+      group.seconds *= static_cast<double>(open + added) / static_cast<double>(open);
+    } else if (added > 0 && !given.empty()) {
+      const trials::TrialTimes times(pair.network(), given.back().recipe);
+      group.seconds = static_cast<double>(added) *
+                      seconds_of(given.back(), times, pair.training(), pair.test());
+    }
     group.trials += added;
     group.exact = more == 0;
     return Ok{};

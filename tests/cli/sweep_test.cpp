@@ -118,6 +118,14 @@ TEST_F(SweepTest, SaysWhatItWouldDo) {
   EXPECT_GE(after["trials"].get<long>(), records(out));
   EXPECT_GE(before["trials"].get<long>(), after["trials"].get<long>());
   EXPECT_EQ(after["seconds"], 0);
+  // Where only plans that are still to be found are left, they take time.
+  Json more = config();
+  more["searches"][0]["solver"] = "measured";
+  write("sweep.json", more.dump());
+  const Json left = report(sweep(out) + Arguments{"--dry-run"});
+  EXPECT_FALSE(left["exact"].get<bool>());
+  EXPECT_GT(left["trials"], left["stored"]);
+  EXPECT_GT(left["seconds"].get<double>(), 0);
 }
 
 TEST_F(SweepTest, WhatIsSpentTwiceIsTrainedOnce) {
