@@ -367,8 +367,17 @@ Result<Json> as_training(const Part& sweep, const Part& result, const Part& plan
 }
 
 Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
+  std::map<std::string, std::string> names;  // of models, which are told apart by what they hold
   return sweep.each("results", [&](const Part& result) -> Status {
     ESPALIER_CHECK_OK(take_warnings(result, file, all));
+    ESPALIER_TRY(const Model model, read_model(result));
+    const auto [first, fresh] = names.emplace(model.sha256, model.name);
+    if (!fresh && first->second != model.name) {
+      all.warnings.push_back(
+          fmt::format("{}: {} and {} are the same model, and one in this report; sweep them into "
+                      "folders of their own to compare them",
+                      file, first->second, model.name));
+    }
     return result.each("plans", [&](const Part& plan) -> Status {
       ESPALIER_TRY(const std::string name, plan.get<std::string>("name"));
       ESPALIER_TRY(const std::string kind, read_kind(plan));
@@ -382,7 +391,8 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
         ESPALIER_TRY(const auto seed, run.get<std::int64_t>("seed"));
         ESPALIER_CHECK_OK(
             take_warnings(run, fmt::format("{}, {}, seed {}", file, name, seed), all));
-        all.trainings.back().label = rate ? fmt::format("{} at rate {:g}", name, *rate) : name;
+        all.trainings.back().label = name + (rate ? fmt::format(" at rate {:g}", *rate) : "") +
+                                     (head_epochs.value_or(0) > 0 ? ", head first" : "");
         all.trainings.back().rate = rate;
         all.trainings.back().head_epochs = head_epochs;
         all.trainings.back().budget_bytes = budget;

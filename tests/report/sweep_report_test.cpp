@@ -169,6 +169,24 @@ TEST_F(SweepReport, PlansWithRatesOfTheirOwnAreTold) {
   EXPECT_EQ(pairs[1]["published"], "published-near at rate 0.2");
   EXPECT_NEAR(pairs[1]["published_accuracy"].get<double>(), 90, 1e-9);
   EXPECT_EQ(pairs[1]["seeds"], 2);
+  again.erase("learning_rate");
+  again["head_epochs"] = 1;
+  plans_.push_back(again);
+  const Json three = rows(report(), "against-published");
+  ASSERT_EQ(three.size(), 3U);
+  EXPECT_EQ(three[2]["published"], "published-near, head first");
+}
+
+// A model is told by what its file holds, so that one file under two names is one model here.
+TEST_F(SweepReport, OneModelUnderTwoNamesIsTold) {
+  Json twice = sweep();
+  Json other = twice["results"][0];
+  other["model"]["name"] = "m-again";
+  twice["results"].push_back(other);
+  const auto documents = report::read_documents({folder_.write("sweep.json", twice.dump())});
+  ASSERT_TRUE(documents.ok()) << documents.error().message();
+  const Report report = report::build_report(*documents);
+  EXPECT_THAT(report.warnings, ::testing::Contains(HasSubstr("m and m-again are the same model")));
 }
 
 TEST_F(SweepReport, PlansHaveTheirNamesKindsAndErrors) {
