@@ -53,10 +53,6 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
   if (!plan.recipe.is_null()) {
     ESPALIER_TRY(const train::Recipe found,
                  train::recipe_from_json(plan.recipe, options.plan + ": recipe"));
-    if (const Status sound = train::check(found); !sound.ok()) {
-      return Error{ErrorKind::kBadInput,
-                   fmt::format("{}: recipe: {}", options.plan, sound.error().message())};
-    }
     trial.recipe = with_given_options(options.command, found, options.recipe);
     spdlog::info(
         "recipe of the plan where no option says otherwise: {} epochs{}, {}, rate {}, warm-up {}, "
@@ -261,11 +257,12 @@ class TrainCommand {
     for (const plan::WeightUpdate& update : trial.plan.weights) {
       sets = std::max(sets, plan::turns(trial.plan, update.conv));
     }
-    if (sets <= trial.recipe.epochs) return;
+    const int epochs = trial.recipe.epochs - trial.recipe.head_epochs;
+    if (sets <= epochs) return;
     warnings_.push_back(fmt::format(
         "{}: channels take up to {} turns, an epoch each, of which {} come; more --epochs, or "
         "larger ratios, train them all",
-        options_.plan, sets, trial.recipe.epochs));
+        options_.plan, sets, epochs));
     spdlog::warn("{}", warnings_.back());
   }
 

@@ -26,7 +26,7 @@ std::string inputs(const Emission& c) {
   if (!c.program.graph.fed) {
     return fmt::format(
         R"(/* Where the next input may be written instead of passing it: {1}_INPUT_BYTES bytes, rows of
- * pixels of channels. Overwritten by every call of forward and train_step. */
+ * pixels of channels. Overwritten by every call of forward, train_step and train_head. */
 int8_t* {0}_input(void);
 
 /* Runs the network and returns the most probable class; -1 before reset. `input` is copied unless

@@ -28,7 +28,7 @@ float loss = {0}_train_step_kept(replay, image, label);  /* as train_step, and m
 
 // Which steps those are that the plan was found with.
 std::string head_epochs(const Emission& c) {
-  if (c.head_epochs == 0) return "";
+  if (c.head_epochs == 0 || c.replay.samples > 0) return "";
   return fmt::format(
       ": the plan was found with it in {} over the data",
       c.head_epochs == 1 ? "the first pass" : fmt::format("the first {} passes", c.head_epochs));

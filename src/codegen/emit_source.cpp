@@ -1,6 +1,7 @@
 // <name>.c: the calls of a training step, and the functions that the header declares.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -157,8 +158,9 @@ std::string comment(const Emission& c, const Node& node) {
 
 // The calls of a node behind a comment that names it. In a block of their own, so that the
 // descriptors among their arguments are gone from the stack before the next node's come.
-std::string block(const Emission& c, const Node& node, const std::vector<KernelCall>& calls) {
-  std::string text = comment(c, node) + "  {\n";
+std::string block(const Emission& c, const Node& node, const std::vector<KernelCall>& calls,
+                  const char* condition = "") {
+  std::string text = comment(c, node) + "  " + condition + "{\n";
   for (const KernelCall& call : calls) text += call_text(c, call);
   return text + "  }\n";
 }
@@ -310,11 +312,10 @@ std::string steps(const Emission& c) {
   const int first = replay ? compiler::latent_of(graph).first : 0;
   std::string forward =
       replay ? "static void run_prefix(void) {\n" : "static void run_forward(void) {\n";
-  const std::string parameters = "(int32_t label, const esp_sgd* sgd) {\n";
-  std::string head = "static void run_head" + parameters;
-  std::string backward = "static void run_backward" + parameters;
-  const int head_end = compiler::head_end(graph);
-  if (head_end > graph.backward_begin) backward += "  run_head(label, sgd);\n";
+  // A step of the head alone is the same pass, without what it does not need.
+  std::string backward =
+      "static void run_backward(int32_t label, const esp_sgd* sgd, int32_t head_alone) {\n";
+  auto of_head = std::count_if(graph.nodes.begin(), graph.nodes.end(), compiler::trains_head);
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     if (replay && static_cast<int>(i) == first) {
       forward += "}\n\nstatic void run_behind_prefix(void) {\n";
@@ -325,23 +326,20 @@ std::string steps(const Emission& c) {
       if (whole.first == static_cast<int>(i) && !whole.fed) forward += chain_block(c, chain);
       continue;
     }
-    const std::string text = block(c, graph.nodes[i], c.calls.nodes[i]);
-    if (compiler::trains_head(graph.nodes[i])) head += text;
+    const Node& node = graph.nodes[i];
+    const bool always = compiler::trains_head(node) || of_head == 0;
     if (static_cast<int>(i) < graph.backward_begin) {
-      forward += text;
-    } else if (static_cast<int>(i) >= head_end) {
-      backward += text;
+      forward += block(c, node, c.calls.nodes[i]);
+    } else {
+      backward += block(c, node, c.calls.nodes[i], always ? "" : "if (!head_alone) ");
     }
+    if (compiler::trains_head(node) && --of_head == 0) backward += "  if (head_alone) return;\n";
   }
-  for (std::string* function : {&head, &backward}) {
-    if (function->find("sgd", function->find('\n')) == std::string::npos) {
-      *function += "  (void)sgd;\n";
-    }
-  }
+  if (backward.find("sgd", backward.find('\n')) == std::string::npos) backward += "  (void)sgd;\n";
   if (replay) {
     forward += "}\n\nstatic void run_forward(void) {\n  run_prefix();\n  run_behind_prefix();\n";
   }
-  std::string text = chains(c) + forward + "}\n\n" + head + "}\n\n" + backward + "}\n\n";
+  std::string text = chains(c) + forward + "}\n\n" + backward + "}\n\n";
   if (graph.update.empty()) return text;
   text += "static void run_update(const esp_sgd* sgd) {\n";
   for (std::size_t i = 0; i < graph.update.size(); ++i) {
@@ -420,10 +418,9 @@ std::string end_of_step(const Emission& c) {
 struct Step {
   const char* whole;    // the function for an input as a whole
   const char* by_rows;  // that ends one by rows
-  const char* pass;
+  int head_alone;
 };
-constexpr Step kSteps[] = {{"train_step", "train_end", "run_backward"},
-                           {"train_head", "train_head_end", "run_head"}};
+constexpr Step kSteps[] = {{"train_step", "train_end", 0}, {"train_head", "train_head_end", 1}};
 
 std::string training(const Emission& c) {
   std::string text = fmt::format(R"(static int32_t most_probable(void) {{
@@ -449,10 +446,10 @@ int32_t {0}_forward(const int8_t* input) {{
   if ({2} || label < 0 || label >= {1}) return {3}_REFUSED;
   take_input(input);
   run_forward();
-  {6}(label, &sgd);
+  run_backward(label, &sgd, {6});
 )",
                         c.name, c.classes(), c.unready(), c.macro, c.options.stochastic ? 1 : 0,
-                        step.whole, step.pass) +
+                        step.whole, step.head_alone) +
             end_of_step(c);
   }
   return text;
@@ -495,10 +492,9 @@ int32_t {0}_{1}_rows(const int8_t* rows, int32_t count) {{
   if (rows_there() != {2}_INPUT_HEIGHT) return {2}_REFUSED;
   mark_rows(0);
   run_forward();
-  {5}(label, &sgd);
+  run_backward(label, &sgd, {5});
 )",
-                        c.name, c.unready(), c.macro, c.options.stochastic ? 1 : 0, step.by_rows,
-                        step.pass) +
+                        c.name, c.unready(), c.macro, c.options.stochastic ? 1 : 0, step.by_rows, step.head_alone) +
             end_of_step(c);
   }
   return text;
@@ -527,7 +523,7 @@ static void keep_latent(uint8_t* latent) {{
 static float train_latent(int32_t label) {{
   const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {});
   run_behind_prefix();
-  run_backward(label, &sgd);
+  run_backward(label, &sgd, 0);
 )",
                      take, keep, c.options.stochastic ? 1 : 0) +
          end_of_step(c) + replay_functions(c);

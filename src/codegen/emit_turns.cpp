@@ -15,8 +15,8 @@ std::string turn_declarations(const Emission& c) {
   if (c.calls.turns.empty()) return "";
   return fmt::format(
       R"(
-/* Trained input channels take turns: lets the next ones learn, for example behind every pass over
- * the data. What was learned of those before them stays, in flash: {1}_TURN_BYTES bytes there,
+/* Trained input channels take turns: lets the next ones learn, for example behind every pass of
+ * train_step over the data. What was learned of those before them stays, in flash: {1}_TURN_BYTES bytes there,
  * the section .espalier_turns, are written, as a whole and in order, by `write` in pieces. It has
  * the bytes of `data` in flash at `at` when it returns 0, or keeps them until it is called again; at
  * the end it is called once with `at` and `data` null. Behind a piece nothing is read any more that
@@ -131,7 +131,7 @@ says when the next set has its turn, and supplies what writes flash:
 
 ```c
 int32_t write_flash(void* context, const void* at, const void* data, uint32_t bytes);
-{0}_next_turn(write_flash, 0);  /* for example behind every pass over the data */
+{0}_next_turn(write_flash, 0);  /* for example behind every pass of steps over the data */
 ```
 
 The {2} bytes of the section `.espalier_turns`, the whole tensors of these convolutions, are then written in

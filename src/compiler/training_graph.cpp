@@ -144,12 +144,9 @@ bool rotates(const TrainingGraph& graph) {
 
 bool is_forward(NodeKind kind) { return kind <= NodeKind::kHeadForward; }
 
-int head_end(const TrainingGraph& graph) {
-  const auto begin = graph.nodes.begin() + graph.backward_begin;
-  const auto end = std::find_if_not(begin, graph.nodes.end(), trains_head);
-  return std::any_of(end, graph.nodes.end(), trains_head)
-             ? graph.backward_begin
-             : static_cast<int>(end - graph.nodes.begin());
+bool trains_head(const Node& node) {
+  return node.kind == NodeKind::kLossGradient || node.kind == NodeKind::kHeadGradient ||
+         node.kind == NodeKind::kApplyHead;
 }
 
 bool reads_weights(NodeKind kind) {

@@ -26,7 +26,7 @@ Result<Trace> trace_of(const std::string& text, const Folder& folder) {
     if (!in_step) continue;
     if (line.starts_with("  /* ") && line.ends_with(" */")) {
       comment = line.substr(5, line.size() - 8);
-    } else if (line == "  {") {
+    } else if (line == "  {" || line == "  if (!head_alone) {") {
       in_node = true;
     } else if (line == "  }" && in_node) {
       trace.source +=

@@ -366,6 +366,13 @@ Result<Json> as_training(const Part& sweep, const Part& result, const Part& plan
   return document;
 }
 
+// What a plan's own epochs of the head are called.
+std::string head_label(std::optional<std::int64_t> epochs) {
+  if (!epochs) return "";
+  if (*epochs == 0) return ", head not first";
+  return *epochs == 1 ? ", head first" : fmt::format(", head first for {} epochs", *epochs);
+}
+
 Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
   std::map<std::string, std::string> names;  // of models, which are told apart by what they hold
   return sweep.each("results", [&](const Part& result) -> Status {
@@ -391,8 +398,8 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
         ESPALIER_TRY(const auto seed, run.get<std::int64_t>("seed"));
         ESPALIER_CHECK_OK(
             take_warnings(run, fmt::format("{}, {}, seed {}", file, name, seed), all));
-        all.trainings.back().label = name + (rate ? fmt::format(" at rate {:g}", *rate) : "") +
-                                     (head_epochs.value_or(0) > 0 ? ", head first" : "");
+        all.trainings.back().label =
+            name + (rate ? fmt::format(" at rate {:g}", *rate) : "") + head_label(head_epochs);
         all.trainings.back().rate = rate;
         all.trainings.back().head_epochs = head_epochs;
         all.trainings.back().budget_bytes = budget;

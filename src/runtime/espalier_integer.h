@@ -80,7 +80,7 @@ static inline int32_t esp_q_bits(uint32_t magnitude) {
 }
 
 static inline uint32_t esp_q_magnitude(int32_t value) {
-  return (uint32_t)(value < 0 ? -value : value);
+  return value < 0 ? 0u - (uint32_t)value : (uint32_t)value;
 }
 
 /* Keeps what the values of a tensor needed; `all` is the bitwise or of their magnitudes. */

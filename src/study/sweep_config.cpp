@@ -293,7 +293,8 @@ class Reader {
                                      });
         if (any) continue;
         problem("/searches", fmt::format("budgets are those of published plans, and of '{}' there "
-                                         "are none in /plans/published",
+                                         "are none in /plans/published without a rate or "
+                                         "epochs of the head of their own",
                                          model.name));
       }
     }

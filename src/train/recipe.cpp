@@ -80,6 +80,9 @@ Result<Recipe> recipe_from_json(const Json& json, std::string_view where) {
   }
   ESPALIER_TRY(const std::int64_t seed, json_field<std::int64_t>(json, "seed", where));
   r.seed = static_cast<std::uint64_t>(seed);
+  if (const Status sound = check(r); !sound.ok()) {
+    return Error{ErrorKind::kBadInput, fmt::format("{}: {}", where, sound.error().message())};
+  }
   return r;
 }
 

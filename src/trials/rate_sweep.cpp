@@ -39,7 +39,7 @@ Result<RateSweep> sweep_rates(const train::Network& network, const data::Samples
     one.test_every_epoch = false;
     one.recipe.learning_rate = rate;
     one.recipe.epochs = std::min(trial.recipe.epochs, kEpochs);
-    one.recipe.head_epochs = std::min(trial.recipe.head_epochs, one.recipe.epochs - 1);
+    one.recipe.head_epochs = std::min(trial.recipe.head_epochs, std::max(0, one.recipe.epochs - 2));
     one.recipe.warmup_epochs =
         std::min(trial.recipe.warmup_epochs,
                  static_cast<double>(one.recipe.epochs - one.recipe.head_epochs));

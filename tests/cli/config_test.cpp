@@ -131,6 +131,8 @@ TEST_F(ConfigTest, LeavesToFilesWhatTheyDecide) {
   plan["recipe"]["epochs"] = 0;
   write("plan.json", plan.dump());
   fail(65, train, {"plan.json: recipe: --epochs 0"});
+  fail(65, {"compile", "model.onnx", "--plan", "plan.json", "--out", "c"},
+       {"plan.json: recipe: --epochs 0"});
 }
 
 // Whatever texts hold: files are named so.

@@ -104,7 +104,7 @@ class DeviceCheck : public ::testing::Test {
 ir::Graph tiny() { return testing::small_network(3, 4, 4); }
 
 // Where train_step begins its work; forward has only the first two lines.
-const std::string kStep = "  take_input(input);\n  run_forward();\n  run_backward(label, &sgd);";
+const std::string kStep = "  take_input(input);\n  run_forward();\n  run_backward(label, &sgd, 0);";
 
 // The target's build as the folder says.
 CheckOptions optimised(int steps) {

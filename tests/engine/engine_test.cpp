@@ -235,6 +235,44 @@ std::vector<float> real_sums(const Engine& engine, const compiler::Program& prog
   return real;
 }
 
+// However many there are: nothing of the body moves, nor the exponents that its gradients start from.
+TEST_P(RandomNetworks, StepsOfTheHeadLeaveEverythingElseAsItIs) {
+  const auto seed = static_cast<std::uint64_t>(GetParam());
+  const ir::Graph graph = random_network(seed);
+  Rng rng{seed, 4};
+  const plan::UpdatePlan plan = random_plan(graph, rng);
+  constexpr compiler::Element kGradients[] = {compiler::Element::kInt8, compiler::Element::kFloat32,
+                                              compiler::Element::kInt16};
+  const compiler::Program program =
+      compiled(graph, plan, seed % 2 == 0 ? compiler::kAllPasses : compiler::PassSet{},
+               seed % 4 == 1 ? 3 : 1, kGradients[seed % 3]);
+  Engine engine(program, {.stochastic = seed % 5 != 0});
+  engine.set_learning_rate(0.5F);
+  const auto step = [&](bool head_alone) {
+    const std::vector<std::int8_t> input = random_input(graph, rng);
+    std::copy(input.begin(), input.end(), engine.input());
+    const int label = static_cast<int>(rng.below(static_cast<std::uint64_t>(graph.head.classes)));
+    EXPECT_GE(head_alone ? engine.train_head(label) : engine.train_step(label), 0);
+  };
+  for (int i = 0; i < 3; ++i) step(false);
+  const std::vector<std::byte> before(engine.state().begin(), engine.state().end());
+  for (int i = 0; i < 36; ++i) step(true);
+  bool learned = false;
+  for (const compiler::StateItem& item : program.state.items) {
+    const auto at = static_cast<std::ptrdiff_t>(compiler::kControlBytes + item.offset);
+    const std::span<const std::byte> after = engine.state(item.role, item.op);
+    const bool same = std::equal(after.begin(), after.end(), before.begin() + at);
+    const bool of_head =
+        item.role == StateRole::kHeadWeights || item.role == StateRole::kHeadBias ||
+        item.role == StateRole::kHeadWeightSum || item.role == StateRole::kHeadBiasSum;
+    learned = learned || (item.role == StateRole::kHeadBias && !same);
+    if (!of_head && item.role != StateRole::kLogits) {
+      EXPECT_TRUE(same) << static_cast<int>(item.role) << " of op " << item.op;
+    }
+  }
+  EXPECT_TRUE(learned);
+}
+
 // Gradients of 16 bits are those of the reference within their resolution, once exponents are
 // found.
 TEST_P(RandomNetworks, IntegerGradientsApproachTheReferences) {

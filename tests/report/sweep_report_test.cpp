@@ -175,6 +175,12 @@ TEST_F(SweepReport, PlansWithRatesOfTheirOwnAreTold) {
   const Json three = rows(report(), "against-published");
   ASSERT_EQ(three.size(), 3U);
   EXPECT_EQ(three[2]["published"], "published-near, head first");
+  for (const auto& [epochs, label] :
+       {std::pair(0, ", head not first"), std::pair(2, ", head first for 2 epochs")}) {
+    plans_.back()["head_epochs"] = epochs;
+    EXPECT_EQ(rows(report(), "against-published")[2]["published"],
+              "published-near" + std::string(label));
+  }
 }
 
 // A model is told by what its file holds, so that one file under two names is one model here.

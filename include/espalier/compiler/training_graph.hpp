@@ -207,11 +207,9 @@ inline bool is_integer(const TrainingGraph& graph) { return graph.gradient != El
 /// True for a node of the forward pass, wherever it stands.
 bool is_forward(NodeKind kind);
 
-/// True for a node of the loss and the head, which a step that trains the head alone runs behind
-/// the forward pass, and no other.
-inline bool trains_head(const Node& node) { return node.op < 0 && !is_forward(node.kind); }
-/// Behind the last of these, where nothing else lies between them; otherwise backward_begin.
-int head_end(const TrainingGraph& graph);
+/// True for what a step that trains the head alone runs behind the forward pass: the loss, the
+/// gradient of the head's own parameters, their step.
+bool trains_head(const Node& node);
 
 /// True when a node reads, or steps, the weights of its op.
 bool reads_weights(NodeKind kind);

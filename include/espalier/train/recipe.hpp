@@ -41,7 +41,8 @@ std::string_view schedule_name(Schedule schedule);
 Result<Schedule> schedule_of(std::string_view name, std::string_view where);
 
 Json to_json(const Recipe& recipe);
-/// A recipe without a schedule is older than the choice and has the standard one.
+/// A recipe without a schedule is older than the choice and has the standard one. kBadInput for what
+/// is no recipe, and for one that check() refuses.
 Result<Recipe> recipe_from_json(const Json& json, std::string_view where);
 
 /// Learning rate of step `step` of `steps`, with `steps_per_epoch` steps an epoch.
