@@ -80,7 +80,8 @@ static inline int32_t esp_q_bits(uint32_t magnitude) {
 }
 
 static inline uint32_t esp_q_magnitude(int32_t value) {
-  return value < 0 ? 0u - (uint32_t)value : (uint32_t)value;
+  const uint32_t sign = (uint32_t)(value >> 31); /* what is least has no opposite */
+  return ((uint32_t)value ^ sign) - sign;
 }
 
 /* Keeps what the values of a tensor needed; `all` is the bitwise or of their magnitudes. */
