@@ -494,7 +494,8 @@ int32_t {0}_{1}_rows(const int8_t* rows, int32_t count) {{
   run_forward();
   run_backward(label, &sgd, {5});
 )",
-                        c.name, c.unready(), c.macro, c.options.stochastic ? 1 : 0, step.by_rows, step.head_alone) +
+                        c.name, c.unready(), c.macro, c.options.stochastic ? 1 : 0, step.by_rows,
+                        step.head_alone) +
             end_of_step(c);
   }
   return text;

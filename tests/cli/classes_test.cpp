@@ -162,7 +162,8 @@ TEST_F(ClassesTest, NumbersThatWereChosenAreNames) {
                                    "ant, bee, cat: these are taken for the former in order"));
   // A model that says nothing of its classes is not said to have none.
   succeed({"plan", "make", "model.onnx", "--head-only", "--classes", "0,2,3,7", "--out", "p.json"});
-  const Finished unnamed = succeed({"compile", "model.onnx", "--plan", "p.json", "--out", "unnamed"});
+  const Finished unnamed =
+      succeed({"compile", "model.onnx", "--plan", "p.json", "--out", "unnamed"});
   EXPECT_THAT(unnamed.err, Not(HasSubstr("taken for the former")));
 }
 

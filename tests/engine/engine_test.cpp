@@ -235,7 +235,8 @@ std::vector<float> real_sums(const Engine& engine, const compiler::Program& prog
   return real;
 }
 
-// However many there are: nothing of the body moves, nor the exponents that its gradients start from.
+// However many there are: nothing of the body moves, nor the exponents that its gradients start
+// from.
 TEST_P(RandomNetworks, StepsOfTheHeadLeaveEverythingElseAsItIs) {
   const auto seed = static_cast<std::uint64_t>(GetParam());
   const ir::Graph graph = random_network(seed);
