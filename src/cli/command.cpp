@@ -224,7 +224,7 @@ Result<trials::SetOptions> DataOptions::sets(std::uint64_t seed) const {
 
 void warn_of_positions(const ir::Graph& graph, const data::ClassNames& names,
                        const std::string& what) {
-  if (!graph.head.class_names.empty() || names.empty() || data::numbered(names)) return;
+  if (!graph.head.class_names.empty() || data::counts_up(names)) return;
   spdlog::warn(
       "{} does not say the names of its classes: those of {} are taken for them in order, {}",
       graph.name, what, data::class_list(names));
@@ -431,8 +431,7 @@ Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start,
   const bool kept = start != "fresh" && fits;
   if (kept && by_name) return head;
   const data::ClassNames& numbers = data::numbered(head.class_names) ? head.class_names : names;
-  const bool counted = numbers == data::class_numbers(static_cast<int>(numbers.size()));
-  if (kept && !names.empty() && !counted) {
+  if (kept && !names.empty() && !data::counts_up(numbers)) {
     spdlog::warn("{} has {}, and {} has {}: these are taken for the former in order", graph.name,
                  data::class_list(head.class_names), who, data::class_list(names));
   }

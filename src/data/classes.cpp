@@ -52,6 +52,10 @@ ClassNames class_numbers(int count) {
   return names;
 }
 
+bool counts_up(const ClassNames& names) {
+  return names == class_numbers(static_cast<int>(names.size()));
+}
+
 bool numbered(const ClassNames& names) {
   return std::all_of(names.begin(), names.end(), [](const std::string& name) {
     return !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;

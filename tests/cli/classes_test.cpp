@@ -165,6 +165,8 @@ TEST_F(ClassesTest, NumbersThatWereChosenAreNames) {
   const Finished unnamed =
       succeed({"compile", "model.onnx", "--plan", "p.json", "--out", "unnamed"});
   EXPECT_THAT(unnamed.err, Not(HasSubstr("taken for the former")));
+  EXPECT_THAT(unnamed.err, HasSubstr("those of p.json are taken for them in order, 4 classes: "
+                                     "0, 2, 3, 7"));
 }
 
 // The model has four classes and no names for them.

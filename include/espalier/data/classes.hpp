@@ -14,6 +14,8 @@ using ClassNames = std::vector<std::string>;
 
 /// The names of classes that have none: their numbers, 0 to count - 1.
 ClassNames class_numbers(int count);
+/// True when they are that, and so may stand for any names; numbers that were chosen may not.
+bool counts_up(const ClassNames& names);
 
 /// True when every name is a decimal number: the set came without names, as idx sets do.
 bool numbered(const ClassNames& names);
