@@ -81,7 +81,12 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
       trial.stream.replays = options.replays;
     }
   }
-  ESPALIER_CHECK_OK(train::check(trial.recipe));
+  if (const Status sound = train::check(trial.recipe); !sound.ok()) {
+    if (plan.recipe.is_null()) return sound.error();
+    return Error{ErrorKind::kUsage,
+                 fmt::format("{}; what no option gives is of the recipe of {}",
+                             sound.error().message(), options.plan)};
+  }
   if (trial.recipe.head_epochs > 0 &&
       (trial.stream.classes_in_turn > 0 || trial.stream.replay_bytes > 0)) {
     return Error{ErrorKind::kUsage,

@@ -118,6 +118,10 @@ TEST_F(ConfigTest, LeavesToFilesWhatTheyDecide) {
        {"the first 1 of the head alone",
         "--head-epochs 1: goes with neither --classes-in-turn nor --replay"});
   succeed(train + stream + without);
+  fail(2, train + Arguments{"--epochs", "1"},
+       {"the first 1 of the head alone",
+        "--head-epochs 1 must lie in 0..0, fewer than all epochs; what no option gives is of the "
+        "recipe of plan.json"});
   EXPECT_THAT(print_config(train + Arguments{"--lr", "0.1"}), HasSubstr("\nlr=0.1\n"));
 
   make_profile();
