@@ -214,7 +214,11 @@ float Engine::train_step(int label, int first) {
 float Engine::train_head(int label, int first) {
   if (!has_class(label)) return kRefused;
   run_forward(first);
-  return run_head(label);
+  begin_backward(label);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (compiler::trains_head(program_.graph.nodes[i])) run_node(static_cast<int>(i));
+  }
+  return end_step();
 }
 
 void Engine::begin_backward(int label) {
@@ -233,15 +237,6 @@ float Engine::run_backward(int label) {
   for (int i = program_.graph.backward_begin; i < static_cast<int>(nodes_.size()); ++i) {
     run_node(i);
     if (watch_) watch_(i);
-  }
-  return end_step();
-}
-
-float Engine::run_head(int label) {
-  if (!has_class(label)) return kRefused;
-  begin_backward(label);
-  for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (compiler::trains_head(program_.graph.nodes[i])) run_node(static_cast<int>(i));
   }
   return end_step();
 }

@@ -74,8 +74,6 @@ class Engine {
   /// Loss, backward and update after run_forward(). Returns the loss; kRefused, and nothing
   /// changes, when there is no such label.
   float run_backward(int label);
-  /// The same for the head alone, as the emitted train_head() does.
-  float run_head(int label);
   /// run_backward() in steps, for those who look between nodes: begin, then each node from
   /// graph.backward_begin on. Nothing is counted or updated.
   void begin_backward(int label);
@@ -89,7 +87,7 @@ class Engine {
   /// The two together, on an input that is in the arena. Returns the loss before the update, or
   /// kRefused as run_backward().
   float train_step(int label, int first = 0);
-  /// A step that trains the head alone: forward, loss, its gradient, update.
+  /// A step of the head alone, as the emitted train_head(): forward, loss, its gradient, update.
   float train_head(int label, int first = 0);
 
   [[nodiscard]] std::span<const float> logits() const;
