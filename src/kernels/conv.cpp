@@ -193,39 +193,43 @@ int quads_of(int products) { return (products + kQuad - 1) / kQuad; }
 
 // Weights as the int8 kernels read them.
 void pack_int8(const ConvGeometry& g, std::span<const float> weights,
-               AlignedVector<std::int8_t>& packed, AlignedVector<std::int32_t>& sums) {
+               AlignedVector<std::int8_t>& packed, AlignedVector<std::int32_t>& sums,
+               AlignedVector<std::int32_t>& reach) {
   packed.clear();
   sums.clear();
+  reach.clear();
   const bool fits = std::all_of(weights.begin(), weights.end(),
                                 [](float w) { return w >= -128.0F && w <= 127.0F; });
   const int fan_in = g.fan_in();
   if (!fits || fan_in > kMaxInt8Products || (g.groups > 1 && !g.direct_depthwise())) return;
   const auto width = static_cast<std::ptrdiff_t>(g.direct_depthwise() ? kLanes : kPanel);
-  const std::ptrdiff_t quads =
-      g.direct_depthwise() ? g.window.kernel_h * quads_of(g.window.kernel_w) : quads_of(fan_in);
-  const std::ptrdiff_t panel = width * kQuad * quads;
+  // Every row of the window starts at a group of kQuad.
+  const int run = g.window.kernel_w * g.in_per_group();
+  const std::ptrdiff_t quads = quads_of(run);
+  const std::ptrdiff_t panel = width * kQuad * quads * g.window.kernel_h;
   packed.assign(static_cast<std::size_t>((g.out_stride + width - 1) / width * panel), 0);
   sums.assign(static_cast<std::size_t>((g.out_stride + width - 1) / width * width), 0);
+  reach.assign(sums.size(), 0);
   for (int c = 0; c < g.out.channels; ++c) {
     std::int8_t* column = packed.data() + c / width * panel + c % width * kQuad;
     const float* source = weights.data() + std::ptrdiff_t{c} * fan_in;
     std::int32_t sum = 0;
+    std::int32_t magnitude = 0;
     for (int k = 0; k < fan_in; ++k) {
-      // Filter rows of a depthwise convolution start at a group of kQuad each.
-      const std::ptrdiff_t row = g.direct_depthwise() ? k / g.window.kernel_w : 0;
-      const std::ptrdiff_t in_row = g.direct_depthwise() ? k % g.window.kernel_w : k;
-      const std::ptrdiff_t quad = row * quads_of(g.window.kernel_w) + in_row / kQuad;
+      const std::ptrdiff_t quad = k / run * quads + k % run / kQuad;
       const auto w = static_cast<std::int8_t>(source[k]);
-      column[quad * width * kQuad + in_row % kQuad] = w;
+      column[quad * width * kQuad + k % run % kQuad] = w;
       sum += w;
+      magnitude += std::abs(w);
     }
     sums[static_cast<std::size_t>(c)] = sum;
+    reach[static_cast<std::size_t>(c)] = kMostInput * magnitude;
   }
 }
 
 // Whether accumulators stay below 2^29, with room for what large sums round.
 bool bounded_sums(const ConvGeometry& g, std::span<const float> weights) {
-  constexpr double kMost = (1 << 28) / 255.0;
+  constexpr double kMost = static_cast<double>(1 << 28) / kMostInput;
   const auto fan_in = static_cast<std::size_t>(g.fan_in());
   for (int c = 0; c < g.out.channels; ++c) {
     double sum = 0.0;
@@ -242,7 +246,7 @@ bool bounded_sums(const ConvGeometry& g, std::span<const float> weights) {
 void PackedWeights::pack(const ConvGeometry& g, std::span<const float> weights,
                          bool with_input_gradient) {
   const int fan_in = g.fan_in();
-  pack_int8(g, weights, int8_forward, int8_sums);
+  pack_int8(g, weights, int8_forward, int8_sums, int8_reach);
   bounded = !int8_forward.empty() || bounded_sums(g, weights);
   if (g.direct_depthwise()) {
     forward.assign(static_cast<std::size_t>(g.taps() * g.out_stride), 0.0F);
@@ -295,84 +299,155 @@ Requantization make_requantization(const ir::Graph& graph, const ir::Op& op) {
 namespace {
 
 // The forward pass in int8 from end to end.
-void int8_forward(const KernelTable& table, const ConvGeometry& g, int samples,
-                  const std::int8_t* x, int zero_point, const PackedWeights& weights,
-                  const Requantization& requantization, std::int8_t* y, std::uint8_t* mask,
-                  ConvScratch& scratch) {
-  const int out_pixels = static_cast<int>(g.out.pixels());
-  const std::ptrdiff_t in_size = g.in.pixels() * g.in_stride;
-  const std::ptrdiff_t out_size = std::ptrdiff_t{out_pixels} * g.out_stride;
-  RequantizeArgs requantize = requantize_args(requantization);
-  requantize.bounded = true;
-  requantize.channels = g.out_stride;
-  requantize.out_row = g.out_stride;
-  const auto place = [&](std::ptrdiff_t at) {
-    requantize.out = y + at;
-    requantize.mask = mask == nullptr ? nullptr : mask + at;
-  };
+struct Int8Forward {
+  const KernelTable& table;
+  const ConvGeometry& g;
+  int samples;
+  const std::int8_t* x;
+  int zero_point;
+  const PackedWeights& weights;
+  const Requantization& requantization;
+  std::int8_t* y;
+  std::uint8_t* mask;
+  ConvScratch& scratch;
 
-  if (g.direct_depthwise()) {
+  [[nodiscard]] std::ptrdiff_t in_size() const { return g.in.pixels() * g.in_stride; }
+  [[nodiscard]] std::ptrdiff_t out_size() const { return g.out.pixels() * g.out_stride; }
+
+  void run() const {
+    if (g.direct_depthwise()) {
+      depthwise();
+    } else if (has_windows()) {
+      windows();
+    } else {
+      gemm_of_rows();
+    }
+  }
+
+  // Arguments are changed in place: copies of whole structs wait for what was just stored.
+  void prepare(RequantizeArgs& args) const {
+    args = requantize_args(requantization);
+    args.bounded = true;
+    args.reach = weights.int8_reach.data();
+    args.channels = g.out_stride;
+    args.out_row = g.out_stride;
+  }
+  void place(RequantizeArgs& args, std::ptrdiff_t at) const {
+    args.out = y + at;
+    args.mask = mask == nullptr ? nullptr : mask + at;
+  }
+
+  // Both operands of a GEMM whose segments have so many quads.
+  void prepare(int quads, PatchArgs& patch, Int8GemmArgs& gemm) const {
+    patch.in_height = g.in.height;
+    patch.in_width = g.in.width;
+    patch.out_height = g.out.height;
+    patch.out_width = g.out.width;
+    patch.kernel_h = g.window.kernel_h;
+    patch.kernel_w = g.window.kernel_w;
+    patch.stride_h = g.window.stride_h;
+    patch.stride_w = g.window.stride_w;
+    patch.pad_top = g.window.pad_top;
+    patch.pad_left = g.window.pad_left;
+    patch.dilation_h = g.window.dilation_h;
+    patch.dilation_w = g.window.dilation_w;
+    patch.channels = g.in.channels;
+    patch.in_stride = g.in_stride;
+    patch.bias = table.gemm_bias(quads);
+    prepare(gemm.requantize);
+    gemm.b = weights.int8_forward.data();
+    gemm.sums = weights.int8_sums.data();
+    gemm.quads = quads;
+    gemm.zero = zero_point + patch.bias;
+    patch.padding = static_cast<std::uint8_t>(gemm.zero);
+  }
+  [[nodiscard]] int quads_of_row() const { return quads_of(g.window.kernel_w * g.in_per_group()); }
+
+  void depthwise() const {
     Int8DepthwiseArgs args;
     args.shape = depthwise_args(g);
     args.weights = weights.int8_forward.data();
     args.sums = weights.int8_sums.data();
-    args.zero = zero_point + table.int8_bias;
+    args.zero = zero_point;
     args.scratch = at_least(scratch.bytes_in, args.scratch_bytes());
-    for (int s = 0; s < samples; ++s) {
-      args.x = x + s * in_size;
-      place(s * out_size);
-      args.requantize = requantize;
-      table.depthwise_int8(args);
-    }
-    return;
+    args.samples = samples;
+    args.in_size = in_size();
+    args.out_size = out_size();
+    args.x = x;
+    prepare(args.requantize);
+    place(args.requantize, 0);
+    table.depthwise_int8(args);
   }
 
-  // Direct GEMMs see all samples as one long map; others go sample by sample.
-  const bool direct = g.direct_gemm();
-  const int maps = direct ? 1 : samples;
-  const int rows_per_map = direct ? out_pixels * samples : out_pixels;
-  Int8GemmArgs gemm;
-  gemm.quads = quads_of(g.fan_in());
-  gemm.a_row = direct ? g.in_stride : std::ptrdiff_t{gemm.quads} * kQuad;
-  gemm.b = weights.int8_forward.data();
-  gemm.sums = weights.int8_sums.data();
-  gemm.zero = zero_point + table.int8_bias;
-  PatchArgs patch;
-  patch.in_height = g.in.height;
-  patch.in_width = g.in.width;
-  patch.out_width = g.out.width;
-  patch.kernel_h = g.window.kernel_h;
-  patch.kernel_w = g.window.kernel_w;
-  patch.stride_h = g.window.stride_h;
-  patch.stride_w = g.window.stride_w;
-  patch.pad_top = g.window.pad_top;
-  patch.pad_left = g.window.pad_left;
-  patch.dilation_h = g.window.dilation_h;
-  patch.dilation_w = g.window.dilation_w;
-  patch.channels = g.in.channels;
-  patch.in_stride = g.in_stride;
-  patch.padding = static_cast<std::uint8_t>(gemm.zero);
-  patch.out_row = gemm.a_row;
-  patch.out = at_least(
-      scratch.bytes_in,
-      static_cast<std::size_t>(kTileRows) * static_cast<std::size_t>(gemm.a_row) + kPatchSlack);
-  gemm.a = patch.out;
-  requantize.rows = std::min(kTileRows, rows_per_map);
-  gemm.requantize = requantize;
-  gemm.scratch = at_least(scratch.words, gemm.scratch_bytes(table.int8_group));
-  for (int map = 0; map < maps; ++map) {
-    patch.x = x + map * in_size;
-    for (int first = 0; first < rows_per_map; first += kTileRows) {
-      patch.first = first;
-      patch.rows = std::min(kTileRows, rows_per_map - first);
-      table.gather_patches(patch);
-      requantize.rows = patch.rows;
-      place(map * out_size + std::ptrdiff_t{first} * g.out_stride);
-      gemm.requantize = requantize;
+  // Windows over a dense map need no patches: their rows lie in it side by side.
+  [[nodiscard]] bool has_windows() const {
+    return g.taps() > 1 && g.in_stride == g.in.channels && !g.window.dilated() &&
+           table.int8_group == kQuad;
+  }
+  void windows() const {
+    PatchArgs patch;
+    Int8GemmArgs gemm;
+    prepare(quads_of_row(), patch, gemm);
+    patch.out_row = patch.line_bytes();
+    patch.out = at_least(scratch.bytes_in,
+                         static_cast<std::size_t>(patch.out_row * patch.lines()) + kPatchSlack);
+    gemm.a = patch.out;
+    gemm.a_row = std::ptrdiff_t{g.window.stride_w} * g.in.channels;
+    gemm.lines = g.out.height;
+    gemm.a_line = g.window.stride_h * patch.out_row;
+    gemm.segments = g.window.kernel_h;
+    gemm.a_segment = patch.out_row;
+    gemm.requantize.rows = g.out.width;
+    for (int s = 0; s < samples; ++s) {
+      patch.x = x + s * in_size();
+      table.pad_map(patch);
+      place(gemm.requantize, s * out_size());
       table.gemm_int8(gemm);
     }
   }
-}
+
+  // On the map itself, which all samples make one long map, or on patches, sample by sample.
+  void gemm_of_rows() const {
+    const bool direct = g.direct_gemm();
+    const int out_pixels = static_cast<int>(g.out.pixels());
+    const int maps = direct ? 1 : samples;
+    const int rows_per_map = direct ? out_pixels * samples : out_pixels;
+    PatchArgs patch;
+    Int8GemmArgs gemm;
+    prepare(g.window.kernel_h * quads_of_row(), patch, gemm);
+    const bool in_place = direct && patch.bias == 0 && table.int8_group == kQuad;
+    gemm.a_row = direct ? g.in_stride : std::ptrdiff_t{gemm.quads} * kQuad;
+    // As many rows as stay in the first-level cache, whose every block of columns reads them again.
+    constexpr std::ptrdiff_t kTileBytes = 32768;
+    const std::ptrdiff_t row_bytes = in_place ? gemm.a_row : 2 * (gemm.a_row + g.out_stride);
+    const int tile_rows =
+        std::min(std::max(kTileRows, static_cast<int>(kTileBytes / row_bytes / kLanes) * kLanes),
+                 rows_per_map);
+    patch.out_row = gemm.a_row;
+    if (!in_place) {
+      patch.out = at_least(scratch.bytes_in,
+                           static_cast<std::size_t>(tile_rows * gemm.a_row) + kPatchSlack);
+    }
+    gemm.a = patch.out;
+    gemm.requantize.rows = tile_rows;
+    gemm.scratch = at_least(scratch.words, gemm.scratch_bytes(table.int8_group));
+    for (int map = 0; map < maps; ++map) {
+      patch.x = x + map * in_size();
+      for (int first = 0; first < rows_per_map; first += tile_rows) {
+        patch.first = first;
+        patch.rows = std::min(tile_rows, rows_per_map - first);
+        if (in_place) {
+          gemm.a = reinterpret_cast<const std::uint8_t*>(x) + first * gemm.a_row;
+        } else {
+          table.gather_patches(patch);
+        }
+        gemm.requantize.rows = patch.rows;
+        place(gemm.requantize, map * out_size() + std::ptrdiff_t{first} * g.out_stride);
+        table.gemm_int8(gemm);
+      }
+    }
+  }
+};
 
 }  // namespace
 
@@ -381,7 +456,7 @@ void conv_forward(const ConvGeometry& g, int samples, const std::int8_t* x, int 
                   std::int8_t* y, std::uint8_t* mask, ConvScratch& scratch) {
   const KernelTable& table = kernels();
   if (table.gemm_int8 != nullptr && !weights.int8_forward.empty()) {
-    int8_forward(table, g, samples, x, zero_point, weights, requantization, y, mask, scratch);
+    Int8Forward{table, g, samples, x, zero_point, weights, requantization, y, mask, scratch}.run();
     return;
   }
   RequantizeArgs requantize = requantize_args(requantization);

@@ -1,6 +1,7 @@
 #include "espalier/kernels/elementwise.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "espalier/kernels/simd.hpp"
 
@@ -282,14 +283,31 @@ void lookup_backward(const ir::Lookup& table, const MapGeometry& g, int samples,
   }
 }
 
+namespace {
+
+// store(channel, sum of the window's pixels), pixel by pixel so that channels are neighbours.
+template <typename Store>
+void sum_window(const MapGeometry& g, int s, const Extent& e, const std::int8_t* x, Store store) {
+  constexpr int kBlock = 64;
+  for (int first = 0; first < g.out.channels; first += kBlock) {
+    const int count = std::min(kBlock, g.out.channels - first);
+    std::array<std::int32_t, kBlock> sums{};
+    for_each_pixel(g, s, e, [&](std::ptrdiff_t in) {
+      const std::int8_t* pixel = x + in + first;
+      for (int c = 0; c < count; ++c) sums[static_cast<std::size_t>(c)] += pixel[c];
+    });
+    for (int c = 0; c < count; ++c) store(first + c, sums[static_cast<std::size_t>(c)]);
+  }
+}
+
+}  // namespace
+
 void average_pool_forward(const ir::AveragePool& pool, const MapGeometry& g, int samples,
                           const std::int8_t* x, std::int8_t* y) {
   for_each_window(pool.window, g, samples, [&](int s, std::ptrdiff_t at, const Extent& e) {
-    for (int c = 0; c < g.out.channels; ++c) {
-      std::int32_t sum = 0;
-      for_each_pixel(g, s, e, [&](std::ptrdiff_t in) { sum += x[in + c]; });
+    sum_window(g, s, e, x, [&](int c, std::int32_t sum) {
       y[at + c] = static_cast<std::int8_t>(rounded_mean(sum, e.count(), pool.rounding));
-    }
+    });
   });
 }
 
@@ -298,14 +316,14 @@ void average_pool_requantized(const ir::AveragePool& pool, const ElementwisePara
                               std::int8_t* y, std::uint8_t* mask) {
   const ir::FixedPoint factor{params.fixed.multiplier_a, params.fixed.shift};
   for_each_window(pool.window, g, samples, [&](int s, std::ptrdiff_t at, const Extent& e) {
-    for (int c = 0; c < g.out.channels; ++c) {
-      std::int32_t sum = 0;
-      for_each_pixel(g, s, e, [&](std::ptrdiff_t in) { sum += x[in + c] - params.zero_a; });
+    const int zero = params.zero_a * static_cast<int>(e.count());
+    sum_window(g, s, e, x, [&](int c, std::int32_t sum) {
+      sum -= zero;
       const std::int64_t value = requantized_mean(sum, e.count(), factor) + params.zero_out;
       const std::int64_t clamped = std::clamp<std::int64_t>(value, params.low, params.high);
       y[at + c] = static_cast<std::int8_t>(clamped);
       if (mask != nullptr) mask[at + c] = value == clamped ? 1 : 0;
-    }
+    });
   });
 }
 

@@ -26,7 +26,7 @@ def kind(entry):
 def print_kernels(ours, models):
     """Rates over the shapes of each network, and how far they are from what registers alone do."""
     peak = ours["peak"]["1"]
-    integer = ours["instruction_set"] in ("avxvnni", "avx512vnni", "neondot")
+    integer = ours["instruction_set"] in ("avxvnni", "avx512vnni", "avx512amx", "neondot")
     print("\n| kernel, 1 thread | " + " | ".join(f"{m}: mean, best GMAC/s" for m in models) +
           " | of the peak |")
     print("|---|" + "---|" * (len(models) + 1))

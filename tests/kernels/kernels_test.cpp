@@ -259,7 +259,8 @@ TEST_P(ConvKernels, AgreeWithReference) {
 
 // Those that this architecture may have: a machine without one of them skips it visibly.
 #if defined(__x86_64__)
-constexpr std::string_view kVariants[] = {"portable", "avx2", "avxvnni", "avx512", "avx512vnni"};
+constexpr std::string_view kVariants[] = {"portable", "avx2",       "avxvnni",
+                                          "avx512",   "avx512vnni", "avx512amx"};
 #elif defined(__aarch64__)
 constexpr std::string_view kVariants[] = {"portable", "neon", "neondot"};
 #else
@@ -465,40 +466,46 @@ TEST(Kernels, ConvolutionsAgreeToTheBit) {
 TEST(Kernels, RescaleAgreesForEveryShift) {
   const KernelTables all = all_kernels();
   Rng rng{23};
-  const auto a = testing::random_int8(rng, 64);
-  const auto b = testing::random_int8(rng, 64);
-  for (int shift = 1; shift <= 62; ++shift) {
-    for (const std::int32_t multiplier : {1, 12345, 1 << 30, INT32_MAX}) {
-      for (const bool two : {false, true}) {
-        RescaleArgs args;
-        args.count = a.size();
-        args.a = a.data();
-        args.b = two ? b.data() : nullptr;
-        args.multiplier_a = multiplier;
-        args.multiplier_b = INT32_MAX - multiplier + 1;
-        args.shift = shift;
-        args.zero_a = -128;
-        args.zero_b = 127;
-        args.zero_out = shift - 30;
-        args.low = -100;
-        std::vector<std::int8_t> y(a.size());
-        std::vector<std::int8_t> unmasked(a.size());
-        std::vector<std::uint8_t> mask(a.size());
-        for (int i = 0; i < all.count; ++i) {
-          args.out = unmasked.data();
-          args.mask = nullptr;
-          all.tables[i]->rescale(args);
-          args.out = y.data();
-          args.mask = mask.data();
-          all.tables[i]->rescale(args);
-          ASSERT_EQ(y, unmasked) << all.tables[i]->name;
-          for (std::size_t k = 0; k < a.size(); ++k) {
-            std::int64_t sum = (a[k] + 128) * std::int64_t{multiplier};
-            if (two) sum += (b[k] - 127) * std::int64_t{args.multiplier_b};
-            const std::int64_t p = ir::rounding_shift(sum, shift) + args.zero_out;
-            ASSERT_EQ(y[k], std::clamp<std::int64_t>(p, -100, 127)) << all.tables[i]->name;
-            ASSERT_EQ(mask[k], p >= -100 && p <= 127 ? 1 : 0) << all.tables[i]->name;
-          }
+  const auto a = testing::random_int8(rng, 208);
+  const auto b = testing::random_int8(rng, 208);
+  const auto check = [&](RescaleArgs args) {
+    std::vector<std::int8_t> y(a.size());
+    std::vector<std::int8_t> unmasked(a.size());
+    std::vector<std::uint8_t> mask(a.size());
+    for (int i = 0; i < all.count; ++i) {
+      args.out = unmasked.data();
+      args.mask = nullptr;
+      all.tables[i]->rescale(args);
+      args.out = y.data();
+      args.mask = mask.data();
+      all.tables[i]->rescale(args);
+      ASSERT_EQ(y, unmasked) << all.tables[i]->name;
+      for (std::size_t k = 0; k < a.size(); ++k) {
+        std::int64_t sum = (a[k] - args.zero_a) * std::int64_t{args.multiplier_a};
+        if (args.b != nullptr) sum += (b[k] - args.zero_b) * std::int64_t{args.multiplier_b};
+        const std::int64_t p = ir::rounding_shift(sum, args.shift) + args.zero_out;
+        ASSERT_EQ(y[k], std::clamp<std::int64_t>(p, args.low, args.high)) << all.tables[i]->name;
+        ASSERT_EQ(mask[k], p >= args.low && p <= args.high ? 1 : 0) << all.tables[i]->name;
+      }
+    }
+  };
+  RescaleArgs args;
+  args.count = a.size();
+  args.a = a.data();
+  for (int shift = 1; shift <= 62 && !HasFailure(); ++shift) {
+    args.shift = shift;
+    for (const std::int32_t multiplier :
+         {1, 12345, 1 << 30, INT32_MAX - INT16_MAX - 1, INT32_MAX}) {
+      args.multiplier_a = multiplier;
+      args.multiplier_b = INT32_MAX - multiplier + 1;
+      for (const int zero_out : {-128, shift - 30, 127}) {
+        args.zero_out = zero_out;
+        args.zero_a = zero_out % 2 == 0 ? -128 : 127;
+        args.zero_b = -1 - args.zero_a;
+        args.low = zero_out == -128 ? -128 : -100;
+        for (const bool two : {false, true}) {
+          args.b = two ? b.data() : nullptr;
+          check(args);
         }
       }
     }

@@ -38,7 +38,9 @@ enum class Kind : std::uint64_t {
   kGrouped,
   kEveryBias,
   kManyProducts,
-  kLargeSums
+  kLargeSums,
+  kWidths,
+  kDepths
 };
 
 // Where a sum of the accumulator, whose magnitude stays below 2^29, and a bias begins to saturate.
@@ -597,6 +599,61 @@ TEST(RandomConvs, LargeSums) {
       Convolution c = saturating(rng, kernel, channels, Operands::kMost);
       std::fill(c.weights.begin(), c.weights.end(), weight);
       c.has_reference = c.int8_kernels = false;
+      SCOPED_TRACE(describe(c, index++));
+      expect_same_bits(c, scratch);
+    }
+  }
+}
+
+// Depthwise kernels take 64, 48, 32 or 16 channels at a time, and filters and strides in ways of
+// their own.
+TEST(RandomConvs, DepthwiseOfEveryWidth) {
+  ConvScratch scratch;
+  std::uint64_t index = 0;
+  for (int channels = kLanes; channels <= 9 * kLanes; channels += kLanes) {
+    for (const int kernel : {1, 3, 4, 5, 7, 9}) {
+      for (const int stride : {1, 2, 3, 4}) {
+        Rng rng{31, static_cast<std::uint64_t>(Kind::kWidths), index};
+        ConvGeometry g;
+        g.groups = channels - between(rng, 0, kLanes - 1);
+        g.in = {between(rng, 1, 5), between(rng, 1, 12), g.groups};
+        g.out.channels = g.groups;
+        g.window.kernel_h = rng.chance(0.7) ? kernel : 3;
+        g.window.kernel_w = kernel;
+        g.window.stride_h = g.window.stride_w = stride;
+        g.window.pad_top = g.window.pad_bottom = g.window.kernel_h / 2;
+        g.window.pad_left = g.window.pad_right = g.window.kernel_w / 2;
+        if (kernel == 4) ++g.in.height, ++g.in.width;
+        complete(g, false);
+        const Convolution c = random_convolution(rng, g, 2, one_of(rng, kOperands));
+        SCOPED_TRACE(describe(c, index++));
+        expect_same_bits(c, scratch);
+      }
+    }
+  }
+}
+
+// GEMMs by tiles of 16 rows, 64 products and 16 channels, with and without something left over, on
+// the map itself, on patches and on windows.
+TEST(RandomConvs, ProductsOfEveryDepth) {
+  ConvScratch scratch;
+  std::uint64_t index = 0;
+  for (int depth = 28; depth <= 204; depth += 4) {
+    for (const int pixels : {1, 15, 16, 17, 33, 50}) {
+      Rng rng{31, static_cast<std::uint64_t>(Kind::kDepths), index};
+      ConvGeometry g;
+      g.in = {1, pixels, depth - between(rng, 0, 3)};
+      g.out.channels = between(rng, 1, 70);
+      if (rng.chance(0.4)) {
+        g.in.channels = (g.in.channels + 2) / 3;
+        g.window.kernel_w = 3;
+        g.window.kernel_h = between(rng, 1, 3);
+        g.window.pad_left = g.window.pad_right = 1;
+        g.window.pad_top = g.window.pad_bottom = g.window.kernel_h / 2;
+        g.in.height = g.window.kernel_h;
+      }
+      complete(g, rng.chance(0.5));
+      const Convolution c = random_convolution(rng, g, between(rng, 1, 2), one_of(rng, kOperands));
       SCOPED_TRACE(describe(c, index++));
       expect_same_bits(c, scratch);
     }

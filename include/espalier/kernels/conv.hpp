@@ -46,8 +46,9 @@ class PackedWeights {
   /// The same for the int8 kernels; empty when a weight does not fit or the convolution is none of
   /// theirs.
   AlignedVector<std::int8_t> int8_forward;
-  AlignedVector<std::int32_t> int8_sums;  ///< sum of the weights of each output channel
-  bool bounded = false;                   ///< no accumulator exceeds 2^29 in magnitude
+  AlignedVector<std::int32_t> int8_sums;   ///< sum of the weights of each output channel
+  AlignedVector<std::int32_t> int8_reach;  ///< what its sums of products never exceed
+  bool bounded = false;                    ///< no accumulator exceeds 2^29 in magnitude
 };
 
 /// Per-channel requantisation, padded to the output's channel stride.

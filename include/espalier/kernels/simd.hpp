@@ -57,6 +57,7 @@ struct RequantizeArgs {
   std::uint8_t* mask = nullptr;  ///< 1 where low <= p <= high; null when not wanted
   std::ptrdiff_t out_row = 0;
   bool bounded = false;  ///< no accumulator exceeds 2^29 in magnitude; int8 kernels need that
+  const std::int32_t* reach = nullptr;  ///< by channel, what none exceeds, where that is known
 };
 
 /// p = round(((a - zero_a) * multiplier_a + (b - zero_b) * multiplier_b) / 2^shift) + zero_out,
@@ -93,39 +94,64 @@ struct DepthwiseArgs {
 
 /// Products of an accumulator of the int8 kernels, at most: its magnitude stays below 2^29.
 inline constexpr int kMaxInt8Products = 16384;
+/// An input less its zero point, at most.
+inline constexpr int kMostInput = 255;
 /// Neighbouring products of an accumulator that the packed int8 weights hold side by side.
 inline constexpr int kQuad = 4;
 
 /// The int8 kernels may read and write so many bytes too far: whole vectors at the end of a row.
 inline constexpr std::size_t kPatchSlack = 64;
 
-/// Rows of bytes for gemm_int8: patches of one map, or with a 1x1 window the map itself.
-/// Row r holds, for each tap in (ky, kx) order, the channels of the input pixel under it as
-/// x + int8_bias, and `padding` where the tap lies outside.
+/// Bytes for gemm_int8, of one map.
+///
+/// gather_patches: row r holds, for each tap in (ky, kx) order, the channels of the input pixel
+/// under it as x + bias, and `padding` where the tap lies outside. Every row of the window
+/// starts at a group of kQuad.
+///
+/// pad_map: all pixels under any window, in lines, as x + bias and `padding` outside. The map
+/// is dense (in_stride == channels) and the window is not dilated.
 struct PatchArgs {
-  int in_height = 0, in_width = 0, out_width = 0;
+  int in_height = 0, in_width = 0, out_height = 0, out_width = 0;
   int kernel_h = 0, kernel_w = 0, stride_h = 1, stride_w = 1, pad_top = 0, pad_left = 0;
   int dilation_h = 1, dilation_w = 1;
   int channels = 0;
   std::ptrdiff_t in_stride = 0;  ///< bytes between two pixels
   const std::int8_t* x = nullptr;
-  std::uint8_t padding = 0;  ///< zero point + int8_bias, as a byte
+  int bias = 0;
+  std::uint8_t padding = 0;  ///< zero point + bias, as a byte
   int first = 0;             ///< output pixels [first, first + rows)
   int rows = 0;
   std::uint8_t* out = nullptr;  ///< with kPatchSlack writable bytes behind the last row
   std::ptrdiff_t out_row = 0;   ///< bytes between two rows; content behind the taps is unspecified
+
+  /// Quads of a row of the window.
+  [[nodiscard]] int quads() const { return (kernel_w * channels + kQuad - 1) / kQuad; }
+  /// Lines and bytes of a line that pad_map writes.
+  [[nodiscard]] int lines() const { return (out_height - 1) * stride_h + kernel_h; }
+  [[nodiscard]] std::ptrdiff_t line_bytes() const {
+    return std::ptrdiff_t{(out_width - 1) * stride_w + kernel_w} * channels;
+  }
 };
 
 /// int8 in, int8 out: accumulators sum_k (a - zero) * b stay in registers and are requantised
 /// there.
+///
+/// Row r of line l of a begins at a + l * a_line + r * a_row and consists of `segments` runs of
+/// `quads` quads of x + gemm_bias(quads) each, a_segment bytes apart. Rows of outputs follow one
+/// another, line after line. Kernels that sum up less than a quad at a time take one segment of one
+/// line.
 struct Int8GemmArgs {
-  RequantizeArgs requantize;        ///< rows, channels and everything behind; acc is not read
-  const std::uint8_t* a = nullptr;  ///< rows of quads * kQuad bytes x + int8_bias, and slack
+  RequantizeArgs requantize;        ///< rows of a line, channels and everything behind; no acc
+  const std::uint8_t* a = nullptr;  ///< with slack
   std::ptrdiff_t a_row = 0;
-  int quads = 0;                       ///< products of an output / kQuad, rounded up
-  const std::int8_t* b = nullptr;      ///< [panel][quad][kPanel][kQuad], zeros behind the last
+  int lines = 1;
+  std::ptrdiff_t a_line = 0;
+  int segments = 1;
+  std::ptrdiff_t a_segment = 0;
+  int quads = 0;                       ///< products of a segment / kQuad, rounded up
+  const std::int8_t* b = nullptr;      ///< [panel][segment][quad][kPanel][kQuad], then zeros
   const std::int32_t* sums = nullptr;  ///< sum_k b, by output channel, padded like b
-  int zero = 0;                        ///< zero point of x, plus int8_bias
+  int zero = 0;                        ///< zero point of x, plus gemm_bias(quads)
   std::uint8_t* scratch = nullptr;     ///< scratch_bytes(int8_group) of the table, on a cache line
 
   /// The rows of a, widened to 16 bits.
@@ -141,26 +167,39 @@ struct Int8GemmArgs {
   }
 };
 
-/// One sample of a depthwise convolution, int8 in and out.
+/// A depthwise convolution, int8 in and out.
 struct Int8DepthwiseArgs {
-  DepthwiseArgs shape;                   ///< its geometry; pointers are not read
-  RequantizeArgs requantize;             ///< as in Int8GemmArgs; out and mask of the whole sample
-  const std::int8_t* x = nullptr;        ///< [in_height][in_width][channels]
+  DepthwiseArgs shape;        ///< its geometry; pointers are not read
+  RequantizeArgs requantize;  ///< as in Int8GemmArgs; out and mask of the first sample
+  int samples = 1;
+  std::ptrdiff_t in_size = 0;            ///< bytes from one sample to the next
+  std::ptrdiff_t out_size = 0;           ///< likewise
+  const std::int8_t* x = nullptr;        ///< [sample][in_height][in_width][channels]
   const std::int8_t* weights = nullptr;  ///< [channel / 16][kernel_h][quads of a row][16][kQuad]
   const std::int32_t* sums = nullptr;
-  int zero = 0;
+  int zero = 0;                     ///< zero point of x
   std::uint8_t* scratch = nullptr;  ///< scratch_bytes(), on a cache line
 
   /// Weights of a filter row / kQuad, rounded up.
   [[nodiscard]] int quads() const { return (shape.kernel_w + kQuad - 1) / kQuad; }
   /// Groups of neighbouring pixels that one input row is unrolled to, at most.
   [[nodiscard]] int groups() const {
-    return (shape.out_width - 1) * shape.stride_w + shape.kernel_w;
+    return (shape.out_width - 1) * shape.stride_w + shape.kernel_w + kQuad;
   }
+  /// Unrolled input rows that are kept at a time: those of one row of outputs, or of as many as fit
+  /// the first-level cache.
+  [[nodiscard]] int ring_rows(std::ptrdiff_t row_bytes) const {
+    constexpr int kBytes = 16384;
+    const int fit = kBytes / static_cast<int>(row_bytes);
+    const int all = shape.kernel_h + (shape.out_height - 1) * shape.stride_h;
+    return fit < shape.kernel_h ? shape.kernel_h : fit < all ? fit : all;
+  }
+  /// Such rows of 64 channels, one of padding, and of 16 channels the rows before they are
+  /// unrolled.
   [[nodiscard]] std::size_t scratch_bytes() const {
-    constexpr std::size_t kGroupBytes = std::size_t{kLanes} * kQuad;
-    return kGroupBytes * static_cast<std::size_t>(groups()) *
-           static_cast<std::size_t>(shape.kernel_h + 1);
+    const std::ptrdiff_t row = std::ptrdiff_t{groups()} * kLanes * kQuad;
+    const auto rows = static_cast<std::size_t>(ring_rows(row));
+    return static_cast<std::size_t>(row) * (4 * rows + 4);
   }
 };
 
@@ -194,15 +233,17 @@ struct KernelTable {
   // The int8 forward pass, null where products of floats are as fast. It has the bits of
   // widen, gemm_integer and requantize, for weights in -128..127 and kMaxInt8Products at most.
   int int8_group;  ///< products that one step sums up for an accumulator: kQuad, or 2 of 16 bits
-  int int8_bias;   ///< what the kernels want added to activations
+  /// What gemm_int8 wants added to activations, 0 or 128, by the quads of a segment.
+  int (*gemm_bias)(int quads);
   void (*gather_patches)(const PatchArgs&);
+  void (*pad_map)(const PatchArgs&);
   void (*gemm_int8)(const Int8GemmArgs&);
   void (*depthwise_int8)(const Int8DepthwiseArgs&);
 };
 
 /// The fastest implementation this machine runs. The environment variable ESPALIER_ISA
-/// picks a slower one: `portable`; on x86-64 `avx2`, `avxvnni`, `avx512`, `avx512vnni`; on 64-bit
-/// Arm `neon`, `neondot`.
+/// picks a slower one: `portable`; on x86-64 `avx2`, `avxvnni`, `avx512`, `avx512vnni`,
+/// `avx512amx`; on 64-bit Arm `neon`, `neondot`.
 const KernelTable& kernels();
 
 /// Replaces what kernels() returns, for tests that compare implementations.
@@ -210,7 +251,7 @@ void use_kernels(const KernelTable& table);
 
 /// All implementations that this machine runs, portable first.
 struct KernelTables {
-  const KernelTable* tables[5] = {};
+  const KernelTable* tables[6] = {};
   int count = 0;
 };
 KernelTables all_kernels();

@@ -1,6 +1,7 @@
 #include "packed.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 namespace espalier::engine::host {
@@ -11,10 +12,17 @@ using kernels::kPanel;
 using kernels::kQuad;
 using kernels::padded;
 
-std::int32_t sum_of(const std::int8_t* weights, int count) {
+// The sum of an output channel's weights, and what their products with inputs cannot exceed.
+void note_weights(const std::int8_t* weights, int count, int channel,
+                  kernels::PackedWeights& packed) {
   std::int32_t sum = 0;
-  for (int k = 0; k < count; ++k) sum += weights[k];
-  return sum;
+  std::int32_t magnitude = 0;
+  for (int k = 0; k < count; ++k) {
+    sum += weights[k];
+    magnitude += std::abs(weights[k]);
+  }
+  packed.int8_sums[static_cast<std::size_t>(channel)] = sum;
+  packed.int8_reach[static_cast<std::size_t>(channel)] = kernels::kMostInput * magnitude;
 }
 
 // One weight row after the other, [out][tap][in], trained channels in their places.
@@ -101,25 +109,28 @@ const float* PackedCache::depthwise(const esp_conv& d, const esp_weights& w) {
   return layer.floats.data();
 }
 
-// [panel][quad][kPanel][kQuad]
+// [panel][kernel_h][quads of a row][kPanel][kQuad]
 const kernels::PackedWeights& PackedCache::int8_gemm(const esp_conv& d, const esp_weights& w) {
   bool changed = false;
   kernels::PackedWeights& packed = find(d, w, Layout::kInt8, changed).bytes;
   if (!changed) return packed;
-  const int fan_in = taps(d) * d.in_c;
-  const std::ptrdiff_t quads = (fan_in + kQuad - 1) / kQuad;
+  const int run = d.kernel_w * d.in_c;
+  const std::ptrdiff_t quads = std::ptrdiff_t{d.kernel_h} * ((run + kQuad - 1) / kQuad);
   const std::ptrdiff_t panels = (padded(d.out_c) + kPanel - 1) / kPanel;
   constexpr std::ptrdiff_t kStep = std::ptrdiff_t{kPanel} * kQuad;
   packed.int8_forward.assign(static_cast<std::size_t>(panels * quads * kStep), 0);
   packed.int8_sums.assign(static_cast<std::size_t>(panels * kPanel), 0);
+  packed.int8_reach.assign(packed.int8_sums.size(), 0);
   packed.bounded = true;
   for_rows(d, w, [&](int o, const std::int8_t* row) {
+    note_weights(row, d.kernel_h * run, o, packed);
     std::int8_t* column = packed.int8_forward.data() + o / kPanel * quads * kStep +
                           std::ptrdiff_t{o % kPanel} * kQuad;
-    int k = 0;
-    for (; k + kQuad <= fan_in; k += kQuad, column += kStep) std::memcpy(column, row + k, kQuad);
-    if (k < fan_in) std::memcpy(column, row + k, static_cast<std::size_t>(fan_in - k));
-    packed.int8_sums[static_cast<std::size_t>(o)] = sum_of(row, fan_in);
+    for (int ky = 0; ky < d.kernel_h; ++ky, row += run) {
+      for (int k = 0; k < run; k += kQuad, column += kStep) {
+        std::memcpy(column, row + k, static_cast<std::size_t>(std::min(kQuad, run - k)));
+      }
+    }
   });
   return packed;
 }
@@ -135,11 +146,12 @@ const kernels::PackedWeights& PackedCache::int8_depthwise(const esp_conv& d, con
   const auto stride = static_cast<std::size_t>(padded(d.out_c));
   packed.int8_forward.assign(stride / kLanes * static_cast<std::size_t>(block), 0);
   packed.int8_sums.assign(stride, 0);
+  packed.int8_reach.assign(stride, 0);
   packed.bounded = true;
   for_filters(d, w, [&](int c, const std::int8_t* filter) {
     std::int8_t* column =
         packed.int8_forward.data() + c / kLanes * block + std::ptrdiff_t{c % kLanes} * kQuad;
-    packed.int8_sums[static_cast<std::size_t>(c)] = sum_of(filter, taps(d));
+    note_weights(filter, taps(d), c, packed);
     for (int ky = 0; ky < d.kernel_h; ++ky, column += row_quads * kStep) {
       for (int kx = 0; kx < d.kernel_w; ++kx) column[kx / kQuad * kStep + kx % kQuad] = *filter++;
     }

@@ -2,6 +2,10 @@
 #include <sys/auxv.h>
 #elif defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 #include <atomic>
@@ -20,6 +24,7 @@ extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvxVnniKernels;
 extern const KernelTable kAvx512Kernels;
 extern const KernelTable kAvx512VnniKernels;
+extern const KernelTable kAvx512AmxKernels;
 #elif defined(__aarch64__)
 extern const KernelTable kNeonKernels;
 extern const KernelTable kNeonDotKernels;
@@ -34,6 +39,24 @@ static bool has_avx_vnni() {
   unsigned edx = 0;
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1U << 4)) != 0;
 }
+
+// Tiles of bytes, and the system's permission to use them, which it gives for the whole process.
+static bool may_use_amx() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  constexpr unsigned kTilesOfBytes = 3U << 24;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & kTilesOfBytes) != kTilesOfBytes) return false;
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 #endif
 
 KernelTables all_kernels() {
@@ -47,7 +70,11 @@ KernelTables all_kernels() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       all.tables[all.count++] = &kAvx512Kernels;
-      if (__builtin_cpu_supports("avx512vnni")) all.tables[all.count++] = &kAvx512VnniKernels;
+      if (__builtin_cpu_supports("avx512vnni")) {
+        all.tables[all.count++] = &kAvx512VnniKernels;
+        static const bool amx = __builtin_cpu_supports("avx512vbmi") && may_use_amx();
+        if (amx) all.tables[all.count++] = &kAvx512AmxKernels;
+      }
     }
   }
 #elif defined(__aarch64__)
