@@ -1,6 +1,7 @@
 #include "espalier/train/sample_store.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <mutex>
 #include <numeric>
@@ -168,7 +169,18 @@ std::shared_ptr<const SampleStore> SampleStore::replace(std::shared_ptr<const Sa
   return store;
 }
 
+void SampleStore::lend(std::span<const std::uint32_t> indices, Workspace& workspace) const {
+  if (!holds_samples() || tensors_.size() != 1 || tensors_[0] != workspace.borrowed()) {
+    load(indices, workspace);
+    return;
+  }
+  std::array<const std::int8_t*, kChunk> places{};
+  for (std::size_t s = 0; s < indices.size(); ++s) places[s] = sample(indices[s]);
+  workspace.borrow(std::span(places).first(indices.size()));
+}
+
 void SampleStore::load(std::span<const std::uint32_t> indices, Workspace& workspace) const {
+  workspace.borrow({});
   for (std::size_t s = 0; s < indices.size(); ++s) {
     if (!holds_samples()) {
       std::int8_t* out = workspace.activation(tensors_[0]) + s * sizes_[0];
@@ -176,7 +188,7 @@ void SampleStore::load(std::span<const std::uint32_t> indices, Workspace& worksp
       if (!status.ok()) throw std::runtime_error(status.error().message());  // was tried before
       continue;
     }
-    const std::int8_t* in = data_[indices[s] / kChunk].data() + indices[s] % kChunk * stride_;
+    const std::int8_t* in = sample(indices[s]);
     for (std::size_t t = 0; t < tensors_.size(); ++t) {
       std::memcpy(workspace.activation(tensors_[t]) + s * sizes_[t], in, sizes_[t]);
       in += sizes_[t];

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <utility>
 
 #include "espalier/kernels/simd.hpp"
@@ -55,17 +56,29 @@ ir::Head fresh_head(int features, int classes, std::uint64_t seed) {
 
 // ---- Workspace -------------------------------------------------------------------------------
 
-Workspace::Workspace(const Session& session) : slot_of_tensor_(session.slot_of_tensor_) {
+Workspace::Workspace(const Session& session, Passes passes)
+    : passes_(passes),
+      last_reader_(session.last_readers(passes == Passes::kForwardAndBackward)),
+      slot_of_tensor_(session.slot_of_tensor_),
+      borrowed_(session.borrowed_) {
   const Network& network = session.network();
   const ir::Graph& graph = network.graph();
-  activations_.resize(graph.tensors.size());
+  activations_.resize(graph.tensors.size(), nullptr);
+  for (std::size_t id = 0; id < graph.tensors.size(); ++id) {
+    sample_size_.push_back(
+        static_cast<std::ptrdiff_t>(network.elements(static_cast<ir::TensorId>(id))));
+  }
   masks_.resize(graph.ops.size());
-  const auto allocate = [&](ir::TensorId id) {
-    activations_[static_cast<std::size_t>(id)].assign(network.elements(id) * kChunk, 0);
-  };
-  for (const ir::TensorId id : network.live_at(session.cut())) allocate(id);
+  places_.reserve(kChunk);
+  features_.assign(static_cast<std::size_t>(session.feature_stride()) * kChunk, 0.0F);
+  logits_.assign(static_cast<std::size_t>(session.logit_stride()) * kChunk, 0.0F);
+  for (const ir::TensorId id : network.live_at(session.cut())) keep(network, id);
+  if (passes == Passes::kForward) {
+    share(session);
+    return;
+  }
   for (std::size_t i = static_cast<std::size_t>(session.cut()); i < graph.ops.size(); ++i) {
-    allocate(graph.ops[i].output);
+    keep(network, graph.ops[i].output);
     if (session.active_op_[i]) masks_[i].resize(network.elements(graph.ops[i].output) * kChunk);
   }
   for (const Session::GradientSlot& slot : session.slots_) {
@@ -75,9 +88,58 @@ Workspace::Workspace(const Session& session) : slot_of_tensor_(session.slot_of_t
     gradient_step_.push_back(
         session.chunk_tensor_[id] ? network.elements(static_cast<ir::TensorId>(id)) : 0);
   }
-  features_.assign(static_cast<std::size_t>(session.feature_stride()) * kChunk, 0.0F);
   feature_gradient_.assign(features_.size(), 0.0F);
-  logits_.assign(static_cast<std::size_t>(session.logit_stride()) * kChunk, 0.0F);
+}
+
+// Memory of its own for a whole chunk of a tensor.
+void Workspace::keep(const Network& network, ir::TensorId id) {
+  buffers_.emplace_back(network.elements(id) * kChunk, std::int8_t{0});
+  activations_[static_cast<std::size_t>(id)] = buffers_.back().data();
+}
+
+// Tensors take the buffer that was last given up: of one sample before the split, of a chunk behind
+// it. What crosses the split keeps its own.
+void Workspace::share(const Session& session) {
+  const Network& network = session.network();
+  const ir::Graph& graph = network.graph();
+  const int past = static_cast<int>(graph.ops.size());
+  std::vector<std::size_t> sizes;                     // of shared buffers
+  std::vector<int> shared(graph.tensors.size(), -1);  // which one a tensor has
+  std::vector<int> given_up[2];                       // of a sample, of a chunk
+  for (int op = session.cut(); op < past; ++op) {
+    const ir::Op& node = graph.ops[static_cast<std::size_t>(op)];
+    const int group = op < session.split_ ? 0 : 1;
+    const auto last = [&](ir::TensorId id) { return last_reader_[static_cast<std::size_t>(id)]; };
+    if (last(node.output) >= (group == 0 ? session.split_ : past)) {
+      keep(network, node.output);
+    } else {
+      if (given_up[group].empty()) {
+        given_up[group].push_back(static_cast<int>(sizes.size()));
+        sizes.push_back(0);
+      }
+      const int buffer = given_up[group].back();
+      given_up[group].pop_back();
+      shared[static_cast<std::size_t>(node.output)] = buffer;
+      std::size_t& size = sizes[static_cast<std::size_t>(buffer)];
+      size = std::max(size, network.elements(node.output) * (group == 0 ? 1 : kChunk));
+    }
+    // Nothing reads them any more; -2 marks what has been given up.
+    std::vector<ir::TensorId> done = node.inputs;
+    done.push_back(node.output);
+    for (const ir::TensorId id : done) {
+      const int buffer = shared[static_cast<std::size_t>(id)];
+      if (buffer < 0 || last(id) > op) continue;
+      const bool again = std::find(given_up[group].begin(), given_up[group].end(), buffer) !=
+                         given_up[group].end();
+      if (!again) given_up[group].push_back(buffer);
+    }
+  }
+  const std::size_t first = buffers_.size();
+  for (const std::size_t size : sizes) buffers_.emplace_back(size, std::int8_t{0});
+  for (std::size_t id = 0; id < shared.size(); ++id) {
+    if (shared[id] < 0) continue;
+    activations_[id] = buffers_[first + static_cast<std::size_t>(shared[id])].data();
+  }
 }
 
 float* Workspace::gradient(ir::TensorId tensor, int first) {
@@ -88,7 +150,7 @@ float* Workspace::gradient(ir::TensorId tensor, int first) {
 
 std::size_t Workspace::bytes() const {
   std::size_t total = scratch_.bytes();
-  for (const auto& buffer : activations_) total += buffer.size();
+  for (const auto& buffer : buffers_) total += buffer.size();
   for (const auto& buffer : masks_) total += buffer.size();
   for (const auto& buffer : gradient_slots_) total += buffer.size() * sizeof(float);
   return total + (features_.size() + feature_gradient_.size() + logits_.size()) * sizeof(float);
@@ -145,6 +207,7 @@ Session::Session(const Network& network, const plan::UpdatePlan& plan, ir::Head 
     active_tensor_[static_cast<std::size_t>(graph.ops[i].output)] = active;
   }
   split_ = find_split();
+  borrowed_ = find_borrowed();
   plan_gradient_slots();
   pack_head();
 }
@@ -162,6 +225,38 @@ int Session::find_split() const {
     if (pixels < kLargeMap || pixels % kernels::kGemmDepth != 0) break;
   }
   return static_cast<int>(op);
+}
+
+std::vector<int> Session::last_readers(bool gradients) const {
+  const ir::Graph& graph = network_->graph();
+  std::vector<int> last_reader(graph.tensors.size(), -1);
+  const int past = static_cast<int>(graph.ops.size());
+  const auto note = [&](ir::TensorId id, int reader) {
+    int& last = last_reader[static_cast<std::size_t>(id)];
+    last = std::max(last, reader);
+  };
+  for (int op = 0; op < past; ++op) {
+    const ir::Op& node = graph.ops[static_cast<std::size_t>(op)];
+    const bool kept = gradients && active_op_[static_cast<std::size_t>(op)];
+    for (const ir::TensorId id : node.inputs) note(id, kept ? past : op);
+    if (kept) note(node.output, past);
+  }
+  note(graph.features, past);
+  // What a forward pass starts from is there for all samples, even where it is read one by one.
+  for (const ir::TensorId id : network_->live_at(cut_)) note(id, past);
+  return last_reader;
+}
+
+// One tensor alone is easily kept elsewhere, and read where samples are taken one by one.
+ir::TensorId Session::find_borrowed() const {
+  const ir::Graph& graph = network_->graph();
+  const std::vector<ir::TensorId> start = network_->live_at(cut_);
+  if (start.size() != 1 || start[0] == graph.features) return -1;
+  for (auto op = static_cast<std::size_t>(split_); op < graph.ops.size(); ++op) {
+    const auto& inputs = graph.ops[op].inputs;
+    if (std::find(inputs.begin(), inputs.end(), start[0]) != inputs.end()) return -1;
+  }
+  return start[0];
 }
 
 // Gradients live from their last consumer's backward step to their producer's: first fit over
@@ -248,19 +343,25 @@ struct Session::ForwardStep {
   int first;  // sample
   int samples;
   bool masks;
+  int passing;  // activations whose last reader is below this op are of one sample only
   const ir::Op& node = session.network_->graph().ops[op];
   const PreparedOp& prepared = session.network_->ops()[op];
-  const std::int8_t* x = activation(node.inputs[0]);
-  std::int8_t* y = activation(node.output);
+  const std::int8_t* x = input(node.inputs[0]);
+  std::int8_t* y = workspace.activation(node.output) + offset(node.output, place(node.output));
   std::uint8_t* mask = masks && session.active_op_[op]
-                           ? workspace.mask(static_cast<int>(op)) + offset(node.output)
+                           ? workspace.mask(static_cast<int>(op)) + offset(node.output, first)
                            : nullptr;
 
-  [[nodiscard]] std::size_t offset(ir::TensorId id) const {
-    return session.network_->elements(id) * static_cast<std::size_t>(first);
+  [[nodiscard]] std::size_t offset(ir::TensorId id, int sample) const {
+    return session.network_->elements(id) * static_cast<std::size_t>(sample);
   }
-  [[nodiscard]] std::int8_t* activation(ir::TensorId id) const {
-    return workspace.activation(id) + offset(id);
+  // Large maps that nothing reads later all take the first sample's place, which stays in the
+  // cache.
+  [[nodiscard]] int place(ir::TensorId id) const {
+    return workspace.last_reader_[static_cast<std::size_t>(id)] < passing ? 0 : first;
+  }
+  [[nodiscard]] const std::int8_t* input(ir::TensorId id) const {
+    return workspace.input(id, place(id));
   }
 
   void operator()(const ir::Conv2D&) const {
@@ -269,21 +370,21 @@ struct Session::ForwardStep {
                           session.requantization(op), y, mask, workspace.scratch_);
   }
   void operator()(const ir::Add&) const {
-    kernels::add_forward(prepared.elementwise, prepared.map, samples, x, activation(node.inputs[1]),
-                         y, mask);
+    kernels::add_forward(prepared.elementwise, prepared.map, samples, x, input(node.inputs[1]), y,
+                         mask);
   }
   void operator()(const ir::Rescale&) const {
     kernels::add_forward(prepared.elementwise, prepared.map, samples, x, nullptr, y, mask);
   }
   void operator()(const ir::Mul&) const {
-    kernels::multiply_forward(prepared.elementwise, prepared.map, samples, x,
-                              activation(node.inputs[1]), y, mask);
+    kernels::multiply_forward(prepared.elementwise, prepared.map, samples, x, input(node.inputs[1]),
+                              y, mask);
   }
   void operator()(const ir::Concat&) const {
     std::int8_t* out = y;
     for (const ir::TensorId id : node.inputs) {
       const int channels = session.network_->graph().tensor(id).shape.channels;
-      kernels::copy_channels(prepared.map.out.pixels() * samples, channels, activation(id),
+      kernels::copy_channels(prepared.map.out.pixels() * samples, channels, input(id),
                              session.network_->stride(id), out, prepared.map.out_stride);
       out += channels;
     }
@@ -308,14 +409,18 @@ struct Session::ForwardStep {
 };
 
 void Session::forward_ops(Workspace& workspace, int samples, int end, bool masks) const {
+  const bool whole = end == static_cast<int>(network_->graph().ops.size());
+  if (workspace.passes_ == Passes::kForward && (masks || !whole)) {
+    throw std::logic_error("this workspace forgets what the pass has to leave");
+  }
+  const int split = std::min(split_, end);
   const auto run = [&](int begin, int stop, int first, int count) {
     for (int op = begin; op < stop; ++op) {
       const auto position = static_cast<std::size_t>(op);
-      std::visit(ForwardStep{*this, position, workspace, first, count, masks},
+      std::visit(ForwardStep{*this, position, workspace, first, count, masks, split},
                  network_->graph().ops[position].params);
     }
   };
-  const int split = std::min(split_, end);
   for (int sample = 0; sample < samples; ++sample) run(cut_, split, sample, 1);
   run(split, end, 0, samples);
 }
@@ -394,7 +499,7 @@ struct Session::BackwardStep {
     return session.network_->elements(id) * static_cast<std::size_t>(first);
   }
   [[nodiscard]] const std::int8_t* activation(ir::TensorId id) const {
-    return workspace.activation(id) + offset(id);
+    return workspace.input(id, first);
   }
   [[nodiscard]] float* gradient(ir::TensorId id) const { return workspace.gradient(id, first); }
   [[nodiscard]] bool wanted(ir::TensorId id) const {

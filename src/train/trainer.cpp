@@ -56,7 +56,7 @@ class BatchGradients {
       parallel_for(jobs_, wave, [&](std::size_t i) {
         const auto workspace = pool.borrow();
         const std::span<const std::uint32_t> indices = chunk_of(batch, first + i);
-        store.load(indices, *workspace);
+        store.lend(indices, *workspace);
         session_.forward(*workspace, static_cast<int>(indices.size()), true);
         Session::clear(partials_[i]);
         session_.backward(*workspace, ChunkLabels(store, indices).span(),
@@ -88,7 +88,7 @@ Evaluation evaluate_with(const Session& session, const SampleStore& store, int j
   parallel_for(jobs, scores.size(), [&](std::size_t chunk) {
     const auto workspace = pool.borrow();
     const std::span<const std::uint32_t> indices = chunk_of(order, chunk);
-    store.load(indices, *workspace);
+    store.lend(indices, *workspace);
     session.forward(*workspace, static_cast<int>(indices.size()), false);
     scores[chunk] = session.score(*workspace, ChunkLabels(store, indices).span());
     for (std::size_t s = 0; s < indices.size(); ++s) {
@@ -123,7 +123,7 @@ bool usable_loss(double loss) {
 }
 
 Evaluation evaluate(const Session& session, const SampleStore& store, int jobs) {
-  Pool<Workspace> pool([&] { return std::make_unique<Workspace>(session); });
+  Pool<Workspace> pool([&] { return std::make_unique<Workspace>(session, Passes::kForward); });
   return evaluate_with(session, store, jobs, pool);
 }
 
@@ -136,6 +136,7 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
   const auto steps = static_cast<std::int64_t>(steps_per_epoch) * recipe.epochs;
 
   Pool<Workspace> pool([&] { return std::make_unique<Workspace>(session); });
+  Pool<Workspace> test_pool([&] { return std::make_unique<Workspace>(session, Passes::kForward); });
   BatchGradients gradients(session, chunk_count(std::min(batch, samples)), options.jobs);
   TrainResult result;
   std::int64_t step = 0;
@@ -170,7 +171,7 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
     EpochResult done{mean(loss, correct, static_cast<std::int64_t>(samples)), std::nullopt};
     const bool last = epoch + 1 == recipe.epochs;
     if (last || options.test_every_epoch) {
-      result.test = evaluate_with(session, test, options.jobs, pool);
+      result.test = evaluate_with(session, test, options.jobs, test_pool);
       if (!usable_loss(result.test.loss)) {
         result.diverged = true;
         result.diverged_step = step;

@@ -194,7 +194,8 @@ class Forward {
       : session_(network, plan::head_only(network.graph()), network.graph().head, 0),
         store_(store),
         jobs_(jobs) {
-    for (int i = 0; i < kBatch / train::kChunk; ++i) workspaces_.emplace_back(session_);
+    for (int i = 0; i < kBatch / train::kChunk; ++i)
+      workspaces_.emplace_back(session_, train::Passes::kForward);
   }
 
   // Logits of samples [first, first + batch), a row each, to `out` when given.
@@ -207,7 +208,7 @@ class Forward {
       std::iota(indices.begin(), indices.end(), first + begin);
       // One thread keeps its activations in the cache.
       train::Workspace& workspace = workspaces_[jobs_ == 1 ? 0 : chunk];
-      store_.load(std::span(indices).first(count), workspace);
+      store_.lend(std::span(indices).first(count), workspace);
       session_.forward(workspace, static_cast<int>(count), false);
       if (out == nullptr) return;
       const auto classes = static_cast<std::size_t>(session_.head().classes);

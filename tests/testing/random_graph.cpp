@@ -390,13 +390,15 @@ ir::Graph random_network(std::uint64_t seed) {
   return graph;
 }
 
-ir::Graph random_tower(std::uint64_t seed) {
-  Rng rng{seed, 0x544F5745};  // "TOWE"
-  const auto pick = [&](int low, int high) {
-    return low + static_cast<int>(rng.below(static_cast<std::uint64_t>(high - low + 1)));
-  };
-  const auto channels = [&] { return rng.chance(0.7) ? 8 * pick(1, 3) : pick(1, 20); };
-  GraphBuilder b(seed, {pick(17, 40), pick(5, 16), pick(1, 4)});
+namespace {
+
+int pick(Rng& rng, int low, int high) {
+  return low + static_cast<int>(rng.below(static_cast<std::uint64_t>(high - low + 1)));
+}
+
+// Blocks from the builder's input to the end, as long as maps are not tiny.
+ir::Graph blocks(GraphBuilder& b, Rng& rng) {
+  const auto channels = [&] { return rng.chance(0.7) ? 8 * pick(rng, 1, 3) : pick(rng, 1, 20); };
   ir::TensorId x = b.input();
   for (int block = 0; block < 5 && b.shape(x).height > 3 && b.shape(x).width > 1; ++block) {
     const ir::TensorId before = x;
@@ -414,10 +416,10 @@ ir::Graph random_tower(std::uint64_t seed) {
         x = b.conv(x, channels(), dilated(3, 1, 2));
         break;
       case 3:
-        x = b.select(x, pick(1, b.shape(x).channels));
+        x = b.select(x, pick(rng, 1, b.shape(x).channels));
         break;
       default: {  // an inverted bottleneck, with a residual where it fits
-        const int wide = 8 * pick(1, 4);
+        const int wide = 8 * pick(rng, 1, 4);
         x = b.conv(x, wide, window(1, 1, 0));
         x = b.conv(x, wide, window(kernel, stride, kernel / 2), wide);
         if (rng.chance(0.3)) x = b.lookup(x);
@@ -428,7 +430,24 @@ ir::Graph random_tower(std::uint64_t seed) {
       }
     }
   }
-  return b.finish(b.global_pool(x), pick(2, 5));
+  return b.finish(b.global_pool(x), pick(rng, 2, 5));
+}
+
+}  // namespace
+
+ir::Graph random_tower(std::uint64_t seed) {
+  Rng rng{seed, 0x544F5745};  // "TOWE"
+  const int height = pick(rng, 17, 40);
+  const int width = pick(rng, 5, 16);
+  GraphBuilder b(seed, {height, width, pick(rng, 1, 4)});
+  return blocks(b, rng);
+}
+
+ir::Graph random_large_maps(std::uint64_t seed) {
+  Rng rng{seed, 0x4D415053};  // "MAPS"
+  const int side = 16 * pick(rng, 1, 2);
+  GraphBuilder b(seed, {side, 8 * pick(rng, 256 / side / 8, 4), pick(rng, 1, 4)});
+  return blocks(b, rng);
 }
 
 }  // namespace espalier::testing

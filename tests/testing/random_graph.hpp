@@ -75,4 +75,8 @@ ir::Graph random_network(std::uint64_t seed);
 /// peak and runs row by row: convolutions of all kinds, pools, adds, tables, selections.
 ir::Graph random_tower(std::uint64_t seed);
 
+/// The same blocks on maps of 256 pixels and more, in blocks of 128 where they are not strided:
+/// those that training takes sample by sample.
+ir::Graph random_large_maps(std::uint64_t seed);
+
 }  // namespace espalier::testing

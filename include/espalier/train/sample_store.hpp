@@ -52,9 +52,15 @@ class SampleStore {
 
   /// Puts the samples with the given indices into a workspace, as one chunk.
   void load(std::span<const std::uint32_t> indices, Workspace& workspace) const;
+  /// The same for a step that is done before this store changes or goes: what the workspace may
+  /// borrow is not copied.
+  void lend(std::span<const std::uint32_t> indices, Workspace& workspace) const;
 
  private:
   SampleStore(const Network& network, int cut, std::vector<int> labels);
+  [[nodiscard]] const std::int8_t* sample(std::uint32_t index) const {
+    return data_[index / kChunk].data() + index % kChunk * stride_;
+  }
 
   [[nodiscard]] std::size_t chunks() const { return (labels_.size() + kChunk - 1) / kChunk; }
   [[nodiscard]] std::vector<std::uint32_t> chunk(std::size_t index) const;

@@ -48,14 +48,34 @@ struct Score {
 
 class Session;
 
-/// The buffers of one thread: activations, masks and gradients of one chunk.
+/// What a workspace is for.
+enum class Passes { kForward, kForwardAndBackward };
+
+/// The buffers of one thread: activations, masks and gradients of one chunk. For forward passes
+/// alone tensors share memory that stays in the cache, and only Session::forward() without masks
+/// may use it.
 class Workspace {
  public:
-  explicit Workspace(const Session& session);
+  explicit Workspace(const Session& session, Passes passes = Passes::kForwardAndBackward);
 
-  /// Activations of a tensor for the whole chunk, samples one after the other.
+  /// Activations of a tensor for the whole chunk, samples one after the other. Of a tensor that
+  /// only the large maps' part of a forward pass reads, the first sample's place holds the last
+  /// sample.
   std::int8_t* activation(ir::TensorId tensor) {
-    return activations_[static_cast<std::size_t>(tensor)].data();
+    return activations_[static_cast<std::size_t>(tensor)];
+  }
+  /// Sample `first` of a tensor and what follows it, as a pass reads them.
+  const std::int8_t* input(ir::TensorId tensor, int first) const {
+    if (tensor == borrowed_ && !places_.empty()) return places_[static_cast<std::size_t>(first)];
+    const auto id = static_cast<std::size_t>(tensor);
+    return activations_[id] + sample_size_[id] * first;
+  }
+  /// The tensor whose samples may stay where they are, or -1: only the part of a pass that goes
+  /// sample by sample reads it.
+  [[nodiscard]] ir::TensorId borrowed() const { return borrowed_; }
+  /// Where they are; without any, in activation(). They have to stay there for a whole step.
+  void borrow(std::span<const std::int8_t* const> places) {
+    places_.assign(places.begin(), places.end());
   }
   /// Masks of an op's outputs; empty for ops that no gradient passes.
   std::uint8_t* mask(int op) { return masks_[static_cast<std::size_t>(op)].data(); }
@@ -66,11 +86,20 @@ class Workspace {
 
  private:
   friend class Session;
-  std::vector<kernels::AlignedVector<std::int8_t>> activations_;
+  void share(const Session& session);
+  void keep(const Network& network, ir::TensorId id);
+
+  Passes passes_;
+  std::vector<int> last_reader_;             // see Session
+  std::vector<std::int8_t*> activations_;    // by tensor, in buffers_; null below the cut
+  std::vector<std::ptrdiff_t> sample_size_;  // by tensor
+  std::vector<kernels::AlignedVector<std::int8_t>> buffers_;
   std::vector<kernels::AlignedVector<std::uint8_t>> masks_;
   std::vector<kernels::AlignedVector<float>> gradient_slots_;
   std::vector<int> slot_of_tensor_;
   std::vector<std::size_t> gradient_step_;  // by tensor: elements between two samples, or 0
+  ir::TensorId borrowed_ = -1;
+  std::vector<const std::int8_t*> places_;
   kernels::AlignedVector<float> features_;
   kernels::AlignedVector<float> logits_;
   kernels::AlignedVector<float> feature_gradient_;
@@ -169,6 +198,10 @@ class Session {
   };
 
   [[nodiscard]] int find_split() const;
+  [[nodiscard]] ir::TensorId find_borrowed() const;
+  // By tensor: the op that reads it last, or past all ops for the head and, where they are wanted,
+  // for gradients; -1 where nothing does.
+  [[nodiscard]] std::vector<int> last_readers(bool gradients) const;
   void plan_gradient_slots();
   void pack_head();
   void refresh(std::size_t op);
@@ -184,6 +217,7 @@ class Session {
   std::vector<GradientSlot> slots_;
   std::vector<bool> chunk_tensor_;  // its gradient is kept for the whole chunk
   int split_ = 0;  // ops [cut_, split_) run sample by sample, the others chunk by chunk
+  ir::TensorId borrowed_ = -1;                  // see Workspace
   kernels::AlignedVector<float> head_weights_;  // [classes][padded features]
   kernels::AlignedVector<float> head_forward_;  // panels of [features][classes]
 };
