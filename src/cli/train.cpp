@@ -81,7 +81,7 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
       trial.stream.replays = options.replays;
     }
   }
-  if (const Status sound = train::check(trial.recipe); !sound.ok()) {
+  if (const Status sound = check_recipe(trial.recipe, options.numerics); !sound.ok()) {
     if (plan.recipe.is_null()) return sound.error();
     return Error{ErrorKind::kUsage,
                  fmt::format("{}; what no option gives is of the recipe of {}",
@@ -210,7 +210,6 @@ class TrainCommand {
   explicit TrainCommand(const Options& options) : options_(options) {}
 
   Status run() {
-    ESPALIER_CHECK_OK(check_recipe(options_.recipe, options_.numerics));
     ESPALIER_TRY(run_options_.cache_limit, parse_size(options_.cache_limit, "--cache-limit"));
     run_options_.jobs = options_.common.job_count();
     run_options_.progress = options_.common.progress();
@@ -223,6 +222,7 @@ class TrainCommand {
     ESPALIER_CHECK_OK(check_export(options_.model, options_.exported));
     ESPALIER_TRY(ir::Graph graph, import_model(options_.model));
     ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options_.plan, graph));
+    ESPALIER_TRY(trials::Trial trial, trial_of(options_, plan));
     ESPALIER_TRY(const trials::SetOptions sets, options_.data.sets(options_.common.seed));
     ESPALIER_TRY(const trials::SampleSets loaded, load_sets(options_, plan, graph, sets));
     const data::Samples& training = loaded.training;
@@ -230,7 +230,6 @@ class TrainCommand {
     const auto head =
         starting_head(graph, options_.head, training.classes(), options_.common.seed, "the data");
     if (!head.ok()) return head.error();
-    ESPALIER_TRY(trials::Trial trial, trial_of(options_, plan));
     if (options_.classes_in_turn >= training.classes()) {
       return Error{ErrorKind::kUsage,
                    fmt::format("--classes-in-turn {}: the data have {} classes; give fewer",

@@ -108,6 +108,11 @@ TEST_F(ConfigTest, LeavesToFilesWhatTheyDecide) {
     EXPECT_THAT(config, Not(HasSubstr(std::string("\n") + option + "="))) << config;
   }
   EXPECT_EQ(report({"train", "--config", "config.toml"})["recipe"], report(train)["recipe"]);
+  // What goes with the plan's epochs need not go with the default ones.
+  plan["recipe"]["epochs"] = 12;
+  write("plan.json", plan.dump());
+  EXPECT_EQ(report(train + Arguments{"--warmup", "11"})["recipe"]["warmup_epochs"], 11);
+  plan["recipe"]["epochs"] = 2;
   plan["recipe"]["head_epochs"] = 1;
   write("plan.json", plan.dump());
   EXPECT_EQ(report(train)["recipe"]["head_epochs"], 1);
