@@ -135,7 +135,10 @@ ir::Graph Training::tuned_graph(std::int64_t* saturated) const {
 
 std::optional<Bytes> Training::workspace() const {
   if (session_ == nullptr) return std::nullopt;
-  return Bytes{static_cast<std::int64_t>(train::Workspace(*session_).bytes())};
+  const auto bytes = [&](train::Passes passes) {
+    return static_cast<std::int64_t>(train::Workspace(*session_, passes).bytes());
+  };
+  return Bytes{bytes(train::Passes::kForwardAndBackward) + bytes(train::Passes::kForward)};
 }
 
 std::vector<engine::GradientUse> Training::gradient_use() const {
