@@ -222,7 +222,6 @@ class TrainCommand {
     ESPALIER_CHECK_OK(check_export(options_.model, options_.exported));
     ESPALIER_TRY(ir::Graph graph, import_model(options_.model));
     ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options_.plan, graph));
-    ESPALIER_TRY(trials::Trial trial, trial_of(options_, plan));
     ESPALIER_TRY(const trials::SetOptions sets, options_.data.sets(options_.common.seed));
     ESPALIER_TRY(const trials::SampleSets loaded, load_sets(options_, plan, graph, sets));
     const data::Samples& training = loaded.training;
@@ -230,6 +229,7 @@ class TrainCommand {
     const auto head =
         starting_head(graph, options_.head, training.classes(), options_.common.seed, "the data");
     if (!head.ok()) return head.error();
+    ESPALIER_TRY(trials::Trial trial, trial_of(options_, plan));
     if (options_.classes_in_turn >= training.classes()) {
       return Error{ErrorKind::kUsage,
                    fmt::format("--classes-in-turn {}: the data have {} classes; give fewer",
