@@ -189,8 +189,6 @@ std::size_t ConvScratch::bytes() const {
 
 namespace {
 
-int quads_of(int products) { return (products + kQuad - 1) / kQuad; }
-
 // Weights as the int8 kernels read them.
 void pack_int8(const ConvGeometry& g, std::span<const float> weights,
                AlignedVector<std::int8_t>& packed, AlignedVector<std::int32_t>& sums,

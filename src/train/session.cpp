@@ -123,7 +123,7 @@ void Workspace::share(const Session& session) {
       std::size_t& size = sizes[static_cast<std::size_t>(buffer)];
       size = std::max(size, network.elements(node.output) * (group == 0 ? 1 : kChunk));
     }
-    // Nothing reads them any more; -2 marks what has been given up.
+    // What nothing reads any more. An op may read a tensor twice.
     std::vector<ir::TensorId> done = node.inputs;
     done.push_back(node.output);
     for (const ir::TensorId id : done) {

@@ -21,6 +21,10 @@ inline constexpr int kPanel = 48;
 /// 128 * 255 * 128 < 2^24.
 inline constexpr int kGemmDepth = 128;
 
+// Not std::min: what the variants compile with their own flags must be theirs alone.
+constexpr int min_int(int a, int b) { return a < b ? a : b; }
+constexpr int max_int(int a, int b) { return a > b ? a : b; }
+
 constexpr int padded(int channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
 
 /// C[m][n] (+)= sum_k A(m, k) * B(k, n).
@@ -98,6 +102,7 @@ inline constexpr int kMaxInt8Products = 16384;
 inline constexpr int kMostInput = 255;
 /// Neighbouring products of an accumulator that the packed int8 weights hold side by side.
 inline constexpr int kQuad = 4;
+constexpr int quads_of(int products) { return (products + kQuad - 1) / kQuad; }
 
 /// The int8 kernels may read and write so many bytes too far: whole vectors at the end of a row.
 inline constexpr std::size_t kPatchSlack = 64;
@@ -125,7 +130,7 @@ struct PatchArgs {
   std::ptrdiff_t out_row = 0;   ///< bytes between two rows; content behind the taps is unspecified
 
   /// Quads of a row of the window.
-  [[nodiscard]] int quads() const { return (kernel_w * channels + kQuad - 1) / kQuad; }
+  [[nodiscard]] int quads() const { return quads_of(kernel_w * channels); }
   /// Lines and bytes of a line that pad_map writes.
   [[nodiscard]] int lines() const { return (out_height - 1) * stride_h + kernel_h; }
   [[nodiscard]] std::ptrdiff_t line_bytes() const {
@@ -181,7 +186,7 @@ struct Int8DepthwiseArgs {
   std::uint8_t* scratch = nullptr;  ///< scratch_bytes(), on a cache line
 
   /// Weights of a filter row / kQuad, rounded up.
-  [[nodiscard]] int quads() const { return (shape.kernel_w + kQuad - 1) / kQuad; }
+  [[nodiscard]] int quads() const { return quads_of(shape.kernel_w); }
   /// Groups of neighbouring pixels that one input row is unrolled to, at most.
   [[nodiscard]] int groups() const {
     return (shape.out_width - 1) * shape.stride_w + shape.kernel_w + kQuad;
@@ -192,7 +197,7 @@ struct Int8DepthwiseArgs {
     constexpr int kBytes = 16384;
     const int fit = kBytes / static_cast<int>(row_bytes);
     const int all = shape.kernel_h + (shape.out_height - 1) * shape.stride_h;
-    return fit < shape.kernel_h ? shape.kernel_h : fit < all ? fit : all;
+    return max_int(shape.kernel_h, min_int(fit, all));
   }
   /// Such rows of 64 channels, one of padding, and of 16 channels the rows before they are
   /// unrolled.

@@ -115,7 +115,7 @@ const kernels::PackedWeights& PackedCache::int8_gemm(const esp_conv& d, const es
   kernels::PackedWeights& packed = find(d, w, Layout::kInt8, changed).bytes;
   if (!changed) return packed;
   const int run = d.kernel_w * d.in_c;
-  const std::ptrdiff_t quads = std::ptrdiff_t{d.kernel_h} * ((run + kQuad - 1) / kQuad);
+  const std::ptrdiff_t quads = std::ptrdiff_t{d.kernel_h} * kernels::quads_of(run);
   const std::ptrdiff_t panels = (padded(d.out_c) + kPanel - 1) / kPanel;
   constexpr std::ptrdiff_t kStep = std::ptrdiff_t{kPanel} * kQuad;
   packed.int8_forward.assign(static_cast<std::size_t>(panels * quads * kStep), 0);
@@ -141,7 +141,7 @@ const kernels::PackedWeights& PackedCache::int8_depthwise(const esp_conv& d, con
   kernels::PackedWeights& packed = find(d, w, Layout::kInt8, changed).bytes;
   if (!changed) return packed;
   constexpr std::ptrdiff_t kStep = std::ptrdiff_t{kLanes} * kQuad;
-  const int row_quads = (d.kernel_w + kQuad - 1) / kQuad;
+  const int row_quads = kernels::quads_of(d.kernel_w);
   const std::ptrdiff_t block = d.kernel_h * row_quads * kStep;
   const auto stride = static_cast<std::size_t>(padded(d.out_c));
   packed.int8_forward.assign(stride / kLanes * static_cast<std::size_t>(block), 0);

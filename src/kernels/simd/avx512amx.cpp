@@ -1,38 +1,7 @@
-// The vector kernels for x86-64 with AVX-512, its 8-bit dot products and permutations of bytes, and
-// AMX, which multiplies tiles of signed bytes.
-#include "avx512.inc"
-
-namespace espalier::kernels {
-namespace {
-
-// As in avx512vnni.cpp, for all but products that fill tiles.
-constexpr int kGroup = 4;
-constexpr int kInt8Bias = 128;
-constexpr int kInt8Rows = 8;
-constexpr int kInt8Units = 3;
-inline Int dot(Int acc, Int a, Int b) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
-  return acc;
-}
-inline Int pixel_quads(const std::uint8_t* p) {
-  constexpr auto quads = [](std::int64_t channel) {
-    return 0x3020100000000000 + 0x30201000 + channel * 0x0101010101010101 + (0x01010101LL << 32);
-  };
-  const __m512i order = _mm512_setr_epi64(quads(0), quads(2), quads(4), quads(6), quads(8),
-                                          quads(10), quads(12), quads(14));
-  return _mm512_permutexvar_epi8(order, _mm512_loadu_si512(p));
-}
-
-}  // namespace
-}  // namespace espalier::kernels
-
-#define ESPALIER_INT8_FORWARD
-#define ESPALIER_PIXEL_QUADS
-#define ESPALIER_WIDE_DEPTHWISE
+// The vector kernels for x86-64 with AVX-512, its 8-bit dot products, and AMX, which multiplies
+// tiles of signed bytes.
 #define ESPALIER_TILES
-#include "int8.inc"
-// After it.
-#include "avx512_depthwise.inc"
+#include "avx512vnni.inc"
 
 namespace espalier::kernels {
 namespace {
@@ -77,6 +46,20 @@ struct Tiles {
   bool rest;             // and one of less
 };
 
+// Adds the products of the activations at `from` and the weights at `b`.
+#define ESPALIER_TILE_PRODUCTS(activations, weights)         \
+  ESPALIER_TILE_LOAD(activations, from, a_row);              \
+  ESPALIER_TILE_LOAD(weights, b, kStep);                     \
+  ESPALIER_TILE_MULTIPLY(0, activations, weights);           \
+  if constexpr (Units > 1) {                                 \
+    ESPALIER_TILE_LOAD(weights, b + kGroupBytes, kStep);     \
+    ESPALIER_TILE_MULTIPLY(1, activations, weights);         \
+  }                                                          \
+  if constexpr (Units > 2) {                                 \
+    ESPALIER_TILE_LOAD(weights, b + 2 * kGroupBytes, kStep); \
+    ESPALIER_TILE_MULTIPLY(2, activations, weights);         \
+  }
+
 // The sums of one tile of rows from `a` on stay in tiles.
 template <int Units>
 inline void multiply_tiles(const Tiles& t, const std::uint8_t* a, const Columns* columns) {
@@ -90,32 +73,12 @@ inline void multiply_tiles(const Tiles& t, const std::uint8_t* a, const Columns*
   for (int segment = 0; segment < t.args.segments; ++segment, a += t.args.a_segment) {
     const std::uint8_t* from = a;
     for (int i = 0; i < t.whole; ++i) {
-      ESPALIER_TILE_LOAD(3, from, a_row);
-      ESPALIER_TILE_LOAD(5, b, kStep);
-      ESPALIER_TILE_MULTIPLY(0, 3, 5);
-      if constexpr (Units > 1) {
-        ESPALIER_TILE_LOAD(5, b + kGroupBytes, kStep);
-        ESPALIER_TILE_MULTIPLY(1, 3, 5);
-      }
-      if constexpr (Units > 2) {
-        ESPALIER_TILE_LOAD(5, b + 2 * kGroupBytes, kStep);
-        ESPALIER_TILE_MULTIPLY(2, 3, 5);
-      }
+      ESPALIER_TILE_PRODUCTS(3, 5)
       from += kTileQuads * kQuad;
       b += kTileQuads * kStep;
     }
     if (t.rest) {
-      ESPALIER_TILE_LOAD(4, from, a_row);
-      ESPALIER_TILE_LOAD(6, b, kStep);
-      ESPALIER_TILE_MULTIPLY(0, 4, 6);
-      if constexpr (Units > 1) {
-        ESPALIER_TILE_LOAD(6, b + kGroupBytes, kStep);
-        ESPALIER_TILE_MULTIPLY(1, 4, 6);
-      }
-      if constexpr (Units > 2) {
-        ESPALIER_TILE_LOAD(6, b + 2 * kGroupBytes, kStep);
-        ESPALIER_TILE_MULTIPLY(2, 4, 6);
-      }
+      ESPALIER_TILE_PRODUCTS(4, 6)
       b += (t.args.quads - t.whole * kTileQuads) * kStep;
     }
   }
@@ -173,7 +136,7 @@ void tile_columns(const Int8GemmArgs& args, int n, int rows) {
   for (int line = 0; line < args.lines; ++line) {
     for (int m = 0; m < r.rows; m += rows) {
       // The last tile of a line takes rows that already were in another, rather than be smaller.
-      const int first = m + rows <= r.rows ? m : r.rows - rows;
+      const int first = min_int(m, r.rows - rows);
       multiply_tiles<Units>(tiles, args.a + line * args.a_line + first * args.a_row, columns);
       finish();
       full = full == 0 ? 1 : 0;
@@ -186,7 +149,7 @@ void tile_columns(const Int8GemmArgs& args, int n, int rows) {
 
 template <bool Mask>
 void tile_gemm(const Int8GemmArgs& args) {
-  const int rows = args.requantize.rows < kTileRows ? args.requantize.rows : kTileRows;
+  const int rows = min_int(args.requantize.rows, kTileRows);
   const int rest = args.quads % kTileQuads;
   TileShapes shapes;
   for (int unit = 0; unit < kTileUnits; ++unit) shapes.set(unit, rows, kLanes);

@@ -72,7 +72,7 @@ KernelTables all_kernels() {
       all.tables[all.count++] = &kAvx512Kernels;
       if (__builtin_cpu_supports("avx512vnni")) {
         all.tables[all.count++] = &kAvx512VnniKernels;
-        static const bool amx = __builtin_cpu_supports("avx512vbmi") && may_use_amx();
+        static const bool amx = may_use_amx();
         if (amx) all.tables[all.count++] = &kAvx512AmxKernels;
       }
     }
