@@ -33,6 +33,7 @@ struct MeasureOptions {
   std::optional<std::int64_t> limit_val;
   int seeds = 4;
   int race_seeds = 5;
+  int race_folds = 1;
   std::vector<double> rates;
   std::optional<int> race_epochs;
   std::vector<std::string> known;
@@ -211,7 +212,8 @@ Result<trials::RaceSets> race_sets(const Options& options, const ir::Graph& grap
                                    measure.subset != "first", options.common.seed));
   const trials::SourceOptions sources{measure.training, measure.validation, measure.limit_train,
                                       measure.limit_val};
-  ESPALIER_TRY(trials::RaceSets loaded, trials::load_race_sets(graph, sources, sets));
+  ESPALIER_TRY(trials::RaceSets loaded,
+               trials::load_race_sets(graph, sources, sets, measure.race_folds));
   const auto same = data::match_classes(contribution::class_names(profile), options.profile,
                                         loaded.training.dataset().class_names, measure.training);
   if (!same.ok()) return same.error();
@@ -336,8 +338,12 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
   if (options.rotate && search.race_recipe->epochs == 1) {
     spdlog::warn("--rotate: a turn is an epoch, and the race trains one; add --race-epochs");
   }
-  spdlog::info("plans are trained on {} images and judged on {}, then race on {} others",
-               sets.training.size(), sets.validation.size(), sets.race.size());
+  const trials::RaceFold& fold = sets.race.front();
+  spdlog::info("plans are trained on {} samples and judged on {}, then race on {}",
+               sets.training.size(), sets.validation.size(),
+               fold.training ? fmt::format("{} folds of {}, trained on {}", sets.race.size(),
+                                           fold.judges.size(), fold.training->size())
+                             : fmt::format("{} others", fold.judges.size()));
   const train::Network network(graph);
   ESPALIER_TRY(
       study::PlanSearchResult found,
@@ -567,6 +573,12 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
       ->check(between(2, 1000))
       ->capture_default_str();
   command
+      ->add_option("--race-folds", m.race_folds,
+                   "Parts of the training data that judge in the race one after the other, while "
+                   "the others train; 1 sets one part aside for it")
+      ->check(between(1, 100))
+      ->capture_default_str();
+  command
       ->add_option("--rates", m.rates,
                    "Learning rates that the chosen plans race at for their own, such as "
                    "0.1,0.2; the recipe's stays unless another is likely better")
@@ -593,10 +605,10 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   add_recipe_options(command, m.recipe);
   recipe_is_of_file(command, "the profile's", true);
   for (const char* option :
-       {"--train",       "--val",        "--limit-train", "--limit-val", "--seeds",
-        "--race-seeds",  "--rates",      "--race-epochs", "--known",     "--store",
-        "--cache-limit", "--preprocess", "--subset",      "--epochs",    "--batch",
-        "--lr",          "--warmup",     "--head-epochs", "--schedule",  "--no-qas"}) {
+       {"--train",       "--val",      "--limit-train", "--limit-val", "--seeds", "--race-seeds",
+        "--race-folds",  "--rates",    "--race-epochs", "--known",     "--store", "--cache-limit",
+        "--preprocess",  "--subset",   "--epochs",      "--batch",     "--lr",    "--warmup",
+        "--head-epochs", "--schedule", "--no-qas"}) {
     command->effective_if(
         option, [o] { return o->measure.given(); }, "add --measure");
   }

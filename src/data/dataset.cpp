@@ -111,11 +111,20 @@ Json selection_json(const Selection& selection) {
       return json;
     }
     case Selection::Kind::kTrain:
-    case Selection::Kind::kValidation:
+    case Selection::Kind::kValidation: {
+      const char* part = selection.kind == Selection::Kind::kTrain ? "train" : "validation";
+      if (selection.folds > 0) {
+        return {{"step", "fold"},
+                {"part", part},
+                {"fold", selection.fold},
+                {"folds", selection.folds},
+                {"seed", selection.seed}};
+      }
       return {{"step", "split"},
-              {"part", selection.kind == Selection::Kind::kTrain ? "train" : "validation"},
+              {"part", part},
               {"validation", selection.count},
               {"seed", selection.seed}};
+    }
   }
   return {};
 }

@@ -15,6 +15,7 @@ namespace {
 // Separate streams, so that a subset and a split with one seed are independent choices.
 constexpr std::uint64_t kSubsetStream = 1;
 constexpr std::uint64_t kSplitStream = 2;
+constexpr std::uint64_t kFoldStream = 3;
 
 using Indices = std::vector<std::size_t>;
 
@@ -76,6 +77,16 @@ Dataset extract(Dataset& from, const std::vector<bool>& chosen, bool wanted) {
     part.labels.push_back(from.labels[i]);
   }
   return part;
+}
+
+// The records that are not chosen, and those that are; `selection` says how.
+Split divide(Dataset dataset, const std::vector<bool>& chosen, Selection selection) {
+  Split parts{extract(dataset, chosen, false), extract(dataset, chosen, true)};
+  selection.kind = Selection::Kind::kTrain;
+  parts.train.selections.push_back(selection);
+  selection.kind = Selection::Kind::kValidation;
+  parts.validation.selections.push_back(std::move(selection));
+  return parts;
 }
 
 Error usage(std::string diagnostic) { return Error{ErrorKind::kUsage, std::move(diagnostic)}; }
@@ -165,16 +176,31 @@ Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_
   }
   const std::vector<bool> chosen = choose_balanced(
       records, available, static_cast<std::size_t>(validation_count), seed, kSplitStream);
-  Split parts{extract(dataset, chosen, false), extract(dataset, chosen, true)};
-  Selection selection{.kind = Selection::Kind::kTrain,
-                      .classes = {},
-                      .count = validation_count,
-                      .balanced = true,
-                      .seed = seed};
-  parts.train.selections.push_back(selection);
-  selection.kind = Selection::Kind::kValidation;
-  parts.validation.selections.push_back(selection);
-  return parts;
+  return divide(std::move(dataset), chosen, {.count = validation_count, .seed = seed});
+}
+
+Result<Split> fold(Dataset dataset, int index, int count, std::uint64_t seed) {
+  if (count < 2 || index < 0 || index >= count || count > dataset.size()) {
+    return usage(fmt::format("{}: there is no fold {} of {} among {} records; choose 2 to {} folds",
+                             dataset.spec, index, count, dataset.size(), dataset.size()));
+  }
+  const std::vector<Indices> records = records_by_class(dataset);
+  std::vector<bool> chosen(dataset.images.size(), false);
+  std::size_t dealt = 0;
+  for (std::size_t c = 0; c < records.size(); ++c) {
+    if (records[c].size() == 1) {
+      return usage(
+          fmt::format("{}: class {} has a single record, which cannot be both trained and "
+                      "judged; leave it out",
+                      dataset.spec, c));
+    }
+    for (const std::uint32_t i : Rng{seed, kFoldStream, c}.permutation(records[c].size())) {
+      if (dealt++ % static_cast<std::size_t>(count) == static_cast<std::size_t>(index)) {
+        chosen[records[c][i]] = true;
+      }
+    }
+  }
+  return divide(std::move(dataset), chosen, {.folds = count, .fold = index, .seed = seed});
 }
 
 }  // namespace espalier::data

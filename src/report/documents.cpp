@@ -390,6 +390,7 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
       ESPALIER_TRY(const std::string kind, read_kind(plan));
       ESPALIER_TRY(const std::optional<double> rate, plan.find<double>("learning_rate"));
       ESPALIER_TRY(const auto head_epochs, plan.find<std::int64_t>("head_epochs"));
+      ESPALIER_TRY(const auto warmup_epochs, plan.find<double>("warmup_epochs"));
       ESPALIER_TRY(const std::optional<std::int64_t> budget,
                    plan.find<std::int64_t>("budget_bytes"));
       return plan.each("trainings", [&](const Part& run) -> Status {
@@ -399,9 +400,11 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
         ESPALIER_CHECK_OK(
             take_warnings(run, fmt::format("{}, {}, seed {}", file, name, seed), all));
         all.trainings.back().label =
-            name + (rate ? fmt::format(" at rate {:g}", *rate) : "") + head_label(head_epochs);
+            name + (rate ? fmt::format(" at rate {:g}", *rate) : "") + head_label(head_epochs) +
+            (warmup_epochs ? fmt::format(", warm-up of {:g}", *warmup_epochs) : "");
         all.trainings.back().rate = rate;
         all.trainings.back().head_epochs = head_epochs;
+        all.trainings.back().warmup_epochs = warmup_epochs;
         all.trainings.back().budget_bytes = budget;
         all.trainings.back().kind = kind;
         return Ok{};

@@ -249,6 +249,7 @@ Updates collect_updates(const Documents& documents) {
                                          training.analytic_bytes);
     if (training.rate) what += fmt::format(" at {}", *training.rate);
     if (training.head_epochs) what += fmt::format(" behind {}", *training.head_epochs);
+    if (training.warmup_epochs) what += fmt::format(" warmed up {}", *training.warmup_epochs);
     const auto [entry, fresh] =
         known.insert({{training.model.sha256, index, what}, result.all.size()});
     if (fresh) {

@@ -182,6 +182,22 @@ double probability_above(const Finalist& a, const Finalist& b) {
   return a.candidate == b.candidate ? 0.5 : probability_ahead(a, b);
 }
 
+double over_additive(const MeasuredPlan& plan) {
+  const auto additive =
+      std::find_if(plan.finalists.begin(), plan.finalists.end(),
+                   [&](const Finalist& f) { return f.candidate == plan.additive.candidate; });
+  return probability_above(plan.finalists.front(), *additive);
+}
+
+// Likewise of what won two races, each at the rate that it won; of two that have none by the races
+// between plans. One that learns at some rate is above one that does at none.
+double probability_ahead(const MeasuredPlan& a, const MeasuredPlan& b) {
+  if (a.solution.candidate == b.solution.candidate) return 0.5;
+  if (a.rate && b.rate) return probability_ahead(a.rates.front(), b.rates.front());
+  if (a.rate || b.rate) return a.rate ? 1.0 : 0.0;
+  return probability_ahead(a.finalists.front(), b.finalists.front());
+}
+
 // As sure as two standard errors of many pairs, or one. Of two pairs they are 14 and 1.8 of theirs,
 // for two that happen to be alike say little about their spread.
 constexpr double kSurely = 0.97725;
@@ -222,6 +238,7 @@ class Search {
     for (std::size_t p = 0; p < problems_.size(); ++p) {
       ESPALIER_CHECK_OK(race(p, model));
     }
+    take_from_others();
     return std::move(result_);
   }
 
@@ -516,12 +533,33 @@ class Search {
     plan.solution.objective = winner.mean();
     plan.standard_error = winner.standard_error();
     plan.over_runner_up = racing.size() > 1 ? probability_above(winner, racing[1]) : 1.0;
-    const auto additive = std::find_if(racing.begin(), racing.end(), [&](const Finalist& f) {
-      return f.candidate == plan.additive.candidate;
-    });
-    plan.over_additive = probability_above(winner, *additive);
     plan.finalists = std::move(racing);
+    plan.over_additive = over_additive(plan);
     result_.plans.push_back(std::move(plan));
+  }
+
+  // What won under another limit may be likely ahead of what did under this one, and fit it: each
+  // has its rate by then, which plans were not compared at, and seeds are those of all races.
+  void take_from_others() {
+    const std::vector<MeasuredPlan> won = result_.plans;
+    for (std::size_t p = 0; p < won.size(); ++p) {
+      MeasuredPlan& plan = result_.plans[p];
+      for (const MeasuredPlan& other : won) {
+        if (!is_feasible(problems_[p], other.solution.candidate)) continue;
+        const double ahead = probability_ahead(other, plan);
+        if (ahead <= kLikely) continue;
+        std::erase_if(plan.finalists,
+                      [&](const Finalist& f) { return f.candidate == other.solution.candidate; });
+        plan.finalists.insert(plan.finalists.begin(), other.finalists.front());
+        plan.solution = search::make_solution(problems_[p], other.solution.candidate);
+        plan.solution.objective = other.solution.objective;
+        plan.standard_error = other.standard_error;
+        plan.rates = other.rates;
+        plan.rate = other.rate;
+        plan.over_runner_up = ahead;
+        plan.over_additive = over_additive(plan);
+      }
+    }
   }
 
   void describe(const PlanModel& model) {

@@ -45,19 +45,23 @@ class Measurements {
 
   Result<std::vector<std::optional<double>>> operator()(const std::vector<Request>& requests) {
     std::vector<std::optional<double>> gains(requests.size());
-    for (const Stage stage : {Stage::kSearch, Stage::kRace, Stage::kRates}) {
-      std::vector<std::size_t> asked;
-      for (std::size_t i = 0; i < requests.size(); ++i) {
-        if (requests[i].stage == stage) asked.push_back(i);
-      }
-      if (!asked.empty()) ESPALIER_CHECK_OK(measure(requests, asked, stage, gains));
+    // By what they learn from and are judged by.
+    std::map<std::pair<Stage, std::uint64_t>, std::vector<std::size_t>> asked;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      const Stage stage = requests[i].stage;
+      const std::uint64_t turn =
+          stage == Stage::kSearch ? 0 : requests[i].seed - options_.search.first_race_seed;
+      asked[{stage, turn}].push_back(i);
+    }
+    for (const auto& [of, indices] : asked) {
+      ESPALIER_CHECK_OK(measure(requests, indices, of.first, of.second, gains));
     }
     return gains;
   }
 
  private:
   Status measure(const std::vector<Request>& requests, const std::vector<std::size_t>& asked,
-                 Stage stage, std::vector<std::optional<double>>& gains) {
+                 Stage stage, std::uint64_t turn, std::vector<std::optional<double>>& gains) {
     std::vector<trials::Trial> trials;
     std::vector<std::uint64_t> heads;  // seeds whose head is not known yet
     for (const std::size_t i : asked) {
@@ -74,9 +78,11 @@ class Measurements {
     for (const std::uint64_t seed : heads) {
       trials.push_back(trial(plan::head_only(network_.graph()), seed, stage));
     }
-    const data::Samples& judges = stage == Stage::kSearch ? sets_.validation : sets_.race;
-    ESPALIER_TRY(const auto results,
-                 trials::run_trials(network_, sets_.training, judges, trials, run_));
+    const bool race = stage != Stage::kSearch;
+    ESPALIER_TRY(
+        const auto results,
+        trials::run_trials(network_, race ? sets_.race_training(turn) : sets_.training,
+                           race ? sets_.fold(turn).judges : sets_.validation, trials, run_));
     run_.trials_before += trials.size();
     for (std::size_t k = 0; k < heads.size(); ++k) {
       const train::TrainResult& result = *results[asked.size() + k];

@@ -118,6 +118,7 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
         {"trainings", std::move(runs)}};
     if (plans[p].own.learning_rate) row["learning_rate"] = *plans[p].own.learning_rate;
     if (plans[p].own.head_epochs) row["head_epochs"] = *plans[p].own.head_epochs;
+    if (plans[p].own.warmup_epochs) row["warmup_epochs"] = *plans[p].own.warmup_epochs;
     rows.push_back(std::move(row));
   }
   Json result{
@@ -191,6 +192,7 @@ class Sweep {
   Result<Json> run() {
     const bool whole = options_.shard.count == 1;
     writes_ = whole;
+    ESPALIER_CHECK_OK(check_later_pairs());
     if (!whole && config_.analysis) {
       ESPALIER_CHECK_OK(each_pair([&](const SweepPair& pair) { return own_contributions(pair); }));
     }
@@ -230,6 +232,15 @@ class Sweep {
     }
     results.push_back(describe(config_, pair, plans, entries, trained));
     return Ok{};
+  }
+
+  // What the last pair cannot do is told before the first is measured.
+  Status check_later_pairs() {
+    if (config_.models.size() * config_.datasets.size() < 2) return Ok{};
+    return each_pair([](const SweepPair& pair) -> Status {
+      if (const auto plans = pair.given_plans(); !plans.ok()) return plans.error();
+      return Ok{};
+    });
   }
 
   // One pair at a time is held in memory.
@@ -332,7 +343,7 @@ class Sweep {
       PlanSearchOptions measured;
       measured.selection = options;
       measured.search = search_options(search.measure);
-      OwnRecipe own{{}, search.measure.head_epochs};
+      OwnRecipe own = search.measure.own;
       measured.race_recipe = own.applied(config_.training.recipes.front().recipe);
       measured.search.jobs = options_.jobs;
       ESPALIER_TRY(measured.known, pair.known_plans(search));

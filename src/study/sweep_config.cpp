@@ -133,7 +133,7 @@ class Reader {
 
   void read_measure(const Json& json, SweepSearch& search) {
     for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds",
-                            "rates", "head_epochs"}) {
+                            "race_folds", "rates", "head_epochs", "warmup_epochs"}) {
       if (json.contains(key) && search.solver != SweepSolver::kMeasured) {
         problem("/searches", fmt::format("{} is of the solver \"measured\" alone", key));
       }
@@ -142,8 +142,10 @@ class Reader {
     take(json, "limit_train", search.measure.limit_train);
     take(json, "finalists", search.measure.finalists);
     take(json, "race_seeds", search.measure.race_seeds);
+    take(json, "race_folds", search.measure.race_folds);
     take(json, "rates", search.measure.rates);
-    take(json, "head_epochs", search.measure.head_epochs);
+    take(json, "head_epochs", search.measure.own.head_epochs);
+    take(json, "warmup_epochs", search.measure.own.warmup_epochs);
     if (json.contains("recipe")) {
       search.measure.recipe = read_recipe(json["recipe"], "/searches/recipe");
     }
@@ -204,10 +206,10 @@ class Reader {
           published["name"].get<std::string>(), published["model"].get<std::string>(), Json(), {}};
       take(published, "learning_rate", plan.own.learning_rate);
       take(published, "head_epochs", plan.own.head_epochs);
-      published.erase("learning_rate");
-      published.erase("head_epochs");
-      published.erase("name");
-      published.erase("model");
+      take(published, "warmup_epochs", plan.own.warmup_epochs);
+      for (const char* ours : {"learning_rate", "head_epochs", "warmup_epochs", "name", "model"}) {
+        published.erase(ours);
+      }
       plan.document = std::move(published);
       config_.published.push_back(std::move(plan));
     }
@@ -277,13 +279,13 @@ class Reader {
         if (found.insert(search.plan_name(budget)).second) continue;
         problem("/searches",
                 fmt::format("'{}' would be found twice; searches must differ in budget, "
-                            "memory, solver, metric, rotate or head_epochs",
+                            "memory, solver, metric, rotate, head_epochs or warmup_epochs",
                             search.plan_name(budget)));
       }
       if (search.at_published && !found.insert(search.plan_name("published")).second) {
         problem("/searches",
                 "searches at the memory of published plans must differ in solver, "
-                "metric, rotate or head_epochs");
+                "metric, rotate, head_epochs or warmup_epochs");
       }
       for (const SweepModel& model : config_.models) {
         if (!search.at_published) break;
@@ -293,8 +295,8 @@ class Reader {
                                      });
         if (any) continue;
         problem("/searches", fmt::format("budgets are those of published plans, and of '{}' there "
-                                         "are none in /plans/published without a rate or "
-                                         "epochs of the head of their own",
+                                         "are none in /plans/published without a rate, a "
+                                         "warm-up or epochs of the head of their own",
                                          model.name));
       }
     }
@@ -302,10 +304,11 @@ class Reader {
         (std::any_of(config_.published.begin(), config_.published.end(),
                      [](const SweepPublished& p) { return p.own.any(); }) ||
          std::any_of(config_.searches.begin(), config_.searches.end(), [](const SweepSearch& s) {
-           return !s.measure.rates.empty() || s.measure.head_epochs;
+           return !s.measure.rates.empty() || s.measure.own.any();
          }))) {
-      problem("/training/recipes",
-              "plans with learning rates or epochs of the head of their own need one recipe");
+      problem(
+          "/training/recipes",
+          "plans with learning rates, warm-ups or epochs of the head of their own need one recipe");
     }
     check_own_recipes();
     std::set<std::pair<std::string, std::string>> published;
@@ -339,7 +342,7 @@ class Reader {
       if (own.any() && !status.ok()) problem(place, status.error().message());
     };
     for (const SweepSearch& search : config_.searches) {
-      sound("/searches/head_epochs", {{}, search.measure.head_epochs});
+      sound("/searches", search.measure.own);
     }
     for (const SweepPublished& plan : config_.published) sound("/plans/published", plan.own);
   }
@@ -368,7 +371,8 @@ std::string SweepSearch::plan_name(std::string_view published) const {
   if (solver == SweepSolver::kMeasured) name += "-measured";
   if (metric == selection::Metric::kAccuracy) name += "-accuracy";
   if (rotate) name += "-rotating";
-  if (measure.head_epochs) name += fmt::format("-head{}", *measure.head_epochs);
+  if (measure.own.head_epochs) name += fmt::format("-head{}", *measure.own.head_epochs);
+  if (measure.own.warmup_epochs) name += fmt::format("-warmup{:g}", *measure.own.warmup_epochs);
   return name;
 }
 

@@ -46,7 +46,8 @@ Status SweepPair::read() {
       if (search.solver != SweepSolver::kMeasured) continue;
       trials::SourceOptions measured = sources;
       if (search.measure.limit_train) measured.limit_training = search.measure.limit_train;
-      ESPALIER_TRY(trials::RaceSets race, trials::load_race_sets(graph, measured, options));
+      ESPALIER_TRY(trials::RaceSets race,
+                   trials::load_race_sets(graph, measured, options, search.measure.race_folds));
       race_sets_.emplace(i, std::move(race));
     }
   }

@@ -47,6 +47,9 @@ Result<Parts> load_parts(const SourceOptions& sources, const SetOptions& options
   return Parts{std::move(all), std::move(other)};
 }
 
+// Another seed than that of the split before it, so that the two choices are independent.
+std::uint64_t race_seed(const SetOptions& options) { return options.subset.seed + 1; }
+
 data::Element file_element(const ir::Graph& graph) {
   switch (graph.input_format.element) {
     case ir::InputElement::kInt8:
@@ -124,29 +127,60 @@ Result<SampleSets> load_sets(const ir::Graph& graph, const SourceOptions& source
   return SampleSets{std::move(training), std::move(validation)};
 }
 
-Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sources,
-                                const SetOptions& options) {
-  ESPALIER_TRY(Parts parts, load_parts(sources, options));
-  const std::int64_t left = parts.training.size();
-  const std::int64_t share =
-      std::min({parts.validation.size(), left / 4, left - sources.limit_training.value_or(0)});
+namespace {
+
+// Samples of the choice, and what holds out `share` of them for the race.
+Result<RaceSets> hold_out(const ir::Graph& graph, const SourceOptions& sources,
+                          const SetOptions& options, data::Dataset left, data::Samples validation) {
+  const std::int64_t share = std::min(
+      {validation.size(), left.size() / 4, left.size() - sources.limit_training.value_or(0)});
   if (share < 1) {
     return Error{
         ErrorKind::kUsage,
         fmt::format("{}: of {} training samples none is left for the final race; give more "
                     "data, or a smaller --limit-train",
-                    sources.training, left)};
+                    sources.training, left.size())};
   }
-  // Another seed than that of the split before it, so that the two choices are independent.
-  ESPALIER_TRY(data::Split rest,
-               data::split(std::move(parts.training), share, options.subset.seed + 1));
+  ESPALIER_TRY(data::Split rest, data::split(std::move(left), share, race_seed(options)));
   ESPALIER_TRY(data::Dataset kept,
                limited(std::move(rest.train), sources.limit_training, kUsualTraining, options));
   ESPALIER_TRY(data::Samples training, bind_samples(graph, std::move(kept), options.preprocess));
+  ESPALIER_TRY(data::Samples judges,
+               bind_samples(graph, std::move(rest.validation), options.preprocess));
+  RaceSets sets{std::move(training), std::move(validation), {}};
+  sets.race.push_back({std::nullopt, std::move(judges)});
+  return sets;
+}
+
+}  // namespace
+
+Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sources,
+                                const SetOptions& options, int folds) {
+  ESPALIER_TRY(Parts parts, load_parts(sources, options));
   ESPALIER_TRY(data::Samples validation,
                bind_samples(graph, std::move(parts.validation), options.preprocess));
-  ESPALIER_TRY(data::Samples race,
-               bind_samples(graph, std::move(rest.validation), options.preprocess));
+  data::Dataset left = std::move(parts.training);
+  if (folds < 2) return hold_out(graph, sources, options, std::move(left), std::move(validation));
+  const std::int64_t most = left.size() - (left.size() + folds - 1) / folds;
+  if (most < sources.limit_training.value_or(0)) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("{}: a race of {} folds leaves {} of {} training samples to train on; "
+                             "give more data, more folds, or a smaller --limit-train",
+                             sources.training, folds, most, left.size())};
+  }
+  std::vector<RaceFold> race;
+  for (int k = 0; k < folds; ++k) {
+    ESPALIER_TRY(data::Split parts_of, data::fold(left, k, folds, race_seed(options)));
+    ESPALIER_TRY(data::Dataset kept, limited(std::move(parts_of.train), sources.limit_training,
+                                             kUsualTraining, options));
+    ESPALIER_TRY(data::Samples training, bind_samples(graph, std::move(kept), options.preprocess));
+    ESPALIER_TRY(data::Dataset judging,
+                 limited(std::move(parts_of.validation), std::nullopt, validation.size(), options));
+    ESPALIER_TRY(data::Samples judges, bind_samples(graph, std::move(judging), options.preprocess));
+    race.push_back({std::move(training), std::move(judges)});
+  }
+  ESPALIER_TRY(left, limited(std::move(left), sources.limit_training, kUsualTraining, options));
+  ESPALIER_TRY(data::Samples training, bind_samples(graph, std::move(left), options.preprocess));
   return RaceSets{std::move(training), std::move(validation), std::move(race)};
 }
 

@@ -41,6 +41,29 @@ struct Rule {
   bool never = false;  // has one beside nothing
 };
 
+// What search takes for its trainings alone.
+const std::vector<Arguments> kOfMeasuring{{"--train", "cifar10:a"},
+                                          {"--val", "cifar10:a"},
+                                          {"--limit-train", "3"},
+                                          {"--limit-val", "3"},
+                                          {"--seeds", "2"},
+                                          {"--race-seeds", "3"},
+                                          {"--race-folds", "2"},
+                                          {"--rates", "0.1,0.2"},
+                                          {"--known", "plan.json"},
+                                          {"--store", "new"},
+                                          {"--cache-limit", "1MiB"},
+                                          {"--preprocess", "identity"},
+                                          {"--subset", "first"},
+                                          {"--epochs", "3"},
+                                          {"--race-epochs", "3"},
+                                          {"--batch", "8"},
+                                          {"--lr", "0.5"},
+                                          {"--warmup", "0.5"},
+                                          {"--head-epochs", "1"},
+                                          {"--schedule", "published"},
+                                          {"--no-qas"}};
+
 std::vector<Rule> rules() {
   const Arguments device{"--numerics", "device"};
   const Arguments integer{"--numerics", "integer"};
@@ -91,26 +114,7 @@ std::vector<Rule> rules() {
       {{"--classes", "3"}, kShow, {"--published"}, {}},
       {{"--seed", "1"}, kCheck, {"--inputs", "samples", "--labels", "0"}, {}},
   };
-  for (const Arguments& option : std::vector<Arguments>{{"--train", "cifar10:a"},
-                                                        {"--val", "cifar10:a"},
-                                                        {"--limit-train", "3"},
-                                                        {"--limit-val", "3"},
-                                                        {"--seeds", "2"},
-                                                        {"--race-seeds", "3"},
-                                                        {"--rates", "0.1,0.2"},
-                                                        {"--known", "plan.json"},
-                                                        {"--store", "new"},
-                                                        {"--cache-limit", "1MiB"},
-                                                        {"--preprocess", "identity"},
-                                                        {"--subset", "first"},
-                                                        {"--epochs", "3"},
-                                                        {"--race-epochs", "3"},
-                                                        {"--batch", "8"},
-                                                        {"--lr", "0.5"},
-                                                        {"--warmup", "0.5"},
-                                                        {"--head-epochs", "1"},
-                                                        {"--schedule", "published"},
-                                                        {"--no-qas"}}) {
+  for (const Arguments& option : kOfMeasuring) {
     all.push_back({option, kSearch, {}, {"--measure", "9"}});
   }
   for (const Arguments& command :

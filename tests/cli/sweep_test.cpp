@@ -146,13 +146,14 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   Json measured = config();
   measured["searches"][0] = {{"budgets", {"1KiB"}}, {"solver", "measured"},      {"trainings", 3},
                              {"limit_train", 16},   {"recipe", {{"epochs", 2}}}, {"finalists", 2},
-                             {"race_seeds", 2},     {"rates", {0.025, 0.05}}};
+                             {"race_seeds", 2},     {"rates", {0.025, 0.05}},    {"race_folds", 2}};
   Json on_chip = measured["searches"][0];
   on_chip["budgets"] = {"64KiB"};
   on_chip["memory"] = "planned";
   on_chip.erase("rates");
   on_chip["rotate"] = true;
   on_chip["head_epochs"] = 1;
+  on_chip["warmup_epochs"] = 0.5;
   measured["searches"].push_back(on_chip);
   measured["training"]["seeds"] = {0};
   measured["training"]["recipe"]["epochs"] = 3;
@@ -178,16 +179,19 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
     if (row.contains("learning_rate")) {
       EXPECT_EQ(row["learning_rate"], plan["recipe"]["learning_rate"]);
     }
-    EXPECT_EQ(row.value("head_epochs", 0), row["name"].get<std::string>().ends_with("-head1"));
+    const bool own = row["name"].get<std::string>().ends_with("-head1-warmup0.5");
+    EXPECT_EQ(row.value("head_epochs", 0), own);
+    EXPECT_EQ(row.value("warmup_epochs", 0.0), own ? 0.5 : 0.0);
   }
-  const Json planned =
-      Json::parse(expected.at("plans/m.d.found-64KiB-planned-measured-rotating-head1.json"));
+  const Json planned = Json::parse(
+      expected.at("plans/m.d.found-64KiB-planned-measured-rotating-head1-warmup0.5.json"));
   for (const Json& update : planned["weights"]) {
     EXPECT_EQ(update.contains("next_channels"), update["ratio"] != 1);
   }
   EXPECT_EQ(planned["solver"], "measured");
   recipe = trained;
   recipe["head_epochs"] = 1;
+  recipe["warmup_epochs"] = 0.5;
   EXPECT_EQ(planned["recipe"], recipe);
   EXPECT_LE(planned["memory_bytes"]["planned"], 64 * 1024);
 }
@@ -305,6 +309,22 @@ TEST_F(SweepTest, FaultsOfTheConfigurationAreNamed) {
   EXPECT_EQ(small.exit_code, 3);
   EXPECT_THAT(small.err, HasSubstr("not even the head fits"));
   fail(66, {"sweep", "nowhere.json", "--out", "new2"}, {"nowhere.json: cannot be opened"});
+}
+
+TEST_F(SweepTest, WhatALaterPairCannotDoIsToldBeforeAnythingIsTrained) {
+  write("damaged-labels", "no labels\n");
+  Json json = config();
+  json["datasets"].push_back({{"name", "e"},
+                              {"train", "idx:train-images,damaged-labels"},
+                              {"test", "idx:test-images,test-labels"}});
+  write("sweep.json", json.dump());
+  for (const Arguments& shard : {Arguments{}, Arguments{"--shard", "0/2"}}) {
+    const std::string out = fresh();
+    const Finished damaged = run(sweep(out) + shard);
+    EXPECT_EQ(damaged.exit_code, 65);
+    EXPECT_THAT(damaged.err, HasSubstr("damaged-labels"));
+    EXPECT_EQ(records(out), 0);
+  }
 }
 
 TEST_F(SweepTest, PlacesThatCannotBeItsFolderAreRefused) {

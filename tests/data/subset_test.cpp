@@ -224,5 +224,60 @@ TEST(Split, LeavesItsTraceInTheIdentity) {
   EXPECT_NE(identity_json(parts.train), identity_json(parts.validation));
 }
 
+TEST(Fold, PartsAreDisjointBalancedAndTogetherEverything) {
+  const Dataset all = uneven();
+  for (const int count : {2, 3, 4, 7, 50, 153}) {
+    std::vector<int> set_aside;
+    for (int k = 0; k < count; ++k) {
+      const Result<Split> parts = fold(all, k, count, 3);
+      ASSERT_TRUE(parts.ok()) << parts.error().message();
+      EXPECT_THAT(parts->validation.size(), AllOf(Ge(153 / count), Le((153 + count - 1) / count)));
+      const std::vector<int> whole = per_class(all);
+      const std::vector<int> part = per_class(parts->validation);
+      for (std::size_t c = 0; c < whole.size(); ++c) {
+        EXPECT_THAT(part[c], AllOf(Ge(whole[c] / count), Le((whole[c] + count - 1) / count)));
+      }
+      std::vector<int> records = origin(parts->train);
+      const std::vector<int> validation = origin(parts->validation);
+      EXPECT_TRUE(std::is_sorted(records.begin(), records.end()));
+      set_aside.insert(set_aside.end(), validation.begin(), validation.end());
+      records.insert(records.end(), validation.begin(), validation.end());
+      std::sort(records.begin(), records.end());
+      EXPECT_EQ(records, origin(all));
+    }
+    std::sort(set_aside.begin(), set_aside.end());
+    EXPECT_EQ(set_aside, origin(all));
+  }
+}
+
+TEST(Fold, IsDecidedByTheSeed) {
+  const auto validation = [](std::uint64_t seed) {
+    return origin(fold(uneven(), 1, 4, seed)->validation);
+  };
+  EXPECT_EQ(validation(1), validation(1));
+  EXPECT_NE(validation(1), validation(2));
+  EXPECT_NE(validation(1), origin(split(uneven(), 38, 1)->validation));
+}
+
+TEST(Fold, RefusesWhatItCannotServe) {
+  for (const auto& [index, count] : {std::pair{0, 1}, {-1, 2}, {2, 2}, {0, 154}, {0, 0}}) {
+    const Result<Split> parts = fold(uneven(), index, count, 0);
+    ASSERT_FALSE(parts.ok()) << index << " of " << count;
+    EXPECT_EQ(parts.error().kind, ErrorKind::kUsage);
+    EXPECT_THAT(parts.error().message(), HasSubstr("choose 2 to 153 folds"));
+  }
+  const Result<Split> single = fold(labelled({0, 0, 1, 2, 2}, 3), 0, 2, 0);
+  ASSERT_FALSE(single.ok());
+  EXPECT_THAT(single.error().message(), HasSubstr("class 1 has a single record"));
+}
+
+TEST(Fold, LeavesItsTraceInTheIdentity) {
+  const Split parts = *fold(uneven(), 2, 4, 6);
+  const Json expected = {
+      {{"step", "fold"}, {"part", "train"}, {"fold", 2}, {"folds", 4}, {"seed", 6}}};
+  EXPECT_EQ(identity_json(parts.train)["selections"], expected);
+  EXPECT_EQ(identity_json(parts.validation)["selections"][0]["part"], "validation");
+}
+
 }  // namespace
 }  // namespace espalier::data

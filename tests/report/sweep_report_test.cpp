@@ -181,6 +181,12 @@ TEST_F(SweepReport, PlansWithRatesOfTheirOwnAreTold) {
     EXPECT_EQ(rows(report(), "against-published")[2]["published"],
               "published-near" + std::string(label));
   }
+  Json longer = plans_.back();
+  longer["warmup_epochs"] = 2.5;
+  plans_.push_back(longer);
+  const Json four = rows(report(), "against-published");
+  ASSERT_EQ(four.size(), 4U);
+  EXPECT_EQ(four[3]["published"], "published-near, head first for 2 epochs, warm-up of 2.5");
 }
 
 // A model is told by what its file holds, so that one file under two names is one model here.

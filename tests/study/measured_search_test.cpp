@@ -408,6 +408,85 @@ TEST_F(Rates, ThePlanIsThatOfTheSearchWithoutThem) {
   EXPECT_GT(with.measurements, without.measurements);
 }
 
+// A rate that only plans within a tighter limit bear decides between limits, when it is likely
+// ahead.
+class Limits : public ::testing::Test {
+ protected:
+  Limits() { tight_.constraints[0].limit = loose_.constraints[0].limit / 2; }
+
+  // Plans of the tight limit gain `more` (by seed) than the other limit's at 0.2, where those of
+  // the other do not learn; at 0.1 all gain the same.
+  MeasuredSearchResult search(const std::function<double(std::uint64_t)>& more,
+                              std::vector<double> rates, bool tight_first) {
+    const Measure plans = world_.measure();
+    const Measure measure = [&, plans](const std::vector<Request>& requests) {
+      auto gains = plans(requests);
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        const Request& r = requests[i];
+        if (r.stage != Stage::kRates) continue;
+        (*gains)[i] = r.rate == 0.1                              ? 1
+                      : search::is_feasible(tight_, r.candidate) ? 1 + more(r.seed)
+                                                                 : std::optional<double>();
+      }
+      return gains;
+    };
+    MeasuredSearchOptions options;
+    options.measurements = 30;
+    options.race_seeds = 4;
+    options.rates = std::move(rates);
+    return *measured_search(tight_first ? std::vector{tight_, loose_} : std::vector{loose_, tight_},
+                            measure, options);
+  }
+
+  World world_{3, 0.02};
+  search::Problem loose_ = world_.problem();
+  search::Problem tight_ = loose_;
+};
+
+TEST_F(Limits, WhatWonUnderATighterOneAtItsRateMayWinUnderALooserOne) {
+  for (const bool tight_first : {true, false}) {
+    const MeasuredSearchResult result = search(
+        [](std::uint64_t seed) { return seed % 2 == 0 ? 0.3 : 0.2; }, {0.1, 0.2}, tight_first);
+    const MeasuredPlan& tight = result.plans[tight_first ? 0 : 1];
+    const MeasuredPlan& loose = result.plans[tight_first ? 1 : 0];
+    EXPECT_EQ(tight.rate, 0.2);
+    EXPECT_EQ(loose.rate, 0.2);
+    EXPECT_EQ(loose.solution.candidate, tight.solution.candidate);
+    EXPECT_EQ(loose.finalists[0].candidate, loose.solution.candidate);
+    EXPECT_FALSE(search::is_feasible(tight_, loose.finalists[1].candidate));  // its own winner
+    EXPECT_EQ(loose.rates[0].gains, tight.rates[0].gains);
+    EXPECT_GT(loose.over_runner_up, 0.99);
+    EXPECT_EQ(
+        std::count_if(loose.finalists.begin(), loose.finalists.end(),
+                      [&](const Finalist& f) { return f.candidate == loose.additive.candidate; }),
+        1);
+  }
+}
+
+TEST_F(Limits, OneThatIsNotLikelyAheadDoesNot) {
+  for (const bool tight_first : {true, false}) {
+    const MeasuredSearchResult result = search(
+        [](std::uint64_t seed) { return seed % 2 == 0 ? 1.0 : -0.9; }, {0.1, 0.2}, tight_first);
+    EXPECT_EQ(result.plans[tight_first ? 0 : 1].rate, 0.2);
+    const MeasuredPlan& loose = result.plans[tight_first ? 1 : 0];
+    EXPECT_EQ(loose.rate, 0.1);
+    EXPECT_FALSE(search::is_feasible(tight_, loose.solution.candidate));
+    EXPECT_EQ(loose.finalists[0].candidate, loose.solution.candidate);
+  }
+}
+
+TEST_F(Limits, WithoutRatesTheRacesBetweenPlansDecide) {
+  const auto none = [](std::uint64_t) { return 0.0; };
+  const MeasuredSearchResult result = search(none, {}, true);
+  EXPECT_FALSE(search::is_feasible(tight_, result.plans[1].solution.candidate));
+  EXPECT_GT(result.plans[1].finalists[0].mean(), result.plans[0].finalists[0].mean());
+  // Learning at no rate loses against learning at one.
+  const MeasuredSearchResult other = search(none, {0.2}, true);
+  EXPECT_EQ(other.plans[1].solution.candidate, other.plans[0].solution.candidate);
+  EXPECT_EQ(other.plans[1].rate, 0.2);
+  EXPECT_EQ(other.plans[1].over_runner_up, 1.0);
+}
+
 // The best of the plans that were known races, however little the model thinks of it.
 TEST(MeasuredSearch, AKnownPlanRaces) {
   const World world(3, 0.02);

@@ -60,8 +60,9 @@ class PlanSearch : public ::testing::Test {
     head.plan = plan::head_only(network_.graph());
     trial.plan = plan;
     trial.recipe.learning_rate = rate;
-    const auto results =
-        *trials::run_trials(network_, sets_.training, sets_.race, {trial, head}, {});
+    const auto results = *trials::run_trials(
+        network_, sets_.race_training(seed - options_.search.first_race_seed),
+        sets_.fold(seed - options_.search.first_race_seed).judges, {trial, head}, {});
     if (accuracy) return results[0]->test.accuracy - results[1]->test.accuracy;
     return results[1]->test.loss - results[0]->test.loss;
   }
@@ -69,7 +70,7 @@ class PlanSearch : public ::testing::Test {
   train::Network network_{testing::small_network(2)};
   trials::RaceSets sets_{testing::toy_samples(network_.graph(), 40, 1),
                          testing::toy_samples(network_.graph(), 24, 2),
-                         testing::toy_samples(network_.graph(), 24, 3)};
+                         {{std::nullopt, testing::toy_samples(network_.graph(), 24, 3)}}};
   train::Recipe recipe_{.epochs = 1, .batch = 8, .learning_rate = 0.5, .warmup_epochs = 0};
   contribution::Profile profile_;
   std::vector<Bytes> budgets_{Bytes{700}, Bytes{2500}};
@@ -102,6 +103,31 @@ TEST_F(PlanSearch, GainsAreThoseOfTrainings) {
         plan::from_json(plan::to_json(plan), network_.graph(), "plan");
     ASSERT_TRUE(read.ok()) << read.error().message();
     EXPECT_EQ(*read, plan);
+  }
+}
+
+TEST_F(PlanSearch, SeedsOfTheRacesTakeFoldsInTurn) {
+  sets_.race.clear();
+  for (const int k : {4, 6}) {
+    sets_.race.push_back({testing::toy_samples(network_.graph(), 32, k),
+                          testing::toy_samples(network_.graph(), 16, k + 1)});
+  }
+  options_.search.rates = {0.3, 0.6};
+  const Result<PlanSearchResult> found = search();
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  for (std::size_t i = 0; i < budgets_.size(); ++i) {
+    const MeasuredPlan& measured = found->search.plans[i];
+    const plan::UpdatePlan& plan = found->plans[i].plan;
+    const Finalist& winner = measured.finalists.front();
+    for (std::size_t k = 0; k < winner.gains.size(); ++k) {
+      EXPECT_EQ(winner.gains[k], gain(plan, options_.search.first_race_seed + k));
+    }
+    for (const RateTried& tried : measured.rates) {
+      for (std::size_t k = 0; k < tried.gains.size() && !tried.diverged; ++k) {
+        const std::uint64_t seed = options_.search.first_race_seed + 3 + k;
+        EXPECT_EQ(tried.gains[k], gain(plan, seed, options_.trial.recipe, tried.rate, true));
+      }
+    }
   }
 }
 

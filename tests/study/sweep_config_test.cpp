@@ -81,8 +81,10 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
                        {"recipe", {{"epochs", 10}}},
                        {"finalists", 3},
                        {"race_seeds", 4},
+                       {"race_folds", 3},
                        {"rates", {0.1, 0.2}},
-                       {"head_epochs", 1}}};
+                       {"head_epochs", 1},
+                       {"warmup_epochs", 2.5}}};
   const Result<SweepConfig> config = parse(json);
   ASSERT_TRUE(config.ok()) << config.error().message();
   const SweepSearch::Measure& measure = config->searches[0].measure;
@@ -91,16 +93,21 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   EXPECT_EQ(measure.recipe->epochs, 10);
   EXPECT_EQ(measure.finalists, 3);
   EXPECT_EQ(measure.race_seeds, 4);
+  EXPECT_EQ(measure.race_folds, 3);
   EXPECT_THAT(measure.rates, ElementsAre(0.1, 0.2));
-  EXPECT_EQ(measure.head_epochs, 1);
-  EXPECT_EQ(config->searches[0].plan_name("49KB"), "found-49KB-measured-head1");
+  EXPECT_EQ(measure.own.head_epochs, 1);
+  EXPECT_EQ(measure.own.warmup_epochs, 2.5);
+  EXPECT_EQ(config->searches[0].plan_name("49KB"), "found-49KB-measured-head1-warmup2.5");
+  json["searches"][0]["warmup_epochs"] = 10;
+  EXPECT_THAT(error(json), HasSubstr("/searches: --warmup 10 must lie"));
+  json["searches"][0]["warmup_epochs"] = 1;
   json["searches"][0]["head_epochs"] = 10;
   json["training"]["recipe"] = {{"epochs", 10}};
-  EXPECT_THAT(error(json), HasSubstr("/searches/head_epochs: --head-epochs 10 must lie in 0..9"));
+  EXPECT_THAT(error(json), HasSubstr("/searches: --head-epochs 10 must lie in 0..9"));
   json["searches"][0]["solver"] = "exact";
   const std::string refused = error(json);
-  for (const char* key :
-       {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "rates", "head_epochs"}) {
+  for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds",
+                          "race_folds", "rates", "head_epochs", "warmup_epochs"}) {
     EXPECT_THAT(refused, HasSubstr(fmt::format("{} is of the solver \"measured\" alone", key)));
   }
 }
@@ -113,15 +120,20 @@ TEST(SweepConfig, RatesOfPlansReplaceThatOfOneRecipe) {
                                  {"manual_weight_idx", Json::array()},
                                  {"weight_update_ratio", Json::array()},
                                  {"learning_rate", 0.2},
-                                 {"head_epochs", 1}}};
+                                 {"head_epochs", 1},
+                                 {"warmup_epochs", 3}}};
   const Result<SweepConfig> config = parse(json);
   ASSERT_TRUE(config.ok()) << config.error().message();
   EXPECT_EQ(config->published[0].own.learning_rate, 0.2);
   EXPECT_EQ(config->published[0].own.head_epochs, 1);
   EXPECT_FALSE(config->published[0].document.contains("learning_rate"));
-  EXPECT_FALSE(config->published[0].document.contains("head_epochs"));
+  EXPECT_EQ(config->published[0].own.warmup_epochs, 3);
+  for (const char* ours : {"head_epochs", "warmup_epochs", "name", "model"}) {
+    EXPECT_FALSE(config->published[0].document.contains(ours));
+  }
   const train::Recipe own = config->published[0].own.applied({.epochs = 7});
-  EXPECT_EQ(own, (train::Recipe{.epochs = 7, .learning_rate = 0.2, .head_epochs = 1}));
+  EXPECT_EQ(own, (train::Recipe{
+                     .epochs = 7, .learning_rate = 0.2, .warmup_epochs = 3, .head_epochs = 1}));
   json["plans"]["published"][0]["head_epochs"] = 7;
   json["training"]["recipe"] = {{"epochs", 7}};
   EXPECT_THAT(error(json), HasSubstr("/plans/published: --head-epochs 7 must lie in 0..6"));
@@ -146,7 +158,7 @@ TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
   EXPECT_TRUE(config->searches[0].at_published);
   EXPECT_EQ(config->searches[0].plan_name("49KB"), "found-49KB-exact");
   json["searches"] = {search, search};
-  EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric, rotate or head_epochs"));
+  EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric, rotate, head_epochs or"));
   json["searches"] = {search};
   json["searches"][0]["memory"] = "planned";
   json["searches"][0]["solver"] = "auto";

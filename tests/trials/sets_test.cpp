@@ -62,11 +62,14 @@ TEST_F(RaceSetsTest, AreDisjointAndValidateAsAnAnalysisDoes) {
     EXPECT_EQ(race->validation.identity(), analysis->validation.identity());
     std::set<int> all = numbers(race->training);
     all.merge(numbers(race->validation));
-    all.merge(numbers(race->race));
+    ASSERT_EQ(race->race.size(), 1U);
+    const data::Samples& judges = race->race[0].judges;
+    all.merge(numbers(judges));
     EXPECT_EQ(static_cast<std::int64_t>(all.size()),
-              race->training.size() + race->validation.size() + race->race.size());
-    EXPECT_GE(race->race.size(), 1);
-    EXPECT_LE(race->race.size(), race->validation.size());
+              race->training.size() + race->validation.size() + judges.size());
+    EXPECT_GE(judges.size(), 1);
+    EXPECT_LE(judges.size(), race->validation.size());
+    EXPECT_EQ(&race->race_training(7), &race->training);
     if (sources.limit_training.value_or(0) > 0) {
       EXPECT_EQ(race->training.size(), *sources.limit_training);
     }
@@ -78,8 +81,56 @@ TEST_F(RaceSetsTest, ValidationMayComeFromElsewhere) {
   const Result<RaceSets> race = load_race_sets(graph_, sources, options_);
   ASSERT_TRUE(race.ok()) << race.error().message();
   EXPECT_EQ(race->validation.size(), 20);
-  EXPECT_EQ(race->race.size(), 20);
+  EXPECT_EQ(race->race[0].judges.size(), 20);
   EXPECT_EQ(race->training.size(), 60);
+}
+
+TEST_F(RaceSetsTest, FoldsJudgeByEverySampleOnce) {
+  const std::string spec = dataset(300);
+  for (const SourceOptions& sources :
+       {SourceOptions{spec, "", 0, 90}, SourceOptions{spec, "", 40, 90},
+        SourceOptions{spec, "", std::nullopt, 30}, SourceOptions{spec, "", 157, 90}}) {
+    for (const int folds : {2, 4, 7}) {
+      const std::int64_t left = 300 - *sources.limit_validation;
+      const Result<RaceSets> sets = load_race_sets(graph_, sources, options_, folds);
+      if (left - (left + folds - 1) / folds < sources.limit_training.value_or(0)) {
+        ASSERT_FALSE(sets.ok());
+        EXPECT_THAT(sets.error().message(), HasSubstr("more folds, or a smaller --limit-train"));
+        continue;
+      }
+      ASSERT_TRUE(sets.ok()) << sets.error().message();
+      const std::set<int> validation = numbers(sets->validation);
+      ASSERT_EQ(sets->race.size(), static_cast<std::size_t>(folds));
+      std::set<int> judges;
+      std::set<std::string> identities;
+      std::int64_t judging = 0;
+      for (const RaceFold& fold : sets->race) {
+        ASSERT_TRUE(fold.training);
+        std::set<int> apart = numbers(*fold.training);
+        apart.merge(numbers(fold.judges));
+        apart.insert(validation.begin(), validation.end());
+        EXPECT_EQ(static_cast<std::int64_t>(apart.size()),
+                  fold.training->size() + fold.judges.size() + sets->validation.size());
+        EXPECT_LE(fold.judges.size(), sets->validation.size());
+        EXPECT_GE(fold.judges.size(), std::min(left / folds, sets->validation.size()));
+        if (sources.limit_training.value_or(0) > 0) {
+          EXPECT_EQ(fold.training->size(), *sources.limit_training);
+        } else {
+          EXPECT_GE(fold.training->size(), left - left / folds - 1);
+        }
+        judging += fold.judges.size();
+        judges.merge(numbers(fold.judges));
+        identities.insert(fold.training->identity());
+        identities.insert(fold.judges.identity());
+      }
+      EXPECT_EQ(static_cast<std::int64_t>(judges.size()), judging);
+      EXPECT_EQ(identities.size(), 2 * sets->race.size());
+      EXPECT_EQ(sets->training.size(),
+                sources.limit_training.value_or(0) > 0 ? *sources.limit_training : left);
+      EXPECT_EQ(&sets->race_training(static_cast<std::uint64_t>(folds) + 1),
+                &*sets->race[1].training);
+    }
+  }
 }
 
 TEST_F(RaceSetsTest, SayWhenNothingIsLeft) {

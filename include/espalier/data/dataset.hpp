@@ -44,12 +44,14 @@ struct Image {
 struct Selection {
   enum class Kind {
     kSubset,      ///< subset()
-    kTrain,       ///< the training side of split()
-    kValidation,  ///< the validation side of split()
+    kTrain,       ///< the training side of split(), or of one of folds
+    kValidation,  ///< the validation side
   };
   Kind kind = Kind::kSubset;
   std::vector<int> classes;  ///< subset: the classes kept, in their new order; empty = all
-  std::int64_t count = 0;    ///< subset: the limit, 0 = all; split: records set aside
+  std::int64_t count = 0;    ///< subset: the limit, 0 = all; split(): records set aside
+  int folds = 0;             ///< fold(): into how many parts; 0 = split()
+  int fold = 0;              ///< which of them is set aside
   bool balanced = true;      ///< subset: balanced over classes, otherwise the first records
   std::uint64_t seed = 0;
 

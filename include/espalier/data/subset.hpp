@@ -39,4 +39,10 @@ struct Split {
 /// training. Errors: kUsage when the count is not positive or more than that rule allows.
 Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_t seed);
 
+/// Sets the `index`-th of `count` parts aside, each record being in exactly one of them: parts, and
+/// the records of any class in them, differ in number by at most one. Errors: kUsage for an index
+/// that is not in [0, count), for fewer than two parts, for more than there are records, and when a
+/// class has a single record, which would have to be on both sides.
+Result<Split> fold(Dataset dataset, int index, int count, std::uint64_t seed);
+
 }  // namespace espalier::data

@@ -93,6 +93,7 @@ struct Training {
   /// Of this plan in a sweep, in place of the setting's.
   std::optional<double> rate;
   std::optional<std::int64_t> head_epochs;
+  std::optional<double> warmup_epochs;
   std::int64_t seed = 0;
   std::optional<double> accuracy;  ///< absent when diverged
   std::optional<double> loss;

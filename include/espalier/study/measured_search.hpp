@@ -102,11 +102,13 @@ struct MeasuredPlan {
   /// The optimum of the sum of single gains; under costs that are functions the best that was
   /// found.
   search::Solution additive;
-  std::vector<Finalist> finalists;  ///< best first; the additive optimum among them
-  double over_runner_up = 0;        ///< probability that the winner is better, paired by seed
-  double over_additive = 0;         ///< likewise; 0.5 when it is the same plan
-  std::vector<RateTried> rates;     ///< the chosen one, then best first; empty when none were asked
-  std::optional<double> rate;       ///< the first of them; nullopt when all diverged, too
+  /// Best first; the additive optimum among them. Where what won another problem's race is likely
+  /// ahead of what won this one's, each at its rate, and fits, it stands before them.
+  std::vector<Finalist> finalists;
+  double over_runner_up = 0;     ///< probability that the winner is better, paired by seed
+  double over_additive = 0;      ///< likewise; 0.5 when it is the same plan
+  std::vector<RateTried> rates;  ///< the chosen one, then best first; empty when none were asked
+  std::optional<double> rate;    ///< the first of them; nullopt when all diverged, too
 };
 
 /// How predictions rank what was measured: over plans, means over seeds.

@@ -46,11 +46,13 @@ struct SweepAnalysis {
 struct OwnRecipe {
   std::optional<double> learning_rate;
   std::optional<int> head_epochs;
+  std::optional<double> warmup_epochs;
 
-  [[nodiscard]] bool any() const { return learning_rate || head_epochs; }
+  [[nodiscard]] bool any() const { return learning_rate || head_epochs || warmup_epochs; }
   [[nodiscard]] train::Recipe applied(train::Recipe recipe) const {
     recipe.learning_rate = learning_rate.value_or(recipe.learning_rate);
     recipe.head_epochs = head_epochs.value_or(recipe.head_epochs);
+    recipe.warmup_epochs = warmup_epochs.value_or(recipe.warmup_epochs);
     return recipe;
   }
 };
@@ -72,11 +74,12 @@ struct SweepSearch {
     std::optional<train::Recipe> recipe;
     int finalists = 6;   ///< of each budget
     int race_seeds = 5;  ///< of each finalist, at most
+    int race_folds = 1;  ///< as trials::load_race_sets() has them
     /// At which the winners race with the recipe of the final trainings; each is then trained at
     /// its best.
     std::vector<double> rates;
-    /// Of the races, and of the final trainings of what is found; otherwise the recipe's.
-    std::optional<int> head_epochs;
+    /// Of the races, and of the final trainings of what is found; it has no rate.
+    OwnRecipe own;
   } measure;
 
   /// `found-50KiB`, and what differs from a plain search, such as `found-50KiB-exact`.

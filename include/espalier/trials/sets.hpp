@@ -69,18 +69,34 @@ Result<data::Samples> load_samples(const ir::Graph& graph, const std::string& sp
 Result<SampleSets> load_sets(const ir::Graph& graph, const SourceOptions& sources,
                              const SetOptions& options);
 
-/// Three disjoint sets of one task: of a choice that is made by measuring, and then judged on
-/// samples that no earlier step saw.
-struct RaceSets {
-  data::Samples training;
-  data::Samples validation;  ///< those that load_sets() has, with the same sources and options
-  data::Samples race;
+/// What the trainings of one seed of a race learn from and are judged by.
+struct RaceFold {
+  std::optional<data::Samples> training;  ///< unset: those of the choice
+  data::Samples judges;
 };
 
-/// The race's samples come from what the validation samples leave of the training source: as many
-/// as those, but at most a quarter of it and no more than the limit on training samples leaves.
-/// Errors as load_sets(); kUsage when nothing is left for the race.
+/// Samples of a choice that is made by measuring, and then judged on samples that no earlier step
+/// judged by.
+struct RaceSets {
+  data::Samples training;
+  data::Samples validation;    ///< those that load_sets() has, with the same sources and options
+  std::vector<RaceFold> race;  ///< at least one; the seeds of a race take them in turn
+
+  [[nodiscard]] const RaceFold& fold(std::uint64_t turn) const { return race[turn % race.size()]; }
+  [[nodiscard]] const data::Samples& race_training(std::uint64_t turn) const {
+    const RaceFold& one = fold(turn);
+    return one.training ? *one.training : training;
+  }
+};
+
+/// The race's samples come from what the validation samples leave of the training source. With one
+/// fold, nothing else trains on them: as many as the validation samples, but at most a quarter of
+/// what is left and no more than the limit on training samples leaves. With `folds` above one each
+/// part of what is left judges in one of them, as many as there are validation samples at most, and
+/// the other parts train there: with few samples that says more, since all of them judge. The
+/// choice before it then trains on all of them. Errors as load_sets() and data::fold(); kUsage when
+/// nothing is left for the race, or fewer than the limit on training samples asks for.
 Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sources,
-                                const SetOptions& options);
+                                const SetOptions& options, int folds = 1);
 
 }  // namespace espalier::trials
