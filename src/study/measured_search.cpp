@@ -538,7 +538,7 @@ class Search {
     result_.plans.push_back(std::move(plan));
   }
 
-  // What won under another limit may be likely ahead of what did under this one, and fit it: each
+  // What won under another limit may surely be ahead of what did under this one, and fit it: each
   // has its rate by then, which plans were not compared at, and seeds are those of all races.
   void take_from_others() {
     const std::vector<MeasuredPlan> won = result_.plans;
@@ -547,7 +547,7 @@ class Search {
       for (const MeasuredPlan& other : won) {
         if (!is_feasible(problems_[p], other.solution.candidate)) continue;
         const double ahead = probability_ahead(other, plan);
-        if (ahead <= kLikely) continue;
+        if (ahead <= kSurely) continue;
         std::erase_if(plan.finalists,
                       [&](const Finalist& f) { return f.candidate == other.solution.candidate; });
         plan.finalists.insert(plan.finalists.begin(), other.finalists.front());

@@ -102,7 +102,7 @@ struct MeasuredPlan {
   /// The optimum of the sum of single gains; under costs that are functions the best that was
   /// found.
   search::Solution additive;
-  /// Best first; the additive optimum among them. Where what won another problem's race is likely
+  /// Best first; the additive optimum among them. Where what won another problem's race is surely
   /// ahead of what won this one's, each at its rate, and fits, it stands before them.
   std::vector<Finalist> finalists;
   double over_runner_up = 0;     ///< probability that the winner is better, paired by seed
