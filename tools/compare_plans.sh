@@ -4,7 +4,7 @@
 # where it stopped when run again.
 #   ESPALIER_SHARED=FOLDER tools/compare_plans.sh OUT [MODEL [DATA]]
 # FOLDER/data holds models/ and the images (CONTRIBUTING.md, "Golden data"); OUT takes some 100 MB.
-# DATA is cifar10 or flowers5, and MODEL one of the networks of configs/measured-DATA.json; without it
+# DATA is cifar10 or flowers5, and MODEL one of the networks of configs/measured-DATA.json; without them
 # all of cifar10's are measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
