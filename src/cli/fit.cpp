@@ -8,15 +8,21 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "command.hpp"
 #include "dispatch.hpp"
+#include "espalier/codegen/emit.hpp"
 #include "espalier/codegen/target.hpp"
+#include "espalier/contribution/profile.hpp"
 #include "espalier/cost/device_profile.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
+#include "espalier/trials/sets.hpp"
 #include "espalier/version.hpp"
+#include "formats.hpp"
 
 namespace espalier::cli {
 namespace {
@@ -80,6 +86,8 @@ class Fit {
                                  o_.devices[i], name, profiles[i].name)};
       }
     }
+    if (!o_.common.force) ESPALIER_CHECK_OK(check_files(profiles));
+    ESPALIER_CHECK_OK(check_test_data());
     ESPALIER_CHECK_OK(make_folder(o_.out));
     ESPALIER_CHECK_OK(measure());
     std::vector<Fitted> all;
@@ -107,6 +115,48 @@ class Fit {
 
   [[nodiscard]] std::string file(const std::string& name) const {
     return (fs::path(o_.out) / name).string();
+  }
+
+  // What is replaced or removed is what an earlier run left, and nothing else.
+  [[nodiscard]] Status check_files(const std::vector<cost::DeviceProfile>& profiles) const {
+    const std::vector<std::pair<const char*, std::string_view>> of_device{
+        {"plan.json", "espalier.plan/1"},
+        {"result.json", "espalier.train/1"},
+        {"compile.json", "espalier.compile/1"},
+        {"check.json", "espalier.check/1"}};
+    std::vector<std::pair<fs::path, std::string_view>> files{
+        {file("fit.json"), "espalier.fit/1"},
+        {file("contributions.json"), contribution::kProfileSchema},
+        {file("head-only.json"), "espalier.plan/1"},
+        {file("head-only.result.json"), "espalier.train/1"}};
+    for (const cost::DeviceProfile& profile : profiles) {
+      for (const auto& [name, schema] : of_device)
+        files.emplace_back(folder_of(profile) / name, schema);
+    }
+    for (const auto& [path, schema] : files) {
+      const Format format = json_format(schema);
+      std::error_code error;
+      if (!fs::is_regular_file(path, error) || fs::file_size(path, error) == 0) continue;
+      if (format.matches(path)) continue;
+      return Error{ErrorKind::kUsage,
+                   fmt::format("{}: exists and is not {}; name another folder, or --force to "
+                               "replace it",
+                               path.string(), format.name)};
+    }
+    return Ok{};
+  }
+
+  // Its files are read long after those of --train.
+  [[nodiscard]] Status check_test_data() const {
+    ESPALIER_TRY(const trials::SetOptions options,
+                 trials::set_options(o_.data.preprocess, o_.data.classes, o_.data.subset != "first",
+                                     o_.common.seed));
+    const auto test = trials::open_selected(o_.test, o_.limit_test, options);
+    return test.ok() ? Status(Ok{}) : Status(test.error());
+  }
+
+  [[nodiscard]] fs::path folder_of(const cost::DeviceProfile& device) const {
+    return fs::path(o_.out) / ("on-" + device.name);
   }
 
   // Runs a command with the flags that all have, and the seed where it is of use.
@@ -191,20 +241,27 @@ class Fit {
     return std::to_string(o_.numerics == "simulation" ? 1 : o_.recipe.batch);
   }
 
-  // What an earlier run left, which the plan of this one would lie beside.
+  // What an earlier run left, which the plan of this one would lie beside. What the user has put
+  // next to the C stays.
   static void remove_old(const fs::path& folder) {
     std::error_code ignored;
     for (const char* name : {"plan.json", "result.json", "compile.json", "check.json"}) {
       fs::remove(folder / name, ignored);
     }
-    if (fs::exists(folder / "c" / "program.json", ignored)) fs::remove_all(folder / "c", ignored);
+    const fs::path c = folder / "c";
+    const Result<Json> program = read_json(c / "program.json", "espalier.program/1");
+    if (!program.ok()) return;
+    for (const std::string& name : codegen::file_names(program->value("name", ""))) {
+      fs::remove(c / name, ignored);
+    }
+    fs::remove(c, ignored);  // unless there is more in it
   }
 
   // `given`: the device as --device names it.
   Result<Fitted> fit(const std::string& given, const cost::DeviceProfile& device) const {
     Fitted fitted;
     fitted.device = device;
-    const fs::path folder = fs::path(o_.out) / ("on-" + device.name);
+    const fs::path folder = folder_of(device);
     remove_old(folder);
     ESPALIER_TRY(const Bytes stack, parse_size(o_.stack, "--stack"));
     ESPALIER_TRY(const Bytes reserve, parse_size(o_.reserve, "--reserve"));

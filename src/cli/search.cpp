@@ -338,6 +338,14 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
   if (options.rotate && search.race_recipe->epochs == 1) {
     spdlog::warn("--rotate: a turn is an epoch, and the race trains one; add --race-epochs");
   }
+  const int batch = search.trial.recipe.batch;
+  if (options.memory == "planned" && trials::on_device(search.trial.numerics) &&
+      batch != options.accumulate) {
+    spdlog::warn(
+        "plans are trained with {} samples an update, and planned for a program with {}; give "
+        "--accumulate and --batch the same number",
+        batch, options.accumulate);
+  }
   const trials::RaceFold& fold = sets.race.front();
   spdlog::info("plans are trained on {} samples and judged on {}, then race on {}",
                sets.training.size(), sets.validation.size(),

@@ -183,4 +183,13 @@ std::map<std::string, std::string> emit(const compiler::Program& program,
   return files;
 }
 
+std::vector<std::string> file_names(const std::string& name) {
+  if (name.empty() || name.find('/') != std::string::npos) return {};
+  std::vector<std::string> names{"Makefile", "README.md", "plan.json", "program.json"};
+  for (const char* suffix : {".c", ".h", "_params.h", "_params.c", "_kernels.h"}) {
+    names.push_back(name + suffix);
+  }
+  return names;
+}
+
 }  // namespace espalier::codegen

@@ -42,6 +42,8 @@ int widest_measured(const ir::Graph& graph, const AnalysisOptions& options) {
   return widest;
 }
 
+}  // namespace
+
 Status check(const ir::Graph& graph, const AnalysisOptions& options) {
   std::vector<std::string> problems;
   const auto conv_count = static_cast<int>(ir::conv_ops(graph).size());
@@ -78,6 +80,8 @@ Status check(const ir::Graph& graph, const AnalysisOptions& options) {
   if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
   return train::check(options.recipe);
 }
+
+namespace {
 
 // Trains the head as the trials do, then scores everything else.
 Result<FisherScores> scores_of(const train::Network& network, const data::Samples& training,

@@ -327,6 +327,17 @@ class Sweep {
     return plans;
   }
 
+  // Memory is planned for the program that the final trainings stand for: of several numerics the
+  // one that takes most, and with float gradients, a sample an update, where all are simulated.
+  void plan_for_program(selection::SelectionOptions& options) const {
+    const std::vector<trials::Numerics>& all = config_.training.numerics;
+    if (std::none_of(all.begin(), all.end(), trials::on_device)) return;
+    const bool floats = std::find(all.begin(), all.end(), trials::Numerics::kDevice) != all.end();
+    options.gradient = trials::gradient_element(
+        floats ? trials::Numerics::kDevice : trials::Numerics::kInteger, 8);
+    options.accumulate = config_.training.accumulate;
+  }
+
   Result<std::vector<NamedPlan>> find(const SweepPair& pair, const contribution::Profile& profile,
                                       std::size_t index, const std::vector<NamedBudget>& budgets) {
     std::vector<NamedPlan> plans;
@@ -335,6 +346,7 @@ class Sweep {
     options.memory = search.memory;
     options.metric = search.metric;
     options.rotate = search.rotate;
+    plan_for_program(options);
     options.classes = pair.training().dataset().class_names;
     options.evolution.jobs = options_.jobs;
     if (search.solver == SweepSolver::kExact) options.solver = selection::SolverKind::kExact;

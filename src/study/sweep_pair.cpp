@@ -32,6 +32,11 @@ Status SweepPair::read() {
     ESPALIER_TRY(contribution::Profile profile,
                  contribution::profile_from_json(document, graph, model_->profile->string()));
     given_profile_ = {std::move(document), std::move(profile)};
+  } else if (config_->analysis) {
+    if (const Status sound = contribution::check(graph, analysis_options()); !sound.ok()) {
+      return Error{sound.error().kind,
+                   fmt::format("{}: /analysis: {}", label(), sound.error().message())};
+    }
   }
   ESPALIER_TRY(
       const trials::SetOptions options,

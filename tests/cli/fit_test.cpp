@@ -1,6 +1,7 @@
 // What boards have room for, by one command.
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -117,6 +118,36 @@ TEST_F(FitTest, IsRefusedBeforeTheWork) {
     if (given != command.end()) command.erase(given, given + 2);
     fail(2, command + options, {says});
   }
+}
+
+// What is no result of an earlier run is neither replaced nor removed.
+TEST_F(FitTest, KeepsWhatIsNotItsOwn) {
+  succeed(fit("ample.json"));
+  const std::string c = "fit/on-ample/c/";
+  std::map<std::string, std::string> emitted;
+  for (const auto& entry : std::filesystem::directory_iterator(path(c))) {
+    const std::string name = entry.path().filename().string();
+    emitted[name] = read(c + name);
+  }
+  write(c + "main.c", "int main(void) { return 0; }\n");
+  succeed(fit("ample.json"));
+  EXPECT_EQ(read(c + "main.c"), "int main(void) { return 0; }\n");
+  for (const auto& [name, text] : emitted) EXPECT_EQ(read(c + name), text) << name;
+  for (const char* name : {"fit.json", "contributions.json", "head-only.result.json",
+                           "on-ample/plan.json", "on-ample/result.json", "on-ample/compile.json"}) {
+    const std::string file = std::string("fit/") + name;
+    const std::string before = read(file);
+    write(file, "{\"my\": \"notes\"}\n");
+    fail(2, fit("ample.json"), {file + ": exists and is not a document of schema"});
+    write(file, before);
+  }
+}
+
+TEST_F(FitTest, ReadsTheTestDataBeforeTheWork) {
+  Arguments command = fit("ample.json");
+  *std::find(command.begin(), command.end(), "idx:test-images,test-labels") = "idx:none,none";
+  fail(66, command, {"none"});
+  fail(2, fit("ample.json") + Arguments{"--limit-test", "1000"}, {"limit 1000"});
 }
 
 // Sums of gradients over a batch take memory, too, which the search has to know of.

@@ -196,6 +196,51 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   EXPECT_LE(planned["memory_bytes"]["planned"], 64 * 1024);
 }
 
+// The program that the final trainings stand for is the one whose memory is planned.
+TEST_F(SweepTest, PlannedMemoryIsThatOfTheNumericsThatAreTrained) {
+  Json planned = config();
+  planned["searches"][0] = {{"budgets", {"64KiB"}}, {"memory", "planned"}};
+  planned["training"]["seeds"] = {0};
+  const auto plan_of = [&](const char* numerics, int accumulate, const std::string& budget) {
+    planned["searches"][0]["budgets"] = {budget};
+    planned["training"]["numerics"] = {numerics};
+    planned["training"].erase("accumulate");
+    if (accumulate > 1) planned["training"]["accumulate"] = accumulate;
+    write("sweep.json", planned.dump());
+    const std::string out = fresh();
+    succeed(sweep(out));
+    for (const auto& entry : fs::directory_iterator(path(out) / "plans")) {
+      const std::string name = entry.path().filename().string();
+      if (name.find("found-") != std::string::npos) return out + "/plans/" + name;
+    }
+    return std::string();
+  };
+  const auto planned_bytes = [&](const std::string& plan) {
+    return read_json(plan)["memory_bytes"]["planned"].get<int>();
+  };
+  const int alone = planned_bytes(plan_of("device", 1, "64KiB"));
+  for (const auto& [numerics, accumulate] : {std::pair{"device", 8}, {"integer", 1}}) {
+    const std::string plan = plan_of(numerics, accumulate, std::to_string(alone) + "B");
+    const Json compiled = report({"compile", "model.onnx", "--plan", plan, "--numerics", numerics,
+                                  "--accumulate", std::to_string(accumulate), "--out", fresh()});
+    EXPECT_LE(compiled["sram_bytes"], alone) << numerics << accumulate;
+    EXPECT_EQ(planned_bytes(plan), compiled["sram_bytes"]) << numerics << accumulate;
+  }
+}
+
+TEST_F(SweepTest, LayersThatAreNotThereAreToldBeforeAnythingIsTrained) {
+  Json json = config();
+  json["analysis"]["layers"] = {5, 99};
+  write("sweep.json", json.dump());
+  for (const Arguments& how : {Arguments{}, Arguments{"--dry-run"}}) {
+    const std::string out = fresh();
+    const Finished finished = run(sweep(out) + how);
+    EXPECT_EQ(finished.exit_code, kUsage);
+    EXPECT_THAT(finished.err, HasSubstr("m on d: /analysis: layer 99 must lie in 0.."));
+    EXPECT_EQ(records(out), 0);
+  }
+}
+
 // At the memory of a published plan that plan is measured with the recipe of the search.
 TEST_F(SweepTest, PublishedPlansAreMeasuredAtTheirBudgets) {
   Json measured = config();

@@ -57,4 +57,8 @@ std::string item_name(const ir::Graph& graph, compiler::StateRole role, int op);
 std::map<std::string, std::string> emit(const compiler::Program& program,
                                         const plan::UpdatePlan& plan, const EmitOptions& options);
 
+/// Names of the files that emit() writes for a program of that name, those of packages left out;
+/// none for what cannot be one.
+std::vector<std::string> file_names(const std::string& name);
+
 }  // namespace espalier::codegen

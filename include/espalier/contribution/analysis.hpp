@@ -39,6 +39,9 @@ struct AnalysisOptions {
   ProgressOptions progress;
 };
 
+/// Whether a graph can be measured so. kUsage with everything that is out of range.
+Status check(const ir::Graph& graph, const AnalysisOptions& options);
+
 /// Every training the options ask for, without duplicates: a ratio that keeps no channel, or as
 /// many as a smaller ratio, is left out.
 std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions& options);
