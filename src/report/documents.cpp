@@ -373,11 +373,21 @@ std::string head_label(std::optional<std::int64_t> epochs) {
   return *epochs == 1 ? ", head first" : fmt::format(", head first for {} epochs", *epochs);
 }
 
+// Which of a plan's trainings one is; as_training() has checked it.
+std::string run_label(const Part& run) {
+  const std::string recipe = run.json.value("recipe", "");
+  return fmt::format("{}{}, seed {}", recipe.empty() ? "" : recipe + ", ",
+                     run.json.at("numerics").get<std::string>(),
+                     run.json.at("seed").get<std::int64_t>());
+}
+
 Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
   std::map<std::string, std::string> names;  // of models, which are told apart by what they hold
   return sweep.each("results", [&](const Part& result) -> Status {
     ESPALIER_CHECK_OK(take_warnings(result, file, all));
     ESPALIER_TRY(const Model model, read_model(result));
+    ESPALIER_TRY(const std::string dataset, result.text("dataset"));
+    const std::string pair = model.name + " on " + dataset;
     const auto [first, fresh] = names.emplace(model.sha256, model.name);
     if (!fresh && first->second != model.name) {
       all.warnings.push_back(
@@ -396,9 +406,8 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
       return plan.each("trainings", [&](const Part& run) -> Status {
         ESPALIER_TRY(const Json document, as_training(sweep, result, plan, run));
         ESPALIER_CHECK_OK(read_training({document, run.where}, file, all));
-        ESPALIER_TRY(const auto seed, run.get<std::int64_t>("seed"));
-        ESPALIER_CHECK_OK(
-            take_warnings(run, fmt::format("{}, {}, seed {}", file, name, seed), all));
+        ESPALIER_CHECK_OK(take_warnings(
+            run, fmt::format("{}, {}, {}, {}", file, pair, name, run_label(run)), all));
         all.trainings.back().label =
             name + (rate ? fmt::format(" at rate {:g}", *rate) : "") + head_label(head_epochs) +
             (warmup_epochs ? fmt::format(", warm-up of {:g}", *warmup_epochs) : "");

@@ -156,7 +156,11 @@ class Reader {
     search.at_published = json["budgets"].is_string();
     for (const Json& text : search.at_published ? Json::array() : json["budgets"]) {
       const Result<Bytes> budget = parse_bytes(text.get<std::string>());
-      if (budget.ok()) {
+      if (text == "published") {
+        problem("/searches/budgets",
+                "published stands in place of the array: \"budgets\": \"published\"; sizes need "
+                "a search of their own");
+      } else if (budget.ok()) {
         search.budgets.push_back(*budget);
       } else {
         problem("/searches/budgets", budget.error().message());

@@ -140,7 +140,7 @@ TEST_F(SanityTest, SweepsSearchesAndReportsSaySoToo) {
 
   succeed({"report", "swept", "--out", "page.html", "--json", "page.json"});
   EXPECT_THAT(read_json("page.json")["warnings"],
-              Contains(HasSubstr("sweep.json, head-only, seed 1: ")));
+              Contains(HasSubstr("sweep.json, m on d, head-only, simulation, seed 1: ")));
   EXPECT_THAT(read("page.html"), HasSubstr("<p class=\"warning\">sweep.json: every sample of"));
 
   succeed({"analyze", "model.onnx", "--out", "p.json", "--train", kTrain, "--val", kTrain,

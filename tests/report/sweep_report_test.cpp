@@ -225,7 +225,8 @@ TEST_F(SweepReport, DoubtsAndBalancedAccuracyAreShown) {
   const Report shown = report();
   EXPECT_NEAR(row(rows(shown, "plans"), "last-1")["balanced"].get<double>(), 61, 1e-9);
   EXPECT_THAT(shown.warnings,
-              ::testing::Contains("sweep.json, last-1, seed 0: mostly the share of 'a'"));
+              ::testing::Contains(
+                  "sweep.json, m on d, last-1, simulation, seed 0: mostly the share of 'a'"));
 }
 
 TEST_F(SweepReport, MemoryIsComparedAtEqualAccuracy) {

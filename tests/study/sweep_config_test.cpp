@@ -157,6 +157,9 @@ TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
   ASSERT_TRUE(config.ok()) << config.error().message();
   EXPECT_TRUE(config->searches[0].at_published);
   EXPECT_EQ(config->searches[0].plan_name("49KB"), "found-49KB-exact");
+  json["searches"] = {search};
+  json["searches"][0]["budgets"] = {"10KiB", "published"};
+  EXPECT_THAT(error(json), HasSubstr("published stands in place of the array"));
   json["searches"] = {search, search};
   EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric, rotate, head_epochs or"));
   json["searches"] = {search};
