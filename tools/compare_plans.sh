@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Found plans beside the published ones of the same memory: contributions, a search that trains whole
-# plans, and final trainings of both with eight seeds, on test images that nothing before saw. Goes on
-# where it stopped when run again.
+# plans, and final trainings of both with eight seeds (of flowers sixteen), on test images that nothing
+# before saw. Goes on where it stopped when run again.
 #   ESPALIER_SHARED=FOLDER tools/compare_plans.sh OUT [MODEL [DATA]]
 # FOLDER/data holds models/ and the images (CONTRIBUTING.md, "Golden data"); OUT takes some 100 MB.
 # DATA is cifar10 or flowers5, and MODEL one of the networks of configs/measured-DATA.json; without them
 # all of cifar10's are measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -ge 1 ] || { sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
+[ $# -ge 1 ] || { sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
 : "${ESPALIER_SHARED:?names the folder of the golden data}"
 out=$1
 model=${2:-}
