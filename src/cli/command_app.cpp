@@ -227,17 +227,21 @@ Status CommandApp::check_inputs(const Output& output) const {
 
 Status CommandApp::check_replacement(const Output& output) const {
   ESPALIER_CHECK_OK(check_inputs(output));
+  return check_replaceable(output.path, output.format);
+}
+
+Status check_replaceable(const fs::path& path, const Format& format) {
   std::error_code error;
-  if (holds_nothing(output.path)) return Ok{};
-  if (fs::is_directory(output.path, error)) {
-    if (!output.format.folder || output.format.matches(output.path)) return Ok{};
-    return refused(output.path,
+  if (holds_nothing(path)) return Ok{};
+  if (fs::is_directory(path, error)) {
+    if (!format.folder || format.matches(path)) return Ok{};
+    return refused(path,
                    "is not empty; name another folder, or --force to replace the files in it");
   }
-  if (output.format.folder || output.format.matches(output.path)) return Ok{};
-  return refused(output.path,
-                 fmt::format("exists and is not {}; name another path, or --force to replace it",
-                             output.format.name));
+  if (format.folder || format.matches(path)) return Ok{};
+  return refused(path, fmt::format("exists and is not {}; name another path, or --force to "
+                                   "replace it",
+                                   format.name));
 }
 
 Status CommandApp::check_places(const std::vector<Output>& outputs, bool force) const {

@@ -87,4 +87,8 @@ class CommandApp : public CLI::App {
   std::set<const CLI::Option*> decided_by_file_;
 };
 
+/// Whether what lies at a path may be replaced without --force: nothing, or an earlier output of
+/// the format. kUsage otherwise.
+Status check_replaceable(const std::filesystem::path& path, const Format& format);
+
 }  // namespace espalier::cli

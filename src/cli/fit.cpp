@@ -22,7 +22,6 @@
 #include "espalier/support/folder.hpp"
 #include "espalier/trials/sets.hpp"
 #include "espalier/version.hpp"
-#include "formats.hpp"
 
 namespace espalier::cli {
 namespace {
@@ -130,18 +129,12 @@ class Fit {
         {file("head-only.json"), "espalier.plan/1"},
         {file("head-only.result.json"), "espalier.train/1"}};
     for (const cost::DeviceProfile& profile : profiles) {
-      for (const auto& [name, schema] : of_device)
+      for (const auto& [name, schema] : of_device) {
         files.emplace_back(folder_of(profile) / name, schema);
+      }
     }
     for (const auto& [path, schema] : files) {
-      const Format format = json_format(schema);
-      std::error_code error;
-      if (!fs::is_regular_file(path, error) || fs::file_size(path, error) == 0) continue;
-      if (format.matches(path)) continue;
-      return Error{ErrorKind::kUsage,
-                   fmt::format("{}: exists and is not {}; name another folder, or --force to "
-                               "replace it",
-                               path.string(), format.name)};
+      ESPALIER_CHECK_OK(check_replaceable(path, json_format(schema)));
     }
     return Ok{};
   }
