@@ -334,7 +334,7 @@ Status run(const Options& options) {
     outputs.add(options.common.json, write_profile(options, options.common.json, document));
   }
   outputs.next(fmt::format("espalier search {} --model {} --budget 100KiB --out plan.json",
-                           options.out == "-" ? "PROFILE" : options.out, options.model));
+                           file_word(options.out, "PROFILE"), shell_word(options.model)));
   return outputs.status();
 }
 

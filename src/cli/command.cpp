@@ -172,6 +172,10 @@ void Outputs::next(const std::string& advice) const {
   if (!failure_) spdlog::info("next: {}", advice);
 }
 
+std::string file_word(const std::string& file, const std::string& otherwise) {
+  return file.empty() || file == "-" ? otherwise : shell_word(file);
+}
+
 Status Outputs::status() const {
   if (failure_) return *failure_;
   return Ok{};

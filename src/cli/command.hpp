@@ -70,6 +70,9 @@ class Outputs {
   std::optional<Error> failure_;
 };
 
+/// A file as a shell takes it, for advice; `otherwise` where none was named, or standard output.
+std::string file_word(const std::string& file, const std::string& otherwise);
+
 /// Writes `document` where --json says, if anywhere.
 void write_report(Outputs& outputs, const CommonOptions& common, const Json& document);
 

@@ -424,7 +424,7 @@ Status run(const Options& options) {
                 {"work", program.graph.chains.empty() ? work_json(program.graph) : Json(nullptr)},
                 {"arena", arena_json(program)}});
   if (!options.out.empty()) {
-    outputs.next((target == "host" ? "make -C " : "espalier check ") + options.out);
+    outputs.next((target == "host" ? "make -C " : "espalier check ") + shell_word(options.out));
   }
   return outputs.status();
 }

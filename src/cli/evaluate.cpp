@@ -115,7 +115,8 @@ Status run(const Options& options) {
        {"classes", train::per_class_json(result.confusion, names)},
        {"confusion", matrix_json(result.confusion)},
        {"warnings", warnings}},
-      fmt::format("espalier analyze {} --train DATA --out contributions.json", options.model));
+      fmt::format("espalier analyze {} --train DATA --out contributions.json",
+                  shell_word(options.model)));
 }
 
 }  // namespace

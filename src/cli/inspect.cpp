@@ -55,8 +55,8 @@ Status inspect(const Options& options) {
   print(options.common, options.ir ? ir::to_text(graph) : table(document, graph));
   Outputs outputs;
   write_report(outputs, options.common, document);
-  outputs.next(
-      fmt::format("espalier analyze {} --train DATA --out contributions.json", options.model));
+  outputs.next(fmt::format("espalier analyze {} --train DATA --out contributions.json",
+                           shell_word(options.model)));
   return outputs.status();
 }
 

@@ -102,10 +102,12 @@ Status save(const Options& options, plan::UpdatePlan plan, const ir::Graph& grap
                     options.out, plan.bias_depth, plan.weights.size(), format_bytes(memory)));
   }
   write_report(outputs, options.common, plan::to_json(plan));
+  const std::string model = shell_word(options.model);
+  const std::string file = file_word(options.out, "PLAN");
   outputs.next(
       fmt::format("espalier train {} --plan {} --train DATA --test DATA, or espalier plan "
                   "show {} --model {}",
-                  options.model, options.out, options.out, options.model));
+                  model, file, file, model));
   return outputs.status();
 }
 
@@ -264,7 +266,8 @@ Status show(const Options& options) {
          {"total", macs.total()}}}},
       fmt::format("espalier train {} --plan {} --train DATA --test DATA, or espalier compile {} "
                   "--plan {} --out FOLDER",
-                  options.model, options.plan, options.model, options.plan));
+                  shell_word(options.model), shell_word(options.plan), shell_word(options.model),
+                  shell_word(options.plan)));
 }
 
 }  // namespace

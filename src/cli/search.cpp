@@ -35,6 +35,7 @@ struct MeasureOptions {
   int race_seeds = 5;
   int race_folds = 1;
   std::vector<double> rates;
+  std::string rates_of = "winner";
   std::optional<int> race_epochs;
   std::vector<std::string> known;
   std::string store;
@@ -250,6 +251,7 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   }
   search.search.race_seeds = measure.race_seeds;
   search.search.rates = measure.rates;
+  search.search.rates_of_finalists = measure.rates_of == "finalists";
   search.trial.recipe = with_given_options(options.command, profile.recipe, measure.recipe);
   ESPALIER_CHECK_OK(check_recipe(search.trial.recipe, options.numerics));
   search.race_recipe = search.trial.recipe;
@@ -272,6 +274,13 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   search.run.progress = options.common.progress();
   for (const std::string& file : measure.known) {
     ESPALIER_TRY(plan::UpdatePlan plan, plan::load_plan(file, graph));
+    if (!plan.classes.empty() &&
+        !data::match_classes(plan.classes, file, contribution::class_names(profile),
+                             options.profile)
+             .ok()) {
+      spdlog::info("{} was made for {}; what it trains is measured on the classes of {}", file,
+                   data::class_list(plan.classes), options.profile);
+    }
     search.known.push_back({file, std::move(plan)});
   }
   return search;
@@ -548,10 +557,10 @@ Status run(const Options& given) {
     outputs.add(options.out, plan::save_plan(options.out, found.front.back().plan));
   }
   write_report(outputs, options.common, report_of(options, graph, profile, found));
-  const std::string plan = options.out.empty() || options.out == "-" ? "PLAN" : options.out;
-  outputs.next(
-      (options.out.empty() ? "again with --out to keep the plan, then " : "") +
-      fmt::format("espalier train {} --plan {} --train DATA --test DATA", options.model, plan));
+  const std::string plan = file_word(options.out, "PLAN");
+  outputs.next((options.out.empty() ? "again with --out to keep the plan, then " : "") +
+               fmt::format("espalier train {} --plan {} --train DATA --test DATA",
+                           shell_word(options.model), plan));
   return outputs.status();
 }
 
@@ -592,6 +601,12 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
                    "0.1,0.2; the recipe's stays unless another is likely better")
       ->delimiter(',');
   command
+      ->add_option("--rates-of", m.rates_of,
+                   "What races at each of --rates: the winner of the race between plans, or "
+                   "all finalists, as one that bears a high rate need not win at the usual one")
+      ->check(one_of({"winner", "finalists"}))
+      ->capture_default_str();
+  command
       ->add_option("--race-epochs", m.race_epochs,
                    "Epochs of the trainings in the races: those the plan is for [--epochs]")
       ->check(between(1, 100'000));
@@ -613,13 +628,16 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   add_recipe_options(command, m.recipe);
   recipe_is_of_file(command, "the profile's", true);
   for (const char* option :
-       {"--train",       "--val",      "--limit-train", "--limit-val", "--seeds", "--race-seeds",
-        "--race-folds",  "--rates",    "--race-epochs", "--known",     "--store", "--cache-limit",
-        "--preprocess",  "--subset",   "--epochs",      "--batch",     "--lr",    "--warmup",
-        "--head-epochs", "--schedule", "--no-qas"}) {
+       {"--train",      "--val",        "--limit-train", "--limit-val",  "--seeds",
+        "--race-seeds", "--race-folds", "--rates",       "--rates-of",   "--race-epochs",
+        "--known",      "--store",      "--cache-limit", "--preprocess", "--subset",
+        "--epochs",     "--batch",      "--lr",          "--warmup",     "--head-epochs",
+        "--schedule",   "--no-qas"}) {
     command->effective_if(
         option, [o] { return o->measure.given(); }, "add --measure");
   }
+  command->effective_if(
+      "--rates-of", [&m] { return !m.given() || !m.rates.empty(); }, "add --rates");
   command->effective_if(
       "--subset",
       [&m] {

@@ -183,11 +183,11 @@ Status run_on_slurm(const Options& options, const study::SweepConfig& config) {
   const fs::path folder = out / "slurm";
   ESPALIER_CHECK_OK(make_folder(folder));
   std::string command =
-      fmt::format("{} sweep {} --out {} --cache-limit {}", study::shell_word(program.string()),
-                  study::shell_word(fs::absolute(options.config).string()),
-                  study::shell_word(out.string()), study::shell_word(options.cache_limit));
+      fmt::format("{} sweep {} --out {} --cache-limit {}", shell_word(program.string()),
+                  shell_word(fs::absolute(options.config).string()), shell_word(out.string()),
+                  shell_word(options.cache_limit));
   if (!options.models.empty()) {
-    command += " --models " + study::shell_word(fmt::format("{}", fmt::join(options.models, ",")));
+    command += " --models " + shell_word(fmt::format("{}", fmt::join(options.models, ",")));
   }
   const study::SlurmScripts scripts =
       study::slurm_scripts(config, command, folder, fs::current_path());
@@ -197,8 +197,8 @@ Status run_on_slurm(const Options& options, const study::SweepConfig& config) {
   ESPALIER_CHECK_OK(write_file_atomic(merge, scripts.merge));
   spdlog::info("wrote {} and {}", array.string(), merge.string());
   if (options.dry_run) {
-    spdlog::info("next: sbatch {}, then sbatch --dependency=afterany:ID {}", array.string(),
-                 merge.string());
+    spdlog::info("next: sbatch {}, then sbatch --dependency=afterany:ID {}",
+                 shell_word(array.string()), shell_word(merge.string()));
     return Ok{};
   }
   ESPALIER_TRY(const std::string id, submit({"sbatch", "--parsable", array.string()}));
@@ -207,7 +207,8 @@ Status run_on_slurm(const Options& options, const study::SweepConfig& config) {
                submit({"sbatch", "--parsable", "--dependency=afterany:" + id, merge.string()}));
   print(options.common,
         fmt::format("array {} of {} shards; merged by job {}\n", id, config.slurm.shards, last));
-  spdlog::info("next: squeue, and when job {} has ended, espalier report {}", last, options.out);
+  spdlog::info("next: squeue, and when job {} has ended, espalier report {}", last,
+               shell_word(options.out));
   return Ok{};
 }
 
@@ -242,7 +243,7 @@ Status run(const Options& options) {
   outputs.add((fs::path(options.out) / "sweep.json").string(), Ok{});
   print(options.common, table(document));
   write_report(outputs, options.common, document);
-  outputs.next(fmt::format("espalier report {} --out report.html", options.out));
+  outputs.next(fmt::format("espalier report {} --out report.html", shell_word(options.out)));
   return outputs.status();
 }
 

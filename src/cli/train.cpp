@@ -83,9 +83,8 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
   }
   if (const Status sound = check_recipe(trial.recipe, options.numerics); !sound.ok()) {
     if (plan.recipe.is_null()) return sound.error();
-    return Error{ErrorKind::kUsage,
-                 fmt::format("{}; what no option gives is of the recipe of {}",
-                             sound.error().message(), options.plan)};
+    return Error{ErrorKind::kUsage, fmt::format("{}; what no option gives is of the recipe of {}",
+                                                sound.error().message(), options.plan)};
   }
   if (trial.recipe.head_epochs > 0 &&
       (trial.stream.classes_in_turn > 0 || trial.stream.replay_bytes > 0)) {
@@ -422,10 +421,11 @@ class TrainCommand {
     }
     write_report(outputs, options_.common, document);
     // A plan that does not say is compiled for the model's own number of classes.
-    outputs.next(
-        fmt::format("espalier compile {} --plan {}{} --out FOLDER", options_.model, options_.plan,
-                    trial.plan.classes.empty() ? fmt::format(" --classes {}", training.classes())
-                                               : std::string()));
+    outputs.next(fmt::format("espalier compile {} --plan {}{} --out FOLDER",
+                             shell_word(options_.model), file_word(options_.plan, "PLAN"),
+                             trial.plan.classes.empty()
+                                 ? fmt::format(" --classes {}", training.classes())
+                                 : std::string()));
     return outputs.status();
   }
 

@@ -114,11 +114,13 @@ Json selection_json(const Selection& selection) {
     case Selection::Kind::kValidation: {
       const char* part = selection.kind == Selection::Kind::kTrain ? "train" : "validation";
       if (selection.folds > 0) {
-        return {{"step", "fold"},
-                {"part", part},
-                {"fold", selection.fold},
-                {"folds", selection.folds},
-                {"seed", selection.seed}};
+        Json json{{"step", "fold"},
+                  {"part", part},
+                  {"fold", selection.fold},
+                  {"folds", selection.folds},
+                  {"seed", selection.seed}};
+        if (selection.joined > 0) json["joined"] = selection.joined;
+        return json;
       }
       return {{"step", "split"},
               {"part", part},

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
@@ -179,7 +180,7 @@ Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_
   return divide(std::move(dataset), chosen, {.count = validation_count, .seed = seed});
 }
 
-Result<Split> fold(Dataset dataset, int index, int count, std::uint64_t seed) {
+Result<Split> fold(Dataset dataset, int index, int count, std::uint64_t seed, Dataset joined) {
   if (count < 2 || index < 0 || index >= count || count > dataset.size()) {
     return usage(fmt::format("{}: there is no fold {} of {} among {} records; choose 2 to {} folds",
                              dataset.spec, index, count, dataset.size(), dataset.size()));
@@ -200,7 +201,11 @@ Result<Split> fold(Dataset dataset, int index, int count, std::uint64_t seed) {
       }
     }
   }
-  return divide(std::move(dataset), chosen, {.folds = count, .fold = index, .seed = seed});
+  Split parts = divide(std::move(dataset), chosen, {.folds = count, .fold = index, .seed = seed});
+  parts.train.selections.back().joined = joined.size();
+  std::move(joined.images.begin(), joined.images.end(), std::back_inserter(parts.train.images));
+  parts.train.labels.insert(parts.train.labels.end(), joined.labels.begin(), joined.labels.end());
+  return parts;
 }
 
 }  // namespace espalier::data

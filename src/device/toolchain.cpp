@@ -24,9 +24,11 @@ Toolchain::Toolchain(std::string compiler, const codegen::Target& target, std::s
 // A compiler, or what belongs to it. No fault of it is one of the program.
 Result<ProcessResult> Toolchain::run(const std::vector<std::string>& arguments,
                                      const fs::path& folder, std::string advice) const {
-  Result<ProcessResult> result =
-      run_process(arguments, folder,
-                  {.merge = true, .keep_going = keep_going(options_), .advice = std::move(advice)});
+  Result<ProcessResult> result = run_process(arguments, folder,
+                                             {.merge = true,
+                                              .temporaries_in_folder = true,
+                                              .keep_going = keep_going(options_),
+                                              .advice = std::move(advice)});
   if (!result.ok() && result.error().kind == ErrorKind::kMismatch) {
     return Error{ErrorKind::kBadInput, result.error().message()};
   }

@@ -215,6 +215,15 @@ Status check(const ir::Graph& graph, const SelectionOptions& options) {
   return Ok{};
 }
 
+Result<Bytes> least_memory(const ir::Graph& graph, const SelectionOptions& options) {
+  const plan::UpdatePlan head = plan::head_only(graph);
+  if (options.memory == MemoryModel::kAnalytic) return cost::analytic_memory(head, graph).bytes();
+  ESPALIER_TRY(
+      const compiler::PlannedMemory planned,
+      compiler::planned_memory(graph, head, options.accumulate, options.gradient, options.fed));
+  return planned.total();
+}
+
 search::Problem make_problem(const ir::Graph& graph, const contribution::Profile& profile,
                              Bytes budget, const SelectionOptions& options) {
   const auto conv_count = static_cast<int>(profile.weight.size());

@@ -153,6 +153,11 @@ double standard_error_of(const std::vector<double>& gains) {
   return gains.size() < 2 ? 0.0 : standard_error(gains, mean_of(gains));
 }
 
+// A finalist, by its index, at a learning rate.
+struct PlanAtRate : RateTried {
+  std::size_t plan = 0;
+};
+
 // How far the expected gain of one runner is above that of another, from gains paired by seed.
 struct Difference {
   double mean = 0;
@@ -433,8 +438,8 @@ class Search {
     return best_of(model, known);
   }
 
-  // Finalists by posterior mean, the additive optimum always among them, and a known plan.
-  Status race(std::size_t index, const PlanModel& model) {
+  // The best by posterior mean, the additive optimum always among them, and a known plan.
+  Result<std::vector<Finalist>> finalists(std::size_t index, const PlanModel& model) const {
     const Problem& problem = problems_[index];
     const Candidate& additive = additive_[index].candidate;
     std::vector<Candidate> plans = measured_within(problem);
@@ -466,6 +471,17 @@ class Search {
         racing.push_back({*known, model.predict(*known), {}});
       }
     }
+    return racing;
+  }
+
+  Status race(std::size_t index, const PlanModel& model) {
+    ESPALIER_TRY(std::vector<Finalist> racing, finalists(index, model));
+    if (options_.rates_of_finalists && !options_.rates.empty()) {
+      return race_at_rates(index, racing);
+    }
+    const auto is_additive = [&](const Finalist& f) {
+      return f.candidate == additive_[index].candidate;
+    };
     std::vector<Finalist> left;
     for (int seed = 0; seed < options_.race_seeds && (seed < 2 || racing.size() > 1); ++seed) {
       ESPALIER_CHECK_OK(run_seed(
@@ -482,31 +498,112 @@ class Search {
     return race_rates(result_.plans.back());
   }
 
-  // The winner's learning rate, with seeds behind those of the race. One that diverges with some
+  // All finalists at all rates, so that a plan which bears a high one need not win at the usual
+  // one.
+  Status race_at_rates(std::size_t index, const std::vector<Finalist>& finalists) {
+    std::vector<PlanAtRate> racing, left, ran_away;
+    for (std::size_t plan = 0; plan < finalists.size(); ++plan) {
+      for (const double rate : options_.rates) racing.push_back({{.rate = rate}, plan});
+    }
+    ESPALIER_CHECK_OK(run_rates(
+        racing, left, ran_away, options_.first_race_seed,
+        [&](const PlanAtRate& r) -> const Candidate& { return finalists[r.plan].candidate; }));
+    racing.insert(racing.end(), left.begin(), left.end());
+    racing.insert(racing.end(), ran_away.begin(), ran_away.end());
+    std::vector<Finalist> ranked;
+    for (const PlanAtRate& r : racing) {
+      Finalist f = finalists[r.plan];
+      if (std::any_of(ranked.begin(), ranked.end(),
+                      [&](const Finalist& other) { return other.candidate == f.candidate; })) {
+        continue;
+      }
+      f.gains = r.gains;
+      f.rate = r.rate;
+      ranked.push_back(std::move(f));
+    }
+    finish(index, std::move(ranked));
+    MeasuredPlan& plan = result_.plans.back();
+    for (const PlanAtRate& r : racing) {
+      if (r.plan == racing.front().plan) plan.rates.push_back(r);
+    }
+    if (!plan.rates.front().diverged) plan.rate = plan.rates.front().rate;
+    return Ok{};
+  }
+
+  // Runs seeds from `first` on, of candidate_of() each of `racing`. One that diverges with some
   // seed leaves at once, for it would do so again; the last one has every seed to show that it does
-  // not.
+  // not. What was surely behind it alone comes back, and makes up for the seeds that it missed.
+  // Each of the three is best first, but that the usual rate leads unless another likely does.
+  template <typename Runner, typename CandidateOf>
+  Status run_rates(std::vector<Runner>& racing, std::vector<Runner>& left,
+                   std::vector<Runner>& ran_away, std::uint64_t first, CandidateOf candidate_of) {
+    for (int seed = 0; seed < options_.race_seeds && !racing.empty(); ++seed) {
+      do {
+        ESPALIER_CHECK_OK(run_up_to(racing, seed, first, candidate_of));
+      } while (see_off(racing, left, ran_away));
+      if (seed > 0 && !racing.empty()) {
+        leave_behind(racing, left, [](const Runner&) { return true; });
+      }
+    }
+    stay_at_usual(racing);
+    return Ok{};
+  }
+
+  // Trains each of `racing` with the seeds up to the one given that it does not have yet.
+  template <typename Runner, typename CandidateOf>
+  Status run_up_to(std::vector<Runner>& racing, int last, std::uint64_t first,
+                   CandidateOf candidate_of) {
+    for (int seed = 0; seed <= last; ++seed) {
+      const auto open = std::stable_partition(racing.begin(), racing.end(), [&](const Runner& r) {
+        return r.diverged || static_cast<int>(r.gains.size()) > seed;
+      });
+      std::vector<Runner> missing(open, racing.end());
+      if (missing.empty()) continue;
+      racing.erase(open, racing.end());
+      ESPALIER_CHECK_OK(run_seed(
+          missing,
+          [&](const Runner& r) {
+            return Request{candidate_of(r), first + static_cast<std::uint64_t>(seed), Stage::kRates,
+                           r.rate};
+          },
+          [](Runner& r) { r.diverged = true; }));
+      racing.insert(racing.end(), missing.begin(), missing.end());
+    }
+    return Ok{};
+  }
+
+  // Moves those that diverged to the front of `ran_away`, sorts the rest, and takes back from
+  // `left` what is not surely behind them; whether there was any.
+  template <typename Runner>
+  static bool see_off(std::vector<Runner>& racing, std::vector<Runner>& left,
+                      std::vector<Runner>& ran_away) {
+    const auto gone = std::stable_partition(racing.begin(), racing.end(),
+                                            [](const Runner& r) { return !r.diverged; });
+    const bool any = gone != racing.end();
+    ran_away.insert(ran_away.begin(), gone, racing.end());
+    racing.erase(gone, racing.end());
+    std::stable_sort(racing.begin(), racing.end(),
+                     [](const Runner& a, const Runner& b) { return a.mean() > b.mean(); });
+    if (!any) return false;
+    const auto back = std::stable_partition(left.begin(), left.end(), [&](const Runner& r) {
+      return !racing.empty() && probability_ahead(racing.front(), r) > kSurely;
+    });
+    const bool some = back != left.end();
+    const std::vector<Runner> returning(back, left.end());
+    left.erase(back, left.end());
+    racing.insert(racing.end(), returning.begin(), returning.end());
+    return some;
+  }
+
+  // The winner's learning rate, with seeds behind those of the race.
   Status race_rates(MeasuredPlan& plan) {
     std::vector<RateTried> racing, left, ran_away;
     for (const double rate : options_.rates) racing.push_back({.rate = rate});
     const std::uint64_t first =
         options_.first_race_seed + static_cast<std::uint64_t>(options_.race_seeds);
-    for (int seed = 0; seed < options_.race_seeds && !racing.empty(); ++seed) {
-      ESPALIER_CHECK_OK(run_seed(
-          racing,
-          [&](const RateTried& r) {
-            return Request{plan.solution.candidate, first + static_cast<std::uint64_t>(seed),
-                           Stage::kRates, r.rate};
-          },
-          [](RateTried& r) { r.diverged = true; }));
-      const auto gone = std::stable_partition(racing.begin(), racing.end(),
-                                              [](const RateTried& r) { return !r.diverged; });
-      ran_away.insert(ran_away.begin(), gone, racing.end());
-      racing.erase(gone, racing.end());
-      if (seed > 0 && !racing.empty()) {
-        leave_behind(racing, left, [](const RateTried&) { return true; });
-      }
-    }
-    stay_at_usual(racing);
+    ESPALIER_CHECK_OK(
+        run_rates(racing, left, ran_away, first,
+                  [&](const RateTried&) -> const Candidate& { return plan.solution.candidate; }));
     for (const auto* some : {&racing, &left, &ran_away}) {
       plan.rates.insert(plan.rates.end(), some->begin(), some->end());
     }
@@ -515,8 +612,9 @@ class Search {
   }
 
   // Moves the usual rate to the front where the first is not ahead of it by more than luck.
-  void stay_at_usual(std::vector<RateTried>& racing) const {
-    const auto usual = std::find_if(racing.begin(), racing.end(), [&](const RateTried& r) {
+  template <typename Runner>
+  void stay_at_usual(std::vector<Runner>& racing) const {
+    const auto usual = std::find_if(racing.begin(), racing.end(), [&](const Runner& r) {
       return options_.usual_rate && r.rate == *options_.usual_rate;
     });
     if (usual == racing.begin() || usual == racing.end()) return;
@@ -606,9 +704,10 @@ class Search {
 }  // namespace
 
 int race_trainings(const MeasuredSearchOptions& options, std::size_t problems) {
-  return static_cast<int>(problems) * options.race_seeds *
-         (options.finalists + (options.known.empty() ? 0 : 1) +
-          static_cast<int>(options.rates.size()));
+  const int plans = options.finalists + (options.known.empty() ? 0 : 1);
+  const int rates = static_cast<int>(options.rates.size());
+  const bool each = options.rates_of_finalists && rates > 0;
+  return static_cast<int>(problems) * options.race_seeds * (each ? plans * rates : plans + rates);
 }
 
 double Finalist::mean() const { return mean_of(gains); }

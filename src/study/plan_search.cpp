@@ -231,6 +231,7 @@ Json to_json(const Finalist& finalist, const Profile& profile) {
   Json json = to_json(finalist.candidate, profile);
   json["predicted"] = {{"mean", finalist.predicted.mean},
                        {"deviation", finalist.predicted.deviation}};
+  if (finalist.rate) json["learning_rate"] = *finalist.rate;
   json["gains"] = finalist.gains;
   json["mean"] = finalist.mean();
   json["standard_error"] = finalist.standard_error();

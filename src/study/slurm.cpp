@@ -35,17 +35,6 @@ std::string script(const SweepConfig& config, const std::string& name, const std
 
 }  // namespace
 
-std::string shell_word(const std::string& word) {
-  const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 ||
-           std::string_view("_-./:,=+@%").find(static_cast<char>(c)) != std::string_view::npos;
-  });
-  if (plain) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 SlurmScripts slurm_scripts(const SweepConfig& config, const std::string& command,
                            const std::filesystem::path& logs, const std::filesystem::path& work) {
   const SlurmOptions& slurm = config.slurm;

@@ -17,6 +17,7 @@
 #include "espalier/study/plan_search.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
+#include "espalier/support/progress.hpp"
 #include "espalier/train/result_sanity.hpp"
 #include "espalier/trials/store.hpp"
 #include "espalier/trials/trial_times.hpp"
@@ -46,6 +47,7 @@ MeasuredSearchOptions search_options(const SweepSearch::Measure& measure) {
   options.finalists = measure.finalists;
   options.race_seeds = measure.race_seeds;
   options.rates = measure.rates;
+  options.rates_of_finalists = measure.rates_of_finalists;
   return options;
 }
 
@@ -237,8 +239,11 @@ class Sweep {
   // What the last pair cannot do is told before the first is measured.
   Status check_later_pairs() {
     if (config_.models.size() * config_.datasets.size() < 2) return Ok{};
-    return each_pair([](const SweepPair& pair) -> Status {
+    const std::size_t pairs = config_.models.size() * config_.datasets.size();
+    Progress line(options_.progress, "check models and data", static_cast<double>(pairs));
+    return each_pair([&](const SweepPair& pair) -> Status {
       if (const auto plans = pair.given_plans(); !plans.ok()) return plans.error();
+      line.advance(1);
       return Ok{};
     });
   }
@@ -327,27 +332,11 @@ class Sweep {
     return plans;
   }
 
-  // Memory is planned for the program that the final trainings stand for: of several numerics the
-  // one that takes most, and with float gradients, a sample an update, where all are simulated.
-  void plan_for_program(selection::SelectionOptions& options) const {
-    const std::vector<trials::Numerics>& all = config_.training.numerics;
-    if (std::none_of(all.begin(), all.end(), trials::on_device)) return;
-    const bool floats = std::find(all.begin(), all.end(), trials::Numerics::kDevice) != all.end();
-    options.gradient = trials::gradient_element(
-        floats ? trials::Numerics::kDevice : trials::Numerics::kInteger, 8);
-    options.accumulate = config_.training.accumulate;
-  }
-
   Result<std::vector<NamedPlan>> find(const SweepPair& pair, const contribution::Profile& profile,
                                       std::size_t index, const std::vector<NamedBudget>& budgets) {
     std::vector<NamedPlan> plans;
     const SweepSearch& search = config_.searches[index];
-    selection::SelectionOptions options;
-    options.memory = search.memory;
-    options.metric = search.metric;
-    options.rotate = search.rotate;
-    plan_for_program(options);
-    options.classes = pair.training().dataset().class_names;
+    selection::SelectionOptions options = pair.selection_options(search);
     options.evolution.jobs = options_.jobs;
     if (search.solver == SweepSolver::kExact) options.solver = selection::SolverKind::kExact;
     if (search.solver == SweepSolver::kAuto) options.solver = selection::SolverKind::kAuto;

@@ -133,7 +133,7 @@ class Reader {
 
   void read_measure(const Json& json, SweepSearch& search) {
     for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds",
-                            "race_folds", "rates", "head_epochs", "warmup_epochs"}) {
+                            "race_folds", "rates", "rates_of", "head_epochs", "warmup_epochs"}) {
       if (json.contains(key) && search.solver != SweepSolver::kMeasured) {
         problem("/searches", fmt::format("{} is of the solver \"measured\" alone", key));
       }
@@ -144,6 +144,10 @@ class Reader {
     take(json, "race_seeds", search.measure.race_seeds);
     take(json, "race_folds", search.measure.race_folds);
     take(json, "rates", search.measure.rates);
+    search.measure.rates_of_finalists = json.value("rates_of", "winner") == "finalists";
+    if (json.contains("rates_of") && search.measure.rates.empty()) {
+      problem("/searches", "rates_of says whose the rates are, and there are none; give rates");
+    }
     take(json, "head_epochs", search.measure.own.head_epochs);
     take(json, "warmup_epochs", search.measure.own.warmup_epochs);
     if (json.contains("recipe")) {

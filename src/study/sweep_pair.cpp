@@ -70,16 +70,39 @@ Status SweepPair::read() {
   return check_budgets();
 }
 
+// Memory is planned for the program that the final trainings stand for: of several numerics the
+// one that takes most, and with float gradients, a sample an update, where all are simulated.
+selection::SelectionOptions SweepPair::selection_options(const SweepSearch& search) const {
+  selection::SelectionOptions options;
+  options.memory = search.memory;
+  options.metric = search.metric;
+  options.rotate = search.rotate;
+  options.classes = training().dataset().class_names;
+  const std::vector<trials::Numerics>& all = config_->training.numerics;
+  if (std::none_of(all.begin(), all.end(), trials::on_device)) return options;
+  const bool floats = std::find(all.begin(), all.end(), trials::Numerics::kDevice) != all.end();
+  options.gradient =
+      trials::gradient_element(floats ? trials::Numerics::kDevice : trials::Numerics::kInteger, 8);
+  options.accumulate = config_->training.accumulate;
+  return options;
+}
+
 // What no search can meet is told before contributions are measured.
 Status SweepPair::check_budgets() const {
-  const Bytes least = cost::analytic_memory(plan::head_only(graph()), graph()).bytes();
   for (const SweepSearch& search : config_->searches) {
+    const auto least = selection::least_memory(graph(), selection_options(search));
+    if (!least.ok()) {
+      return Error{least.error().kind, fmt::format("{}: {}", label(), least.error().message())};
+    }
     ESPALIER_TRY(const std::vector<NamedBudget> all, budgets(search));
     for (const NamedBudget& budget : all) {
-      if (budget.bytes >= least) continue;
+      if (budget.bytes >= *least) continue;
       return Error{ErrorKind::kInfeasible,
-                   fmt::format("{}: not even the head fits {}; it takes {}", label(),
-                               format_bytes(budget.bytes), format_bytes(least))};
+                   fmt::format("{}: not even the head fits {}; it takes {}{}", label(),
+                               format_bytes(budget.bytes), format_bytes(*least),
+                               search.memory == selection::MemoryModel::kPlanned
+                                   ? ", as the compiler plans it"
+                                   : "")};
     }
   }
   return Ok{};

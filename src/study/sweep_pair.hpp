@@ -10,6 +10,7 @@
 #include "espalier/contribution/analysis.hpp"
 #include "espalier/data/samples.hpp"
 #include "espalier/plan/update_plan.hpp"
+#include "espalier/selection/selection.hpp"
 #include "espalier/study/plan_search.hpp"
 #include "espalier/study/sweep_config.hpp"
 #include "espalier/support/json.hpp"
@@ -88,6 +89,8 @@ class SweepPair {
   [[nodiscard]] Result<std::vector<KnownPlan>> known_plans(const SweepSearch& search) const;
   /// Those of a search of the configuration, as it names them or as the published plans take.
   [[nodiscard]] Result<std::vector<NamedBudget>> budgets(const SweepSearch& search) const;
+  /// Of a search: what is bounded, and by which metric of whose classes it chooses.
+  [[nodiscard]] selection::SelectionOptions selection_options(const SweepSearch& search) const;
   [[nodiscard]] std::vector<SweepEntry> entries(const std::vector<NamedPlan>& plans) const;
 
  private:

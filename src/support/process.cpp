@@ -12,6 +12,8 @@
 #include <csignal>
 #include <cstring>
 #include <optional>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace espalier {
@@ -91,18 +93,35 @@ class Child {
 };
 
 // In the child: becomes the program, or tells `failure` why not.
-[[noreturn]] void become(char* const* argv, const std::filesystem::path& folder, int output,
-                         int failure, bool merge, pid_t parent) {
+[[noreturn]] void become(char* const* argv, char* const* environment,
+                         const std::filesystem::path& folder, int output, int failure, bool merge,
+                         pid_t parent) {
   ::setpgid(0, 0);
   // Of a parent that is killed, only this process hears, not what it will have started.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);  // it was killed before
   ::dup2(output, STDOUT_FILENO);
   if (merge) ::dup2(output, STDERR_FILENO);
-  if (::chdir(folder.c_str()) == 0) ::execvp(argv[0], argv);
+  if (::chdir(folder.c_str()) == 0) ::execvpe(argv[0], argv, environment);
   const int reason = errno;
   (void)!::write(failure, &reason, sizeof reason);
   ::_exit(127);
+}
+
+// This process's, with another TMPDIR.
+std::vector<std::string> environment_with(const std::filesystem::path& temporaries) {
+  std::vector<std::string> all{"TMPDIR=" + temporaries.string()};
+  for (char* const* variable = environ; *variable != nullptr; ++variable) {
+    if (!std::string_view(*variable).starts_with("TMPDIR=")) all.emplace_back(*variable);
+  }
+  return all;
+}
+
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> all;
+  for (const std::string& text : texts) all.push_back(const_cast<char*>(text.c_str()));
+  all.push_back(nullptr);
+  return all;
 }
 
 enum class Read { kSome, kNothing, kEnd };
@@ -132,14 +151,20 @@ Result<ProcessResult> run_process(const std::vector<std::string>& arguments,
   if (!output.open() || !failure.open()) {
     return Error{ErrorKind::kInternal, fmt::format("pipe: {}", std::strerror(errno))};
   }
-  std::vector<char*> argv;
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = pointers(arguments);
+  std::vector<std::string> variables;
+  std::error_code ignored;
+  if (options.temporaries_in_folder) {
+    variables = environment_with(std::filesystem::absolute(folder, ignored));
+  }
+  const std::vector<char*> own = pointers(variables);
+  char* const* environment = options.temporaries_in_folder ? own.data() : environ;
   const pid_t parent = ::getpid();
   const pid_t number = ::fork();
   if (number < 0) return Error{ErrorKind::kInternal, fmt::format("fork: {}", std::strerror(errno))};
   if (number == 0) {
-    become(argv.data(), folder, output.to.number(), failure.to.number(), options.merge, parent);
+    become(argv.data(), environment, folder, output.to.number(), failure.to.number(), options.merge,
+           parent);
   }
   Child child(number);
   output.to.close();

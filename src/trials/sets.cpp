@@ -157,20 +157,22 @@ Result<RaceSets> hold_out(const ir::Graph& graph, const SourceOptions& sources,
 Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sources,
                                 const SetOptions& options, int folds) {
   ESPALIER_TRY(Parts parts, load_parts(sources, options));
+  data::Dataset joined;
+  if (folds > 1 && sources.validation.empty()) joined = parts.validation;
   ESPALIER_TRY(data::Samples validation,
                bind_samples(graph, std::move(parts.validation), options.preprocess));
   data::Dataset left = std::move(parts.training);
   if (folds < 2) return hold_out(graph, sources, options, std::move(left), std::move(validation));
-  const std::int64_t most = left.size() - (left.size() + folds - 1) / folds;
+  const std::int64_t most = left.size() - (left.size() + folds - 1) / folds + joined.size();
   if (most < sources.limit_training.value_or(0)) {
     return Error{ErrorKind::kUsage,
                  fmt::format("{}: a race of {} folds leaves {} of {} training samples to train on; "
                              "give more data, more folds, or a smaller --limit-train",
-                             sources.training, folds, most, left.size())};
+                             sources.training, folds, most, left.size() + joined.size())};
   }
   std::vector<RaceFold> race;
   for (int k = 0; k < folds; ++k) {
-    ESPALIER_TRY(data::Split parts_of, data::fold(left, k, folds, race_seed(options)));
+    ESPALIER_TRY(data::Split parts_of, data::fold(left, k, folds, race_seed(options), joined));
     ESPALIER_TRY(data::Dataset kept, limited(std::move(parts_of.train), sources.limit_training,
                                              kUsualTraining, options));
     ESPALIER_TRY(data::Samples training, bind_samples(graph, std::move(kept), options.preprocess));

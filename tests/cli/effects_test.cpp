@@ -90,6 +90,8 @@ std::vector<Rule> rules() {
       {{"--train", "cifar10:a"}, kCompile, out, out + integer},
       {{"--train", "cifar10:a"}, kCompile, integer, out + integer},
       {{"--target", "rv32imf+pm4adda.b"}, kSearch, {}, {"--max-cycles", "1000"}},
+      {{"--rates-of", "finalists"}, kSearch, {}, measured + Arguments{"--rates", "0.2"}},
+      {{"--rates-of", "finalists"}, kSearch + measured, {}, {"--rates", "0.2"}},
       {{"--input", "rows"}, kSearch + measured, {}, {"--memory", "planned"}},
       {{"--device", "stm32f746"}, kSearch + measured, {}, {"--memory", "planned"}},
       {{"--target", "rv32imf+pm4adda.b"}, kSearch + measured, {}, {"--max-cycles", "1000"}},
@@ -211,6 +213,7 @@ TEST_F(EffectsTest, TheRulesAreAllThereAre) {
                                      {"zephyr"},
                                      {"rows"},
                                      {"rv32imf+pm4adda.b"},
+                                     {"finalists"},
                                      {"other"}}) {
         const Finished finished =
             run_here(rule.command + Arguments{given} + value + Arguments{"--print-config"});

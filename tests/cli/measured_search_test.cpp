@@ -95,6 +95,11 @@ TEST_F(MeasuredSearchTest, ThePlanCarriesTheRateItWasBestAt) {
               "idx:train-images,train-labels", "--test", "idx:train-images,train-labels"});
   EXPECT_EQ(trained["recipe"]["learning_rate"], race["learning_rate"]);
   EXPECT_EQ(trained["recipe"]["epochs"], 3);
+  const Json all = report(search("all.json", "4") +
+                          Arguments{"--rates", "0.05,1e-9", "--rates-of", "finalists"})["race"];
+  EXPECT_EQ(all["rates"].size(), 2U);
+  EXPECT_EQ(all["learning_rate"], 0.05);
+  for (const Json& finalist : all["finalists"]) EXPECT_EQ(finalist["learning_rate"], 0.05);
   const Finished kept = succeed(search("other.json", "4") + Arguments{"--rates", "1e-9"});
   EXPECT_THAT(kept.err, HasSubstr("at none of --rates"));
   EXPECT_NE(read_json("other.json")["recipe"]["learning_rate"], 1e-9);
@@ -188,6 +193,11 @@ TEST_F(MeasuredSearchTest, MeasuresKnownPlans) {
   EXPECT_THAT(finished.err,
               HasSubstr("full.json: the profile measured nothing of one of its parts; "
                         "it is not measured"));
+  Json other = read_json("known.json");
+  other["classes"] = {"cat", "dog", "cow", "hen", "pig", "ant", "bee"};
+  write("other.json", other.dump());
+  EXPECT_THAT(succeed(search("plan.json", "4") + Arguments{"--known", "other.json"}).err,
+              HasSubstr("other.json was made for 7 classes"));
   Arguments small = search("plan.json", "4") + Arguments{"--known", "known.json"};
   *(std::find(small.begin(), small.end(), "--budgets") + 1) = "60";
   EXPECT_THAT(succeed(small).err,

@@ -342,6 +342,11 @@ TEST_F(OutputsTest, CommandsSayWhatTheyWroteAndWhatComesNext) {
   EXPECT_THAT(compiled.err, HasSubstr("wrote d\n"));
   EXPECT_THAT(compiled.err, HasSubstr("wrote b.json\n"));
   EXPECT_THAT(compiled.err, HasSubstr("next: espalier check d\n"));
+  std::filesystem::copy_file(path("model.onnx"), path("my model.onnx"));
+  EXPECT_THAT(succeed({"plan", "make", "my model.onnx", "--full", "--out", "my plan.json"}).err,
+              HasSubstr("espalier train 'my model.onnx' --plan 'my plan.json' --train"));
+  EXPECT_THAT(succeed({"plan", "make", "model.onnx", "--full", "--out", "-"}).err,
+              HasSubstr("espalier train model.onnx --plan PLAN --train"));
   const std::string idx = "idx:train-images,train-labels";
   const std::vector<std::pair<Arguments, std::string>> last{
       {{"inspect", "model.onnx"}, "espalier analyze model.onnx"},

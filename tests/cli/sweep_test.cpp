@@ -148,6 +148,7 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
                              {"limit_train", 16},   {"recipe", {{"epochs", 2}}}, {"finalists", 2},
                              {"race_seeds", 2},     {"rates", {0.025, 0.05}},    {"race_folds", 2}};
   Json on_chip = measured["searches"][0];
+  measured["searches"][0]["rates_of"] = "finalists";
   on_chip["budgets"] = {"64KiB"};
   on_chip["memory"] = "planned";
   on_chip.erase("rates");
@@ -353,6 +354,15 @@ TEST_F(SweepTest, FaultsOfTheConfigurationAreNamed) {
   const Finished small = run({"sweep", "broken.json", "--out", "new"});
   EXPECT_EQ(small.exit_code, 3);
   EXPECT_THAT(small.err, HasSubstr("not even the head fits"));
+  json["searches"][0]["budgets"] = {"1KiB"};
+  json["searches"][0]["memory"] = "planned";
+  json["searches"][0]["solver"] = "auto";
+  write("broken.json", json.dump());
+  const Finished planned = run({"sweep", "broken.json", "--out", "new"});
+  EXPECT_EQ(planned.exit_code, 3);
+  EXPECT_THAT(planned.err, HasSubstr("not even the head fits 1.00 KiB"));
+  EXPECT_THAT(planned.err, HasSubstr("as the compiler plans it"));
+  EXPECT_EQ(records("new"), 0);
   fail(66, {"sweep", "nowhere.json", "--out", "new2"}, {"nowhere.json: cannot be opened"});
 }
 

@@ -279,5 +279,22 @@ TEST(Fold, LeavesItsTraceInTheIdentity) {
   EXPECT_EQ(identity_json(parts.validation)["selections"][0]["part"], "validation");
 }
 
+TEST(Fold, WhatASplitSetAsideMayTrain) {
+  const Split outer = *split(uneven(), 4, 3);
+  const Split with = *fold(outer.train, 2, 4, 6, outer.validation);
+  const Split without = *fold(outer.train, 2, 4, 6);
+  std::vector<int> records = origin(without.train);
+  const std::vector<int> joined = origin(outer.validation);
+  records.insert(records.end(), joined.begin(), joined.end());
+  EXPECT_EQ(origin(with.train), records);
+  std::vector<int> labels = without.train.labels;
+  labels.insert(labels.end(), outer.validation.labels.begin(), outer.validation.labels.end());
+  EXPECT_EQ(with.train.labels, labels);
+  EXPECT_EQ(identity_json(with.validation), identity_json(without.validation));
+  EXPECT_EQ(origin(with.validation), origin(without.validation));
+  EXPECT_EQ(identity_json(with.train)["selections"][1]["joined"], 4);
+  EXPECT_FALSE(identity_json(without.train)["selections"][1].contains("joined"));
+}
+
 }  // namespace
 }  // namespace espalier::data

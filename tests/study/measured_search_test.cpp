@@ -341,7 +341,10 @@ class Rates : public ::testing::Test {
     options.race_seeds = 4;
     options.rates = std::move(rates);
     options.usual_rate = usual;
-    return *measured_search({world.problem()}, measure, options);
+    options.rates_of_finalists = of_finalists_;
+    MeasuredSearchResult result = *measured_search({world.problem()}, measure, options);
+    EXPECT_LE(result.measurements - 20, race_trainings(options, 1));
+    return result;
   }
   [[nodiscard]] long asked(double rate) const {
     return std::count_if(all_.begin(), all_.end(), [&](const Request& r) {
@@ -350,6 +353,7 @@ class Rates : public ::testing::Test {
   }
 
   std::vector<Request> all_;
+  bool of_finalists_ = false;
 };
 
 TEST_F(Rates, TheWinnerGetsTheBestThatNeverDiverges) {
@@ -406,6 +410,105 @@ TEST_F(Rates, ThePlanIsThatOfTheSearchWithoutThem) {
   EXPECT_EQ(with.plans[0].solution.objective, without.plans[0].solution.objective);
   EXPECT_TRUE(without.plans[0].rates.empty());
   EXPECT_GT(with.measurements, without.measurements);
+}
+
+TEST_F(Rates, AllFinalistsMayRaceAtThem) {
+  of_finalists_ = true;
+  const MeasuredPlan plan = search({0.05, 0.1, 0.2, 0.4}).plans[0];
+  EXPECT_EQ(plan.rate, 0.2);
+  ASSERT_EQ(plan.rates.size(), 4U);
+  EXPECT_EQ(plan.rates[0].rate, 0.2);
+  EXPECT_EQ(plan.rates[0].gains, plan.finalists[0].gains);
+  EXPECT_EQ(plan.rates[0].gains.size(), 4U);
+  EXPECT_EQ(plan.solution.candidate, plan.finalists[0].candidate);
+  EXPECT_EQ(plan.solution.objective, plan.rates[0].mean());
+  for (const RateTried& tried : plan.rates) EXPECT_EQ(tried.diverged, tried.rate == 0.4);
+  std::set<std::vector<std::uint8_t>> plans;
+  for (const Finalist& f : plan.finalists) {
+    EXPECT_TRUE(f.rate == 0.2 || f.rate == 0.1);
+    plans.insert(f.candidate.choice);
+  }
+  EXPECT_EQ(plans.size(), plan.finalists.size());
+  EXPECT_EQ(plan.finalists.size(), 6U);
+  for (const Request& r : all_) {
+    EXPECT_EQ(r.stage == Stage::kSearch, r.seed < 1'000'000);
+    EXPECT_NE(r.stage, Stage::kRace);
+    EXPECT_LT(r.seed, 1'000'004);
+  }
+  EXPECT_LE(asked(0.4), 6 * 3);  // the third seed is one it diverges with
+}
+
+// The plans at 0.2 are surely behind those at 0.4, which then run away with the third seed.
+TEST_F(Rates, WhatIsBehindOneThatRunsAwayComesBack) {
+  for (const bool of_finalists : {false, true}) {
+    of_finalists_ = of_finalists;
+    const MeasuredPlan plan = search({0.05, 0.2, 0.4}).plans[0];
+    EXPECT_EQ(plan.rate, 0.2);
+    EXPECT_EQ(plan.rates.front().gains.size(), 4U);
+    EXPECT_EQ(plan.rates.back().rate, 0.4);
+    std::set<std::uint64_t> seeds;
+    for (const Request& r : all_) {
+      if (r.stage == Stage::kRates && r.rate == 0.2 && r.candidate == plan.solution.candidate) {
+        EXPECT_EQ(seeds.insert(r.seed).second, true);
+      }
+    }
+    EXPECT_EQ(seeds.size(), 4U);
+    all_.clear();
+  }
+}
+
+TEST_F(Rates, OfAllFinalistsTheUsualStaysUnlessAnotherIsSurelyAhead) {
+  of_finalists_ = true;
+  EXPECT_EQ(search({0.1, 0.3}).plans[0].rate, 0.3);
+  const MeasuredPlan plan = search({0.1, 0.3}, 0.1).plans[0];
+  EXPECT_EQ(plan.rate, 0.1);
+  EXPECT_LT(plan.rates[0].mean(), plan.rates[1].mean());
+  EXPECT_EQ(search({0.1, 0.2}, 0.1).plans[0].rate, 0.2);
+}
+
+TEST_F(Rates, WithoutOneThatHoldsAllFinalistsRanAway) {
+  of_finalists_ = true;
+  const MeasuredPlan plan = search({0.8, 1.6}).plans[0];
+  EXPECT_EQ(plan.rate, std::nullopt);
+  ASSERT_EQ(plan.rates.size(), 2U);
+  EXPECT_TRUE(plan.rates[0].diverged);
+  EXPECT_EQ(plan.finalists.size(), 6U);
+}
+
+// What wins at the usual rate bears no other; the rest gain more at a higher one than it is ahead.
+TEST(MeasuredSearch, APlanThatBearsAHighRateNeedNotWinAtTheUsualOne) {
+  const World world(3, 0.02);
+  const Measure plans = world.measure();
+  std::optional<Candidate> weak;
+  const Measure measure = [&](const std::vector<Request>& requests) {
+    auto gains = plans(requests);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      if (requests[i].stage != Stage::kRates || requests[i].rate != 0.2) continue;
+      (*gains)[i] =
+          requests[i].candidate == weak ? std::nullopt : std::optional<double>(*(*gains)[i] + 3.0);
+    }
+    return gains;
+  };
+  MeasuredSearchOptions options;
+  options.measurements = 30;
+  options.rates = {0.1, 0.2};
+  options.usual_rate = 0.1;
+  weak = measured_search({world.problem()}, measure, options)->plans[0].solution.candidate;
+  const MeasuredPlan stuck = measured_search({world.problem()}, measure, options)->plans[0];
+  EXPECT_EQ(stuck.solution.candidate, weak);
+  EXPECT_EQ(stuck.rate, 0.1);
+  options.rates_of_finalists = true;
+  const MeasuredPlan free = measured_search({world.problem()}, measure, options)->plans[0];
+  EXPECT_NE(free.solution.candidate, weak);
+  EXPECT_EQ(free.rate, 0.2);
+  const auto additive =
+      std::find_if(free.finalists.begin(), free.finalists.end(),
+                   [&](const Finalist& f) { return f.candidate == free.additive.candidate; });
+  ASSERT_NE(additive, free.finalists.end());
+  const auto at_usual = std::find_if(free.finalists.begin(), free.finalists.end(),
+                                     [&](const Finalist& f) { return f.candidate == weak; });
+  ASSERT_NE(at_usual, free.finalists.end());
+  EXPECT_EQ(at_usual->rate, 0.1);
 }
 
 // A rate that only plans within a tighter limit bear decides between limits, when it is surely

@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "espalier/support/process.hpp"
-
 namespace espalier::study {
 namespace {
 
@@ -46,16 +44,6 @@ TEST(Slurm, TasksAtOnceAreLimitedAndSpacesQuoted) {
   EXPECT_THAT(scripts.array, Not(HasSubstr("partition")));
   EXPECT_THAT(scripts.array, HasSubstr("--output=\"/my logs/shard-%a.log\"\n"));
   EXPECT_THAT(scripts.array, HasSubstr("--chdir=\"/my \\\"work\\\"\"\n"));
-}
-
-// A shell gives back every word as it was.
-TEST(Slurm, WordsSurviveAShell) {
-  for (const std::string word :
-       {"plain", "a b", "it's", "$HOME", "", "a\"b\\c", "*", "x;y", "-n", "\xc3\xa4"}) {
-    const auto echoed = run_process({"sh", "-c", "printf %s " + shell_word(word)}, ".", {});
-    ASSERT_TRUE(echoed.ok());
-    EXPECT_EQ(echoed->output, word);
-  }
 }
 
 }  // namespace

@@ -83,6 +83,7 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
                        {"race_seeds", 4},
                        {"race_folds", 3},
                        {"rates", {0.1, 0.2}},
+                       {"rates_of", "finalists"},
                        {"head_epochs", 1},
                        {"warmup_epochs", 2.5}}};
   const Result<SweepConfig> config = parse(json);
@@ -94,6 +95,7 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   EXPECT_EQ(measure.finalists, 3);
   EXPECT_EQ(measure.race_seeds, 4);
   EXPECT_EQ(measure.race_folds, 3);
+  EXPECT_TRUE(measure.rates_of_finalists);
   EXPECT_THAT(measure.rates, ElementsAre(0.1, 0.2));
   EXPECT_EQ(measure.own.head_epochs, 1);
   EXPECT_EQ(measure.own.warmup_epochs, 2.5);
@@ -104,10 +106,13 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   json["searches"][0]["head_epochs"] = 10;
   json["training"]["recipe"] = {{"epochs", 10}};
   EXPECT_THAT(error(json), HasSubstr("/searches: --head-epochs 10 must lie in 0..9"));
+  json["searches"][0].erase("rates");
+  EXPECT_THAT(error(json), HasSubstr("/searches: rates_of says whose the rates are"));
+  json["searches"][0]["rates"] = {0.1};
   json["searches"][0]["solver"] = "exact";
   const std::string refused = error(json);
   for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds",
-                          "race_folds", "rates", "head_epochs", "warmup_epochs"}) {
+                          "race_folds", "rates", "rates_of", "head_epochs", "warmup_epochs"}) {
     EXPECT_THAT(refused, HasSubstr(fmt::format("{} is of the solver \"measured\" alone", key)));
   }
 }

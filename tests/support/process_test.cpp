@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <iterator>
 #include <string>
@@ -21,7 +22,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 class RunProcess : public ::testing::Test {
  protected:
@@ -51,6 +55,20 @@ TEST_F(RunProcess, KeepsOutputAndExitCode) {
   EXPECT_EQ(shell("head -c 300000 /dev/zero")->output.size(), 300000);
   // One that closes its output and goes on.
   EXPECT_EQ(shell("exec >&-; sleep 0.2; exit 5")->exit_code, 5);
+}
+
+TEST_F(RunProcess, TemporariesMayLieInTheFolder) {
+  const auto where = [&](bool in_folder) {
+    return shell("echo $TMPDIR; echo $PATH", {.temporaries_in_folder = in_folder})->output;
+  };
+  ::setenv("TMPDIR", "/elsewhere", 1);
+  EXPECT_THAT(where(false), StartsWith("/elsewhere\n"));
+  const std::string own = where(true);
+  ::unsetenv("TMPDIR");
+  EXPECT_THAT(own, Not(HasSubstr("/elsewhere")));
+  EXPECT_THAT(own, EndsWith(std::string("\n") + std::getenv("PATH") + "\n"));
+  EXPECT_EQ(shell("echo x > $TMPDIR/left", {.temporaries_in_folder = true})->exit_code, 0);
+  EXPECT_TRUE(exists("left"));
 }
 
 TEST_F(RunProcess, SaysWhatToDoWhenItCannotRun) {

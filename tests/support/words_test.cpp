@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "espalier/support/process.hpp"
+
 namespace espalier {
 namespace {
 
@@ -12,6 +14,16 @@ TEST(Words, TheNearestIsFoundOrNone) {
   EXPECT_EQ(nearest("sead", words), "seed");
   EXPECT_EQ(nearest("memory", words), "");
   EXPECT_EQ(nearest("seed", {}), "");
+}
+
+// A shell gives back every word as it was.
+TEST(ShellWord, SurvivesAShell) {
+  for (const std::string word :
+       {"plain", "a b", "it's", "$HOME", "", "a\"b\\c", "*", "x;y", "-n", "\xc3\xa4"}) {
+    const auto echoed = run_process({"sh", "-c", "printf %s " + shell_word(word)}, ".", {});
+    ASSERT_TRUE(echoed.ok());
+    EXPECT_EQ(echoed->output, word);
+  }
 }
 
 }  // namespace

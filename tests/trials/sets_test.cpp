@@ -85,15 +85,26 @@ TEST_F(RaceSetsTest, ValidationMayComeFromElsewhere) {
   EXPECT_EQ(race->training.size(), 60);
 }
 
+TEST_F(RaceSetsTest, WhatValidatesFromElsewhereTrainsInNoFold) {
+  const SourceOptions sources{dataset(80), dataset(60, "b"), 0, 20};
+  const Result<RaceSets> race = load_race_sets(graph_, sources, options_, 4);
+  ASSERT_TRUE(race.ok()) << race.error().message();
+  for (const RaceFold& fold : race->race) {
+    EXPECT_EQ(fold.training->size(), 60);
+    EXPECT_EQ(fold.judges.size(), 20);
+  }
+}
+
 TEST_F(RaceSetsTest, FoldsJudgeByEverySampleOnce) {
   const std::string spec = dataset(300);
   for (const SourceOptions& sources :
        {SourceOptions{spec, "", 0, 90}, SourceOptions{spec, "", 40, 90},
         SourceOptions{spec, "", std::nullopt, 30}, SourceOptions{spec, "", 157, 90}}) {
     for (const int folds : {2, 4, 7}) {
-      const std::int64_t left = 300 - *sources.limit_validation;
+      const std::int64_t joined = *sources.limit_validation;
+      const std::int64_t left = 300 - joined;
       const Result<RaceSets> sets = load_race_sets(graph_, sources, options_, folds);
-      if (left - (left + folds - 1) / folds < sources.limit_training.value_or(0)) {
+      if (left - (left + folds - 1) / folds + joined < sources.limit_training.value_or(0)) {
         ASSERT_FALSE(sets.ok());
         EXPECT_THAT(sets.error().message(), HasSubstr("more folds, or a smaller --limit-train"));
         continue;
@@ -108,15 +119,15 @@ TEST_F(RaceSetsTest, FoldsJudgeByEverySampleOnce) {
         ASSERT_TRUE(fold.training);
         std::set<int> apart = numbers(*fold.training);
         apart.merge(numbers(fold.judges));
-        apart.insert(validation.begin(), validation.end());
         EXPECT_EQ(static_cast<std::int64_t>(apart.size()),
-                  fold.training->size() + fold.judges.size() + sets->validation.size());
+                  fold.training->size() + fold.judges.size());
+        for (const int judge : numbers(fold.judges)) EXPECT_EQ(validation.count(judge), 0U);
         EXPECT_LE(fold.judges.size(), sets->validation.size());
         EXPECT_GE(fold.judges.size(), std::min(left / folds, sets->validation.size()));
         if (sources.limit_training.value_or(0) > 0) {
           EXPECT_EQ(fold.training->size(), *sources.limit_training);
         } else {
-          EXPECT_GE(fold.training->size(), left - left / folds - 1);
+          EXPECT_GE(fold.training->size(), left - left / folds - 1 + joined);
         }
         judging += fold.judges.size();
         judges.merge(numbers(fold.judges));

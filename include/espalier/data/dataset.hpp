@@ -52,6 +52,7 @@ struct Selection {
   std::int64_t count = 0;    ///< subset: the limit, 0 = all; split(): records set aside
   int folds = 0;             ///< fold(): into how many parts; 0 = split()
   int fold = 0;              ///< which of them is set aside
+  std::int64_t joined = 0;   ///< fold(): records from outside at the end of the training side
   bool balanced = true;      ///< subset: balanced over classes, otherwise the first records
   std::uint64_t seed = 0;
 

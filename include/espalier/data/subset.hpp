@@ -43,6 +43,8 @@ Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_
 /// the records of any class in them, differ in number by at most one. Errors: kUsage for an index
 /// that is not in [0, count), for fewer than two parts, for more than there are records, and when a
 /// class has a single record, which would have to be on both sides.
-Result<Split> fold(Dataset dataset, int index, int count, std::uint64_t seed);
+/// Records of `joined`, the other side of a split() that left `dataset`, follow on the training
+/// side.
+Result<Split> fold(Dataset dataset, int index, int count, std::uint64_t seed, Dataset joined = {});
 
 }  // namespace espalier::data

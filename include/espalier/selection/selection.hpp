@@ -81,6 +81,10 @@ struct Selected {
 /// Whether cycles, where they are bounded, are known of all that can be trained: kUsage otherwise.
 Status check(const ir::Graph& graph, const SelectionOptions& options);
 
+/// Memory of the head alone, which every plan trains: no budget may be below it. Errors: that no
+/// program can be planned of it.
+Result<Bytes> least_memory(const ir::Graph& graph, const SelectionOptions& options);
+
 /// The problem of choosing under `budget`: gains that were not measured, or that diverged, cannot
 /// be chosen. Costs that are functions are remembered, and have the analytic memory and the MACs to
 /// stand in for them. Refers to `graph`. The options must pass check().

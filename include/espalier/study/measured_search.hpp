@@ -58,6 +58,8 @@ struct MeasuredSearchOptions {
   /// Learning rates at which the winner of each problem is trained, `race_seeds` times at most;
   /// none leaves it at that of the search.
   std::vector<double> rates;
+  /// All plans of the race run it at each of `rates`, instead of the winner alone behind it.
+  bool rates_of_finalists = false;
   /// That of the other trainings. Where it is among `rates`, another is chosen only if it is likely
   /// to be ahead (Student's t of the paired differences, 84 %): the best of several is partly luck.
   std::optional<double> usual_rate;
@@ -79,8 +81,9 @@ int race_trainings(const MeasuredSearchOptions& options, std::size_t problems);
 /// One plan that raced.
 struct Finalist {
   search::Candidate candidate;
-  Prediction predicted;       ///< by the model, before the race
-  std::vector<double> gains;  ///< by race seed
+  Prediction predicted;        ///< by the model, before the race
+  std::vector<double> gains;   ///< by race seed
+  std::optional<double> rate;  ///< its best, which they are of; unset: that of the search
   [[nodiscard]] double mean() const;
   /// Standard error of the mean; 0 with fewer than two gains.
   [[nodiscard]] double standard_error() const;

@@ -19,7 +19,4 @@ struct SlurmScripts {
 SlurmScripts slurm_scripts(const SweepConfig& config, const std::string& command,
                            const std::filesystem::path& logs, const std::filesystem::path& work);
 
-/// A word as a POSIX shell takes it, quoted where it must be.
-std::string shell_word(const std::string& word);
-
 }  // namespace espalier::study

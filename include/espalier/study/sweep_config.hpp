@@ -78,6 +78,7 @@ struct SweepSearch {
     /// At which the winners race with the recipe of the final trainings; each is then trained at
     /// its best.
     std::vector<double> rates;
+    bool rates_of_finalists = false;  ///< as MeasuredSearchOptions has it
     /// Of the races, and of the final trainings of what is found; it has no rate.
     OwnRecipe own;
   } measure;

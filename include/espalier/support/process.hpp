@@ -19,8 +19,10 @@ struct ProcessResult {
 
 struct ProcessOptions {
   bool merge = false;  ///< standard error goes to `output` too; otherwise to this process's
+  bool temporaries_in_folder =
+      false;  ///< TMPDIR is the folder: what the program leaves goes with it
   std::chrono::milliseconds limit = std::chrono::hours{24};  ///< then the program is ended
-  std::size_t largest_output = std::size_t{16} << 20;   ///< bytes; more end the program
+  std::size_t largest_output = std::size_t{16} << 20;        ///< bytes; more end the program
   std::function<bool()> keep_going;  ///< polled; false ends the program. Null for always
   std::string advice;                ///< what to do when the program cannot be run: "install it"
 };

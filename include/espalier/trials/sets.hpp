@@ -93,8 +93,10 @@ struct RaceSets {
 /// fold, nothing else trains on them: as many as the validation samples, but at most a quarter of
 /// what is left and no more than the limit on training samples leaves. With `folds` above one each
 /// part of what is left judges in one of them, as many as there are validation samples at most, and
-/// the other parts train there: with few samples that says more, since all of them judge. The
-/// choice before it then trains on all of them. Errors as load_sets() and data::fold(); kUsage when
+/// the other parts train there: with few samples that says more, since all of them judge. Samples
+/// that were set aside for validation, and have judged already, train there, too, so that the race
+/// has nearly as many as the plan will. The choice before it trains on all parts. Errors as
+/// load_sets() and data::fold(); kUsage when
 /// nothing is left for the race, or fewer than the limit on training samples asks for.
 Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sources,
                                 const SetOptions& options, int folds = 1);
