@@ -11,6 +11,7 @@
 #include "espalier/search/evolution.hpp"
 #include "espalier/search/exact.hpp"
 #include "espalier/search/stand_in.hpp"
+#include "espalier/study/rate_model.hpp"
 #include "espalier/support/interrupt.hpp"
 #include "espalier/support/statistics.hpp"
 #include "espalier/train/parallel.hpp"
@@ -508,6 +509,7 @@ class Search {
     ESPALIER_CHECK_OK(run_rates(
         racing, left, ran_away, options_.first_race_seed,
         [&](const PlanAtRate& r) -> const Candidate& { return finalists[r.plan].candidate; }));
+    rank_by_model(racing, left, ran_away);
     racing.insert(racing.end(), left.begin(), left.end());
     racing.insert(racing.end(), ran_away.begin(), ran_away.end());
     std::vector<Finalist> ranked;
@@ -530,10 +532,48 @@ class Search {
     return Ok{};
   }
 
+  // Sorts what is left in a race by what the trainings of all say of it, the usual rate first
+  // unless another is likely ahead.
+  void rank_by_model(std::vector<PlanAtRate>& racing, const std::vector<PlanAtRate>& left,
+                     const std::vector<PlanAtRate>& ran_away) const {
+    if (racing.empty()) return;
+    const auto number = [&](double rate) {
+      return static_cast<std::size_t>(
+          std::find(options_.rates.begin(), options_.rates.end(), rate) - options_.rates.begin());
+    };
+    std::vector<RaceGain> gains;
+    std::vector<PlanAtRate> all = racing;
+    all.insert(all.end(), left.begin(), left.end());
+    all.insert(all.end(), ran_away.begin(), ran_away.end());
+    for (const PlanAtRate& r : all) {
+      // The seed with which one ran away says nothing of the others.
+      const std::size_t sound = r.gains.size() - (r.diverged ? 1 : 0);
+      for (std::size_t seed = 0; seed < sound; ++seed) {
+        gains.push_back({r.plan, number(r.rate), seed, r.gains[seed]});
+      }
+    }
+    const RateModel model(std::move(gains));
+    const auto over = [&](const PlanAtRate& a, const PlanAtRate& b) {
+      return model.difference(a.plan, number(a.rate), b.plan, number(b.rate));
+    };
+    const PlanAtRate reference = racing.front();
+    std::stable_sort(racing.begin(), racing.end(), [&](const PlanAtRate& a, const PlanAtRate& b) {
+      return over(a, reference).mean > over(b, reference).mean;
+    });
+    const auto usual = std::find_if(racing.begin(), racing.end(), [&](const PlanAtRate& r) {
+      return options_.usual_rate && r.rate == *options_.usual_rate;
+    });
+    if (usual == racing.begin() || usual == racing.end()) return;
+    const Prediction ahead = over(racing.front(), *usual);
+    if (!(ahead.mean > 0) || normal_cdf(ahead.mean / ahead.deviation) <= kLikely) {
+      std::rotate(racing.begin(), usual, usual + 1);
+    }
+  }
+
   // Runs seeds from `first` on, of candidate_of() each of `racing`. One that diverges with some
   // seed leaves at once, for it would do so again; the last one has every seed to show that it does
   // not. What was surely behind it alone comes back, and makes up for the seeds that it missed.
-  // Each of the three is best first, but that the usual rate leads unless another likely does.
+  // Each of the three is best first.
   template <typename Runner, typename CandidateOf>
   Status run_rates(std::vector<Runner>& racing, std::vector<Runner>& left,
                    std::vector<Runner>& ran_away, std::uint64_t first, CandidateOf candidate_of) {
@@ -545,7 +585,6 @@ class Search {
         leave_behind(racing, left, [](const Runner&) { return true; });
       }
     }
-    stay_at_usual(racing);
     return Ok{};
   }
 
@@ -604,6 +643,7 @@ class Search {
     ESPALIER_CHECK_OK(
         run_rates(racing, left, ran_away, first,
                   [&](const RateTried&) -> const Candidate& { return plan.solution.candidate; }));
+    stay_at_usual(racing);
     for (const auto* some : {&racing, &left, &ran_away}) {
       plan.rates.insert(plan.rates.end(), some->begin(), some->end());
     }
@@ -612,9 +652,8 @@ class Search {
   }
 
   // Moves the usual rate to the front where the first is not ahead of it by more than luck.
-  template <typename Runner>
-  void stay_at_usual(std::vector<Runner>& racing) const {
-    const auto usual = std::find_if(racing.begin(), racing.end(), [&](const Runner& r) {
+  void stay_at_usual(std::vector<RateTried>& racing) const {
+    const auto usual = std::find_if(racing.begin(), racing.end(), [&](const RateTried& r) {
       return options_.usual_rate && r.rate == *options_.usual_rate;
     });
     if (usual == racing.begin() || usual == racing.end()) return;

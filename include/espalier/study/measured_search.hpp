@@ -58,10 +58,12 @@ struct MeasuredSearchOptions {
   /// Learning rates at which the winner of each problem is trained, `race_seeds` times at most;
   /// none leaves it at that of the search.
   std::vector<double> rates;
-  /// All plans of the race run it at each of `rates`, instead of the winner alone behind it.
+  /// All plans of the race run it at each of `rates`, instead of the winner alone behind it, and a
+  /// RateModel of all these trainings decides.
   bool rates_of_finalists = false;
   /// That of the other trainings. Where it is among `rates`, another is chosen only if it is likely
-  /// to be ahead (Student's t of the paired differences, 84 %): the best of several is partly luck.
+  /// to be ahead (84 %, by Student's t of the paired differences or by the RateModel): the best of
+  /// several is partly luck.
   std::optional<double> usual_rate;
   Prior prior = Prior::kSingleGains;     ///< of the model
   std::vector<search::Candidate> known;  ///< plans to measure as well, where they fit
