@@ -396,6 +396,12 @@ class Search {
                              });
   }
 
+  template <typename Runner>
+  static void sort_by_mean(std::vector<Runner>& racing) {
+    std::stable_sort(racing.begin(), racing.end(),
+                     [](const Runner& a, const Runner& b) { return a.mean() > b.mean(); });
+  }
+
   // Trains all of `racing` with the race's next seed, and sorts them by what they gained. One that
   // diverges counts as the worst of its seed, or as no gain; `diverged` is told.
   template <typename Runner, typename Ask, typename Diverged>
@@ -410,8 +416,7 @@ class Search {
       if (!gains[i]) diverged(racing[i]);
       racing[i].gains.push_back(gains[i].value_or(worst));
     }
-    std::stable_sort(racing.begin(), racing.end(),
-                     [](const Runner& a, const Runner& b) { return a.mean() > b.mean(); });
+    sort_by_mean(racing);
     return Ok{};
   }
 
@@ -560,14 +565,10 @@ class Search {
     std::stable_sort(racing.begin(), racing.end(), [&](const PlanAtRate& a, const PlanAtRate& b) {
       return over(a, reference).mean > over(b, reference).mean;
     });
-    const auto usual = std::find_if(racing.begin(), racing.end(), [&](const PlanAtRate& r) {
-      return options_.usual_rate && r.rate == *options_.usual_rate;
+    stay_at_usual(racing, [&](const PlanAtRate& leader, const PlanAtRate& usual) {
+      const Prediction ahead = over(leader, usual);
+      return ahead.mean > 0 ? normal_cdf(ahead.mean / ahead.deviation) : 0.0;
     });
-    if (usual == racing.begin() || usual == racing.end()) return;
-    const Prediction ahead = over(racing.front(), *usual);
-    if (!(ahead.mean > 0) || normal_cdf(ahead.mean / ahead.deviation) <= kLikely) {
-      std::rotate(racing.begin(), usual, usual + 1);
-    }
   }
 
   // Runs seeds from `first` on, of candidate_of() each of `racing`. One that diverges with some
@@ -621,8 +622,7 @@ class Search {
     const bool any = gone != racing.end();
     ran_away.insert(ran_away.begin(), gone, racing.end());
     racing.erase(gone, racing.end());
-    std::stable_sort(racing.begin(), racing.end(),
-                     [](const Runner& a, const Runner& b) { return a.mean() > b.mean(); });
+    sort_by_mean(racing);
     if (!any) return false;
     const auto back = std::stable_partition(left.begin(), left.end(), [&](const Runner& r) {
       return !racing.empty() && probability_ahead(racing.front(), r) > kSurely;
@@ -643,7 +643,9 @@ class Search {
     ESPALIER_CHECK_OK(
         run_rates(racing, left, ran_away, first,
                   [&](const RateTried&) -> const Candidate& { return plan.solution.candidate; }));
-    stay_at_usual(racing);
+    stay_at_usual(racing, [](const RateTried& leader, const RateTried& usual) {
+      return probability_ahead(leader, usual);
+    });
     for (const auto* some : {&racing, &left, &ran_away}) {
       plan.rates.insert(plan.rates.end(), some->begin(), some->end());
     }
@@ -651,13 +653,15 @@ class Search {
     return Ok{};
   }
 
-  // Moves the usual rate to the front where the first is not ahead of it by more than luck.
-  void stay_at_usual(std::vector<RateTried>& racing) const {
-    const auto usual = std::find_if(racing.begin(), racing.end(), [&](const RateTried& r) {
+  // Moves the first at the usual rate to the front unless what is there is ahead of it by more than
+  // luck, as `probability` of two has it.
+  template <typename Runner, typename Probability>
+  void stay_at_usual(std::vector<Runner>& racing, Probability probability) const {
+    const auto usual = std::find_if(racing.begin(), racing.end(), [&](const Runner& r) {
       return options_.usual_rate && r.rate == *options_.usual_rate;
     });
     if (usual == racing.begin() || usual == racing.end()) return;
-    if (probability_ahead(racing.front(), *usual) <= kLikely) {
+    if (probability(racing.front(), *usual) <= kLikely) {
       std::rotate(racing.begin(), usual, usual + 1);
     }
   }

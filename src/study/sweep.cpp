@@ -238,8 +238,8 @@ class Sweep {
 
   // What the last pair cannot do is told before the first is measured.
   Status check_later_pairs() {
-    if (config_.models.size() * config_.datasets.size() < 2) return Ok{};
     const std::size_t pairs = config_.models.size() * config_.datasets.size();
+    if (pairs < 2) return Ok{};
     Progress line(options_.progress, "check models and data", static_cast<double>(pairs));
     return each_pair([&](const SweepPair& pair) -> Status {
       if (const auto plans = pair.given_plans(); !plans.ok()) return plans.error();
