@@ -283,6 +283,11 @@ void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automa
                    "Of the epochs, the first so many train the classifier alone, at the peak rate")
       ->capture_default_str();
   command
+      ->add_option("--clip", recipe.clip,
+                   "Largest change of a weight by one update, in int8 steps, and of a bias, in 32 "
+                   "of its units: bears higher rates; 0 = any")
+      ->capture_default_str();
+  command
       ->add_option_function<std::string>(
           "--schedule",
           [&recipe](const std::string& name) {
@@ -306,7 +311,7 @@ Status check_recipe(const train::Recipe& recipe, const std::string& numerics) {
 
 void recipe_is_of_file(CommandApp* command, const std::string& file, bool always) {
   command->decided_by_file(
-      {"--epochs", "--batch", "--lr", "--warmup", "--head-epochs", "--schedule"},
+      {"--epochs", "--batch", "--lr", "--warmup", "--head-epochs", "--clip", "--schedule"},
       always ? file : file + ", or {}");
   command->decided_by_file({"--no-qas"}, file);
 }
@@ -321,6 +326,7 @@ train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
   take("--lr", &train::Recipe::learning_rate);
   take("--warmup", &train::Recipe::warmup_epochs);
   take("--head-epochs", &train::Recipe::head_epochs);
+  take("--clip", &train::Recipe::clip);
   take("--schedule", &train::Recipe::schedule);
   take("--no-qas", &train::Recipe::qas);
   return found;

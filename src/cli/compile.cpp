@@ -59,6 +59,7 @@ struct Options {
   int accumulate = 1;
   int gradient_bits = 8;
   std::optional<double> learning_rate;
+  std::optional<int> clip;
 };
 
 Status check_device(const Options& options, const std::string& target,
@@ -262,18 +263,20 @@ Status calibrate(const Options& options, const ir::Graph& graph, const plan::Upd
   return Ok{};
 }
 
-// What --lr says, otherwise the rate of the recipe that the plan was found with.
-Result<float> learning_rate(const Options& options, const plan::UpdatePlan& plan) {
+// What --lr and --clip say, otherwise the recipe that the plan was found with.
+Result<train::Recipe> recipe_of(const Options& options, const plan::UpdatePlan& plan) {
   train::Recipe recipe;
   if (!plan.recipe.is_null()) {
     ESPALIER_TRY(recipe, train::recipe_from_json(plan.recipe, options.plan + ": recipe"));
   }
   recipe.learning_rate = options.learning_rate.value_or(recipe.learning_rate);
+  recipe.clip = options.clip.value_or(recipe.clip);
   ESPALIER_CHECK_OK(train::check(recipe));
-  return static_cast<float>(recipe.learning_rate);
+  return recipe;
 }
 
-codegen::EmitOptions emit_options(const Options& options, const std::string& target) {
+codegen::EmitOptions emit_options(const Options& options, const std::string& target,
+                                  const train::Recipe& recipe) {
   codegen::EmitOptions emit;
   emit.name = options.name;
   emit.target = target_of(options, target);
@@ -281,7 +284,21 @@ codegen::EmitOptions emit_options(const Options& options, const std::string& tar
   emit.extern_arena = options.arena == "extern";
   emit.stochastic = options.rounding == "stochastic";
   emit.seed = static_cast<std::uint32_t>(options.common.seed);
+  emit.learning_rate = static_cast<float>(recipe.learning_rate);
+  emit.clip = recipe.clip;
   return emit;
+}
+
+// Says what the C has of the recipe that the plan was found with.
+void tell_of_recipe(const Options& options, const plan::UpdatePlan& plan,
+                    const codegen::EmitOptions& emit) {
+  if (plan.recipe.is_null()) return;
+  if (!options.learning_rate) {
+    spdlog::info("learning rate {} of the plan's recipe; --lr gives another", emit.learning_rate);
+  }
+  if (!options.clip && emit.clip > 0) {
+    spdlog::info("updates clipped at {}, as the plan's recipe; --clip gives another", emit.clip);
+  }
 }
 
 void write_listings(Outputs& outputs, const Options& options, const compiler::Program& program) {
@@ -361,7 +378,7 @@ Status run(const Options& options) {
                              "at run time, and no package says where that lies; leave it out",
                              options.plan)};
   }
-  ESPALIER_TRY(const float rate, learning_rate(options, plan));
+  ESPALIER_TRY(const train::Recipe recipe, recipe_of(options, plan));
   const ir::Head own = graph.head;
   ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed, options.plan,
                                              static_cast<int>(plan.classes.size()), plan.classes));
@@ -388,15 +405,12 @@ Status run(const Options& options) {
   write_listings(outputs, options, program);
   if (!options.out.empty()) {
     ESPALIER_CHECK_OK(calibrate(options, graph, plan, *compiled));
-    codegen::EmitOptions emit = emit_options(options, target);
-    emit.learning_rate = rate;
+    codegen::EmitOptions emit = emit_options(options, target, recipe);
     ESPALIER_TRY(emit.replay_bytes, replay_bytes(options, program));
     ESPALIER_TRY(emit.pixels, pixel_tables(options, graph));
     const auto files = engine::emit_recorded(program, plan, emit);
     outputs.add(options.out, write_folder(options.out, files, options.common.force));
-    if (!options.learning_rate && !plan.recipe.is_null()) {
-      spdlog::info("learning rate {} of the plan's recipe; --lr gives another", rate);
-    }
+    tell_of_recipe(options, plan, emit);
   }
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
     print(options.common, summary(options, graph.head, kept, program, constants));
@@ -483,6 +497,11 @@ Command add_compile(CLI::App& app) {
                    "Learning rate after reset, for a batch of 256 [that of the plan's recipe, or "
                    "0.1]")
       ->check(at_least_0());
+  command
+      ->add_option("--clip", o->clip,
+                   "Largest change of a weight by one update, in int8 steps, and of a bias, in 32 "
+                   "of its units; 0 = any [that of the plan's recipe, or 0]")
+      ->check(CLI::Range(0, 127));
   command->add_option("--rounding", o->rounding, "Of int8 and int32 steps: nearest or stochastic")
       ->check(one_of({"nearest", "stochastic"}))
       ->capture_default_str();
@@ -532,8 +551,8 @@ Command add_compile(CLI::App& app) {
       "Write the memory planning problem and its solution as CSV, or -");
   command->effective_if(
       "--stack", [o] { return !o->device.empty(); }, "add --device");
-  for (const char* emitted : {"--seed", "--name", "--kernels", "--head", "--lr", "--rounding",
-                              "--arena", "--replay", "--preprocess", "--package"}) {
+  for (const char* emitted : {"--seed", "--name", "--kernels", "--head", "--lr", "--clip",
+                              "--rounding", "--arena", "--replay", "--preprocess", "--package"}) {
     command->effective_if(
         emitted, [o] { return !o->out.empty(); }, "it is a matter of the C sources; add --out");
   }

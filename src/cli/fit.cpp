@@ -187,6 +187,7 @@ class Fit {
                    "--lr",          fmt::format("{}", r.learning_rate),
                    "--warmup",      fmt::format("{}", r.warmup_epochs),
                    "--head-epochs", std::to_string(r.head_epochs),
+                   "--clip",        std::to_string(r.clip),
                    "--schedule",    std::string(train::schedule_name(r.schedule))};
     if (batches) list = list + Arguments{"--batch", std::to_string(r.batch)};
     if (!r.qas) list.emplace_back("--no-qas");
@@ -295,6 +296,7 @@ class Fit {
                        "--head",       "fresh",  // as it was trained
                        "--stack",      o_.stack,
                        "--lr",         fmt::format("{}", o_.recipe.learning_rate),
+                       "--clip",       std::to_string(o_.recipe.clip),
                        "--accumulate", accumulate(),
                        "--numerics",   compiled_numerics(),
                        "--input",      o_.input,

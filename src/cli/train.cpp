@@ -55,7 +55,8 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
                  train::recipe_from_json(plan.recipe, options.plan + ": recipe"));
     trial.recipe = with_given_options(options.command, found, options.recipe);
     spdlog::info(
-        "recipe of the plan where no option says otherwise: {} epochs{}, {}, rate {}, warm-up {}, "
+        "recipe of the plan where no option says otherwise: {} epochs{}, {}, rate {}{}, warm-up "
+        "{}, "
         "{} schedule",
         trial.recipe.epochs,
         trial.recipe.head_epochs > 0
@@ -64,6 +65,7 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
         options.device() ? fmt::format("{} samples an update by --accumulate", options.accumulate)
                          : fmt::format("batch {}", trial.recipe.batch),
         options.automatic_rate ? "auto" : fmt::format("{}", trial.recipe.learning_rate),
+        trial.recipe.clip > 0 ? fmt::format(" clipped at {}", trial.recipe.clip) : "",
         trial.recipe.warmup_epochs, train::schedule_name(trial.recipe.schedule));
   }
   trial.recipe.seed = options.common.seed;

@@ -73,6 +73,7 @@ std::string program_json(const Emission& c) {
                 {"kernel_macs", c.kernel_macs()},
                 {"trained", std::move(convs)},
                 {"recorded", to_json(c.options.recorded)}};
+  if (c.options.clip > 0) document["clip"] = c.options.clip;
   if (!c.calls.turns.empty()) {
     document["turns"] = {{"convs", c.calls.turns.size()}, {"bytes", c.layout.turn_bytes()}};
   }

@@ -4,6 +4,7 @@
 #include "emission.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/version.hpp"
+#include "runtime/espalier_runtime.h"
 
 namespace espalier::codegen {
 namespace {
@@ -27,6 +28,14 @@ float loss = {0}_train_step_kept(replay, image, label);  /* as train_step, and m
 }
 
 // Which steps those are that the plan was found with.
+std::string clip(const Emission& c) {
+  if (c.options.clip == 0) return "";
+  return fmt::format(
+      " No update changes a weight by more than {} of its int8\nsteps, or a bias by more than {} "
+      "units.",
+      c.options.clip, ESP_BIAS_CLIP * c.options.clip);
+}
+
 std::string head_epochs(const Emission& c) {
   if (c.head_epochs == 0 || c.replay.samples > 0) return "";
   return fmt::format(
@@ -96,7 +105,7 @@ to the last bit: the sources see to that with GCC and clang, other compilers nee
 
 `train_step` updates the parameters in place, after every {samples}. A label that is out of range
 and a call before `{name}_reset()` change nothing and return `{macro}_REFUSED`. `{head}` does the same for the
-classifier alone, without a backward pass{head_epochs}.
+classifier alone, without a backward pass{head_epochs}.{clip}
 
 ## Saving what was learned
 
@@ -149,8 +158,9 @@ The classifier, and
                    : ""),
       fmt::arg("kept", c.layout.turn_bytes() > 0 ? "Nothing of this turn" : "Nothing"),
       fmt::arg("head", c.name + (c.program.graph.fed ? "_train_head_end" : "_train_head")),
-      fmt::arg("head_epochs", head_epochs(c)), fmt::arg("turns", turn_readme(c)),
-      fmt::arg("replay", replay(c)), fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
+      fmt::arg("head_epochs", head_epochs(c)), fmt::arg("clip", clip(c)),
+      fmt::arg("turns", turn_readme(c)), fmt::arg("replay", replay(c)),
+      fmt::arg("saved", kSavedHeaderBytes + c.program.state.bytes),
       fmt::arg("parameters", c.layout.bytes), fmt::arg("usage", usage(c)),
       fmt::arg("samples", c.program.graph.accumulate > 1
                               ? fmt::format("{} samples", c.program.graph.accumulate)

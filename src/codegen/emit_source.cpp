@@ -442,14 +442,14 @@ int32_t {0}_forward(const int8_t* input) {{
                                  c.name, c.classes(), c.unready());
   for (const Step& step : kSteps) {
     text += fmt::format(R"(float {0}_{5}(const int8_t* input, int32_t label) {{
-  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {4});
+  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {4}, {7});
   if ({2} || label < 0 || label >= {1}) return {3}_REFUSED;
   take_input(input);
   run_forward();
   run_backward(label, &sgd, {6});
 )",
                         c.name, c.classes(), c.unready(), c.macro, c.options.stochastic ? 1 : 0,
-                        step.whole, step.head_alone) +
+                        step.whole, step.head_alone, c.options.clip) +
             end_of_step(c);
   }
   return text;
@@ -487,7 +487,7 @@ int32_t {0}_{1}_rows(const int8_t* rows, int32_t count) {{
                       c.name, c.unready(), c.macro);
   for (const Step& step : kSteps) {
     text += fmt::format(R"(float {0}_{4}(int32_t label) {{
-  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {3});
+  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {3}, {6});
   if ({1} || label < 0 || label >= {2}_CLASSES) return {2}_REFUSED;
   if (rows_there() != {2}_INPUT_HEIGHT) return {2}_REFUSED;
   mark_rows(0);
@@ -495,7 +495,7 @@ int32_t {0}_{1}_rows(const int8_t* rows, int32_t count) {{
   run_backward(label, &sgd, {5});
 )",
                         c.name, c.unready(), c.macro, c.options.stochastic ? 1 : 0, step.by_rows,
-                        step.head_alone) +
+                        step.head_alone, c.options.clip) +
             end_of_step(c);
   }
   return text;
@@ -522,11 +522,11 @@ static void keep_latent(uint8_t* latent) {{
 
 /* A step on the latent in the arena. */
 static float train_latent(int32_t label) {{
-  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {});
+  const esp_sgd sgd = esp_sgd_of(sram.state.rate, sram.state.seed, sram.state.step, {}, {});
   run_behind_prefix();
   run_backward(label, &sgd, 0);
 )",
-                     take, keep, c.options.stochastic ? 1 : 0) +
+                     take, keep, c.options.stochastic ? 1 : 0, c.options.clip) +
          end_of_step(c) + replay_functions(c);
 }
 

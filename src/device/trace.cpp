@@ -51,7 +51,7 @@ Result<Trace> write_trace(const Folder& folder, const std::filesystem::path& wor
   ESPALIER_TRY(const std::string constants, read_file(folder.path / source("_params.h")));
   ESPALIER_TRY(std::string kernels, read_file(folder.path / source("_kernels.h")));
   constexpr std::string_view kRounding =
-      "esp_round_step(float step, const esp_sgd* sgd, uint32_t key) {\n";
+      "esp_round_step(float step, float bound, const esp_sgd* sgd, uint32_t key) {\n";
   const std::size_t at = kernels.find(kRounding);
   if (at == std::string::npos) {
     return Error{ErrorKind::kBadInput,

@@ -17,7 +17,7 @@ codegen::RecordedSteps record(const compiler::Program& program,
   codegen::RecordedSteps recorded;
   const codegen::Samples samples =
       codegen::seeded_samples(recorded.seed, steps, bytes, graph.head.classes);
-  Engine engine(program, {options.stochastic, options.seed, options.learning_rate});
+  Engine engine(program, {options.stochastic, options.seed, options.learning_rate, options.clip});
   for (int step = 0; step < steps; ++step) {
     std::copy_n(samples.inputs.begin() + step * bytes, bytes, engine.input());
     const int label = samples.labels[static_cast<std::size_t>(step)];

@@ -223,7 +223,8 @@ float Engine::train_head(int label, int first) {
 
 void Engine::begin_backward(int label) {
   label_ = label;
-  sgd_ = esp_sgd_of(control().rate, control().seed, control().step, options_.stochastic ? 1 : 0);
+  sgd_ = esp_sgd_of(control().rate, control().seed, control().step, options_.stochastic ? 1 : 0,
+                    options_.clip);
 }
 
 void Engine::run_node(int node) {

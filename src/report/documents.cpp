@@ -265,6 +265,7 @@ Result<std::string> read_setting(const Part& document) {
   ESPALIER_TRY(const double rate, recipe.get<double>("learning_rate"));
   ESPALIER_TRY(const double warmup, recipe.get<double>("warmup_epochs"));
   ESPALIER_TRY(const auto head_epochs, recipe.find<std::int64_t>("head_epochs"));
+  ESPALIER_TRY(const auto clip, recipe.find<std::int64_t>("clip"));
   ESPALIER_TRY(const bool qas, recipe.get<bool>("qas"));
   ESPALIER_TRY(const std::optional<std::string> schedule, recipe.find<std::string>("schedule"));
   ESPALIER_TRY(const std::string head, document.get<std::string>("head"));
@@ -274,13 +275,13 @@ Result<std::string> read_setting(const Part& document) {
                document.find<std::int64_t>("gradient_bits"));
   ESPALIER_TRY(const std::string stream, read_stream(document));
   return fmt::format(
-      "trained on {}; tested on {}; {} epochs{}, batch {}, rate {:g}, warm-up of {:g}, {} "
+      "trained on {}; tested on {}; {} epochs{}, batch {}, rate {:g}{}, warm-up of {:g}, {} "
       "schedule{}; {} head; "
       "{} numerics{}{}{}",
       training, testing, epochs,
       head_epochs ? fmt::format(" (the first {} of the head alone)", *head_epochs) : "", batch,
-      rate, warmup, schedule.value_or("standard"), qas ? "" : ", without QAS", head, numerics,
-      bits ? fmt::format(" of {} bits", *bits) : "",
+      rate, clip ? fmt::format(" clipped at {}", *clip) : "", warmup, schedule.value_or("standard"),
+      qas ? "" : ", without QAS", head, numerics, bits ? fmt::format(" of {} bits", *bits) : "",
       rounding.empty() ? "" : ", rounding " + rounding, stream);
 }
 
@@ -401,6 +402,7 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
       ESPALIER_TRY(const std::optional<double> rate, plan.find<double>("learning_rate"));
       ESPALIER_TRY(const auto head_epochs, plan.find<std::int64_t>("head_epochs"));
       ESPALIER_TRY(const auto warmup_epochs, plan.find<double>("warmup_epochs"));
+      ESPALIER_TRY(const auto clip, plan.find<std::int64_t>("clip"));
       ESPALIER_TRY(const std::optional<std::int64_t> budget,
                    plan.find<std::int64_t>("budget_bytes"));
       return plan.each("trainings", [&](const Part& run) -> Status {
@@ -410,10 +412,12 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
             run, fmt::format("{}, {}, {}, {}", file, pair, name, run_label(run)), all));
         all.trainings.back().label =
             name + (rate ? fmt::format(" at rate {:g}", *rate) : "") + head_label(head_epochs) +
-            (warmup_epochs ? fmt::format(", warm-up of {:g}", *warmup_epochs) : "");
+            (warmup_epochs ? fmt::format(", warm-up of {:g}", *warmup_epochs) : "") +
+            (clip ? fmt::format(", clipped at {}", *clip) : "");
         all.trainings.back().rate = rate;
         all.trainings.back().head_epochs = head_epochs;
         all.trainings.back().warmup_epochs = warmup_epochs;
+        all.trainings.back().clip = clip;
         all.trainings.back().budget_bytes = budget;
         all.trainings.back().kind = kind;
         return Ok{};

@@ -250,6 +250,7 @@ Updates collect_updates(const Documents& documents) {
     if (training.rate) what += fmt::format(" at {}", *training.rate);
     if (training.head_epochs) what += fmt::format(" behind {}", *training.head_epochs);
     if (training.warmup_epochs) what += fmt::format(" warmed up {}", *training.warmup_epochs);
+    if (training.clip) what += fmt::format(" clipped at {}", *training.clip);
     const auto [entry, fresh] =
         known.insert({{training.model.sha256, index, what}, result.all.size()});
     if (fresh) {

@@ -9,8 +9,9 @@ ESP_KERNEL void ESP_Q(esp_apply_bias)(int32_t channels, const esp_q_parameter_si
   for (c = 0; c < channels; ++c) {
     const int32_t sum = sink->sum[c];
     all |= esp_q_magnitude(sum);
-    sink->bias[c] = esp_saturating_add(
-        sink->bias[c], -esp_q_step(sink, esp_q_pace_of(sink, exponent, c), sum, key + (uint32_t)c));
+    sink->bias[c] =
+        esp_saturating_add(sink->bias[c], -esp_q_step(sink, esp_q_pace_of(sink, exponent, c), sum,
+                                                      sink->sgd->bias_clip, key + (uint32_t)c));
   }
   esp_q_rescale_sums(sink, all);
 }

@@ -159,9 +159,12 @@ static inline esp_q_pace esp_q_pace_of(const esp_q_parameter_sink* s, int32_t ex
   return pace;
 }
 
+/* The step of a weight or a bias, no further from 0 than `clip`. */
 static inline int32_t esp_q_step(const esp_q_parameter_sink* s, esp_q_pace pace, int32_t sum,
-                                 uint32_t key) {
-  return esp_q_shift((int64_t)sum * pace.factor, pace.shift, s->sgd->stochastic, esp_mix(key));
+                                 int32_t clip, uint32_t key) {
+  const int32_t step =
+      esp_q_shift((int64_t)sum * pace.factor, pace.shift, s->sgd->stochastic, esp_mix(key));
+  return step > clip ? clip : step < -clip ? -clip : step;
 }
 
 static inline uint32_t esp_q_key(const esp_q_parameter_sink* s) {
@@ -185,7 +188,7 @@ static inline void esp_q_keep(const esp_q_parameter_sink* s, int32_t at, esp_q_s
 
 static inline int8_t esp_q_step_weight(const esp_q_parameter_sink* s, int8_t weight, int32_t sum,
                                        esp_q_pace pace, uint32_t key) {
-  const int32_t w = weight - esp_q_step(s, pace, sum, key);
+  const int32_t w = weight - esp_q_step(s, pace, sum, s->sgd->weight_clip, key);
   return (int8_t)(w > 127 ? 127 : w < -127 ? -127 : w);
 }
 
@@ -206,9 +209,10 @@ static inline void esp_q_sink_bias(const esp_q_parameter_sink* s, uint32_t key, 
   if (s->sum) {
     esp_q_keep(s, c, sum);
   } else {
-    s->bias[c] = esp_saturating_add(
-        s->bias[c], -esp_q_step(s, esp_q_pace_of(s, esp_q_exponent(s), c),
-                                esp_q_shift(sum, s->unit, 0, 0), key + (uint32_t)c));
+    s->bias[c] =
+        esp_saturating_add(s->bias[c], -esp_q_step(s, esp_q_pace_of(s, esp_q_exponent(s), c),
+                                                   esp_q_shift(sum, s->unit, 0, 0),
+                                                   s->sgd->bias_clip, key + (uint32_t)c));
   }
 }
 

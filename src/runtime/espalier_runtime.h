@@ -74,6 +74,8 @@ typedef struct {
   int32_t rate_multiplier, rate_exponent;
   uint32_t key;       /* of the random numbers of this step */
   int32_t stochastic; /* rounding of int8 and int32 steps: stochastic, otherwise to nearest */
+  int32_t weight_clip, bias_clip; /* the largest steps */
+  float weight_bound, bias_bound; /* the same, at most 2^30 */
 } esp_sgd;
 
 /* Where the gradients of weights go: stored to or added to `gradient`, or applied at once.
@@ -176,12 +178,13 @@ static inline uint32_t esp_mix(uint32_t x) {
   return x;
 }
 
-/* An update as an integer. What is not a number updates nothing. */
-static inline int32_t esp_round_step(float step, const esp_sgd* sgd, uint32_t key) {
+/* An update as an integer, no further from 0 than the integer `bound`, at most 2^30. What is not a
+ * number updates nothing. */
+static inline int32_t esp_round_step(float step, float bound, const esp_sgd* sgd, uint32_t key) {
   float shifted;
   int32_t truncated;
-  if (!(step > -1073741824.0f)) return step <= -1073741824.0f ? -1073741824 : 0;
-  if (!(step < 1073741824.0f)) return 1073741824;
+  if (!(step > -bound)) return step <= -bound ? -(int32_t)bound : 0;
+  if (!(step < bound)) return (int32_t)bound;
   if (sgd->stochastic) {
     shifted = step + (float)(esp_mix(key) >> 8) * 5.9604644775390625e-8f; /* 2^-24 */
   } else {
@@ -193,13 +196,15 @@ static inline int32_t esp_round_step(float step, const esp_sgd* sgd, uint32_t ke
 
 static inline int8_t esp_step_weight(int8_t weight, float gradient, float scale, const esp_sgd* sgd,
                                      uint32_t key) {
-  const int32_t w = weight - esp_round_step(gradient * scale * sgd->rate, sgd, key);
+  const float step = gradient * scale * sgd->rate;
+  const int32_t w = weight - esp_round_step(step, sgd->weight_bound, sgd, key);
   return (int8_t)(w > 127 ? 127 : w < -127 ? -127 : w);
 }
 
 static inline int32_t esp_step_bias(int32_t bias, float gradient, float scale, const esp_sgd* sgd,
                                     uint32_t key) {
-  return esp_saturating_add(bias, -esp_round_step(gradient * scale * sgd->rate, sgd, key));
+  const float step = gradient * scale * sgd->rate;
+  return esp_saturating_add(bias, -esp_round_step(step, sgd->bias_bound, sgd, key));
 }
 
 /* The learning rate for a batch of 256 as that of one sample. -1, and nothing changes, when it is
@@ -210,8 +215,14 @@ static inline int32_t esp_rate_per_sample(float rate, float* per_sample) {
   return 0;
 }
 
-/* What one step of SGD goes by: each has random numbers of its own. */
-static inline esp_sgd esp_sgd_of(float rate, uint32_t seed, uint32_t step, int32_t stochastic) {
+/* How many times as many of its units a bias may change by as a weight of its int8 steps, where
+ * steps are clipped. */
+#define ESP_BIAS_CLIP 32
+
+/* What one step of SGD goes by: each has random numbers of its own. `clip` is the most that a
+ * weight changes by, 0: anything. */
+static inline esp_sgd esp_sgd_of(float rate, uint32_t seed, uint32_t step, int32_t stochastic,
+                                 int32_t clip) {
   esp_sgd sgd;
   uint32_t bits;
   memcpy(&bits, &rate, 4);
@@ -220,6 +231,10 @@ static inline esp_sgd esp_sgd_of(float rate, uint32_t seed, uint32_t step, int32
   sgd.rate_exponent = (int32_t)(bits >> 23 ? bits >> 23 : 1u) - 157;
   sgd.key = esp_mix(seed + step * 0x9E3779B9u);
   sgd.stochastic = stochastic;
+  sgd.weight_clip = clip ? clip : INT32_MAX;
+  sgd.bias_clip = clip ? ESP_BIAS_CLIP * clip : INT32_MAX;
+  sgd.weight_bound = clip ? (float)sgd.weight_clip : 1073741824.0f;
+  sgd.bias_bound = clip ? (float)sgd.bias_clip : 1073741824.0f;
   return sgd;
 }
 

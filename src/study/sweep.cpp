@@ -121,6 +121,7 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
     if (plans[p].own.learning_rate) row["learning_rate"] = *plans[p].own.learning_rate;
     if (plans[p].own.head_epochs) row["head_epochs"] = *plans[p].own.head_epochs;
     if (plans[p].own.warmup_epochs) row["warmup_epochs"] = *plans[p].own.warmup_epochs;
+    if (plans[p].own.clip) row["clip"] = *plans[p].own.clip;
     rows.push_back(std::move(row));
   }
   Json result{

@@ -109,6 +109,7 @@ class Reader {
     take(json, "learning_rate", recipe.learning_rate);
     take(json, "warmup_epochs", recipe.warmup_epochs);
     take(json, "head_epochs", recipe.head_epochs);
+    take(json, "clip", recipe.clip);
     take(json, "qas", recipe.qas);
     if (json.contains("schedule")) {
       recipe.schedule = *train::schedule_of(json["schedule"].get<std::string>(), place);
@@ -132,8 +133,9 @@ class Reader {
   }
 
   void read_measure(const Json& json, SweepSearch& search) {
-    for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds",
-                            "race_folds", "rates", "rates_of", "head_epochs", "warmup_epochs"}) {
+    for (const char* key :
+         {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "race_folds", "rates",
+          "rates_of", "head_epochs", "warmup_epochs", "clip"}) {
       if (json.contains(key) && search.solver != SweepSolver::kMeasured) {
         problem("/searches", fmt::format("{} is of the solver \"measured\" alone", key));
       }
@@ -150,6 +152,7 @@ class Reader {
     }
     take(json, "head_epochs", search.measure.own.head_epochs);
     take(json, "warmup_epochs", search.measure.own.warmup_epochs);
+    take(json, "clip", search.measure.own.clip);
     if (json.contains("recipe")) {
       search.measure.recipe = read_recipe(json["recipe"], "/searches/recipe");
     }
@@ -215,7 +218,9 @@ class Reader {
       take(published, "learning_rate", plan.own.learning_rate);
       take(published, "head_epochs", plan.own.head_epochs);
       take(published, "warmup_epochs", plan.own.warmup_epochs);
-      for (const char* ours : {"learning_rate", "head_epochs", "warmup_epochs", "name", "model"}) {
+      take(published, "clip", plan.own.clip);
+      for (const char* ours :
+           {"learning_rate", "head_epochs", "warmup_epochs", "clip", "name", "model"}) {
         published.erase(ours);
       }
       plan.document = std::move(published);
@@ -287,13 +292,13 @@ class Reader {
         if (found.insert(search.plan_name(budget)).second) continue;
         problem("/searches",
                 fmt::format("'{}' would be found twice; searches must differ in budget, "
-                            "memory, solver, metric, rotate, head_epochs or warmup_epochs",
+                            "memory, solver, metric, rotate, head_epochs, warmup_epochs or clip",
                             search.plan_name(budget)));
       }
       if (search.at_published && !found.insert(search.plan_name("published")).second) {
         problem("/searches",
                 "searches at the memory of published plans must differ in solver, "
-                "metric, rotate, head_epochs or warmup_epochs");
+                "metric, rotate, head_epochs, warmup_epochs or clip");
       }
       for (const SweepModel& model : config_.models) {
         if (!search.at_published) break;
@@ -381,6 +386,7 @@ std::string SweepSearch::plan_name(std::string_view published) const {
   if (rotate) name += "-rotating";
   if (measure.own.head_epochs) name += fmt::format("-head{}", *measure.own.head_epochs);
   if (measure.own.warmup_epochs) name += fmt::format("-warmup{:g}", *measure.own.warmup_epochs);
+  if (measure.own.clip) name += fmt::format("-clip{}", *measure.own.clip);
   return name;
 }
 

@@ -27,6 +27,7 @@ Status check(const Recipe& r) {
               (left < 1 || r.warmup_epochs <= left),
           fmt::format("--warmup {} must lie in 0..{}, the number of epochs{}", r.warmup_epochs,
                       left, r.head_epochs > 0 ? " behind those of the head" : ""));
+  require(r.clip >= 0 && r.clip <= 127, fmt::format("--clip {} must lie in 0..127", r.clip));
   if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
   return Ok{};
 }
@@ -61,6 +62,7 @@ Json to_json(const Recipe& r) {
             {"qas", r.qas},
             {"seed", r.seed}};
   if (r.head_epochs > 0) json["head_epochs"] = r.head_epochs;
+  if (r.clip > 0) json["clip"] = r.clip;
   return json;
 }
 
@@ -77,6 +79,9 @@ Result<Recipe> recipe_from_json(const Json& json, std::string_view where) {
   ESPALIER_TRY(r.qas, json_field<bool>(json, "qas", where));
   if (json.contains("head_epochs")) {
     ESPALIER_TRY(r.head_epochs, json_field<int>(json, "head_epochs", where));
+  }
+  if (json.contains("clip")) {
+    ESPALIER_TRY(r.clip, json_field<int>(json, "clip", where));
   }
   ESPALIER_TRY(const std::int64_t seed, json_field<std::int64_t>(json, "seed", where));
   r.seed = static_cast<std::uint64_t>(seed);

@@ -9,6 +9,7 @@
 
 #include "espalier/kernels/simd.hpp"
 #include "espalier/support/rng.hpp"
+#include "espalier/train/recipe.hpp"
 
 namespace espalier::train {
 namespace {
@@ -728,12 +729,15 @@ void Session::begin_turn(std::int64_t turn) {
   }
 }
 
-bool Session::update(const Gradients& gradients, float learning_rate, bool qas) {
+bool Session::update(const Gradients& gradients, float learning_rate, bool qas, int clip) {
   bool finite = true;
   const auto within = [&](float value, float limit) {
     finite = finite && std::abs(value) <= limit;  // false for NaN as well
   };
   constexpr float kLargest = std::numeric_limits<float>::max();
+  constexpr float kAny = std::numeric_limits<float>::infinity();
+  const float weight_clip = clip > 0 ? static_cast<float>(clip) : kAny;
+  const float bias_clip = clip > 0 ? static_cast<float>(kBiasClip * clip) : kAny;
   for (std::size_t op = 0; op < trained_.size(); ++op) {
     Trained* trained = trained_[op].get();
     if (trained == nullptr || head_alone_) continue;
@@ -746,7 +750,7 @@ bool Session::update(const Gradients& gradients, float learning_rate, bool qas) 
         const float g = sums.weights[entry.gradient];
         const float step = qas ? quantization_aware(g, conv.weight_scales[entry.out_channel]) : g;
         float& w = trained->master_weights[entry.weight];
-        w -= learning_rate * step;
+        w -= std::clamp(learning_rate * step, -weight_clip, weight_clip);
         within(w, kDivergedWeight);
       }
     }
@@ -754,7 +758,7 @@ bool Session::update(const Gradients& gradients, float learning_rate, bool qas) 
       for (std::size_t c = 0; c < trained->master_bias.size(); ++c) {
         const float g = sums.bias[c];
         const float step = qas ? quantization_aware(g, input_scale * conv.weight_scales[c]) : g;
-        trained->master_bias[c] -= learning_rate * step;
+        trained->master_bias[c] -= std::clamp(learning_rate * step, -bias_clip, bias_clip);
         within(trained->master_bias[c], kLargest);
       }
     }

@@ -155,7 +155,7 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
       const float rate =
           learning_rate_at(recipe, step, steps, static_cast<std::int64_t>(steps_per_epoch));
       if (!usable_loss(sums.loss / static_cast<double>(indices.size())) ||
-          !session.update(sums, rate, recipe.qas)) {
+          !session.update(sums, rate, recipe.qas, recipe.clip)) {
         result.diverged = true;
         result.diverged_step = step;
         break;

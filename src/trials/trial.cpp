@@ -121,7 +121,9 @@ Result<train::TrainResult> Training::run(const train::SampleStore& training,
   }
   const auto seed = static_cast<std::uint32_t>(trial_.recipe.seed);
   engine::calibrate(*device_->program, *network_, trial_.plan, training, trial_.recipe);
-  device_->engine.emplace(*device_->program, engine::EngineOptions{trial_.stochastic, seed});
+  device_->engine.emplace(*device_->program, engine::EngineOptions{.stochastic = trial_.stochastic,
+                                                                   .seed = seed,
+                                                                   .clip = trial_.recipe.clip});
   device_->watch.emplace(*device_->program);
   return engine::train(*device_->engine, *device_->program, *network_, trial_.plan, training, test,
                        trial_.recipe, with, &*device_->watch, trial_.stream);

@@ -104,7 +104,7 @@ TEST_F(ConfigTest, LeavesToFilesWhatTheyDecide) {
                         "--test",  "idx:train-images,train-labels"};
   const std::string config = print_config(train);
   for (const char* option :
-       {"epochs", "batch", "lr", "warmup", "head-epochs", "schedule", "no-qas"}) {
+       {"epochs", "batch", "lr", "warmup", "head-epochs", "clip", "schedule", "no-qas"}) {
     EXPECT_THAT(config, Not(HasSubstr(std::string("\n") + option + "="))) << config;
   }
   EXPECT_EQ(report({"train", "--config", "config.toml"})["recipe"], report(train)["recipe"]);
@@ -118,6 +118,13 @@ TEST_F(ConfigTest, LeavesToFilesWhatTheyDecide) {
   EXPECT_EQ(report(train)["recipe"]["head_epochs"], 1);
   const Arguments without{"--head-epochs", "0"};
   EXPECT_FALSE(report(train + without)["recipe"].contains("head_epochs"));
+  plan["recipe"]["clip"] = 3;
+  write("plan.json", plan.dump());
+  EXPECT_EQ(report(train)["recipe"]["clip"], 3);
+  EXPECT_EQ(report(train + Arguments{"--clip", "4"})["recipe"]["clip"], 4);
+  EXPECT_FALSE(report(train + Arguments{"--clip", "0"})["recipe"].contains("clip"));
+  fail(2, train + Arguments{"--clip", "128"},
+       {"rate 0.03 clipped at 128", "--clip 128 must lie in 0..127; what no option gives is of"});
   const Arguments stream{"--numerics", "device", "--classes-in-turn", "2"};
   fail(2, train + stream,
        {"the first 1 of the head alone",

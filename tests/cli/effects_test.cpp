@@ -61,6 +61,7 @@ const std::vector<Arguments> kOfMeasuring{{"--train", "cifar10:a"},
                                           {"--lr", "0.5"},
                                           {"--warmup", "0.5"},
                                           {"--head-epochs", "1"},
+                                          {"--clip", "3"},
                                           {"--schedule", "published"},
                                           {"--no-qas"}};
 
@@ -105,6 +106,7 @@ std::vector<Rule> rules() {
       {{"--share", "0.5"}, kAnalyze, estimate, {"--out", "new.json"}},
       {{"--stack", "1KiB"}, kCompile, {}, {"--device", "device.json"}},
       {{"--seed", "1"}, kCompile, {}, out},
+      {{"--clip", "3"}, kCompile, {}, out},
       {{"--name", "other"}, kCompile, {}, out},
       {{"--kernels", "plain"}, kCompile, {}, out},
       {{"--head", "fresh"}, kCompile, {}, out},

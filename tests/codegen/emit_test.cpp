@@ -39,6 +39,7 @@ using testing::TemporaryFolder;
 struct Variant {
   int accumulate = 1;
   bool stochastic = false;
+  int clip = 0;
   compiler::PassSet passes = compiler::kAllPasses;
   bool blocked = false;
   bool dot_product = false;
@@ -118,12 +119,14 @@ void expect_same_training(const ir::Graph& graph, const plan::UpdatePlan& plan,
   if (calibrated) engine::calibrate(program);
   EmitOptions options;
   options.stochastic = variant.stochastic;
+  options.clip = variant.clip;
   options.target.overlays = variant.overlays;
   if (variant.blocked) options.target.overlays = {"blocked"};
   options.target.dot_product = variant.dot_product;
   options.seed = 77;
   const EmittedProgram emitted(emit(program, plan, options), identifier(graph.name), flags);
-  engine::Engine engine(program, {variant.stochastic, 77});
+  engine::Engine engine(program,
+                        {.stochastic = variant.stochastic, .seed = 77, .clip = variant.clip});
   emitted.reset();
   emitted.set_learning_rate(rate);
   engine.set_learning_rate(rate);
@@ -152,6 +155,7 @@ Variant variant_of(int seed) {
   Variant variant;
   variant.accumulate = seed % 3 == 0 ? 3 : 1;
   variant.stochastic = seed % 2 == 0;
+  variant.clip = seed % 5 < 2 ? 1 + static_cast<int>(seed % 4) : 0;
   // Kernels of every target in turn: where they use its instructions, the host has plain C for
   // them.
   const Target& target = targets()[static_cast<std::size_t>(seed) % targets().size()];

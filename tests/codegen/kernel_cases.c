@@ -573,9 +573,8 @@ static void new_sink(weight_sink* sink, int32_t count, int32_t out_c) {
     return;
   }
   sink->scale = new_floats("scale", out_c);
-  sink->sgd.rate = (float)between(1, 1000) * 0.01f;
-  sink->sgd.key = draw();
-  sink->sgd.stochastic = chance(70);
+  sink->sgd = esp_sgd_of((float)between(1, 1000) * 0.01f, draw(), 0, chance(70),
+                         chance(30) ? between(1, 9) : 0);
   sink->view.weights = new_int8("stepped weights", count, byte_skew(), -127);
   sink->view.scale = sink->scale;
   sink->view.sgd = &sink->sgd;

@@ -442,8 +442,8 @@ TEST_F(DeviceCheck, NamesTheFirstDifference) {
   const ir::Graph graph = tiny();
   compile(graph, plan::full(graph));
   // The core alone forgets to scale the steps of weights.
-  tamper("_kernels.h", "weight - esp_round_step(gradient * scale * sgd->rate, sgd, key)",
-         "weight - esp_round_step(gradient * scale * sgd->rate, sgd, key)\n"
+  tamper("_kernels.h", "weight - esp_round_step(step, sgd->weight_bound, sgd, key)",
+         "weight - esp_round_step(step, sgd->weight_bound, sgd, key)\n"
          "#ifdef __riscv\n + 1\n#endif\n");
   const Result<CheckReport> report = check(folder(), brief(1));
   ASSERT_TRUE(report.ok()) << report.error().message();

@@ -70,7 +70,8 @@ TEST_P(CachedPrefix, OfAnyLengthTrainsAsTheEmittedCDoes) {
   recipe.warmup_epochs = GetParam() % 4 == 0 ? 0.5 : 0;
   recipe.schedule = GetParam() % 4 < 2 ? train::Schedule::kPublished : train::Schedule::kStandard;
   recipe.learning_rate = 0.3;
-  const EngineOptions options{GetParam() % 2 == 0, 5};
+  recipe.clip = GetParam() % 3 == 1 ? 2 : 0;
+  const EngineOptions options{.stochastic = GetParam() % 2 == 0, .seed = 5, .clip = recipe.clip};
   const testing::RandomInputs data(graph, kSamples, GetParam());
   const Expected expected = train_from_input(*program, data, recipe, options);
   const train::Network network(graph);

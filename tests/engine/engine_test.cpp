@@ -247,7 +247,7 @@ TEST_P(RandomNetworks, StepsOfTheHeadLeaveEverythingElseAsItIs) {
   const compiler::Program program =
       compiled(graph, plan, seed % 2 == 0 ? compiler::kAllPasses : compiler::PassSet{},
                seed % 4 == 1 ? 3 : 1, kGradients[seed % 3]);
-  Engine engine(program, {.stochastic = seed % 5 != 0});
+  Engine engine(program, {.stochastic = seed % 5 != 0, .clip = static_cast<int>(seed % 3)});
   engine.set_learning_rate(0.5F);
   const auto step = [&](bool head_alone) {
     const std::vector<std::int8_t> input = random_input(graph, rng);
@@ -346,7 +346,8 @@ TEST_P(RandomNetworks, PassesDoNotChangeTraining) {
   constexpr std::string_view kStream[] = {"stream"};
   const compiler::PassSet streaming = *compiler::only(kStream);
   for (const int accumulate : {1, 2}) {
-    const EngineOptions options{accumulate == 1, 9};
+    const EngineOptions options{
+        .stochastic = accumulate == 1, .seed = 9, .clip = GetParam() % 5 == 0 ? 2 : 0};
     ir::Graph expected;
     std::vector<float> losses;
     for (compiler::PassSet set = 0; set < (1U << passes); ++set) {
@@ -397,7 +398,7 @@ TEST_P(RandomNetworks, RecomputingDoesNotChangeTraining) {
   for (int i = 0; i < 3; ++i) inputs.push_back(random_input(graph, rng));
   const auto trained = [&] {
     const compiler::Program program = *compiler::compile(graph, plan, options);
-    Engine engine(program, {true, 9, 20.0F});
+    Engine engine(program, {true, 9, 20.0F, seed % 4 == 0 ? 2 : 0});
     std::vector<std::byte> seen;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       std::copy(inputs[i].begin(), inputs[i].end(), engine.input());

@@ -85,7 +85,8 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
                        {"rates", {0.1, 0.2}},
                        {"rates_of", "finalists"},
                        {"head_epochs", 1},
-                       {"warmup_epochs", 2.5}}};
+                       {"warmup_epochs", 2.5},
+                       {"clip", 3}}};
   const Result<SweepConfig> config = parse(json);
   ASSERT_TRUE(config.ok()) << config.error().message();
   const SweepSearch::Measure& measure = config->searches[0].measure;
@@ -99,7 +100,8 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   EXPECT_THAT(measure.rates, ElementsAre(0.1, 0.2));
   EXPECT_EQ(measure.own.head_epochs, 1);
   EXPECT_EQ(measure.own.warmup_epochs, 2.5);
-  EXPECT_EQ(config->searches[0].plan_name("49KB"), "found-49KB-measured-head1-warmup2.5");
+  EXPECT_EQ(measure.own.clip, 3);
+  EXPECT_EQ(config->searches[0].plan_name("49KB"), "found-49KB-measured-head1-warmup2.5-clip3");
   json["searches"][0]["warmup_epochs"] = 10;
   EXPECT_THAT(error(json), HasSubstr("/searches: --warmup 10 must lie"));
   json["searches"][0]["warmup_epochs"] = 1;
@@ -111,8 +113,9 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   json["searches"][0]["rates"] = {0.1};
   json["searches"][0]["solver"] = "exact";
   const std::string refused = error(json);
-  for (const char* key : {"trainings", "limit_train", "recipe", "finalists", "race_seeds",
-                          "race_folds", "rates", "rates_of", "head_epochs", "warmup_epochs"}) {
+  for (const char* key :
+       {"trainings", "limit_train", "recipe", "finalists", "race_seeds", "race_folds", "rates",
+        "rates_of", "head_epochs", "warmup_epochs", "clip"}) {
     EXPECT_THAT(refused, HasSubstr(fmt::format("{} is of the solver \"measured\" alone", key)));
   }
 }
@@ -126,19 +129,22 @@ TEST(SweepConfig, RatesOfPlansReplaceThatOfOneRecipe) {
                                  {"weight_update_ratio", Json::array()},
                                  {"learning_rate", 0.2},
                                  {"head_epochs", 1},
-                                 {"warmup_epochs", 3}}};
+                                 {"warmup_epochs", 3},
+                                 {"clip", 2}}};
   const Result<SweepConfig> config = parse(json);
   ASSERT_TRUE(config.ok()) << config.error().message();
   EXPECT_EQ(config->published[0].own.learning_rate, 0.2);
   EXPECT_EQ(config->published[0].own.head_epochs, 1);
   EXPECT_FALSE(config->published[0].document.contains("learning_rate"));
   EXPECT_EQ(config->published[0].own.warmup_epochs, 3);
-  for (const char* ours : {"head_epochs", "warmup_epochs", "name", "model"}) {
+  for (const char* ours : {"head_epochs", "warmup_epochs", "clip", "name", "model"}) {
     EXPECT_FALSE(config->published[0].document.contains(ours));
   }
   const train::Recipe own = config->published[0].own.applied({.epochs = 7});
-  EXPECT_EQ(own, (train::Recipe{
-                     .epochs = 7, .learning_rate = 0.2, .warmup_epochs = 3, .head_epochs = 1}));
+  EXPECT_EQ(
+      own,
+      (train::Recipe{
+          .epochs = 7, .learning_rate = 0.2, .warmup_epochs = 3, .head_epochs = 1, .clip = 2}));
   json["plans"]["published"][0]["head_epochs"] = 7;
   json["training"]["recipe"] = {{"epochs", 7}};
   EXPECT_THAT(error(json), HasSubstr("/plans/published: --head-epochs 7 must lie in 0..6"));
@@ -166,7 +172,8 @@ TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
   json["searches"][0]["budgets"] = {"10KiB", "published"};
   EXPECT_THAT(error(json), HasSubstr("published stands in place of the array"));
   json["searches"] = {search, search};
-  EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric, rotate, head_epochs or"));
+  EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric, rotate, head_epochs, "
+                                     "warmup_epochs or clip"));
   json["searches"] = {search};
   json["searches"][0]["memory"] = "planned";
   json["searches"][0]["solver"] = "auto";

@@ -70,6 +70,18 @@ TEST(Recipe, EpochsOfTheHeadComeBeforeTheSchedule) {
   EXPECT_NE(late.error().message().find("0..2"), std::string::npos);
 }
 
+TEST(Recipe, HasAClipWhereThereIsOne) {
+  const Recipe recipe{.clip = 3};
+  EXPECT_EQ(to_json(recipe)["clip"], 3);
+  EXPECT_EQ(recipe_from_json(to_json(recipe), "recipe").value(), recipe);
+  EXPECT_FALSE(to_json(Recipe{}).contains("clip"));
+  for (const int wrong : {-1, 128}) {
+    const Status status = check(Recipe{.clip = wrong});
+    ASSERT_FALSE(status.ok()) << wrong;
+    EXPECT_EQ(status.error().message(), fmt::format("--clip {} must lie in 0..127", wrong));
+  }
+}
+
 TEST(Recipe, WithoutAScheduleIsTheStandardOne) {
   Json old = to_json(Recipe{});
   EXPECT_EQ(old["schedule"], "standard");

@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <vector>
 
 #include "espalier/kernels/reference.hpp"
+#include "espalier/train/recipe.hpp"
 #include "testing/random_graph.hpp"
 
 namespace espalier::train {
@@ -218,6 +220,48 @@ TEST(Session, DeadChannelsStayFinite) {
   for (float& g : gradients.convs[1].bias) g = g * 0.0F;
   for (float& g : gradients.convs[1].weights) g = g * 0.0F;
   EXPECT_TRUE(session.update(gradients, 0.01F, true));
+}
+
+// Updates below the clip are what they are without one, and those above end at it; of weights and
+// of biases, of which there are both kinds.
+TEST(Session, ClipsUpdates) {
+  const ir::Graph graph = small_network(9);
+  const Network network(graph);
+  Session session(network, plan::full(graph), graph.head);
+  Workspace workspace(session);
+  put_input(network, random_samples(graph, 9, 2), workspace);
+  session.forward(workspace, 2, true);
+  Gradients gradients = session.make_gradients();
+  session.backward(workspace, std::vector<int>{0, 1}, 2, gradients);
+  Session clipped(network, plan::full(graph), graph.head);
+  constexpr int kClip = 2;
+  constexpr float kRate = 0.5F;
+  ASSERT_TRUE(session.update(gradients, kRate, true));
+  ASSERT_TRUE(clipped.update(gradients, kRate, true, kClip));
+  const ir::Graph free = session.tuned_graph();
+  const ir::Graph held = clipped.tuned_graph();
+  std::array<int, 4> seen{};  // weights within and beyond, biases within and beyond
+  const auto expect = [&](int before, int free_after, int held_after, int most, std::size_t kind) {
+    const bool beyond = std::abs(free_after - before) > most;
+    ++seen[kind + (beyond ? 1 : 0)];
+    ASSERT_EQ(held_after, beyond ? before + (free_after > before ? most : -most) : free_after);
+  };
+  for (const int op : ir::conv_ops(graph)) {
+    const ir::Conv2D& start = ir::conv(graph, op);
+    for (std::size_t i = 0; i < start.weights.size(); ++i) {
+      if (std::abs(start.weights[i]) > 127 - kClip) continue;  // it stops by itself
+      ASSERT_NO_FATAL_FAILURE(expect(start.weights[i], ir::conv(free, op).weights[i],
+                                     ir::conv(held, op).weights[i], kClip, 0))
+          << "op " << op << " weight " << i;
+    }
+    for (std::size_t i = 0; i < start.bias.size(); ++i) {
+      ASSERT_NO_FATAL_FAILURE(expect(start.bias[i], ir::conv(free, op).bias[i],
+                                     ir::conv(held, op).bias[i], kBiasClip * kClip, 2))
+          << "op " << op << " bias " << i;
+    }
+  }
+  for (const int count : seen) EXPECT_GT(count, 0);
+  EXPECT_EQ(held.head.weights, free.head.weights);
 }
 
 TEST(Session, ReportsDivergence) {

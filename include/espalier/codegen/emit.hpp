@@ -26,10 +26,11 @@ struct EmitOptions {
   std::string
       name;  ///< prefix of files and symbols, see check_name(); empty: from the model's name
   Target target = target_named("host");  ///< with the overlays to use, which change no bit
-  float learning_rate = 0.1F;     ///< for a batch of 256; the device steps by 1/256 of it a sample
-  bool stochastic = false;        ///< rounding of int8 and int32 steps; otherwise to nearest
-  std::uint32_t seed = 0;         ///< of stochastic rounding, after reset
-  bool extern_arena = false;      ///< the firmware gives the arena, which programs may share
+  float learning_rate = 0.1F;  ///< for a batch of 256; the device steps by 1/256 of it a sample
+  int clip = 0;                ///< largest change of a weight by an update, in int8 steps; 0: any
+  bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
+  std::uint32_t seed = 0;      ///< of stochastic rounding, after reset
+  bool extern_arena = false;   ///< the firmware gives the arena, which programs may share
   std::int64_t replay_bytes = 0;  ///< memory for latents that the firmware gives; 0: no replay
   std::string package;            ///< of package_names(): with the manifests of it; empty: without
   /// By channel, one or three: for functions that make inputs of pixels; empty: without.

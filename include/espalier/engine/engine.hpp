@@ -24,6 +24,7 @@ struct EngineOptions {
   bool stochastic = false;     ///< rounding of int8 and int32 steps; otherwise to nearest
   std::uint32_t seed = 0;      ///< of stochastic rounding
   float learning_rate = 0.1F;  ///< after reset, for a batch of 256
+  int clip = 0;                ///< largest change of a weight by an update, in int8 steps; 0: any
   bool plain_kernels = false;  ///< run the very C that is emitted; slower, with the same bits
 };
 

@@ -94,6 +94,7 @@ struct Training {
   std::optional<double> rate;
   std::optional<std::int64_t> head_epochs;
   std::optional<double> warmup_epochs;
+  std::optional<std::int64_t> clip;
   std::int64_t seed = 0;
   std::optional<double> accuracy;  ///< absent when diverged
   std::optional<double> loss;

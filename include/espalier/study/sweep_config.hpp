@@ -47,12 +47,14 @@ struct OwnRecipe {
   std::optional<double> learning_rate;
   std::optional<int> head_epochs;
   std::optional<double> warmup_epochs;
+  std::optional<int> clip;
 
-  [[nodiscard]] bool any() const { return learning_rate || head_epochs || warmup_epochs; }
+  [[nodiscard]] bool any() const { return learning_rate || head_epochs || warmup_epochs || clip; }
   [[nodiscard]] train::Recipe applied(train::Recipe recipe) const {
     recipe.learning_rate = learning_rate.value_or(recipe.learning_rate);
     recipe.head_epochs = head_epochs.value_or(recipe.head_epochs);
     recipe.warmup_epochs = warmup_epochs.value_or(recipe.warmup_epochs);
+    recipe.clip = clip.value_or(recipe.clip);
     return recipe;
   }
 };

@@ -19,6 +19,10 @@ enum class Schedule {
   kConstant,   ///< the peak to the end, as firmware that knows no end
 };
 
+/// A clipped update changes a bias by at most this times as many of its own units as a weight of
+/// its int8 steps: what these do to the sum of a channel at an input so far from its zero point.
+inline constexpr int kBiasClip = 32;
+
 struct Recipe {
   int epochs = 10;
   int batch = 64;              ///< samples per step
@@ -27,6 +31,7 @@ struct Recipe {
   Schedule schedule = Schedule::kStandard;
   bool qas = true;         ///< quantisation-aware scaling
   int head_epochs = 0;     ///< of the epochs, the first so many train the head alone, at the peak
+  int clip = 0;            ///< largest change of a weight by an update, in int8 steps; 0: any
   std::uint64_t seed = 0;  ///< of the head's start and of the order of samples
 
   bool operator==(const Recipe&) const = default;
@@ -41,8 +46,8 @@ std::string_view schedule_name(Schedule schedule);
 Result<Schedule> schedule_of(std::string_view name, std::string_view where);
 
 Json to_json(const Recipe& recipe);
-/// A recipe without a schedule is older than the choice and has the standard one. kBadInput for what
-/// is no recipe, and for one that check() refuses.
+/// A recipe without a schedule is older than the choice and has the standard one. kBadInput for
+/// what is no recipe, and for one that check() refuses.
 Result<Recipe> recipe_from_json(const Json& json, std::string_view where);
 
 /// Learning rate of step `step` of `steps`, with `steps_per_epoch` steps an epoch.

@@ -159,9 +159,12 @@ class Session {
   static void add(Gradients& total, const Gradients& part);
 
   /// One step of SGD: parameter -= learning_rate * gradient, with the gradients of weights divided
-  /// by s_w^2 and of biases by (s_x * s_w)^2 when `qas`. The head is not scaled.
-  /// False when a parameter left the representable range: training has diverged.
-  [[nodiscard]] bool update(const Gradients& gradients, float learning_rate, bool qas);
+  /// by s_w^2 and of biases by (s_x * s_w)^2 when `qas`, and with a `clip` above 0 no weight
+  /// changed by more than that and no bias by more than kBiasClip times that. The head is not
+  /// scaled, nor clipped. False when a parameter left the representable range: training has
+  /// diverged.
+  [[nodiscard]] bool update(const Gradients& gradients, float learning_rate, bool qas,
+                            int clip = 0);
 
   /// The graph with the trained parameters rounded and saturated to int8 and int32, and the trained
   /// head. `saturated`, when given, receives the number of weights that had left -127..127.

@@ -139,11 +139,12 @@ ESP_INLINE void esp_q_column(int32_t other, const esp_q_target* t, const esp_q_s
 }
 
 /* The shift of the upper word of products of sums with a factor where steps are rounded
- * stochastically in two steps; 0 for all others. Sums are of up to `terms` products of bytes. */
+ * stochastically in two steps and not clipped; 0 for all others. Sums are of up to `terms` products
+ * of bytes. */
 ESP_INLINE int32_t esp_q_quick(const esp_q_parameter_sink* sink, esp_q_pace pace, int32_t terms) {
   return ESP_GRADIENT_BITS == 8 && !sink->sum && !sink->unit && sink->sgd->stochastic &&
-                 pace.factor >= 0 && pace.shift > ESP_Q_TWO_STEPS && pace.shift < 62 &&
-                 terms <= 16384
+                 sink->sgd->weight_clip == INT32_MAX && pace.factor >= 0 &&
+                 pace.shift > ESP_Q_TWO_STEPS && pace.shift < 62 && terms <= 16384
              ? pace.shift - 32
              : 0;
 }

@@ -80,10 +80,10 @@ ESP_INLINE void esp_correlate_one(int32_t outputs, esp_correlation t, int32_t ze
  * with stochastic rounding go side by side, for each operation waits for the one before. */
 ESP_INLINE void esp_sink_four(const esp_weight_sink* sink, uint32_t key, int32_t at,
                               const int32_t* index, int32_t out, const float* sums) {
-  const float bound = 1073741824.0f, unit = 5.9604644775390625e-8f; /* as esp_round_step() */
+  const float unit = 5.9604644775390625e-8f; /* as esp_round_step() */
   int32_t j;
   if (!sink->gradient && sink->sgd->stochastic) {
-    const float scale = sink->scale[out], rate = sink->sgd->rate;
+    const float scale = sink->scale[out], rate = sink->sgd->rate, bound = sink->sgd->weight_bound;
     float s0 = sums[0] * scale, s1 = sums[1] * scale, s2 = sums[2] * scale, s3 = sums[3] * scale;
     ESP_TOGETHER(s0, s1, s2, s3);
     s0 *= rate, s1 *= rate, s2 *= rate, s3 *= rate;
