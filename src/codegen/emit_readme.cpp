@@ -27,7 +27,6 @@ float loss = {0}_train_step_kept(replay, image, label);  /* as train_step, and m
                      c.name, c.macro, c.replay.samples, c.replay.latent_bytes);
 }
 
-// Which steps those are that the plan was found with.
 std::string clip(const Emission& c) {
   if (c.options.clip == 0) return "";
   return fmt::format(
@@ -36,6 +35,7 @@ std::string clip(const Emission& c) {
       c.options.clip, ESP_BIAS_CLIP * c.options.clip);
 }
 
+// Which steps those are that the plan was found with.
 std::string head_epochs(const Emission& c) {
   if (c.head_epochs == 0 || c.replay.samples > 0) return "";
   return fmt::format(

@@ -85,6 +85,8 @@ void look_at(Engine& engine, GradientWatch* watch, std::int64_t sample) {
   }
 }
 
+static_assert(train::kBiasClip == ESP_BIAS_CLIP, "simulation clips biases as the device does");
+
 // The trained body is integer arithmetic: the fast kernels give the device's features.
 train::Evaluation evaluate(const Engine& engine, const train::SampleStore& test, int jobs) {
   const train::Network network(engine.tuned_graph());

@@ -120,6 +120,14 @@ class Reader {
     return recipe;
   }
 
+  // What a plan has in place of the recipe's; the schema says where a rate may be among it.
+  static void take_own(const Json& json, OwnRecipe& own) {
+    take(json, "learning_rate", own.learning_rate);
+    take(json, "head_epochs", own.head_epochs);
+    take(json, "warmup_epochs", own.warmup_epochs);
+    take(json, "clip", own.clip);
+  }
+
   SweepAnalysis read_analysis(const Json& json) {
     SweepAnalysis analysis;
     take(json, "limit_train", analysis.limit_train);
@@ -150,9 +158,7 @@ class Reader {
     if (json.contains("rates_of") && search.measure.rates.empty()) {
       problem("/searches", "rates_of says whose the rates are, and there are none; give rates");
     }
-    take(json, "head_epochs", search.measure.own.head_epochs);
-    take(json, "warmup_epochs", search.measure.own.warmup_epochs);
-    take(json, "clip", search.measure.own.clip);
+    take_own(json, search.measure.own);
     if (json.contains("recipe")) {
       search.measure.recipe = read_recipe(json["recipe"], "/searches/recipe");
     }
@@ -215,10 +221,7 @@ class Reader {
     for (Json published : json.value("published", Json::array())) {
       SweepPublished plan{
           published["name"].get<std::string>(), published["model"].get<std::string>(), Json(), {}};
-      take(published, "learning_rate", plan.own.learning_rate);
-      take(published, "head_epochs", plan.own.head_epochs);
-      take(published, "warmup_epochs", plan.own.warmup_epochs);
-      take(published, "clip", plan.own.clip);
+      take_own(published, plan.own);
       for (const char* ours :
            {"learning_rate", "head_epochs", "warmup_epochs", "clip", "name", "model"}) {
         published.erase(ours);

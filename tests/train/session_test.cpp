@@ -204,6 +204,16 @@ TEST(Session, TinyStepsWithoutQasRoundAway) {
   EXPECT_GT(moved(true), 0);
 }
 
+// Of two random samples, one of each of the first two classes.
+Gradients gradients_of(const Network& network, const Session& session, std::uint64_t seed) {
+  Workspace workspace(session);
+  put_input(network, random_samples(network.graph(), seed, 2), workspace);
+  session.forward(workspace, 2, true);
+  Gradients gradients = session.make_gradients();
+  session.backward(workspace, std::vector<int>{0, 1}, 2, gradients);
+  return gradients;
+}
+
 TEST(Session, DeadChannelsStayFinite) {
   ir::Graph graph = small_network(6);
   auto& conv = std::get<ir::Conv2D>(graph.ops[1].params);
@@ -211,11 +221,7 @@ TEST(Session, DeadChannelsStayFinite) {
   conv.bias[0] = INT32_MAX;
   const Network network(graph);
   Session session(network, plan::full(graph), graph.head);
-  Workspace workspace(session);
-  put_input(network, random_samples(graph, 6, 2), workspace);
-  session.forward(workspace, 2, true);
-  Gradients gradients = session.make_gradients();
-  session.backward(workspace, std::vector<int>{0, 1}, 2, gradients);
+  Gradients gradients = gradients_of(network, session, 6);
   // The channel saturates nowhere, but its factor is 0 for all practical purposes.
   for (float& g : gradients.convs[1].bias) g = g * 0.0F;
   for (float& g : gradients.convs[1].weights) g = g * 0.0F;
@@ -228,11 +234,7 @@ TEST(Session, ClipsUpdates) {
   const ir::Graph graph = small_network(9);
   const Network network(graph);
   Session session(network, plan::full(graph), graph.head);
-  Workspace workspace(session);
-  put_input(network, random_samples(graph, 9, 2), workspace);
-  session.forward(workspace, 2, true);
-  Gradients gradients = session.make_gradients();
-  session.backward(workspace, std::vector<int>{0, 1}, 2, gradients);
+  const Gradients gradients = gradients_of(network, session, 9);
   Session clipped(network, plan::full(graph), graph.head);
   constexpr int kClip = 2;
   constexpr float kRate = 0.5F;
@@ -268,11 +270,7 @@ TEST(Session, ReportsDivergence) {
   const ir::Graph graph = small_network(8);
   const Network network(graph);
   Session session(network, plan::full(graph), graph.head);
-  Workspace workspace(session);
-  put_input(network, random_samples(graph, 8, 2), workspace);
-  session.forward(workspace, 2, true);
-  Gradients gradients = session.make_gradients();
-  session.backward(workspace, std::vector<int>{0, 1}, 2, gradients);
+  const Gradients gradients = gradients_of(network, session, 8);
   EXPECT_FALSE(session.update(gradients, 1e30F, true));
 }
 
