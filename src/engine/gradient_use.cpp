@@ -18,6 +18,24 @@ int conv_index(const ir::Graph& graph, int op) {
   return static_cast<int>(std::find(convs.begin(), convs.end(), op) - convs.begin());
 }
 
+// Eight elements at a time: what holds of one is the lowest bit of its byte.
+constexpr std::uint64_t kLowest = 0x0101010101010101;
+
+std::uint64_t nonzero(std::uint64_t bytes) {
+  constexpr std::uint64_t kRest = 0x7F * kLowest;
+  return (((bytes & kRest) + kRest) | bytes) >> 7 & kLowest;
+}
+
+std::uint64_t eight(const void* bytes) {
+  std::uint64_t all = 0;
+  std::memcpy(&all, bytes, sizeof all);
+  return all;
+}
+
+std::int64_t count(std::uint64_t of_eight) {
+  return static_cast<std::int64_t>(of_eight * kLowest >> 56);
+}
+
 }  // namespace
 
 GradientWatch::GradientWatch(const compiler::Program& program) : program_(&program) {
@@ -53,15 +71,25 @@ void GradientWatch::look(Engine& engine, int node) {
   const bool in_bits = graph.value(found->mask).element == Element::kBitMask;
   GradientUse& use = found->use;
   use.exponent = range.exponent;
-  for (std::int64_t i = 0; i < value.elements; ++i) {
+  const auto at = [&](std::int64_t i) -> int {
+    if (value.element != Element::kInt16) return bytes[i];
+    std::int16_t wide = 0;
+    std::memcpy(&wide, bytes + 2 * i, sizeof wide);
+    return wide;
+  };
+  std::int64_t i = 0;
+  if (!cut_off && value.element != Element::kInt16) {
+    for (; i + 8 <= value.elements; i += 8) {
+      const std::uint64_t passes =
+          nonzero(in_bits ? mask[i >> 3] * kLowest & 0x8040201008040201 : eight(mask + i));
+      use.elements += count(passes);
+      use.zero += count(passes & ~nonzero(eight(bytes + i)));
+    }
+  }
+  for (; i < value.elements; ++i) {
     const bool passes = in_bits ? (mask[i >> 3] >> (i & 7) & 1) != 0 : mask[i] != 0;
     if (!passes) continue;
-    int q = bytes[i];
-    if (value.element == Element::kInt16) {
-      std::int16_t wide = 0;
-      std::memcpy(&wide, bytes + 2 * i, sizeof wide);
-      q = wide;
-    }
+    const int q = at(i);
     ++use.elements;
     if (q == 0) ++use.zero;
     if (cut_off && std::abs(q) == most) ++use.saturated;

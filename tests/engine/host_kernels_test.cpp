@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/host/kernels.hpp"
 #include "espalier/compiler/narrow.hpp"
 #include "espalier/engine/calibrate.hpp"
 #include "espalier/engine/engine.hpp"
@@ -172,6 +173,60 @@ TEST_P(HostKernels, AreRightForWideLayers) {
   Rng rng{GetParam(), 23};
   const ir::Graph graph = wide_network(rng);
   ASSERT_NO_FATAL_FAILURE(expect_the_same(graph, testing::random_plan(graph, rng), GetParam()));
+}
+
+// Exponents and shifts from where everything saturates to where nothing is left, which networks
+// rarely have.
+TEST_P(HostKernels, SinkAtEveryShift) {
+  Rng rng{GetParam(), 24};
+  const auto within = [&](int low, int high) {
+    return low + static_cast<int>(rng.below(static_cast<std::uint64_t>(high - low + 1)));
+  };
+  const kernels::KernelTables all = kernels::all_kernels();
+  for (int round = 0; round < 40; ++round) {
+    const int pixels = within(1, 20);
+    const int channels = within(1, 300);
+    const auto elements = static_cast<std::size_t>(pixels) * static_cast<std::size_t>(channels);
+    const std::vector<std::int8_t> dy = testing::random_int8(rng, elements);
+    const std::vector<std::int8_t> addend = testing::random_int8(rng, elements);
+    const std::vector<std::int8_t> mask = testing::random_int8(rng, elements);
+    std::vector<std::int32_t> multiplier(static_cast<std::size_t>(channels));
+    std::vector<std::uint8_t> shift(multiplier.size());
+    const int base = within(0, 70);
+    for (std::size_t c = 0; c < multiplier.size(); ++c) {
+      multiplier[c] = within(1 << 30, INT32_MAX);
+      shift[c] = static_cast<std::uint8_t>(base + within(0, rng.chance(0.5) ? 0 : 30));
+    }
+    const esp_q_range from{static_cast<std::int16_t>(within(-20, 20)), 0};
+    const esp_q_range added{static_cast<std::int16_t>(within(-40, 60)), 0};
+    esp_q_range range{static_cast<std::int16_t>(within(-20, 20)), 0};
+    esp_q_sink sink{};
+    sink.range = &range;
+    sink.from = &from;
+    sink.addend_range = rng.chance(0.5) ? &added : nullptr;
+    sink.mask = rng.chance(0.5) ? reinterpret_cast<const std::uint8_t*>(mask.data()) : nullptr;
+    sink.mask_bits = rng.chance(0.5) ? 1 : 0;
+    if (rng.chance(0.7)) {
+      sink.multiplier = multiplier.data();
+      sink.shift = shift.data();
+    } else if (rng.chance(0.7)) {
+      sink.factor = multiplier[0];
+      sink.factor_shift = shift[0];
+    }
+    const std::int8_t* plus = sink.addend_range != nullptr ? addend.data() : nullptr;
+    std::vector<std::int8_t> expected(elements);
+    ::esp_pass_gradient_q8(pixels, channels, dy.data(), plus, expected.data(), &sink);
+    const int bits = range.bits;
+    for (int variant = 0; variant < all.count; ++variant) {
+      SCOPED_TRACE(std::string(all.tables[variant]->name));
+      const testing::KernelChoice choice(*all.tables[variant]);
+      range.bits = 0;
+      std::vector<std::int8_t> out(elements);
+      host_kernels().esp_pass_gradient_q8(pixels, channels, dy.data(), plus, out.data(), &sink);
+      ASSERT_EQ(out, expected) << "round " << round;
+      ASSERT_EQ(range.bits, bits) << "round " << round;
+    }
+  }
 }
 
 #ifdef ESPALIER_SLOW_TESTS

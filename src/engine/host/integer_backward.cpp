@@ -17,35 +17,41 @@ using kernels::padded;
 // Sums of products that floats hold exactly: 127 * 255 each.
 constexpr std::int64_t kExactProducts = (1 << 24) / (127 * 255);
 
-// Sums of a map, dense and in units of 2^-unit: (sum + addend) * factor where the mask lets it
-// pass.
+// Factors and shifts of a sink by place of a tile; false where a shift is less than what
+// loops().sink takes.
+bool sink_tiles(const esp_q_target& target, int channels, SinkArgs& args) {
+  constexpr std::int32_t kNothingLeft = 63;  // of a product, nor with any greater shift
+  std::int32_t* factor = room(scratch().tiles, 2 * args.shape.tile);
+  std::int32_t* shift = factor + args.shape.tile;
+  std::int32_t least = target.by;
+  if (target.multiplier != nullptr) {
+    std::copy_n(target.multiplier, channels, factor);
+    for (int c = 0; c < channels; ++c) {
+      shift[c] = std::min(target.by + target.shift[c], kNothingLeft);
+    }
+    least += *std::min_element(target.shift, target.shift + channels);
+  } else {
+    std::fill_n(factor, channels, target.factor != 0 ? target.factor : 1);
+    std::fill_n(shift, channels, std::min(target.by, kNothingLeft));
+  }
+  repeat(args.shape, channels, factor);
+  repeat(args.shape, channels, shift);
+  args.factor = factor;
+  args.shift = shift;
+  args.high = least >= kHighShift;
+  return least >= kLeastShift;
+}
+
+// Sums of a map, dense, of magnitudes up to `bound` and in units of 2^-unit: (sum + addend) *
+// factor where the mask lets it pass.
 void sink_map(const esp_q_sink& sink, std::int64_t pixels, int channels, const std::int32_t* sums,
-              const std::int8_t* addend, std::int8_t* dx, int unit = 0) {
+              std::int64_t bound, const std::int8_t* addend, std::int8_t* dx, int unit = 0) {
   const esp_q_target target = esp_q_target_of(&sink, unit);
   SinkArgs args;
   args.shape = tiled(pixels, channels);
-  const auto factor = [&](int c) -> std::int64_t {
-    if (target.multiplier != nullptr) return target.multiplier[c];
-    return target.factor != 0 ? target.factor : 1;
-  };
-  const auto shift = [&](int c) {
-    return target.by + (target.multiplier != nullptr ? target.shift[c] : 0);
-  };
-  bool usual = true;
-  for (int c = 0; c < channels; ++c) {
-    usual = usual && shift(c) >= kLeastShift && shift(c) <= kMostShift;
-  }
+  const bool whole = bound + (std::int64_t{127} << std::max(target.up, 0)) <= INT32_MAX;
   std::uint32_t all = 0;
-  if (usual) {
-    std::int64_t* tiles = room(scratch().tiles, 3 * args.shape.tile);
-    const auto put = [&](const std::int64_t*& tile, auto value) {
-      repeat(args.shape, channels, value, tiles);
-      tile = tiles;
-      tiles += args.shape.tile;
-    };
-    put(args.factor, factor);
-    put(args.half, [&](int c) { return std::int64_t{1} << (shift(c) - 2); });
-    put(args.shift, [&](int c) { return shift(c) - 1; });
+  if (whole && sink_tiles(target, channels, args)) {
     if (target.mask != nullptr) {
       args.mask = mask_bytes(target.mask, args.shape.elements, target.mask_bits);
     }
@@ -64,15 +70,15 @@ void sink_map(const esp_q_sink& sink, std::int64_t pixels, int channels, const s
   esp_q_note(sink.range, all);
 }
 
-// The same of sums in rows of padded channels.
+// The same of sums of `products` in rows of padded channels.
 void sink_rows(const esp_q_sink& sink, std::int64_t pixels, int channels, const std::int32_t* rows,
-               const std::int8_t* addend, std::int8_t* dx) {
+               std::int64_t products, const std::int8_t* addend, std::int8_t* dx) {
   if (padded(channels) != channels) {
     std::int32_t* dense = room(scratch().dense_sums, pixels * channels);
     compact_rows(pixels, channels, rows, padded(channels), dense);
     rows = dense;
   }
-  sink_map(sink, pixels, channels, rows, addend, dx);
+  sink_map(sink, pixels, channels, rows, 128 * 127 * products, addend, dx);
 }
 
 // Sums of parameters that lie side by side from place `at`, to be applied later.
@@ -182,7 +188,7 @@ void depthwise_input(const esp_conv& d, const std::int8_t* g, const float* weigh
   kernels::kernels().depthwise_input_gradient(args);
   std::int32_t* sums = room(s.sums, in_pixels(d) * row);
   loops().to_integers(args.dx, in_pixels(d) * row, sums);
-  sink_rows(sink, in_pixels(d), d.in_c, sums, addend, dx);
+  sink_rows(sink, in_pixels(d), d.in_c, sums, taps(d), addend, dx);
 }
 
 // More taps than floats can add up.
@@ -198,7 +204,7 @@ void pass_gradient_q8(std::int32_t pixels, std::int32_t channels, const std::int
   const std::int64_t elements = std::int64_t{pixels} * channels;
   std::int32_t* sums = room(scratch().sums, elements);
   std::copy_n(dy, elements, sums);
-  sink_map(*sink, pixels, channels, sums, addend, dx);
+  sink_map(*sink, pixels, channels, sums, 127, addend, dx);
 }
 
 void pool_gradient_q8(const esp_pool* d, const std::int8_t* dy, std::int8_t* dx,
@@ -215,7 +221,7 @@ void pool_gradient_q8(const esp_pool* d, const std::int8_t* dy, std::int8_t* dx,
   repeat(
       {0, std::int64_t{count} * d->channels}, d->channels, [&](int c) { return dy[c] * part; },
       sums);
-  sink_map(*sink, count, d->channels, sums, nullptr, dx, 16);
+  sink_map(*sink, count, d->channels, sums, 127 * std::int64_t{part}, nullptr, dx, 16);
 }
 
 void bias_gradient_q8(std::int32_t pixels, std::int32_t channels, const std::int8_t* g,
@@ -245,7 +251,7 @@ void pointwise_input_gradient_q8(const esp_conv* d, const std::int8_t* g, const 
   gemm.c = sums;
   gemm.c_row = gemm.n;
   kernels::kernels().gemm_integer(gemm);
-  sink_rows(*sink, gemm.m, d->in_c, sums, addend, dx);
+  sink_rows(*sink, gemm.m, d->in_c, sums, d->out_c, addend, dx);
 }
 
 void weight_gradient_q8(const esp_conv* d, const std::int8_t* g, const std::int8_t* x,

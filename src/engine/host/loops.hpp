@@ -16,14 +16,14 @@ struct Tiled {
 };
 inline constexpr std::int64_t kTile = 256;  ///< or one pixel
 
-/// esp_q_value() of many elements, where every shift lies in [kLeastShift, kMostShift]. By place of
-/// the tile: y = ((sum + addend) * factor / 2 + half) / 2^shift.
+/// esp_q_value() of many elements, where every shift lies in [kLeastShift, 63] and the sum with its
+/// addend is an int32. By place of the tile: y = (sum + addend) * factor / 2^shift, to nearest.
 struct SinkArgs {
   Tiled shape;
-  const std::int64_t* factor = nullptr;  ///< 1 where there is none
-  const std::int64_t* half = nullptr;
-  const std::int64_t* shift = nullptr;  ///< less one
-  const std::uint8_t* mask = nullptr;   ///< a byte an element; null: everything passes
+  const std::int32_t* factor = nullptr;  ///< 1 where there is none
+  const std::int32_t* shift = nullptr;
+  bool high = false;                   ///< all shifts are kHighShift or more
+  const std::uint8_t* mask = nullptr;  ///< a byte an element; null: everything passes
   const std::int8_t* addend = nullptr;
   int down = 0;
   int up = 0;
@@ -32,6 +32,7 @@ struct SinkArgs {
 };
 inline constexpr int kLeastShift = 2;
 inline constexpr int kMostShift = 62;
+inline constexpr int kHighShift = 33;
 
 /// A step of weights that lie side by side; the random number of weight i is that of
 /// key + channels[i], or key + i.

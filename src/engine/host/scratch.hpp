@@ -18,7 +18,7 @@ struct Scratch {
   kernels::AlignedVector<float> map;
   kernels::AlignedVector<float> result;
   kernels::AlignedVector<float> tile;
-  kernels::AlignedVector<std::int64_t> tiles;
+  kernels::AlignedVector<std::int32_t> tiles;
   kernels::AlignedVector<std::int32_t> sums;
   kernels::AlignedVector<std::int32_t> dense_sums;
   kernels::AlignedVector<std::int32_t> parameters;
@@ -64,12 +64,16 @@ const std::uint8_t* mask_bytes(const std::uint8_t* mask, std::int64_t elements, 
 
 /// A map of `channels` whose channels have parameters of their own, and these repeated.
 Tiled tiled(std::int64_t pixels, int channels);
-template <typename T, typename Value>
-void repeat(const Tiled& shape, int channels, Value value, T* tile) {
-  for (int c = 0; c < channels; ++c) tile[c] = value(c);
+template <typename T>
+void repeat(const Tiled& shape, int channels, T* tile) {
   for (std::int64_t i = channels; i < shape.tile; i += channels) {
     __builtin_memcpy(tile + i, tile, sizeof(T) * static_cast<std::size_t>(channels));
   }
+}
+template <typename T, typename Value>
+void repeat(const Tiled& shape, int channels, Value value, T* tile) {
+  for (int c = 0; c < channels; ++c) tile[c] = value(c);
+  repeat(shape, channels, tile);
 }
 
 /// What a depthwise convolution, a map of `channels` channels and their weights have in common.
