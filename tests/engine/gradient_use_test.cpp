@@ -5,18 +5,21 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "espalier/compiler/narrow.hpp"
-#include "runtime/espalier_integer_types.h"
+#include "runtime/espalier_integer.h"
 #include "testing/random_graph.hpp"
 #include "testing/random_plan.hpp"
 
 namespace espalier::engine {
 namespace {
 
-// One step with all exponents of gradients of maps at `exponent`.
+// One step with all exponents of gradients of maps at `exponent`. `also` is called behind each
+// node.
 std::vector<GradientUse> watched_step(const compiler::Program& program, const ir::Graph& graph,
-                                      std::uint64_t seed, int exponent) {
+                                      std::uint64_t seed, int exponent,
+                                      const std::function<void(Engine&, int)>& also = nullptr) {
   Engine engine(program, {});
   GradientWatch watch(program);
   Rng rng{seed, 31};
@@ -29,7 +32,10 @@ std::vector<GradientUse> watched_step(const compiler::Program& program, const ir
                     sizeof range * static_cast<std::size_t>(r),
                 &range, sizeof range);
   }
-  engine.watch([&](int node) { watch.look(engine, node); });
+  engine.watch([&](int node) {
+    watch.look(engine, node);
+    if (also) also(engine, node);
+  });
   engine.train_step(0);
   return watch.found();
 }
@@ -61,6 +67,49 @@ TEST_P(GradientUses, TellZerosFromWhatIsCutOff) {
   // it come from gradients of the same one.
   EXPECT_GT(fine.back().saturated, 0);
   EXPECT_EQ(fine.back().zero + fine.back().saturated, fine.back().elements);
+}
+
+// Elements of scaled gradients, one after the other: those that the masks let pass, and zeros.
+TEST_P(GradientUses, CountWhatThereIs) {
+  const ir::Graph graph = testing::random_network(GetParam());
+  const plan::UpdatePlan plan =
+      *plan::bias_only(graph, static_cast<int>(ir::conv_ops(graph).size()));
+  compiler::CompileOptions options;
+  options.gradient = compiler::Element::kInt8;
+  if (GetParam() % 3 == 0) options.passes = 0;  // masks of bytes
+  const Result<compiler::Program> program = compiler::compile(graph, plan, options);
+  ASSERT_TRUE(program.ok()) << program.error().message();
+  std::int64_t elements = 0;
+  std::int64_t zero = 0;
+  const auto count = [&](Engine& engine, int at) {
+    const compiler::Node& node = program->graph.nodes[static_cast<std::size_t>(at)];
+    if (node.outputs[0] < 0) return;
+    const compiler::Value& made = program->graph.value(node.outputs[0]);
+    if (made.role != compiler::Role::kScaledGradient || made.range < compiler::kFirstAdaptive) {
+      return;
+    }
+    const bool alone = node.kind == compiler::NodeKind::kMaskScale;
+    const compiler::ValueId masked = node.inputs[alone ? 1 : 2];
+    const auto* mask = reinterpret_cast<const std::uint8_t*>(engine.activation(masked));
+    const int bits = program->graph.value(masked).element == compiler::Element::kBitMask ? 1 : 0;
+    for (std::int32_t i = 0; i < made.elements; ++i) {
+      if (esp_get_mask(mask, i, bits) == 0) continue;
+      ++elements;
+      if (engine.activation(node.outputs[0])[i] == 0) ++zero;
+    }
+  };
+  for (const int exponent : {0, 3, 6}) {
+    elements = zero = 0;
+    const auto uses = watched_step(*program, graph, GetParam(), exponent, count);
+    std::int64_t all = 0;
+    std::int64_t of_nothing = 0;
+    for (const GradientUse& use : uses) {
+      all += use.elements;
+      of_nothing += use.zero;
+    }
+    EXPECT_EQ(all, elements);
+    EXPECT_EQ(of_nothing, zero);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, GradientUses, ::testing::Range<std::uint64_t>(0, 12));
