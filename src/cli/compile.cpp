@@ -291,13 +291,17 @@ codegen::EmitOptions emit_options(const Options& options, const std::string& tar
 
 // Says what the C has of the recipe that the plan was found with.
 void tell_of_recipe(const Options& options, const plan::UpdatePlan& plan,
-                    const codegen::EmitOptions& emit) {
+                    const train::Recipe& recipe, const codegen::EmitOptions& emit) {
   if (plan.recipe.is_null()) return;
   if (!options.learning_rate) {
     spdlog::info("learning rate {} of the plan's recipe; --lr gives another", emit.learning_rate);
   }
   if (!options.clip && emit.clip > 0) {
     spdlog::info("updates clipped at {}, as the plan's recipe; --clip gives another", emit.clip);
+    if (options.accumulate != recipe.batch) {
+      spdlog::info("the plan's updates are of {} samples, here of {}: --accumulate gives another",
+                   recipe.batch, options.accumulate);
+    }
   }
 }
 
@@ -410,7 +414,7 @@ Status run(const Options& options) {
     ESPALIER_TRY(emit.pixels, pixel_tables(options, graph));
     const auto files = engine::emit_recorded(program, plan, emit);
     outputs.add(options.out, write_folder(options.out, files, options.common.force));
-    tell_of_recipe(options, plan, emit);
+    tell_of_recipe(options, plan, recipe, emit);
   }
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
     print(options.common, summary(options, graph.head, kept, program, constants));

@@ -413,7 +413,9 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
         all.trainings.back().label =
             name + (rate ? fmt::format(" at rate {:g}", *rate) : "") + head_label(head_epochs) +
             (warmup_epochs ? fmt::format(", warm-up of {:g}", *warmup_epochs) : "") +
-            (clip ? fmt::format(", clipped at {}", *clip) : "");
+            (!clip        ? ""
+             : *clip == 0 ? ", not clipped"
+                          : fmt::format(", clipped at {}", *clip));
         all.trainings.back().rate = rate;
         all.trainings.back().head_epochs = head_epochs;
         all.trainings.back().warmup_epochs = warmup_epochs;

@@ -312,7 +312,7 @@ class Reader {
         if (any) continue;
         problem("/searches", fmt::format("budgets are those of published plans, and of '{}' there "
                                          "are none in /plans/published without a rate, a "
-                                         "warm-up or epochs of the head of their own",
+                                         "warm-up, a clip or epochs of the head of their own",
                                          model.name));
       }
     }
@@ -324,7 +324,8 @@ class Reader {
          }))) {
       problem(
           "/training/recipes",
-          "plans with learning rates, warm-ups or epochs of the head of their own need one recipe");
+          "plans with learning rates, warm-ups, clips or epochs of the head of their own need one "
+          "recipe");
     }
     check_own_recipes();
     std::set<std::pair<std::string, std::string>> published;

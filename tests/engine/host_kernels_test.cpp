@@ -1,14 +1,18 @@
 // The host forms of the kernels against the C that is emitted, node by node and to the bit: on
 // random networks, plans and numerics, in every variant of the vector kernels that this machine
 // runs.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "engine/host/kernels.hpp"
+#include "engine/host/loops.hpp"
 #include "espalier/compiler/narrow.hpp"
 #include "espalier/engine/calibrate.hpp"
 #include "espalier/engine/engine.hpp"
@@ -225,6 +229,39 @@ TEST_P(HostKernels, SinkAtEveryShift) {
       host_kernels().esp_pass_gradient_q8(pixels, channels, dy.data(), plus, out.data(), &sink);
       ASSERT_EQ(out, expected) << "round " << round;
       ASSERT_EQ(range.bits, bits) << "round " << round;
+    }
+  }
+}
+
+// Also where the random number is the greatest there is, and at the bound of a clip.
+TEST(HostLoops, StepWeightsAsTheEmittedKernelsDo) {
+  constexpr std::uint32_t kGreatest = 15340575;  // esp_mix() of it has 24 ones at the top
+  ASSERT_EQ(esp_mix(kGreatest) >> 8, (1U << 24) - 1);
+  constexpr float kLarge = std::numeric_limits<float>::max();
+  const kernels::KernelTables all = kernels::all_kernels();
+  for (int variant = 0; variant < all.count; ++variant) {
+    SCOPED_TRACE(std::string(all.tables[variant]->name));
+    const testing::KernelChoice choice(*all.tables[variant]);
+    for (const int stochastic : {0, 1}) {
+      for (const int clip : {0, 1, 2, 3, 126, 127}) {
+        const esp_sgd sgd = esp_sgd_of(1.0F, 1, 2, stochastic, clip);
+        const auto at = static_cast<float>(clip);
+        for (const float gradient :
+             {at, -at, std::nextafter(at, 0.0F), std::nextafter(-at, 0.0F), at + 1, -at - 1, 0.5F,
+              -0.5F, 1e9F, -1e9F, kLarge, -kLarge, std::numeric_limits<float>::quiet_NaN()}) {
+          SCOPED_TRACE(fmt::format("{} clipped at {}", gradient, clip));
+          constexpr int kCount = 37;
+          constexpr std::uint32_t kKey = kGreatest - 20;
+          const std::vector<float> gradients(kCount, gradient);
+          std::vector<std::int8_t> weights(kCount, 0);
+          std::vector<std::int8_t> expected;
+          for (std::uint32_t i = 0; i < kCount; ++i) {
+            expected.push_back(esp_step_weight(0, gradient, 1.0F, &sgd, kKey + i));
+          }
+          host::loops().step({kCount, weights.data(), &sgd, nullptr, kKey}, gradients.data(), 1.0F);
+          ASSERT_EQ(weights, expected);
+        }
+      }
     }
   }
 }

@@ -66,9 +66,10 @@ ESP_KERNEL void ESP_Q(esp_bias_gradient)(int32_t pixels, int32_t channels, const
       const esp_q_pace pace = esp_q_pace_of(sink, exponent, c);
       const int32_t quick = esp_q_quick(sink, pace, pixels);
       if (quick) {
-        sink->bias[c] = esp_saturating_add(
-            sink->bias[c],
-            -esp_q_quick_step((int32_t)sums[j], pace.factor, quick, esp_mix(key + (uint32_t)c)));
+        const int32_t step = esp_q_quick_step((int32_t)sums[j], pace.factor, quick,
+                                              esp_mix(key + (uint32_t)c));
+        sink->bias[c] =
+            esp_saturating_add(sink->bias[c], -esp_q_clipped(step, sink->sgd->bias_clip));
       } else {
         esp_q_sink_bias(sink, key, c, sums[j]);
       }

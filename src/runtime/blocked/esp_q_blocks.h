@@ -139,12 +139,11 @@ ESP_INLINE void esp_q_column(int32_t other, const esp_q_target* t, const esp_q_s
 }
 
 /* The shift of the upper word of products of sums with a factor where steps are rounded
- * stochastically in two steps and not clipped; 0 for all others. Sums are of up to `terms` products
- * of bytes. */
+ * stochastically in two steps; 0 for all others. Sums are of up to `terms` products of bytes. */
 ESP_INLINE int32_t esp_q_quick(const esp_q_parameter_sink* sink, esp_q_pace pace, int32_t terms) {
   return ESP_GRADIENT_BITS == 8 && !sink->sum && !sink->unit && sink->sgd->stochastic &&
-                 sink->sgd->weight_clip == INT32_MAX && pace.factor >= 0 &&
-                 pace.shift > ESP_Q_TWO_STEPS && pace.shift < 62 && terms <= 16384
+                 pace.factor >= 0 && pace.shift > ESP_Q_TWO_STEPS && pace.shift < 62 &&
+                 terms <= 16384
              ? pace.shift - 32
              : 0;
 }
@@ -159,6 +158,13 @@ ESP_INLINE int32_t esp_q_quick_step(int32_t sum, int32_t factor, int32_t quick, 
   const int32_t high = (int32_t)(((int64_t)sum * (int64_t)(2u * (uint32_t)factor)) >> 32);
   return (high + (int32_t)(random >> (31 - quick) | 1u)) >> (quick + 1);
 #endif
+}
+/* 0: steps of weights are not clipped, or not taken here. */
+ESP_INLINE int32_t esp_q_weight_clip(const esp_q_parameter_sink* sink) {
+  return sink->sum || sink->sgd->weight_clip == INT32_MAX ? 0 : sink->sgd->weight_clip;
+}
+ESP_INLINE int32_t esp_q_clipped(int32_t step, int32_t clip) {
+  return step > clip ? clip : step < -clip ? -clip : step;
 }
 
 #ifdef ESP_DOT4

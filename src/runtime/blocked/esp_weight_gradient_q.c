@@ -66,10 +66,10 @@ typedef struct {
 } esp_q_output;
 
 /* esp_q_sink_weight() for up to four neighbours of one output, places `index` in the whole
- * tensor. */
+ * tensor; `clip` 0: steps are not clipped. */
 ESP_INLINE void esp_q_sink_row(const esp_q_parameter_sink* sink, uint32_t key, int32_t at,
                                const int32_t* index, int32_t count, int32_t out, esp_q_output by,
-                               const esp_q_sum* sums) {
+                               int32_t clip, const esp_q_sum* sums) {
   int8_t* weights = sink->weights + at;
   int32_t j;
 #define ESP_STEP(j) \
@@ -77,11 +77,12 @@ ESP_INLINE void esp_q_sink_row(const esp_q_parameter_sink* sink, uint32_t key, i
 #define ESP_OUTSIDE(v) ESP_RARELY((uint32_t)((v) + 127) > 254u)
 #define ESP_WITHIN(v) ((v) > 127 ? 127 : (v) < -127 ? -127 : (v))
   if (by.quick && count == 4) {
-    int32_t v0 = weights[0], v1 = weights[1], v2 = weights[2], v3 = weights[3];
-    v0 -= ESP_STEP(0);
-    v1 -= ESP_STEP(1);
-    v2 -= ESP_STEP(2);
-    v3 -= ESP_STEP(3);
+    int32_t v0 = ESP_STEP(0), v1 = ESP_STEP(1), v2 = ESP_STEP(2), v3 = ESP_STEP(3);
+    if (ESP_RARELY(clip)) {
+      v0 = esp_q_clipped(v0, clip), v1 = esp_q_clipped(v1, clip);
+      v2 = esp_q_clipped(v2, clip), v3 = esp_q_clipped(v3, clip);
+    }
+    v0 = weights[0] - v0, v1 = weights[1] - v1, v2 = weights[2] - v2, v3 = weights[3] - v3;
     if (ESP_OUTSIDE(v0) || ESP_OUTSIDE(v1) || ESP_OUTSIDE(v2) || ESP_OUTSIDE(v3)) {
       v0 = ESP_WITHIN(v0), v1 = ESP_WITHIN(v1), v2 = ESP_WITHIN(v2), v3 = ESP_WITHIN(v3);
     }
@@ -94,7 +95,8 @@ ESP_INLINE void esp_q_sink_row(const esp_q_parameter_sink* sink, uint32_t key, i
   ESP_ROLLED
   for (j = 0; j < count; ++j) {
     if (by.quick) {
-      const int32_t v = weights[j] - ESP_STEP(j);
+      const int32_t step = ESP_STEP(j);
+      const int32_t v = weights[j] - (clip ? esp_q_clipped(step, clip) : step);
       weights[j] = (int8_t)ESP_WITHIN(v);
     } else {
       esp_q_sink_weight(sink, key, at + j, index[j], out, sums[j]);
@@ -116,6 +118,7 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
   const uint32_t key = esp_q_key(sink);
   const int32_t exponent = sink->sum ? 0 : esp_q_exponent(sink);
   const esp_q_keeping keeping = esp_q_keeping_of(sink, d->out_h * d->out_w);
+  const int32_t clip = esp_q_weight_clip(sink);
   esp_q_output by[ESP_OUTPUTS];
   int32_t place[4]; /* of inputs in a row of the whole tensor */
   int32_t o, t, c, k, j, outputs, left = out_per_group, first = 0;
@@ -192,7 +195,7 @@ ESP_KERNEL void ESP_Q(esp_weight_gradient)(const esp_conv* d, const esp_q* g, co
           for (k = 0; k < outputs; ++k) {
             const int32_t row = (o + k) * taps + t;
             esp_q_sink_row(sink, key + (uint32_t)(row * per_group), row * width + c, place, inputs,
-                           o + k, by[k], sums + 4 * k);
+                           o + k, by[k], clip, sums + 4 * k);
           }
         }
         c += inputs;
