@@ -14,6 +14,7 @@ out=$1
 model=${2:-}
 set=${3:-cifar10}
 espalier=build/release/espalier
+tools/build.sh release espalier
 
 mkdir -p "$out/data"
 out=$(cd "$out" && pwd)
@@ -28,3 +29,4 @@ folder=$out/${model:-all}
 "$espalier" sweep "configs/measured-$set.json" --out "$folder" ${model:+--models "$model"}
 "$espalier" report "$folder" --out "$folder.report" --no-page --force
 python3 tools/tables.py against-published "$folder.report/report.json"
+python3 tools/tables.py searches "$folder/sweep.json"

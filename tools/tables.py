@@ -16,6 +16,7 @@
                                      a row of float32 gradients beside integer ones, from
                                      FOLDER/{device,integer,16}-SEED.json of `train`, the last not needed
     tables.py against-published FILE found plans beside published ones, from report.json
+    tables.py searches FILE          how a sweep's measured searches ranked plans, from sweep.json
     tables.py replay FOLDER          accuracy over the classes so far, from FOLDER/{none,KIB,mixed}-SEED.json
                                      of `train`
     tables.py large-core FROM TO     a device profile with more memory and otherwise the same
@@ -336,6 +337,27 @@ def against_published(path: str) -> None:
             print(row(name, [f"{r['memory_kib']:.2f}", accuracy]))
 
 
+def searches(path: str) -> None:
+    """How well predictions ranked what was measured, and what the races say of the plans chosen."""
+    def number(value) -> str:
+        return "-" if value is None else f"{value:+.2f}"
+
+    print("\n| model | plan | trainings | rank correlation, adding up | R2 | with the model | R2 | "
+          "gained in the race, points | better than the runner-up | than the additive optimum |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for result in read(path)["results"]:
+        for plan in result["plans"]:
+            if "search" not in plan:
+                continue
+            measured, race = plan["search"]["measured"], plan["search"]["race"]
+            figures = [number(measured[when][figure]) for when in ("before", "after")
+                       for figure in ("rank_correlation", "r2")]
+            gained = with_error(100 * race["gain"], 100 * race["standard_error"], "+.2f")
+            print(row(result["model"]["name"],
+                      [plan["name"], str(measured["trainings"]), *figures, gained,
+                       f"{race['above_runner_up']:.3f}", f"{race['above_additive']:.3f}"]))
+
+
 def large_core(source: str, target: str) -> None:
     device = read(source)
     device.update(name="large-core", sram_bytes=8 << 20, flash_bytes=8 << 20)
@@ -344,7 +366,7 @@ def large_core(source: str, target: str) -> None:
 
 COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "published": published, "fits": fits,
             "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy,
-            "replay": replay, "against-published": against_published, "turns": turns,
+            "replay": replay, "against-published": against_published, "searches": searches, "turns": turns,
             "share-times": share_times, "shares": shares,
             "large-core": large_core}
 

@@ -122,6 +122,7 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
     if (plans[p].own.head_epochs) row["head_epochs"] = *plans[p].own.head_epochs;
     if (plans[p].own.warmup_epochs) row["warmup_epochs"] = *plans[p].own.warmup_epochs;
     if (plans[p].own.clip) row["clip"] = *plans[p].own.clip;
+    if (!plans[p].search.is_null()) row["search"] = plans[p].search;
     rows.push_back(std::move(row));
   }
   Json result{
@@ -357,7 +358,9 @@ class Sweep {
                    search_plans(pair.network(), profile, bytes, pair.race_sets(index), measured));
       for (std::size_t b = 0; b < budgets.size(); ++b) {
         own.learning_rate = result.search.plans[b].rate;
-        plans.push_back({budgets[b].plan, "found", std::move(result.plans[b].plan), own});
+        plans.push_back({budgets[b].plan, "found", std::move(result.plans[b].plan), own,
+                         Json{{"measured", to_json(result.search)},
+                              {"race", to_json(result.search.plans[b], profile)}}});
       }
       return plans;
     }
@@ -393,8 +396,7 @@ class Sweep {
 
   [[nodiscard]] double seconds_of(const trials::Trial& trial, const trials::TrialTimes& times,
                                   const data::Samples& training, const data::Samples& test) const {
-    // Device numerics run the plain kernels.
-    constexpr double kDeviceSlowness = 8;
+    constexpr double kDeviceSlowness = 1.5;
     return times.seconds(trial.plan, trial.recipe.epochs, training.size(), test.size()) *
            (trials::on_device(trial.numerics) ? kDeviceSlowness : 1) / std::max(1, options_.jobs);
   }

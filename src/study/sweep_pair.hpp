@@ -27,6 +27,7 @@ struct NamedPlan {
   std::string kind;  ///< head_only, bias_only, last_k, full, published, found
   plan::UpdatePlan plan;
   OwnRecipe own;
+  Json search;  ///< `measured` and `race` of a measured search, as `search` reports; otherwise null
 };
 
 /// What a search may take, and what its plan is called.

@@ -180,6 +180,12 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
     if (row.contains("learning_rate")) {
       EXPECT_EQ(row["learning_rate"], plan["recipe"]["learning_rate"]);
     }
+    ASSERT_EQ(row.contains("search"), row["kind"] == "found");
+    if (row.contains("search")) {
+      EXPECT_LE(row["search"]["measured"]["trainings"], 3);
+      EXPECT_TRUE(row["search"]["measured"]["after"].contains("rank_correlation"));
+      EXPECT_FALSE(row["search"]["race"]["finalists"].empty());
+    }
     const bool own = row["name"].get<std::string>().ends_with("-head1-warmup0.5");
     EXPECT_EQ(row.value("head_epochs", 0), own);
     EXPECT_EQ(row.value("warmup_epochs", 0.0), own ? 0.5 : 0.0);
