@@ -205,7 +205,7 @@ class Fit {
     ESPALIER_CHECK_OK(step(
         Arguments{"analyze", o_.model} + data(true) + recipe(true) + ratios +
         (o_.limit_val ? Arguments{"--limit-val", std::to_string(*o_.limit_val)} : Arguments{}) +
-        Arguments{"--out", file("contributions.json")}));
+        Arguments{"--numerics", o_.numerics, "--out", file("contributions.json")}));
     ESPALIER_CHECK_OK(
         step({"plan", "make", o_.model, "--head-only", "--out", file("head-only.json")}, false));
     ESPALIER_CHECK_OK(train(file("head-only.json"), file("head-only.result.json")));

@@ -347,10 +347,13 @@ class Sweep {
       measured.selection = options;
       measured.search = search_options(search.measure);
       OwnRecipe own = search.measure.own;
-      measured.race_recipe = own.applied(config_.training.recipes.front().recipe);
+      measured.race_recipe = own.applied(pair.found_with(config_.training.recipes.front().recipe));
       measured.search.jobs = options_.jobs;
       ESPALIER_TRY(measured.known, pair.known_plans(search));
-      measured.trial.recipe = search.measure.recipe.value_or(config_.analysis->recipe);
+      measured.trial.recipe =
+          pair.found_with(search.measure.recipe.value_or(config_.analysis->recipe));
+      measured.trial.numerics = config_.analysis->numerics;
+      measured.trial.stochastic = config_.training.stochastic;
       measured.run = run_options("measure plans of " + pair.label(), {});
       std::vector<Bytes> bytes;
       for (const NamedBudget& budget : budgets) bytes.push_back(budget.bytes);

@@ -136,6 +136,7 @@ class Reader {
     std::sort(analysis.ratios.begin(), analysis.ratios.end());
     take(json, "layers", analysis.layers);
     take(json, "seeds", analysis.seeds);
+    analysis.numerics = *trials::numerics_named(json.value("numerics", "simulation"));
     analysis.recipe = read_recipe(json.value("recipe", Json::object()), "/analysis/recipe");
     return analysis;
   }
@@ -328,6 +329,7 @@ class Reader {
           "recipe");
     }
     check_own_recipes();
+    check_analysis();
     std::set<std::pair<std::string, std::string>> published;
     for (const SweepPublished& plan : config_.published) {
       if (models.count(plan.model) == 0) {
@@ -349,6 +351,24 @@ class Reader {
       if (!measures && document_.value("analysis", Json::object()).contains(key)) {
         problem("/analysis", fmt::format("{} has no effect: every model has a profile", key));
       }
+    }
+  }
+
+  // Whether it trains as something does in the end, and with a recipe that this can follow.
+  void check_analysis() {
+    if (!config_.analysis || !trials::on_device(config_.analysis->numerics)) return;
+    const std::string name(trials::numerics_name(config_.analysis->numerics));
+    const std::vector<trials::Numerics>& all = config_.training.numerics;
+    if (std::find(all.begin(), all.end(), config_.analysis->numerics) == all.end()) {
+      problem("/analysis/numerics",
+              fmt::format("/training/numerics lacks \"{}\", whose accumulate it goes by", name));
+    }
+    const auto scaled = [&](const train::Recipe& recipe, std::string_view place) {
+      if (!recipe.qas) problem(place, "on the device gradients are always scaled; leave qas out");
+    };
+    scaled(config_.analysis->recipe, "/analysis/recipe");
+    for (const SweepSearch& search : config_.searches) {
+      if (search.measure.recipe) scaled(*search.measure.recipe, "/searches/recipe");
     }
   }
 

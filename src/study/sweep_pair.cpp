@@ -108,9 +108,15 @@ Status SweepPair::check_budgets() const {
   return Ok{};
 }
 
+train::Recipe SweepPair::found_with(train::Recipe recipe) const {
+  if (trials::on_device(config_->analysis->numerics)) recipe.batch = config_->training.accumulate;
+  return recipe;
+}
+
 contribution::AnalysisOptions SweepPair::analysis_options() const {
   contribution::AnalysisOptions options;
-  options.recipe = config_->analysis->recipe;
+  options.recipe = found_with(config_->analysis->recipe);
+  options.numerics = config_->analysis->numerics;
   options.ratios = config_->analysis->ratios;
   options.layers = config_->analysis->layers;
   options.seeds = config_->analysis->seeds;

@@ -175,6 +175,7 @@ TEST_F(FitTest, DeviceNumerics) {
   EXPECT_EQ(program["accumulate"], 2);
   EXPECT_EQ(program["learning_rate"], 0.5);
   EXPECT_EQ(read_json("fit/on-ample/result.json")["numerics"], "device");
+  EXPECT_EQ(read_json("fit/contributions.json")["numerics"], "device");
 }
 
 }  // namespace

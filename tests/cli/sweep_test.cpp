@@ -203,6 +203,43 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   EXPECT_LE(planned["memory_bytes"]["planned"], 64 * 1024);
 }
 
+// Contributions, searches and races in the numerics and the update of what is deployed.
+TEST_F(SweepTest, FindsWithTheNumericsOfTheAnalysis) {
+  Json integer = config();
+  integer["analysis"]["numerics"] = "integer";
+  integer["searches"] = {{{"budgets", {"1KiB"}},
+                          {"solver", "measured"},
+                          {"trainings", 3},
+                          {"limit_train", 16},
+                          {"recipe", {{"epochs", 2}}},
+                          {"finalists", 2},
+                          {"race_seeds", 2}}};
+  integer["training"]["seeds"] = {0};
+  integer["training"]["numerics"] = {"simulation", "integer"};
+  integer["training"]["accumulate"] = 3;
+  write("sweep.json", integer.dump());
+  const std::string out = fresh();
+  succeed(sweep(out));
+  const Json profile = read_json(out + "/profiles/m.d.json");
+  EXPECT_EQ(profile["numerics"], "integer");
+  EXPECT_EQ(profile["recipe"]["batch"], 3);
+  EXPECT_EQ(read_json(out + "/plans/m.d.found-1KiB-measured.json")["recipe"]["batch"], 3);
+  // None of the trials that found it was a simulation.
+  int simulated = 0;
+  int trained = 0;
+  for (const auto& entry : fs::directory_iterator(path(out) / "trials")) {
+    if (entry.path().extension() != ".json") continue;
+    const Json trial = read_json(out + "/trials/" + entry.path().filename().string());
+    simulated += trial["inputs"]["numerics"] == "simulation" ? 1 : 0;
+  }
+  const Json results = read_json(out + "/sweep.json");
+  for (const Json& row : results["results"][0]["plans"]) {
+    for (const Json& run : row["trainings"]) trained += run["numerics"] == "simulation" ? 1 : 0;
+  }
+  EXPECT_LE(simulated, trained);
+  EXPECT_GT(simulated, 0);
+}
+
 // The program that the final trainings stand for is the one whose memory is planned.
 TEST_F(SweepTest, PlannedMemoryIsThatOfTheNumericsThatAreTrained) {
   Json planned = config();

@@ -108,6 +108,46 @@ TEST(PlanModel, LearnsALinearWorld) {
   EXPECT_LT(model.scales().noise, 0.02);
 }
 
+// Parts that get in each other's way, or help, are more than any sum of parts can say.
+TEST(PlanModel, LearnsWhatPairsAreBesidesTheirSum) {
+  const search::Problem problem = prior();
+  for (const std::uint64_t seed : {11, 12, 13}) {
+    Rng rng{seed};
+    double pairs[6][6];
+    for (auto& row : pairs) {
+      for (double& pair : row) pair = rng.uniform(-0.06, 0.06);
+    }
+    const auto gain = [&](const Candidate& candidate) {
+      double sum = search::objective(problem, candidate);
+      for (std::size_t a = 0; a < 6; ++a) {
+        for (std::size_t b = 0; b < a; ++b) {
+          if (candidate.choice[a] != 0 && candidate.choice[b] != 0) sum += pairs[a][b];
+        }
+      }
+      return sum;
+    };
+    std::vector<Observation> observations;
+    for (int i = 0; i < 120; ++i) {
+      const Candidate candidate = random_candidate(rng);
+      observations.push_back({candidate, gain(candidate) + rng.uniform(-0.005, 0.005)});
+    }
+    const PlanModel model(problem, observations);
+    const PlanModel sums(problem, observations, Prior::kNothing);
+    std::vector<double> truth;
+    std::vector<double> predicted;
+    std::vector<double> added;
+    for (int i = 0; i < 200; ++i) {
+      const Candidate candidate = random_candidate(rng);
+      truth.push_back(gain(candidate));
+      predicted.push_back(model.predict(candidate).mean);
+      added.push_back(sums.predict(candidate).mean);
+    }
+    EXPECT_GT(model.scales().interaction, 0.01);
+    EXPECT_LT(1 - *explained_variance(predicted, truth),
+              0.5 * (1 - *explained_variance(added, truth)));
+  }
+}
+
 // Where turns bring small options most of what the largest brings, few plans show it, and it holds
 // for layers that none of them trained.
 TEST(PlanModel, LearnsWhatTurnsBringToLayersNotYetTried) {

@@ -190,6 +190,21 @@ TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
   EXPECT_THAT(error(json), HasSubstr("there are none in /plans/published"));
 }
 
+// What finds plans may train as the device does, as something must in the end.
+TEST(SweepConfig, NumericsOfTheAnalysis) {
+  Json json = whole();
+  json["analysis"]["numerics"] = "device";
+  const Result<SweepConfig> config = parse(json);
+  ASSERT_TRUE(config.ok()) << config.error().message();
+  EXPECT_EQ(config->analysis->numerics, trials::Numerics::kDevice);
+  json["analysis"]["recipe"]["qas"] = false;
+  EXPECT_THAT(error(json),
+              HasSubstr("/analysis/recipe: on the device gradients are always scaled"));
+  json["analysis"]["recipe"].erase("qas");
+  json["analysis"]["numerics"] = "integer";
+  EXPECT_THAT(error(json), HasSubstr("/training/numerics lacks \"integer\""));
+}
+
 TEST(SweepConfig, KeepsTheModelsThatAreWanted) {
   Json json = whole();
   Json other = json["models"][0];

@@ -39,6 +39,9 @@ struct SweepAnalysis {
   std::vector<double> ratios{0.125, 0.25, 0.5, 1.0};
   std::vector<int> layers;
   std::vector<std::uint64_t> seeds{0};
+  /// Of measured searches and their races, too. On the device an update is of as many samples as in
+  /// the final trainings.
+  trials::Numerics numerics = trials::Numerics::kSimulation;
   train::Recipe recipe;
 };
 
