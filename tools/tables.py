@@ -342,16 +342,18 @@ def searches(path: str) -> None:
     def number(value) -> str:
         return "-" if value is None else f"{value:+.2f}"
 
-    print("\n| model | plan | trainings | rank correlation, adding up | R2 | with the model | R2 | "
+    # Sums of single gains may be in nats, which have no R2 with accuracy.
+    print("\n| model | plan | trainings | rank correlation, adding up | with the model | R2 | "
           "gained in the race, points | better than the runner-up | than the additive optimum |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     for result in read(path)["results"]:
         for plan in result["plans"]:
             if "search" not in plan:
                 continue
             measured, race = plan["search"]["measured"], plan["search"]["race"]
-            figures = [number(measured[when][figure]) for when in ("before", "after")
-                       for figure in ("rank_correlation", "r2")]
+            before, after = measured["before"], measured["after"]
+            figures = [number(before["rank_correlation"]), number(after["rank_correlation"]),
+                       number(after["r2"])]
             gained = with_error(100 * race["gain"], 100 * race["standard_error"], "+.2f")
             print(row(result["model"]["name"],
                       [plan["name"], str(measured["trainings"]), *figures, gained,
