@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "espalier/compiler/narrow.hpp"
+#include "host/scratch.hpp"
 #include "runtime/espalier_integer_types.h"
 
 namespace espalier::engine {
@@ -67,29 +68,27 @@ void GradientWatch::look(Engine& engine, int node) {
   const int most = (1 << bits) - 1;
   const bool cut_off = range.bits > bits;
   const std::int8_t* bytes = engine.activation(found->gradient);
-  const auto* mask = reinterpret_cast<const std::uint8_t*>(engine.activation(found->mask));
-  const bool in_bits = graph.value(found->mask).element == Element::kBitMask;
+  const std::uint8_t* passes =
+      host::mask_bytes(reinterpret_cast<const std::uint8_t*>(engine.activation(found->mask)),
+                       value.elements, graph.value(found->mask).element == Element::kBitMask);
   GradientUse& use = found->use;
   use.exponent = range.exponent;
-  const auto at = [&](std::int64_t i) -> int {
-    if (value.element != Element::kInt16) return bytes[i];
-    std::int16_t wide = 0;
-    std::memcpy(&wide, bytes + 2 * i, sizeof wide);
-    return wide;
-  };
   std::int64_t i = 0;
   if (!cut_off && value.element != Element::kInt16) {
     for (; i + 8 <= value.elements; i += 8) {
-      const std::uint64_t passes =
-          nonzero(in_bits ? mask[i >> 3] * kLowest & 0x8040201008040201 : eight(mask + i));
-      use.elements += count(passes);
-      use.zero += count(passes & ~nonzero(eight(bytes + i)));
+      const std::uint64_t passing = nonzero(eight(passes + i));
+      use.elements += count(passing);
+      use.zero += count(passing & ~nonzero(eight(bytes + i)));
     }
   }
   for (; i < value.elements; ++i) {
-    const bool passes = in_bits ? (mask[i >> 3] >> (i & 7) & 1) != 0 : mask[i] != 0;
-    if (!passes) continue;
-    const int q = at(i);
+    if (passes[i] == 0) continue;
+    int q = bytes[i];
+    if (value.element == Element::kInt16) {
+      std::int16_t wide = 0;
+      std::memcpy(&wide, bytes + 2 * i, sizeof wide);
+      q = wide;
+    }
     ++use.elements;
     if (q == 0) ++use.zero;
     if (cut_off && std::abs(q) == most) ++use.saturated;

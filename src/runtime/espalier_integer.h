@@ -159,12 +159,15 @@ static inline esp_q_pace esp_q_pace_of(const esp_q_parameter_sink* s, int32_t ex
   return pace;
 }
 
+static inline int32_t esp_q_clipped(int32_t step, int32_t clip) {
+  return step > clip ? clip : step < -clip ? -clip : step;
+}
+
 /* The step of a weight or a bias, no further from 0 than `clip`. */
 static inline int32_t esp_q_step(const esp_q_parameter_sink* s, esp_q_pace pace, int32_t sum,
                                  int32_t clip, uint32_t key) {
-  const int32_t step =
-      esp_q_shift((int64_t)sum * pace.factor, pace.shift, s->sgd->stochastic, esp_mix(key));
-  return step > clip ? clip : step < -clip ? -clip : step;
+  return esp_q_clipped(
+      esp_q_shift((int64_t)sum * pace.factor, pace.shift, s->sgd->stochastic, esp_mix(key)), clip);
 }
 
 static inline uint32_t esp_q_key(const esp_q_parameter_sink* s) {

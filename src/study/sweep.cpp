@@ -399,7 +399,7 @@ class Sweep {
 
   [[nodiscard]] double seconds_of(const trials::Trial& trial, const trials::TrialTimes& times,
                                   const data::Samples& training, const data::Samples& test) const {
-    constexpr double kDeviceSlowness = 1.5;
+    constexpr double kDeviceSlowness = 1.5;  // at large batches (tools/numerics_table.sh)
     return times.seconds(trial.plan, trial.recipe.epochs, training.size(), test.size()) *
            (trials::on_device(trial.numerics) ? kDeviceSlowness : 1) / std::max(1, options_.jobs);
   }

@@ -16,6 +16,13 @@ namespace {
 // Subsets and splits do not depend on the seeds of trainings.
 constexpr std::uint64_t kDataSeed = 0;
 
+// On the device an update is of `accumulate` samples, whatever the recipe's batch.
+train::Recipe with_update(train::Recipe recipe, trials::Numerics numerics,
+                          const SweepTraining& training) {
+  if (trials::on_device(numerics)) recipe.batch = training.accumulate;
+  return recipe;
+}
+
 }  // namespace
 
 Result<SweepPair> SweepPair::load(const SweepConfig& config, const SweepModel& model,
@@ -108,9 +115,8 @@ Status SweepPair::check_budgets() const {
   return Ok{};
 }
 
-train::Recipe SweepPair::found_with(train::Recipe recipe) const {
-  if (trials::on_device(config_->analysis->numerics)) recipe.batch = config_->training.accumulate;
-  return recipe;
+train::Recipe SweepPair::found_with(const train::Recipe& recipe) const {
+  return with_update(recipe, config_->analysis->numerics, config_->training);
 }
 
 contribution::AnalysisOptions SweepPair::analysis_options() const {
@@ -205,11 +211,11 @@ std::vector<SweepEntry> SweepPair::entries(const std::vector<NamedPlan>& plans) 
         for (const std::uint64_t seed : training.seeds) {
           trials::Trial trial;
           trial.plan = plans[p].plan;
-          trial.recipe = plans[p].own.applied(training.recipes[r].recipe);
+          trial.recipe =
+              plans[p].own.applied(with_update(training.recipes[r].recipe, numerics, training));
           trial.recipe.seed = seed;
           trial.numerics = numerics;
           trial.stochastic = training.stochastic;
-          if (trials::on_device(numerics)) trial.recipe.batch = training.accumulate;
           entries.push_back({p, r, std::move(trial)});
         }
       }

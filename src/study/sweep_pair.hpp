@@ -84,7 +84,7 @@ class SweepPair {
   [[nodiscard]] contribution::AnalysisOptions analysis_options() const;
   /// A recipe of the analysis, of a search or of its races, with the update of the analysis'
   /// numerics.
-  [[nodiscard]] train::Recipe found_with(train::Recipe recipe) const;
+  [[nodiscard]] train::Recipe found_with(const train::Recipe& recipe) const;
   /// None with given_profile().
   [[nodiscard]] std::vector<trials::Trial> analysis_trials() const;
   /// Plans that need no search.

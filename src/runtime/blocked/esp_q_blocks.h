@@ -163,9 +163,6 @@ ESP_INLINE int32_t esp_q_quick_step(int32_t sum, int32_t factor, int32_t quick, 
 ESP_INLINE int32_t esp_q_weight_clip(const esp_q_parameter_sink* sink) {
   return sink->sum || sink->sgd->weight_clip == INT32_MAX ? 0 : sink->sgd->weight_clip;
 }
-ESP_INLINE int32_t esp_q_clipped(int32_t step, int32_t clip) {
-  return step > clip ? clip : step < -clip ? -clip : step;
-}
 
 #ifdef ESP_DOT4
 /* Words of four bytes, `step` bytes apart, by byte: four rows of `pitch`. Four words at a time;
