@@ -112,8 +112,10 @@ TEST(Memory, OfSamplesStaysWithinTheLimit) {
   const data::Samples training = toy_samples(graph, 3000, 1);
   const data::Samples validation = toy_samples(graph, 1000, 2);
   const Session whole(network, plan::head_only(graph), graph.head, 0);
+  Workspace workspace(whole);
+  whole.forward(workspace, kChunk, false);  // scratch buffers grow to what the layers need
   constexpr int kJobs = 2;
-  const auto workspaces = static_cast<std::int64_t>(kJobs * Workspace(whole).bytes());
+  const auto workspaces = static_cast<std::int64_t>(kJobs * workspace.bytes());
   const std::int64_t labels = 4000 * std::int64_t{sizeof(int)};
   const auto inputs = static_cast<std::int64_t>(4000 * SampleStore::sample_bytes(network, 0));
   for (const std::int64_t limit : {std::int64_t{0}, inputs / 4, inputs / 2, inputs, 2 * inputs}) {
