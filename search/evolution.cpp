@@ -132,6 +132,7 @@ class Evolution {
  private:
   [[nodiscard]] bool must_stop() const {
     if (options_.stop && options_.stop()) return true;
+    if (options_.bound && best_.objective >= *options_.bound) return true;
     return options_.max_evaluations > 0 && evaluator_.evaluations() >= options_.max_evaluations;
   }
 

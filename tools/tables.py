@@ -16,6 +16,9 @@
                                      a row of float32 gradients beside integer ones, from
                                      FOLDER/{device,integer,16}-SEED.json of `train`, the last not needed
     tables.py against-published FILE found plans beside published ones, from report.json
+    tables.py differences FILE PLANS OTHER PLANS
+                                     plans of one sweep.json beside those of another, or of the same, paired by
+                                     seed: names with one *, which stands for the same in both
     tables.py searches FILE          how a sweep's measured searches ranked plans, from sweep.json
     tables.py replay FOLDER          accuracy over the classes so far, from FOLDER/{none,KIB,mixed}-SEED.json
                                      of `train`
@@ -24,6 +27,7 @@
 
 import json
 import pathlib
+import statistics
 import sys
 
 MODELS = ("mbv2-w0.35", "proxyless-w0.3", "mcunet-5fps")
@@ -360,6 +364,41 @@ def searches(path: str) -> None:
                        f"{race['above_runner_up']:.3f}", f"{race['above_additive']:.3f}"]))
 
 
+def plans_of(path: str, names: str) -> dict:
+    """(model, dataset, what the * stands for): name and, by numerics and seed, accuracy of what learned."""
+    before, star, after = names.partition("*")
+    if not star or "*" in after:
+        sys.exit(f"'{names}': give names with one *")
+    found = {}
+    for result in read(path)["results"]:
+        for plan in result["plans"]:
+            name = plan["name"]
+            if not name.startswith(before) or not name[len(before):].endswith(after):
+                continue
+            stands_for = name[len(before):len(name) - len(after)]
+            found[result["model"]["name"], result["dataset"], stands_for] = name, {
+                (t["numerics"], t["seed"]): 100 * t["test_accuracy"] for t in plan["trainings"]
+                if not t["diverged"] and not t["collapsed"]}
+    return found
+
+
+def differences(path: str, names: str, other_path: str, other_names: str) -> None:
+    others = plans_of(other_path, other_names)
+    print("| model | plan | accuracy, % | beside | accuracy, % | above, points | seeds in pairs |")
+    print("|---|---|---|---|---|---|---|")
+    for key, (name, reached) in plans_of(path, names).items():
+        if key not in others:
+            continue
+        other, by_other = others[key]
+        pairs = [reached[seed] - by_other[seed] for seed in sorted(reached.keys() & by_other.keys())]
+        error = statistics.stdev(pairs) / len(pairs) ** 0.5 if len(pairs) > 1 else None
+        print(row(key[0], [
+            name, format(statistics.fmean(reached.values()), ".2f") if reached else "none learned", other,
+            format(statistics.fmean(by_other.values()), ".2f") if by_other else "none learned",
+            with_error(statistics.fmean(pairs), error, "+.2f") if pairs else "no seed of both",
+            str(len(pairs))]))
+
+
 def large_core(source: str, target: str) -> None:
     device = read(source)
     device.update(name="large-core", sram_bytes=8 << 20, flash_bytes=8 << 20)
@@ -368,8 +407,8 @@ def large_core(source: str, target: str) -> None:
 
 COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "published": published, "fits": fits,
             "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy,
-            "replay": replay, "against-published": against_published, "searches": searches, "turns": turns,
-            "share-times": share_times, "shares": shares,
+            "replay": replay, "against-published": against_published, "differences": differences,
+            "searches": searches, "turns": turns, "share-times": share_times, "shares": shares,
             "large-core": large_core}
 
 if __name__ == "__main__":

@@ -54,9 +54,9 @@ struct Options {
   std::string budget;
   std::vector<std::string> budgets;
   std::string out;
-  std::string solver = "evolution";
+  std::string solver = "auto";
   std::string metric = "loss";
-  std::string gains = "measured";
+  std::string gains;  // empty: measured with --measure, whose model shrinks them; believed without
   std::string memory = "analytic";
   std::string numerics;  // empty: the profile's
   int gradient_bits = 8;
@@ -218,7 +218,7 @@ Result<trials::RaceSets> race_sets(const Options& options, const ir::Graph& grap
   const auto same = data::match_classes(contribution::class_names(profile), options.profile,
                                         loaded.training.dataset().class_names, measure.training);
   if (!same.ok()) return same.error();
-  Json found = loaded.validation.identity_json();
+  const Json found = loaded.validation.identity_json();
   const Json wanted = profile.data.value("validation", Json::object());
   if (found.value("preprocess", "") != wanted.value("preprocess", "")) {
     return Error{ErrorKind::kUsage,
@@ -227,13 +227,7 @@ Result<trials::RaceSets> race_sets(const Options& options, const ir::Graph& grap
                              options.profile, wanted.value("preprocess", "that it does not tell"),
                              measure.training, found.value("preprocess", ""))};
   }
-  if (!wanted.contains("class_names")) found.erase("class_names");  // of an older version
-  if (found != wanted) {
-    spdlog::warn(
-        "{} was measured on other validation samples, of which the race may see some; with the "
-        "data, limits and --seed of its analysis it does not",
-        options.profile);
-  }
+  study::warn_of_other_samples(profile, options.profile, loaded.validation);
   return loaded;
 }
 
@@ -538,6 +532,7 @@ Status run(const Options& given) {
   ESPALIER_TRY(const Json document, read_json(options.profile, contribution::kProfileSchema));
   ESPALIER_TRY(const contribution::Profile profile,
                contribution::profile_from_json(document, graph, options.profile));
+  if (options.gains.empty()) options.gains = options.measure.given() ? "measured" : "believed";
   if (options.numerics.empty()) options.numerics = trials::numerics_name(profile.numerics);
   ESPALIER_TRY(graph.head, options.head.make(graph, options.common.seed, options.profile,
                                              contribution::class_count(profile)));
@@ -712,7 +707,7 @@ Command add_search(CLI::App& app) {
       "Where the plan goes, or -; of several, the largest budget's");
   command
       ->add_option("--solver", o->solver,
-                   "evolution, exact (proven optimum), or auto: exact where costs are additive, "
+                   "exact (proven optimum), evolution, or auto: exact where costs are additive, "
                    "otherwise evolution")
       ->check(one_of({"evolution", "exact", "auto"}))
       ->capture_default_str();
@@ -721,9 +716,9 @@ Command add_search(CLI::App& app) {
       ->capture_default_str();
   command
       ->add_option("--gains", o->gains,
-                   "measured, or believed: shrunk by their noise, smooth over depths and ratios")
-      ->check(one_of({"measured", "believed"}))
-      ->capture_default_str();
+                   "measured, or believed: shrunk by their noise, smooth over depths and ratios "
+                   "[believed; measured with --measure, which has a model of its own]")
+      ->check(one_of({"measured", "believed"}));
   command
       ->add_option("--memory", o->memory,
                    "What the budget bounds: analytic (extra memory), or planned (all SRAM of the "

@@ -161,13 +161,23 @@ std::string_view not_additive(const SelectionOptions& options) {
   return "";
 }
 
-// The evolution begins with what is given: a solution for less memory, the optimum of a relaxed
-// problem.
+bool goes_for_the_exact(const SelectionOptions& options) {
+  return options.solver == SolverKind::kExact ||
+         (options.solver == SolverKind::kAuto && not_additive(options).empty());
+}
+
+// Where an evolution begins, and what it cannot exceed.
+struct Start {
+  std::vector<search::Candidate> initial;  // a solution for less memory, the relaxed optimum
+  std::optional<double> bound;
+};
+
 Result<search::Solution> evolve(const search::Problem& problem, const SelectionOptions& options,
-                                const std::vector<search::Candidate>& initial, Selected& figures) {
+                                const Start& start, Selected& figures) {
   search::EvolutionOptions evolution = options.evolution;
   evolution.stop = [] { return interrupted(); };
-  evolution.initial.insert(evolution.initial.end(), initial.begin(), initial.end());
+  evolution.initial.insert(evolution.initial.end(), start.initial.begin(), start.initial.end());
+  evolution.bound = start.bound;
   ESPALIER_TRY(search::EvolutionResult result, search::solve_evolution(problem, evolution));
   figures.solver = SolverKind::kEvolution;
   figures.seconds = result.seconds;
@@ -177,11 +187,10 @@ Result<search::Solution> evolve(const search::Problem& problem, const SelectionO
 
 // The chosen solver, with its answer validated. Adds what it took to `figures`.
 Result<search::Solution> solve(const search::Problem& problem, const SelectionOptions& options,
-                               const std::vector<search::Candidate>& initial, Selected& figures) {
+                               const Start& start, Selected& figures) {
   search::Solution solution;
-  const bool additive = not_additive(options).empty();
   bool solved = false;
-  if (options.solver == SolverKind::kExact || (options.solver == SolverKind::kAuto && additive)) {
+  if (goes_for_the_exact(options)) {
     Result<search::ExactResult> result = search::solve_exact(problem);
     // What makes a problem infeasible does so for every solver.
     if (!result.ok() &&
@@ -196,7 +205,7 @@ Result<search::Solution> solve(const search::Problem& problem, const SelectionOp
     }
   }
   if (!solved) {
-    ESPALIER_TRY(solution, evolve(problem, options, initial, figures));
+    ESPALIER_TRY(solution, evolve(problem, options, start, figures));
   }
   if (interrupted()) return Error{ErrorKind::kInterrupted, "search: interrupted"};
   ESPALIER_CHECK_OK(search::validate(problem, solution));
@@ -367,14 +376,15 @@ Result<std::vector<Selected>> select_front(const search::Problem& problem, const
   std::vector<Selected> figures;  // of each solver run, in the order of the front
   const auto solver = [&](const search::Problem& at, const search::Candidate* warm_start) {
     figures.emplace_back();
-    std::vector<search::Candidate> initial;
-    if (warm_start != nullptr) initial.push_back(*warm_start);
-    if (!additive) {
+    Start start;
+    if (warm_start != nullptr) start.initial.push_back(*warm_start);
+    if (!goes_for_the_exact(options)) {
       if (const auto best = optimum(at.constraints[0].limit); best.ok()) {
-        initial.push_back(best->best.candidate);
+        start.initial.push_back(best->best.candidate);
+        start.bound = best->best.objective;
       }
     }
-    return solve(at, options, initial, figures.back());
+    return solve(at, options, start, figures.back());
   };
   ESPALIER_TRY(const search::ParetoFront front, search::pareto_front(problem, 0, limits, solver));
   std::vector<Selected> result;

@@ -89,8 +89,12 @@ Profile BelievedGains::profile() const {
       estimate = Estimate{.mean = mean};
     }
   };
+  std::size_t deepest = 0;  // that was measured: what is beyond it nothing tells
   for (std::size_t depth = 1; depth < believed.bias.size(); ++depth) {
-    put(believed.bias[depth], means.bias_gain[depth], false);
+    if (estimate_of(believed.bias[depth]).has_value()) deepest = depth;
+  }
+  for (std::size_t depth = 1; depth < believed.bias.size(); ++depth) {
+    put(believed.bias[depth], means.bias_gain[depth], depth < deepest);
   }
   for (std::size_t conv = 0; conv < believed.weight.size(); ++conv) {
     std::vector<contribution::Gain>& row = believed.weight[conv];

@@ -240,6 +240,18 @@ Json to_json(const Finalist& finalist, const Profile& profile) {
 
 }  // namespace
 
+void warn_of_other_samples(const Profile& profile, const std::string& name,
+                           const data::Samples& validation) {
+  Json found = validation.identity_json();
+  const Json measured = profile.data.value("validation", Json::object());
+  if (!measured.contains("class_names")) found.erase("class_names");  // of an older version
+  if (found == measured) return;
+  spdlog::warn(
+      "{} was measured on other validation samples, of which the race may see some; with the data, "
+      "limits and seed of its analysis it does not",
+      name);
+}
+
 std::optional<search::Candidate> candidate_of(const ir::Graph& graph, const Profile& profile,
                                               const plan::UpdatePlan& plan) {
   search::Candidate candidate{plan.bias_depth, std::vector<std::uint8_t>(profile.weight.size(), 0)};

@@ -14,6 +14,7 @@
 #include "espalier/data/dataset.hpp"
 #include "espalier/data/sanity.hpp"
 #include "espalier/plan/plan_json.hpp"
+#include "espalier/study/believed_gains.hpp"
 #include "espalier/study/plan_search.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
@@ -341,7 +342,9 @@ class Sweep {
     selection::SelectionOptions options = pair.selection_options(search);
     options.evolution.jobs = options_.jobs;
     if (search.solver == SweepSolver::kExact) options.solver = selection::SolverKind::kExact;
-    if (search.solver == SweepSolver::kAuto) options.solver = selection::SolverKind::kAuto;
+    if (search.solver == SweepSolver::kEvolution) {
+      options.solver = selection::SolverKind::kEvolution;
+    }
     if (search.solver == SweepSolver::kMeasured) {
       PlanSearchOptions measured;
       measured.selection = options;
@@ -367,9 +370,11 @@ class Sweep {
       }
       return plans;
     }
+    const contribution::Profile gains =
+        search.believed ? BelievedGains(pair.graph(), profile, options.metric).profile() : profile;
     for (const NamedBudget& budget : budgets) {
       ESPALIER_TRY(selection::Selected selected,
-                   selection::select(pair.graph(), profile, budget.bytes, options));
+                   selection::select(pair.graph(), gains, budget.bytes, options));
       plans.push_back({budget.plan, "found", std::move(selected.plan), {}});
     }
     return plans;

@@ -184,11 +184,16 @@ class Reader {
       search.memory = selection::MemoryModel::kPlanned;
     }
     search.rotate = json.value("rotate", false);
-    const std::string solver = json.value("solver", "evolution");
+    const std::string solver = json.value("solver", "auto");
     if (solver == "exact") search.solver = SweepSolver::kExact;
-    if (solver == "auto") search.solver = SweepSolver::kAuto;
+    if (solver == "evolution") search.solver = SweepSolver::kEvolution;
     if (solver == "measured") search.solver = SweepSolver::kMeasured;
     read_measure(json, search);
+    search.believed = json.value("gains", "believed") == "believed";
+    if (json.contains("gains") && search.solver == SweepSolver::kMeasured) {
+      problem("/searches", "the solver measured has a model of its own of what gains are worth; "
+                           "remove gains");
+    }
     if (search.at_published && search.memory == selection::MemoryModel::kPlanned) {
       problem("/searches", "budgets \"published\" are of analytic memory");
     }
@@ -296,13 +301,14 @@ class Reader {
         if (found.insert(search.plan_name(budget)).second) continue;
         problem("/searches",
                 fmt::format("'{}' would be found twice; searches must differ in budget, "
-                            "memory, solver, metric, rotate, head_epochs, warmup_epochs or clip",
+                            "memory, solver, metric, gains, rotate, head_epochs, warmup_epochs or "
+                            "clip",
                             search.plan_name(budget)));
       }
       if (search.at_published && !found.insert(search.plan_name("published")).second) {
         problem("/searches",
                 "searches at the memory of published plans must differ in solver, "
-                "metric, rotate, head_epochs, warmup_epochs or clip");
+                "metric, gains, rotate, head_epochs, warmup_epochs or clip");
       }
       for (const SweepModel& model : config_.models) {
         if (!search.at_published) break;
@@ -404,9 +410,10 @@ std::string SweepSearch::plan_name(std::string_view published) const {
   std::string name = fmt::format("found-{}", published);
   if (memory == selection::MemoryModel::kPlanned) name += "-planned";
   if (solver == SweepSolver::kExact) name += "-exact";
-  if (solver == SweepSolver::kAuto) name += "-auto";
+  if (solver == SweepSolver::kEvolution) name += "-evolution";
   if (solver == SweepSolver::kMeasured) name += "-measured";
   if (metric == selection::Metric::kAccuracy) name += "-accuracy";
+  if (!believed) name += "-raw";
   if (rotate) name += "-rotating";
   if (measure.own.head_epochs) name += fmt::format("-head{}", *measure.own.head_epochs);
   if (measure.own.warmup_epochs) name += fmt::format("-warmup{:g}", *measure.own.warmup_epochs);

@@ -8,6 +8,7 @@
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/published.hpp"
+#include "espalier/study/plan_search.hpp"
 #include "espalier/train/session.hpp"
 
 namespace espalier::study {
@@ -61,6 +62,10 @@ Status SweepPair::read() {
       ESPALIER_TRY(trials::RaceSets race,
                    trials::load_race_sets(graph, measured, options, search.measure.race_folds));
       race_sets_.emplace(i, std::move(race));
+    }
+    if (given_profile_ && measures()) {
+      warn_of_other_samples(given_profile_->profile, model_->profile->string(),
+                            analysis_sets_->validation);
     }
   }
   ESPALIER_TRY(data::Dataset training,

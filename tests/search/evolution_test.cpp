@@ -192,6 +192,24 @@ TEST(Evolution, StopsWhenAsked) {
   EXPECT_LT(limited.evaluations, 1000);
 }
 
+TEST(Evolution, StopsAtABoundThatItReaches) {
+  const Problem problem = testing::random_problem(8, 30, 4, 1);
+  const double optimum = solve_exact(problem)->best.objective;
+  const EvolutionResult free = solve_evolution(problem).value();
+  ASSERT_EQ(free.best.objective, optimum);
+  EvolutionOptions options;
+  options.bound = optimum;
+  const EvolutionResult bounded = solve_evolution(problem, options).value();
+  EXPECT_EQ(bounded.best.objective, optimum);
+  EXPECT_LT(bounded.generations, free.generations);
+  EXPECT_EQ(bounded.history.back().objective, optimum);
+  EXPECT_TRUE(bounded.history.size() < 2 ||
+              bounded.history[bounded.history.size() - 2].objective < optimum);
+  // One that is not reached changes nothing.
+  options.bound = optimum + 1;
+  EXPECT_EQ(solve_evolution(problem, options)->history, free.history);
+}
+
 TEST(Evolution, DegenerateProblems) {
   Problem nothing;
   nothing.bias_gain = {0.5};

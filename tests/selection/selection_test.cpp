@@ -206,10 +206,13 @@ TEST(Selection, ExactSolverAgrees) {
   exact.solver = SolverKind::kExact;
   const contribution::Profile profile = random_profile(graph, 4);
   const auto a = select(graph, profile, Bytes{2000}, exact);
-  const auto b = select(graph, profile, Bytes{2000}, {});
+  const auto b = select(graph, profile, Bytes{2000}, {.solver = SolverKind::kEvolution});
   ASSERT_TRUE(a.ok() && b.ok());
   EXPECT_NEAR(a->objective, b->objective, 1e-12);
   EXPECT_EQ(a->plan.solver, "exact");
+  EXPECT_EQ(b->plan.solver, "evolution");
+  // It begins at the optimum that it cannot exceed: no more than the first population is costed.
+  EXPECT_LT(b->evaluations, 5000);
 }
 
 TEST(Selection, AutoIsExactWhereCostsAreAdditive) {

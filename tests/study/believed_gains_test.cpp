@@ -137,6 +137,25 @@ TEST_F(BelievedGainsTest, FillRatiosThatWereNotMeasured) {
   EXPECT_GT(filled, 2);
 }
 
+// Depths between measured ones, but none beyond them.
+TEST_F(BelievedGainsTest, FillDepthsThatWereNotMeasured) {
+  Profile part = profile(0, 2, 1);
+  ASSERT_GE(convs_, 6);
+  std::erase_if(part.trials, [&](const contribution::Trial& trial) {
+    return trial.spec.depth == 3 || trial.spec.depth > convs_ - 2;
+  });
+  contribution::summarise(part, convs_);
+  const Profile believed = BelievedGains(graph_, part, Metric::kLoss).profile();
+  EXPECT_FALSE(part.bias[3].loss);
+  ASSERT_TRUE(believed.bias[3].loss);
+  EXPECT_GT(believed.bias[3].loss->mean, believed.bias[2].loss->mean);
+  EXPECT_LT(believed.bias[3].loss->mean, believed.bias[4].loss->mean);
+  EXPECT_TRUE(believed.bias[static_cast<std::size_t>(convs_) - 2].loss);
+  for (const int beyond : {convs_ - 1, convs_}) {
+    EXPECT_FALSE(believed.bias[static_cast<std::size_t>(beyond)].loss);
+  }
+}
+
 // A plan that is truly better is said to be, and the surer the more seeds there are; one that is
 // truly equal is not.
 TEST_F(BelievedGainsTest, ProbabilitiesFollowTheEvidence) {

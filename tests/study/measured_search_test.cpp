@@ -1,5 +1,6 @@
 #include "espalier/study/measured_search.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -73,13 +74,13 @@ class World {
     return {best, count};
   }
 
- private:
   static std::uint64_t key(const Candidate& candidate) {
     std::uint64_t hash = static_cast<std::uint64_t>(candidate.depth);
     for (const std::uint8_t option : candidate.choice) hash = hash * 31 + option;
     return hash;
   }
 
+ private:
   std::uint64_t seed_;
   double noise_;
   search::Problem truth_;
@@ -152,6 +153,47 @@ TEST(MeasuredSearch, IsNeverWorseThanAddingUpByItsOwnValidation) {
 
 TEST(MeasuredSearch, NorIsItUnderACostThatIsNoSum) {
   expect_never_worse_than_adding_up([](std::uint64_t seed) { return peak_world(seed, 0.2); });
+}
+
+// Nor with learning rates that suit each plan differently, and noise that is not the race's alone.
+TEST(MeasuredSearch, NorIsItAtRatesOfItsOwn) {
+  for (const bool of_finalists : {false, true}) {
+    for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+      SCOPED_TRACE(fmt::format("{} {}", of_finalists, seed));
+      const World world(seed, 0.2);
+      const Measure plans = world.measure();
+      const Measure measure = [&](const std::vector<Request>& requests) {
+        auto gains = plans(requests);
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+          const Request& r = requests[i];
+          if (r.stage != Stage::kRates) continue;
+          Rng suits{seed, static_cast<std::uint64_t>(r.rate * 100), World::key(r.candidate)};
+          Rng noise{seed, r.seed, static_cast<std::uint64_t>(r.rate * 100),
+                    World::key(r.candidate)};
+          *(*gains)[i] += suits.uniform(-0.2, 0.2) + noise.uniform(-0.2, 0.2);
+        }
+        return gains;
+      };
+      MeasuredSearchOptions options;
+      options.measurements = 20;
+      options.seed = seed;
+      options.rates = {0.1, 0.2, 0.3};
+      options.usual_rate = 0.1;
+      options.rates_of_finalists = of_finalists;
+      const auto result = measured_search({world.problem()}, measure, options);
+      ASSERT_TRUE(result.ok()) << result.error().message();
+      const MeasuredPlan& plan = result->plans[0];
+      const auto additive =
+          std::find_if(plan.finalists.begin(), plan.finalists.end(),
+                       [&](const Finalist& f) { return f.candidate == plan.additive.candidate; });
+      ASSERT_NE(additive, plan.finalists.end());
+      EXPECT_GE(plan.over_additive, 0.5);
+      // At its best rate, where both raced at all.
+      if (additive->rate == plan.finalists.front().rate) {
+        EXPECT_GE(plan.finalists.front().mean(), additive->mean());
+      }
+    }
+  }
 }
 
 TEST(MeasuredSearch, TheAdditiveOptimumIsTheBestSumUnderTheTrueCost) {

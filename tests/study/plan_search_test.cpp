@@ -8,6 +8,7 @@
 #include "espalier/compiler/compile.hpp"
 #include "espalier/contribution/analysis.hpp"
 #include "espalier/cost/analytic_memory.hpp"
+#include "espalier/cost/training_macs.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "support/temp_folder.hpp"
 #include "testing/random_graph.hpp"
@@ -204,6 +205,40 @@ TEST_F(PlanSearch, ALimitOfTimeEndsIt) {
   const Result<PlanSearchResult> found = search();
   ASSERT_TRUE(found.ok()) << found.error().message();
   EXPECT_LT(found->search.measurements, 100);
+}
+
+// The time of a step beside its memory: the bound holds for all that is measured, whose trainings
+// budgets share.
+TEST_F(PlanSearch, MacsBoundIt) {
+  const auto within = [&](std::optional<std::int64_t> macs) {
+    options_.selection.max_step_macs = macs;
+    Result<PlanSearchResult> found = search();
+    EXPECT_TRUE(found.ok()) << found.error().message();
+    return *found;
+  };
+  const std::int64_t free = within(std::nullopt).plans.back().step_macs;
+  const std::int64_t head =
+      cost::training_macs(plan::head_only(network_.graph()), network_.graph()).total();
+  const std::int64_t bound = (free + head) / 2;
+  const PlanSearchResult found = within(bound);
+  for (std::size_t i = 0; i < budgets_.size(); ++i) {
+    EXPECT_LE(found.plans[i].step_macs, bound);
+    EXPECT_EQ(found.plans[i].step_macs,
+              cost::training_macs(found.plans[i].plan, network_.graph()).total());
+    EXPECT_LE(found.plans[i].analytic, budgets_[i]);
+    for (const Finalist& f : found.search.plans[i].finalists) {
+      const plan::UpdatePlan plan = selection::make_plan(network_.graph(), profile_, f.candidate);
+      EXPECT_LE(cost::training_macs(plan, network_.graph()).total(), bound);
+    }
+  }
+  for (const Observation& o : found.search.observations) {
+    const plan::UpdatePlan plan = selection::make_plan(network_.graph(), profile_, o.candidate);
+    EXPECT_LE(cost::training_macs(plan, network_.graph()).total(), bound);
+  }
+  options_.selection.max_step_macs = head - 1;
+  const Result<PlanSearchResult> none = search();
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().kind, ErrorKind::kInfeasible);
 }
 
 // What a chip has: all SRAM of the program, and cycles.

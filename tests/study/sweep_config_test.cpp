@@ -172,8 +172,17 @@ TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
   json["searches"][0]["budgets"] = {"10KiB", "published"};
   EXPECT_THAT(error(json), HasSubstr("published stands in place of the array"));
   json["searches"] = {search, search};
-  EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric, rotate, head_epochs, "
-                                     "warmup_epochs or clip"));
+  json["searches"][1]["gains"] = "measured";
+  const Result<SweepConfig> both = parse(json);
+  ASSERT_TRUE(both.ok()) << both.error().message();
+  EXPECT_TRUE(both->searches[0].believed);
+  EXPECT_FALSE(both->searches[1].believed);
+  EXPECT_EQ(both->searches[1].plan_name("49KB"), "found-49KB-exact-raw");
+  json["searches"][1]["solver"] = "measured";
+  EXPECT_THAT(error(json), HasSubstr("remove gains"));
+  json["searches"] = {search, search};
+  EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric, gains, rotate, "
+                                     "head_epochs, warmup_epochs or clip"));
   json["searches"] = {search};
   json["searches"][0]["memory"] = "planned";
   json["searches"][0]["solver"] = "auto";

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "espalier/search/problem.hpp"
@@ -39,6 +40,7 @@ struct EvolutionOptions {
   int jobs = 1;                      ///< threads; the result does not depend on it
   std::uint64_t seed = 0;            ///< of every random choice
   std::vector<Candidate> initial;    ///< individuals to begin with, such as a known plan; repaired
+  std::optional<double> bound;       ///< what no candidate exceeds; reaching it ends the search
   std::function<bool()> stop;        ///< asked between generations; true ends the search
 };
 

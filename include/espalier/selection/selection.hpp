@@ -53,7 +53,7 @@ struct SelectionOptions {
   bool rotate = false;  ///< plans let the channels of partly trained convs take turns
   /// Of the data that plans are for, by label; those of the profile's where empty.
   std::vector<std::string> classes;
-  SolverKind solver = SolverKind::kEvolution;
+  SolverKind solver = SolverKind::kAuto;
   search::EvolutionOptions evolution;
 };
 

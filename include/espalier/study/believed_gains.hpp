@@ -36,8 +36,8 @@ class BelievedGains {
   BelievedGains(const ir::Graph& graph, const contribution::Profile& profile,
                 selection::Metric metric);
 
-  /// The profile with posterior means in place of measured ones, and of ratios that were not
-  /// measured where others of the conv were.
+  /// The profile with posterior means in place of measured ones, and of what lies between: ratios
+  /// that were not measured where others of the conv were, depths below the deepest measured one.
   [[nodiscard]] contribution::Profile profile() const;
   /// Gains add up in it as the search has it, but with what is not known of each.
   [[nodiscard]] Confidence confidence(const search::Candidate& candidate) const;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "espalier/contribution/profile.hpp"
@@ -56,6 +57,11 @@ Result<PlanSearchResult> search_plans(const train::Network& network,
                                       const std::vector<Bytes>& budgets,
                                       const trials::RaceSets& sets,
                                       const PlanSearchOptions& options);
+
+/// Warns where a profile, called `name`, was not measured on these validation samples: a race, which
+/// shuns them, may then see some that the profile has seen.
+void warn_of_other_samples(const contribution::Profile& profile, const std::string& name,
+                           const data::Samples& validation);
 
 /// The candidate of a plan, or nullopt when the profile's ratios cannot express it.
 std::optional<search::Candidate> candidate_of(const ir::Graph& graph,

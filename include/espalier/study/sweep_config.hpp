@@ -69,9 +69,10 @@ struct SweepSearch {
   std::vector<Bytes> budgets;
   bool at_published = false;  ///< the budgets are what the model's published plans take
   selection::MemoryModel memory = selection::MemoryModel::kAnalytic;
-  SweepSolver solver = SweepSolver::kEvolution;
+  SweepSolver solver = SweepSolver::kAuto;
   selection::Metric metric = selection::Metric::kLoss;
-  bool rotate = false;  ///< as selection::SelectionOptions::rotate
+  bool believed = true;  ///< posterior means are added up, not gains as measured; not of kMeasured
+  bool rotate = false;   ///< as selection::SelectionOptions::rotate
   /// Of kMeasured alone; samples and recipe are the analysis' where unset.
   struct Measure {
     int trainings = 240;  ///< before the race
