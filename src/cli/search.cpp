@@ -34,7 +34,7 @@ struct MeasureOptions {
   int seeds = 4;
   int race_seeds = 5;
   int race_folds = 1;
-  std::vector<double> rates;
+  std::vector<std::string> rates;  // numbers, or auto alone
   std::string rates_of = "winner";
   std::optional<int> race_epochs;
   std::vector<std::string> known;
@@ -231,6 +231,19 @@ Result<trials::RaceSets> race_sets(const Options& options, const ir::Graph& grap
   return loaded;
 }
 
+Result<std::vector<double>> parse_rates(const std::vector<std::string>& texts) {
+  std::vector<double> rates;
+  for (const std::string& text : texts) {
+    double rate = 0;
+    if (!CLI::detail::lexical_cast(text, rate)) {
+      return Error{ErrorKind::kUsage,
+                   fmt::format("--rates: '{}' is no number; give rates, or auto alone", text)};
+    }
+    rates.push_back(rate);
+  }
+  return rates;
+}
+
 Result<study::PlanSearchOptions> plan_search_options(const Options& options, const ir::Graph& graph,
                                                      const contribution::Profile& profile) {
   const MeasureOptions& measure = options.measure;
@@ -244,7 +257,10 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
     search.search.seeds.push_back(static_cast<std::uint64_t>(i));
   }
   search.search.race_seeds = measure.race_seeds;
-  search.search.rates = measure.rates;
+  search.automatic_rates = measure.rates == std::vector<std::string>{"auto"};
+  if (!search.automatic_rates) {
+    ESPALIER_TRY(search.search.rates, parse_rates(measure.rates));
+  }
   search.search.rates_of_finalists = measure.rates_of == "finalists";
   search.trial.recipe = with_given_options(options.command, profile.recipe, measure.recipe);
   ESPALIER_CHECK_OK(check_recipe(search.trial.recipe, options.numerics));
@@ -253,7 +269,7 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   if (const Status sound = check_recipe(*search.race_recipe, options.numerics); !sound.ok()) {
     return Error{ErrorKind::kUsage, "--race-epochs: " + sound.error().message()};
   }
-  for (const double rate : measure.rates) {
+  for (const double rate : search.search.rates) {
     search.race_recipe->learning_rate = rate;
     if (const Status sound = check_recipe(*search.race_recipe, options.numerics); !sound.ok()) {
       return Error{ErrorKind::kUsage, "--rates: " + sound.error().message()};
@@ -299,6 +315,7 @@ struct Found {
   std::vector<selection::Selected> front;
   std::vector<study::Confidence> confidence;            // by the budgets of the front
   std::optional<study::MeasuredSearchResult> measured;  // by the budgets of the front
+  std::vector<trials::RateSweep> rate_sweeps;           // of --rates auto
 };
 
 // Beside the plan.
@@ -363,7 +380,7 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
   for (std::size_t i = 0; i < found.plans.size(); ++i) {
     warn_of(found.search.plans[i], format_bytes(found.plans[i].budget), search);
   }
-  return Found{std::move(found.plans), {}, std::move(found.search)};
+  return Found{std::move(found.plans), {}, std::move(found.search), std::move(found.rate_sweeps)};
 }
 
 Result<Found> find(const Options& options, const ir::Graph& graph,
@@ -425,11 +442,14 @@ std::string confidence_text(const Found& found) {
 }
 
 // What the chosen plans gained at each learning rate.
-std::string rates_text(const Options& options, const Found& found) {
+std::string rates_text(const Found& found) {
   std::string text = fmt::format(
       "accuracy gained, of 1, by learning rate; the plan carries that with a star\n{:>11}",
       "budget");
-  std::vector<double> rates = options.measure.rates;
+  std::vector<double> rates;
+  for (const study::RateTried& tried : found.measured->plans.front().rates) {
+    rates.push_back(tried.rate);
+  }
   std::sort(rates.begin(), rates.end());
   for (const double rate : rates) text += fmt::format("  {:>18g}", rate);
   text += '\n';
@@ -483,7 +503,7 @@ std::string measured_text(const Options& options, const Found& found) {
             ? "the same plan"
             : fmt::format("{:.3f}", plan.over_additive));
   }
-  if (!options.measure.rates.empty()) text += rates_text(options, found);
+  if (!options.measure.rates.empty()) text += rates_text(found);
   return text;
 }
 
@@ -511,6 +531,9 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
   if (found.measured) {
     report["measured"] = study::to_json(*found.measured);
     report["race"] = study::to_json(found.measured->plans.back(), profile);
+    for (const trials::RateSweep& sweep : found.rate_sweeps) {
+      report["rate_sweeps"].push_back(trials::to_json(sweep));
+    }
   }
   if (options.budgets.empty()) return report;
   Json points = Json::array();
@@ -593,8 +616,10 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
   command
       ->add_option("--rates", m.rates,
                    "Learning rates that the chosen plans race at for their own, such as "
-                   "0.1,0.2; the recipe's stays unless another is likely better")
-      ->delimiter(',');
+                   "0.1,0.2; the recipe's stays unless another is likely better; auto: about half "
+                   "of what train --lr auto chooses for the least and the largest budget")
+      ->delimiter(',')
+      ->type_name("RATE");
   command
       ->add_option("--rates-of", m.rates_of,
                    "What races at each of --rates: the winner of the race between plans, or "

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <utility>
@@ -333,10 +334,68 @@ std::vector<search::Candidate> known_candidates(const ir::Graph& graph, const Pr
 
 }  // namespace
 
+std::vector<double> rates_between(double one, double other, double usual) {
+  const double low = std::min(one, other) / 2;
+  const double high = std::max(one, other) / 2;
+  const auto steps = static_cast<int>(std::lround(2 * std::log2(high / low)));
+  std::vector<double> rates{usual};
+  for (int i = 0; i <= steps; ++i) {
+    // To two digits: 0.14 and not 0.1414.
+    const double rate = low * std::exp2(i / 2.0);
+    const double digit = std::pow(10.0, std::floor(std::log10(rate)) - 1);
+    rates.push_back(std::stod(fmt::format("{:.1e}", std::round(rate / digit) * digit)));
+  }
+  std::sort(rates.begin(), rates.end());
+  rates.erase(std::unique(rates.begin(), rates.end()), rates.end());
+  return rates;
+}
+
+namespace {
+
+// Sweeps of what adding up finds for the least and for the largest budget.
+Result<std::vector<trials::RateSweep>> sweeps_of_optima(const train::Network& network,
+                                                        const Profile& profile,
+                                                        const std::vector<Bytes>& budgets,
+                                                        const trials::RaceSets& sets,
+                                                        const PlanSearchOptions& options) {
+  const auto [least, largest] = std::minmax_element(budgets.begin(), budgets.end());
+  std::vector<Bytes> ends{*least};
+  if (*largest != *least) ends.push_back(*largest);
+  ESPALIER_TRY(const std::vector<selection::Selected> front,
+               selection::select_front(network.graph(), profile, ends, options.selection));
+  trials::RunOptions run = options.run;
+  run.title = "rates";
+  std::vector<trials::RateSweep> sweeps;
+  for (const selection::Selected& selected : front) {
+    trials::Trial trial = options.trial;
+    trial.recipe = race_recipe(options);
+    trial.plan = selected.plan;
+    ESPALIER_TRY(trials::RateSweep sweep,
+                 trials::sweep_rates(network, sets.training, trial, run));
+    sweeps.push_back(std::move(sweep));
+  }
+  return sweeps;
+}
+
+}  // namespace
+
 Result<PlanSearchResult> search_plans(const train::Network& network, const Profile& profile,
                                       const std::vector<Bytes>& budgets,
                                       const trials::RaceSets& sets,
                                       const PlanSearchOptions& options) {
+  if (options.automatic_rates) {
+    PlanSearchOptions with_rates = options;
+    with_rates.automatic_rates = false;
+    ESPALIER_TRY(std::vector<trials::RateSweep> sweeps,
+                 sweeps_of_optima(network, profile, budgets, sets, options));
+    with_rates.search.rates = rates_between(sweeps.front().best, sweeps.back().best,
+                                            race_recipe(options).learning_rate);
+    spdlog::info("rates to race at: {}", fmt::join(with_rates.search.rates, ", "));
+    ESPALIER_TRY(PlanSearchResult result,
+                 search_plans(network, profile, budgets, sets, with_rates));
+    result.rate_sweeps = std::move(sweeps);
+    return result;
+  }
   const ir::Graph& graph = network.graph();
   ESPALIER_CHECK_OK(selection::check(graph, options.selection));
   std::vector<search::Problem> problems;

@@ -349,6 +349,7 @@ class Sweep {
       PlanSearchOptions measured;
       measured.selection = options;
       measured.search = search_options(search.measure);
+      measured.automatic_rates = search.measure.automatic_rates;
       OwnRecipe own = search.measure.own;
       measured.race_recipe = own.applied(pair.found_with(config_.training.recipes.front().recipe));
       measured.search.jobs = options_.jobs;
@@ -429,7 +430,8 @@ class Sweep {
       more += budgets.size() * training.seeds.size() * training.numerics.size() *
               training.recipes.size();
       if (search.solver == SweepSolver::kMeasured) {
-        const MeasuredSearchOptions measured = search_options(search.measure);
+        MeasuredSearchOptions measured = search_options(search.measure);
+        if (search.measure.automatic_rates) measured.rates.resize(3);  // or a few more
         more += static_cast<std::size_t>(measured.measurements +
                                          race_trainings(measured, budgets.size()));
       }

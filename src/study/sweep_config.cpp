@@ -154,9 +154,10 @@ class Reader {
     take(json, "finalists", search.measure.finalists);
     take(json, "race_seeds", search.measure.race_seeds);
     take(json, "race_folds", search.measure.race_folds);
-    take(json, "rates", search.measure.rates);
+    search.measure.automatic_rates = json.value("rates", Json()) == "auto";
+    if (!search.measure.automatic_rates) take(json, "rates", search.measure.rates);
     search.measure.rates_of_finalists = json.value("rates_of", "winner") == "finalists";
-    if (json.contains("rates_of") && search.measure.rates.empty()) {
+    if (json.contains("rates_of") && !json.contains("rates")) {
       problem("/searches", "rates_of says whose the rates are, and there are none; give rates");
     }
     take_own(json, search.measure.own);
@@ -327,7 +328,7 @@ class Reader {
         (std::any_of(config_.published.begin(), config_.published.end(),
                      [](const SweepPublished& p) { return p.own.any(); }) ||
          std::any_of(config_.searches.begin(), config_.searches.end(), [](const SweepSearch& s) {
-           return !s.measure.rates.empty() || s.measure.own.any();
+           return !s.measure.rates.empty() || s.measure.automatic_rates || s.measure.own.any();
          }))) {
       problem(
           "/training/recipes",

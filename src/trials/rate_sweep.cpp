@@ -62,7 +62,7 @@ Result<RateSweep> sweep_rates(const train::Network& network, const data::Samples
   if (best == nullptr) {
     return Error{
         ErrorKind::kUsage,
-        fmt::format("--lr auto: training diverged at every rate from {} to {}; train fewer "
+        fmt::format("training diverged at every rate from {} to {}; train fewer "
                     "layers",
                     sweep.tried.front().rate, sweep.tried.back().rate)};
   }

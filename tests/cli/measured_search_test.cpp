@@ -104,6 +104,17 @@ TEST_F(MeasuredSearchTest, ThePlanCarriesTheRateItWasBestAt) {
   EXPECT_THAT(kept.err, HasSubstr("at none of --rates"));
   EXPECT_NE(read_json("other.json")["recipe"]["learning_rate"], 1e-9);
   fail(kUsage, search("none.json") + Arguments{"--rates", "0.1,1e300"}, {"--rates: --lr 1e+300"});
+  fail(kUsage, search("none.json") + Arguments{"--rates", "0.1,auto"}, {"'auto' is no number"});
+}
+
+TEST_F(MeasuredSearchTest, RatesMayComeFromShortTrainings) {
+  const Json found = report(search("plan.json", "4") + Arguments{"--rates", "auto"});
+  ASSERT_EQ(found["rate_sweeps"].size(), 1U);
+  const double chosen = found["rate_sweeps"][0]["chosen"];
+  const Json rates = found["race"]["rates"];
+  EXPECT_TRUE(std::any_of(rates.begin(), rates.end(), [&](const Json& tried) {
+    return std::abs(tried["learning_rate"].get<double>() - chosen / 2) < 0.05 * chosen;
+  }));
 }
 
 TEST_F(MeasuredSearchTest, ChannelsMayTakeTurns) {

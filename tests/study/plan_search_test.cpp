@@ -17,6 +17,7 @@
 namespace espalier::study {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class PlanSearch : public ::testing::Test {
@@ -164,6 +165,34 @@ TEST_F(PlanSearch, RatesAreThoseOfTheRecipeThePlanIsFor) {
     EXPECT_EQ(plan.measured["metric"], "accuracy");
     EXPECT_EQ(plan.measured["trainings"], measured.rates.front().gains.size());
   }
+}
+
+TEST(RatesBetween, AreHalfOfWhatSweepsChoseInStepsOfTheRootOfTwo) {
+  EXPECT_THAT(rates_between(0.4, 0.2, 0.1), ElementsAre(0.1, 0.14, 0.2));
+  EXPECT_THAT(rates_between(0.1, 0.4, 0.1), ElementsAre(0.05, 0.071, 0.1, 0.14, 0.2));
+  EXPECT_THAT(rates_between(0.2, 0.2, 0.5), ElementsAre(0.1, 0.5));
+}
+
+// As if they had been given, and those that train --lr auto would have tried.
+TEST_F(PlanSearch, RatesMayComeFromSweeps) {
+  options_.race_recipe = {.epochs = 4, .batch = 8, .learning_rate = 0.3, .warmup_epochs = 1};
+  options_.automatic_rates = true;
+  const Result<PlanSearchResult> found = search();
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  ASSERT_EQ(found->rate_sweeps.size(), 2U);
+  for (std::size_t i = 0; i < budgets_.size(); ++i) {
+    trials::Trial trial = options_.trial;
+    trial.recipe = *options_.race_recipe;
+    trial.plan = selection::select(network_.graph(), profile_, budgets_[i], {})->plan;
+    const Result<trials::RateSweep> sweep =
+        trials::sweep_rates(network_, sets_.training, trial, {});
+    ASSERT_TRUE(sweep.ok()) << sweep.error().message();
+    EXPECT_EQ(trials::to_json(found->rate_sweeps[i]), trials::to_json(*sweep));
+  }
+  options_.automatic_rates = false;
+  options_.search.rates =
+      rates_between(found->rate_sweeps[0].best, found->rate_sweeps[1].best, 0.3);
+  EXPECT_EQ(whole(*search()), whole(*found));
 }
 
 TEST_F(PlanSearch, DependsNeitherOnThreadsNorOnTheStore) {

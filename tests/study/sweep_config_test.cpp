@@ -108,6 +108,9 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   json["searches"][0]["head_epochs"] = 10;
   json["training"]["recipe"] = {{"epochs", 10}};
   EXPECT_THAT(error(json), HasSubstr("/searches: --head-epochs 10 must lie in 0..9"));
+  json["searches"][0]["head_epochs"] = 1;
+  json["searches"][0]["rates"] = "auto";
+  EXPECT_TRUE(parse(json)->searches[0].measure.automatic_rates);
   json["searches"][0].erase("rates");
   EXPECT_THAT(error(json), HasSubstr("/searches: rates_of says whose the rates are"));
   json["searches"][0]["rates"] = {0.1};

@@ -13,6 +13,7 @@
 #include "espalier/support/json.hpp"
 #include "espalier/support/result.hpp"
 #include "espalier/train/network.hpp"
+#include "espalier/trials/rate_sweep.hpp"
 #include "espalier/trials/runner.hpp"
 #include "espalier/trials/sets.hpp"
 #include "espalier/trials/trial.hpp"
@@ -37,6 +38,9 @@ struct PlanSearchOptions {
   /// Of both races, but for the rate at search.rates: the recipe that the plan is for, so that what
   /// decides is what counts. Without one it is the trial's.
   std::optional<train::Recipe> race_recipe;
+  /// Rates to race at come from short trainings (trials::sweep_rates) of the additive optimum of the
+  /// least and of the largest budget, in place of search.rates (docs/decisions/0018).
+  bool automatic_rates = false;
   trials::RunOptions run;  ///< threads, store, memory, progress
   /// Plans to measure besides, such as published ones. Those that the search has no candidate for
   /// are left out, and those that exceed every budget, each with a warning that says why.
@@ -44,6 +48,7 @@ struct PlanSearchOptions {
 };
 
 struct PlanSearchResult {
+  std::vector<trials::RateSweep> rate_sweeps;  ///< of automatic rates: least budget, largest
   MeasuredSearchResult search;
   std::vector<selection::Selected> plans;  ///< by budget; objectives are sums of single gains
 };
@@ -67,6 +72,10 @@ void warn_of_other_samples(const contribution::Profile& profile, const std::stri
 std::optional<search::Candidate> candidate_of(const ir::Graph& graph,
                                               const contribution::Profile& profile,
                                               const plan::UpdatePlan& plan);
+
+/// Rates between half of what two sweeps chose, a factor of the square root of two apart, and
+/// `usual`; ascending. Short trainings choose twice the rate that is best for long ones.
+std::vector<double> rates_between(double one, double other, double usual);
 
 /// What was measured over all budgets: how many trainings, what the fitted model says, and how well
 /// sums of single gains and the model rank the plans.

@@ -84,6 +84,7 @@ struct SweepSearch {
     /// At which the winners race with the recipe of the final trainings; each is then trained at
     /// its best.
     std::vector<double> rates;
+    bool automatic_rates = false;     ///< as PlanSearchOptions has it, in place of `rates`
     bool rates_of_finalists = false;  ///< as MeasuredSearchOptions has it
     /// Of the races, and of the final trainings of what is found; it has no rate.
     OwnRecipe own;
