@@ -205,6 +205,15 @@ def turns(name: str, folder: str, *seeds: str) -> None:
                      *paired(accuracies("same"), accuracies("turns"), seeds)]), flush=True)
 
 
+def channels(name: str, folder: str, *seeds: str) -> None:
+    plan = read(pathlib.Path(folder, f"norm-{seeds[0]}.json"))["plan"]
+    accuracies = learned(folder, seeds)
+    by_norm = accuracies("norm")
+    others = [cell for kind in ("fisher", "random") for cell in paired(by_norm, accuracies(kind), seeds)[1:]]
+    print(row(name, [f"{plan['analytic_bytes'] / 1024:.2f}", paired(by_norm, by_norm, seeds)[0], *others]),
+          flush=True)
+
+
 def share_times(folder: str, whole: str, *shares: str) -> None:
     """Trials of profiles share-SHARE.json and the time that they took, by the store beside them."""
     profiles = {share: read(pathlib.Path(folder, f"share-{share}.json")) for share in (whole, *shares)}
@@ -391,11 +400,10 @@ def differences(path: str, names: str, other_path: str, other_names: str) -> Non
             continue
         other, by_other = others[key]
         pairs = [reached[seed] - by_other[seed] for seed in sorted(reached.keys() & by_other.keys())]
-        error = statistics.stdev(pairs) / len(pairs) ** 0.5 if len(pairs) > 1 else None
         print(row(key[0], [
             name, format(statistics.fmean(reached.values()), ".2f") if reached else "none learned", other,
             format(statistics.fmean(by_other.values()), ".2f") if by_other else "none learned",
-            with_error(statistics.fmean(pairs), error, "+.2f") if pairs else "no seed of both",
+            with_error(*mean_and_error(pairs), "+.2f") if pairs else "no seed of both",
             str(len(pairs))]))
 
 
@@ -408,8 +416,8 @@ def large_core(source: str, target: str) -> None:
 COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "published": published, "fits": fits,
             "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy,
             "replay": replay, "against-published": against_published, "differences": differences,
-            "searches": searches, "turns": turns, "share-times": share_times, "shares": shares,
-            "large-core": large_core}
+            "searches": searches, "channels": channels, "turns": turns, "share-times": share_times,
+            "shares": shares, "large-core": large_core}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:

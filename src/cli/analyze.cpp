@@ -283,8 +283,10 @@ Status report_estimate(const Options& options, const contribution::AnalysisOptio
   if (options.fisher) {
     ESPALIER_TRY(const contribution::FisherScores scores,
                  contribution::early_scores(network, training, analysis));
-    report["fisher"] = {
-        {"samples", scores.samples}, {"bias", scores.bias}, {"weight", scores.weight}};
+    report["fisher"] = {{"samples", scores.samples},
+                        {"bias", scores.bias},
+                        {"weight", scores.weight},
+                        {"channel", scores.channel}};
     print(options.common, fisher_table(scores, analysis.ratios, analysis.layers));
   }
   return write_report(options.common, report, "the same without --estimate, with --out");

@@ -153,7 +153,7 @@ Result<FisherScores> fisher_scores(const train::Network& network,
   }
   for (std::size_t index = 0; index < convs; ++index) {
     const ir::Conv2D& conv = ir::conv(graph, network.convs()[index]);
-    const std::vector<double> channels = channel_scores(conv, sums.weights[index], samples);
+    std::vector<double> channels = channel_scores(conv, sums.weights[index], samples);
     std::vector<double> row;
     for (const double ratio : ratios) {
       double sum = 0;
@@ -163,6 +163,7 @@ Result<FisherScores> fisher_scores(const train::Network& network,
       row.push_back(sum);
     }
     scores.weight.push_back(std::move(row));
+    scores.channel.push_back(std::move(channels));
   }
   return scores;
 }

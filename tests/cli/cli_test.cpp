@@ -237,6 +237,8 @@ TEST_F(CliTest, AnEstimateTrainsNothing) {
       kAnalyzeTiny);
   EXPECT_THAT(scored.out, HasSubstr("Fisher scores of"));
   EXPECT_EQ(read_json("scores.json")["fisher"]["weight"][0].size(), 2U);
+  EXPECT_EQ(read_json("scores.json")["fisher"]["channel"].size(),
+            read_json("scores.json")["fisher"]["weight"].size());
 }
 
 TEST_F(CliTest, AnalysisSaysHowWellFisherScoresRank) {

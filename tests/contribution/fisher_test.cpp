@@ -100,6 +100,12 @@ TEST(Fisher, ScoresAreTheirDefinition) {
       }
       EXPECT_NEAR(scores->weight[static_cast<std::size_t>(index)][r], weight, 1e-4 * weight)
           << "conv " << index << " ratio " << kRatios[r];
+      double selected = 0;
+      for (const int channel : plan::select_channels(conv, kRatios[r])) {
+        selected += scores->channel[static_cast<std::size_t>(index)].at(
+            static_cast<std::size_t>(channel));
+      }
+      EXPECT_EQ(scores->weight[static_cast<std::size_t>(index)][r], selected);
     }
   }
 }

@@ -22,6 +22,7 @@ struct FisherScores {
   std::int64_t samples = 0;
   std::vector<double> bias;                 ///< [depth]: biases of the last `depth` convs
   std::vector<std::vector<double>> weight;  ///< [conv][ratio]: the channels that a plan would train
+  std::vector<std::vector<double>> channel;  ///< [conv][input channel]: all weights that read it
 };
 
 /// Passes once over `training`, which must be at cut 0, with `head` as classifier: one that has
