@@ -214,6 +214,21 @@ def channels(name: str, folder: str, *seeds: str) -> None:
           flush=True)
 
 
+def with_ratios(source: str, target: str, *ratios: str) -> None:
+    """A profile as if the analysis had had other ratios: trials of others are left out."""
+    profile = read(source)
+    profile["ratios"] = [float(ratio) for ratio in ratios]
+    profile["trials"] = [t for t in profile["trials"] if t.get("ratio", 1) in profile["ratios"]]
+    pathlib.Path(target).write_text(json.dumps(profile))
+
+
+def ratios(budget: str, name: str, folder: str, kind: str, *seeds: str) -> None:
+    accuracies = learned(folder, seeds)
+    objective = read(pathlib.Path(folder, "search.json"))["objective"]
+    print(row(budget, [name, f"{objective:.3f}",
+                       *paired(accuracies("published"), accuracies(kind), seeds)]), flush=True)
+
+
 def share_times(folder: str, whole: str, *shares: str) -> None:
     """Trials of profiles share-SHARE.json and the time that they took, by the store beside them."""
     profiles = {share: read(pathlib.Path(folder, f"share-{share}.json")) for share in (whole, *shares)}
@@ -417,7 +432,7 @@ COMMANDS = {"memory": memory, "rows": rows, "rows-cycles": rows_cycles, "publish
             "backward": backward, "gradients": gradients, "core": core, "boards": boards, "accuracy": accuracy,
             "replay": replay, "against-published": against_published, "differences": differences,
             "searches": searches, "channels": channels, "turns": turns, "share-times": share_times,
-            "shares": shares, "large-core": large_core}
+            "shares": shares, "with-ratios": with_ratios, "ratios": ratios, "large-core": large_core}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:
