@@ -111,6 +111,7 @@ class Reader {
     take(json, "head_epochs", recipe.head_epochs);
     take(json, "clip", recipe.clip);
     take(json, "qas", recipe.qas);
+    take(json, "average", recipe.average);
     if (json.contains("schedule")) {
       recipe.schedule = *train::schedule_of(json["schedule"].get<std::string>(), place);
     }
@@ -372,6 +373,7 @@ class Reader {
     }
     const auto scaled = [&](const train::Recipe& recipe, std::string_view place) {
       if (!recipe.qas) problem(place, "on the device gradients are always scaled; leave qas out");
+      if (recipe.average) problem(place, "the device takes no means; leave average out");
     };
     scaled(config_.analysis->recipe, "/analysis/recipe");
     for (const SweepSearch& search : config_.searches) {

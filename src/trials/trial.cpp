@@ -90,10 +90,7 @@ Result<Training> Training::make(const train::Network& network, const Trial& tria
     training.head_ = train::fresh_head(graph.head.features, classes, trial.recipe.seed);
   }
   if (trial.numerics == Numerics::kSimulation) return training;
-  if (!trial.recipe.qas) {
-    return Error{ErrorKind::kUsage,
-                 "--no-qas: the device always scales gradients; use --numerics simulation"};
-  }
+  ESPALIER_CHECK_OK(train::check_on_device(trial.recipe));
   training.device_ = std::make_unique<Device>();
   Device& device = *training.device_;
   device.graph = graph;

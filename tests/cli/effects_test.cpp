@@ -63,7 +63,8 @@ const std::vector<Arguments> kOfMeasuring{{"--train", "cifar10:a"},
                                           {"--head-epochs", "1"},
                                           {"--clip", "3"},
                                           {"--schedule", "published"},
-                                          {"--no-qas"}};
+                                          {"--no-qas"},
+                                          {"--average"}};
 
 std::vector<Rule> rules() {
   const Arguments device{"--numerics", "device"};

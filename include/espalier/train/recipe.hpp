@@ -32,6 +32,7 @@ struct Recipe {
   bool qas = true;         ///< quantisation-aware scaling
   int head_epochs = 0;     ///< of the epochs, the first so many train the head alone, at the peak
   int clip = 0;            ///< largest change of a weight by an update, in int8 steps; 0: any
+  bool average = false;    ///< end with means over the last epoch's steps; in simulation alone
   std::uint64_t seed = 0;  ///< of the head's start and of the order of samples
 
   bool operator==(const Recipe&) const = default;
@@ -39,6 +40,8 @@ struct Recipe {
 
 /// kUsage when a field is out of range.
 Status check(const Recipe& recipe);
+/// kUsage for what only the simulation does.
+Status check_on_device(const Recipe& recipe);
 
 /// "standard" or "published", as options and documents have it.
 std::string_view schedule_name(Schedule schedule);
