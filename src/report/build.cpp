@@ -15,6 +15,7 @@ Report build_report(const Documents& documents, const BuildOptions& options) {
     if (section) report.sections.push_back(std::move(*section));
   };
   add(comparison_section(updates, options.metric));
+  add(measured_front_section(documents));
   add(contribution_section(documents, updates, options.metric));
   add(plans_section(documents, updates));
   add(arena_section(documents));

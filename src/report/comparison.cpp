@@ -53,22 +53,6 @@ Table comparison_table(const Updates& updates) {
   return table;
 }
 
-// Columns without a value say nothing on a slide, nor does one model's or one setting's name.
-void drop_plain_columns(Table& table) {
-  for (std::size_t i = table.columns.size(); i-- > 1;) {
-    const std::string& key = table.columns[i].key;
-    const Json plain = key == "diverged"                    ? Json(0)
-                       : key == "model" || key == "setting" ? table.rows.front()[i]
-                                                            : Json();
-    if (!std::all_of(table.rows.begin(), table.rows.end(),
-                     [&](const auto& row) { return row[i] == plain; })) {
-      continue;
-    }
-    table.columns.erase(table.columns.begin() + static_cast<std::ptrdiff_t>(i));
-    for (auto& row : table.rows) row.erase(row.begin() + static_cast<std::ptrdiff_t>(i));
-  }
-}
-
 Table accuracy_table(const Updates& updates, int setting, const Model& model,
                      const std::string& id) {
   Table table{.id = id, .caption = "Accuracy and extra memory"};
@@ -111,14 +95,7 @@ Json saving_layers(const Saving& saving, const Json& x, const Json& y) {
 }
 
 Json accuracy_spec(const Table& table, const std::optional<Saving>& saving) {
-  Json x = spec::channel(table, "memory_kib");
-  const double least = table.rows.front()[2].get<double>();
-  const double most = table.rows.back()[2].get<double>();
-  // Memories span orders of magnitude; a linear axis would show the largest alone.
-  if (least > 0 && most > 20 * least) {
-    x["scale"] = {{"type", "log"}};
-    x["axis"] = {{"format", "~g"}, {"labelOverlap", true}, {"tickCount", 3}};
-  }
+  const Json x = spec::memory(table, "memory_kib");
   Json y = spec::channel(table, "accuracy");
   y["scale"] = {{"zero", false}};
   const Json colour = spec::colour(table, "kind", kKinds);
@@ -129,10 +106,7 @@ Json accuracy_spec(const Table& table, const std::optional<Saving>& saving) {
       {{"transform", spec::filter("datum.kind === 'biases' || datum.kind === 'last k'")},
        {"mark", {{"type", "line"}, {"opacity", 0.6}}},
        {"encoding", {{"x", x}, {"y", y}, {"color", colour}}}},
-      {{"transform",
-        {{{"filter", "isValid(datum.error)"}},
-         {{"calculate", "datum.accuracy - datum.error"}, {"as", "low"}},
-         {{"calculate", "datum.accuracy + datum.error"}, {"as", "high"}}}},
+      {{"transform", spec::around("accuracy", "error")},
        {"mark", {{"type", "rule"}, {"strokeWidth", 2}}},
        {"encoding", {{"x", x}, {"y", band}, {"y2", {{"field", "high"}}}, {"color", colour}}}},
       {{"mark", {{"type", "point"}, {"filled", true}, {"size", 90}, {"opacity", 1}}},
@@ -199,10 +173,7 @@ Json prediction_spec(const Table& table) {
   band["field"] = "low";
   Json result = spec::frame(300);
   result["layer"] = {
-      {{"transform",
-        {{{"filter", "isValid(datum.error)"}},
-         {{"calculate", "datum.measured - datum.error"}, {"as", "low"}},
-         {{"calculate", "datum.measured + datum.error"}, {"as", "high"}}}},
+      {{"transform", spec::around("measured", "error")},
        {"mark", {{"type", "rule"}, {"strokeWidth", 2}}},
        {"encoding", {{"x", x}, {"y", band}, {"y2", {{"field", "high"}}}, {"color", colour}}}},
       {{"mark", {{"type", "point"}, {"filled", true}, {"size", 90}, {"opacity", 1}}},

@@ -82,10 +82,7 @@ Table bias_table(const Profile& profile, const Update* plan, const std::string& 
 
 // A vertical line from mean - error to mean + error.
 Json error_bars(const Json& x, const Drawn& d) {
-  return {{"transform",
-           {{{"filter", fmt::format("isValid(datum.{0})", d.error)}},
-            {{"calculate", fmt::format("datum.{} - datum.{}", d.gain, d.error)}, {"as", "low"}},
-            {{"calculate", fmt::format("datum.{} + datum.{}", d.gain, d.error)}, {"as", "high"}}}},
+  return {{"transform", spec::around(d.gain, d.error)},
           {"mark", {{"type", "rule"}, {"opacity", 0.5}}},
           {"encoding",
            {{"x", x},

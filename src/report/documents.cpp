@@ -215,7 +215,114 @@ Status read_plan(const Part& document, const std::string& file, Documents& all) 
   return Ok{};
 }
 
+// What trainings gained. Of one alone there is no error, for which documents have 0.
+Result<Estimate> read_gained(const Part& part) {
+  Estimate gained;
+  int seeds = 0;
+  ESPALIER_CHECK_OK(part.each("gains", [&](const Part&) -> Status {
+    ++seeds;
+    return Ok{};
+  }));
+  ESPALIER_TRY(gained.mean, part.get<double>("mean"));
+  ESPALIER_TRY(const double error, part.get<double>("standard_error"));
+  if (seeds > 1) gained.standard_error = error;
+  return gained;
+}
+
+// What a candidate trains, in a form that tells equal ones.
+Result<std::string> read_candidate(const Part& part) {
+  ESPALIER_TRY(const int depth, read_index(part, "bias_depth"));
+  std::string text = std::to_string(depth);
+  ESPALIER_CHECK_OK(part.each("weights", [&](const Part& weight) -> Status {
+    ESPALIER_TRY(const WeightUpdate update, read_update(weight));
+    text += fmt::format(" {}:{}", update.conv, update.ratio);
+    return Ok{};
+  }));
+  return text;
+}
+
+// What the race says of its winner, the first of the finalists.
+Status read_finalists(const Part& part, MeasuredSearch::Race& race) {
+  ESPALIER_TRY(const Part additive, part.object("additive"));
+  ESPALIER_TRY(const std::string optimum, read_candidate(additive));
+  std::vector<std::string> candidates;
+  ESPALIER_CHECK_OK(part.each("finalists", [&](const Part& finalist) -> Status {
+    ESPALIER_TRY(const std::string candidate, read_candidate(finalist));
+    ESPALIER_TRY(const Estimate gained, read_gained(finalist));
+    if (candidates.empty()) race.gained = gained;
+    if (candidate == optimum) race.additive = gained;
+    candidates.push_back(candidate);
+    return Ok{};
+  }));
+  if (candidates.empty()) return bad(part, "'finalists' is empty");
+  if (candidates.size() > 1) {
+    ESPALIER_TRY(race.above_runner_up, read_share(part, "above_runner_up"));
+  }
+  if (candidates.front() != optimum) {
+    ESPALIER_TRY(race.above_additive, read_share(part, "above_additive"));
+  }
+  return Ok{};
+}
+
+// `point`: what a document says of the plan that won.
+Result<MeasuredSearch::Race> read_race(const Part& point, const Part& part) {
+  MeasuredSearch::Race race;
+  ESPALIER_TRY(race.budget_bytes, point.get<std::int64_t>("budget_bytes"));
+  ESPALIER_TRY(race.analytic_bytes, point.get<std::int64_t>("analytic_bytes"));
+  ESPALIER_TRY(const auto memory, point.find<std::int64_t>("memory_bytes"));
+  race.memory_bytes = memory.value_or(race.analytic_bytes);
+  if (race.memory_bytes < 0) return bad(point, "the plan's memory is below 0");
+  ESPALIER_TRY(race.planned_bytes, point.find<std::int64_t>("planned_bytes"));
+  ESPALIER_TRY(race.step_macs, point.find<double>("step_macs"));
+  ESPALIER_TRY(race.step_cycles, point.find<double>("step_cycles"));
+  ESPALIER_CHECK_OK(read_finalists(part, race));
+  ESPALIER_TRY(race.rate, part.find<double>("learning_rate"));
+  if (!race.rate) return race;
+  ESPALIER_CHECK_OK(part.each("rates", [&](const Part& tried) -> Status {
+    ESPALIER_TRY(const double rate, tried.get<double>("learning_rate"));
+    if (rate != *race.rate) return Ok{};
+    ESPALIER_TRY(race.at_rate, read_gained(tried));
+    return Ok{};
+  }));
+  if (!race.at_rate) return bad(part, "'learning_rate' is none of its rates");
+  return race;
+}
+
+// What a search says of all its budgets; races follow.
+Result<MeasuredSearch> read_measured(const Part& part, const Model& model,
+                                     const std::string& file) {
+  MeasuredSearch search{.file = file, .model = model};
+  ESPALIER_TRY(search.trainings, part.get<std::int64_t>("trainings"));
+  ESPALIER_TRY(search.diverged, part.get<std::int64_t>("diverged"));
+  ESPALIER_TRY(const Part before, part.object("before"));
+  ESPALIER_TRY(search.rank_before, before.find<double>("rank_correlation"));
+  ESPALIER_TRY(const Part after, part.object("after"));
+  ESPALIER_TRY(search.rank_after, after.find<double>("rank_correlation"));
+  return search;
+}
+
+Status read_races(const Part& document, const std::string& file, Documents& all) {
+  ESPALIER_TRY(const Model model, read_model(document));
+  ESPALIER_TRY(const Part measured, document.object("measured"));
+  ESPALIER_TRY(MeasuredSearch search, read_measured(measured, model, file));
+  ESPALIER_TRY(const std::string memory, document.text("memory"));
+  search.planned = memory == "planned";
+  const auto add = [&](const Part& point) -> Status {
+    ESPALIER_TRY(const Part part, point.object("race"));
+    ESPALIER_TRY(MeasuredSearch::Race race, read_race(point, part));
+    search.races.push_back(std::move(race));
+    return Ok{};
+  };
+  // With a front, the document itself says the last of its budgets again.
+  ESPALIER_CHECK_OK(document.has("front") ? document.each("front", add) : add(document));
+  all.searches.push_back(std::move(search));
+  return Ok{};
+}
+
 Status read_search(const Part& document, const std::string& file, Documents& all) {
+  if (document.has("measured")) {
+    ESPALIER_CHECK_OK(read_races(document, file, all));
+  }
   if (!document.has("front")) return Ok{};  // its plan is a document of its own
   return document.each("front", [&](const Part& part) -> Status {
     ESPALIER_TRY(const Part plan, part.object("plan"));
@@ -384,6 +491,25 @@ std::string run_label(const Part& run) {
                      run.json.at("seed").get<std::int64_t>());
 }
 
+// The race of a found plan. `known` has the searches of one result; those of a sweep are told apart
+// by what they say of all their budgets.
+Status read_swept_race(const Part& plan, const MeasuredSearch& of,
+                       std::map<std::string, std::size_t>& known, Documents& all) {
+  ESPALIER_TRY(const Part search, plan.object("search"));
+  ESPALIER_TRY(const Part measured, search.object("measured"));
+  ESPALIER_TRY(const Part part, search.object("race"));
+  ESPALIER_TRY(MeasuredSearch::Race race, read_race(plan, part));
+  ESPALIER_TRY(race.plan, plan.get<std::string>("name"));
+  const auto [place, fresh] = known.emplace(json_text(measured.json), all.searches.size());
+  if (fresh) {
+    ESPALIER_TRY(MeasuredSearch made, read_measured(measured, of.model, of.file));
+    made.dataset = of.dataset;
+    all.searches.push_back(std::move(made));
+  }
+  all.searches[place->second].races.push_back(std::move(race));
+  return Ok{};
+}
+
 Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
   std::map<std::string, std::string> names;  // of models, which are told apart by what they hold
   return sweep.each("results", [&](const Part& result) -> Status {
@@ -398,7 +524,12 @@ Status read_sweep(const Part& sweep, const std::string& file, Documents& all) {
                       "folders of their own to compare them",
                       file, first->second, model.name));
     }
+    const MeasuredSearch search{.file = file, .dataset = dataset, .model = model};
+    std::map<std::string, std::size_t> searches;
     return result.each("plans", [&](const Part& plan) -> Status {
+      if (plan.has("search")) {
+        ESPALIER_CHECK_OK(read_swept_race(plan, search, searches, all));
+      }
       ESPALIER_TRY(const std::string name, plan.get<std::string>("name"));
       ESPALIER_TRY(const std::string kind, read_kind(plan));
       ESPALIER_TRY(const std::optional<double> rate, plan.find<double>("learning_rate"));

@@ -1,5 +1,7 @@
 #include "sections.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iterator>
 #include <set>
@@ -22,6 +24,20 @@ bool several_models(const Updates& updates) {
   return std::any_of(updates.all.begin(), updates.all.end(), [&](const Update& u) {
     return u.model.sha256 != updates.all[0].model.sha256;
   });
+}
+
+void drop_plain_columns(Table& table) {
+  for (std::size_t i = table.columns.size(); i-- > 1;) {
+    const std::string& key = table.columns[i].key;
+    const bool name = key == "model" || key == "setting" || key == "search";
+    const Json plain = key == "diverged" ? Json(0) : name ? table.rows.front()[i] : Json();
+    if (!std::all_of(table.rows.begin(), table.rows.end(),
+                     [&](const auto& row) { return row[i] == plain; })) {
+      continue;
+    }
+    table.columns.erase(table.columns.begin() + static_cast<std::ptrdiff_t>(i));
+    for (auto& row : table.rows) row.erase(row.begin() + static_cast<std::ptrdiff_t>(i));
+  }
 }
 
 Table trials_table(const Documents& documents) {
@@ -128,6 +144,26 @@ Json colour(const Table& table, const std::string& key, const std::vector<std::s
 Json filter(const std::string& expression) { return Json::array({Json{{"filter", expression}}}); }
 
 Json once() { return {{"values", Json::array({Json::object()})}}; }
+
+Json around(const std::string& mean, const std::string& error) {
+  return {{{"filter", fmt::format("isValid(datum.{})", error)}},
+          {{"calculate", fmt::format("datum.{} - datum.{}", mean, error)}, {"as", "low"}},
+          {{"calculate", fmt::format("datum.{} + datum.{}", mean, error)}, {"as", "high"}}};
+}
+
+Json memory(const Table& table, const std::string& key) {
+  const std::size_t index = index_of(table, key);
+  const auto [least, most] =
+      std::minmax_element(table.rows.begin(), table.rows.end(),
+                          [&](const auto& a, const auto& b) { return a[index] < b[index]; });
+  Json result = channel(table, key);
+  // A linear axis would show the largest alone.
+  if ((*least)[index] > 0 && (*most)[index] > 20 * (*least)[index].get<double>()) {
+    result["scale"] = {{"type", "log"}};
+    result["axis"] = {{"format", "~g"}, {"labelOverlap", true}, {"tickCount", 3}};
+  }
+  return result;
+}
 
 Json zero_line() {
   return {{"data", once()},

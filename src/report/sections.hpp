@@ -8,6 +8,7 @@
 namespace espalier::report {
 
 std::optional<Section> comparison_section(const Updates& updates, Metric metric);
+std::optional<Section> measured_front_section(const Documents& documents);
 std::optional<Section> contribution_section(const Documents& documents, const Updates& updates,
                                             Metric metric);
 std::optional<Section> plans_section(const Documents& documents, const Updates& updates);
@@ -31,6 +32,9 @@ inline std::string setting_name(int setting) {
                            (setting < 26 ? "" : std::to_string(setting / 26));
 }
 bool several_models(const Updates& updates);
+/// Columns without a value say nothing on a slide, nor does the name of the one model, setting or
+/// search.
+void drop_plain_columns(Table& table);
 
 /// Json of an optional number: null without.
 inline Json cell(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
@@ -66,6 +70,10 @@ Json colour(const Table& table, const std::string& key, const std::vector<std::s
 Json filter(const std::string& expression);
 /// Data of a layer that draws one thing, whatever the rows are.
 Json once();
+/// `low` and `high`, one standard error around the mean; rows without an error are left out.
+Json around(const std::string& mean, const std::string& error);
+/// A channel of memories, logarithmic where they span orders of magnitude.
+Json memory(const Table& table, const std::string& key);
 /// A line across at y = 0.
 Json zero_line();
 

@@ -49,6 +49,7 @@ TEST_P(ReportBrowser, DrawsEveryFigure) {
   const report::DrawingLibrary library = report::built_in_library();
   if (!library.present()) GTEST_SKIP() << "built without Vega-Lite; run tools/setup.sh";
   const ExampleFolder folder;
+  folder.write("search.json", search_document());
   std::string page = report::to_page(report::build_report(folder.read()), library);
   // The page tells how wide it is: nothing may stand out of the window.
   page.insert(page.rfind("</body>"),
@@ -59,7 +60,7 @@ TEST_P(ReportBrowser, DrawsEveryFigure) {
   const TempFolder out;
   const std::string dom = rendered(out.write("report.html", page), GetParam());
   ASSERT_THAT(dom, HasSubstr("data-drawn=\"yes\""));
-  EXPECT_EQ(count(dom, "data-state=\"drawn\""), 7U);
+  EXPECT_EQ(count(dom, "data-state=\"drawn\""), 8U);
   EXPECT_THAT(dom, Not(HasSubstr("data-state=\"failed\"")));
   EXPECT_THAT(dom, HasSubstr("data-excess=\"0\""));
 }

@@ -183,6 +183,92 @@ TEST(ReportBuildAlone, CollapsedTrainingsAreCountedWithThem) {
             column(section(before, "comparison").tables.at(0), "accuracy"));
 }
 
+TEST(ReportMeasuredFront, HasARowForEachRace) {
+  const TempFolder folder;
+  const auto documents =
+      report::read_documents({folder.write("search.json", search_document().dump())});
+  ASSERT_TRUE(documents.ok()) << documents.error().message();
+  const Report report = build_report(*documents);
+  const Section& front = section(report, "measured-front");
+  EXPECT_THAT(front.paragraphs.at(0),
+              HasSubstr("Search A: " + std::string(kOddName) +
+                        " (search.json): 40 trainings, 1 of them diverged."));
+  const Table& races = *report::find_table(front, "races");
+  EXPECT_THAT(column(races, "plan"),
+              ElementsAre("plan for 3.00 KiB", "plan for 8.00 KiB", "plan for 16.00 KiB"));
+  EXPECT_THAT(column(races, "budget_kib"), ElementsAre(3.0, 8.0, 16.0));
+  EXPECT_THAT(column(races, "above_runner_up"), ElementsAre(Json(), 0.75, 0.75));
+  EXPECT_THAT(column(races, "above_additive"), ElementsAre(Json(), 0.875, 0.875));
+  EXPECT_THAT(column(races, "rate"), ElementsAre(Json(), 0.2, Json()));
+  EXPECT_THAT(column(races, "front"), ElementsAre(true, true, false));
+  const Json second = report::records(races).at(1);
+  EXPECT_NEAR(second["memory_kib"].get<double>(), 7100.0 / 1024, 1e-9);
+  EXPECT_NEAR(second["sram_kib"].get<double>(), 50000.0 / 1024, 1e-9);
+  EXPECT_NEAR(second["megamacs"].get<double>(), 3, 1e-9);
+  EXPECT_NEAR(second["gain"].get<double>(), 8, 1e-9);
+  EXPECT_NEAR(second["gain_error"].get<double>(), 2, 1e-9);
+  EXPECT_NEAR(second["additive"].get<double>(), 4, 1e-9);
+  EXPECT_NEAR(second["additive_error"].get<double>(), 1, 1e-9);
+  EXPECT_NEAR(second["rate_gain"].get<double>(), 10, 1e-9);
+  EXPECT_NEAR(second["rate_error"].get<double>(), 2, 1e-9);
+  EXPECT_EQ(second.count("model") + second.count("search") + second.count("megacycles"), 0U);
+}
+
+// The third plan takes more than the second and gains less: drawn, but not on the line.
+TEST(ReportMeasuredFront, BeatenPlansAreDrawnBesideTheLine) {
+  const TempFolder folder;
+  const auto documents =
+      report::read_documents({folder.write("search.json", search_document().dump())});
+  ASSERT_TRUE(documents.ok()) << documents.error().message();
+  const Report report = build_report(*documents);
+  const Section& front = section(report, "measured-front");
+  const report::Figure& figure = front.figures.at(0);
+  EXPECT_EQ(figure.id, "front-1");
+  EXPECT_THAT(figure.description, HasSubstr("plan for 8.00 KiB gained the most, 10.00 points"));
+  const Table& points = *report::find_table(front, figure.table);
+  EXPECT_THAT(column(points, "front"), ElementsAre(true, true, false));
+  EXPECT_NEAR(points.rows.at(1).at(2).get<double>(), 10, 1e-9);  // at its rate
+  EXPECT_NEAR(points.rows.at(1).at(3).get<double>(), 2, 1e-9);
+  const Json& layers = figure.specification["layer"];
+  EXPECT_EQ(layers[0]["mark"]["type"], "line");
+  EXPECT_EQ(layers[0]["transform"][0]["filter"], "datum.front");
+  EXPECT_EQ(layers[2]["mark"]["type"], "point");
+  EXPECT_FALSE(layers[2].contains("transform"));
+}
+
+// One plan that won at two budgets does not beat itself; as much gained with less memory does.
+TEST(ReportMeasuredFront, EqualGainsAreBeatenByLessMemoryAlone) {
+  const auto fronts = [](const std::vector<std::pair<int, double>>& plans) {
+    report::MeasuredSearch search;
+    for (const auto& [memory, gain] : plans) {
+      search.races.push_back({.memory_bytes = memory, .gained = {gain, std::nullopt}});
+    }
+    report::Documents documents;
+    documents.searches = {search};
+    const Report report = build_report(documents);
+    return column(section(report, "measured-front").tables.at(0), "front");
+  };
+  EXPECT_THAT(fronts({{10, 0.1}, {10, 0.1}}), ElementsAre(true, true));
+  EXPECT_THAT(fronts({{10, 0.1}, {20, 0.1}}), ElementsAre(true, false));
+  EXPECT_THAT(fronts({{10, 0.1}, {10, 0.2}}), ElementsAre(false, true));
+  EXPECT_THAT(fronts({{10, -0.1}}), ElementsAre(true));
+}
+
+// What budgets bound decides: in planned memory, where the three are alike, the best is all of it.
+TEST(ReportMeasuredFront, IsOfTheMemoryThatBudgetsBound) {
+  Json search = search_document();
+  search["memory"] = "planned";
+  for (Json& point : search["front"]) point["memory_bytes"] = point["planned_bytes"];
+  const TempFolder folder;
+  const auto documents = report::read_documents({folder.write("search.json", search.dump())});
+  ASSERT_TRUE(documents.ok()) << documents.error().message();
+  const Report report = build_report(*documents);
+  const Section& front = section(report, "measured-front");
+  const Table& points = *report::find_table(front, front.figures.at(0).table);
+  EXPECT_EQ(points.columns.at(1).title, "SRAM on the device, KiB");
+  EXPECT_THAT(column(points, "front"), ElementsAre(false, true, false));
+}
+
 // Plans are called as their files are, whatever dots are in the names; seeds are none of it.
 TEST(Report, PlansHaveTheNamesOfTheirFiles) {
   for (const auto& [file, name] : std::vector<std::pair<std::string, std::string>>{

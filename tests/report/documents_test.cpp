@@ -50,6 +50,56 @@ TEST(ReportDocuments, PlansOfAFrontAreToldApartByBudget) {
   EXPECT_TRUE(documents->plans[1].of_front);
 }
 
+TEST(ReportDocuments, RacesAreReadByBudget) {
+  const TempFolder folder;
+  Json search = search_document();
+  const auto documents = read_documents({folder.write("search.json", search.dump())});
+  ASSERT_TRUE(documents.ok()) << documents.error().message();
+  EXPECT_THAT(documents->plans, SizeIs(3));
+  ASSERT_THAT(documents->searches, SizeIs(1));
+  const report::MeasuredSearch& all = documents->searches[0];
+  EXPECT_EQ(all.trainings, 40);
+  EXPECT_EQ(all.rank_after, 0.75);
+  ASSERT_THAT(all.races, SizeIs(3));  // the last one, which the document says again, once
+  EXPECT_EQ(all.races[0].above_runner_up, std::nullopt);
+  EXPECT_EQ(all.races[0].above_additive, std::nullopt);
+  EXPECT_EQ(all.races[1].above_runner_up, 0.75);
+  EXPECT_EQ(all.races[1].above_additive, 0.875);
+  EXPECT_NEAR(all.races[1].gained.mean, 0.08, 1e-12);
+  EXPECT_NEAR(all.races[1].additive.value().mean, 0.04, 1e-12);
+  EXPECT_EQ(all.races[1].rate, 0.2);
+  EXPECT_NEAR(all.races[1].at_rate.value().mean, 0.10, 1e-12);
+  EXPECT_EQ(all.races[2].budget_bytes, 16384);
+  EXPECT_EQ(all.races[2].memory_bytes, 12100);
+
+  // A search of one budget says it without a front; one seed has no error.
+  search.erase("front");
+  search["planned_bytes"] = nullptr;
+  search["race"]["finalists"][0]["gains"] = Json::array({0.08});
+  search["race"]["finalists"][0]["standard_error"] = 0.0;
+  const auto alone = read_documents({folder.write("alone.json", search.dump())});
+  ASSERT_TRUE(alone.ok()) << alone.error().message();
+  ASSERT_THAT(alone->searches.at(0).races, SizeIs(1));
+  const auto& race = alone->searches[0].races[0];
+  EXPECT_EQ(race.planned_bytes, std::nullopt);
+  EXPECT_EQ(race.gained.standard_error, std::nullopt);
+}
+
+TEST(ReportDocuments, FaultsOfARaceAreNamed) {
+  const TempFolder folder;
+  const auto says = [&](const char* pointer, const Json& value) {
+    Json search = search_document();
+    search[Json::json_pointer(pointer)] = value;
+    const auto documents = read_documents({folder.write("search.json", search.dump())});
+    return documents.ok() ? std::string() : documents.error().message();
+  };
+  EXPECT_THAT(says("/front/1/race/finalists", Json::array()),
+              HasSubstr("front[1]: race: 'finalists' is empty"));
+  EXPECT_THAT(says("/front/1/race/learning_rate", 0.3), HasSubstr("none of its rates"));
+  EXPECT_THAT(says("/front/1/race/above_additive", 1.5), HasSubstr("must be in [0, 1]"));
+  EXPECT_THAT(says("/front/1/memory_bytes", -1), HasSubstr("below 0"));
+}
+
 TEST(ReportDocuments, TrainingsWhoseSamplesCameOtherwiseAreOfOtherSettings) {
   const auto setting = [](const Json& more) {
     Json document = training_document(plan_document({}, 1), 0, 0.5, 1.0);
@@ -104,8 +154,9 @@ TEST(ReportDocuments, MembersThatAreWrongAreNamed) {
   const Json plan = plan_document({{2, 0.5}}, 3);
   const TempFolder folder;
   int refused = 0;
-  for (const Json& whole : {profile_document(), plan, training_document(plan, 0, 0.5, 1.0),
-                            inspect_document(), compile_document(plan), check_document()}) {
+  for (const Json& whole :
+       {profile_document(), plan, training_document(plan, 0, 0.5, 1.0), inspect_document(),
+        compile_document(plan), check_document(), search_document()}) {
     const Json flat = whole.flatten();
     for (const auto& [pointer, value] : flat.items()) {
       if (pointer == "/schema") continue;

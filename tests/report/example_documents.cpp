@@ -28,6 +28,38 @@ Json samples(int count) {
           {"selections", Json::array()}};
 }
 
+// Of two trainings.
+Json gained(double low, double high) {
+  return {{"gains", {low, high}}, {"mean", (low + high) / 2}, {"standard_error", (high - low) / 2}};
+}
+
+Json finalist(const Json& plan, double low, double high) {
+  Json weights = Json::array();
+  for (const Json& update : plan["weights"]) {
+    weights.push_back({{"conv", update["conv"]}, {"ratio", update["ratio"]}});
+  }
+  Json result{{"bias_depth", plan["bias_depth"]},
+              {"weights", weights},
+              {"predicted", {{"mean", 0.1}, {"deviation", 0.01}}}};
+  result.update(gained(low, high));
+  return result;
+}
+
+// One budget of a measured search, met by the first finalist's plan.
+Json raced(int budget, const Json& plan, const Json& additive, const Json& finalists) {
+  const Json& bytes = plan["memory_bytes"]["analytic"];
+  Json race{
+      {"gain", finalists[0]["mean"]},
+      {"standard_error", finalists[0]["standard_error"]},
+      {"above_runner_up", finalists.size() > 1 ? 0.75 : 1.0},
+      {"above_additive", 0.875},
+      {"additive", {{"bias_depth", additive["bias_depth"]}, {"weights", additive["weights"]}}},
+      {"finalists", finalists}};
+  return {{"budget_bytes", budget}, {"memory_bytes", bytes}, {"analytic_bytes", bytes},
+          {"planned_bytes", 50000}, {"step_macs", 3000000},  {"step_cycles", nullptr},
+          {"race", race},           {"plan", plan}};
+}
+
 }  // namespace
 
 Json profile_document() {
@@ -139,6 +171,32 @@ Json check_document() {
                 {"failure", nullptr},           {"equal", true}, {"cycles_per_step", 3.0e6}};
   document["sram"] = {{"promised", 3000}, {"written", 3000}};
   document["kernels"] = {kernel("esp_small", 1e6), kernel("esp_large", 2e6)};
+  return document;
+}
+
+Json search_document() {
+  const Json biases = plan_document({}, 2);
+  const Json one = plan_document({{3, 0.5}}, 2);
+  const Json two = plan_document({{2, 0.5}, {3, 1.0}}, 2);
+  const Json optimum = finalist(biases, 0.03, 0.05);
+  Json front = Json::array();
+  front.push_back(raced(3072, biases, biases, Json::array({optimum})));
+  front.push_back(raced(8192, one, biases, Json::array({finalist(one, 0.06, 0.10), optimum})));
+  front.push_back(raced(16384, two, biases, Json::array({finalist(two, 0.07, 0.09), optimum})));
+  Json best = gained(0.08, 0.12);
+  best.update({{"learning_rate", 0.2}, {"diverged", false}});
+  Json usual = gained(0.07, 0.09);
+  usual.update({{"learning_rate", 0.1}, {"diverged", false}});
+  front[1]["race"]["learning_rate"] = 0.2;
+  front[1]["race"]["rates"] = {best, usual};
+  Json document{{"schema", "espalier.search/1"}, {"model", model()}, {"memory", "analytic"}};
+  document.update(front.back());
+  document.erase("plan");
+  document["measured"] = {{"trainings", 40},
+                          {"diverged", 1},
+                          {"before", {{"rank_correlation", 0.5}, {"r2", nullptr}}},
+                          {"after", {{"rank_correlation", 0.75}, {"r2", 0.5}}}};
+  document["front"] = front;
   return document;
 }
 

@@ -21,6 +21,9 @@ Json training_document(const Json& plan, int seed, double accuracy, double loss)
 Json inspect_document();
 Json compile_document(const Json& plan);
 Json check_document();
+/// What a measured search of three budgets writes: the plan of the first is the additive optimum
+/// and raced alone, that of the second has a rate of its own, that of the third gains less than it.
+Json search_document();
 
 /// A folder with all of them: four updates trained with two seeds each, and one plan.
 class ExampleFolder {

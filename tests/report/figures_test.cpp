@@ -61,6 +61,14 @@ TEST_F(Figures, ArePicturesThatAreSmallAndTheSameEachTime) {
   EXPECT_THAT(file("a/accuracy.svg"), HasSubstr("extra memory, KiB"));
 }
 
+TEST_F(Figures, TheFrontOfRacesIsDrawn) {
+  const ExampleFolder documents;
+  documents.write("search.json", search_document());
+  write(documents.read());
+  ASSERT_EQ(draw("report.json front.svg front-1"), 0) << file("err");
+  EXPECT_THAT(file("front.svg"), HasSubstr("accuracy gained over the head alone, points"));
+}
+
 TEST_F(Figures, WhatIsNotThereIsNamed) {
   report::Documents half = ExampleFolder().read();
   half.trainings.clear();

@@ -101,6 +101,15 @@ TEST_F(ReportPage, WithoutTheLibraryHasAllTablesAndSaysSo) {
   EXPECT_EQ(count(bare, "role=\"img\""), 0U);
 }
 
+TEST_F(ReportPage, ShowsTheFrontOfRaces) {
+  folder_.write("search.json", search_document());
+  const std::string page = report::to_page(report::build_report(folder_.read()), library_);
+  EXPECT_EQ(count(page, "<figure"), 8U);
+  EXPECT_THAT(page, AllOf(HasSubstr("<a href=\"#measured-front\">Measured front</a>"),
+                          HasSubstr("<table id=\"races\">"), HasSubstr("<figure id=\"front-1\">"),
+                          HasSubstr("data-table=\"front-points-1\"")));
+}
+
 TEST_F(ReportPage, IsTheSameWheneverItIsMade) {
   const report::Report again = report::build_report(folder_.read(), {.title = kOddName});
   EXPECT_EQ(report::to_page(again, library_), page_);

@@ -40,6 +40,12 @@ TEST_F(ReportSchema, HoldsForAWholeReport) {
   EXPECT_EQ(problem(report::to_json(report::build_report(folder.read()))), "");
 }
 
+TEST_F(ReportSchema, HoldsForRaces) {
+  const ExampleFolder folder;
+  folder.write("search.json", search_document());
+  EXPECT_EQ(problem(report::to_json(report::build_report(folder.read()))), "");
+}
+
 TEST_F(ReportSchema, RefusesWhatIsNoReport) {
   const ExampleFolder folder;
   const Json good = report::to_json(report::build_report(folder.read()));

@@ -143,6 +143,39 @@ TEST_F(SweepReport, FoundPlansStandBesidePublishedOnes) {
   EXPECT_EQ(pairs[0]["seeds"], 2);
 }
 
+// Plans that one search found are one front; another search of the same sweep has its own.
+TEST_F(SweepReport, RacesOfASearchMakeOneFront) {
+  const auto found = [&](const std::string& name, int bytes, double gain, int trainings) {
+    add(name, "found", 2, {{{"conv", 2}, {"ratio", 1}}}, bytes, {0.85, 0.87});
+    const Json ranks{{"rank_correlation", nullptr}, {"r2", nullptr}};
+    const Json candidate{{"bias_depth", 2}, {"weights", Json::array()}};
+    Json finalist = candidate;
+    finalist.update({{"gains", {gain, gain}}, {"mean", gain}, {"standard_error", 0.0}});
+    plans_.back()["budget_bytes"] = bytes;
+    const Json measured{
+        {"trainings", trainings}, {"diverged", 0}, {"before", ranks}, {"after", ranks}};
+    const Json race{{"gain", gain},           {"standard_error", 0.0},
+                    {"above_runner_up", 1.0}, {"above_additive", 0.5},
+                    {"additive", candidate},  {"finalists", Json::array({finalist})}};
+    plans_.back()["search"] = Json{{"measured", measured}, {"race", race}};
+  };
+  found("found-a", 1024, 0.1, 7);
+  found("found-b", 2048, 0.05, 7);
+  found("found-c", 4096, 0.01, 8);
+  const Json races = rows(report(), "races");
+  ASSERT_EQ(races.size(), 3U);
+  EXPECT_EQ(races[0]["plan"], "found-a");
+  EXPECT_EQ(races[0]["search"], "A");
+  EXPECT_EQ(races[1]["search"], "A");
+  EXPECT_EQ(races[1]["front"], false);
+  EXPECT_EQ(races[2]["search"], "B");
+  EXPECT_EQ(races[2]["front"], true);
+  EXPECT_EQ(races[1]["memory_kib"], 2.0);
+  EXPECT_FALSE(races[0].contains("megamacs"));  // which sweeps do not say
+  EXPECT_EQ(rows(report(), "front-points").size(), 2U);
+  EXPECT_THAT(figure("front-").title, HasSubstr("m, search A: measured gain"));
+}
+
 // A plan that takes much less than it might stands beside the one whose memory it might take.
 TEST_F(SweepReport, FoundPlansStandBesideThePublishedOneOfTheirBudget) {
   add("published-large", "published", 2, {{{"conv", 2}, {"ratio", 0.5}}}, 20000, {0.80, 0.84});

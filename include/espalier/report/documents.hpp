@@ -76,6 +76,36 @@ struct Plan {
   bool of_front = false;  ///< one of several in a search document, told apart by budget
 };
 
+/// What an espalier.search/1 measured, or one search of an espalier.sweep_results/1.
+struct MeasuredSearch {
+  /// The final race for one budget. Gains are accuracy over that of the head alone.
+  struct Race {
+    std::string plan;  ///< what a sweep calls the plan that won; otherwise empty
+    std::int64_t budget_bytes = 0;
+    std::int64_t memory_bytes = 0;  ///< of the plan, by the model that the budget bounds
+    std::int64_t analytic_bytes = 0;
+    std::optional<std::int64_t> planned_bytes;
+    std::optional<double> step_macs;
+    std::optional<double> step_cycles;
+    Estimate gained;
+    std::optional<Estimate> additive;       ///< the optimum of the sum of single gains
+    std::optional<double> above_runner_up;  ///< probability; none where no other plan raced
+    std::optional<double> above_additive;   ///< likewise; none where it is the same plan
+    std::optional<double> rate;             ///< that the plan carries, where rates raced
+    std::optional<Estimate> at_rate;        ///< gained at it
+  };
+  std::string file;
+  std::string dataset;  ///< a sweep's name of it; otherwise empty
+  Model model;
+  bool planned = false;  ///< budgets bound planned memory, not analytic
+  std::int64_t trainings = 0;
+  std::int64_t diverged = 0;
+  /// Rank correlation of what was measured with sums of single gains, and with the fitted model.
+  std::optional<double> rank_before;
+  std::optional<double> rank_after;
+  std::vector<Race> races;  ///< by budget
+};
+
 /// espalier.train/1, or one training of espalier.sweep_results/1
 struct Training {
   std::string file;
@@ -167,6 +197,7 @@ struct Documents {
   std::vector<std::string> warnings;
   std::vector<Profile> profiles;
   std::vector<Plan> plans;
+  std::vector<MeasuredSearch> searches;
   std::vector<Training> trainings;
   std::vector<Network> networks;
   std::vector<Compiled> compiled;
