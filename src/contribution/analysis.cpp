@@ -16,6 +16,7 @@
 #include "espalier/trials/runner.hpp"
 #include "espalier/trials/trial_times.hpp"
 #include "espalier/version.hpp"
+#include "neighbourhood.hpp"
 
 namespace espalier::contribution {
 namespace {
@@ -120,6 +121,11 @@ TrialStage stage_of(const TrialSpec& spec, const AnalysisOptions& options) {
   return first ? kFirstRatios : kOtherRatios;
 }
 
+// Whether a trial comes before all others, whatever they show.
+bool is_settled(const TrialSpec& spec, const AnalysisOptions& options) {
+  return spec.seed == options.seeds.front() && stage_of(spec, options) < kOtherRatios;
+}
+
 // All trials, or the share that is measured where nothing that is measured changes the order.
 std::vector<TrialSpec> first_trials(const ir::Graph& graph, const AnalysisOptions& options) {
   std::vector<TrialSpec> trials = list_trials(graph, options);
@@ -155,7 +161,7 @@ class Measurements {
     std::vector<TrialSpec> left = by_worth(graph_, options_, profile_);
     std::size_t room = part_of(share, left.size());
     const auto settled = std::partition_point(left.begin(), left.end(), [&](const TrialSpec& spec) {
-      return spec.seed == options_.seeds.front() && stage_of(spec, options_) < kOtherRatios;
+      return is_settled(spec, options_);
     });
     left.resize(std::min(room, static_cast<std::size_t>(settled - left.begin())));
     ESPALIER_CHECK_OK(measure(left, true));
@@ -338,10 +344,19 @@ std::vector<TrialSpec> by_worth(const ir::Graph& graph, const AnalysisOptions& o
     }
     return most;
   };
+  const std::vector<TrialSpec> all = list_trials(graph, options);
+  const Neighbourhood near = neighbourhood(graph, all, profile);
+  enum Group { kSettled, kNear, kOthers };
   const auto key = [&](const TrialSpec& spec) {
     const auto seed = std::find(options.seeds.begin(), options.seeds.end(), spec.seed);
     const auto round = seed - options.seeds.begin();
     const TrialStage stage = stage_of(spec, options);
+    const bool settled = is_settled(spec, options);
+    const auto standing = settled ? near.end() : near.find(update_of(spec));
+    // What weights are measured against has an earlier stage than they, in the same ring or before.
+    if (standing != near.end()) {
+      return std::tuple(kNear, round, standing->second.ring, stage, standing->second.order);
+    }
     double order = 0;
     if (stage == kDepths) {
       // 8, 16, ... before 4, 12, ... before the others.
@@ -349,10 +364,10 @@ std::vector<TrialSpec> by_worth(const ir::Graph& graph, const AnalysisOptions& o
     } else if (stage == kOtherRatios) {
       order = -best(spec.conv);
     }
-    return std::tuple(round, stage, order);
+    return std::tuple(settled ? kSettled : kOthers, round, Ring::kChosen, stage, order);
   };
   std::vector<TrialSpec> left;
-  for (const TrialSpec& spec : list_trials(graph, options)) {
+  for (const TrialSpec& spec : all) {
     const bool known = std::any_of(profile.trials.begin(), profile.trials.end(),
                                    [&](const Trial& trial) { return trial.spec == spec; });
     if (!known) left.push_back(spec);

@@ -5,9 +5,11 @@
 
 #include <cmath>
 #include <filesystem>
+#include <optional>
 #include <set>
 
 #include "espalier/kernels/simd.hpp"
+#include "espalier/support/rng.hpp"
 #include "espalier/support/statistics.hpp"
 #include "espalier/train/trainer.hpp"
 #include "espalier/trials/trial.hpp"
@@ -250,6 +252,242 @@ TEST_F(Analysis, MeasuresWhatIsWorthMostFirst) {
   }
   summarise(some, 7);
   EXPECT_EQ(by_worth(network_.graph(), options_, some).front(), (TrialSpec{5, 2, 0.5, 3}));
+}
+
+// Profiles made up for by_worth().
+class Order : public ::testing::Test {
+ protected:
+  Order() : graph_(with_a_dear_stem()) {
+    options_.ratios = {0.25, 0.5, 1.0};
+    options_.layers = {0, 2, 3, 4};
+    options_.seeds = {3};
+  }
+
+  // The first conv's map takes so much that none of the budgets holds its weights; the last three
+  // are alike. In bits, the head is 128, a bias depth of 1 to 4 1,536 each, of 5 another 33,792, a
+  // quarter of the channels 2,560; everything but conv 1's weights is 102,272. Budgets are 295,
+  // 680, 1,569, 3,618, 8,342, 19,236 and 44,354.
+  static ir::Graph with_a_dear_stem() {
+    espalier::testing::GraphBuilder b(5, {32, 32, 3});
+    ir::TensorId x = b.conv(b.input(), 32, espalier::testing::window(3, 1, 1));
+    x = b.conv(x, 16, espalier::testing::window(4, 4, 0));
+    for (int i = 0; i < 3; ++i) x = b.conv(x, 16, espalier::testing::window(1, 1, 0));
+    return b.finish(b.global_pool(x), 4);
+  }
+
+  // Biases gain nothing; the stem's weights gain most by far.
+  static double gain_of(const TrialSpec& spec) {
+    const auto between = [&](double quarter, double whole) {
+      return quarter + (whole - quarter) * (spec.ratio - 0.25) / 0.75;
+    };
+    switch (spec.conv) {
+      case 0:
+        return 0.9 * spec.ratio;
+      case 2:
+        return between(0.02, 0.03);
+      case 3:
+        return between(0.05, 0.20);
+      case 4:
+        return between(0.10, 0.12);
+      default:
+        return 0;
+    }
+  }
+
+  void summarise_again() { summarise(profile_, static_cast<int>(ir::conv_ops(graph_).size())); }
+
+  void begin() {
+    profile_ = {};
+    profile_.seeds = options_.seeds;
+    profile_.ratios = options_.ratios;
+    summarise_again();
+  }
+
+  // Of the first seed: the head, all depths, all channels and a quarter of them.
+  void measure_the_settled() {
+    begin();
+    for (const TrialSpec& spec : list_trials(graph_, options_)) {
+      const bool other = spec.conv >= 0 && spec.ratio != 0.25 && spec.ratio != 1.0;
+      if (spec.seed == options_.seeds.front() && !other) add(spec);
+    }
+    summarise_again();
+  }
+
+  void add(const TrialSpec& spec) {
+    profile_.trials.push_back({spec, 0.5, 2 - gain_of(spec), false});
+  }
+
+  [[nodiscard]] std::vector<TrialSpec> order() const {
+    return by_worth(graph_, options_, profile_);
+  }
+
+  ir::Graph graph_;
+  AnalysisOptions options_;
+  Profile profile_;
+};
+
+// Under 8,342 bits the best plan has a quarter of convs 3 and 4, under 19,236 all of 3 and half of
+// 4, which nobody measured, under 44,354 all of 2, 3 and 4.
+TEST_F(Order, GoesWhereTheOptimaAre) {
+  measure_the_settled();
+  const std::vector<TrialSpec> expected{
+      {1, 4, 0.5, 3},  // chosen
+      {2, 3, 0.5, 3},  // beside what all three plans choose
+      {3, 2, 0.5, 3},  // beside what one chooses
+      {5, 0, 0.5, 3},  // of the conv that gains most, which is in no plan
+  };
+  EXPECT_EQ(order(), expected);
+}
+
+TEST_F(Order, MeasuresTheOptimaAgainWithFurtherSeeds) {
+  options_.seeds = {3, 4};
+  measure_the_settled();
+  for (const TrialSpec& spec : list_trials(graph_, options_)) {
+    if (spec.seed == 3 && spec.ratio == 0.5) add(spec);
+  }
+  summarise_again();
+  const std::vector<TrialSpec> expected{
+      // The head, and the biases as deep as two plans, as one, and as conv 4's weights need them.
+      {0, -1, 0, 4},
+      {2, -1, 0, 4},
+      {3, -1, 0, 4},
+      {1, -1, 0, 4},
+      // Weights in two plans, then those in one.
+      {2, 3, 1.0, 4},
+      {1, 4, 0.25, 4},
+      {1, 4, 0.5, 4},
+      {1, 4, 1.0, 4},
+      {2, 3, 0.25, 4},
+      {3, 2, 1.0, 4},
+      // Beside them: the next depth that is measured, and ratios.
+      {5, -1, 0, 4},
+      {2, 3, 0.5, 4},
+      {3, 2, 0.5, 4},
+      // What would cost the plan for 19,236 bits least: a quarter of conv 2 for half of conv 3.
+      {3, 2, 0.25, 4},
+      // Everything else.
+      {5, 0, 0.5, 4},
+      {5, 0, 1.0, 4},
+  };
+  EXPECT_EQ(order(), expected);
+}
+
+// Gains that are all alike leave every choice to a tie.
+TEST_F(Order, BreaksTiesTheSameWay) {
+  options_.seeds = {3, 4};
+  begin();
+  for (const TrialSpec& spec : list_trials(graph_, options_)) {
+    const double loss = spec.conv < 0 ? 1 : 0.5;
+    if (spec.seed == 3 && spec.ratio != 0.5) profile_.trials.push_back({spec, 0.5, loss, false});
+  }
+  summarise_again();
+  const std::vector<TrialSpec> first = order();
+  EXPECT_EQ(order(), first);
+  std::reverse(profile_.trials.begin(), profile_.trials.end());
+  summarise_again();
+  EXPECT_EQ(order(), first);
+}
+
+// An update that diverged has no gain, and is not tried again before others; what lies between it
+// and a smaller ratio may still be as good as that.
+TEST_F(Order, LeavesOutWhatDiverged) {
+  options_.seeds = {3, 4};
+  measure_the_settled();
+  for (Trial& trial : profile_.trials) {
+    if (trial.spec.conv == 4 || trial.spec == TrialSpec{2, 3, 1.0, 3}) trial.diverged = true;
+  }
+  summarise_again();
+  const std::vector<TrialSpec> left = order();
+  const auto place = [&](const TrialSpec& spec) {
+    return std::find(left.begin(), left.end(), spec) - left.begin();
+  };
+  EXPECT_LT(place({2, 3, 0.5, 3}), place({5, 0, 0.5, 3}));   // beside a quarter
+  EXPECT_LT(place({2, 3, 0.25, 4}), place({5, 0, 0.5, 3}));  // in plans
+  EXPECT_GT(place({2, 3, 1.0, 4}), place({5, 0, 0.5, 3}));
+  EXPECT_GT(place({1, 4, 0.5, 3}), place({5, 0, 0.5, 3}));
+  EXPECT_GT(place({1, 4, 1.0, 4}), place({5, 0, 0.5, 3}));
+  // Where everything did, the order is that of the list, seed by seed.
+  for (Trial& trial : profile_.trials) trial.diverged = trial.spec.depth > 0;
+  summarise_again();
+  EXPECT_EQ(order()[0], (TrialSpec{1, 4, 0.5, 3}));
+  EXPECT_EQ(order()[3], (TrialSpec{5, 0, 0.5, 3}));
+  EXPECT_EQ(order()[4], (TrialSpec{0, -1, 0, 4}));
+}
+
+// A ratio that trains as many channels as a smaller one is none of the trials, and no way to gain
+// more for the same memory.
+TEST_F(Order, KnowsOnlyRatiosThatAreListed) {
+  options_.ratios = {0.25, 0.26, 0.3, 1.0};  // 4 channels three times
+  begin();
+  for (const TrialSpec& spec : list_trials(graph_, options_)) add(spec);
+  summarise_again();
+  EXPECT_EQ(order(), std::vector<TrialSpec>{});
+  options_.seeds = {3, 4};
+  // Plans: a quarter of convs 3 and 4; all of 3 and a quarter of 4; all of 2, 3 and 4.
+  const std::vector<TrialSpec> expected{
+      {0, -1, 0, 4},   {2, -1, 0, 4},  {3, -1, 0, 4},   {1, -1, 0, 4},
+      {1, 4, 0.25, 4}, {2, 3, 1.0, 4}, {1, 4, 1.0, 4},  {2, 3, 0.25, 4},
+      {3, 2, 1.0, 4},  {5, -1, 0, 4},  {3, 2, 0.25, 4}, {5, 0, 1.0, 4},
+  };
+  EXPECT_EQ(order(), expected);
+}
+
+TEST_F(Order, OneRatioIsEnough) {
+  options_.ratios = {1.0};
+  options_.seeds = {3, 4};
+  begin();
+  for (const TrialSpec& spec : list_trials(graph_, options_)) {
+    if (spec.seed == 3) add(spec);
+  }
+  summarise_again();
+  const std::vector<TrialSpec> left = order();
+  EXPECT_EQ(left.front(), (TrialSpec{0, -1, 0, 4}));
+  EXPECT_EQ(left.back(), (TrialSpec{5, 0, 1.0, 4}));
+}
+
+// More ratios than the solver takes: the conv that gained most comes first, as dear as it is.
+TEST_F(Order, WithoutOptimaThoseThatGainedMostComeFirst) {
+  options_.ratios.clear();
+  for (int i = 1; i <= 300; ++i) options_.ratios.push_back(i / 300.0);
+  measure_the_settled();
+  ASSERT_FALSE(profile_.weight[4].back().loss == std::nullopt);
+  EXPECT_EQ(order().front().conv, 0);
+}
+
+// However far the work gets and whatever it shows, nothing lacks what it is measured against.
+TEST_F(Order, EveryBeginningIsAProfile) {
+  options_.seeds = {3, 4, 5};
+  std::vector<TrialSpec> all = list_trials(graph_, options_);
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
+    Rng rng{seed, 0x6F72646572};
+    begin();
+    while (profile_.trials.size() < all.size()) {
+      std::vector<TrialSpec> batch = order();
+      ASSERT_EQ(batch.size(), all.size() - profile_.trials.size());
+      batch.resize(std::min(batch.size(), std::size_t{1} + rng.below(9)));
+      for (const TrialSpec& spec : batch) {
+        const auto known = [&](const TrialSpec& other) {
+          return std::any_of(profile_.trials.begin(), profile_.trials.end(),
+                             [&](const Trial& trial) { return trial.spec == other; });
+        };
+        if (spec.depth > 0) {
+          EXPECT_TRUE(known({0, -1, 0, spec.seed}));
+        }
+        if (spec.conv >= 0) {
+          EXPECT_TRUE(known({spec.depth, -1, 0, spec.seed}));
+        }
+        const bool diverged = spec.depth > 0 && rng.chance(0.1);
+        profile_.trials.push_back({spec, 0.5, rng.uniform(0.5, 1.5), diverged});
+      }
+      summarise_again();
+    }
+    EXPECT_EQ(profile_.trials.front().spec, (TrialSpec{0, -1, 0, 3}));
+    for (const TrialSpec& spec : all) {
+      EXPECT_EQ(std::count_if(profile_.trials.begin(), profile_.trials.end(),
+                              [&](const Trial& trial) { return trial.spec == spec; }),
+                1);
+    }
+  }
 }
 
 TEST_F(Analysis, StopsInTimeAndGoesOn) {

@@ -47,10 +47,15 @@ Status check(const ir::Graph& graph, const AnalysisOptions& options);
 std::vector<TrialSpec> list_trials(const ir::Graph& graph, const AnalysisOptions& options);
 
 /// The trials of list_trials() that the profile does not hold, the most telling first, so that
-/// every beginning of the work makes a profile to search in: the head and bias depths, coarse to
-/// fine; weights of all channels and of about a quarter, from the last conv on; the other ratios,
-/// of convs that gained most first; then the same with the next seed, convs that gained most first.
-/// The derived members of the profile must be up to date.
+/// every beginning of the work makes a profile to search in. First, with the first seed: the head
+/// and bias depths, coarse to fine; weights of all channels and of about a quarter, from the last
+/// conv on. Then, seed by seed, what decides the plans that a search would take with the gains so
+/// far, under a few budgets of analytic memory: what is in these plans (with the first seed, ratios
+/// that were not measured and gain what lies between those that were); the ratios and bias depths
+/// next to it; convs that a plan leaves out for little. Then everything else: the other ratios, of
+/// convs that gained most first, and the same with the next seeds. Where there are no such plans,
+/// everything else follows at once. Each trial comes after those that it is measured against. The
+/// derived members of the profile must be up to date.
 std::vector<TrialSpec> by_worth(const ir::Graph& graph, const AnalysisOptions& options,
                                 const Profile& profile);
 
