@@ -265,7 +265,9 @@ std::string usual_store(const Options& options) {
   return options.out.empty() || options.out == "-" ? "" : options.out + ".trials";
 }
 
+// None for an estimate, which trains nothing.
 Result<std::optional<trials::Store>> open_store(const Options& options) {
+  if (options.estimate_only) return std::optional<trials::Store>();
   const std::string folder = options.store.empty() ? usual_store(options) : options.store;
   if (folder.empty()) return std::optional<trials::Store>();
   ESPALIER_TRY(trials::Store store, trials::Store::open(folder));
@@ -297,9 +299,13 @@ Status run(const Options& options) {
   ESPALIER_TRY(const trials::SetOptions selection, options.data.sets(options.common.seed));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_CHECK_OK(check_choice(options, analysis.layers, graph));
+  ESPALIER_CHECK_OK(contribution::check(graph, analysis));
   const trials::SourceOptions sources{options.training, options.validation, options.limit_train,
                                       options.limit_val};
   ESPALIER_TRY(const trials::SampleSets sets, trials::load_sets(graph, sources, selection));
+  // Whatever may be refused is, before anything is said of the time it takes.
+  ESPALIER_TRY(const std::optional<trials::Store> store, open_store(options));
+  if (store) analysis.store = &*store;
   std::vector<std::string> warnings = warn_of_data(sets.training, sets.validation);
   const train::Network network(std::move(graph));
   const contribution::AnalysisEstimate cost =
@@ -309,8 +315,6 @@ Status run(const Options& options) {
   if (options.estimate_only) {
     return report_estimate(options, analysis, network, sets.training, cost);
   }
-  ESPALIER_TRY(const std::optional<trials::Store> store, open_store(options));
-  if (store) analysis.store = &*store;
   ESPALIER_TRY(const contribution::Profile profile,
                contribution::analyze(network, sets.training, sets.validation, analysis));
   if (profile.bias.front().diverged > 0) {

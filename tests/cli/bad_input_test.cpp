@@ -219,6 +219,15 @@ TEST_F(BadInputTest, AnalysisOptions) {
   for (const std::string ratio : {"0", "-0.5", "1.5", "1000000000", "nan"}) {
     analyze_fails({"--ratios=" + ratio}, {"--ratios: " + ratio + " is out of range"});
   }
+  // Before any word of the time it would take, and before there is a store.
+  const auto refuses_ratios = [&](const std::string& ratios, const std::string& text) {
+    analyze_fails({"--ratios", ratios}, {text});
+    fail(kUsage,
+         Arguments{"analyze", "model.onnx", "--estimate"} + kOnIdx + Arguments{"--ratios", ratios},
+         {text});
+  };
+  refuses_ratios("0.001,1", "ratio 0.001 trains no input channel");
+  refuses_ratios("0.5,0.5", "ratio 0.5 must ascend");
   analyze_fails({"--epochs", "0", "--warmup", "0"}, {"--epochs 0 must lie in"});
   analyze_fails({"--batch", "0", "--lr", "nan"}, {"--batch 0", "--lr nan"});
   analyze_fails({"--seeds", "0"}, {"--seeds"});
