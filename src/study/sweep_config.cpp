@@ -338,6 +338,7 @@ class Reader {
     }
     check_own_recipes();
     check_analysis();
+    check_training();
     std::set<std::pair<std::string, std::string>> published;
     for (const SweepPublished& plan : config_.published) {
       if (models.count(plan.model) == 0) {
@@ -371,14 +372,25 @@ class Reader {
       problem("/analysis/numerics",
               fmt::format("/training/numerics lacks \"{}\", whose accumulate it goes by", name));
     }
-    const auto scaled = [&](const train::Recipe& recipe, std::string_view place) {
-      if (!recipe.qas) problem(place, "on the device gradients are always scaled; leave qas out");
-      if (recipe.average) problem(place, "the device takes no means; leave average out");
-    };
-    scaled(config_.analysis->recipe, "/analysis/recipe");
+    check_on_device(config_.analysis->recipe, "/analysis/recipe");
     for (const SweepSearch& search : config_.searches) {
-      if (search.measure.recipe) scaled(*search.measure.recipe, "/searches/recipe");
+      if (search.measure.recipe) check_on_device(*search.measure.recipe, "/searches/recipe");
     }
+  }
+
+  void check_training() {
+    const std::vector<trials::Numerics>& all = config_.training.numerics;
+    if (std::none_of(all.begin(), all.end(), trials::on_device)) return;
+    for (const SweepRecipe& recipe : config_.training.recipes) {
+      check_on_device(recipe.recipe, recipe.name.empty()
+                                         ? std::string("/training/recipe")
+                                         : fmt::format("/training/recipes/{}", recipe.name));
+    }
+  }
+
+  void check_on_device(const train::Recipe& recipe, std::string_view place) {
+    const Status sound = train::check_on_device(recipe);
+    if (!sound.ok()) problem(place, sound.error().message());
   }
 
   // With what a plan has of its own, a recipe must be one.

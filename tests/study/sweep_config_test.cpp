@@ -211,14 +211,30 @@ TEST(SweepConfig, NumericsOfTheAnalysis) {
   ASSERT_TRUE(config.ok()) << config.error().message();
   EXPECT_EQ(config->analysis->numerics, trials::Numerics::kDevice);
   json["analysis"]["recipe"]["qas"] = false;
-  EXPECT_THAT(error(json),
-              HasSubstr("/analysis/recipe: on the device gradients are always scaled"));
+  EXPECT_THAT(error(json), HasSubstr("/analysis/recipe: --no-qas"));
   json["analysis"]["recipe"].erase("qas");
   json["analysis"]["recipe"]["average"] = true;
-  EXPECT_THAT(error(json), HasSubstr("/analysis/recipe: the device takes no means"));
+  EXPECT_THAT(error(json), HasSubstr("/analysis/recipe: --average"));
   json["analysis"]["recipe"].erase("average");
   json["analysis"]["numerics"] = "integer";
   EXPECT_THAT(error(json), HasSubstr("/training/numerics lacks \"integer\""));
+}
+
+TEST(SweepConfig, RecipesAreSuchAsTheDeviceCanFollow) {
+  Json json = whole();
+  const auto refused = [&](const char* place, Json recipe) {
+    json["training"].erase("recipe");
+    json["training"].erase("recipes");
+    json["training"][place] = std::move(recipe);
+    return error(json);
+  };
+  EXPECT_THAT(refused("recipe", {{"qas", false}}), HasSubstr("/training/recipe: --no-qas"));
+  EXPECT_THAT(refused("recipes", {{{"name", "a"}}, {{"name", "b"}, {"qas", false}}}),
+              HasSubstr("/training/recipes/b: --no-qas"));
+  json["training"]["numerics"] = {"simulation"};
+  for (const char* of_device : {"accumulate", "rounding"}) json["training"].erase(of_device);
+  json["analysis"].erase("numerics");
+  EXPECT_EQ(refused("recipe", {{"qas", false}}), "");
 }
 
 TEST(SweepConfig, KeepsTheModelsThatAreWanted) {
