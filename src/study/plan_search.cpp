@@ -370,8 +370,7 @@ Result<std::vector<trials::RateSweep>> sweeps_of_optima(const train::Network& ne
     trials::Trial trial = options.trial;
     trial.recipe = race_recipe(options);
     trial.plan = selected.plan;
-    ESPALIER_TRY(trials::RateSweep sweep,
-                 trials::sweep_rates(network, sets.training, trial, run));
+    ESPALIER_TRY(trials::RateSweep sweep, trials::sweep_rates(network, sets.training, trial, run));
     sweeps.push_back(std::move(sweep));
   }
   return sweeps;
@@ -388,8 +387,8 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
     with_rates.automatic_rates = false;
     ESPALIER_TRY(std::vector<trials::RateSweep> sweeps,
                  sweeps_of_optima(network, profile, budgets, sets, options));
-    with_rates.search.rates = rates_between(sweeps.front().best, sweeps.back().best,
-                                            race_recipe(options).learning_rate);
+    with_rates.search.rates =
+        rates_between(sweeps.front().best, sweeps.back().best, race_recipe(options).learning_rate);
     spdlog::info("rates to race at: {}", fmt::join(with_rates.search.rates, ", "));
     ESPALIER_TRY(PlanSearchResult result,
                  search_plans(network, profile, budgets, sets, with_rates));

@@ -193,8 +193,9 @@ class Reader {
     read_measure(json, search);
     search.believed = json.value("gains", "believed") == "believed";
     if (json.contains("gains") && search.solver == SweepSolver::kMeasured) {
-      problem("/searches", "the solver measured has a model of its own of what gains are worth; "
-                           "remove gains");
+      problem("/searches",
+              "the solver measured has a model of its own of what gains are worth; "
+              "remove gains");
     }
     if (search.at_published && search.memory == selection::MemoryModel::kPlanned) {
       problem("/searches", "budgets \"published\" are of analytic memory");

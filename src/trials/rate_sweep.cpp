@@ -60,11 +60,10 @@ Result<RateSweep> sweep_rates(const train::Network& network, const data::Samples
     if (best == nullptr || tried.validation.loss < best->validation.loss) best = &tried;
   }
   if (best == nullptr) {
-    return Error{
-        ErrorKind::kUsage,
-        fmt::format("training diverged at every rate from {} to {}; train fewer "
-                    "layers",
-                    sweep.tried.front().rate, sweep.tried.back().rate)};
+    return Error{ErrorKind::kUsage,
+                 fmt::format("training diverged at every rate from {} to {}; train fewer "
+                             "layers",
+                             sweep.tried.front().rate, sweep.tried.back().rate)};
   }
   sweep.best = best->rate;
   return sweep;

@@ -102,8 +102,8 @@ TEST(Fisher, ScoresAreTheirDefinition) {
           << "conv " << index << " ratio " << kRatios[r];
       double selected = 0;
       for (const int channel : plan::select_channels(conv, kRatios[r])) {
-        selected += scores->channel[static_cast<std::size_t>(index)].at(
-            static_cast<std::size_t>(channel));
+        selected +=
+            scores->channel[static_cast<std::size_t>(index)].at(static_cast<std::size_t>(channel));
       }
       EXPECT_EQ(scores->weight[static_cast<std::size_t>(index)][r], selected);
     }

@@ -38,8 +38,8 @@ struct PlanSearchOptions {
   /// Of both races, but for the rate at search.rates: the recipe that the plan is for, so that what
   /// decides is what counts. Without one it is the trial's.
   std::optional<train::Recipe> race_recipe;
-  /// Rates to race at come from short trainings (trials::sweep_rates) of the additive optimum of the
-  /// least and of the largest budget, in place of search.rates (docs/decisions/0018).
+  /// Rates to race at come from short trainings (trials::sweep_rates) of the additive optimum of
+  /// the least and of the largest budget, in place of search.rates (docs/decisions/0018).
   bool automatic_rates = false;
   trials::RunOptions run;  ///< threads, store, memory, progress
   /// Plans to measure besides, such as published ones. Those that the search has no candidate for
@@ -63,8 +63,8 @@ Result<PlanSearchResult> search_plans(const train::Network& network,
                                       const trials::RaceSets& sets,
                                       const PlanSearchOptions& options);
 
-/// Warns where a profile, called `name`, was not measured on these validation samples: a race, which
-/// shuns them, may then see some that the profile has seen.
+/// Warns where a profile, called `name`, was not measured on these validation samples: a race,
+/// which shuns them, may then see some that the profile has seen.
 void warn_of_other_samples(const contribution::Profile& profile, const std::string& name,
                            const data::Samples& validation);
 
