@@ -32,6 +32,8 @@ def run(folder: str, *arguments: str) -> dict:
 def smooth(curve: list) -> list:
     def mean(at: int) -> float:
         known = [g for g in curve[max(0, at - NEIGHBOURS):at + NEIGHBOURS + 1] if g is not None]
+        if not known:
+            sys.exit(f"no bias depth near {at} was measured")
         return sum(known) / len(known)
     return [mean(at) for at in range(len(curve))]
 
