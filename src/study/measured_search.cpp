@@ -15,6 +15,7 @@
 #include "espalier/support/interrupt.hpp"
 #include "espalier/support/statistics.hpp"
 #include "espalier/train/parallel.hpp"
+#include "together.hpp"
 
 namespace espalier::study {
 namespace {
@@ -241,9 +242,7 @@ class Search {
     }
     const PlanModel model(problems_[0], result_.observations, options_.prior);
     describe(model);
-    for (std::size_t p = 0; p < problems_.size(); ++p) {
-      ESPALIER_CHECK_OK(race(p, model));
-    }
+    ESPALIER_CHECK_OK(race_all(model));
     take_from_others();
     return std::move(result_);
   }
@@ -402,13 +401,26 @@ class Search {
                      [](const Runner& a, const Runner& b) { return a.mean() > b.mean(); });
   }
 
-  // Trains all of `racing` with the race's next seed, and sorts them by what they gained. One that
-  // diverges counts as the worst of its seed, or as no gain; `diverged` is told.
+  // The races of all problems, seed by seed side by side: each is short of trainings for several
+  // threads, and none asks another.
+  Status race_all(const PlanModel& model) {
+    std::vector<std::optional<Result<MeasuredPlan>>> plans(problems_.size());
+    races_.run(problems_.size(), [&](std::size_t p) { plans[p] = race(p, model); });
+    for (std::optional<Result<MeasuredPlan>>& plan : plans) {
+      ESPALIER_TRY(MeasuredPlan raced, std::move(*plan));
+      result_.plans.push_back(std::move(raced));
+    }
+    return Ok{};
+  }
+
+  // Trains all of `racing` with the next seed of a problem's race, and sorts them by what they
+  // gained. One that diverges counts as the worst of its seed, or as no gain; `diverged` is told.
   template <typename Runner, typename Ask, typename Diverged>
-  Status run_seed(std::vector<Runner>& racing, Ask request, Diverged diverged) {
+  Status run_seed(std::size_t index, std::vector<Runner>& racing, Ask request, Diverged diverged) {
     std::vector<Request> batch;
     for (const Runner& r : racing) batch.push_back(request(r));
-    ESPALIER_TRY(const std::vector<std::optional<double>> gains, ask(batch));
+    ESPALIER_TRY(const std::vector<std::optional<double>> gains,
+                 races_.ask(index, std::move(batch)));
     const double worst = std::accumulate(
         gains.begin(), gains.end(), 0.0,
         [](double low, const std::optional<double>& g) { return std::min(low, g.value_or(low)); });
@@ -480,7 +492,7 @@ class Search {
     return racing;
   }
 
-  Status race(std::size_t index, const PlanModel& model) {
+  Result<MeasuredPlan> race(std::size_t index, const PlanModel& model) {
     ESPALIER_TRY(std::vector<Finalist> racing, finalists(index, model));
     if (options_.rates_of_finalists && !options_.rates.empty()) {
       return race_at_rates(index, racing);
@@ -491,7 +503,7 @@ class Search {
     std::vector<Finalist> left;
     for (int seed = 0; seed < options_.race_seeds && (seed < 2 || racing.size() > 1); ++seed) {
       ESPALIER_CHECK_OK(run_seed(
-          racing,
+          index, racing,
           [&](const Finalist& f) {
             return Request{f.candidate, options_.first_race_seed + static_cast<std::uint64_t>(seed),
                            Stage::kRace};
@@ -500,19 +512,20 @@ class Search {
       if (seed > 0) leave_behind(racing, left, std::not_fn(is_additive));
     }
     racing.insert(racing.end(), left.begin(), left.end());
-    finish(index, std::move(racing));
-    return race_rates(result_.plans.back());
+    MeasuredPlan plan = finish(index, std::move(racing));
+    ESPALIER_CHECK_OK(race_rates(index, plan));
+    return plan;
   }
 
   // All finalists at all rates, so that a plan which bears a high one need not win at the usual
   // one.
-  Status race_at_rates(std::size_t index, const std::vector<Finalist>& finalists) {
+  Result<MeasuredPlan> race_at_rates(std::size_t index, const std::vector<Finalist>& finalists) {
     std::vector<PlanAtRate> racing, left, ran_away;
     for (std::size_t plan = 0; plan < finalists.size(); ++plan) {
       for (const double rate : options_.rates) racing.push_back({{.rate = rate}, plan});
     }
     ESPALIER_CHECK_OK(run_rates(
-        racing, left, ran_away, options_.first_race_seed,
+        index, racing, left, ran_away, options_.first_race_seed,
         [&](const PlanAtRate& r) -> const Candidate& { return finalists[r.plan].candidate; }));
     rank_by_model(racing, left, ran_away);
     racing.insert(racing.end(), left.begin(), left.end());
@@ -528,13 +541,12 @@ class Search {
       f.rate = r.rate;
       ranked.push_back(std::move(f));
     }
-    finish(index, std::move(ranked));
-    MeasuredPlan& plan = result_.plans.back();
+    MeasuredPlan plan = finish(index, std::move(ranked));
     for (const PlanAtRate& r : racing) {
       if (r.plan == racing.front().plan) plan.rates.push_back(r);
     }
     if (!plan.rates.front().diverged) plan.rate = plan.rates.front().rate;
-    return Ok{};
+    return plan;
   }
 
   // Sorts what is left in a race by what the trainings of all say of it, the usual rate first
@@ -576,11 +588,11 @@ class Search {
   // not. What was surely behind it alone comes back, and makes up for the seeds that it missed.
   // Each of the three is best first.
   template <typename Runner, typename CandidateOf>
-  Status run_rates(std::vector<Runner>& racing, std::vector<Runner>& left,
+  Status run_rates(std::size_t index, std::vector<Runner>& racing, std::vector<Runner>& left,
                    std::vector<Runner>& ran_away, std::uint64_t first, CandidateOf candidate_of) {
     for (int seed = 0; seed < options_.race_seeds && !racing.empty(); ++seed) {
       do {
-        ESPALIER_CHECK_OK(run_up_to(racing, seed, first, candidate_of));
+        ESPALIER_CHECK_OK(run_up_to(index, racing, seed, first, candidate_of));
       } while (see_off(racing, left, ran_away));
       if (seed > 0 && !racing.empty()) {
         leave_behind(racing, left, [](const Runner&) { return true; });
@@ -591,7 +603,7 @@ class Search {
 
   // Trains each of `racing` with the seeds up to the one given that it does not have yet.
   template <typename Runner, typename CandidateOf>
-  Status run_up_to(std::vector<Runner>& racing, int last, std::uint64_t first,
+  Status run_up_to(std::size_t index, std::vector<Runner>& racing, int last, std::uint64_t first,
                    CandidateOf candidate_of) {
     for (int seed = 0; seed <= last; ++seed) {
       const auto open = std::stable_partition(racing.begin(), racing.end(), [&](const Runner& r) {
@@ -601,7 +613,7 @@ class Search {
       if (missing.empty()) continue;
       racing.erase(open, racing.end());
       ESPALIER_CHECK_OK(run_seed(
-          missing,
+          index, missing,
           [&](const Runner& r) {
             return Request{candidate_of(r), first + static_cast<std::uint64_t>(seed), Stage::kRates,
                            r.rate};
@@ -635,13 +647,13 @@ class Search {
   }
 
   // The winner's learning rate, with seeds behind those of the race.
-  Status race_rates(MeasuredPlan& plan) {
+  Status race_rates(std::size_t index, MeasuredPlan& plan) {
     std::vector<RateTried> racing, left, ran_away;
     for (const double rate : options_.rates) racing.push_back({.rate = rate});
     const std::uint64_t first =
         options_.first_race_seed + static_cast<std::uint64_t>(options_.race_seeds);
     ESPALIER_CHECK_OK(
-        run_rates(racing, left, ran_away, first,
+        run_rates(index, racing, left, ran_away, first,
                   [&](const RateTried&) -> const Candidate& { return plan.solution.candidate; }));
     stay_at_usual(racing, [](const RateTried& leader, const RateTried& usual) {
       return probability_ahead(leader, usual);
@@ -666,7 +678,7 @@ class Search {
     }
   }
 
-  void finish(std::size_t index, std::vector<Finalist> racing) {
+  [[nodiscard]] MeasuredPlan finish(std::size_t index, std::vector<Finalist> racing) const {
     MeasuredPlan plan;
     plan.additive = additive_[index];
     const Finalist winner = racing.front();
@@ -676,7 +688,7 @@ class Search {
     plan.over_runner_up = racing.size() > 1 ? probability_above(winner, racing[1]) : 1.0;
     plan.finalists = std::move(racing);
     plan.over_additive = over_additive(plan);
-    result_.plans.push_back(std::move(plan));
+    return plan;
   }
 
   // What won under another limit may surely be ahead of what did under this one, and fit it: each
@@ -742,6 +754,8 @@ class Search {
   std::set<Candidate, ByContent> unstable_;  // diverged with some seed
   std::optional<double> worst_;              // gain that was measured
   MeasuredSearchResult result_;
+  Together<Request, std::optional<double>> races_{
+      [this](const std::vector<Request>& batch) { return ask(batch); }};
 };
 
 }  // namespace

@@ -671,6 +671,56 @@ TEST(MeasuredSearch, BadOptionsAreNamed) {
   EXPECT_THAT(error({.rates = {0.1, 0}}), ::testing::HasSubstr("and above 0"));
 }
 
+// Trainings of all budgets with one seed are asked for at once, so that no thread waits for one.
+TEST(MeasuredSearch, BudgetsRaceSideBySide) {
+  const World world(5, 0.1);
+  std::vector<search::Problem> problems(3, world.problem());
+  problems[1].constraints[0].limit = (problems[0].constraints[0].limit + 25) / 2;
+  problems[2].constraints[0].limit = (problems[0].constraints[0].limit + 75) / 4;
+  const Measure plans = world.measure();
+  std::map<Stage, int> calls;
+  std::size_t widest = 0;
+  const Measure measure = [&](const std::vector<Request>& requests) {
+    ++calls[requests.front().stage];
+    if (requests.front().stage == Stage::kRace) widest = std::max(widest, requests.size());
+    return plans(requests);
+  };
+  MeasuredSearchOptions options;
+  options.measurements = 40;
+  options.race_seeds = 4;
+  options.rates = {0.1, 0.2};
+  const auto together = measured_search(problems, measure, options);
+  ASSERT_TRUE(together.ok()) << together.error().message();
+  ASSERT_EQ(together->plans.size(), 3U);
+  EXPECT_LE(calls[Stage::kRace], options.race_seeds);
+  EXPECT_LE(calls[Stage::kRates], options.race_seeds);
+  EXPECT_GT(widest, static_cast<std::size_t>(options.finalists));
+}
+
+TEST(MeasuredSearch, WhatGoesWrongInARaceComesOut) {
+  const World world(5, 0.1);
+  const std::vector<search::Problem> problems(3, world.problem());
+  const Measure plans = world.measure();
+  for (const Stage stage : {Stage::kRace, Stage::kRates}) {
+    MeasuredSearchOptions options;
+    options.measurements = 20;
+    options.rates = {0.1, 0.2};
+    const Measure failing = [&](const std::vector<Request>& requests) {
+      if (requests.front().stage != stage) return plans(requests);
+      return decltype(plans(requests))(Error{ErrorKind::kInterrupted, "interrupted"});
+    };
+    const auto failed = measured_search(problems, failing, options);
+    ASSERT_FALSE(failed.ok());
+    EXPECT_EQ(failed.error().kind, ErrorKind::kInterrupted);
+    const Measure throwing = [&](const std::vector<Request>& requests) {
+      if (requests.front().stage == stage) throw std::runtime_error("no memory");
+      return plans(requests);
+    };
+    EXPECT_THROW(static_cast<void>(measured_search(problems, throwing, options)),
+                 std::runtime_error);
+  }
+}
+
 TEST(MeasuredSearch, ErrorsOfATrainingAreHandedOn) {
   const World world(1);
   const Measure failing =
