@@ -2,7 +2,7 @@
 # Which short recipe of plan trainings says most, per second, about what a plan reaches with the recipe
 # it is for: 12 plans of the memory of the smallest published one, with the reference (5,000 images,
 # 10 epochs, the first of the head alone, a clip of 3; three seeds) and with each short recipe (a clip
-# of 3, four seeds), also with means over the last epoch. Goes on where it stopped when run again.
+# of 3, four seeds). Goes on where it stopped when run again.
 #   ESPALIER_SHARED=FOLDER [PLANS=N] [SEEDS=N] [RECIPES="5000x3 ..."] tools/compare_recipes.sh OUT [MODEL]
 # FOLDER/data holds models/ and the images (CONTRIBUTING.md, "Golden data"); MODEL is mcunet-5fps
 # (default), mbv2-w0.35 or proxyless-w0.3. All train on the same 5,000 images of those that
@@ -18,8 +18,7 @@ out=$1
 model=${2:-mcunet-5fps}
 plans=${PLANS:-12}
 seeds=${SEEDS:-4}
-short=(5000x2 5000x3 5000x5 2500x5 2500x10 2000x5)
-read -ra recipes <<<"${RECIPES:-${short[*]} ${short[*]/%/-average}}"
+read -ra recipes <<<"${RECIPES:-5000x2 5000x3 5000x5 2500x5 2500x10 2000x5}"
 if [ "$plans" -lt 3 ] || [ "$seeds" -lt 2 ]; then
   echo "PLANS is at least 3 and SEEDS at least 2" >&2
   exit 64

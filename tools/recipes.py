@@ -14,8 +14,7 @@ steps of tools/compare_recipes.sh.
     recipes.py table FILE            tables of those figures
 
 A RECIPE is `reference`, or IMAGESxEPOCHS such as 2500x10, with -headN behind it where the first N of
-the epochs train the head alone, and -average where it ends with means over the last epoch. `figures`
-takes `reference` first.
+the epochs train the head alone. `figures` takes `reference` first.
 """
 
 import json
@@ -32,7 +31,7 @@ MOST_CONVS = 5
 TOLERANCE = 0.03  # of the memory
 DRAWS = 1_000_000
 SEED = 20_240_601
-REFERENCE = {"images": 5000, "epochs": 10, "head_epochs": 1, "average": False}
+REFERENCE = {"images": 5000, "epochs": 10, "head_epochs": 1}
 CLIP = 3
 REFERENCE_SEEDS = (100, 101, 102)
 LOOKUP = pathlib.Path(__file__).resolve().parent.parent / "profiles/models/mcunetv3_input_lut.txt"
@@ -287,11 +286,10 @@ def plans(espalier: str, model: str, file: str, config: str, count: str) -> None
 def recipe_of(name: str):
     if name == "reference":
         return dict(REFERENCE)
-    parts = re.fullmatch(r"(\d+)x(\d+)(?:-head(\d+))?(-average)?", name)
+    parts = re.fullmatch(r"(\d+)x(\d+)(?:-head(\d+))?", name)
     if parts is None:
-        sys.exit(f"{name}: a recipe is IMAGESxEPOCHS, -headN and -average where it has them")
-    return {"images": int(parts[1]), "epochs": int(parts[2]), "head_epochs": int(parts[3] or 0),
-            "average": parts[4] is not None}
+        sys.exit(f"{name}: a recipe is IMAGESxEPOCHS or IMAGESxEPOCHS-headN")
+    return {"images": int(parts[1]), "epochs": int(parts[2]), "head_epochs": int(parts[3] or 0)}
 
 
 def sweep_config(model: str, chosen, name: str, seeds: int):

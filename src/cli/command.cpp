@@ -299,15 +299,10 @@ void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automa
       ->default_str("standard");
   command->add_flag_callback(
       "--no-qas", [&recipe] { recipe.qas = false; }, "Train without quantisation-aware scaling");
-  command->add_flag("--average", recipe.average,
-                    "End with the means of all that trains over the steps of the last epoch; in "
-                    "simulation alone");
 }
 
 Status check_recipe(const train::Recipe& recipe, const std::string& numerics) {
-  if (numerics != "simulation") {
-    ESPALIER_CHECK_OK(train::check_on_device(recipe));
-  }
+  if (numerics != "simulation") ESPALIER_CHECK_OK(train::check_on_device(recipe));
   return train::check(recipe);
 }
 
@@ -315,7 +310,7 @@ void recipe_is_of_file(CommandApp* command, const std::string& file, bool always
   command->decided_by_file(
       {"--epochs", "--batch", "--lr", "--warmup", "--head-epochs", "--clip", "--schedule"},
       always ? file : file + ", or {}");
-  command->decided_by_file({"--no-qas", "--average"}, file);
+  command->decided_by_file({"--no-qas"}, file);
 }
 
 train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
@@ -331,7 +326,6 @@ train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
   take("--clip", &train::Recipe::clip);
   take("--schedule", &train::Recipe::schedule);
   take("--no-qas", &train::Recipe::qas);
-  take("--average", &train::Recipe::average);
   return found;
 }
 

@@ -135,7 +135,7 @@ struct HeadOptions {
 CLI::Option* add_numerics(CommandApp* command, std::string& numerics);
 /// --gradient-bits, of integer numerics.
 void add_gradient_bits(CommandApp* command, int& bits);
-/// --epochs, --batch, --lr, --warmup, --head-epochs, --clip, --schedule, --no-qas, --average. With
+/// --epochs, --batch, --lr, --warmup, --head-epochs, --clip, --schedule, --no-qas. With
 /// `automatic`, --lr also takes auto, which sets it.
 void add_recipe_options(CommandApp* command, train::Recipe& recipe, bool* automatic = nullptr);
 /// Says that `file` has a recipe, `always` or perhaps, that stands for those that are not given:

@@ -303,10 +303,6 @@ void tell_of_recipe(const Options& options, const plan::UpdatePlan& plan,
                    recipe.batch, options.accumulate);
     }
   }
-  if (recipe.average) {
-    spdlog::info(
-        "the plan's recipe ends with means over the last epoch, which the C does not take");
-  }
 }
 
 void write_listings(Outputs& outputs, const Options& options, const compiler::Program& program) {

@@ -191,7 +191,6 @@ class Fit {
                    "--schedule",    std::string(train::schedule_name(r.schedule))};
     if (batches) list = list + Arguments{"--batch", std::to_string(r.batch)};
     if (!r.qas) list.emplace_back("--no-qas");
-    if (r.average) list.emplace_back("--average");
     return list;
   }
 

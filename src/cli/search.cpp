@@ -652,7 +652,7 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
         "--race-seeds", "--race-folds", "--rates",       "--rates-of",   "--race-epochs",
         "--known",      "--store",      "--cache-limit", "--preprocess", "--subset",
         "--epochs",     "--batch",      "--lr",          "--warmup",     "--head-epochs",
-        "--clip",       "--schedule",   "--no-qas",      "--average"}) {
+        "--clip",       "--schedule",   "--no-qas"}) {
     command->effective_if(
         option, [o] { return o->measure.given(); }, "add --measure");
   }

@@ -57,7 +57,7 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
     spdlog::info(
         "recipe of the plan where no option says otherwise: {} epochs{}, {}, rate {}{}, warm-up "
         "{}, "
-        "{} schedule{}",
+        "{} schedule",
         trial.recipe.epochs,
         trial.recipe.head_epochs > 0
             ? fmt::format(", the first {} of the head alone", trial.recipe.head_epochs)
@@ -66,8 +66,7 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
                          : fmt::format("batch {}", trial.recipe.batch),
         options.automatic_rate ? "auto" : fmt::format("{}", trial.recipe.learning_rate),
         trial.recipe.clip > 0 ? fmt::format(" clipped at {}", trial.recipe.clip) : "",
-        trial.recipe.warmup_epochs, train::schedule_name(trial.recipe.schedule),
-        trial.recipe.average ? ", means over the last epoch" : "");
+        trial.recipe.warmup_epochs, train::schedule_name(trial.recipe.schedule));
   }
   trial.recipe.seed = options.common.seed;
   trial.head = options.head == "keep" ? trials::HeadStart::kKeep : trials::HeadStart::kFresh;

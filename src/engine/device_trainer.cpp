@@ -277,7 +277,7 @@ Result<train::TrainResult> train(Engine& engine, const compiler::Program& progra
                                  const train::Recipe& recipe, const train::TrainOptions& options,
                                  GradientWatch* watch, const Stream& stream) {
   ESPALIER_CHECK_OK(train::check(recipe));
-  if (recipe.batch != program.graph.accumulate || !recipe.qas || recipe.average) {
+  if (recipe.batch != program.graph.accumulate || !recipe.qas) {
     return Error{ErrorKind::kInternal, "device training: the recipe is not the program's"};
   }
   if (recipe.head_epochs > 0 && (stream.classes_in_turn > 0 || stream.replay_bytes > 0)) {

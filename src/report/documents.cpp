@@ -374,7 +374,6 @@ Result<std::string> read_setting(const Part& document) {
   ESPALIER_TRY(const auto head_epochs, recipe.find<std::int64_t>("head_epochs"));
   ESPALIER_TRY(const auto clip, recipe.find<std::int64_t>("clip"));
   ESPALIER_TRY(const bool qas, recipe.get<bool>("qas"));
-  ESPALIER_TRY(const auto average, recipe.find<bool>("average"));
   ESPALIER_TRY(const std::optional<std::string> schedule, recipe.find<std::string>("schedule"));
   ESPALIER_TRY(const std::string head, document.get<std::string>("head"));
   ESPALIER_TRY(const std::string numerics, document.get<std::string>("numerics"));
@@ -384,13 +383,12 @@ Result<std::string> read_setting(const Part& document) {
   ESPALIER_TRY(const std::string stream, read_stream(document));
   return fmt::format(
       "trained on {}; tested on {}; {} epochs{}, batch {}, rate {:g}{}, warm-up of {:g}, {} "
-      "schedule{}{}; {} head; "
+      "schedule{}; {} head; "
       "{} numerics{}{}{}",
       training, testing, epochs,
       head_epochs ? fmt::format(" (the first {} of the head alone)", *head_epochs) : "", batch,
       rate, clip ? fmt::format(" clipped at {}", *clip) : "", warmup, schedule.value_or("standard"),
-      qas ? "" : ", without QAS", average.value_or(false) ? ", means over the last epoch" : "",
-      head, numerics, bits ? fmt::format(" of {} bits", *bits) : "",
+      qas ? "" : ", without QAS", head, numerics, bits ? fmt::format(" of {} bits", *bits) : "",
       rounding.empty() ? "" : ", rounding " + rounding, stream);
 }
 

@@ -111,7 +111,6 @@ class Reader {
     take(json, "head_epochs", recipe.head_epochs);
     take(json, "clip", recipe.clip);
     take(json, "qas", recipe.qas);
-    take(json, "average", recipe.average);
     if (json.contains("schedule")) {
       recipe.schedule = *train::schedule_of(json["schedule"].get<std::string>(), place);
     }

@@ -33,17 +33,9 @@ Status check(const Recipe& r) {
 }
 
 Status check_on_device(const Recipe& r) {
-  std::vector<std::string> problems;
-  if (!r.qas) {
-    problems.emplace_back(
-        "--no-qas: the device always scales gradients; use --numerics simulation");
-  }
-  if (r.average) {
-    problems.emplace_back(
-        "--average: the device keeps no sums of parameters; use --numerics simulation");
-  }
-  if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
-  return Ok{};
+  if (r.qas) return Ok{};
+  return Error{ErrorKind::kUsage,
+               "--no-qas: the device always scales gradients; use --numerics simulation"};
 }
 
 std::string_view schedule_name(Schedule schedule) {
@@ -77,7 +69,6 @@ Json to_json(const Recipe& r) {
             {"seed", r.seed}};
   if (r.head_epochs > 0) json["head_epochs"] = r.head_epochs;
   if (r.clip > 0) json["clip"] = r.clip;
-  if (r.average) json["average"] = true;
   return json;
 }
 
@@ -97,9 +88,6 @@ Result<Recipe> recipe_from_json(const Json& json, std::string_view where) {
   }
   if (json.contains("clip")) {
     ESPALIER_TRY(r.clip, json_field<int>(json, "clip", where));
-  }
-  if (json.contains("average")) {
-    ESPALIER_TRY(r.average, json_field<bool>(json, "average", where));
   }
   ESPALIER_TRY(const std::int64_t seed, json_field<std::int64_t>(json, "seed", where));
   r.seed = static_cast<std::uint64_t>(seed);

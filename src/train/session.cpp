@@ -779,63 +779,6 @@ bool Session::update(const Gradients& gradients, float learning_rate, bool qas, 
   return finite;
 }
 
-// ---- Session: means over steps ---------------------------------------------------------------
-
-ParameterSums Session::make_sums() const {
-  ParameterSums sums;
-  sums.convs.resize(trained_.size());
-  for (std::size_t op = 0; op < trained_.size(); ++op) {
-    if (trained_[op] == nullptr) continue;
-    sums.convs[op].weights.assign(trained_[op]->layout.entries().size(), 0.0);
-    sums.convs[op].bias.assign(trained_[op]->master_bias.size(), 0.0);
-  }
-  sums.head_weights.assign(head_.weights.size(), 0.0);
-  sums.head_bias.assign(head_.bias.size(), 0.0);
-  return sums;
-}
-
-void Session::add_parameters(ParameterSums& sums) const {
-  const auto add_all = [](std::vector<double>& to, const std::vector<float>& values) {
-    for (std::size_t i = 0; i < to.size(); ++i) to[i] += static_cast<double>(values[i]);
-  };
-  for (std::size_t op = 0; op < trained_.size(); ++op) {
-    const Trained* trained = trained_[op].get();
-    if (trained == nullptr) continue;
-    std::vector<double>& weights = sums.convs[op].weights;
-    const auto& entries = trained->layout.entries();
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      weights[i] += static_cast<double>(trained->master_weights[entries[i].weight]);
-    }
-    add_all(sums.convs[op].bias, trained->master_bias);
-  }
-  add_all(sums.head_weights, head_.weights);
-  add_all(sums.head_bias, head_.bias);
-  ++sums.steps;
-}
-
-void Session::take_means(const ParameterSums& sums) {
-  const auto mean = [&](double sum) {
-    return static_cast<float>(sum / static_cast<double>(sums.steps));
-  };
-  for (std::size_t op = 0; op < trained_.size(); ++op) {
-    Trained* trained = trained_[op].get();
-    if (trained == nullptr) continue;
-    const std::vector<double>& weights = sums.convs[op].weights;
-    const auto& entries = trained->layout.entries();
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      trained->master_weights[entries[i].weight] = mean(weights[i]);
-    }
-    const std::vector<double>& bias = sums.convs[op].bias;
-    std::transform(bias.begin(), bias.end(), trained->master_bias.begin(), mean);
-    refresh(op);
-  }
-  std::transform(sums.head_weights.begin(), sums.head_weights.end(), head_.weights.begin(), mean);
-  std::transform(sums.head_bias.begin(), sums.head_bias.end(), head_.bias.begin(), mean);
-  pack_head();
-}
-
-// ---- Session: parameters as passes and files have them ---------------------------------------
-
 void Session::refresh(std::size_t op) {
   Trained& trained = *trained_[op];
   if (trained.weights) {

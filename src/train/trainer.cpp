@@ -143,9 +143,6 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
   for (int epoch = 0; epoch < recipe.epochs && !result.diverged; ++epoch) {
     session.train_head_alone(epoch < recipe.head_epochs);
     if (epoch > recipe.head_epochs) session.begin_turn(epoch - recipe.head_epochs);
-    const bool last = epoch + 1 == recipe.epochs;
-    std::optional<ParameterSums> averaged;
-    if (last && recipe.average) averaged = session.make_sums();
     const std::vector<std::uint32_t> order = epoch_order(recipe, epoch, samples);
     double loss = 0;
     std::int64_t correct = 0;
@@ -163,7 +160,6 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
         result.diverged_step = step;
         break;
       }
-      if (averaged) session.add_parameters(*averaged);
       loss += sums.loss;
       correct += sums.correct;
       result.images += static_cast<std::int64_t>(indices.size());
@@ -172,8 +168,8 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
       if (options.on_images) options.on_images(static_cast<std::int64_t>(indices.size()));
     }
     if (result.diverged) break;
-    if (averaged) session.take_means(*averaged);
     EpochResult done{mean(loss, correct, static_cast<std::int64_t>(samples)), std::nullopt};
+    const bool last = epoch + 1 == recipe.epochs;
     if (last || options.test_every_epoch) {
       result.test = evaluate_with(session, test, options.jobs, test_pool);
       if (!usable_loss(result.test.loss)) {

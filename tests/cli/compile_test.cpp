@@ -370,7 +370,6 @@ TEST_F(CompileTest, TrainsInDeviceNumerics) {
   const Json rounded = report(train + Arguments{"--rounding", "nearest", "--accumulate", "4"});
   EXPECT_NE(rounded["test_loss"], one["test_loss"]);
   EXPECT_EQ(run(train + Arguments{"--no-qas"}).exit_code, 2);
-  EXPECT_EQ(run(train + Arguments{"--average"}).exit_code, 2);
   EXPECT_EQ(run({"train", "model.onnx", "--plan", "plan.json", "--train", "idx:a,b", "--test",
                  "idx:a,b", "--accumulate", "4"})
                 .exit_code,

@@ -103,8 +103,8 @@ TEST_F(ConfigTest, LeavesToFilesWhatTheyDecide) {
                         "--train", "idx:train-images,train-labels",
                         "--test",  "idx:train-images,train-labels"};
   const std::string config = print_config(train);
-  for (const char* option : {"epochs", "batch", "lr", "warmup", "head-epochs", "clip", "schedule",
-                             "no-qas", "average"}) {
+  for (const char* option :
+       {"epochs", "batch", "lr", "warmup", "head-epochs", "clip", "schedule", "no-qas"}) {
     EXPECT_THAT(config, Not(HasSubstr(std::string("\n") + option + "="))) << config;
   }
   EXPECT_EQ(report({"train", "--config", "config.toml"})["recipe"], report(train)["recipe"]);
@@ -125,14 +125,6 @@ TEST_F(ConfigTest, LeavesToFilesWhatTheyDecide) {
   EXPECT_FALSE(report(train + Arguments{"--clip", "0"})["recipe"].contains("clip"));
   fail(2, train + Arguments{"--clip", "128"},
        {"rate 0.03 clipped at 128", "--clip 128 must lie in 0..127; what no option gives is of"});
-  plan["recipe"]["average"] = true;
-  write("plan.json", plan.dump());
-  EXPECT_EQ(report(train)["recipe"]["average"], true);
-  EXPECT_FALSE(report(train + Arguments{"--average=false"})["recipe"].contains("average"));
-  fail(2, train + Arguments{"--numerics", "device"},
-       {"means over the last epoch", "--average: the device keeps no sums of parameters"});
-  plan["recipe"].erase("average");
-  write("plan.json", plan.dump());
   const Arguments stream{"--numerics", "device", "--classes-in-turn", "2"};
   fail(2, train + stream,
        {"the first 1 of the head alone",

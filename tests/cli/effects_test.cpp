@@ -63,8 +63,7 @@ const std::vector<Arguments> kOfMeasuring{{"--train", "cifar10:a"},
                                           {"--head-epochs", "1"},
                                           {"--clip", "3"},
                                           {"--schedule", "published"},
-                                          {"--no-qas"},
-                                          {"--average"}};
+                                          {"--no-qas"}};
 
 std::vector<Rule> rules() {
   const Arguments device{"--numerics", "device"};

@@ -111,7 +111,6 @@ TEST_F(FitTest, IsRefusedBeforeTheWork) {
       {{"--reserve", "some"}, "--reserve: 'some' is not a size"},
       {{"--epochs", "0"}, "--epochs 0"},
       {{"--no-qas", "--numerics", "device"}, "the device always scales gradients"},
-      {{"--average", "--numerics", "device"}, "the device keeps no sums of parameters"},
       {{"--device", "ample.json,other.json"}, "ample.json and other.json are both named ample"}};
   for (const auto& [options, says] : cases) {
     Arguments command = fit("ample.json");

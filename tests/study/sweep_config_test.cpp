@@ -78,7 +78,7 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
                        {"solver", "measured"},
                        {"trainings", 7},
                        {"limit_train", 5000},
-                       {"recipe", {{"epochs", 10}, {"average", true}}},
+                       {"recipe", {{"epochs", 10}}},
                        {"finalists", 3},
                        {"race_seeds", 4},
                        {"race_folds", 3},
@@ -93,7 +93,6 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   EXPECT_EQ(measure.trainings, 7);
   EXPECT_EQ(measure.limit_train, 5000);
   EXPECT_EQ(measure.recipe->epochs, 10);
-  EXPECT_TRUE(measure.recipe->average);
   EXPECT_EQ(measure.finalists, 3);
   EXPECT_EQ(measure.race_seeds, 4);
   EXPECT_EQ(measure.race_folds, 3);
@@ -213,9 +212,6 @@ TEST(SweepConfig, NumericsOfTheAnalysis) {
   json["analysis"]["recipe"]["qas"] = false;
   EXPECT_THAT(error(json), HasSubstr("/analysis/recipe: --no-qas"));
   json["analysis"]["recipe"].erase("qas");
-  json["analysis"]["recipe"]["average"] = true;
-  EXPECT_THAT(error(json), HasSubstr("/analysis/recipe: --average"));
-  json["analysis"]["recipe"].erase("average");
   json["analysis"]["numerics"] = "integer";
   EXPECT_THAT(error(json), HasSubstr("/training/numerics lacks \"integer\""));
 }

@@ -136,11 +136,8 @@ class Plans(unittest.TestCase):
 class Recipes(unittest.TestCase):
     def test_names(self):
         self.assertEqual(recipes.recipe_of("2500x10"),
-                         {"images": 2500, "epochs": 10, "head_epochs": 0, "average": False})
+                         {"images": 2500, "epochs": 10, "head_epochs": 0})
         self.assertEqual(recipes.recipe_of("5000x5-head1")["head_epochs"], 1)
-        self.assertTrue(recipes.recipe_of("5000x5-average")["average"])
-        self.assertEqual(recipes.recipe_of("2000x5-head2-average"),
-                         {"images": 2000, "epochs": 5, "head_epochs": 2, "average": True})
         self.assertEqual(recipes.recipe_of("reference")["images"], 5000)
         for wrong in ("2500", "x5", "2500x5-head", "2500x5-other"):
             with self.assertRaises(SystemExit):
@@ -155,9 +152,6 @@ class Recipes(unittest.TestCase):
                            "manual_weight_idx": [1], "weight_update_ratio": [0.5]}])
         self.assertEqual(config["training"], {"limit_train": 2000, "seeds": [0, 1],
                                               "recipe": {"epochs": 5, "clip": 3}})
-        self.assertEqual(
-            recipes.sweep_config("net", chosen, "2000x5-average", 2)["training"]["recipe"],
-            {"epochs": 5, "average": True, "clip": 3})
         self.assertEqual(recipes.sweep_config("net", chosen, "reference", 3)["training"],
                          {"limit_train": 5000, "seeds": [100, 101, 102],
                           "recipe": {"epochs": 10, "head_epochs": 1, "clip": 3}})

@@ -82,26 +82,6 @@ TEST(Recipe, HasAClipWhereThereIsOne) {
   }
 }
 
-TEST(Recipe, SaysThatItAveragesWhereItDoes) {
-  const Recipe recipe{.average = true};
-  EXPECT_EQ(to_json(recipe)["average"], true);
-  EXPECT_EQ(recipe_from_json(to_json(recipe), "recipe").value(), recipe);
-  EXPECT_FALSE(to_json(Recipe{}).contains("average"));
-  Json broken = to_json(recipe);
-  broken["average"] = 1;
-  EXPECT_EQ(recipe_from_json(broken, "recipe").error().kind, ErrorKind::kBadInput);
-}
-
-TEST(Recipe, OnTheDeviceIsScaledAndNotAveraged) {
-  EXPECT_TRUE(check_on_device({}).ok());
-  const Status status = check_on_device({.qas = false, .average = true});
-  ASSERT_FALSE(status.ok());
-  EXPECT_EQ(status.error().kind, ErrorKind::kUsage);
-  EXPECT_NE(status.error().message().find("--no-qas"), std::string::npos);
-  EXPECT_NE(status.error().message().find("--average"), std::string::npos);
-  EXPECT_FALSE(check_on_device({.average = true}).ok());
-}
-
 TEST(Recipe, WithoutAScheduleIsTheStandardOne) {
   Json old = to_json(Recipe{});
   EXPECT_EQ(old["schedule"], "standard");

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <vector>
@@ -265,114 +264,6 @@ TEST(Session, ClipsUpdates) {
   }
   for (const int count : seen) EXPECT_GT(count, 0);
   EXPECT_EQ(held.head.weights, free.head.weights);
-}
-
-// With a rate of 1 and without scaling, whole steps of at most 3: the graph tells the masters.
-Gradients whole_steps(const Session& session, Rng& rng) {
-  Gradients gradients = session.make_gradients();
-  const auto fill = [&](auto& values) {
-    for (float& value : values) value = static_cast<float>(rng.below(7)) - 3.0F;
-  };
-  for (Gradients::Conv& conv : gradients.convs) {
-    fill(conv.weights);
-    fill(conv.bias);
-  }
-  fill(gradients.head_weights);
-  fill(gradients.head_bias);
-  return gradients;
-}
-
-// What weights become is the mean of what they were behind each step, rounded half to even: of four
-// steps there are halves. What moved in the turn before stays.
-TEST(Session, TakesMeansOverSteps) {
-  const ir::Graph graph = small_network(9);
-  const Network network(graph);
-  plan::UpdatePlan turns = *plan::bias_only(graph, 4);
-  turns.weights.push_back(plan::make_weight_update(graph, 6, 0.5));
-  plan::add_rotation(turns, graph);
-  for (const plan::UpdatePlan& plan : {plan::full(graph), turns, plan::head_only(graph)}) {
-    Session session(network, plan, graph.head);
-    Rng rng{9, 1};
-    ASSERT_TRUE(session.update(whole_steps(session, rng), 1.0F, false));
-    session.begin_turn(1);
-    constexpr int kSteps = 4;
-    ParameterSums sums = session.make_sums();
-    std::vector<ir::Graph> behind;
-    for (int step = 0; step < kSteps; ++step) {
-      ASSERT_TRUE(session.update(whole_steps(session, rng), 1.0F, false));
-      session.add_parameters(sums);
-      behind.push_back(session.tuned_graph());
-    }
-    EXPECT_EQ(sums.steps, kSteps);
-    session.take_means(sums);
-    const ir::Graph tuned = session.tuned_graph();
-    const auto mean = [&](const auto& value) {
-      double sum = 0;
-      for (const ir::Graph& at : behind) sum += static_cast<double>(value(at));
-      return sum / kSteps;
-    };
-    int halves = 0;
-    int moved = 0;
-    for (const int op : ir::conv_ops(graph)) {
-      const ir::Conv2D& start = ir::conv(graph, op);
-      for (std::size_t i = 0; i < start.weights.size(); ++i) {
-        if (std::abs(start.weights[i]) > 127 - 3 * (kSteps + 1)) continue;  // the graph saturates
-        const double by_hand =
-            mean([&](const ir::Graph& at) { return ir::conv(at, op).weights[i]; });
-        halves += by_hand - std::floor(by_hand) == 0.5 ? 1 : 0;
-        moved += by_hand != start.weights[i] ? 1 : 0;
-        ASSERT_EQ(ir::conv(tuned, op).weights[i], std::nearbyint(by_hand)) << op << " " << i;
-      }
-      for (std::size_t i = 0; i < start.bias.size(); ++i) {
-        const double by_hand = mean([&](const ir::Graph& at) { return ir::conv(at, op).bias[i]; });
-        ASSERT_EQ(ir::conv(tuned, op).bias[i], std::nearbyint(by_hand)) << op << " " << i;
-      }
-    }
-    EXPECT_EQ(halves > 0, plan.bias_depth > 0);
-    EXPECT_EQ(moved > 0, plan.bias_depth > 0);
-    for (std::size_t i = 0; i < tuned.head.weights.size(); ++i) {
-      const double by_hand = mean([&](const ir::Graph& at) { return at.head.weights[i]; });
-      ASSERT_EQ(tuned.head.weights[i], static_cast<float>(by_hand)) << i;
-    }
-    for (std::size_t i = 0; i < tuned.head.bias.size(); ++i) {
-      const double by_hand = mean([&](const ir::Graph& at) { return at.head.bias[i]; });
-      ASSERT_EQ(tuned.head.bias[i], static_cast<float>(by_hand)) << i;
-    }
-  }
-}
-
-// Passes use the means: as those of a session that begins with them.
-TEST(Session, ForwardPassesUseTheMeans) {
-  ir::Graph graph = small_network(9);
-  for (const int op : ir::conv_ops(graph)) {
-    for (std::int8_t& w :
-         std::get<ir::Conv2D>(graph.ops[static_cast<std::size_t>(op)].params).weights) {
-      w = std::clamp<std::int8_t>(w, -120, 120);  // so that none saturates in a file
-    }
-  }
-  const Network network(graph);
-  const plan::UpdatePlan plan = plan::full(graph);
-  Session session(network, plan, graph.head);
-  Rng rng{9, 2};
-  ParameterSums sums = session.make_sums();
-  for (int step = 0; step < 3; ++step) {
-    ASSERT_TRUE(session.update(whole_steps(session, rng), 1.0F, false));
-    session.add_parameters(sums);
-  }
-  session.take_means(sums);
-  std::int64_t saturated = -1;
-  const ir::Graph tuned = session.tuned_graph(&saturated);
-  ASSERT_EQ(saturated, 0);
-  const auto logits = [&](const Network& of, const Session& in) {
-    Workspace workspace(in);
-    put_input(of, random_samples(graph, 9, 2), workspace);
-    in.forward(workspace, 2, false);
-    return std::vector<float>(in.logits(workspace), in.logits(workspace) + 2 * in.logit_stride());
-  };
-  const Network again(tuned);
-  const Session begun(again, plan, tuned.head);
-  EXPECT_EQ(logits(network, session), logits(again, begun));
-  EXPECT_NE(logits(network, session), logits(network, Session(network, plan, graph.head)));
 }
 
 TEST(Session, ReportsDivergence) {

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "espalier/kernels/simd.hpp"
@@ -146,90 +145,6 @@ TEST(Trainer, EpochsOfTheHeadAreThoseOfAHeadOnlyPlan) {
     }
     EXPECT_TRUE(moved);
   }
-}
-
-// Behind the last epoch stands the mean over its steps of what trains: of the head to the bit, and
-// of the rest, which graphs hold rounded, to within one. The way there is the same.
-TEST(Trainer, EndsWithMeansOverTheLastEpoch) {
-  const Task task;
-  Recipe recipe = kRecipe;
-  recipe.schedule = Schedule::kConstant;
-  const std::size_t steps = 4;  // of 20, 20, 20 and 1 samples
-  for (const plan::UpdatePlan& plan : {sparse_plan(task.graph), rotating_plan(task.graph),
-                                       plan::full(task.graph), plan::head_only(task.graph)}) {
-    recipe.average = false;
-    std::vector<ir::Graph> behind;
-    Session session(task.network, plan, fresh_head(task.graph.head.features, 4, recipe.seed), 0);
-    TrainOptions options;
-    options.on_images = [&](std::int64_t) { behind.push_back(session.tuned_graph()); };
-    const Result<TrainResult> last = train(session, *task.training, *task.test, recipe, options);
-    ASSERT_TRUE(last.ok());
-    ASSERT_FALSE(last->diverged);
-    ASSERT_EQ(behind.size(), 3 * steps);
-
-    recipe.average = true;
-    ir::Graph tuned;
-    const TrainResult averaged = task.run(plan, recipe, 3, 0, &tuned);
-    for (std::size_t e = 0; e < averaged.epochs.size(); ++e) {
-      EXPECT_EQ(averaged.epochs[e].train.loss, last->epochs[e].train.loss);
-    }
-    EXPECT_NE(averaged.test.loss, last->test.loss);
-    EXPECT_EQ(averaged.epochs.back().test->loss, averaged.test.loss);
-    const auto mean = [&](const auto& value) {
-      double sum = 0;
-      for (std::size_t i = 2 * steps; i < 3 * steps; ++i) {
-        sum += static_cast<double>(value(behind[i]));
-      }
-      return sum / static_cast<double>(steps);
-    };
-    for (std::size_t i = 0; i < tuned.head.weights.size(); ++i) {
-      const double by_hand = mean([&](const ir::Graph& at) { return at.head.weights[i]; });
-      ASSERT_EQ(tuned.head.weights[i], static_cast<float>(by_hand)) << i;
-    }
-    const auto saturates = [](int weight) { return std::abs(weight) >= 127; };
-    for (const int op : ir::conv_ops(task.graph)) {
-      for (std::size_t i = 0; i < ir::conv(tuned, op).weights.size(); ++i) {
-        const auto weight = [&](const ir::Graph& at) { return ir::conv(at, op).weights[i]; };
-        if (std::any_of(behind.begin(), behind.end(),
-                        [&](const ir::Graph& at) { return saturates(weight(at)); })) {
-          continue;
-        }
-        ASSERT_NEAR(weight(tuned), mean(weight), 1.001) << op << " " << i;
-      }
-      for (std::size_t i = 0; i < ir::conv(tuned, op).bias.size(); ++i) {
-        const auto bias = [&](const ir::Graph& at) { return ir::conv(at, op).bias[i]; };
-        ASSERT_NEAR(bias(tuned), mean(bias), 1.001) << op << " " << i;
-      }
-    }
-  }
-}
-
-TEST(Trainer, OneStepIsItsOwnMean) {
-  const Task task;
-  for (const plan::UpdatePlan& plan : {sparse_plan(task.graph), rotating_plan(task.graph)}) {
-    Recipe recipe = kRecipe;
-    recipe.batch = 61;
-    ir::Graph last;
-    ir::Graph averaged;
-    const TrainResult a = task.run(plan, recipe, 1, -1, &last);
-    recipe.average = true;
-    const TrainResult b = task.run(plan, recipe, 1, -1, &averaged);
-    EXPECT_EQ(ir::to_text(averaged), ir::to_text(last));
-    EXPECT_EQ(averaged.head.weights, last.head.weights);
-    EXPECT_EQ(b.test.loss, a.test.loss);
-  }
-}
-
-TEST(Trainer, MeansAreTheSameForAnyNumberOfJobs) {
-  const Task task;
-  Recipe recipe = kRecipe;
-  recipe.average = true;
-  ir::Graph one;
-  ir::Graph three;
-  task.run(plan::full(task.graph), recipe, 1, -1, &one);
-  task.run(plan::full(task.graph), recipe, 3, -1, &three);
-  EXPECT_EQ(ir::to_text(one), ir::to_text(three));
-  EXPECT_EQ(one.head.weights, three.head.weights);
 }
 
 TEST(Trainer, SameBytesForAnyNumberOfJobs) {

@@ -33,7 +33,6 @@ TEST(Trial, IsAddressedByEverythingThatDecidesItsResult) {
       [](Trial& t) { t.recipe.warmup_epochs = 0.5; },
       [](Trial& t) { t.recipe.schedule = train::Schedule::kPublished; },
       [](Trial& t) { t.recipe.qas = false; },
-      [](Trial& t) { t.recipe.average = true; },
       [](Trial& t) { t.recipe.seed = 6; },
       [](Trial& t) { t.numerics = Numerics::kSimulation; },
       [](Trial& t) { t.stochastic = false; },
@@ -64,13 +63,6 @@ TEST(Trial, SaysWhatCannotBe) {
   Trial trial = toy.trial(3, 5, Numerics::kDevice);
   trial.recipe.qas = false;
   EXPECT_THAT(Training::make(toy.network, trial, 4).error().message(), HasSubstr("--no-qas"));
-  for (const Numerics numerics : {Numerics::kDevice, Numerics::kInteger}) {
-    trial = toy.trial(3, 5, numerics);
-    trial.recipe.average = true;
-    EXPECT_THAT(Training::make(toy.network, trial, 4).error().message(), HasSubstr("--average"));
-  }
-  trial.numerics = Numerics::kSimulation;
-  EXPECT_TRUE(Training::make(toy.network, trial, 4).ok());
   trial = toy.trial(3, 5, Numerics::kSimulation);
   trial.head = HeadStart::kKeep;
   EXPECT_THAT(Training::make(toy.network, trial, 3).error().message(), HasSubstr("--head keep"));

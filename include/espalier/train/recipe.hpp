@@ -32,7 +32,6 @@ struct Recipe {
   bool qas = true;         ///< quantisation-aware scaling
   int head_epochs = 0;     ///< of the epochs, the first so many train the head alone, at the peak
   int clip = 0;            ///< largest change of a weight by an update, in int8 steps; 0: any
-  bool average = false;    ///< end with means over the last epoch's steps; in simulation alone
   std::uint64_t seed = 0;  ///< of the head's start and of the order of samples
 
   bool operator==(const Recipe&) const = default;

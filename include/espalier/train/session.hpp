@@ -40,18 +40,6 @@ struct Gradients {
   std::int64_t correct = 0;                    ///< samples whose largest logit is the label's
 };
 
-/// Sums of what trains, over steps. Doubles, so that many steps lose nothing that a float holds.
-struct ParameterSums {
-  struct Conv {
-    std::vector<double> weights;  ///< those that train in this turn
-    std::vector<double> bias;
-  };
-  std::vector<Conv> convs;  ///< by op position
-  std::vector<double> head_weights;
-  std::vector<double> head_bias;
-  std::int64_t steps = 0;
-};
-
 /// Result of a forward pass over labelled samples.
 struct Score {
   double loss = 0;  ///< sum of cross entropies
@@ -177,13 +165,6 @@ class Session {
   /// diverged.
   [[nodiscard]] bool update(const Gradients& gradients, float learning_rate, bool qas,
                             int clip = 0);
-
-  /// Sums of no step, for add_parameters() until the next turn.
-  [[nodiscard]] ParameterSums make_sums() const;
-  /// Adds what trains as it is now, which counts as one step.
-  void add_parameters(ParameterSums& sums) const;
-  /// What trains becomes its mean over the steps of `sums`, at least one.
-  void take_means(const ParameterSums& sums);
 
   /// The graph with the trained parameters rounded and saturated to int8 and int32, and the trained
   /// head. `saturated`, when given, receives the number of weights that had left -127..127.

@@ -66,8 +66,7 @@ std::vector<std::uint32_t> epoch_order(const Recipe& recipe, int epoch, std::siz
 bool usable_loss(double loss);
 
 /// Trains `session` on `training` and evaluates it on `test`; both stores must be at
-/// session.cut(). With recipe.average the session ends with means, which are what is evaluated
-/// then. kInterrupted when the user asks to stop.
+/// session.cut(). kInterrupted when the user asks to stop.
 Result<TrainResult> train(Session& session, const SampleStore& training, const SampleStore& test,
                           const Recipe& recipe, const TrainOptions& options);
 
