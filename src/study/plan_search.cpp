@@ -341,9 +341,7 @@ std::vector<double> rates_between(double one, double other, double usual) {
   std::vector<double> rates{usual};
   for (int i = 0; i <= steps; ++i) {
     // To two digits: 0.14 and not 0.1414.
-    const double rate = low * std::exp2(i / 2.0);
-    const double digit = std::pow(10.0, std::floor(std::log10(rate)) - 1);
-    rates.push_back(std::stod(fmt::format("{:.1e}", std::round(rate / digit) * digit)));
+    rates.push_back(std::stod(fmt::format("{:.1e}", low * std::exp2(i / 2.0))));
   }
   std::sort(rates.begin(), rates.end());
   rates.erase(std::unique(rates.begin(), rates.end()), rates.end());

@@ -183,12 +183,16 @@ TEST(ReportBuildAlone, CollapsedTrainingsAreCountedWithThem) {
             column(section(before, "comparison").tables.at(0), "accuracy"));
 }
 
-TEST(ReportMeasuredFront, HasARowForEachRace) {
+// The report of a search alone.
+Report report_of(const Json& search) {
   const TempFolder folder;
-  const auto documents =
-      report::read_documents({folder.write("search.json", search_document().dump())});
-  ASSERT_TRUE(documents.ok()) << documents.error().message();
-  const Report report = build_report(*documents);
+  const auto documents = report::read_documents({folder.write("search.json", search.dump())});
+  EXPECT_TRUE(documents.ok()) << documents.error().message();
+  return build_report(documents.ok() ? *documents : report::Documents{});
+}
+
+TEST(ReportMeasuredFront, HasARowForEachRace) {
+  const Report report = report_of(search_document());
   const Section& front = section(report, "measured-front");
   EXPECT_THAT(front.paragraphs.at(0),
               HasSubstr("Search A: " + std::string(kOddName) +
@@ -216,11 +220,7 @@ TEST(ReportMeasuredFront, HasARowForEachRace) {
 
 // The third plan takes more than the second and gains less: drawn, but not on the line.
 TEST(ReportMeasuredFront, BeatenPlansAreDrawnBesideTheLine) {
-  const TempFolder folder;
-  const auto documents =
-      report::read_documents({folder.write("search.json", search_document().dump())});
-  ASSERT_TRUE(documents.ok()) << documents.error().message();
-  const Report report = build_report(*documents);
+  const Report report = report_of(search_document());
   const Section& front = section(report, "measured-front");
   const report::Figure& figure = front.figures.at(0);
   EXPECT_EQ(figure.id, "front-1");
@@ -259,10 +259,7 @@ TEST(ReportMeasuredFront, IsOfTheMemoryThatBudgetsBound) {
   Json search = search_document();
   search["memory"] = "planned";
   for (Json& point : search["front"]) point["memory_bytes"] = point["planned_bytes"];
-  const TempFolder folder;
-  const auto documents = report::read_documents({folder.write("search.json", search.dump())});
-  ASSERT_TRUE(documents.ok()) << documents.error().message();
-  const Report report = build_report(*documents);
+  const Report report = report_of(search);
   const Section& front = section(report, "measured-front");
   const Table& points = *report::find_table(front, front.figures.at(0).table);
   EXPECT_EQ(points.columns.at(1).title, "SRAM on the device, KiB");
