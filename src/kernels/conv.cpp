@@ -156,18 +156,27 @@ RequantizeArgs requantize_args(const Requantization& q) {
   return args;
 }
 
-// Columns `listed` of a map, padded with zeros to a multiple of kLanes.
-template <typename T, typename Convert>
-void gather_columns(const T* in, int pixels, int stride, std::span<const int> listed, float* out,
-                    Convert convert) {
+// Columns `listed` of a map; those behind, up to a multiple of kLanes, are `rest`.
+template <typename T>
+void gather_columns(const T* in, int pixels, int stride, std::span<const int> listed, T rest,
+                    T* out) {
+  const int* columns = listed.data();
   const int count = static_cast<int>(listed.size());
   const int out_stride = padded(count);
-  for (int p = 0; p < pixels; ++p) {
-    const T* pixel = in + std::ptrdiff_t{p} * stride;
-    float* row = out + std::ptrdiff_t{p} * out_stride;
-    for (int c = 0; c < count; ++c) row[c] = convert(pixel[listed[static_cast<std::size_t>(c)]]);
-    std::fill(row + count, row + out_stride, 0.0F);
+  for (int p = 0; p < pixels; ++p, in += stride, out += out_stride) {
+    for (int c = 0; c < count; ++c) out[c] = in[columns[c]];
+    std::fill(out + count, out + out_stride, rest);
   }
+}
+
+// The same of bytes, as floats around the zero point.
+void widen_columns(const std::int8_t* in, int pixels, int stride, std::span<const int> listed,
+                   int zero_point, float* out, ConvScratch& scratch) {
+  const std::size_t size = static_cast<std::size_t>(pixels) *
+                           static_cast<std::size_t>(padded(static_cast<int>(listed.size())));
+  auto* bytes = reinterpret_cast<std::int8_t*>(at_least(scratch.bytes_in, size));
+  gather_columns(in, pixels, stride, listed, static_cast<std::int8_t>(zero_point), bytes);
+  kernels().widen(bytes, zero_point, size, out);
 }
 
 }  // namespace
@@ -681,12 +690,10 @@ void conv_backward_weights(const ConvGeometry& g, const WeightGradientLayout& la
         table.widen(x + s * in_size, zero_point, static_cast<std::size_t>(in_size), wide);
         args.g = gradient + s * out_size;
       } else {
-        gather_columns(x + s * in_size, in_pixels, g.in_stride, listed, wide,
-                       [&](std::int8_t q) { return static_cast<float>(q - zero_point); });
+        widen_columns(x + s * in_size, in_pixels, g.in_stride, listed, zero_point, wide, scratch);
         float* selected = at_least(scratch.gradient, static_cast<std::size_t>(out_pixels) *
                                                          static_cast<std::size_t>(args.channels));
-        gather_columns(gradient + s * out_size, out_pixels, g.out_stride, listed, selected,
-                       [](float value) { return value; });
+        gather_columns(gradient + s * out_size, out_pixels, g.out_stride, listed, 0.0F, selected);
         args.g = selected;
       }
       table.depthwise_weight_gradient(args);
@@ -717,9 +724,8 @@ void conv_backward_weights(const ConvGeometry& g, const WeightGradientLayout& la
                       static_cast<std::size_t>(gemm.k) * static_cast<std::size_t>(g.in_stride),
                       rows_buffer);
         } else if (direct) {
-          gather_columns(x + std::ptrdiff_t{first} * g.in_stride, gemm.k, g.in_stride, listed,
-                         rows_buffer,
-                         [&](std::int8_t q) { return static_cast<float>(q - zero_point); });
+          widen_columns(x + std::ptrdiff_t{first} * g.in_stride, gemm.k, g.in_stride, listed,
+                        zero_point, rows_buffer, scratch);
         } else if (g.groups == 1 && listed.empty()) {
           const std::size_t size =
               static_cast<std::size_t>(gemm.k) * static_cast<std::size_t>(gemm.n);
