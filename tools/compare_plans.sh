@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Found plans beside the published ones of the same memory: contributions, a search that trains whole
-# plans, and final trainings of both with eight seeds (of flowers sixteen), on test images that nothing
+# plans, and final trainings of both with six seeds (of flowers sixteen), on test images that nothing
 # before saw. Goes on where it stopped when run again.
 #   ESPALIER_SHARED=FOLDER tools/compare_plans.sh OUT [MODEL [DATA]]
 # FOLDER/data holds models/ and the images (CONTRIBUTING.md, "Golden data"); OUT takes some 100 MB.
