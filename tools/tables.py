@@ -350,10 +350,11 @@ def against_published(path: str) -> None:
                   [r["update"], f"{r['memory_kib']:.2f}", f"{r['accuracy']:.2f}", r["published"],
                    f"{r['published_kib']:.2f}", f"{r['published_accuracy']:.2f}", above,
                    str(r["seeds"])]))
-    print("\nTrainings that diverged or learned nothing are in no mean and no pair:\n")
-    for _, r in rows_of(path, "plans"):
-        if r.get("diverged"):
-            print(f"- {r['update']}: {r['diverged']}")
+    lost = [r for _, r in rows_of(path, "plans") if r.get("diverged")]
+    if lost:
+        print("\nTrainings that diverged or learned nothing are in no mean and no pair:\n")
+    for r in lost:
+        print(f"- {r['update']}: {r['diverged']}")
     print("\nThe same trainings of other updates:\n")
     print("| update | KiB | accuracy, % |")
     print("|---|---|---|")
