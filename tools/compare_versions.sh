@@ -25,10 +25,11 @@ seconds() {
   shift
   if ! spent=$({ time "$binary" analyze "$model" --train "cifar10:$train" --limit-train "$images" \
     --limit-val $((images / 2)) --preprocess lut=profiles/models/mcunetv3_input_lut.txt --jobs 1 --quiet \
-    "$@" --force --out "$work/profile.json" > "$work/out" 2> "$work/err"; } 2>&1); then
+    "$@" --out "$work/profile.json" > "$work/out" 2> "$work/err"; } 2>&1); then
     cat "$work/err" >&2
     return 1
   fi
+  rm "$work/profile.json"
   echo "$spent"
 }
 
