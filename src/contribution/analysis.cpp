@@ -173,7 +173,8 @@ class Measurements {
     return Ok{};
   }
 
-  // In batches that take a quarter of the time left: each computes its prefixes anew.
+  // What the store holds first, whatever came before it there: its order followed what was known by
+  // then. Then in batches that take a quarter of the time left: each computes its prefixes anew.
   Status within(double limit) {
     constexpr double kOfTheStore = 0.1;
     const trials::TrialTimes times(network_, options_.recipe);
@@ -184,8 +185,11 @@ class Measurements {
     const double prefixes =
         times.whole_forward() * static_cast<double>(training_.size() + validation_.size());
     double slowness = 1;  // of what was measured against what was predicted
+    if (const std::vector<TrialSpec> kept = stored(); !kept.empty()) {
+      ESPALIER_CHECK_OK(measure(kept, false));
+    }
     std::vector<TrialSpec> left = by_worth(graph_, options_, profile_);
-    const std::size_t total = left.size();
+    const std::size_t total = profile_.trials.size() + left.size();
     while (!left.empty()) {
       const bool first = profile_.trials.empty();
       const double room = limit - elapsed();
@@ -218,6 +222,22 @@ class Measurements {
 
  private:
   [[nodiscard]] int convs() const { return static_cast<int>(network_.convs().size()); }
+
+  // Trials that the store holds, of seeds whose head it holds.
+  [[nodiscard]] std::vector<TrialSpec> stored() const {
+    std::vector<TrialSpec> kept;
+    if (options_.store == nullptr) return kept;
+    std::set<std::uint64_t> seeds;
+    for (const TrialSpec& spec : list_trials(graph_, options_)) {  // heads come first
+      if (spec.depth > 0 && seeds.count(spec.seed) == 0) continue;
+      const auto found = options_.store->find(trials::address_of(
+          trials::inputs_json(graph_, trial_of(graph_, spec, options_), training_, validation_)));
+      if (!found.ok() || !found->has_value()) continue;
+      if (spec.depth == 0) seeds.insert(spec.seed);
+      kept.push_back(spec);
+    }
+    return kept;
+  }
 
   Status measure(const std::vector<TrialSpec>& specs, bool announce) {
     std::vector<trials::Trial> wanted;

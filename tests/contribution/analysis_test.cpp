@@ -519,6 +519,33 @@ TEST_F(Analysis, WhatTheStoreHoldsIsNoMeasureOfSpeed) {
   EXPECT_LT(again->trials.size(), list_trials(network_.graph(), options_).size() / 2);
 }
 
+TEST_F(Analysis, LosesNothingOfWhatTheStoreHolds) {
+  const trials::Store store = *trials::Store::open(folder_);
+  options_.store = &store;
+  const Result<Profile> whole = run();
+  ASSERT_TRUE(whole.ok());
+  // As after a run that knew something else by then: of the second seed the head and what no order
+  // begins with.
+  for (const TrialSpec& spec : list_trials(network_.graph(), options_)) {
+    const bool kept = spec.seed == 3 ? spec.depth == 0 : spec.depth == 0 || spec.ratio == 0.5;
+    if (!kept) std::filesystem::remove(store.record(address_of(spec)));
+  }
+  options_.seconds = 1e-9;
+  const Result<Profile> rest = run();
+  ASSERT_TRUE(rest.ok()) << rest.error().message();
+  EXPECT_EQ(rest->seeds, options_.seeds);
+  std::size_t expected = 0;
+  for (const Trial& trial : whole->trials) {
+    const TrialSpec& spec = trial.spec;
+    if (spec.depth > 0 && (spec.seed == 3 || spec.ratio != 0.5)) continue;
+    ++expected;
+    EXPECT_TRUE(std::any_of(rest->trials.begin(), rest->trials.end(), [&](const Trial& other) {
+      return other.spec == spec;
+    })) << spec.depth;
+  }
+  EXPECT_EQ(rest->trials.size(), expected);
+}
+
 TEST_F(Analysis, AShareIsWhatTellsMost) {
   const Result<Profile> whole = run();
   ASSERT_TRUE(whole.ok());
