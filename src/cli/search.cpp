@@ -330,6 +330,12 @@ void warn_of(const study::MeasuredPlan& plan, const std::string& budget,
     spdlog::warn("budget {}: at none of --rates did every training learn; the plan keeps {}",
                  budget, search.trial.recipe.learning_rate);
   }
+  if (const study::Finalist& winner = plan.finalists.front(); !plan.rate && winner.diverged > 0) {
+    spdlog::warn(
+        "budget {}: {} of {} trainings of the plan in the race diverged or learned nothing; try a "
+        "lower --lr, or --clip",
+        budget, winner.diverged, winner.gains.size());
+  }
   const double gain = plan.rate ? plan.rates.front().mean() : plan.solution.objective;
   if (gain >= 0) return;
   spdlog::warn("budget {}: in the race the plan did worse than the head alone ({:+.4f}); {}",

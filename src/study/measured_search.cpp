@@ -508,7 +508,7 @@ class Search {
             return Request{f.candidate, options_.first_race_seed + static_cast<std::uint64_t>(seed),
                            Stage::kRace};
           },
-          [](const Finalist&) {}));
+          [](Finalist& f) { ++f.diverged; }));
       if (seed > 0) leave_behind(racing, left, std::not_fn(is_additive));
     }
     racing.insert(racing.end(), left.begin(), left.end());
@@ -539,6 +539,7 @@ class Search {
       }
       f.gains = r.gains;
       f.rate = r.rate;
+      f.diverged = r.diverged ? 1 : 0;
       ranked.push_back(std::move(f));
     }
     MeasuredPlan plan = finish(index, std::move(ranked));

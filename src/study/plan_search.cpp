@@ -159,15 +159,18 @@ class Watch {
   double shown_ = 0;
 };
 
-// What the last race says of a plan, as the plan carries it: at its rate, where that raced.
+// What the last race says of a plan, as the plan carries it: at its rate, where that raced. Nothing
+// where no training at that rate learned.
 Json measured_json(const MeasuredPlan& measured) {
   const bool own = measured.rate.has_value();
+  const Finalist& winner = measured.finalists.front();
+  const bool all_diverged = winner.diverged == static_cast<int>(winner.gains.size());
+  if (!own && (winner.rate || all_diverged)) return Json();
   return {
       {"metric", "accuracy"},
       {"gain", own ? measured.rates.front().mean() : measured.solution.objective},
       {"standard_error", own ? measured.rates.front().standard_error() : measured.standard_error},
-      {"trainings",
-       (own ? measured.rates.front().gains : measured.finalists.front().gains).size()}};
+      {"trainings", (own ? measured.rates.front().gains : winner.gains).size()}};
 }
 
 // The recipe that the last race says it about.
@@ -234,6 +237,7 @@ Json to_json(const Finalist& finalist, const Profile& profile) {
                        {"deviation", finalist.predicted.deviation}};
   if (finalist.rate) json["learning_rate"] = *finalist.rate;
   json["gains"] = finalist.gains;
+  if (finalist.diverged > 0) json["diverged"] = finalist.diverged;
   json["mean"] = finalist.mean();
   json["standard_error"] = finalist.standard_error();
   return json;

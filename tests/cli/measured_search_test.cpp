@@ -107,6 +107,15 @@ TEST_F(MeasuredSearchTest, ThePlanCarriesTheRateItWasBestAt) {
   fail(kUsage, search("none.json") + Arguments{"--rates", "0.1,auto"}, {"'auto' is no number"});
 }
 
+TEST_F(MeasuredSearchTest, SaysWhenNoTrainingOfThePlanLearned) {
+  const Arguments high{"--epochs", "1", "--lr", "2e3", "--json", "search.json"};
+  const Finished finished = succeed(search("plan.json", "2") + high);
+  EXPECT_THAT(finished.err, HasSubstr("trainings of the plan in the race diverged"));
+  const Json winner = read_json("search.json")["race"]["finalists"][0];
+  EXPECT_EQ(winner["diverged"], winner["gains"].size());
+  EXPECT_FALSE(read_json("plan.json").contains("measured"));
+}
+
 TEST_F(MeasuredSearchTest, RatesMayComeFromShortTrainings) {
   const Json found = report(search("plan.json", "4") + Arguments{"--rates", "auto"});
   ASSERT_EQ(found["rate_sweeps"].size(), 2U);  // of the least budget and of the largest

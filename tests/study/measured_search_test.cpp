@@ -321,6 +321,21 @@ TEST(MeasuredSearch, PlansThatDivergeAreAvoided) {
   EXPECT_LT(result->plans[0].solution.candidate.depth, 5);
 }
 
+TEST(MeasuredSearch, WhereAllDivergeTheRaceSaysSo) {
+  const World world(4);
+  const Measure none =
+      [](const std::vector<Request>& requests) -> Result<std::vector<std::optional<double>>> {
+    return std::vector<std::optional<double>>(requests.size());
+  };
+  const Result<MeasuredSearchResult> result =
+      measured_search({world.problem()}, none, {.measurements = 20});
+  ASSERT_TRUE(result.ok());
+  for (const Finalist& f : result->plans[0].finalists) {
+    EXPECT_EQ(f.diverged, static_cast<int>(f.gains.size()));
+    EXPECT_EQ(f.mean(), 0);
+  }
+}
+
 // A few trainings in a hundred end in ruin, whatever the plan: that must neither look like noise of
 // all others nor be what the winner is chosen by.
 TEST(MeasuredSearch, AFewThatDivergeSpoilNothing) {
@@ -515,6 +530,7 @@ TEST_F(Rates, WithoutOneThatHoldsAllFinalistsRanAway) {
   ASSERT_EQ(plan.rates.size(), 2U);
   EXPECT_TRUE(plan.rates[0].diverged);
   EXPECT_EQ(plan.finalists.size(), 6U);
+  EXPECT_EQ(plan.finalists[0].diverged, 1);
 }
 
 // What wins at the usual rate bears no other; the rest gain more at a higher one than it is ahead.

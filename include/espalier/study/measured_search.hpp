@@ -86,6 +86,7 @@ struct Finalist {
   Prediction predicted;        ///< by the model, before the race
   std::vector<double> gains;   ///< by race seed
   std::optional<double> rate;  ///< its best, which they are of; unset: that of the search
+  int diverged = 0;            ///< of these, which count as the worst of their seed, or as no gain
   [[nodiscard]] double mean() const;
   /// Standard error of the mean; 0 with fewer than two gains.
   [[nodiscard]] double standard_error() const;
