@@ -475,8 +475,9 @@ class Search {
     const auto at = std::find_if(racing.begin(), racing.end(), is_additive);
     const auto limit = std::min(racing.size(), static_cast<std::size_t>(options_.finalists));
     if (at == racing.end()) {
-      racing.resize(limit);
-      racing.back() = {additive, model.predict(additive), {}};
+      // In place of the last where there are enough, beside all others where there are not.
+      racing.resize(std::min(racing.size(), static_cast<std::size_t>(options_.finalists) - 1));
+      racing.push_back({additive, model.predict(additive), {}});
     } else {
       if (static_cast<std::size_t>(at - racing.begin()) >= limit) {
         std::iter_swap(at, racing.begin() + static_cast<std::ptrdiff_t>(limit) - 1);

@@ -336,6 +336,31 @@ TEST(MeasuredSearch, WhereAllDivergeTheRaceSaysSo) {
   }
 }
 
+// It takes nobody's place while there is room.
+TEST(MeasuredSearch, AnAdditiveOptimumThatDivergedRacesBesideWhatDidNot) {
+  const World world(4);
+  const Measure truth = world.measure();
+  std::optional<Candidate> first;
+  const Measure others = [&](const std::vector<Request>& requests) {
+    auto gains = truth(requests);
+    if (!first) first = requests.front().candidate;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      if (requests[i].candidate == *first) (*gains)[i] = std::nullopt;
+    }
+    return gains;
+  };
+  const Result<MeasuredSearchResult> result =
+      measured_search({world.problem()}, others, {.measurements = 4});
+  ASSERT_TRUE(result.ok());
+  const MeasuredPlan& plan = result->plans[0];
+  ASSERT_EQ(plan.additive.candidate, *first);
+  ASSERT_EQ(result->observations.size(), 4U);
+  for (const Observation& o : result->observations) {
+    EXPECT_TRUE(std::any_of(plan.finalists.begin(), plan.finalists.end(),
+                            [&](const Finalist& f) { return f.candidate == o.candidate; }));
+  }
+}
+
 // A few trainings in a hundred end in ruin, whatever the plan: that must neither look like noise of
 // all others nor be what the winner is chosen by.
 TEST(MeasuredSearch, AFewThatDivergeSpoilNothing) {
