@@ -361,8 +361,9 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
     store.emplace(std::move(opened));
     search.run.store = &*store;
   }
-  if (options.rotate && search.race_recipe->epochs == 1) {
-    spdlog::warn("--rotate: a turn is an epoch, and the race trains one; add --race-epochs");
+  if (options.rotate && search.race_recipe->epochs - search.race_recipe->head_epochs == 1) {
+    spdlog::warn("--rotate: a turn is an epoch, and the race trains one{}; add --race-epochs",
+                 search.race_recipe->head_epochs > 0 ? " behind those of the head" : "");
   }
   const int batch = search.trial.recipe.batch;
   if (options.memory == "planned" && trials::on_device(search.trial.numerics) &&

@@ -146,6 +146,10 @@ TEST_F(MeasuredSearchTest, ChannelsMayTakeTurns) {
   for (const Json& update : plan["weights"]) {
     EXPECT_GE(update["next_channels"].size(), update["ratio"] == 0.5 ? 1U : 3U);
   }
+  EXPECT_THAT(succeed(search("one.json", "1") +
+                      Arguments{"--rotate", "--epochs", "3", "--head-epochs", "2", "--warmup", "0"})
+                  .err,
+              HasSubstr("the race trains one behind those of the head"));
   // What was trained one way is not taken for the other.
   EXPECT_NE(read_json("plan.json.report")["race"]["finalists"],
             read_json("fixed.json.report")["race"]["finalists"]);
