@@ -410,19 +410,28 @@ class Sweep {
            (trials::on_device(trial.numerics) ? kDeviceSlowness : 1) / std::max(1, options_.jobs);
   }
 
-  // Whether the folder has the results of this very configuration.
-  [[nodiscard]] bool is_finished() const {
-    const Result<Json> results = read_json(options_.out / "sweep.json", kSweepResultsSchema);
-    return results.ok() && results->is_object() &&
-           results->value("config_sha256", Json()) == Json(config_.sha256) &&
-           results->value("tool_version", Json()) == Json(kVersion);
+  // Whether the folder has the results of this very configuration, those of the pair among them: a
+  // sweep may have been of some models alone.
+  [[nodiscard]] bool is_finished(const SweepPair& pair) const {
+    const Result<Json> document = read_json(options_.out / "sweep.json", kSweepResultsSchema);
+    if (!document.ok() || !document->is_object() ||
+        document->value("config_sha256", Json()) != Json(config_.sha256) ||
+        document->value("tool_version", Json()) != Json(kVersion)) {
+      return false;
+    }
+    const Json results = document->value("results", Json::array());
+    return std::any_of(results.begin(), results.end(), [&](const Json& result) {
+      const Json model = result.is_object() ? result.value("model", Json()) : Json();
+      return model.is_object() && model.value("name", Json()) == Json(pair.model()) &&
+             result.value("dataset", Json()) == Json(pair.dataset());
+    });
   }
 
   // Plans that are still to be found, and to be measured for that, cost about what the others do:
   // those that are still to be trained, or, where none are, the last of them, the widest.
   Status estimate_found(const SweepPair& pair, const std::vector<trials::Trial>& given,
                         SweepGroup& group) const {
-    if (is_finished()) return Ok{};
+    if (is_finished(pair)) return Ok{};
     const SweepTraining& training = config_.training;
     std::size_t more = 0;
     for (const SweepSearch& search : config_.searches) {

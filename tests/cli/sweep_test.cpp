@@ -128,6 +128,21 @@ TEST_F(SweepTest, SaysWhatItWouldDo) {
   EXPECT_GT(left["seconds"].get<double>(), 0);
 }
 
+TEST_F(SweepTest, WhatIsDoneForOneModelIsNotForAnother) {
+  make_model("other.onnx", 9);
+  Json two = config();
+  two["models"].push_back({{"name", "n"}, {"file", "other.onnx"}});
+  two["searches"][0] = {
+      {"budgets", {"1KiB"}}, {"solver", "measured"}, {"trainings", 2}, {"race_seeds", 2}};
+  two["training"]["seeds"] = {0};
+  write("sweep.json", two.dump());
+  const std::string out = fresh();
+  succeed(sweep(out) + Arguments{"--models", "m"});
+  const Arguments dry{"--dry-run"};
+  EXPECT_TRUE(report(sweep(out) + dry + Arguments{"--models", "m"})["exact"].get<bool>());
+  EXPECT_FALSE(report(sweep(out) + dry + Arguments{"--models", "n"})["exact"].get<bool>());
+}
+
 TEST_F(SweepTest, WhatIsSpentTwiceIsTrainedOnce) {
   const std::string out = fresh();
   succeed(sweep(out));
