@@ -169,6 +169,12 @@ Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_
   }
   const auto most = static_cast<std::int64_t>(
       std::accumulate(available.begin(), available.end(), std::size_t{0}));
+  if (most < 1) {
+    return usage(
+        fmt::format("{}: no class has two records, one to train on and one to set aside for "
+                    "validation; give more data",
+                    dataset.spec));
+  }
   if (validation_count < 1 || validation_count > most) {
     return usage(
         fmt::format("{}: {} of {} records cannot be set aside for validation; choose 1 to "

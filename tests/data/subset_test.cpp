@@ -206,6 +206,13 @@ TEST(Split, LeavesEveryClassOneForTraining) {
   EXPECT_THAT(per_class(parts->train), ElementsAre(1, 1, 1, 1));
 }
 
+TEST(Split, OfOneRecordAClassNoneCanBeSpared) {
+  const Result<Split> parts = split(labelled({0, 1}, 2), 1, 0);
+  ASSERT_FALSE(parts.ok());
+  EXPECT_EQ(parts.error().kind, ErrorKind::kUsage);
+  EXPECT_THAT(parts.error().message(), HasSubstr("no class has two records"));
+}
+
 TEST(Split, RefusesCountsItCannotServe) {
   for (const std::int64_t count : {std::int64_t{0}, std::int64_t{-5}, std::int64_t{150}}) {
     const Result<Split> parts = split(uneven(), count, 0);
