@@ -8,6 +8,7 @@
 # plan takes some six minutes of processor time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/trained.sh
 [ $# -ge 4 ] || { sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
 model=$1 train=$2 test=$3
 shift 3
@@ -27,9 +28,9 @@ for plan in "$@"; do
     python3 tools/choose_channels.py "$plan" "$work/scores.json" "$seed" "$work"
     for kind in norm fisher random; do
       # shellcheck disable=SC2086  # words
-      "$espalier" train "$model" --plan "$work/$kind.json" --train "cifar10:$train" \
+      trained "$work/$kind-$seed.json" "$model" --plan "$work/$kind.json" --train "cifar10:$train" \
         --limit-train 5000 ${RECIPE:---epochs 10 --lr 0.1} --test "cifar10:$test" --seed "$seed" \
-        --preprocess "$preprocess" --quiet --force --json "$work/$kind-$seed.json"
+        --preprocess "$preprocess"
     done
   done
   python3 tools/tables.py channels "$(basename "$plan" .json)" "$work" "${seeds[@]}"

@@ -8,6 +8,7 @@
 # processor time for the embedded default, and seven for a network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/trained.sh
 seeds=("${@:-0}")
 [[ $# -gt 0 ]] || seeds=(0 1 2 3 4)
 espalier=build/release/espalier
@@ -23,8 +24,8 @@ compare() {
   for gradients in "${kinds[@]}"; do
     for seed in "${seeds[@]}"; do
       # shellcheck disable=SC2086  # two words
-      "$espalier" train "$model" --plan "$plan" --seed "$seed" --quiet "$@" \
-        --numerics $gradients --json "$work/${gradients##* }-$seed.json" --force
+      trained "$work/${gradients##* }-$seed.json" "$model" --plan "$plan" --seed "$seed" "$@" \
+        --numerics $gradients
     done
   done
   python3 tools/tables.py gradients "$name" "$work" "${seeds[@]}"

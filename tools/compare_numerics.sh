@@ -5,6 +5,7 @@
 # Needs the reference data: ESPALIER_SHARED names its folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/trained.sh
 data="${ESPALIER_SHARED:?set ESPALIER_SHARED to the folder with the reference data}/data"
 seeds=("${@:-0}")
 espalier=build/release/espalier
@@ -19,10 +20,9 @@ run() { # name, epochs, options...
   local name="$1" epochs="$2" accuracies=()
   shift 2
   for seed in "${seeds[@]}"; do
-    "$espalier" train "$model" --plan "$work/plan.json" --head fresh \
+    trained "$work/out.json" "$model" --plan "$work/plan.json" --head fresh \
       --train "cifar10:$data/cifar10/train_10k.bin" --test "cifar10:$data/cifar10/test_2k.bin" \
-      --limit-train 5000 --epochs "$epochs" --seed "$seed" --json "$work/out.json" \
-      --quiet "$@"
+      --limit-train 5000 --epochs "$epochs" --seed "$seed" "$@"
     accuracies+=("$(python3 tools/tables.py accuracy "$work/out.json")")
   done
   echo "| $name | $epochs | $(IFS=' '; echo "${accuracies[*]}") |"

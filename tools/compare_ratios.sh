@@ -9,6 +9,7 @@
 # published network, and eight for each budget.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/trained.sh
 [ $# -ge 5 ] || { sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
 out=$1 model=$2 train=$3 test=$4
 shift 4
@@ -34,9 +35,9 @@ for budget in "$@"; do
       --out "$out/plan.json" --json "$out/search.json" --quiet --force
     for seed in "${seeds[@]}"; do
       # The same plan takes its training from the store.
-      "$espalier" train "$model" --plan "$out/plan.json" --train "cifar10:$train" --limit-train 5000 \
-        --epochs 10 --lr 0.1 --test "cifar10:$test" --seed "$seed" --preprocess "$lut" --quiet --force \
-        --store "$out/trials" --json "$out/$kind-$seed.json"
+      trained "$out/$kind-$seed.json" "$model" --plan "$out/plan.json" --train "cifar10:$train" \
+        --limit-train 5000 --epochs 10 --lr 0.1 --test "cifar10:$test" --seed "$seed" \
+        --preprocess "$lut" --store "$out/trials"
     done
     python3 tools/tables.py ratios "$budget" "$set" "$out" "$kind" "${seeds[@]}"
   done

@@ -10,6 +10,7 @@
 # published network, and four for each budget.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/trained.sh
 [ $# -ge 5 ] || { sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
 out=$1 model=$2 train=$3 test=$4
 shift 4
@@ -31,9 +32,9 @@ for budget in "$@"; do
     "$espalier" search "$out/share-$share.json" --model "$model" --budget "$budget" --solver exact \
       --gains "$gains" --out "$out/plan-$budget-$share.json" --quiet --force
     for seed in "${seeds[@]}"; do
-      "$espalier" train "$model" --plan "$out/plan-$budget-$share.json" --train "cifar10:$train" \
-        --limit-train 5000 --epochs 10 --test "cifar10:$test" --seed "$seed" --quiet --force \
-        --preprocess "$lut" --json "$out/$budget-$share-$seed.json"
+      trained "$out/$budget-$share-$seed.json" "$model" --plan "$out/plan-$budget-$share.json" \
+        --train "cifar10:$train" --limit-train 5000 --epochs 10 --test "cifar10:$test" --seed "$seed" \
+        --preprocess "$lut"
     done
   done
   python3 tools/tables.py shares "$budget" "$out" "${seeds[@]}"

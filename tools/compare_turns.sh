@@ -7,6 +7,7 @@
 # four minutes of processor time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/trained.sh
 [ $# -ge 4 ] || { sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
 model=$1 train=$2 test=$3
 shift 3
@@ -24,9 +25,9 @@ for plan in "$@"; do
   for seed in "${seeds[@]}"; do
     for kind in same turns; do
       # shellcheck disable=SC2086  # words
-      "$espalier" train "$model" --plan "$work/$kind.json" --train "cifar10:$train" \
-        --limit-train 5000 ${RECIPE:-} --test "cifar10:$test" --seed "$seed" --quiet --force \
-        --preprocess lut=profiles/models/mcunetv3_input_lut.txt --json "$work/$kind-$seed.json"
+      trained "$work/$kind-$seed.json" "$model" --plan "$work/$kind.json" --train "cifar10:$train" \
+        --limit-train 5000 ${RECIPE:-} --test "cifar10:$test" --seed "$seed" \
+        --preprocess lut=profiles/models/mcunetv3_input_lut.txt
     done
   done
   python3 tools/tables.py turns "$(basename "$plan" .json)" "$work" "${seeds[@]}"

@@ -160,18 +160,14 @@ def replay(folder: str) -> None:
 
 
 def gradients(name: str, folder: str, *seeds: str) -> None:
-    def accuracies(kind: str):
-        documents = (read(pathlib.Path(folder, f"{kind}-{seed}.json")) for seed in seeds)
-        return [100 * document["test_accuracy"] for document in documents]
-
+    accuracies = learned(folder, seeds)
     floats = accuracies("device")
-    cells = [f"{mean_and_error(floats)[0]:.2f}"]
+    cells = paired(floats, floats, seeds)[:1]
     for kind in ("integer", "16"):
         if not pathlib.Path(folder, f"{kind}-{seeds[0]}.json").exists():
             cells.append("-")
             continue
-        differences = [a - b for a, b in zip(accuracies(kind), floats)]
-        cells.append(with_error(*mean_and_error(differences), "+.2f"))
+        cells.append(paired(floats, accuracies(kind), seeds)[2])
     print(row(name, cells), flush=True)
 
 
@@ -327,7 +323,8 @@ def boards(folder: str) -> None:
 
 
 def accuracy(path: str) -> None:
-    print(f"{read(path)['test_accuracy'] * 100:.2f}")
+    reached = read(path)["test_accuracy"]
+    print("diverged" if reached is None else f"{reached * 100:.2f}")
 
 
 def rows_of(path: str, name: str):

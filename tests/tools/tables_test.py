@@ -4,7 +4,10 @@
 import contextlib
 import io
 import json
+import os
 import pathlib
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -69,6 +72,49 @@ class Differences(Folder):
         for names in ("found", "found-*-*"):
             with self.assertRaises(SystemExit):
                 self.table(path, names, path, "found-*")
+
+
+STUB = """#!/bin/sh
+# Writes what `train` writes; with seed 1 in integers it diverges, with seed 9 it fails.
+while [ $# -gt 0 ]; do
+  case "$1" in --json) json=$2 ;; --seed) seed=$2 ;; --numerics) numerics=$2 ;; esac
+  shift
+done
+[ "$seed" != 9 ] || exit 65
+[ -n "$json" ] || exit 0
+if [ "$numerics$seed" = integer1 ]; then
+  printf '{"diverged": true, "test_accuracy": null}' >"$json"
+  exit 2
+fi
+printf '{"diverged": false, "collapsed": false, "test_accuracy": 0.%s}' "$((5 + seed))" >"$json"
+"""
+
+
+class Diverged(Folder):
+    """A script goes on behind a training that diverged, and ends where one fails."""
+
+    def script(self, *seeds: str):
+        tools = pathlib.Path(tables.__file__).parent
+        (self.folder / "tools").mkdir(exist_ok=True)
+        for name in ("compare_gradients.sh", "trained.sh", "tables.py"):
+            shutil.copy(tools / name, self.folder / "tools")
+        program = self.folder / "build/release/espalier"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(STUB)
+        program.chmod(0o755)
+        return subprocess.run([self.folder / "tools/compare_gradients.sh", *seeds], text=True,
+                              env=os.environ | {"NETWORKS": ""}, capture_output=True)
+
+    def test_it_is_in_no_pair(self):
+        done = self.script("0", "1", "2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        row = next(line for line in done.stdout.splitlines() if "--full, 64 an" in line)
+        # Of floats all three learned; of integers the second did not.
+        self.assertEqual(row, "| embedded default, --full, 64 an update | 60.00 | "
+                              "+0.00 +- 0.00 | +0.00 +- 0.00 |")
+
+    def test_whatever_else_goes_wrong_ends_it(self):
+        self.assertNotEqual(self.script("9").returncode, 0)
 
 
 class Profiles(Folder):
