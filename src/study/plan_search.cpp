@@ -387,11 +387,16 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
   if (options.automatic_rates) {
     PlanSearchOptions with_rates = options;
     with_rates.automatic_rates = false;
+    const auto start = std::chrono::steady_clock::now();
     ESPALIER_TRY(std::vector<trials::RateSweep> sweeps,
                  sweeps_of_optima(network, profile, budgets, sets, options));
     with_rates.search.rates =
         rates_between(sweeps.front().best, sweeps.back().best, race_recipe(options).learning_rate);
     spdlog::info("rates to race at: {}", fmt::join(with_rates.search.rates, ", "));
+    if (options.seconds) {
+      const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+      with_rates.seconds = std::max(1e-3, *options.seconds - spent.count());
+    }
     ESPALIER_TRY(PlanSearchResult result,
                  search_plans(network, profile, budgets, sets, with_rates));
     result.rate_sweeps = std::move(sweeps);
