@@ -119,6 +119,7 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
         {"predicted_gain", plan.predicted_gain ? Json(*plan.predicted_gain) : Json(nullptr)},
         {"gain_metric", plan.gain_metric.empty() ? Json(nullptr) : Json(plan.gain_metric)},
         {"trainings", std::move(runs)}};
+    if (plans[p].planned) row["memory"] = "planned";
     if (plans[p].own.learning_rate) row["learning_rate"] = *plans[p].own.learning_rate;
     if (plans[p].own.head_epochs) row["head_epochs"] = *plans[p].own.head_epochs;
     if (plans[p].own.warmup_epochs) row["warmup_epochs"] = *plans[p].own.warmup_epochs;
@@ -367,7 +368,8 @@ class Sweep {
         own.learning_rate = result.search.plans[b].rate;
         plans.push_back({budgets[b].plan, "found", std::move(result.plans[b].plan), own,
                          Json{{"measured", to_json(result.search)},
-                              {"race", to_json(result.search.plans[b], profile)}}});
+                              {"race", to_json(result.search.plans[b], profile)}},
+                         search.memory == selection::MemoryModel::kPlanned});
       }
       return plans;
     }
@@ -376,7 +378,12 @@ class Sweep {
     for (const NamedBudget& budget : budgets) {
       ESPALIER_TRY(selection::Selected selected,
                    selection::select(pair.graph(), gains, budget.bytes, options));
-      plans.push_back({budget.plan, "found", std::move(selected.plan), {}});
+      plans.push_back({budget.plan,
+                       "found",
+                       std::move(selected.plan),
+                       {},
+                       Json(),
+                       search.memory == selection::MemoryModel::kPlanned});
     }
     return plans;
   }

@@ -28,6 +28,7 @@ struct NamedPlan {
   plan::UpdatePlan plan;
   OwnRecipe own;
   Json search;  ///< `measured` and `race` of a measured search, as `search` reports; otherwise null
+  bool planned = false;  ///< what its budget bounds is planned memory
 };
 
 /// What a search may take, and what its plan is called.

@@ -204,6 +204,7 @@ TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
     const bool own = row["name"].get<std::string>().ends_with("-head1-warmup0.5");
     EXPECT_EQ(row.value("head_epochs", 0), own);
     EXPECT_EQ(row.value("warmup_epochs", 0.0), own ? 0.5 : 0.0);
+    EXPECT_EQ(row.value("memory", ""), own ? "planned" : "");
   }
   const Json planned = Json::parse(
       expected.at("plans/m.d.found-64KiB-planned-measured-rotating-head1-warmup0.5.json"));
