@@ -298,7 +298,19 @@ class Reader {
     distinct(config_.datasets, "/datasets");
     distinct(config_.training.recipes, "/training/recipes");
     std::set<std::string> found;
+    std::set<std::string> of_sizes;
     for (const SweepSearch& search : config_.searches) {
+      for (const Bytes budget : search.budgets) of_sizes.insert(search.plan_name(budget));
+    }
+    for (const SweepSearch& search : config_.searches) {
+      for (const SweepPublished& plan : config_.published) {
+        const std::string name = search.plan_name(plan.name);
+        if (!search.at_published || plan.own.any() || of_sizes.count(name) == 0) continue;
+        problem("/plans/published",
+                fmt::format("'{}': a search at its memory and one at a budget of this name would "
+                            "both find '{}'; give it another name",
+                            plan.name, name));
+      }
       for (const Bytes budget : search.budgets) {
         if (found.insert(search.plan_name(budget)).second) continue;
         problem("/searches",

@@ -186,6 +186,11 @@ TEST(SweepConfig, BudgetsMayBeThoseOfPublishedPlans) {
   json["searches"] = {search, search};
   EXPECT_THAT(error(json), HasSubstr("must differ in solver, metric, gains, rotate, "
                                      "head_epochs, warmup_epochs or clip"));
+  json["searches"] = {search, search};
+  json["searches"][1]["budgets"] = {"10KiB", "49KB"};
+  EXPECT_TRUE(parse(json).ok());  // found-47.85KiB-exact
+  json["plans"]["published"][0]["name"] = "10KiB";
+  EXPECT_THAT(error(json), HasSubstr("would both find 'found-10KiB-exact'"));
   json["searches"] = {search};
   json["searches"][0]["memory"] = "planned";
   json["searches"][0]["solver"] = "auto";
