@@ -357,8 +357,9 @@ def against_published(path: str) -> None:
     print("|---|---|---|")
     for _, r in rows_of(path, "plans"):
         if r["kind"] not in ("found", "published"):
-            accuracy = ("diverged or collapsed" if r["accuracy"] is None
-                        else with_error(r["accuracy"], r["accuracy_error"], ".2f"))
+            # A report leaves out columns without a value: errors of one seed, or what no plan reached.
+            accuracy = ("diverged or collapsed" if r.get("accuracy") is None
+                        else with_error(r["accuracy"], r.get("accuracy_error"), ".2f"))
             name = f"{r['model']}, {r['update']}" if "model" in r else r["update"]
             print(row(name, [f"{r['memory_kib']:.2f}", accuracy]))
 

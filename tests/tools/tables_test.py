@@ -117,6 +117,25 @@ class Diverged(Folder):
         self.assertNotEqual(self.script("9").returncode, 0)
 
 
+class AgainstPublished(Folder):
+    def lines(self, columns, *rows_) -> list:
+        path = self.write("report.json", {"sections": [{"tables": [
+            {"id": "plans", "caption": "plans", "columns": [{"key": key} for key in columns],
+             "rows": [list(cells) for cells in rows_]}]}]})
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            tables.against_published(path)
+        return text.getvalue().splitlines()
+
+    def test_a_report_may_lack_what_no_plan_has(self):
+        columns = ("update", "kind", "memory_kib", "accuracy", "accuracy_error")
+        self.assertIn("| full | 2.00 | 75.00 +- 1.50 |",
+                      self.lines(columns, ("full", "full", 2.0, 75.0, 1.5)))
+        self.assertIn("| full | 2.00 | 75.00 |", self.lines(columns[:4], ("full", "full", 2.0, 75.0)))
+        self.assertIn("| full | 2.00 | diverged or collapsed |",
+                      self.lines(columns[:3], ("full", "full", 2.0)))
+
+
 class Profiles(Folder):
     def test_other_ratios_leave_the_rest_as_it_is(self):
         profile = self.write("p.json", {"ratios": [0.25, 0.5, 1.0], "trials": [
