@@ -55,7 +55,9 @@ def main(profile_path: str, model: str, *budgets: str) -> None:
           "of the objective |")
     print("|---|---|---|---|---|---|")
     for budget in budgets:
-        point = found[round(float(budget), 2)]
+        point = found.get(round(float(budget), 2))
+        if point is None:
+            sys.exit(f"{budget} KiB: not even the head fits")
         slope = (found[round(float(budget) + STEP, 2)]["objective"] - point["objective"]) / STEP
         biases = left_out = gained = 0.0
         for depth in range(1, point["plan"]["bias_depth"] + 1):
@@ -65,8 +67,8 @@ def main(profile_path: str, model: str, *budgets: str) -> None:
             if more > 0:
                 left_out += kib
                 gained += more
-        print(f"| {budget} | {biases:.2f} | {slope:.4f} | {left_out:.2f} | {gained:.4f} | "
-              f"{100 * gained / point['objective']:.1f} % |")
+        share = f"{100 * gained / point['objective']:.1f} %" if point["objective"] > 0 else "-"
+        print(f"| {budget} | {biases:.2f} | {slope:.4f} | {left_out:.2f} | {gained:.4f} | {share} |")
 
 
 if __name__ == "__main__":

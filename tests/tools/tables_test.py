@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
@@ -148,6 +149,31 @@ class Profiles(Folder):
 
     def test_a_curve_is_smoothed_over_what_is_known(self):
         self.assertEqual(bias_worth.smooth([0.0, None, 2.0, 4.0, None, 6.0]), [1.0, 2.0, 2.0, 4.0, 4.0, 5.0])
+
+
+class BiasWorth(Folder):
+    def lines(self, budget: str, *front) -> list:
+        """Of a search with points (bytes, objective), each of the head alone."""
+        documents = {"inspect": {"convs": [{"out": [4]}]},
+                     "search": {"front": [{"budget_bytes": size, "objective": objective,
+                                           "plan": {"bias_depth": 0}} for size, objective in front]}}
+        program = self.folder / "espalier"
+        program.write_text(f"#!{sys.executable}\nimport json, sys\n"
+                           f"with open(sys.argv[sys.argv.index('--json') + 1], 'w') as file:\n"
+                           f"    json.dump({documents!r}[sys.argv[1]], file)\n")
+        program.chmod(0o755)
+        profile = self.write("p.json", {"bias": [{"depth": 1, "loss_gain": {"mean": 0.1}}]})
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), unittest.mock.patch.dict(os.environ, ESPALIER=str(program)):
+            bias_worth.main(profile, "m.onnx", budget)
+        return text.getvalue().splitlines()[2:]
+
+    def test_of_the_head_alone_there_is_no_share(self):
+        self.assertEqual(self.lines("1", (1024, 0.0), (3072, 0.5)), ["| 1 | 0.00 | 0.2500 | 0.00 | 0.0000 | - |"])
+
+    def test_a_budget_below_the_head_is_refused(self):
+        with self.assertRaises(SystemExit):
+            self.lines("1", (3072, 0.5))
 
 
 class Channels(Folder):
