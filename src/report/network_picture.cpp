@@ -16,10 +16,11 @@ int conv_count(const Documents& documents, const Model& model) {
   int count = 0;
   for (const Profile& profile : documents.profiles) {
     if (profile.model.sha256 != model.sha256) continue;
-    for (const Profile::Weight& weight : profile.weight) {
-      count = std::max(count, weight.update.conv + 1);
+    // Of an analysis of some layers, or of a part of all trials, neither the deepest biases nor the
+    // last conv tell; but weights are trained with the biases from their conv on.
+    for (const Profile::Trial& trial : profile.trials) {
+      if (trial.weights) count = std::max(count, trial.depth + trial.weights->conv);
     }
-    for (const Profile::Bias& bias : profile.bias) count = std::max(count, bias.depth);
   }
   return count;
 }
@@ -121,7 +122,7 @@ std::optional<Section> plans_section(const Documents& documents, const Updates& 
     done.push_back(model.sha256);
     const int convs = conv_count(documents, model);
     const std::vector<const Update*> plans = drawn_plans(updates, model, convs);
-    if (plans.empty()) {
+    if (convs == 0 || plans.empty()) {
       section.paragraphs.push_back(fmt::format(
           "{}: how many layers it has is not known, so its plans cannot be drawn; give its "
           "`espalier inspect --json` too.",

@@ -143,6 +143,28 @@ TEST(ReportBuildAlone, EachDocumentMakesAReport) {
               HasSubstr("espalier inspect --json"));
 }
 
+// Of the example's four convs an analysis of conv 1 alone trains no biases but those from there on.
+TEST(ReportBuildAlone, AnAnalysisOfSomeLayersTellsHowManyThereAre) {
+  const ExampleFolder folder;
+  Json profile = *read_json(folder.path() / "profile.json", "espalier.contributions/1");
+  const auto network = [&] {
+    folder.write("some.json", profile);
+    return section(build_report(*report::read_documents(
+                       {folder.path() / "some.json", folder.path() / "sparse.json"})),
+                   "network");
+  };
+  const Json bias = profile["bias"];
+  profile["bias"] = {bias[0], bias[3]};
+  profile["weight"] = Json::array();
+  const Json head = profile["trials"][0];
+  Json weights = head;
+  weights.update({{"depth", 3}, {"conv", 1}, {"ratio", 1.0}});
+  profile["trials"] = {head, weights};
+  EXPECT_THAT(network().figures.at(0).description, HasSubstr("of 4 convs"));
+  profile["trials"] = Json::array({head});  // nothing tells
+  EXPECT_TRUE(network().figures.empty());
+}
+
 // Documents of versions that did not name the plan: depth, weights and memory tell.
 TEST(ReportBuildAlone, OlderTrainingsFindTheirPlan) {
   const ExampleFolder folder;
