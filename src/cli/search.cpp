@@ -438,7 +438,8 @@ std::string confidence_text(const Found& found) {
   text += fmt::format("{:>11}  {:>14}  {:>22}  {:>22}\n", "budget", "the head alone",
                       "biases alone", "last layers, whole");
   const auto odds = [](const std::optional<study::Odds>& o) {
-    return o ? fmt::format("{:.3f} ({:>2})", o->probability, o->depth) : std::string("none fits");
+    return o ? fmt::format("{:.3f} ({:>2})", o->probability, o->depth)
+             : std::string("none known fits");
   };
   for (std::size_t i = 0; i < found.front.size(); ++i) {
     const study::Confidence& c = found.confidence[i];

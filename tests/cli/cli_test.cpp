@@ -384,6 +384,11 @@ TEST_F(CliTest, SearchSaysHowSureItIs) {
     EXPECT_LE(found["confidence"]["over_head"], 1.0);
   }
   EXPECT_THAT(succeed(search).out, HasSubstr("probability that the plan gains more"));
+  // Without all channels nothing is known of whole layers, whatever fits.
+  succeed({"analyze", "model.onnx", "--out", "halves.json", "--train",
+           "idx:train-images,train-labels", "--epochs", "1", "--layers", "5,6", "--ratios", "0.5"});
+  EXPECT_THAT(succeed({"search", "halves.json", "--model", "model.onnx", "--budget", "1MiB"}).out,
+              HasSubstr("none known fits"));
 }
 
 TEST_F(CliTest, SearchKeepsTheBudget) {
