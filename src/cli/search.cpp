@@ -622,10 +622,11 @@ void add_measure_options(CommandApp* command, const std::shared_ptr<Options>& o)
       ->check(between(1, 100))
       ->capture_default_str();
   command
-      ->add_option("--rates", m.rates,
-                   "Learning rates that the chosen plans race at for their own, such as "
-                   "0.1,0.2; the recipe's stays unless another is likely better; auto: about half "
-                   "of what train --lr auto chooses for the least and the largest budget")
+      ->add_option(
+          "--rates", m.rates,
+          "Learning rates that the chosen plans race at for their own, such as "
+          "0.1,0.2; the recipe's, if among them, stays unless another is likely better; auto: half "
+          "of what train --lr auto chooses for the least and the largest budget, and the recipe's")
       ->delimiter(',')
       ->type_name("RATE");
   command
