@@ -213,6 +213,7 @@ class Sweep {
                   {"accumulate", config_.training.accumulate},
                   {"rounding", trials::rounding_name(config_.training.stochastic)},
                   {"results", std::move(results)}};
+    warn_of_others();
     ESPALIER_CHECK_OK(write(options_.out / "sweep.json", document));
     return document;
   }
@@ -417,21 +418,39 @@ class Sweep {
            (trials::on_device(trial.numerics) ? kDeviceSlowness : 1) / std::max(1, options_.jobs);
   }
 
-  // Whether the folder has the results of this very configuration, those of the pair among them: a
-  // sweep may have been of some models alone.
-  [[nodiscard]] bool is_finished(const SweepPair& pair) const {
+  // What the folder has of this very configuration: (model, dataset) of each result. A sweep may
+  // have been of some models alone.
+  [[nodiscard]] std::set<std::pair<std::string, std::string>> finished() const {
+    std::set<std::pair<std::string, std::string>> pairs;
     const Result<Json> document = read_json(options_.out / "sweep.json", kSweepResultsSchema);
     if (!document.ok() || !document->is_object() ||
         document->value("config_sha256", Json()) != Json(config_.sha256) ||
         document->value("tool_version", Json()) != Json(kVersion)) {
-      return false;
+      return pairs;
     }
-    const Json results = document->value("results", Json::array());
-    return std::any_of(results.begin(), results.end(), [&](const Json& result) {
+    for (const Json& result : document->value("results", Json::array())) {
       const Json model = result.is_object() ? result.value("model", Json()) : Json();
-      return model.is_object() && model.value("name", Json()) == Json(pair.model()) &&
-             result.value("dataset", Json()) == Json(pair.dataset());
-    });
+      const Json name = model.is_object() ? model.value("name", Json()) : Json();
+      const Json dataset = result.is_object() ? result.value("dataset", Json()) : Json();
+      if (name.is_string() && dataset.is_string()) pairs.emplace(name, dataset);
+    }
+    return pairs;
+  }
+  [[nodiscard]] bool is_finished(const SweepPair& pair) const {
+    return finished().count({pair.model(), pair.dataset()}) > 0;
+  }
+
+  // Results of models that this run leaves out are not in what it writes.
+  void warn_of_others() const {
+    std::set<std::string> others;
+    for (const auto& [model, dataset] : finished()) others.insert(model);
+    for (const SweepModel& model : config_.models) others.erase(model.name);
+    if (others.empty()) return;
+    spdlog::warn(
+        "{}: from now on without the results of {}, which were there; their trials are kept, so "
+        "that "
+        "a run of all models soon has all results again",
+        (options_.out / "sweep.json").string(), fmt::join(others, ", "));
   }
 
   // Plans that are still to be found, and to be measured for that, cost about what the others do:

@@ -141,6 +141,10 @@ TEST_F(SweepTest, WhatIsDoneForOneModelIsNotForAnother) {
   const Arguments dry{"--dry-run"};
   EXPECT_TRUE(report(sweep(out) + dry + Arguments{"--models", "m"})["exact"].get<bool>());
   EXPECT_FALSE(report(sweep(out) + dry + Arguments{"--models", "n"})["exact"].get<bool>());
+  EXPECT_THAT(succeed(sweep(out) + Arguments{"--models", "n"}).err,
+              HasSubstr("without the results of m, which were there"));
+  EXPECT_THAT(succeed(sweep(out)).err, Not(HasSubstr("without the results")));
+  EXPECT_EQ(read_json(out + "/sweep.json")["results"].size(), 2U);
 }
 
 TEST_F(SweepTest, WhatIsSpentTwiceIsTrainedOnce) {
