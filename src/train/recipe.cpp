@@ -101,7 +101,8 @@ float learning_rate_at(const Recipe& recipe, std::int64_t step, std::int64_t ste
                        std::int64_t steps_per_epoch) {
   const double peak = recipe.learning_rate * recipe.batch / 256.0;
   const double warmup = recipe.warmup_epochs * static_cast<double>(steps_per_epoch);
-  const std::int64_t of_the_head = recipe.head_epochs * steps_per_epoch;
+  // Of all steps: those of the device need not end with an epoch.
+  const std::int64_t of_the_head = recipe.head_epochs * steps / recipe.epochs;
   if (step < of_the_head) return static_cast<float>(peak);
   steps -= of_the_head;
   const auto at = static_cast<double>(step - of_the_head);

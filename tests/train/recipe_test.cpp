@@ -70,6 +70,20 @@ TEST(Recipe, EpochsOfTheHeadComeBeforeTheSchedule) {
   EXPECT_NE(late.error().message().find("0..2"), std::string::npos);
 }
 
+// 100 samples in updates of 64: the head has 7 of the 15, not one an epoch.
+TEST(Recipe, EpochsOfTheHeadEndWhereTheyDoWithUpdatesAcrossEpochs) {
+  const Recipe recipe{.epochs = 10, .batch = 64, .learning_rate = 0.1, .head_epochs = 5};
+  const Recipe rest{.epochs = 5, .batch = 64, .learning_rate = 0.1};
+  for (std::int64_t step = 0; step < 15; ++step) {
+    EXPECT_EQ(learning_rate_at(recipe, step, 15, 1),
+              step < 7 ? 0.025F : learning_rate_at(rest, step - 7, 8, 1))
+        << step;
+  }
+  // Updates of several epochs: the schedule begins behind the head all the same.
+  const Recipe wide{.epochs = 10, .batch = 300, .warmup_epochs = 0, .head_epochs = 4};
+  EXPECT_LT(learning_rate_at(wide, 2, 3, 1), learning_rate_at(wide, 0, 3, 1));
+}
+
 TEST(Recipe, HasAClipWhereThereIsOne) {
   const Recipe recipe{.clip = 3};
   EXPECT_EQ(to_json(recipe)["clip"], 3);
