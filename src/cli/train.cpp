@@ -246,15 +246,11 @@ class TrainCommand {
   }
 
  private:
-  // Whether any update comes: a batch of a simulation that is not full is one, but on the device
-  // the sum over so many samples has to be.
   [[nodiscard]] Status check_updates(const trials::Trial& trial, std::int64_t samples) const {
-    const int of_sample = trial.stream.replay_bytes > 0 ? 1 + trial.stream.replays : 1;
-    const std::int64_t steps = samples * trial.recipe.epochs * of_sample;
-    if (!options_.device() || steps >= options_.accumulate) return Ok{};
+    const Status some = trials::check_updates(trial, samples);
+    if (some.ok()) return Ok{};
     return Error{ErrorKind::kUsage,
-                 fmt::format("--accumulate {}: {} samples in {} epochs make no update; give fewer",
-                             options_.accumulate, samples, trial.recipe.epochs)};
+                 fmt::format("--accumulate {}: {}", options_.accumulate, some.error().message())};
   }
 
   void warn_of_turns(const trials::Trial& trial) {

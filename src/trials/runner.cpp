@@ -81,6 +81,7 @@ class Run {
       return plan::training_cut(trial.plan, network_.graph());
     }
     ESPALIER_TRY(const Training made, Training::make(network_, trial, training_.classes()));
+    ESPALIER_CHECK_OK(check_updates(trial, training_.size()));
     return made.cut();
   }
 
@@ -315,6 +316,7 @@ Result<FinishedTrial> run_trial(const train::Network& network, const data::Sampl
                                 const RunOptions& options,
                                 const train::TrainOptions& train_options) {
   ESPALIER_TRY(Training made, Training::make(network, trial, training.classes()));
+  ESPALIER_CHECK_OK(check_updates(trial, training.size()));
   train::StoreChain chain(network, training, test, options.cache_limit);
   ESPALIER_TRY(const train::StoreChain::Stores stores, chain.at(made.cut(), options.jobs));
   train::TrainOptions with = train_options;

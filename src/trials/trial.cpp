@@ -68,6 +68,20 @@ Json inputs_json(const ir::Graph& graph, const Trial& trial, const data::Samples
   return inputs;
 }
 
+Status check_updates(const Trial& trial, std::int64_t samples) {
+  if (!on_device(trial.numerics)) return Ok{};
+  const train::Recipe& recipe = trial.recipe;
+  const int of_sample = trial.stream.replay_bytes > 0 ? 1 + trial.stream.replays : 1;
+  const std::int64_t steps = samples * recipe.epochs * of_sample;
+  const int of_head = trial.plan.bias_depth > 0 ? recipe.head_epochs : 0;
+  if (steps / recipe.batch * recipe.batch > samples * of_head) return Ok{};
+  return Error{
+      ErrorKind::kUsage,
+      fmt::format("{} samples in {} epochs{} make no update of {}; give fewer to an update",
+                  samples, recipe.epochs - of_head, of_head > 0 ? " behind those of the head" : "",
+                  recipe.batch)};
+}
+
 Training::Training(const train::Network& network, const Trial& trial)
     : network_(&network), trial_(trial), cut_(plan::training_cut(trial.plan, network.graph())) {}
 Training::~Training() = default;

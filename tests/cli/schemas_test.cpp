@@ -97,7 +97,7 @@ TEST_F(SchemasTest, DescribeWhatOtherCommandsWrite) {
   check("profile.json");
   const Arguments data{"--train", "idx:train-images,train-labels", "--epochs", "1"};
   succeed(Arguments{"analyze", "model.onnx", "--out", "fisher.json", "--fisher", "--numerics",
-                    "integer", "--layers", "6", "--ratios", "1"} +
+                    "integer", "--layers", "6", "--ratios", "1", "--batch", "4"} +
           data);
   check("fisher.json");
   for (const char* solver : {"exact", "evolution"}) {

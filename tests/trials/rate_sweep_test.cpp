@@ -1,6 +1,6 @@
 #include "espalier/trials/rate_sweep.hpp"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <algorithm>
 
@@ -30,6 +30,19 @@ TEST(RateSweep, ChoosesTheLowestValidationLossDeterministically) {
     // A rate far from both ends, or the sweep is too narrow for this task.
     EXPECT_GT(one->best, one->tried.front().rate);
   }
+}
+
+// Its part of the samples and epochs may make no update where the training would.
+TEST(RateSweep, NeedsUpdates) {
+  const ToyTrials toy;
+  Trial trial = toy.trial(2, 5, Numerics::kDevice);
+  trial.recipe.epochs = 6;
+  trial.recipe.batch = 100;
+  EXPECT_TRUE(check_updates(trial, toy.training.size()).ok());
+  const auto sweep = sweep_rates(toy.network, toy.training, trial, {});
+  ASSERT_FALSE(sweep.ok());
+  EXPECT_THAT(sweep.error().message(),
+              ::testing::HasSubstr("samples in 3 epochs make no update of 100"));
 }
 
 TEST(RateSweep, NeedsSamplesToSetAside) {

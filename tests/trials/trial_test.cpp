@@ -6,6 +6,7 @@
 #include <set>
 
 #include "espalier/train/sample_store.hpp"
+#include "espalier/trials/runner.hpp"
 #include "espalier/trials/store.hpp"
 #include "toy_trials.hpp"
 
@@ -68,6 +69,33 @@ TEST(Trial, SaysWhatCannotBe) {
   EXPECT_THAT(Training::make(toy.network, trial, 3).error().message(), HasSubstr("--head keep"));
   trial.recipe.epochs = 0;
   EXPECT_EQ(Training::make(toy.network, trial, 4).error().kind, ErrorKind::kUsage);
+}
+
+// On the device a sum over fewer samples than an update takes steps nothing.
+TEST(Trial, NeedsAnUpdateOfWhatItTrains) {
+  const ToyTrials toy;
+  Trial trial = toy.trial(3, 5, Numerics::kDevice);
+  trial.recipe.batch = 40;
+  EXPECT_TRUE(check_updates(trial, 40).ok());
+  trial.recipe.batch = 41;
+  EXPECT_EQ(check_updates(trial, 40).error().message(),
+            "40 samples in 1 epochs make no update of 41; give fewer to an update");
+  EXPECT_FALSE(run_trial(toy.network, toy.training, toy.test, trial, {}, {}).ok());
+  EXPECT_FALSE(run_trials(toy.network, toy.training, toy.test, {trial}, {}).ok());
+  trial.stream = {.replay_bytes = 1 << 20, .replays = 1};
+  EXPECT_TRUE(check_updates(trial, 40).ok());
+  trial.stream = {};
+  trial.numerics = Numerics::kSimulation;
+  EXPECT_TRUE(check_updates(trial, 40).ok());
+  // The only update ends before the last of three epochs, which trains more than the head.
+  trial.numerics = Numerics::kDevice;
+  trial.recipe = {.epochs = 3, .batch = 40, .warmup_epochs = 0, .head_epochs = 2};
+  EXPECT_TRUE(check_updates(trial, 40).ok());
+  trial.recipe.batch = 75;
+  EXPECT_THAT(check_updates(trial, 40).error().message(),
+              HasSubstr("in 1 epochs behind those of the head make no update of 75"));
+  trial.plan = plan::head_only(toy.network.graph());
+  EXPECT_TRUE(check_updates(trial, 40).ok());
 }
 
 // The same bytes from samples at any cut, in both numerics.

@@ -64,6 +64,10 @@ std::string_view rounding_name(bool stochastic);    ///< "stochastic", "nearest"
 Json inputs_json(const ir::Graph& graph, const Trial& trial, const data::Samples& training,
                  const data::Samples& test);
 
+/// kUsage when training on so many samples ends without an update of what is to be trained: a batch
+/// of a simulation that is not full makes one, but on the device the sum over it has to be full.
+Status check_updates(const Trial& trial, std::int64_t samples);
+
 /// A trial made ready: checked against the model, its program compiled, its parameters at their
 /// start. Trains once.
 class Training {
