@@ -269,6 +269,13 @@ Result<train::Recipe> recipe_of(const Options& options, const plan::UpdatePlan& 
   if (!plan.recipe.is_null()) {
     ESPALIER_TRY(recipe, train::recipe_from_json(plan.recipe, options.plan + ": recipe"));
   }
+  if (!recipe.qas && !options.learning_rate && !options.out.empty()) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("{}: its recipe's rate of {} is for gradients without "
+                             "quantisation-aware scaling, and the device always scales them; give "
+                             "--lr",
+                             options.plan, recipe.learning_rate)};
+  }
   recipe.learning_rate = options.learning_rate.value_or(recipe.learning_rate);
   recipe.clip = options.clip.value_or(recipe.clip);
   ESPALIER_CHECK_OK(train::check(recipe));

@@ -109,6 +109,11 @@ class Fit {
   [[nodiscard]] Status check_options() const {
     ESPALIER_CHECK_OK(parse_size(o_.stack, "--stack"));
     ESPALIER_CHECK_OK(parse_size(o_.reserve, "--reserve"));
+    if (!o_.recipe.qas) {
+      return Error{ErrorKind::kUsage,
+                   "--no-qas: what is found is compiled, and the device always scales gradients; "
+                   "leave it out"};
+    }
     return check_recipe(o_.recipe, o_.numerics);
   }
 
@@ -190,7 +195,6 @@ class Fit {
                    "--clip",        std::to_string(r.clip),
                    "--schedule",    std::string(train::schedule_name(r.schedule))};
     if (batches) list = list + Arguments{"--batch", std::to_string(r.batch)};
-    if (!r.qas) list.emplace_back("--no-qas");
     return list;
   }
 

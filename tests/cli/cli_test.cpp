@@ -327,6 +327,11 @@ TEST_F(CliTest, TrainingTakesTheRecipeOfItsPlan) {
   succeed(compile + Arguments{"d", "--lr", "0.5"});
   EXPECT_EQ(read_json("d/program.json")["learning_rate"], 0.5);
   fail(2, compile + Arguments{"e", "--lr", "1e39"}, {"--lr 1e+39 must be a number"});
+  // A rate for gradients that are not scaled is far too high for those of the device.
+  plan["recipe"]["qas"] = false;
+  write("plan.json", plan.dump());
+  fail(2, compile + Arguments{"e"}, {"rate of 0.75 is for gradients without"});
+  succeed(compile + Arguments{"e", "--lr", "0.5"});
 }
 
 TEST_F(CliTest, TrainingFindsARate) {

@@ -110,6 +110,7 @@ TEST_F(FitTest, IsRefusedBeforeTheWork) {
       {{"--stack", "some"}, "--stack: 'some' is not a size"},
       {{"--reserve", "some"}, "--reserve: 'some' is not a size"},
       {{"--epochs", "0"}, "--epochs 0"},
+      {{"--no-qas"}, "the device always scales gradients"},
       {{"--no-qas", "--numerics", "device"}, "the device always scales gradients"},
       {{"--device", "ample.json,other.json"}, "ample.json and other.json are both named ample"}};
   for (const auto& [options, says] : cases) {
