@@ -238,7 +238,7 @@ class TrainCommand {
     }
     ESPALIER_CHECK_OK(check_updates(trial, training.size()));
     warnings_ = warn_of_data(training, test);
-    warn_of_turns(trial);
+    warn_of_turns(trial, training);
     const train::Network network(std::move(graph));
     if (options_.automatic_rate) ESPALIER_CHECK_OK(choose_rate(network, training, trial));
     ESPALIER_CHECK_OK(train(network, training, test, trial));
@@ -253,17 +253,24 @@ class TrainCommand {
                  fmt::format("--accumulate {}: {}", options_.accumulate, some.error().message())};
   }
 
-  void warn_of_turns(const trials::Trial& trial) {
+  // With classes in turn each group of them has all epochs; a turn has at least one update.
+  void warn_of_turns(const trials::Trial& trial, const data::Samples& training) {
     std::int64_t sets = 1;
     for (const plan::WeightUpdate& update : trial.plan.weights) {
       sets = std::max(sets, plan::turns(trial.plan, update.conv));
     }
-    const int epochs = trial.recipe.epochs - trial.recipe.head_epochs;
-    if (sets <= epochs) return;
+    const int width = trial.stream.classes_in_turn;
+    const int groups = width > 0 ? (training.classes() + width - 1) / width : 1;
+    std::int64_t come = groups * trial.recipe.epochs - trial.recipe.head_epochs;
+    if (options_.device()) {
+      const int of_sample = trial.stream.replay_bytes > 0 ? 1 + trial.stream.replays : 1;
+      come = std::min(come, training.size() * of_sample * trial.recipe.epochs / trial.recipe.batch);
+    }
+    if (sets <= come) return;
     warnings_.push_back(fmt::format(
         "{}: channels take up to {} turns, an epoch each, of which {} come; more --epochs, or "
         "larger ratios, train them all",
-        options_.plan, sets, epochs));
+        options_.plan, sets, come));
     spdlog::warn("{}", warnings_.back());
   }
 

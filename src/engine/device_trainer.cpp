@@ -191,13 +191,12 @@ class DeviceTraining {
     return Ok{};
   }
 
-  // A turn is an epoch, and one whose last batch is not full ends with its first update behind it.
+  // A turn is an epoch, and one whose last batch is not full ends with its first update behind it:
+  // where that takes several epochs, so does the turn, and none is left out.
   void change_turn() {
     if (!compiler::rotates(program_.graph)) return;
-    while (engine_.turn() <
-               static_cast<std::int64_t>(result_.epochs.size()) - recipe_.head_epochs &&
-           engine_.next_turn()) {
-    }
+    const auto epochs = static_cast<std::int64_t>(result_.epochs.size()) - recipe_.head_epochs;
+    if (engine_.turn() < epochs) engine_.next_turn();
   }
 
   // One step at the rate that is due. Its loss says whether training goes on.

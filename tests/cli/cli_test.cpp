@@ -173,6 +173,12 @@ TEST_F(CliTest, ChannelsOfAPlanTakeTurns) {
   EXPECT_EQ(read_json("result.json")["plan"]["updates"][1]["turns"], 4);
   EXPECT_FALSE(read_json("result.json")["plan"]["updates"][0].contains("turns"));
   EXPECT_THAT(succeed(train + Arguments{"4"}).err, Not(HasSubstr("turns, an epoch each")));
+  // Classes in turn have all epochs each; a turn has at least one update.
+  const Arguments device{"--numerics", "device"};
+  EXPECT_THAT(succeed(train + Arguments{"2", "--classes-in-turn", "1"} + device).err,
+              Not(HasSubstr("turns, an epoch each")));
+  EXPECT_THAT(succeed(train + Arguments{"4", "--accumulate", "24"} + device).err,
+              HasSubstr("up to 4 turns, an epoch each, of which 2"));
   fail(2, train + Arguments{"4", "--export", "tuned.bin"}, {"tuned.bin: networks are written as"});
   const Arguments show{"plan", "show", "turns.json", "--model", "model.onnx"};
   EXPECT_THAT(succeed(show).out, HasSubstr("5 of 20 x4"));

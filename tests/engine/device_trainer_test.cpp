@@ -179,6 +179,30 @@ TEST_P(CachedPrefix, ClassesInTurnAndAReplayMemoryTrainAsFirmwareDoes) {
   }
 }
 
+// Of updates that take two epochs: one turn each, as for firmware that asks behind every epoch.
+TEST(DeviceTrainer, LeavesNoTurnOutWhereAnUpdateTakesEpochs) {
+  const ir::Graph graph = testing::random_network(3000);
+  const auto convs = static_cast<int>(ir::conv_ops(graph).size());
+  plan::UpdatePlan plan = *plan::bias_only(graph, convs);
+  for (int conv = 0; conv < convs; ++conv) {
+    plan::WeightUpdate update = plan::make_weight_update(graph, conv, 0.25);
+    if (!update.channels.empty()) plan.weights.push_back(update);
+  }
+  plan::add_rotation(plan, graph);
+  ASSERT_TRUE(plan::rotates(plan));
+  compiler::CompileOptions compile;
+  compile.accumulate = 2 * kSamples;
+  const Result<compiler::Program> program = compiler::compile(graph, plan, compile);
+  ASSERT_TRUE(program.ok()) << program.error().message();
+  const train::Recipe recipe{.epochs = 6, .batch = compile.accumulate, .warmup_epochs = 0};
+  const testing::RandomInputs data(graph, kSamples, 1);
+  const train::Network network(graph);
+  const auto store = data.store(network);
+  Engine engine(*program, {});
+  ASSERT_TRUE(train(engine, *program, network, plan, *store, *store, recipe, {}).ok());
+  EXPECT_EQ(engine.turn(), 2);
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, CachedPrefix, ::testing::Range<std::uint64_t>(3000, 3080));
 
 }  // namespace
