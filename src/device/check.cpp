@@ -66,8 +66,11 @@ Result<std::string> compare_nodes(const Folder& folder, const Machine& machine,
   ESPALIER_CHECK_OK(write_samples(folder, options, here.path()));
   ESPALIER_CHECK_OK(write_file_atomic(here.path() / "driver.c", device_sources().at("driver.c")));
   Job job{folder, options, here.path(), program.path() / (folder.name + ".c"), true};
-  job.traced_cycles = static_cast<std::uint64_t>(options.steps) * trace.nodes.size() *
-                      static_cast<std::uint64_t>(4 * folder.sram + 10'000);
+  // Behind these steps comes one of the head alone.
+  const auto given_steps = static_cast<std::uint64_t>(given.steps);
+  job.traced_cycles = static_cast<std::uint64_t>(options.steps + 1) * trace.nodes.size() *
+                          static_cast<std::uint64_t>(4 * folder.sram + 10'000) +
+                      (given.max_cycles + given_steps - 1) / given_steps;
   CheckReport unmeasured;
   ESPALIER_TRY(const Run host, make_host()->run(job, unmeasured));
   ESPALIER_TRY(const Run other, machine.run(job, unmeasured));

@@ -190,6 +190,13 @@ TEST_F(DeviceCheck, EmbeddedDefaultHeadOnly) {
   const ir::Graph graph = embedded();
   compile(graph, plan::head_only(graph), options_for("rv32imf"));
   expect_proof(optimised(2));
+  // Cycles that suffice for the steps suffice for a check of the nodes, which takes one step more.
+  CheckOptions enough = optimised(1);
+  enough.nodes = false;
+  enough.max_cycles = static_cast<std::uint64_t>(1.1 * check(folder(), enough)->cycles_per_step);
+  expect_proof(enough);
+  enough.nodes = true;
+  expect_proof(enough);
 }
 
 TEST_F(DeviceCheck, EmbeddedDefaultBiasOnly) {

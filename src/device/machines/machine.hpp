@@ -24,7 +24,7 @@ struct Job {
   bool traced = false;              ///< not to be measured
   int timed_nodes = 0;              ///< of a traced form whose nodes are timed instead of compared
   int counted_kernels = 0;          ///< of a form that counts the instructions of its kernels
-  std::uint64_t traced_cycles = 0;  ///< what hashing may take on top
+  std::uint64_t traced_cycles = 0;  ///< what hashing, and a step of the head, may take on top
 };
 
 class Machine {
