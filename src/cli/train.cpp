@@ -425,13 +425,36 @@ class TrainCommand {
       }
     }
     write_report(outputs, options_.common, document);
-    // A plan that does not say is compiled for the model's own number of classes.
     outputs.next(fmt::format("espalier compile {} --plan {}{} --out FOLDER",
                              shell_word(options_.model), file_word(options_.plan, "PLAN"),
-                             trial.plan.classes.empty()
-                                 ? fmt::format(" --classes {}", training.classes())
-                                 : std::string()));
+                             compile_options(trial, training.classes())));
     return outputs.status();
+  }
+
+  // What compile needs to be told for a program that trains as this did.
+  [[nodiscard]] std::string compile_options(const trials::Trial& trial, int classes) const {
+    std::string text;
+    // A plan that does not say is compiled for the model's own number of classes.
+    if (trial.plan.classes.empty()) text += fmt::format(" --classes {}", classes);
+    if (options_.integer()) text += " --numerics integer";
+    if (options_.integer() && options_.gradient_bits != 8) {
+      text += fmt::format(" --gradient-bits {}", options_.gradient_bits);
+    }
+    if (options_.device()) {
+      if (options_.accumulate != 1) text += fmt::format(" --accumulate {}", options_.accumulate);
+      if (!trial.stochastic) text += " --rounding nearest";
+      if (!options_.replay.empty()) text += " --replay " + shell_word(options_.replay);
+    }
+    train::Recipe known;  // to compile, without more options
+    if (!trial.plan.recipe.is_null()) {
+      const auto found = train::recipe_from_json(trial.plan.recipe, options_.plan);
+      if (found.ok()) known = *found;
+    }
+    if (trial.recipe.learning_rate != known.learning_rate) {
+      text += fmt::format(" --lr {}", trial.recipe.learning_rate);
+    }
+    if (trial.recipe.clip != known.clip) text += fmt::format(" --clip {}", trial.recipe.clip);
+    return text;
   }
 
   const Options& options_;

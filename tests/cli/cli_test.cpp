@@ -324,6 +324,12 @@ TEST_F(CliTest, TrainingTakesTheRecipeOfItsPlan) {
   // On the device a sample is a step, whatever the batch; the C begins with the plan's rate, too.
   EXPECT_THAT(succeed(train + Arguments{"--numerics", "device"}).err,
               HasSubstr("epochs, 1 samples an update by --accumulate, rate "));
+  // What comes next compiles what was trained.
+  EXPECT_THAT(succeed(train + Arguments{"--numerics", "integer", "--accumulate", "2", "--rounding",
+                                        "nearest", "--lr", "0.625", "--clip", "3"})
+                  .err,
+              HasSubstr("--plan plan.json --numerics integer --accumulate 2 --rounding nearest "
+                        "--lr 0.625 --clip 3 --out"));
   Json plan = read_json("plan.json");
   plan["recipe"]["learning_rate"] = 0.75;
   write("plan.json", plan.dump());
