@@ -23,13 +23,14 @@ trap 'rm -rf "$work"' EXIT
 seconds() {
   local TIMEFORMAT=%U spent binary=$1
   shift
+  mkdir "$work/run"
   if ! spent=$({ time "$binary" analyze "$model" --train "cifar10:$train" --limit-train "$images" \
     --limit-val $((images / 2)) --preprocess lut=profiles/models/mcunetv3_input_lut.txt --jobs 1 --quiet \
-    "$@" --out "$work/profile.json" > "$work/out" 2> "$work/err"; } 2>&1); then
+    "$@" --out "$work/run/profile.json" > "$work/out" 2> "$work/err"; } 2>&1); then
     cat "$work/err" >&2
     return 1
   fi
-  rm "$work/profile.json"
+  rm -r "$work/run"  # with the trials that it kept beside its profile
   echo "$spent"
 }
 
