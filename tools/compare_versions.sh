@@ -12,10 +12,10 @@ images=${IMAGES:-2000}
 commit=$(git rev-parse --short "$1^{commit}")
 model=$(realpath "$2")
 train=$(realpath "$3")
-tools/build.sh release espalier
+tools/build.sh release espalier >&2
 other=build/versions/$commit
 [[ -d $other ]] || git worktree add --detach "$other" "$commit" >&2
-"$other/tools/build.sh" release espalier
+"$other/tools/build.sh" release espalier >&2
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
