@@ -249,7 +249,13 @@ Status read_finalists(const Part& part, MeasuredSearch::Race& race) {
   ESPALIER_CHECK_OK(part.each("finalists", [&](const Part& finalist) -> Status {
     ESPALIER_TRY(const std::string candidate, read_candidate(finalist));
     ESPALIER_TRY(const Estimate gained, read_gained(finalist));
-    if (candidates.empty()) race.gained = gained;
+    if (candidates.empty()) {
+      race.gained = gained;
+      ESPALIER_TRY(const auto diverged, finalist.find<std::int64_t>("diverged"));
+      race.diverged = diverged.value_or(0);
+      race.lost =
+          diverged == static_cast<std::int64_t>(finalist.json.value("gains", Json::array()).size());
+    }
     if (candidate == optimum) race.additive = gained;
     candidates.push_back(candidate);
     return Ok{};
@@ -285,6 +291,7 @@ Result<MeasuredSearch::Race> read_race(const Part& point, const Part& part) {
     return Ok{};
   }));
   if (!race.at_rate) return bad(part, "'learning_rate' is none of its rates");
+  race.lost = false;
   return race;
 }
 

@@ -20,9 +20,10 @@ const Estimate& measured(const Race& race) { return race.at_rate ? *race.at_rate
 
 // Whether no plan of no more memory gained more, nor as much with less.
 bool on_front(const MeasuredSearch& search, const Race& race) {
+  if (race.lost) return false;
   return std::none_of(search.races.begin(), search.races.end(), [&](const Race& other) {
     const double above = measured(other).mean - measured(race).mean;
-    return other.memory_bytes <= race.memory_bytes &&
+    return !other.lost && other.memory_bytes <= race.memory_bytes &&
            (above > 0 || (above == 0 && other.memory_bytes < race.memory_bytes));
   });
 }
@@ -40,6 +41,7 @@ Table races_table(const std::vector<MeasuredSearch>& searches) {
       {"megacycles", "M cycles a step", ColumnType::kNumber, 2},
       {"gain", "accuracy gained in the race, points", ColumnType::kNumber, 2},
       {"gain_error", "standard error, points", ColumnType::kNumber, 2},
+      {"diverged", "diverged or collapsed", ColumnType::kInteger},
       {"additive", "the additive optimum in the same race, points", ColumnType::kNumber, 2},
       {"additive_error", "its standard error, points", ColumnType::kNumber, 2},
       {"above_runner_up", "probability to be above the runner-up", ColumnType::kNumber, 3},
@@ -53,7 +55,8 @@ Table races_table(const std::vector<MeasuredSearch>& searches) {
       table.rows.push_back({label_of(r), searches[i].model.name, setting_name(static_cast<int>(i)),
                             kib(r.budget_bytes), kib(r.analytic_bytes), kib(r.planned_bytes),
                             scaled(cell(r.step_macs), 1e-6), scaled(cell(r.step_cycles), 1e-6),
-                            r.gained.mean * 100, scaled(error_of(r.gained), 100),
+                            r.lost ? Json() : Json(r.gained.mean * 100),
+                            r.lost ? Json() : scaled(error_of(r.gained), 100), r.diverged,
                             scaled(mean_of(r.additive), 100), scaled(error_of(r.additive), 100),
                             cell(r.above_runner_up), cell(r.above_additive), cell(r.rate),
                             scaled(mean_of(r.at_rate), 100), scaled(error_of(r.at_rate), 100),
@@ -72,6 +75,7 @@ Table front_table(const MeasuredSearch& search, const std::string& id) {
                    {"error", "standard error, points", ColumnType::kNumber, 2},
                    {"front", "on the front", ColumnType::kFlag}};
   for (const Race& race : search.races) {
+    if (race.lost) continue;
     table.rows.push_back({label_of(race), kib(race.memory_bytes), measured(race).mean * 100,
                           scaled(error_of(measured(race)), 100), on_front(search, race)});
   }
@@ -121,12 +125,13 @@ std::string in_words(const MeasuredSearch& search) {
 }
 
 void add_front(Section& section, const MeasuredSearch& search, const std::string& which) {
-  if (search.races.size() < 2) return;
   const std::size_t n = section.figures.size() + 1;
   Table table = front_table(search, fmt::format("front-points-{}", n));
-  const auto best = std::max_element(
-      search.races.begin(), search.races.end(),
-      [](const Race& a, const Race& b) { return measured(a).mean < measured(b).mean; });
+  if (table.rows.size() < 2) return;
+  const auto best =
+      std::max_element(search.races.begin(), search.races.end(), [](const Race& a, const Race& b) {
+        return a.lost != b.lost ? a.lost : measured(a).mean < measured(b).mean;
+      });
   const bool rates = std::any_of(search.races.begin(), search.races.end(),
                                  [](const Race& race) { return race.at_rate.has_value(); });
   section.figures.push_back(

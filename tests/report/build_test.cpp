@@ -17,6 +17,7 @@ using report::Section;
 using report::Table;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::SizeIs;
 
 const Section& section(const Report& report, const std::string& id) {
   for (const Section& s : report.sections) {
@@ -274,6 +275,25 @@ TEST(ReportMeasuredFront, EqualGainsAreBeatenByLessMemoryAlone) {
   EXPECT_THAT(fronts({{10, 0.1}, {20, 0.1}}), ElementsAre(true, false));
   EXPECT_THAT(fronts({{10, 0.1}, {10, 0.2}}), ElementsAre(false, true));
   EXPECT_THAT(fronts({{10, -0.1}}), ElementsAre(true));
+}
+
+// A plan of which no training learned gained nothing, which is no place on a front.
+TEST(ReportMeasuredFront, PlansThatNeverLearnedAreNotOnIt) {
+  Json search = search_document();
+  Json& winner = search["front"][0]["race"]["finalists"][0];
+  winner["diverged"] = winner["gains"].size();
+  const Report report = report_of(search);
+  const Section& front = section(report, "measured-front");
+  const Table& races = *report::find_table(front, "races");
+  EXPECT_THAT(column(races, "front"), ElementsAre(false, true, false));
+  EXPECT_THAT(column(races, "diverged"), ElementsAre(winner["gains"].size(), 0, 0));
+  EXPECT_EQ(column(races, "gain").at(0), Json());
+  EXPECT_THAT(report::find_table(front, front.figures.at(0).table)->rows, SizeIs(2));
+  // With a trained seed it gained something.
+  winner["diverged"] = 1;
+  const Report some = report_of(search);
+  EXPECT_THAT(column(*report::find_table(section(some, "measured-front"), "races"), "front"),
+              ElementsAre(true, true, false));
 }
 
 // What budgets bound decides: in planned memory, where the three are alike, the best is all of it.
