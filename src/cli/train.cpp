@@ -263,8 +263,9 @@ class TrainCommand {
     const int groups = width > 0 ? (training.classes() + width - 1) / width : 1;
     std::int64_t come = groups * trial.recipe.epochs - trial.recipe.head_epochs;
     if (options_.device()) {
-      const int of_sample = trial.stream.replay_bytes > 0 ? 1 + trial.stream.replays : 1;
-      come = std::min(come, training.size() * of_sample * trial.recipe.epochs / trial.recipe.batch);
+      const std::int64_t steps =
+          training.size() * trial.stream.steps_of_sample() * trial.recipe.epochs;
+      come = std::min(come, steps / trial.recipe.batch);
     }
     if (sets <= come) return;
     warnings_.push_back(fmt::format(

@@ -126,8 +126,7 @@ class DeviceTraining {
         recipe_(recipe),
         options_(options),
         watch_(watch),
-        stream_(stream),
-        replays_(stream.replay_bytes > 0 ? stream.replays : 0) {
+        stream_(stream) {
     if (stream.replay_bytes > 0) {
       replay_.emplace(program, stream.replay_bytes, static_cast<std::uint32_t>(recipe.seed));
     }
@@ -137,7 +136,7 @@ class DeviceTraining {
                const train::SampleStore& test, int cut) {
     Loader loader(engine_, program_, network, training.cut(), cut);
     const std::int64_t batch = recipe_.batch;
-    const std::int64_t an_epoch = training.size() * (1 + replays_);
+    const std::int64_t an_epoch = training.size() * stream_.steps_of_sample();
     steps_ = std::max<std::int64_t>(1, an_epoch * recipe_.epochs / batch);
     steps_per_epoch_ = std::max<std::int64_t>(1, an_epoch / batch);
     const int classes = program_.graph.forward->head.classes;
@@ -178,7 +177,7 @@ class DeviceTraining {
       correct += std::max_element(logits.begin(), logits.end()) - logits.begin() == label ? 1 : 0;
       loss += static_cast<double>(one);
       engine_.watch(nullptr);
-      for (int k = 0; k < replays_ && !result_.diverged; ++k) {
+      for (int k = 1; k < stream_.steps_of_sample() && !result_.diverged; ++k) {
         step([&] { return replay_->train_replay(engine_); });
       }
       if (result_.diverged) break;
@@ -243,7 +242,6 @@ class DeviceTraining {
   const train::TrainOptions& options_;
   GradientWatch* watch_;
   const Stream& stream_;
-  int replays_;
   std::optional<Replay> replay_;
   std::int64_t steps_ = 1;
   std::int64_t steps_per_epoch_ = 1;

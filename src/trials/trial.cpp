@@ -71,8 +71,7 @@ Json inputs_json(const ir::Graph& graph, const Trial& trial, const data::Samples
 Status check_updates(const Trial& trial, std::int64_t samples) {
   if (!on_device(trial.numerics)) return Ok{};
   const train::Recipe& recipe = trial.recipe;
-  const int of_sample = trial.stream.replay_bytes > 0 ? 1 + trial.stream.replays : 1;
-  const std::int64_t steps = samples * recipe.epochs * of_sample;
+  const std::int64_t steps = samples * recipe.epochs * trial.stream.steps_of_sample();
   const int of_head = trial.plan.bias_depth > 0 ? recipe.head_epochs : 0;
   if (steps / recipe.batch * recipe.batch > samples * of_head) return Ok{};
   return Error{

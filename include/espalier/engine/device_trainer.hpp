@@ -20,6 +20,9 @@ struct Stream {
   int classes_in_turn = 0;        ///< so many classes, in all their epochs, then the next; 0: mixed
   std::int64_t replay_bytes = 0;  ///< of a memory that holds at least one sample; 0: none
   int replays = 2;                ///< steps from that memory behind each new sample
+
+  /// Steps that a new sample makes, those from the memory included.
+  [[nodiscard]] int steps_of_sample() const { return replay_bytes > 0 ? 1 + replays : 1; }
 };
 
 /// Trains `engine` on `training` and evaluates it on `test`, both at any cut up to the plan's
