@@ -379,12 +379,10 @@ class Sweep {
     for (const NamedBudget& budget : budgets) {
       ESPALIER_TRY(selection::Selected selected,
                    selection::select(pair.graph(), gains, budget.bytes, options));
-      plans.push_back({budget.plan,
-                       "found",
-                       std::move(selected.plan),
-                       {},
-                       Json(),
-                       search.memory == selection::MemoryModel::kPlanned});
+      plans.push_back({.name = budget.plan,
+                       .kind = "found",
+                       .plan = std::move(selected.plan),
+                       .planned = search.memory == selection::MemoryModel::kPlanned});
     }
     return plans;
   }
@@ -448,8 +446,7 @@ class Sweep {
     if (others.empty()) return;
     spdlog::warn(
         "{}: from now on without the results of {}, which were there; their trials are kept, so "
-        "that "
-        "a run of all models soon has all results again",
+        "that a run of all models soon has all results again",
         (options_.out / "sweep.json").string(), fmt::join(others, ", "));
   }
 
