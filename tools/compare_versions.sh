@@ -3,8 +3,8 @@
 # one in build/versions/), of this one, and of this one's half of the trials that tells most, whose plans are
 # as good (tools/compare_shares.sh). One thread each, one after the other.
 #   [IMAGES=2000] tools/compare_versions.sh COMMIT MODEL TRAIN
-# TRAIN is a file of CIFAR-10, of which IMAGES train and half as many judge. Some 40 minutes for a published
-# network; ratios hardly change with IMAGES=500, which takes 10.
+# TRAIN is a file of CIFAR-10, of which IMAGES train and half as many judge. With IMAGES=500 some ten minutes
+# of processor time for a published network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -eq 3 ] || { sed -n '2,7p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
