@@ -144,7 +144,8 @@ const float* {0}_logits(void);
 
 /* Writes all that persists (parameters, learning rate, seed and count of the steps, sums of
  * gradients) to {2}_SAVED_BYTES bytes, between any two calls: format and its version, the
- * hash of the program, {2}_STATE_BYTES, the CRC-32 of all the rest, the state. */
+ * hash of the program, {2}_STATE_BYTES, the CRC-32 of all the rest, the state. What is
+ * saved before reset, load takes for damaged. */
 void {0}_save(void* saved);
 
 /* Takes such bytes back, also instead of reset: training goes on to the bit as if there had been no

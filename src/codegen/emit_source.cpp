@@ -569,6 +569,7 @@ void {0}_save(void* saved) {{
   uint32_t header[6];
   saved_header(header);
   header[5] = checksum(checksum(0, header, 20), &sram.state, {1}_STATE_BYTES);
+  if (sram.state.waiting == 0) header[5] = ~header[5]; /* a state that nothing goes on from */
   memcpy(saved, header, 24);
   memcpy((uint8_t*)saved + 24, &sram.state, {1}_STATE_BYTES);
 }}

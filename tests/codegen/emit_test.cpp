@@ -409,6 +409,8 @@ TEST(State, ALoadServesInsteadOfReset) {
     const std::vector<std::int8_t> input = random_input(graph, rng);
     EXPECT_EQ(fresh.forward(input), -1);
     EXPECT_EQ(fresh.train_step(input, 0), -1.0F);
+    // Nothing could go on from what is saved before reset, so that firmware resets.
+    EXPECT_EQ(fresh.load(fresh.save(bytes)), -2);
     ASSERT_EQ(fresh.load(saved), 0);
     for (int i = 3; i < 6; ++i) {
       Rng sample{21, static_cast<std::uint64_t>(i)};
