@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "espalier/compiler/compile.hpp"
@@ -44,6 +45,23 @@ compiler::Element gradient_element(Numerics numerics, int bits) {
 std::string_view head_name(HeadStart head) { return head == HeadStart::kKeep ? "keep" : "fresh"; }
 std::string_view rounding_name(bool stochastic) { return stochastic ? "stochastic" : "nearest"; }
 
+namespace {
+
+// Trials on the device whose results a version computed otherwise: where updates do not end with an
+// epoch, two epochs of the head or more; and turns, where an update takes more than an epoch.
+bool is_revised(const Trial& trial, std::int64_t samples) {
+  if (!on_device(trial.numerics)) return false;
+  const train::Recipe& recipe = trial.recipe;
+  const std::vector<plan::WeightUpdate>& weights = trial.plan.weights;
+  const bool turns = std::any_of(weights.begin(), weights.end(), [](const auto& update) {
+    return !update.next_channels.empty();
+  });
+  return (recipe.head_epochs > 1 && samples % recipe.batch != 0) ||
+         (turns && recipe.batch > samples);
+}
+
+}  // namespace
+
 Json inputs_json(const ir::Graph& graph, const Trial& trial, const data::Samples& training,
                  const data::Samples& test) {
   Json weights = Json::array();
@@ -65,6 +83,7 @@ Json inputs_json(const ir::Graph& graph, const Trial& trial, const data::Samples
     inputs["replay"] = {{"bytes", trial.stream.replay_bytes}, {"steps", trial.stream.replays}};
   }
   if (trial.test_every_epoch) inputs["test_every_epoch"] = true;
+  if (is_revised(trial, training.size())) inputs["revision"] = 2;
   return inputs;
 }
 

@@ -59,6 +59,28 @@ TEST(Trial, IsAddressedByEverythingThatDecidesItsResult) {
   EXPECT_NE(inputs, inputs_json(toy.network.graph(), base, toy.training, other_data));
 }
 
+// A store may be of a version that computed some trials otherwise.
+TEST(Trial, HasAnotherAddressWhereAVersionComputedItOtherwise) {
+  const ToyTrials toy;
+  const auto revised = [&](Numerics numerics, int batch, int head_epochs, bool turns) {
+    Trial trial = toy.trial(3, 5, numerics);
+    trial.recipe.epochs = 3;
+    trial.recipe.batch = batch;
+    trial.recipe.head_epochs = head_epochs;
+    plan::WeightUpdate& update = trial.plan.weights[0];
+    if (turns) update.next_channels.push_back(update.channels);
+    return inputs_json(toy.network.graph(), trial, toy.training, toy.test).contains("revision");
+  };
+  const auto samples = static_cast<int>(toy.training.size());
+  EXPECT_TRUE(revised(Numerics::kDevice, samples - 1, 2, false));
+  EXPECT_FALSE(revised(Numerics::kDevice, samples - 1, 1, false));
+  EXPECT_FALSE(revised(Numerics::kDevice, samples, 2, false));
+  EXPECT_FALSE(revised(Numerics::kSimulation, samples - 1, 2, false));
+  EXPECT_TRUE(revised(Numerics::kInteger, samples + 1, 1, true));
+  EXPECT_FALSE(revised(Numerics::kInteger, samples + 1, 1, false));
+  EXPECT_FALSE(revised(Numerics::kInteger, samples - 1, 1, true));
+}
+
 TEST(Trial, SaysWhatCannotBe) {
   const ToyTrials toy;
   Trial trial = toy.trial(3, 5, Numerics::kDevice);
