@@ -6,6 +6,7 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <set>
@@ -223,19 +224,25 @@ class Measurements {
  private:
   [[nodiscard]] int convs() const { return static_cast<int>(network_.convs().size()); }
 
-  // Trials that the store holds, of seeds whose head it holds.
+  // Trials that the store holds, and the heads of their seeds, without which they say nothing: an
+  // analysis that was stopped may have come to these last.
   [[nodiscard]] std::vector<TrialSpec> stored() const {
     std::vector<TrialSpec> kept;
     if (options_.store == nullptr) return kept;
     std::set<std::uint64_t> seeds;
-    for (const TrialSpec& spec : list_trials(graph_, options_)) {  // heads come first
-      if (spec.depth > 0 && seeds.count(spec.seed) == 0) continue;
+    const std::vector<TrialSpec> all = list_trials(graph_, options_);
+    for (const TrialSpec& spec : all) {
       const auto found = options_.store->find(trials::address_of(
           trials::inputs_json(graph_, trial_of(graph_, spec, options_), training_, validation_)));
       if (!found.ok() || !found->has_value()) continue;
-      if (spec.depth == 0) seeds.insert(spec.seed);
-      kept.push_back(spec);
+      seeds.insert(spec.seed);
+      if (spec.depth > 0) kept.push_back(spec);
     }
+    std::vector<TrialSpec> heads;
+    std::copy_if(all.begin(), all.end(), std::back_inserter(heads), [&](const TrialSpec& spec) {
+      return spec.depth == 0 && seeds.count(spec.seed) != 0;
+    });
+    kept.insert(kept.begin(), heads.begin(), heads.end());
     return kept;
   }
 

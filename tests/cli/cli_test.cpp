@@ -284,6 +284,16 @@ TEST_F(CliTest, AnInterruptedAnalysisGoesOn) {
   EXPECT_THAT(stopped.err, HasSubstr("run the same command again to continue from " + store));
   EXPECT_EQ(stopped.out, "");
   EXPECT_FALSE(std::filesystem::exists(path("profile.json")));
+  // As the message says, what is there makes a profile.
+  EXPECT_THAT(stopped.err, HasSubstr(", or with --time 1s to make a profile of what is there"));
+  const std::size_t kept = [&] {
+    const std::filesystem::directory_iterator files(path(store));
+    return static_cast<std::size_t>(std::count_if(begin(files), end(files), [](const auto& file) {
+      return file.path().extension() == ".json";
+    }));
+  }();
+  succeed(analyze + Arguments{"--store", store, "--time", "0.001s", "--out", "part.json"});
+  EXPECT_GE(read_json("part.json")["trials"].size(), kept);
 
   const Finished resumed = succeed(to_profile + Arguments{"--jobs", "2"});
   EXPECT_THAT(resumed.err, HasSubstr("trials taken from " + store));

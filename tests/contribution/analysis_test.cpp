@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <set>
 
@@ -544,6 +546,32 @@ TEST_F(Analysis, LosesNothingOfWhatTheStoreHolds) {
     })) << spec.depth;
   }
   EXPECT_EQ(rest->trials.size(), expected);
+}
+
+// Trials run in the order of their prefixes, which has the head last.
+TEST_F(Analysis, MeasuresHeadsThatTheStoreLacks) {
+  const trials::Store store = *trials::Store::open(folder_);
+  options_.store = &store;
+  const Result<Profile> whole = run();
+  ASSERT_TRUE(whole.ok());
+  for (const TrialSpec& spec : list_trials(network_.graph(), options_)) {
+    const bool kept = spec.seed == 3 && spec.depth > 2;
+    if (!kept) std::filesystem::remove(store.record(address_of(spec)));
+  }
+  options_.seconds = 1e-9;
+  const Result<Profile> rest = run();
+  ASSERT_TRUE(rest.ok()) << rest.error().message();
+  EXPECT_EQ(rest->seeds, std::vector<std::uint64_t>{3});
+  std::vector<Trial> expected;
+  std::copy_if(whole->trials.begin(), whole->trials.end(), std::back_inserter(expected),
+               [](const Trial& trial) {
+                 return trial.spec.seed == 3 && (trial.spec.depth == 0 || trial.spec.depth > 2);
+               });
+  ASSERT_EQ(rest->trials.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(rest->trials[i].spec, expected[i].spec);
+    EXPECT_EQ(rest->trials[i].loss, expected[i].loss);
+  }
 }
 
 TEST_F(Analysis, AShareIsWhatTellsMost) {
