@@ -413,6 +413,9 @@ class Reader {
     };
     for (const SweepSearch& search : config_.searches) {
       sound("/searches", search.measure.own);
+      for (const double rate : search.measure.rates) {
+        sound("/searches/rates", {.learning_rate = rate});
+      }
     }
     for (const SweepPublished& plan : config_.published) sound("/plans/published", plan.own);
   }

@@ -113,6 +113,8 @@ TEST(SweepConfig, OnlyMeasuredSearchesTrain) {
   EXPECT_TRUE(parse(json)->searches[0].measure.automatic_rates);
   json["searches"][0].erase("rates");
   EXPECT_THAT(error(json), HasSubstr("/searches: rates_of says whose the rates are"));
+  json["searches"][0]["rates"] = {0.1, 1e300};
+  EXPECT_THAT(error(json), HasSubstr("/searches/rates: --lr 1e+300 must"));
   json["searches"][0]["rates"] = {0.1};
   json["searches"][0]["solver"] = "exact";
   const std::string refused = error(json);
