@@ -6,6 +6,7 @@
 # FOLDER/data holds models/ and cifar10/ (CONTRIBUTING.md, "Golden data").
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/trained.sh
 [ $# -ge 1 ] || { sed -n '2,6p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
 : "${ESPALIER_SHARED:?names the folder of the golden data}"
 out=$1
@@ -25,10 +26,10 @@ run() {
   local name=$1 seed
   shift
   for seed in ${SEEDS:-0 1 2}; do
-    "$espalier" train "$model" --plan "$out/plan.json" --numerics device \
+    trained "$out/$name-$seed.json" "$model" --plan "$out/plan.json" --numerics device \
       --train "cifar10:$data/cifar10/train_10k.bin" --test "cifar10:$data/cifar10/test_2k.bin" \
       --limit-train "${IMAGES:-5000}" --epochs 1 --warmup 0 --schedule constant --lr 0.05 \
-      --seed "$seed" --store "$out/trials" --json "$out/$name-$seed.json" --quiet --force "$@"
+      --seed "$seed" --store "$out/trials" "$@"
   done
 }
 run none --classes-in-turn 2

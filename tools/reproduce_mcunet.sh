@@ -5,6 +5,7 @@
 # contribution profile in profiles/models/mcunet-5fps is used instead of measuring it again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/trained.sh
 measure=no
 if [[ "${1:-}" == --analyze ]]; then
   measure=yes
@@ -38,9 +39,9 @@ node tools/draw_figure.mjs "$out/why/report.json" "$out/why.svg" weights-1 biase
 
 for seed in 0 1 2; do
   for plan in head-only published found by-accuracy; do
-    "$espalier" train "$model" --plan "$out/$plan.json" "${training[@]}" \
+    trained "$out/$plan.$seed.json" "$model" --plan "$out/$plan.json" "${training[@]}" \
       --test "cifar10:$data/cifar10/test_2k.bin" --config configs/published-recipe.toml \
-      --schedule standard --seed "$seed" --quiet --json "$out/$plan.$seed.json"
+      --schedule standard --seed "$seed"
   done
 done
 
@@ -53,9 +54,12 @@ for name in ["head-only", "published", "found", "by-accuracy"]:
     for seed in range(3):
         with open(f"{sys.argv[1]}/{name}.{seed}.json", encoding="utf-8") as file:
             results.append(json.load(file))
-    accuracy = [r["test_accuracy"] * 100 for r in results]
-    error = statistics.stdev(accuracy) / len(accuracy) ** 0.5
     memory = results[0]["plan"]["analytic_bytes"] / 1024
-    each = ", ".join(f"{a:.2f}" for a in accuracy)
+    each = ", ".join("diverged" if r["diverged"] else f"{r['test_accuracy'] * 100:.2f}" for r in results)
+    accuracy = [r["test_accuracy"] * 100 for r in results if not r["diverged"]]
+    if len(accuracy) < 2:
+        print(f"{name:<12}{'':>10} ({each}){memory:>11.2f} KiB")
+        continue
+    error = statistics.stdev(accuracy) / len(accuracy) ** 0.5
     print(f"{name:<12}{statistics.mean(accuracy):>10.2f} +- {error:.2f} ({each}){memory:>11.2f} KiB")
 PYTHON

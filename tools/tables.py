@@ -143,7 +143,13 @@ def replay(folder: str) -> None:
     memories = sorted((name for name in names if name.isdigit()), key=int)
     turns = None
     for name in ["none", *memories, "mixed"]:
-        seeds = [read(path) for path in sorted(pathlib.Path(folder).glob(f"{name}-*.json"))]
+        all_seeds = [read(path) for path in sorted(pathlib.Path(folder).glob(f"{name}-*.json"))]
+        seeds = [seed for seed in all_seeds if not seed["diverged"]]
+        if not seeds:
+            raise SystemExit(f"{folder}: all trainings of '{name}' diverged")
+        if len(seeds) < len(all_seeds):
+            print(f"{folder}: {len(all_seeds) - len(seeds)} of {len(all_seeds)} trainings of '{name}' diverged and "
+                  "are left out", file=sys.stderr)
         if turns is None:
             turns = [turn["classes"] for turn in seeds[0]["turns"]]
             print(row("classes come", ["latents kept", *(f"of {classes}, %" for classes in turns)]))
