@@ -323,27 +323,6 @@ std::string usual_store(const Options& options) {
   return options.out.empty() || options.out == "-" ? "" : options.out + ".trials";
 }
 
-// What a found plan is not to be trusted in.
-void warn_of(const study::MeasuredPlan& plan, const std::string& budget,
-             const study::PlanSearchOptions& search) {
-  if (!plan.rates.empty() && !plan.rate) {
-    spdlog::warn("budget {}: at none of --rates did every training learn; the plan keeps {}",
-                 budget, search.trial.recipe.learning_rate);
-  }
-  if (const study::Finalist& winner = plan.finalists.front(); !plan.rate && winner.diverged > 0) {
-    spdlog::warn(
-        "budget {}: {} of {} trainings of the plan in the race diverged or learned nothing; try a "
-        "lower --lr, or --clip",
-        budget, winner.diverged, winner.gains.size());
-  }
-  const double gain = plan.rate ? plan.rates.front().mean() : plan.solution.objective;
-  if (gain >= 0) return;
-  spdlog::warn("budget {}: in the race the plan did worse than the head alone ({:+.4f}); {}",
-               budget, gain,
-               plan.rate ? "try other --rates, the recipe's own among them"
-                         : "try more epochs or another --lr");
-}
-
 Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
                             const contribution::Profile& profile,
                             const std::vector<Bytes>& budgets) {
@@ -385,7 +364,8 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
       study::search_plans(network, profile, feasible(budgets, graph, profile, search.selection),
                           sets, search));
   for (std::size_t i = 0; i < found.plans.size(); ++i) {
-    warn_of(found.search.plans[i], format_bytes(found.plans[i].budget), search);
+    study::warn_of_race(found.search.plans[i], "budget " + format_bytes(found.plans[i].budget),
+                        search);
   }
   return Found{std::move(found.plans), {}, std::move(found.search), std::move(found.rate_sweeps)};
 }

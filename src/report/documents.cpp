@@ -253,8 +253,6 @@ Status read_finalists(const Part& part, MeasuredSearch::Race& race) {
       race.gained = gained;
       ESPALIER_TRY(const auto diverged, finalist.find<std::int64_t>("diverged"));
       race.diverged = diverged.value_or(0);
-      race.lost =
-          diverged == static_cast<std::int64_t>(finalist.json.value("gains", Json::array()).size());
     }
     if (candidate == optimum) race.additive = gained;
     candidates.push_back(candidate);
@@ -282,6 +280,8 @@ Result<MeasuredSearch::Race> read_race(const Part& point, const Part& part) {
   ESPALIER_TRY(race.step_macs, point.find<double>("step_macs"));
   ESPALIER_TRY(race.step_cycles, point.find<double>("step_cycles"));
   ESPALIER_CHECK_OK(read_finalists(part, race));
+  ESPALIER_TRY(const auto lost, part.find<bool>("lost"));
+  race.lost = lost.value_or(false);
   ESPALIER_TRY(race.rate, part.find<double>("learning_rate"));
   if (!race.rate) return race;
   ESPALIER_CHECK_OK(part.each("rates", [&](const Part& tried) -> Status {
@@ -291,7 +291,6 @@ Result<MeasuredSearch::Race> read_race(const Part& point, const Part& part) {
     return Ok{};
   }));
   if (!race.at_rate) return bad(part, "'learning_rate' is none of its rates");
-  race.lost = false;
   return race;
 }
 
@@ -505,10 +504,13 @@ Status read_swept_race(const Part& plan, const MeasuredSearch& of,
   ESPALIER_TRY(const Part part, search.object("race"));
   ESPALIER_TRY(MeasuredSearch::Race race, read_race(plan, part));
   ESPALIER_TRY(race.plan, plan.get<std::string>("name"));
+  const bool planned = plan.has("memory");
+  if (planned) race.memory_bytes = race.planned_bytes.value_or(race.analytic_bytes);
   const auto [place, fresh] = known.emplace(json_text(measured.json), all.searches.size());
   if (fresh) {
     ESPALIER_TRY(MeasuredSearch made, read_measured(measured, of.model, of.file));
     made.dataset = of.dataset;
+    made.planned = planned;
     all.searches.push_back(std::move(made));
   }
   all.searches[place->second].races.push_back(std::move(race));

@@ -769,6 +769,12 @@ int race_trainings(const MeasuredSearchOptions& options, std::size_t problems) {
   return static_cast<int>(problems) * options.race_seeds * (each ? plans * rates : plans + rates);
 }
 
+bool MeasuredPlan::lost() const {
+  if (rate) return false;
+  const Finalist& winner = finalists.front();
+  return winner.rate || winner.diverged == static_cast<int>(winner.gains.size());
+}
+
 double Finalist::mean() const { return mean_of(gains); }
 double Finalist::standard_error() const { return standard_error_of(gains); }
 double RateTried::mean() const { return mean_of(gains); }

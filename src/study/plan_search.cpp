@@ -139,6 +139,7 @@ class Watch {
     const double now = options_.seconds ? elapsed() : done;
     line_->advance(now - shown_);
     shown_ = now;
+    log(planned);
   }
 
   [[nodiscard]] bool race_is_due() const {
@@ -147,6 +148,17 @@ class Watch {
   }
 
  private:
+  // Where no line is shown.
+  void log(int planned) {
+    const auto now = std::chrono::steady_clock::now();
+    if (options_.run.progress.enabled || now - logged_ < kBetweenLogLines) return;
+    logged_ = now;
+    const double left = options_.seconds ? *options_.seconds - elapsed()
+                                         : elapsed() * (planned - done_) / std::max(done_, 1);
+    spdlog::info("{}: {} of at most {} trainings, at most about {:.0f} s left",
+                 options_.run.title, done_, planned, std::max(left, 0.0));
+  }
+
   [[nodiscard]] double elapsed() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
@@ -154,6 +166,7 @@ class Watch {
   const PlanSearchOptions& options_;
   double race_;  // at most as much work as so many trainings before it
   std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point logged_ = start_;
   std::optional<Progress> line_;
   int done_ = 0;
   double shown_ = 0;
@@ -162,10 +175,9 @@ class Watch {
 // What the last race says of a plan, as the plan carries it: at its rate, where that raced. Nothing
 // where no training at that rate learned.
 Json measured_json(const MeasuredPlan& measured) {
+  if (measured.lost()) return Json();
   const bool own = measured.rate.has_value();
   const Finalist& winner = measured.finalists.front();
-  const bool all_diverged = winner.diverged == static_cast<int>(winner.gains.size());
-  if (!own && (winner.rate || all_diverged)) return Json();
   return {
       {"metric", "accuracy"},
       {"gain", own ? measured.rates.front().mean() : measured.solution.objective},
@@ -431,6 +443,27 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
   return result;
 }
 
+void warn_of_race(const MeasuredPlan& plan, const std::string& name,
+                  const PlanSearchOptions& search) {
+  if (!plan.rates.empty() && !plan.rate) {
+    spdlog::warn("{}: at none of the rates did every training learn; the plan keeps {}", name,
+                 race_recipe(search).learning_rate);
+  }
+  // Where finalists raced at rates, the line above has said so.
+  const Finalist& winner = plan.finalists.front();
+  if (!plan.rate && !winner.rate && winner.diverged > 0) {
+    spdlog::warn(
+        "{}: {} of {} trainings of the plan in the race diverged or learned nothing; try a lower "
+        "rate, or a clip",
+        name, winner.diverged, winner.gains.size());
+  }
+  const double gain = plan.rate ? plan.rates.front().mean() : plan.solution.objective;
+  if (plan.lost() || gain >= 0) return;
+  spdlog::warn("{}: in the race the plan did worse than the head alone ({:+.4f}); {}", name, gain,
+               plan.rate ? "try other rates, the recipe's own among them"
+                         : "try more epochs or another rate");
+}
+
 Json to_json(const MeasuredSearchResult& result) {
   return {{"trainings", result.measurements},
           {"diverged", result.diverged},
@@ -455,6 +488,7 @@ Json to_json(const MeasuredPlan& plan, const Profile& profile) {
             {"above_additive", plan.over_additive},
             {"additive", to_json(plan.additive.candidate, profile)},
             {"finalists", std::move(finalists)}};
+  if (plan.lost()) json["lost"] = true;
   if (plan.rates.empty()) return json;
   Json rates = Json::array();
   for (const RateTried& r : plan.rates) {

@@ -119,7 +119,10 @@ Json describe(const SweepConfig& config, const SweepPair& pair, const std::vecto
         {"predicted_gain", plan.predicted_gain ? Json(*plan.predicted_gain) : Json(nullptr)},
         {"gain_metric", plan.gain_metric.empty() ? Json(nullptr) : Json(plan.gain_metric)},
         {"trainings", std::move(runs)}};
-    if (plans[p].planned) row["memory"] = "planned";
+    if (plans[p].planned) {
+      row["memory"] = "planned";
+      row["planned_bytes"] = plans[p].planned->count;
+    }
     if (plans[p].own.learning_rate) row["learning_rate"] = *plans[p].own.learning_rate;
     if (plans[p].own.head_epochs) row["head_epochs"] = *plans[p].own.head_epochs;
     if (plans[p].own.warmup_epochs) row["warmup_epochs"] = *plans[p].own.warmup_epochs;
@@ -337,6 +340,13 @@ class Sweep {
     return plans;
   }
 
+  // Planned memory of a plan, where that is what its budget bounds.
+  static std::optional<Bytes> bounded(const SweepSearch& search,
+                                      const selection::Selected& selected) {
+    if (search.memory == selection::MemoryModel::kAnalytic) return std::nullopt;
+    return selected.planned;
+  }
+
   Result<std::vector<NamedPlan>> find(const SweepPair& pair, const contribution::Profile& profile,
                                       std::size_t index, const std::vector<NamedBudget>& budgets) {
     std::vector<NamedPlan> plans;
@@ -366,11 +376,16 @@ class Sweep {
       ESPALIER_TRY(PlanSearchResult result,
                    search_plans(pair.network(), profile, bytes, pair.race_sets(index), measured));
       for (std::size_t b = 0; b < budgets.size(); ++b) {
+        warn_of_race(result.search.plans[b],
+                     fmt::format("{}, {}", pair.label(), budgets[b].plan), measured);
         own.learning_rate = result.search.plans[b].rate;
-        plans.push_back({budgets[b].plan, "found", std::move(result.plans[b].plan), own,
-                         Json{{"measured", to_json(result.search)},
-                              {"race", to_json(result.search.plans[b], profile)}},
-                         search.memory == selection::MemoryModel::kPlanned});
+        plans.push_back({.name = budgets[b].plan,
+                         .kind = "found",
+                         .plan = std::move(result.plans[b].plan),
+                         .own = own,
+                         .search = {{"measured", to_json(result.search)},
+                                    {"race", to_json(result.search.plans[b], profile)}},
+                         .planned = bounded(search, result.plans[b])});
       }
       return plans;
     }
@@ -382,7 +397,7 @@ class Sweep {
       plans.push_back({.name = budget.plan,
                        .kind = "found",
                        .plan = std::move(selected.plan),
-                       .planned = search.memory == selection::MemoryModel::kPlanned});
+                       .planned = bounded(search, selected)});
     }
     return plans;
   }

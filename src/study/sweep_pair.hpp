@@ -28,7 +28,7 @@ struct NamedPlan {
   plan::UpdatePlan plan;
   OwnRecipe own;
   Json search;  ///< `measured` and `race` of a measured search, as `search` reports; otherwise null
-  bool planned = false;  ///< what its budget bounds is planned memory
+  std::optional<Bytes> planned;  ///< its planned memory, where that is what its budget bounds
 };
 
 /// What a search may take, and what its plan is called.

@@ -240,8 +240,8 @@ class Run {
                     static_cast<double>(computed_) / std::max(seconds, 1e-9));
     progress_->note(count);
     progress_->advance(weight);
-    constexpr std::chrono::seconds kBetweenLines{20};
-    if (options_.progress.enabled || !options_.announce || now - last_line_ < kBetweenLines) return;
+    if (options_.progress.enabled || !options_.announce) return;
+    if (now - last_line_ < kBetweenLogLines) return;
     last_line_ = now;
     spdlog::info("{}: {}, about {:.0f} s left", options_.title, count,
                  seconds * (open_weight_ / finished_weight_ - 1));

@@ -101,7 +101,7 @@ TEST_F(MeasuredSearchTest, ThePlanCarriesTheRateItWasBestAt) {
   EXPECT_EQ(all["learning_rate"], 0.05);
   for (const Json& finalist : all["finalists"]) EXPECT_EQ(finalist["learning_rate"], 0.05);
   const Finished kept = succeed(search("other.json", "4") + Arguments{"--rates", "1e-9"});
-  EXPECT_THAT(kept.err, HasSubstr("at none of --rates"));
+  EXPECT_THAT(kept.err, HasSubstr("at none of the rates"));
   EXPECT_NE(read_json("other.json")["recipe"]["learning_rate"], 1e-9);
   fail(kUsage, search("none.json") + Arguments{"--rates", "0.1,1e300"}, {"--rates: --lr 1e+300"});
   fail(kUsage, search("none.json") + Arguments{"--rates", "0.1,auto"}, {"'auto' is no number"});
@@ -111,8 +111,10 @@ TEST_F(MeasuredSearchTest, SaysWhenNoTrainingOfThePlanLearned) {
   const Arguments high{"--epochs", "1", "--lr", "2e3", "--json", "search.json"};
   const Finished finished = succeed(search("plan.json", "2") + high);
   EXPECT_THAT(finished.err, HasSubstr("trainings of the plan in the race diverged"));
-  const Json winner = read_json("search.json")["race"]["finalists"][0];
+  const Json race = read_json("search.json")["race"];
+  const Json winner = race["finalists"][0];
   EXPECT_EQ(winner["diverged"], winner["gains"].size());
+  EXPECT_EQ(race["lost"], true);
   EXPECT_FALSE(read_json("plan.json").contains("measured"));
 }
 

@@ -174,6 +174,16 @@ TEST_F(SweepReport, RacesOfASearchMakeOneFront) {
   EXPECT_FALSE(races[0].contains("megamacs"));  // which sweeps do not say
   EXPECT_EQ(rows(report(), "front-points").size(), 2U);
   EXPECT_THAT(figure("front-").title, HasSubstr("m, search A: measured gain"));
+
+  // Of budgets that bound planned memory the front is of that.
+  for (Json& plan : plans_) {
+    if (plan.contains("search")) plan.update({{"memory", "planned"}, {"planned_bytes", 61440}});
+  }
+  const Json planned = rows(report(), "front-points");
+  ASSERT_EQ(planned.size(), 2U);
+  EXPECT_EQ(planned[0]["memory_kib"], 60.0);
+  EXPECT_EQ(planned[1]["memory_kib"], 60.0);
+  EXPECT_EQ(rows(report(), "races")[1]["front"], false);
 }
 
 // A plan that takes much less than it might stands beside the one whose memory it might take.

@@ -483,6 +483,7 @@ TEST_F(Rates, WithoutOneThatHoldsThatOfTheSearchStays) {
   const MeasuredPlan plan = search({0.8, 1.6}).plans[0];
   EXPECT_EQ(plan.rate, std::nullopt);
   EXPECT_EQ(plan.rates.size(), 2U);
+  EXPECT_FALSE(plan.lost());  // the race before has its gain
 }
 
 TEST_F(Rates, ThePlanIsThatOfTheSearchWithoutThem) {
@@ -556,6 +557,7 @@ TEST_F(Rates, WithoutOneThatHoldsAllFinalistsRanAway) {
   EXPECT_TRUE(plan.rates[0].diverged);
   EXPECT_EQ(plan.finalists.size(), 6U);
   EXPECT_EQ(plan.finalists[0].diverged, 1);
+  EXPECT_TRUE(plan.lost());
 }
 
 // What wins at the usual rate bears no other; the rest gain more at a higher one than it is ahead.

@@ -68,6 +68,11 @@ Result<PlanSearchResult> search_plans(const train::Network& network,
 void warn_of_other_samples(const contribution::Profile& profile, const std::string& name,
                            const data::Samples& validation);
 
+/// Warns of what a found plan, called `name`, is not to be trusted in: trainings of its race that
+/// diverged, rates that none bore, a gain below the head's alone.
+void warn_of_race(const MeasuredPlan& plan, const std::string& name,
+                  const PlanSearchOptions& search);
+
 /// The candidate of a plan, or nullopt when the profile's ratios cannot express it.
 std::optional<search::Candidate> candidate_of(const ir::Graph& graph,
                                               const contribution::Profile& profile,

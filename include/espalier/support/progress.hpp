@@ -13,6 +13,9 @@ struct ProgressOptions {
   bool enabled = false;  ///< show the line; set by default_progress()
 };
 
+/// Where no line is shown, what is done is logged so often.
+inline constexpr std::chrono::seconds kBetweenLogLines{20};
+
 /// Enabled exactly when stderr is a terminal that understands escapes (TERM is set and not "dumb").
 ProgressOptions default_progress();
 
