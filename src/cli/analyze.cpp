@@ -320,10 +320,10 @@ Status run(const Options& options) {
   // "... to continue from" the store, unless it was the scores that were interrupted.
   if (!measured.ok() && measured.error().kind == ErrorKind::kInterrupted && store &&
       measured.error().message().ends_with(store->folder().string())) {
-    return Error{ErrorKind::kInterrupted,
-                 fmt::format("{}, or with --time 1s{} to make a profile of what is there",
-                             measured.error().message(),
-                             analysis.share < 1 ? " in place of --share" : "")};
+    return Error{
+        ErrorKind::kInterrupted,
+        fmt::format("{}, or with --time 1s{} to make a profile of what is there",
+                    measured.error().message(), analysis.share < 1 ? " in place of --share" : "")};
   }
   ESPALIER_TRY(const contribution::Profile profile, std::move(measured));
   if (profile.bias.front().diverged > 0) {

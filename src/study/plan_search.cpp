@@ -155,8 +155,8 @@ class Watch {
     logged_ = now;
     const double left = options_.seconds ? *options_.seconds - elapsed()
                                          : elapsed() * (planned - done_) / std::max(done_, 1);
-    spdlog::info("{}: {} of at most {} trainings, at most about {:.0f} s left",
-                 options_.run.title, done_, planned, std::max(left, 0.0));
+    spdlog::info("{}: {} of at most {} trainings, at most about {:.0f} s left", options_.run.title,
+                 done_, planned, std::max(left, 0.0));
   }
 
   [[nodiscard]] double elapsed() const {

@@ -376,8 +376,8 @@ class Sweep {
       ESPALIER_TRY(PlanSearchResult result,
                    search_plans(pair.network(), profile, bytes, pair.race_sets(index), measured));
       for (std::size_t b = 0; b < budgets.size(); ++b) {
-        warn_of_race(result.search.plans[b],
-                     fmt::format("{}, {}", pair.label(), budgets[b].plan), measured);
+        warn_of_race(result.search.plans[b], fmt::format("{}, {}", pair.label(), budgets[b].plan),
+                     measured);
         own.learning_rate = result.search.plans[b].rate;
         plans.push_back({.name = budgets[b].plan,
                          .kind = "found",

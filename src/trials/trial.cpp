@@ -53,9 +53,8 @@ bool is_revised(const Trial& trial, std::int64_t samples) {
   if (!on_device(trial.numerics)) return false;
   const train::Recipe& recipe = trial.recipe;
   const std::vector<plan::WeightUpdate>& weights = trial.plan.weights;
-  const bool turns = std::any_of(weights.begin(), weights.end(), [](const auto& update) {
-    return !update.next_channels.empty();
-  });
+  const bool turns = std::any_of(weights.begin(), weights.end(),
+                                 [](const auto& update) { return !update.next_channels.empty(); });
   return (recipe.head_epochs > 1 && samples % recipe.batch != 0) ||
          (turns && recipe.batch > samples);
 }

@@ -88,9 +88,9 @@ struct MeasuredSearch {
     std::optional<double> step_macs;
     std::optional<double> step_cycles;
     Estimate gained;
-    std::int64_t diverged = 0;         ///< of the trainings behind it, or they learned nothing
-    bool lost = false;                 ///< none of them says what the plan gains
-    std::optional<Estimate> additive;  ///< the optimum of the sum of single gains
+    std::int64_t diverged = 0;              ///< of the trainings behind it, or they learned nothing
+    bool lost = false;                      ///< none of them says what the plan gains
+    std::optional<Estimate> additive;       ///< the optimum of the sum of single gains
     std::optional<double> above_runner_up;  ///< probability; none where no other plan raced
     std::optional<double> above_additive;   ///< likewise; none where it is the same plan
     std::optional<double> rate;             ///< that the plan carries, where rates raced
