@@ -256,6 +256,8 @@ Result<contribution::AnalysisOptions> analysis_options(const Options& options) {
                    fmt::format("--time: '{}' is no time such as 90s, 15min or 2h", options.time)};
     }
   }
+  analysis.or_else = fmt::format("with --time 1s{} to make a profile of what is there",
+                                 analysis.share < 1 ? " in place of --share" : "");
   analysis.progress = options.common.progress();
   return analysis;
 }
@@ -315,17 +317,8 @@ Status run(const Options& options) {
   if (options.estimate_only) {
     return report_estimate(options, analysis, network, sets.training, cost);
   }
-  Result<contribution::Profile> measured =
-      contribution::analyze(network, sets.training, sets.validation, analysis);
-  // "... to continue from" the store, unless it was the scores that were interrupted.
-  if (!measured.ok() && measured.error().kind == ErrorKind::kInterrupted && store &&
-      measured.error().message().ends_with(store->folder().string())) {
-    return Error{
-        ErrorKind::kInterrupted,
-        fmt::format("{}, or with --time 1s{} to make a profile of what is there",
-                    measured.error().message(), analysis.share < 1 ? " in place of --share" : "")};
-  }
-  ESPALIER_TRY(const contribution::Profile profile, std::move(measured));
+  ESPALIER_TRY(const contribution::Profile profile,
+               contribution::analyze(network, sets.training, sets.validation, analysis));
   if (profile.bias.front().diverged > 0) {
     return Error{ErrorKind::kUsage,
                  fmt::format("training the head alone diverged, so there is nothing to measure "

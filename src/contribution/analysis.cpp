@@ -238,11 +238,9 @@ class Measurements {
       seeds.insert(spec.seed);
       if (spec.depth > 0) kept.push_back(spec);
     }
-    std::vector<TrialSpec> heads;
-    std::copy_if(all.begin(), all.end(), std::back_inserter(heads), [&](const TrialSpec& spec) {
+    std::copy_if(all.begin(), all.end(), std::back_inserter(kept), [&](const TrialSpec& spec) {
       return spec.depth == 0 && seeds.count(spec.seed) != 0;
     });
-    kept.insert(kept.begin(), heads.begin(), heads.end());
     return kept;
   }
 
@@ -257,6 +255,7 @@ class Measurements {
                                      .title = fmt::format("analyze {}", graph_.name),
                                      .announce = announce,
                                      .finish_running = options_.finish_running,
+                                     .or_else = options_.or_else,
                                      .progress = options_.progress}));
     for (std::size_t i = 0; i < specs.size(); ++i) {
       if (specs[i].depth == 0) heads_[specs[i].seed] = results[i]->test;

@@ -769,6 +769,7 @@ int race_trainings(const MeasuredSearchOptions& options, std::size_t problems) {
   return static_cast<int>(problems) * options.race_seeds * (each ? plans * rates : plans + rates);
 }
 
+double MeasuredPlan::gain() const { return rate ? rates.front().mean() : solution.objective; }
 bool MeasuredPlan::lost() const {
   if (rate) return false;
   const Finalist& winner = finalists.front();

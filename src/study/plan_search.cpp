@@ -180,7 +180,7 @@ Json measured_json(const MeasuredPlan& measured) {
   const Finalist& winner = measured.finalists.front();
   return {
       {"metric", "accuracy"},
-      {"gain", own ? measured.rates.front().mean() : measured.solution.objective},
+      {"gain", measured.gain()},
       {"standard_error", own ? measured.rates.front().standard_error() : measured.standard_error},
       {"trainings", (own ? measured.rates.front().gains : winner.gains).size()}};
 }
@@ -457,7 +457,7 @@ void warn_of_race(const MeasuredPlan& plan, const std::string& name,
         "rate, or a clip",
         name, winner.diverged, winner.gains.size());
   }
-  const double gain = plan.rate ? plan.rates.front().mean() : plan.solution.objective;
+  const double gain = plan.gain();
   if (plan.lost() || gain >= 0) return;
   spdlog::warn("{}: in the race the plan did worse than the head alone ({:+.4f}); {}", name, gain,
                plan.rate ? "try other rates, the recipe's own among them"

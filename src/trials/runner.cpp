@@ -261,12 +261,13 @@ class Run {
     const std::string count = fmt::format(
         "after {} of {} trials", options_.trials_before + static_cast<std::size_t>(done), all);
     if (failure_->kind == ErrorKind::kInterrupted) {
-      return Error{
-          ErrorKind::kInterrupted,
-          fmt::format("interrupted {}{}", count,
-                      options_.store == nullptr ? ""
-                                                : "; run the same command again to continue from " +
-                                                      options_.store->folder().string())};
+      std::string text = "interrupted " + count;
+      if (options_.store != nullptr) {
+        text +=
+            "; run the same command again to continue from " + options_.store->folder().string();
+        if (!options_.or_else.empty()) text += ", or " + options_.or_else;
+      }
+      return Error{ErrorKind::kInterrupted, std::move(text)};
     }
     if (failure_->kind != ErrorKind::kCannotWrite) return *failure_;
     return Error{ErrorKind::kCannotWrite,

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "espalier/compiler/compile.hpp"
@@ -52,11 +51,8 @@ namespace {
 bool is_revised(const Trial& trial, std::int64_t samples) {
   if (!on_device(trial.numerics)) return false;
   const train::Recipe& recipe = trial.recipe;
-  const std::vector<plan::WeightUpdate>& weights = trial.plan.weights;
-  const bool turns = std::any_of(weights.begin(), weights.end(),
-                                 [](const auto& update) { return !update.next_channels.empty(); });
   return (recipe.head_epochs > 1 && samples % recipe.batch != 0) ||
-         (turns && recipe.batch > samples);
+         (plan::rotates(trial.plan) && recipe.batch > samples);
 }
 
 }  // namespace

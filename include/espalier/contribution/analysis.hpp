@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "espalier/contribution/profile.hpp"
@@ -36,6 +37,7 @@ struct AnalysisOptions {
   double share = 1;
   const trials::Store* store = nullptr;  ///< of finished trials; null = none
   bool finish_running = false;           ///< as trials::RunOptions has it
+  std::string or_else;                   ///< likewise
   ProgressOptions progress;
 };
 

@@ -115,6 +115,8 @@ struct MeasuredPlan {
   double over_additive = 0;      ///< likewise; 0.5 when it is the same plan
   std::vector<RateTried> rates;  ///< the chosen one, then best first; empty when none were asked
   std::optional<double> rate;    ///< the first of them; nullopt when all diverged, too
+  /// At the rate that it carries, where one raced.
+  [[nodiscard]] double gain() const;
   /// Its gain says nothing: in the race no training learned or, where finalists race at rates, one
   /// at every rate did not.
   [[nodiscard]] bool lost() const;

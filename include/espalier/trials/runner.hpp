@@ -38,6 +38,7 @@ struct RunOptions {
   std::size_t trials_planned = 0;
   bool announce = true;         ///< log what came from the store, progress, what prefixes took
   bool finish_running = false;  ///< trials that run when the user asks to stop; else they stop too
+  std::string or_else;          ///< where a store keeps what is done: another use of that, to tell
   ProgressOptions progress;
 };
 
