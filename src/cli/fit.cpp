@@ -3,7 +3,6 @@
 #include "espalier/device/fit.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -52,7 +51,8 @@ struct Options {
 struct Fitted {
   cost::DeviceProfile device;
   Bytes budget{0};
-  std::string failure;  ///< why there is no plan; empty when there is one
+  std::string failure;         ///< why there is no plan; empty when there is one
+  std::optional<Error> wrong;  ///< what its program computed otherwise than the host
   Bytes sram{0};
   int bias_depth = 0;
   int weights = 0;
@@ -99,6 +99,10 @@ class Fit {
     write_report(outputs, o_.common, document(all));
     const bool any = std::ranges::any_of(all, [](const Fitted& f) { return f.failure.empty(); });
     if (any) outputs.next(fmt::format("build the C in {}/on-DEVICE/c into your firmware", o_.out));
+    // A program that is wrong is worse news than a report that was not written.
+    for (const Fitted& f : all) {
+      if (f.wrong) return Error{f.wrong->kind, f.failure};
+    }
     ESPALIER_CHECK_OK(outputs.status());
     if (any) return Ok{};
     return Error{ErrorKind::kInfeasible, all.front().failure};
@@ -341,15 +345,31 @@ class Fit {
     const std::string report = (folder / "check.json").string();
     const Status checked = step({"check", (folder / "c").string(), "--device", given, "--stack",
                                  o_.stack, "--steps", "1", "--json", report});
-    if (!checked.ok() && checked.error().kind == ErrorKind::kMissingInput) {
-      spdlog::warn("{}: not timed: {}", fitted.device.name, checked.error().message());
-      return Ok{};
-    }
-    ESPALIER_CHECK_OK(checked);
+    if (!checked.ok()) return judge(checked.error(), fitted);
     ESPALIER_TRY(const Json json, read_json(report, "espalier.check/1"));
     ESPALIER_TRY(fitted.cycles, json_field<double>(json, "cycles_per_step", report));
     ESPALIER_TRY(fitted.instructions, json_field<double>(json, "instructions_per_step", report));
     return Ok{};
+  }
+
+  // Of a program that was not timed. A compiler or an address that is missing says nothing about
+  // the plan, a program that does not go onto the board or computes otherwise there does; neither
+  // says anything about other boards.
+  static Status judge(const Error& error, Fitted& fitted) {
+    switch (error.kind) {
+      case ErrorKind::kBadInput:
+      case ErrorKind::kMissingInput:
+        fitted.warnings.push_back("not timed: " + error.message());
+        return Ok{};
+      case ErrorKind::kMismatch:
+        fitted.wrong = error;
+        [[fallthrough]];
+      case ErrorKind::kInfeasible:
+        fitted.failure = fmt::format("{}: {}", fitted.device.name, error.diagnostics.front());
+        return Ok{};
+      default:
+        return error;
+    }
   }
 
   // A step's time: of cycles what it is, of instructions what it is at least.
@@ -364,8 +384,8 @@ class Fit {
                                    "SRAM", "plan", "test", "a step");
     for (const Fitted& f : all) {
       if (!f.failure.empty()) {
-        text += fmt::format("{:<14} {:>11} {:>11}  no plan: {}\n", f.device.name,
-                            format_bytes(f.budget), "-", f.failure);
+        text += fmt::format("{:<14} {:>11} {:>11}  {}: {}\n", f.device.name, format_bytes(f.budget),
+                            "-", f.wrong ? "wrong" : "no plan", f.failure);
         continue;
       }
       const std::optional<double> ms = milliseconds(f);

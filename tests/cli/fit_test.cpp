@@ -76,6 +76,28 @@ TEST_F(FitTest, FindsWhatEachBoardHasRoomFor) {
       Json::parse(succeed(fit("ample.json,small.json,none.json") + Arguments{"--json", "-"}).out));
 }
 
+// What a machine says of one board is no news about the others.
+TEST_F(FitTest, ABoardThatCannotBeRunDoesNotEndTheOthers) {
+  const auto core = [](const std::string& name, int flash, const std::string& more) {
+    return R"({"schema": "espalier.device/1", "name": ")" + name + R"(", "isa": "rv32imf",
+      "target": "rv32imf", "sram_bytes": 262144, "clock_hz": 1000000, "flash_bytes": )" +
+           std::to_string(flash) + more + "}";
+  };
+  write("bare.json", core("bare", 1000000, ""));
+  write("narrow.json",
+        core("narrow", 12000, R"(, "sram_base": "0x20000000", "flash_base": "0x08000000")"));
+  const Finished done = succeed(fit("bare.json,narrow.json,ample.json") + Arguments{"--json", "-"});
+  const Json devices = Json::parse(done.out)["devices"];
+  ASSERT_EQ(devices.size(), 3U);
+  EXPECT_TRUE(devices[0]["failure"].is_null());
+  EXPECT_TRUE(devices[0]["cycles_per_step"].is_null());
+  EXPECT_THAT(devices[0]["warnings"].dump(), HasSubstr("not timed: "));
+  EXPECT_THAT(devices[0]["warnings"].dump(), HasSubstr("sram_base"));
+  EXPECT_THAT(devices[1]["failure"].get<std::string>(), HasSubstr("narrow"));
+  EXPECT_TRUE(devices[1]["test_accuracy"].is_null());
+  EXPECT_TRUE(devices[2]["failure"].is_null());
+}
+
 TEST_F(FitTest, TellsPeopleAndNothingElse) {
   const Finished done = succeed(fit("ample.json"));
   EXPECT_THAT(done.out, HasSubstr("ample: search within"));
