@@ -62,5 +62,16 @@ TEST(Targets, ScriptOfTheCoreCompilesAsTheRowsSay) {
   }
 }
 
+// docs/formats.md names every row where it says what `target` may be.
+TEST(Targets, AreInTheDescriptionOfDocuments) {
+  const std::string formats = *read_file(ESPALIER_DOCS "/formats.md");
+  const std::size_t row = formats.find("a row of `src/codegen/targets.cpp`");
+  ASSERT_NE(row, std::string::npos);
+  const std::string line = formats.substr(row, formats.find('\n', row) - row);
+  for (const Target& target : targets()) {
+    EXPECT_THAT(line, ::testing::HasSubstr("`" + target.name + "`"));
+  }
+}
+
 }  // namespace
 }  // namespace espalier::codegen
