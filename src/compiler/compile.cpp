@@ -145,15 +145,14 @@ Result<TrainingGraph> training_graph(const ir::Graph& graph, const plan::UpdateP
                                      const CompileOptions& options) {
   TrainingGraph training = differentiate(graph, plan, options.accumulate);
   training.fed = options.fed;
-  if (options.gradient != Element::kFloat32) {
-    ESPALIER_CHECK_OK(narrow(training, options.gradient));
-  }
+  if (options.gradient != Element::kFloat32) narrow(training, options.gradient);
   recompute(training, options.recomputed);
   if (options.observer) {
     ESPALIER_CHECK_OK(verify(training));
     options.observer({"", 0, training.nodes.size()}, training);
   }
   ESPALIER_CHECK_OK(run_passes(training, options.passes, options.observer));
+  ESPALIER_CHECK_OK(check_narrow(training));
   return training;
 }
 

@@ -19,13 +19,14 @@ bool is_map_gradient(const Value& value) {
   return value.role == Role::kGradient || value.role == Role::kScaledGradient;
 }
 
-// Nodes that make gradients of maps and have a kernel for integers.
+// Nodes that make gradients of maps and have a kernel for integers, also as passes leave them.
 bool has_integer_form(NodeKind kind) {
   switch (kind) {
     case NodeKind::kHeadInputGradient:  // in float, and then quantised
     case NodeKind::kQuantizeGradient:
     case NodeKind::kMaskScale:
     case NodeKind::kInputGradient:
+    case NodeKind::kDepthwiseBackward:
     case NodeKind::kMulGradient:
     case NodeKind::kConcatGradient:
     case NodeKind::kSelectGradient:
@@ -54,8 +55,7 @@ class Narrowing {
  public:
   Narrowing(TrainingGraph& graph, Element gradient) : graph_(graph), gradient_(gradient) {}
 
-  Status run() {
-    ESPALIER_CHECK_OK(check());
+  void run() {
     graph_.gradient = gradient_;
     const ValueId features = quantize_features();
     for (Value& value : graph_.values) {
@@ -69,38 +69,9 @@ class Narrowing {
     Node adapt;
     adapt.kind = NodeKind::kAdaptRanges;
     graph_.nodes.push_back(adapt);
-    return Ok{};
   }
 
  private:
-  [[nodiscard]] Status check() const {
-    std::vector<std::string> problems;
-    for (const Node& node : graph_.nodes) {
-      const bool makes = node.outputs[0] >= 0 && is_map_gradient(graph_.value(node.outputs[0]));
-      if (makes && !has_integer_form(node.kind)) {
-        problems.push_back(fmt::format("{}: {} has no integer gradients yet; use --numerics device",
-                                       graph_.forward->name, node_name(graph_, node)));
-      }
-      if ((node.kind == NodeKind::kWeightGradient || node.kind == NodeKind::kMulGradient) &&
-          gradient_ == Element::kInt8)
-        check_sum(node, problems);
-    }
-    if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
-    return Ok{};
-  }
-
-  // int32 must hold the sum over the pixels.
-  void check_sum(const Node& node, std::vector<std::string>& problems) const {
-    constexpr std::int64_t kMostPixels = INT32_MAX / (255 * 127);
-    const ir::Op& op = graph_.forward->ops[static_cast<std::size_t>(node.op)];
-    const std::int64_t pixels = graph_.forward->tensor(op.output).shape.pixels();
-    if (pixels <= kMostPixels) return;
-    problems.push_back(
-        fmt::format("{}: {} sums {} pixels, more than the {} that int32 holds with 8-bit "
-                    "gradients; use 16 bits",
-                    graph_.forward->name, node_name(graph_, node), pixels, kMostPixels));
-  }
-
   // The classifier stays in float. Returns its gradient of the features.
   ValueId quantize_features() {
     const auto at = std::find_if(graph_.nodes.begin(), graph_.nodes.end(), [](const Node& node) {
@@ -168,9 +139,42 @@ class Narrowing {
   Element gradient_;
 };
 
+// Nodes that add up products over the pixels of a map.
+bool sums_pixels(const Node& node) {
+  return node.kind == NodeKind::kWeightGradient || node.kind == NodeKind::kMulGradient ||
+         (node.kind == NodeKind::kDepthwiseBackward && node.inputs[1] >= 0);
+}
+
+// int32 must hold the sum over the pixels.
+void check_sum(const TrainingGraph& graph, const Node& node, std::vector<std::string>& problems) {
+  constexpr std::int64_t kMostPixels = INT32_MAX / (255 * 127);
+  const ir::Op& op = graph.forward->ops[static_cast<std::size_t>(node.op)];
+  const std::int64_t pixels = graph.forward->tensor(op.output).shape.pixels();
+  if (pixels <= kMostPixels) return;
+  problems.push_back(
+      fmt::format("{}: {} sums {} pixels, more than the {} that int32 holds with 8-bit "
+                  "gradients; use 16 bits",
+                  graph.forward->name, node_name(graph, node), pixels, kMostPixels));
+}
+
 }  // namespace
 
-Status narrow(TrainingGraph& graph, Element gradient) { return Narrowing(graph, gradient).run(); }
+void narrow(TrainingGraph& graph, Element gradient) { Narrowing(graph, gradient).run(); }
+
+Status check_narrow(const TrainingGraph& graph) {
+  if (!is_integer(graph)) return Ok{};
+  std::vector<std::string> problems;
+  for (const Node& node : graph.nodes) {
+    const bool makes = node.outputs[0] >= 0 && is_map_gradient(graph.value(node.outputs[0]));
+    if (makes && !has_integer_form(node.kind)) {
+      problems.push_back(fmt::format("{}: {} has no integer gradients yet; use --numerics device",
+                                     graph.forward->name, node_name(graph, node)));
+    }
+    if (graph.gradient == Element::kInt8 && sums_pixels(node)) check_sum(graph, node, problems);
+  }
+  if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
+  return Ok{};
+}
 
 void number_ranges(TrainingGraph& graph) {
   if (!is_integer(graph)) return;

@@ -67,6 +67,37 @@ TEST(Compile, RefusesExtentsBeyondDescriptors) {
   EXPECT_THAT(refused.error().message(), HasSubstr("too large for the device"));
 }
 
+// Only what adds up over a map is bounded by int32: biases of it, and what is frozen, are not.
+TEST(Compile, RefusesMapsTooLargeForIntegerSumsWhereTheyAreTrained) {
+  testing::GraphBuilder b(1, {260, 260, 1});
+  ir::TensorId x = b.conv(b.input(), 2, testing::window(3, 1, 1));
+  x = b.conv(x, 2, testing::window(3, 1, 1), 2);  // depthwise: its two gradients are one node
+  x = b.conv(x, 2, testing::window(3, 8, 1));
+  const ir::Graph graph = b.finish(b.global_pool(x), 2);
+  CompileOptions options;
+  options.gradient = Element::kInt8;
+  for (const int depth : {0, 1, 3}) {
+    const Result<Program> program = compile(graph, *plan::bias_only(graph, depth), options);
+    EXPECT_TRUE(program.ok()) << program.error().message();
+  }
+  for (const int conv : {0, 1, 2}) {
+    plan::UpdatePlan plan = *plan::bias_only(graph, 3);
+    plan.weights.push_back(plan::make_weight_update(graph, conv, 1.0));
+    options.gradient = Element::kInt8;
+    const Result<Program> program = compile(graph, plan, options);
+    EXPECT_EQ(program.ok(), conv == 2) << conv;
+    if (program.ok()) continue;
+    EXPECT_EQ(program.error().kind, ErrorKind::kUsage);
+    EXPECT_THAT(program.error().message(), HasSubstr("sums 67600 pixels, more than the 66311"));
+    options.gradient = Element::kInt16;
+    EXPECT_TRUE(compile(graph, plan, options).ok()) << conv;
+  }
+  // Without pruning all gradients are computed.
+  options.gradient = Element::kInt8;
+  options.passes = *without(kAllPasses, "prune");
+  EXPECT_FALSE(compile(graph, *plan::bias_only(graph, 1), options).ok());
+}
+
 TEST(Compile, NamesWhatIsAliveAtThePeak) {
   const ir::Graph graph = testing::small_network(2);
   const Program program = *compile(graph, plan::full(graph));

@@ -9,9 +9,12 @@ namespace espalier::compiler {
 
 /// Makes integers of all gradients behind the classifier, as differentiate() left them. Sums of
 /// gradients, masks and factors join the node whose result they take, so that each tensor is
-/// rounded once. `gradient`: kInt8 or kInt16. kUsage for an op without integer gradients, and for
-/// maps too large for their sums.
-Status narrow(TrainingGraph& graph, Element gradient);
+/// rounded once. `gradient`: kInt8 or kInt16.
+void narrow(TrainingGraph& graph, Element gradient);
+
+/// Behind the passes, of the nodes that they left, so that what is frozen may be of any size:
+/// kUsage for an op without integer gradients, and for maps too large for their sums.
+Status check_narrow(const TrainingGraph& graph);
 
 /// Behind the passes: numbers the exponents that are still needed.
 void number_ranges(TrainingGraph& graph);
