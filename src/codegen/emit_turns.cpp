@@ -24,16 +24,17 @@ std::string turn_declarations(const Emission& c) {
  *
  * Between two updates alone; the arena, and an input in it, are overwritten. Returns 0;
  * {1}_NOT_NOW, and nothing changes, before reset, while an input comes by rows and while gradients
- * wait for an update; what `write` returned when that is not 0. Then, and when the power is lost
- * meanwhile, flash is neither what it was nor what it was to be: everything is refused, also after a
- * restart, until a copy of it is written back (it begins at {0}_turn_memory()) and the state saved
- * with that copy is loaded. So: save, copy, next_turn, save. Reset, too, works only with the tensors
- * as they were linked. */
+ * wait for an update; {1}_WRITE_FAILED where `write` returned anything but 0. Then, and when the
+ * power is lost meanwhile, flash is neither what it was nor what it was to be: everything is refused,
+ * also after a restart, until a copy of it is written back (it begins at {0}_turn_memory()) and the
+ * state saved with that copy is loaded. So: save, copy, next_turn, save. Reset, too, works only with
+ * the tensors as they were linked. */
 int32_t {0}_next_turn(int32_t (*write)(void* context, const void* at, const void* data,
                                       uint32_t bytes),
                       void* context);
 #define {1}_NOT_NOW (-1) /* of next_turn */
 #define {1}_OTHER_TURN (-3) /* of load: flash holds the tensors of another turn */
+#define {1}_WRITE_FAILED (-4) /* of next_turn: flash holds neither turn */
 
 /* {1}_TURN_BYTES bytes in flash; 0 when there are none. */
 const void* {0}_turn_memory(void);
@@ -109,7 +110,8 @@ std::string turn_functions(const Emission& c) {
     text +=
         "  if (failed == 0) failed = write(context, TURNS.done, &turn, sizeof turn);\n"
         "  if (failed == 0) failed = write(context, 0, 0, 0);\n"
-        "  if (failed != 0) return failed;\n";
+        "  if (failed != 0) return " +
+        c.macro + "_WRITE_FAILED;\n";
   }
   return text + fmt::format(R"(  sram.state.turn[0] = turn;
   sram.state.waiting = 1;
@@ -136,11 +138,14 @@ int32_t write_flash(void* context, const void* at, const void* data, uint32_t by
 
 The {2} bytes of the section `.espalier_turns`, the whole tensors of these convolutions, are then written in
 order and without gaps, so that the function may fill a sector, erase it and program it, and need not hold
-more. The linker script puts the section into flash that may be erased at run time, from the beginning of a
-sector; it must not be copied to SRAM. Whoever loses power meanwhile has lost the tensors: keep a copy of the
-{2} bytes from `{0}_turn_memory()`, and the state saved before the change, until the state saved behind it is
-safe. `{0}_load` refuses a state that is of another turn than flash (`{1}_OTHER_TURN`), and flash that was
-left half written; `{0}_reset` works only with the tensors as they were linked.
+more. What it returns, when that is not 0, ends the change: `{1}_WRITE_FAILED`. (`{1}_NOT_NOW` says that nothing
+was done, as gradients wait for an update: try again behind it.) The linker script puts the section into flash
+that may be erased at run time, from the beginning of a sector; it must not be copied to SRAM.
+
+A write that fails and a loss of power meanwhile lose the tensors: keep a copy of the {2} bytes from
+`{0}_turn_memory()`, and the state saved before the change, until the state saved behind it is safe.
+`{0}_load` refuses a state that is of another turn than flash (`{1}_OTHER_TURN`), and flash that was left half
+written; `{0}_reset` works only with the tensors as they were linked.
 
 )",
                      c.name, c.macro, c.layout.turn_bytes());

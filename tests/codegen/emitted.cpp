@@ -120,6 +120,7 @@ namespace {
 struct Flash {
   std::byte* next = nullptr;
   int pieces = -1;
+  int failure = 0;
   std::vector<std::pair<std::byte*, std::vector<std::byte>>> waiting;
 
   static std::int32_t write(void* context, const void* at, const void* data, std::uint32_t bytes) {
@@ -129,7 +130,7 @@ struct Flash {
       return data == nullptr && bytes == 0 ? 0 : 1;
     }
     if (at != flash.next || bytes == 0) return 2;
-    if (flash.pieces-- == 0) return 7;
+    if (flash.pieces-- == 0) return flash.failure;
     const auto* from = static_cast<const std::byte*>(data);
     flash.waiting.emplace_back(flash.next, std::vector<std::byte>(from, from + bytes));
     std::fill_n(flash.next, bytes, std::byte{0x55});
@@ -144,10 +145,11 @@ std::span<std::byte> EmittedProgram::turn_memory(std::int64_t bytes) const {
   auto* memory = const_cast<void*>(symbol<const void*()>("_turn_memory")());
   return {static_cast<std::byte*>(memory), static_cast<std::size_t>(bytes)};
 }
-int EmittedProgram::next_turn(int pieces) const {
+int EmittedProgram::next_turn(int pieces, int failure) const {
   Flash flash;
   flash.next = turn_memory(0).data();
   flash.pieces = pieces;
+  flash.failure = failure;
   using Write = std::int32_t(void*, const void*, const void*, std::uint32_t);
   return symbol<std::int32_t(Write*, void*)>("_next_turn")(&Flash::write, &flash);
 }

@@ -69,8 +69,8 @@ class EmittedProgram {
                                       int label) const;
   [[nodiscard]] float train_replay(void* memory) const;
   /// What a change of turn writes becomes visible at its end alone; until then these bytes are
-  /// lost. `pieces`: what writes so many and then fails with 7; negative: all.
-  [[nodiscard]] int next_turn(int pieces = -1) const;
+  /// lost. `pieces`: what writes so many and then fails with `failure`; negative: all.
+  [[nodiscard]] int next_turn(int pieces = -1, int failure = -1) const;
   [[nodiscard]] std::span<std::byte> turn_memory(std::int64_t bytes) const;
   [[nodiscard]] int use_arena(void* memory, std::uint32_t bytes) const;
   /// The block that persists; its size is the header's.
