@@ -45,11 +45,13 @@ std::string replay_declarations(const Emission& c) {
  * when it is misaligned. */
 int32_t {0}_replay_reset(void* replay, uint32_t seed);
 
-/* As train_step, and offers the sample to the memory. Refuses also a memory that was not reset. */
+/* As train_step, and offers the sample to the memory. Refuses also a memory that was not reset, or
+ * is damaged: nothing outside of it is ever written, and a reset mends it. (What was damaged of the
+ * samples themselves goes unnoticed.) */
 float {0}_train_step_kept(void* replay, const int8_t* input, int32_t label);
 
 /* A step on a random sample of the memory, without the frozen layers. Returns its loss, or
- * {1}_REFUSED before reset and when nothing is kept. */
+ * {1}_REFUSED before reset, when nothing is kept and of a memory that is damaged. */
 float {0}_train_replay(void* replay);
 )",
                      c.name, c.macro);
@@ -76,6 +78,7 @@ float {0}_train_step_kept(void* replay, const int8_t* input, int32_t label) {{
   take_input(input);
   run_prefix();
   slot = esp_replay_place(words, label);
+  if (slot == ESP_REPLAY_DAMAGED) return {1}_REFUSED;
   if (slot >= 0) keep_latent((uint8_t*)(esp_replay_slot(words, slot) + 1));
   return train_latent(label);
 }}

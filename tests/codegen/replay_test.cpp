@@ -154,6 +154,39 @@ TEST(Replay, RefusesWhatIsNone) {
   EXPECT_EQ(program.train_replay(memory), -1.0F);
 }
 
+// A memory that was saved and came back with other counts or labels is refused as a whole.
+TEST(Replay, RefusesWhatIsDamaged) {
+  const ir::Graph graph = testing::small_network(5);
+  Pair pair(graph, *plan::bias_only(graph, 2), 3, 1);
+  const EmittedProgram& program = *pair.emitted;
+  Rng rng{2, 1};
+  const auto input = testing::random_int8(
+      rng, static_cast<std::size_t>(graph.tensor(graph.input).shape.elements()));
+  ASSERT_EQ(program.replay_reset(pair.memory.data(), 1), 0);
+  for (int i = 0; i < 3; ++i) ASSERT_GE(program.train_step_kept(pair.memory.data(), input, 1), 0);
+  const std::vector<std::uint32_t> whole = pair.memory;
+  const auto state = program.state(pair.program.state.bytes);
+  const std::vector<std::byte> before(state.begin(), state.end());
+  constexpr std::size_t kKept = ESP_REPLAY_TABLE + 1;
+  for (const std::uint32_t count : {1U, 4U, 100000U, 0xFFFFFFFFU}) {
+    pair.memory[kKept + 3] += count;
+    EXPECT_EQ(program.train_step_kept(pair.memory.data(), input, 2), -1.0F) << count;
+    EXPECT_EQ(program.train_replay(pair.memory.data()), -1.0F) << count;
+    pair.memory = whole;
+  }
+  std::swap(pair.memory[kKept], pair.memory[kKept + 3]);  // as many, but of another class
+  EXPECT_EQ(program.train_step_kept(pair.memory.data(), input, 2), -1.0F);
+  pair.memory = whole;
+  for (int slot = 0; slot < 3; ++slot) {
+    esp_replay_slot(pair.memory.data(), slot)[0] = static_cast<std::uint32_t>(graph.head.classes);
+  }
+  EXPECT_EQ(program.train_step_kept(pair.memory.data(), input, 2), -1.0F);
+  EXPECT_EQ(program.train_replay(pair.memory.data()), -1.0F);
+  EXPECT_TRUE(std::ranges::equal(state, before));
+  pair.memory = whole;
+  EXPECT_GE(program.train_step_kept(pair.memory.data(), input, 2), 0);
+}
+
 // ---- What is kept
 // --------------------------------------------------------------------------------
 
@@ -233,6 +266,41 @@ TEST(Reservoir, DrawsEveryOneAlike) {
     ++hits[static_cast<std::size_t>(esp_replay_draw(reservoir.words.data()))];
   }
   for (const int count : hits) EXPECT_NEAR(count, 1000, 150);
+}
+
+// Whatever was damaged of what is not a latent: what is not refused stays within the memory.
+TEST(Reservoir, StaysWithinItsMemoryWhateverIsDamaged) {
+  constexpr int kSamples = 6;
+  constexpr std::uint32_t kGuard = 1;  // a label, so that a search beyond the end would end there
+  int refused = 0;
+  for (std::uint32_t seed = 0; seed < 2000; ++seed) {
+    Reservoir reservoir(3, kSamples, seed);
+    for (std::uint32_t i = 0; i < 20; ++i) reservoir.offer(static_cast<int>(i % 3 % 2), i);
+    std::vector<std::uint32_t> words = reservoir.words;
+    const std::size_t end = words.size();
+    Rng rng{seed, 12};
+    for (int damage = 0; damage < 3; ++damage) {
+      const std::size_t at = ESP_REPLAY_FILLED + rng.below(end - ESP_REPLAY_FILLED);
+      words[at] =
+          static_cast<std::uint32_t>(rng.below(2) == 0 ? rng.below(8) : rng.below(1U << 31));
+    }
+    if (esp_replay_usable(words.data(), 3, kSamples, 4) == 0) {
+      ++refused;
+      continue;
+    }
+    words.resize(end + 4000, kGuard);
+    for (int i = 0; i < 40; ++i) {
+      const std::int32_t slot = esp_replay_place(words.data(), i % 3);
+      if (slot == ESP_REPLAY_DAMAGED) break;
+      ASSERT_GE(slot, ESP_REPLAY_NOT_KEPT);
+      ASSERT_LT(slot, kSamples) << seed;
+      ASSERT_LT(esp_replay_draw(words.data()), kSamples) << seed;
+    }
+    ASSERT_EQ(std::count(words.begin() + static_cast<std::ptrdiff_t>(end), words.end(), kGuard),
+              4000);
+  }
+  EXPECT_GT(refused, 500);
+  EXPECT_LT(refused, 1950);
 }
 
 }  // namespace
