@@ -21,19 +21,26 @@ int32_t {0}_use_arena(void* memory, uint32_t bytes);
       c.name, c.macro, c.program.graph.fed ? "an input that comes by rows" : c.name + "_input()");
 }
 
+// What an input that lies in the arena does not outlast.
+std::string overwriting(const Emission& c) {
+  std::string calls = "reset, forward, train_step";
+  if (c.replay.samples == 0) return calls + " and train_head";
+  return calls + ", train_head,\n * train_step_kept and train_replay";
+}
+
 // How an input gets in.
 std::string inputs(const Emission& c) {
   if (!c.program.graph.fed) {
     return fmt::format(
         R"(/* Where the next input may be written instead of passing it: {1}_INPUT_BYTES bytes, rows of
- * pixels of channels. Overwritten by every call of forward, train_step and train_head. */
+ * pixels of channels. Overwritten by every call of {2}. */
 int8_t* {0}_input(void);
 
 /* Runs the network and returns the most probable class; -1 before reset. `input` is copied unless
  * it is {0}_input(). */
 int32_t {0}_forward(const int8_t* input);
 )",
-        c.name, c.macro);
+        c.name, c.macro, overwriting(c));
   }
   return fmt::format(
       R"(/* An input as it comes, {1}_INPUT_HEIGHT rows of {1}_ROW_BYTES bytes, pixels of channels: begin,

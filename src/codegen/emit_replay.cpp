@@ -51,10 +51,13 @@ int32_t {0}_replay_reset(void* replay, uint32_t seed);
 float {0}_train_step_kept(void* replay, const int8_t* input, int32_t label);
 
 /* A step on a random sample of the memory, without the frozen layers. Returns its loss, or
- * {1}_REFUSED before reset, when nothing is kept and of a memory that is damaged. */
+ * {1}_REFUSED before reset, when nothing is kept and of a memory that is damaged.{2} */
 float {0}_train_replay(void* replay);
 )",
-                     c.name, c.macro);
+                     c.name, c.macro,
+                     c.program.graph.fed
+                         ? ""
+                         : "\n * An input that waits in " + c.name + "_input() is overwritten.");
 }
 
 std::string replay_functions(const Emission& c) {

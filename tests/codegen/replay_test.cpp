@@ -20,6 +20,7 @@ namespace espalier::codegen {
 namespace {
 
 using testing::EmittedProgram;
+using ::testing::HasSubstr;
 
 // The C program and the engine with their memories, of about so many samples.
 struct Pair {
@@ -152,6 +153,22 @@ TEST(Replay, RefusesWhatIsNone) {
   // A memory for other sizes.
   pair.memory[ESP_REPLAY_SAMPLES] -= 1;
   EXPECT_EQ(program.train_replay(memory), -1.0F);
+}
+
+// The header says of every function that overwrites an input in the arena that it does.
+TEST(Replay, HeaderSaysWhatOverwritesTheInput) {
+  const ir::Graph graph = testing::small_network(5);
+  const plan::UpdatePlan plan = *plan::bias_only(graph, 2);
+  const Pair pair(graph, plan, 3, 1);
+  const auto header = [&](const EmitOptions& options) {
+    return emit(pair.program, plan, options).at(identifier(graph.name) + ".h");
+  };
+  const std::string kept = header(pair.options);
+  EXPECT_THAT(kept, HasSubstr("Overwritten by every call of reset, forward, train_step, train_head,"
+                              "\n * train_step_kept and train_replay. */\nint8_t* random_input("));
+  EXPECT_THAT(kept, HasSubstr("An input that waits in random_input() is overwritten. */\n"
+                              "float random_train_replay("));
+  EXPECT_THAT(header({}), HasSubstr("every call of reset, forward, train_step and train_head. */"));
 }
 
 // A memory that was saved and came back with other counts or labels is refused as a whole.
