@@ -33,14 +33,14 @@ std::string inputs(const Emission& c) {
   if (!c.program.graph.fed) {
     return fmt::format(
         R"(/* Where the next input may be written instead of passing it: {1}_INPUT_BYTES bytes, rows of
- * pixels of channels. Overwritten by every call of {2}. */
+ * pixels of channels. Overwritten by every call of {2}.{3} */
 int8_t* {0}_input(void);
 
 /* Runs the network and returns the most probable class; -1 before reset. `input` is copied unless
  * it is {0}_input(). */
 int32_t {0}_forward(const int8_t* input);
 )",
-        c.name, c.macro, overwriting(c));
+        c.name, c.macro, overwriting(c), c.options.extern_arena ? "\n * 0 before use_arena." : "");
   }
   return fmt::format(
       R"(/* An input as it comes, {1}_INPUT_HEIGHT rows of {1}_ROW_BYTES bytes, pixels of channels: begin,
@@ -132,7 +132,8 @@ std::string header_text(const Emission& c) {
 void {0}_reset(void);
 
 /* Learning rate for a batch of 256; a sample's gradient is stepped by 1/256 of it. Reset sets
- * {1}. Returns 0; a rate that is negative or no finite number changes nothing and returns -1. */
+ * {1}. Returns 0; a rate that is negative or no finite number, and any before reset, changes
+ * nothing and returns -1. */
 int32_t {0}_set_learning_rate(float rate);
 
 {4}

@@ -376,7 +376,7 @@ std::string reset(const Emission& c) {
     text += "  memset(&sram, 0, sizeof sram);\n";
   }
   text += turn_guard(c, "0", "return");
-  text += fmt::format("  (void){}_set_learning_rate({});\n", c.name,
+  text += fmt::format("  (void)esp_rate_per_sample({}, &sram.state.rate);\n",
                       float_literal(c.options.learning_rate));
   text += fmt::format("  sram.state.seed = {}u;\n  sram.state.waiting = 1;\n", c.options.seed);
   for (const InitialValue& value : c.calls.reset) {
@@ -597,6 +597,7 @@ std::string interface(const Emission& c) {
   text += reset(c);
   text += fmt::format(
       "int32_t {}_set_learning_rate(float rate) {{\n"
+      "  if (sram.state.waiting == 0) return -1;\n"
       "  return esp_rate_per_sample(rate, &sram.state.rate);\n}}\n\n",
       c.name);
   const std::string input =
@@ -604,7 +605,8 @@ std::string interface(const Emission& c) {
   if (c.program.graph.fed) {
     text += feeding(c);
   } else {
-    text += fmt::format("int8_t* {}_input(void) {{ return {}; }}\n\n", c.name, input);
+    text += fmt::format("int8_t* {}_input(void) {{ return {}{}; }}\n\n", c.name,
+                        c.options.extern_arena ? "sram.arena == 0 ? 0 : " : "", input);
     text += fmt::format(
         "static void take_input(const int8_t* input) {{\n  if (input != {0}) memcpy({0}, input, "
         "{1});\n}}\n\n",

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -441,13 +442,17 @@ TEST(Arena, IsSharedByPrograms) {
     const auto bytes = static_cast<std::uint32_t>(own[i]->program.arena_bytes().count);
     Rng rng{2, i};
     const std::vector<std::int8_t> input = random_input(graph, rng);
+    EXPECT_EQ(program.input(), nullptr);
     program.reset();
+    EXPECT_EQ(program.input(), nullptr);
+    EXPECT_EQ(program.set_learning_rate(1.0F), -1);
     EXPECT_EQ(program.train_step(input, 0), -1.0F);
     EXPECT_EQ(program.use_arena(nullptr, bytes), -1);
     EXPECT_EQ(program.use_arena(arena.data(), bytes - 1), -1);
     EXPECT_EQ(program.use_arena(reinterpret_cast<char*>(arena.data()) + 1, bytes), -1);
     EXPECT_EQ(program.train_step(input, 0), -1.0F);
     EXPECT_EQ(program.use_arena(arena.data(), bytes), 0);
+    EXPECT_NE(program.input(), nullptr);
     EXPECT_EQ(program.forward(input), -1);  // before reset
     program.reset();
   }
@@ -501,6 +506,28 @@ TEST(Refused, LabelsAndRatesThatAreNoneChangeNothing) {
       EXPECT_NE(both.state(), before) << rate;
     }
   }
+}
+
+// Reset sets the rate of the plan, so that none before it would hold.
+TEST(Refused, RatesBeforeResetChangeNothing) {
+  const ir::Graph graph = testing::small_network(7);
+  const plan::UpdatePlan plan = *plan::bias_only(graph, 1);
+  const compiler::Program program = compiled(graph, plan, {});
+  EmitOptions options;
+  options.learning_rate = 40.0F;
+  const EmittedProgram emitted(emit(program, plan, options), identifier(graph.name));
+  EXPECT_EQ(emitted.set_learning_rate(0.5F), -1);
+  EXPECT_TRUE(std::ranges::all_of(emitted.state(program.state.bytes),
+                                  [](std::byte b) { return b == std::byte{0}; }));
+  emitted.reset();
+  const auto rate = [&] {
+    float value = 0;
+    std::memcpy(&value, emitted.state(program.state.bytes).data(), sizeof value);
+    return value * 256.0F;
+  };
+  EXPECT_EQ(rate(), 40.0F);
+  EXPECT_EQ(emitted.set_learning_rate(0.5F), 0);
+  EXPECT_EQ(rate(), 0.5F);
 }
 
 // ---- Promised sizes ----------------------------------------------------------------------------
