@@ -20,11 +20,16 @@ gives keeps up to {2} samples as the frozen layers leave them, {3} bytes each, o
 static uint32_t replay[{1}_REPLAY_BYTES / 4];
 {0}_replay_reset(replay, 1);
 float loss = {0}_train_step_kept(replay, image, label);  /* as train_step, and may be kept */
-{0}_train_replay(replay);  /* a step on one that was kept, without the frozen layers */
+{4}{0}_train_replay(replay);  /* a step on one that was kept, without the frozen layers */
 ```
 
 )",
-                     c.name, c.macro, c.replay.samples, c.replay.latent_bytes);
+                     c.name, c.macro, c.replay.samples, c.replay.latent_bytes,
+                     c.program.graph.fed
+                         ? fmt::format("loss = {}_train_end_kept(replay, label);  /* the same in "
+                                       "place of train_end, of rows */\n",
+                                       c.name)
+                         : "");
 }
 
 std::string clip(const Emission& c) {

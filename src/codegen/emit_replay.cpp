@@ -34,8 +34,34 @@ Status check_replay(const compiler::Program& program, Bytes bytes) {
                   bytes.count, layout.latent_bytes, layout.bytes)};
 }
 
+namespace {
+
+// A step whose input came by rows, and is kept.
+std::string kept_by_rows(const Emission& c) {
+  if (!c.program.graph.fed) return "";
+  return fmt::format(R"(float {0}_train_end_kept(void* replay, int32_t label) {{
+  uint32_t* words = replay_words(replay);
+  if (words == 0 || label < 0 || label >= {1}_CLASSES) return {1}_REFUSED;
+  if (rows_there() != {1}_INPUT_HEIGHT) return {1}_REFUSED;
+  mark_rows(0);
+  return train_kept(words, label);
+}}
+
+)",
+                     c.name, c.macro);
+}
+
+}  // namespace
+
 std::string replay_declarations(const Emission& c) {
   if (c.replay.samples == 0) return "";
+  const std::string by_rows = fmt::format(
+      R"(/* The same of rows, behind train_begin and train_rows in place of train_end; refuses also while
+ * rows are missing. */
+float {}_train_end_kept(void* replay, int32_t label);
+
+)",
+      c.name);
   return fmt::format(R"(
 /* Replay: the firmware gives {1}_REPLAY_BYTES bytes at a multiple of 4, in which samples are
  * kept as the frozen layers leave them, {1}_REPLAY_SAMPLES at most and of all classes seen.
@@ -50,14 +76,15 @@ int32_t {0}_replay_reset(void* replay, uint32_t seed);
  * samples themselves goes unnoticed.) */
 float {0}_train_step_kept(void* replay, const int8_t* input, int32_t label);
 
-/* A step on a random sample of the memory, without the frozen layers. Returns its loss, or
+{3}/* A step on a random sample of the memory, without the frozen layers. Returns its loss, or
  * {1}_REFUSED before reset, when nothing is kept and of a memory that is damaged.{2} */
 float {0}_train_replay(void* replay);
 )",
                      c.name, c.macro,
                      c.program.graph.fed
                          ? ""
-                         : "\n * An input that waits in " + c.name + "_input() is overwritten.");
+                         : "\n * An input that waits in " + c.name + "_input() is overwritten.",
+                     c.program.graph.fed ? by_rows : "");
 }
 
 std::string replay_functions(const Emission& c) {
@@ -74,11 +101,9 @@ static uint32_t* replay_words(void* replay) {{
   return esp_replay_usable(words, {1}_CLASSES, {1}_REPLAY_SAMPLES, {1}_LATENT_BYTES) ? words : 0;
 }}
 
-float {0}_train_step_kept(void* replay, const int8_t* input, int32_t label) {{
-  uint32_t* words = replay_words(replay);
+/* A step on the input that was taken. */
+static float train_kept(uint32_t* words, int32_t label) {{
   int32_t slot;
-  if (words == 0 || label < 0 || label >= {1}_CLASSES) return {1}_REFUSED;
-  take_input(input);
   run_prefix();
   slot = esp_replay_place(words, label);
   if (slot == ESP_REPLAY_DAMAGED) return {1}_REFUSED;
@@ -86,7 +111,14 @@ float {0}_train_step_kept(void* replay, const int8_t* input, int32_t label) {{
   return train_latent(label);
 }}
 
-float {0}_train_replay(void* replay) {{
+float {0}_train_step_kept(void* replay, const int8_t* input, int32_t label) {{
+  uint32_t* words = replay_words(replay);
+  if (words == 0 || label < 0 || label >= {1}_CLASSES) return {1}_REFUSED;
+  take_input(input);
+  return train_kept(words, label);
+}}
+
+{3}float {0}_train_replay(void* replay) {{
   uint32_t* words = replay_words(replay);
   const int32_t slot = words == 0 ? -1 : esp_replay_draw(words);
   if (slot < 0) return {1}_REFUSED;
@@ -97,7 +129,7 @@ float {0}_train_replay(void* replay) {{
 }}
 
 )",
-                     c.name, c.macro, c.unready());
+                     c.name, c.macro, c.unready(), kept_by_rows(c));
 }
 
 }  // namespace espalier::codegen

@@ -186,6 +186,9 @@ float EmittedProgram::train_step_kept(void* memory, std::span<const std::int8_t>
   return symbol<float(void*, const std::int8_t*, std::int32_t)>("_train_step_kept")(
       memory, input.data(), label);
 }
+float EmittedProgram::train_end_kept(void* memory, int label) const {
+  return symbol<float(void*, std::int32_t)>("_train_end_kept")(memory, label);
+}
 float EmittedProgram::train_replay(void* memory) const {
   return symbol<float(void*)>("_train_replay")(memory);
 }

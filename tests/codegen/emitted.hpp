@@ -67,6 +67,7 @@ class EmittedProgram {
   [[nodiscard]] int replay_reset(void* memory, std::uint32_t seed) const;
   [[nodiscard]] float train_step_kept(void* memory, std::span<const std::int8_t> input,
                                       int label) const;
+  [[nodiscard]] float train_end_kept(void* memory, int label) const;
   [[nodiscard]] float train_replay(void* memory) const;
   /// What a change of turn writes becomes visible at its end alone; until then these bytes are
   /// lost. `pieces`: what writes so many and then fails with `failure`; negative: all.

@@ -24,8 +24,9 @@ using ::testing::HasSubstr;
 
 // The C program and the engine with their memories, of about so many samples.
 struct Pair {
-  Pair(const ir::Graph& network, const plan::UpdatePlan& plan, int samples, int accumulate)
-      : graph(network), program(compiled(network, plan, accumulate)) {
+  Pair(const ir::Graph& network, const plan::UpdatePlan& plan, int samples, int accumulate,
+       bool fed = false)
+      : graph(network), program(compiled(network, plan, accumulate, fed)) {
     options.stochastic = true;
     options.learning_rate = 20.0F;
     options.replay_bytes =
@@ -43,21 +44,37 @@ struct Pair {
     emitted->reset();
   }
   static compiler::Program compiled(const ir::Graph& graph, const plan::UpdatePlan& plan,
-                                    int accumulate) {
+                                    int accumulate, bool fed = false) {
     compiler::CompileOptions compile;
     compile.accumulate = accumulate;
+    compile.fed = fed;
     if (accumulate == 3) compile.gradient = compiler::Element::kInt8;
     return std::move(compiler::compile(graph, plan, compile)).value();
   }
-  void step(int i) {
+  void step(int i, bool by_rows = false) {
     Rng rng{71, static_cast<std::uint64_t>(i)};
     const auto input = testing::random_int8(
         rng, static_cast<std::size_t>(graph.tensor(graph.input).shape.elements()));
     const int label = static_cast<int>(rng.below(static_cast<std::uint64_t>(graph.head.classes)));
     std::copy(input.begin(), input.end(), engine->input());
-    ASSERT_EQ(emitted->train_step_kept(memory.data(), input, label),
-              replay->train_step_kept(*engine, label));
+    const float loss = by_rows ? step_by_rows(input, label)
+                               : emitted->train_step_kept(memory.data(), input, label);
+    ASSERT_EQ(loss, replay->train_step_kept(*engine, label)) << i;
     ASSERT_EQ(emitted->train_replay(memory.data()), replay->train_replay(*engine)) << i;
+  }
+  // Refused until all rows are there, and again once they have been taken.
+  [[nodiscard]] float step_by_rows(const std::vector<std::int8_t>& input, int label) const {
+    const int height = graph.tensor(graph.input).shape.height;
+    const auto row = static_cast<std::ptrdiff_t>(input.size()) / height;
+    EXPECT_EQ(emitted->begin("train"), 0);
+    EXPECT_EQ(emitted->rows("train", input.data(), 5), 0);
+    EXPECT_EQ(emitted->train_end_kept(memory.data(), label), -1.0F);
+    EXPECT_EQ(emitted->rows("train", input.data() + 5 * row, height - 5), 0);
+    EXPECT_EQ(emitted->train_end_kept(memory.data(), graph.head.classes), -1.0F);
+    EXPECT_EQ(emitted->train_end_kept(nullptr, label), -1.0F);
+    const float loss = emitted->train_end_kept(memory.data(), label);
+    EXPECT_EQ(emitted->train_end_kept(memory.data(), label), -1.0F);
+    return loss;
   }
   void expect_equal() const {
     const std::span<const std::byte> state = emitted->state(program.state.bytes);
@@ -118,6 +135,26 @@ TEST(Replay, LatentsLieWhereTrainingBegins) {
     pair.expect_equal();
   }
   EXPECT_EQ(latent_bytes(plan::full(graph)), graph.tensor(graph.input).shape.elements());
+}
+
+TEST(Replay, KeepsWhatComesByRows) {
+  const ir::Graph graph = testing::small_network(5, 3, 16);
+  for (const int depth : {0, 1, 2}) {
+    SCOPED_TRACE(depth);
+    const plan::UpdatePlan plan = *plan::bias_only(graph, depth);
+    if (depth > 0 && !check_replay(Pair::compiled(graph, plan, 1, true), Bytes{100000}).ok()) {
+      continue;  // runs row by row into what is trained
+    }
+    Pair pair(graph, plan, 5, 1 + depth, true);
+    EXPECT_EQ(pair.emitted->replay_reset(pair.memory.data(), 5), 0);
+    for (int i = 0; i < 15; ++i) pair.step(i, i % 3 != 1);
+    pair.expect_equal();
+  }
+  const plan::UpdatePlan all =
+      *plan::bias_only(graph, static_cast<int>(ir::conv_ops(graph).size()));
+  const Status refused = check_replay(Pair::compiled(graph, all, 1, true), Bytes{100000});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("leave out --input rows"));
 }
 
 TEST(Replay, RefusesWhatIsNone) {
