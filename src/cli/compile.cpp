@@ -49,6 +49,7 @@ struct Options {
   std::string replay;
   std::string preprocess;
   std::string training;
+  std::string train_preprocess;  // of the data alone; empty: as `preprocess`
   std::string package;
   std::string emit_ir;
   std::string dump_passes;
@@ -233,8 +234,10 @@ Status calibrate(const Options& options, const ir::Graph& graph, const plan::Upd
     engine::calibrate(program);
     return Ok{};
   }
+  const std::string& given =
+      options.train_preprocess.empty() ? options.preprocess : options.train_preprocess;
   ESPALIER_TRY(const trials::SetOptions sets,
-               trials::set_options(options.preprocess.empty() ? "auto" : options.preprocess,
+               trials::set_options(given.empty() ? "auto" : given,
                                    fmt::format("{}", fmt::join(plan.classes, ",")), true,
                                    options.common.seed));
   ESPALIER_TRY(data::Dataset dataset, trials::open_selected(options.training, 0, sets));
@@ -472,6 +475,30 @@ void add_target(CommandApp* command, Options& o) {
       ->capture_default_str();
 }
 
+// How the program computes gradients, and where those of integers start.
+void add_gradients(CommandApp* command, const std::shared_ptr<Options>& o) {
+  command->add_option("--numerics", o->numerics, "device (gradients in float) or integer (in int8)")
+      ->check(one_of({"device", "integer"}))
+      ->capture_default_str();
+  add_gradient_bits(command, o->gradient_bits);
+  command->effective_if(
+      "--gradient-bits", [o] { return o->numerics == "integer"; }, "add --numerics integer");
+  command->add_data("--train", o->training,
+                    "Integer numerics: data to find the exponents on that gradients start from, "
+                    "preprocessed as --train-preprocess or --preprocess says, or as train does; "
+                    "otherwise random inputs");
+  command->effective_if(
+      "--train", [o] { return o->numerics == "integer" && !o->out.empty(); },
+      "it says where integer gradients start in the C sources; add --numerics integer and --out");
+  command->reads([o] { return table_files(o->train_preprocess); });
+  command->add_option("--train-preprocess", o->train_preprocess,
+                      "How samples of --train become inputs, where no functions for pixels are "
+                      "wanted, or others [as --preprocess]");
+  command->effective_if(
+      "--train-preprocess", [o] { return !o->training.empty(); },
+      "it says how --train becomes inputs; add --train");
+}
+
 }  // namespace
 
 Command add_compile(CLI::App& app) {
@@ -491,18 +518,7 @@ Command add_compile(CLI::App& app) {
   command->add_option("--accumulate", o->accumulate, "Samples whose gradients make one update")
       ->check(between(1, 65536))
       ->capture_default_str();
-  command->add_option("--numerics", o->numerics, "device (gradients in float) or integer (in int8)")
-      ->check(one_of({"device", "integer"}))
-      ->capture_default_str();
-  add_gradient_bits(command, o->gradient_bits);
-  command->effective_if(
-      "--gradient-bits", [o] { return o->numerics == "integer"; }, "add --numerics integer");
-  command->add_data("--train", o->training,
-                    "Integer numerics: data to find the exponents on that gradients start from, "
-                    "preprocessed as --preprocess says or as train does; otherwise random inputs");
-  command->effective_if(
-      "--train", [o] { return o->numerics == "integer" && !o->out.empty(); },
-      "it says where integer gradients start in the C sources; add --numerics integer and --out");
+  add_gradients(command, o);
   command
       ->add_option("--lr", o->learning_rate,
                    "Learning rate after reset, for a batch of 256 [that of the plan's recipe, or "

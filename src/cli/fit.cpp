@@ -243,6 +243,12 @@ class Fit {
     return std::to_string(o_.numerics == "simulation" ? 1 : o_.recipe.batch);
   }
 
+  // What integer gradients start from: no functions for pixels come with the preprocessing.
+  [[nodiscard]] Arguments calibration() const {
+    if (o_.numerics != "integer") return {};
+    return {"--train", o_.train, "--train-preprocess", o_.data.preprocess};
+  }
+
   // What an earlier run left, which the plan of this one would lie beside. What the user has put
   // next to the C stays.
   static void remove_old(const fs::path& folder) {
@@ -295,8 +301,6 @@ class Fit {
       fitted.failure = device.name + ": " + trained.error().message();
       return fitted;
     }
-    // Other preprocessing than usual would add functions for pixels to the C.
-    const bool on_data = o_.numerics == "integer" && o_.data.preprocess == "auto";
     const Status compiled =
         step(Arguments{"compile",      o_.model,
                        "--plan",       file("plan.json"),
@@ -311,7 +315,7 @@ class Fit {
                        "--out",        file("c"),
                        "--json",       file("compile.json"),
                        "--force"} +
-             (on_data ? Arguments{"--train", o_.train} : Arguments{}));
+             calibration());
     if (!compiled.ok()) {
       if (compiled.error().kind != ErrorKind::kInfeasible) return compiled.error();
       fitted.failure = compiled.error().diagnostics.front();  // what is alive at the peak follows

@@ -18,6 +18,7 @@ using ::testing::AllOf;
 using ::testing::Gt;
 using ::testing::HasSubstr;
 using ::testing::Lt;
+using ::testing::Not;
 
 class CompileTest : public Workspace {
  protected:
@@ -453,6 +454,31 @@ TEST_F(CompileTest, TrainsInIntegerNumerics) {
     EXPECT_EQ(read_json("c/program.json")["sram_bytes"],
               report(train + Arguments{"--gradient-bits", bits})["sram_bytes"]);
   }
+}
+
+// Where integer gradients start follows the data as it is preprocessed, with functions for pixels
+// only where they are asked for.
+TEST_F(CompileTest, PreprocessesTheDataThatGradientsStartFrom) {
+  make_idx("train", 60);
+  const Arguments compile{"compile",    "model.onnx", "--plan",  "plan.json", "--classes", "4",
+                          "--numerics", "integer",    "--force", "--out",     "c"};
+  const Arguments data{"--train", "idx:train-images,train-labels"};
+  succeed(compile);
+  const std::string random = read("c/model_params.c");
+  succeed(compile + data + Arguments{"--train-preprocess", "mean=0.5,std=0.5"});
+  EXPECT_TRUE(read("c/model_params.c") != random);
+  EXPECT_THAT(read("c/model.h"), Not(HasSubstr("model_rgb_row(")));
+  const Json recorded = read_json("c/program.json")["recorded"];
+  succeed(compile + data + Arguments{"--preprocess", "mean=0.5,std=0.5"});
+  EXPECT_THAT(read("c/model.h"), HasSubstr("model_rgb_row("));
+  EXPECT_EQ(read_json("c/program.json")["recorded"], recorded);
+  // Pixels of a camera may be others than those of the data.
+  succeed(compile + data +
+          Arguments{"--preprocess", "identity", "--train-preprocess", "mean=0.5,std=0.5"});
+  EXPECT_EQ(read_json("c/program.json")["recorded"], recorded);
+  std::filesystem::remove_all(path("c"));
+  fail(66, compile + data + Arguments{"--train-preprocess", "lut=nowhere"}, {"nowhere"});
+  fail(2, compile + data + Arguments{"--train-preprocess", "sharpen"}, {"sharpen"});
 }
 
 }  // namespace

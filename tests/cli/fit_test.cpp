@@ -201,5 +201,18 @@ TEST_F(FitTest, DeviceNumerics) {
   EXPECT_EQ(read_json("fit/contributions.json")["numerics"], "device");
 }
 
+// As compile has it with the data, and no functions for pixels come with the preprocessing.
+TEST_F(FitTest, IntegerGradientsStartFromTheDataHoweverItIsPreprocessed) {
+  const std::string preprocess = "mean=0.5,std=0.5";
+  succeed(fit("ample.json") +
+          Arguments{"--numerics", "integer", "--batch", "2", "--preprocess", preprocess});
+  EXPECT_THAT(read("fit/on-ample/c/model.h"), Not(HasSubstr("_rgb_row(")));
+  succeed({"compile", "model.onnx", "--plan", "fit/on-ample/plan.json", "--head", "fresh",
+           "--accumulate", "2", "--numerics", "integer", "--train", "idx:train-images,train-labels",
+           "--out", "c", "--preprocess", preprocess});
+  EXPECT_EQ(read_json("fit/on-ample/c/program.json")["recorded"],
+            read_json("c/program.json")["recorded"]);
+}
+
 }  // namespace
 }  // namespace espalier::testing
