@@ -432,15 +432,30 @@ class TrainCommand {
     return outputs.status();
   }
 
+  // The bits of gradients and what they start from, which compile takes from the data, too.
+  [[nodiscard]] std::string integer_options(const trials::Trial& trial) const {
+    std::string text;
+    if (options_.gradient_bits != 8) {
+      text += fmt::format(" --gradient-bits {}", options_.gradient_bits);
+    }
+    // For a plan that names no classes, compile cannot select any of the data.
+    if (trial.plan.classes.empty() && !options_.data.classes.empty()) return text;
+    text += " --train " + shell_word(options_.training);
+    if (options_.data.preprocess != "auto") {
+      text += " --train-preprocess " + shell_word(options_.data.preprocess);
+    }
+    return text;
+  }
+
   // What compile needs to be told for a program that trains as this did.
   [[nodiscard]] std::string compile_options(const trials::Trial& trial, int classes) const {
     std::string text;
     // A plan that does not say is compiled for the model's own number of classes.
     if (trial.plan.classes.empty()) text += fmt::format(" --classes {}", classes);
-    if (options_.integer()) text += " --numerics integer";
-    if (options_.integer() && options_.gradient_bits != 8) {
-      text += fmt::format(" --gradient-bits {}", options_.gradient_bits);
-    }
+    text += " --head " + options_.head;
+    // Of a fresh classifier, and of stochastic rounding.
+    if (options_.common.seed != 0) text += fmt::format(" --seed {}", options_.common.seed);
+    if (options_.integer()) text += " --numerics integer" + integer_options(trial);
     if (options_.device()) {
       if (options_.accumulate != 1) text += fmt::format(" --accumulate {}", options_.accumulate);
       if (!trial.stochastic) text += " --rounding nearest";
@@ -451,7 +466,9 @@ class TrainCommand {
       const auto found = train::recipe_from_json(trial.plan.recipe, options_.plan);
       if (found.ok()) known = *found;
     }
-    if (trial.recipe.learning_rate != known.learning_rate) {
+    if (!trial.recipe.qas) {
+      text += " --lr RATE";  // that of gradients that are not scaled is none for the device
+    } else if (!known.qas || trial.recipe.learning_rate != known.learning_rate) {
       text += fmt::format(" --lr {}", trial.recipe.learning_rate);
     }
     if (trial.recipe.clip != known.clip) text += fmt::format(" --clip {}", trial.recipe.clip);

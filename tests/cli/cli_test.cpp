@@ -2,6 +2,7 @@
 // input.
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -338,7 +339,8 @@ TEST_F(CliTest, TrainingTakesTheRecipeOfItsPlan) {
   EXPECT_THAT(succeed(train + Arguments{"--numerics", "integer", "--accumulate", "2", "--rounding",
                                         "nearest", "--lr", "0.625", "--clip", "3"})
                   .err,
-              HasSubstr("--plan plan.json --numerics integer --accumulate 2 --rounding nearest "
+              HasSubstr("--plan plan.json --head fresh --numerics integer "
+                        "--train idx:train-images,train-labels --accumulate 2 --rounding nearest "
                         "--lr 0.625 --clip 3 --out"));
   Json plan = read_json("plan.json");
   plan["recipe"]["learning_rate"] = 0.75;
@@ -354,6 +356,47 @@ TEST_F(CliTest, TrainingTakesTheRecipeOfItsPlan) {
   write("plan.json", plan.dump());
   fail(2, compile + Arguments{"e"}, {"rate of 0.75 is for gradients without"});
   succeed(compile + Arguments{"e", "--lr", "0.5"});
+}
+
+// Word by word as it stands there, for a model of as many classes as the data.
+TEST_F(CliTest, WhatComesNextBehindTrainingCompilesWhatWasTrained) {
+  make_plan("plan.json", {"--last", "2"});
+  const Arguments train{"train",    "model.onnx",
+                        "--plan",   "plan.json",
+                        "--train",  "idx:train-images,train-labels",
+                        "--test",   "idx:test-images,test-labels",
+                        "--epochs", "1"};
+  const auto next = [&](const Arguments& more) {
+    const std::string said = succeed(train + more).err;
+    const std::string before = "next: espalier ";
+    const std::size_t at = said.find(before);
+    EXPECT_NE(at, std::string::npos) << said;
+    if (at == std::string::npos) return std::string();
+    const std::size_t begin = at + before.size();
+    return said.substr(begin, said.find('\n', begin) - begin);
+  };
+  const Arguments integer{"--numerics", "integer"};
+  const std::string advice =
+      next(integer + Arguments{"--seed", "7", "--preprocess", "mean=0.5,std=0.5"});
+  EXPECT_EQ(advice,
+            "compile model.onnx --plan plan.json --classes 4 --head fresh --seed 7 --numerics "
+            "integer --train idx:train-images,train-labels --train-preprocess mean=0.5,std=0.5 "
+            "--out FOLDER");
+  std::istringstream text(advice);
+  Arguments command;
+  for (std::string word; text >> word;) command.push_back(word == "FOLDER" ? "c" : word);
+  succeed(command + Arguments{"--json", "compile.json"});
+  EXPECT_EQ(read_json("compile.json")["head"], "fresh");
+  EXPECT_EQ(read_json("compile.json")["numerics"], "integer");
+  EXPECT_EQ(read_json("c/program.json")["seed"], 7);
+  EXPECT_EQ(next({"--head", "keep"}),
+            "compile model.onnx --plan plan.json --classes 4 --head keep --out FOLDER");
+  // Data of which compile cannot take a part, and a rate that is none for the device.
+  EXPECT_EQ(next(integer + Arguments{"--classes", "0,2"}),
+            "compile model.onnx --plan plan.json --classes 2 --head fresh --numerics integer "
+            "--out FOLDER");
+  EXPECT_EQ(next({"--no-qas", "--lr", "0.0001"}),
+            "compile model.onnx --plan plan.json --classes 4 --head fresh --lr RATE --out FOLDER");
 }
 
 TEST_F(CliTest, TrainingFindsARate) {

@@ -336,7 +336,7 @@ TEST_F(OutputsTest, CommandsSayWhatTheyWroteAndWhatComesNext) {
       succeed({"train", "model.onnx", "--plan", "a.json", "--train", "folder:pictures", "--test",
                "folder:pictures", "--epochs", "1"});
   EXPECT_THAT(trained.err, HasSubstr("next: espalier compile model.onnx --plan a.json --classes 3 "
-                                     "--out FOLDER\n"));
+                                     "--head fresh --out FOLDER\n"));
   const Finished compiled = succeed({"compile", "model.onnx", "--plan", "a.json", "--target",
                                      "rv32imf", "--out", "d", "--json", "b.json"});
   EXPECT_THAT(compiled.err, HasSubstr("wrote d\n"));
