@@ -329,6 +329,12 @@ train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
   return found;
 }
 
+void tell_of_updates(const train::Recipe& of_plan, int accumulate) {
+  if (accumulate == of_plan.batch) return;
+  spdlog::info("the plan's updates are of {} samples, here of {}: --accumulate gives another",
+               of_plan.batch, accumulate);
+}
+
 Result<Bytes> parse_size(const std::string& text, const std::string& what) {
   Result<Bytes> size = parse_bytes(text);
   if (size.ok()) return size;

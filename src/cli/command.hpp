@@ -146,6 +146,8 @@ Status check_recipe(const train::Recipe& recipe, const std::string& numerics);
 /// The recipe `found`, but for what the command line or a configuration file gives in `given`.
 train::Recipe with_given_options(const CommandApp* command, train::Recipe found,
                                  const train::Recipe& given);
+/// Says so where updates on the device are of other than the samples of a plan's recipe.
+void tell_of_updates(const train::Recipe& of_plan, int accumulate);
 
 /// Parses a size such as "100KiB" given to the option `what`.
 Result<Bytes> parse_size(const std::string& text, const std::string& what);

@@ -308,11 +308,8 @@ void tell_of_recipe(const Options& options, const plan::UpdatePlan& plan,
   }
   if (!options.clip && emit.clip > 0) {
     spdlog::info("updates clipped at {}, as the plan's recipe; --clip gives another", emit.clip);
-    if (options.accumulate != recipe.batch) {
-      spdlog::info("the plan's updates are of {} samples, here of {}: --accumulate gives another",
-                   recipe.batch, options.accumulate);
-    }
   }
+  tell_of_updates(recipe, options.accumulate);
 }
 
 void write_listings(Outputs& outputs, const Options& options, const compiler::Program& program) {

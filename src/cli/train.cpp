@@ -67,6 +67,7 @@ Result<trials::Trial> trial_of(const Options& options, const plan::UpdatePlan& p
         options.automatic_rate ? "auto" : fmt::format("{}", trial.recipe.learning_rate),
         trial.recipe.clip > 0 ? fmt::format(" clipped at {}", trial.recipe.clip) : "",
         trial.recipe.warmup_epochs, train::schedule_name(trial.recipe.schedule));
+    if (options.device()) tell_of_updates(found, options.accumulate);
   }
   trial.recipe.seed = options.common.seed;
   trial.head = options.head == "keep" ? trials::HeadStart::kKeep : trials::HeadStart::kFresh;

@@ -13,6 +13,7 @@
 namespace espalier::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -333,8 +334,14 @@ TEST_F(CliTest, TrainingTakesTheRecipeOfItsPlan) {
   expected["seed"] = 4;
   EXPECT_EQ(read_json("b.json")["recipe"], expected);
   // On the device a sample is a step, whatever the batch; the C begins with the plan's rate, too.
+  const std::string of_plan = recipe["batch"].dump();
+  const std::string other = "the plan's updates are of " + of_plan + " samples, here of 1: ";
   EXPECT_THAT(succeed(train + Arguments{"--numerics", "device"}).err,
-              HasSubstr("epochs, 1 samples an update by --accumulate, rate "));
+              AllOf(HasSubstr("epochs, 1 samples an update by --accumulate, rate "),
+                    HasSubstr(other + "--accumulate gives another")));
+  EXPECT_THAT(succeed(train + Arguments{"--numerics", "device", "--accumulate", of_plan}).err,
+              Not(HasSubstr("the plan's updates are of")));
+  EXPECT_THAT(said.err, Not(HasSubstr("the plan's updates are of")));
   // What comes next compiles what was trained.
   EXPECT_THAT(succeed(train + Arguments{"--numerics", "integer", "--accumulate", "2", "--rounding",
                                         "nearest", "--lr", "0.625", "--clip", "3"})
@@ -346,7 +353,8 @@ TEST_F(CliTest, TrainingTakesTheRecipeOfItsPlan) {
   plan["recipe"]["learning_rate"] = 0.75;
   write("plan.json", plan.dump());
   const Arguments compile{"compile", "model.onnx", "--plan", "plan.json", "--out"};
-  EXPECT_THAT(succeed(compile + Arguments{"c"}).err, HasSubstr("learning rate 0.75 of the plan's"));
+  EXPECT_THAT(succeed(compile + Arguments{"c"}).err,
+              AllOf(HasSubstr("learning rate 0.75 of the plan's"), HasSubstr(other)));
   EXPECT_EQ(read_json("c/program.json")["learning_rate"], 0.75);
   succeed(compile + Arguments{"d", "--lr", "0.5"});
   EXPECT_EQ(read_json("d/program.json")["learning_rate"], 0.5);
