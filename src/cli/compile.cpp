@@ -63,18 +63,29 @@ struct Options {
   std::optional<int> clip;
 };
 
-Status check_device(const Options& options, const std::string& target,
-                    const compiler::Program& program, Bytes parameters) {
+// What came of it.
+struct Compiled {
+  const plan::UpdatePlan& plan;
+  const compiler::Program& program;
+  std::string target;
+  codegen::FlashLayout constants;
+  bool kept = false;  ///< the model's own classifier
+  Bytes replay;       ///< memory that the firmware gives
+
+  [[nodiscard]] const ir::Graph& graph() const { return *program.graph.forward; }
+};
+
+Status check_device(const Options& options, const Compiled& made) {
   ESPALIER_TRY(const Bytes stack, parse_size(options.stack, "--stack"));
   ESPALIER_TRY(const cost::DeviceProfile device, cost::find_device(options.device));
-  if (!device::runs(device, codegen::target_named(target))) {
+  if (!device::runs(device, codegen::target_named(made.target))) {
     return Error{ErrorKind::kInfeasible,
                  fmt::format("--target {}: {} has '{}' and does not run what that makes; {}",
-                             target, device.name, device.isa,
+                             made.target, device.name, device.isa,
                              device.target.empty() ? "use --target host, which is portable C"
                                                    : "leave --target out for " + device.target)};
   }
-  return device::fits(program, parameters, device, stack);
+  return device::fits(made.program, Bytes{made.constants.bytes}, made.replay, device, stack);
 }
 
 std::vector<std::string> buffer_names(const compiler::Program& program) {
@@ -200,12 +211,40 @@ std::vector<std::string> target_names() {
   return names;
 }
 
-// Bytes of --replay, which hold at least one sample; 0 without.
-Result<std::int64_t> replay_bytes(const Options& options, const compiler::Program& program) {
-  if (options.replay.empty()) return 0;
-  ESPALIER_TRY(const Bytes bytes, parse_size(options.replay, "--replay"));
-  ESPALIER_CHECK_OK(codegen::check_replay(program, bytes));
-  return bytes.count;
+// What --replay says; without C there is none.
+Result<Bytes> given_replay(const Options& options) {
+  if (options.replay.empty() || options.out.empty()) return Bytes{0};
+  return parse_size(options.replay, "--replay");
+}
+
+// Of these what the firmware has to give: whole samples, at least one.
+Result<Bytes> replay_memory(const Options& options, const compiler::Program& program) {
+  if (options.replay.empty() || options.out.empty()) return Bytes{0};
+  ESPALIER_TRY(const Bytes given, given_replay(options));
+  ESPALIER_CHECK_OK(codegen::check_replay(program, given));
+  return Bytes{codegen::replay_layout(program, given.count).bytes};
+}
+
+// What --sram leaves for the program: steps write the replay memory, so that it lies there, too.
+Result<Bytes> sram_of_program(const Options& options) {
+  ESPALIER_TRY(const Bytes all, parse_size(options.sram, "--sram"));
+  ESPALIER_TRY(const Bytes replay, given_replay(options));
+  if (replay.count == 0 || replay < all) return Bytes{all.count - replay.count};
+  return Error{
+      ErrorKind::kInfeasible,
+      fmt::format("--sram: of {} bytes --replay takes {} and leaves nothing to the program",
+                  all.count, replay.count)};
+}
+
+// Why the program does not fit: --sram may have been shared.
+Error with_replay(const Options& options, Error error) {
+  const Result<Bytes> replay = given_replay(options);
+  if (error.kind == ErrorKind::kInfeasible && !options.sram.empty() && replay.ok() &&
+      replay->count > 0) {
+    error.diagnostics.back() +=
+        fmt::format(", the {} bytes of --replay taken off --sram", replay->count);
+  }
+  return error;
 }
 
 // Tables of --preprocess, as training has them for pictures; none without.
@@ -344,17 +383,50 @@ std::string turns_text(const codegen::FlashLayout& constants) {
   return fmt::format(", {} of these written when the turn changes", constants.turn_bytes());
 }
 
-std::string summary(const Options& options, const ir::Head& head, bool kept,
-                    const compiler::Program& program, const codegen::FlashLayout& constants) {
+std::string replay_text(const Compiled& made) {
+  if (made.replay.count == 0) return "";
+  return fmt::format(", and {} of replay memory from the firmware", made.replay.count);
+}
+
+std::string summary(const Options& options, const Compiled& made) {
+  const compiler::Program& program = made.program;
   const double ratio =
       static_cast<double>(program.placement.peak) /
       static_cast<double>(std::max<std::int64_t>(1, program.placement.lower_bound));
   return fmt::format(
-      "{}{} classes; SRAM {} = arena {} + state {}; arena is {:.3f} of its lower bound; "
+      "{}{} classes; SRAM {} = arena {} + state {}{}; arena is {:.3f} of its lower bound; "
       "constants {} of flash{}; the classifier starts {}{}\n",
-      options.out.empty() ? "" : options.out + ": ", head.classes, program.sram_bytes().count,
-      program.arena_bytes().count, program.state.bytes, ratio, constants.bytes,
-      turns_text(constants), kept ? "as the model's own" : "anew", recomputed_text(program));
+      options.out.empty() ? "" : options.out + ": ", made.graph().head.classes,
+      program.sram_bytes().count, program.arena_bytes().count, program.state.bytes,
+      replay_text(made), ratio, made.constants.bytes, turns_text(made.constants),
+      made.kept ? "as the model's own" : "anew", recomputed_text(program));
+}
+
+Json report(const Options& options, const Compiled& made, Json passes) {
+  const compiler::Program& program = made.program;
+  const ir::Graph& graph = made.graph();
+  return {{"schema", "espalier.compile/1"},
+          {"tool_version", kVersion},
+          {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
+          {"plan_sha256", plan::sha256_of(made.plan)},
+          {"target", made.target},
+          {"numerics", options.numerics},
+          {"input", options.input},
+          {"recomputed", recomputed_json(program)},
+          {"accumulate", options.accumulate},
+          {"classes", graph.head.classes},
+          {"class_names", graph.head.class_names},
+          {"head", made.kept ? "keep" : "fresh"},
+          {"sram_bytes", program.sram_bytes().count},
+          {"replay_bytes", made.replay.count},
+          {"arena_bytes", program.arena_bytes().count},
+          {"arena_lower_bound", program.placement.lower_bound},
+          {"state_bytes", program.state.bytes},
+          {"parameter_bytes", made.constants.bytes},
+          {"turn_bytes", made.constants.turn_bytes()},
+          {"passes", std::move(passes)},
+          {"work", program.graph.chains.empty() ? work_json(program.graph) : Json(nullptr)},
+          {"arena", arena_json(program)}};
 }
 
 Status run(const Options& options) {
@@ -376,7 +448,7 @@ Status run(const Options& options) {
       trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits);
   compile.fed = options.input == "rows";
   if (!options.sram.empty()) {
-    ESPALIER_TRY(compile.sram, parse_size(options.sram, "--sram"));
+    ESPALIER_TRY(compile.sram, sram_of_program(options));
   }
   for (const std::string& name : options.disabled) {
     ESPALIER_TRY(compile.passes, compiler::without(compile.passes, name));
@@ -406,48 +478,26 @@ Status run(const Options& options) {
   if (!options.dump_passes.empty()) {
     outputs.add(options.dump_passes, write_folder(options.dump_passes, passes.dumps, true));
   }
-  if (!compiled.ok()) return compiled.error();
+  if (!compiled.ok()) return with_replay(options, compiled.error());
   const compiler::Program& program = *compiled;
-  const codegen::FlashLayout constants = codegen::flash_layout(program);
-  if (!options.device.empty()) {
-    ESPALIER_CHECK_OK(check_device(options, target, program, Bytes{constants.bytes}));
-  }
+  Compiled made{plan, program, target, codegen::flash_layout(program), kept, Bytes{0}};
+  ESPALIER_TRY(made.replay, replay_memory(options, program));
+  if (!options.device.empty()) ESPALIER_CHECK_OK(check_device(options, made));
 
   write_listings(outputs, options, program);
   if (!options.out.empty()) {
     ESPALIER_CHECK_OK(calibrate(options, graph, plan, *compiled));
     codegen::EmitOptions emit = emit_options(options, target, recipe);
-    ESPALIER_TRY(emit.replay_bytes, replay_bytes(options, program));
+    emit.replay_bytes = made.replay.count;
     ESPALIER_TRY(emit.pixels, pixel_tables(options, graph));
     const auto files = engine::emit_recorded(program, plan, emit);
     outputs.add(options.out, write_folder(options.out, files, options.common.force));
     tell_of_recipe(options, plan, recipe, emit);
   }
   if (options.emit_ir != "-" && options.trace != "-" && options.problem != "-") {
-    print(options.common, summary(options, graph.head, kept, program, constants));
+    print(options.common, summary(options, made));
   }
-  write_report(outputs, options.common,
-               {{"schema", "espalier.compile/1"},
-                {"tool_version", kVersion},
-                {"model", {{"name", graph.name}, {"sha256", graph.sha256}}},
-                {"plan_sha256", plan::sha256_of(plan)},
-                {"target", target},
-                {"numerics", options.numerics},
-                {"input", options.input},
-                {"recomputed", recomputed_json(program)},
-                {"accumulate", options.accumulate},
-                {"classes", graph.head.classes},
-                {"class_names", graph.head.class_names},
-                {"head", kept ? "keep" : "fresh"},
-                {"sram_bytes", program.sram_bytes().count},
-                {"arena_bytes", program.arena_bytes().count},
-                {"arena_lower_bound", program.placement.lower_bound},
-                {"state_bytes", program.state.bytes},
-                {"parameter_bytes", constants.bytes},
-                {"turn_bytes", constants.turn_bytes()},
-                {"passes", std::move(passes.rows)},
-                {"work", program.graph.chains.empty() ? work_json(program.graph) : Json(nullptr)},
-                {"arena", arena_json(program)}});
+  write_report(outputs, options.common, report(options, made, std::move(passes.rows)));
   if (!options.out.empty()) {
     outputs.next((target == "host" ? "make -C " : "espalier check ") + shell_word(options.out));
   }
@@ -555,8 +605,8 @@ Command add_compile(CLI::App& app) {
                       "As train has it (auto, mean=M:M:M,std=S:S:S, lut=FILE, identity): adds "
                       "functions that make inputs of a camera's pixels so");
   command->add_option("--replay", o->replay,
-                      "Memory, given by the firmware, for samples to replay: as the frozen layers "
-                      "leave them, balanced over classes");
+                      "Memory, given by the firmware in SRAM, for samples to replay: as the frozen "
+                      "layers leave them, balanced over classes; --device and --sram count it");
   command->add_output(
       "--emit-ir", o->emit_ir, [] { return text_format("a training graph", "training_graph "); },
       "Write the training graph as text, or -");

@@ -17,16 +17,19 @@ bool runs(const cost::DeviceProfile& device, const codegen::Target& target) {
          (!target.load_dot || device.has_extension("lwdota.b"));
 }
 
-Status fits(const compiler::Program& program, Bytes parameters, const cost::DeviceProfile& device,
-            Bytes stack) {
+Status fits(const compiler::Program& program, Bytes parameters, Bytes replay,
+            const cost::DeviceProfile& device, Bytes stack) {
   std::vector<std::string> problems;
-  const std::int64_t sram = program.sram_bytes().count + stack.count;
+  const std::int64_t sram = program.sram_bytes().count + replay.count + stack.count;
   if (sram > device.sram.count) {
-    problems.push_back(fmt::format(
-        "{}: {} bytes of SRAM are {} too few: {} arena, {} state, {} stack (--stack); search with "
-        "a smaller budget",
-        device.name, device.sram.count, sram - device.sram.count, program.arena_bytes().count,
-        program.state.bytes, stack.count));
+    const bool replays = replay.count > 0;
+    problems.push_back(
+        fmt::format("{}: {} bytes of SRAM are {} too few: {} arena, {} state, {}{} stack "
+                    "(--stack); search with a smaller budget{}",
+                    device.name, device.sram.count, sram - device.sram.count,
+                    program.arena_bytes().count, program.state.bytes,
+                    replays ? fmt::format("{} replay memory (--replay), ", replay.count) : "",
+                    stack.count, replays ? ", or replay fewer samples" : ""));
     const std::vector<std::string> alive = compiler::alive_at_peak(program);
     problems.push_back(fmt::format("{}: the arena's peak is {}", device.name, alive.front()));
     for (std::size_t i = 1; i < alive.size(); ++i) problems.push_back("  " + alive[i]);

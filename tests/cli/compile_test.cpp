@@ -80,8 +80,11 @@ TEST_F(CompileTest, DoesNotOverwriteWithoutForce) {
 TEST_F(CompileTest, KeepsSamplesToReplay) {
   const Arguments compile{"compile",   "model.onnx", "--plan", "plan.json",
                           "--classes", "4",          "--out",  "c"};
-  succeed(compile + Arguments{"--replay", "10KiB"});
+  const Finished said = succeed(compile + Arguments{"--replay", "10KiB", "--json", "compile.json"});
   const Json replay = read_json("c/program.json")["replay"];
+  EXPECT_EQ(read_json("compile.json")["replay_bytes"], replay["bytes"]);
+  EXPECT_THAT(said.out,
+              HasSubstr(", and " + replay["bytes"].dump() + " of replay memory from the firmware"));
   EXPECT_GT(replay["samples"], 1);
   EXPECT_LE(replay["bytes"], 10240);
   EXPECT_GT(replay["bytes"].get<int>(), 10240 - 8 - replay["latent_bytes"].get<int>());
@@ -92,6 +95,37 @@ TEST_F(CompileTest, KeepsSamplesToReplay) {
   std::filesystem::remove_all(path("c"));
   fail(2, compile + Arguments{"--replay", "100"}, {"--replay: 100 bytes hold no sample"});
   fail(2, compile + Arguments{"--replay", "much"}, {"--replay"});
+}
+
+// The firmware has the replay memory in SRAM, beside what the program needs.
+TEST_F(CompileTest, CountsTheMemoryOfReplay) {
+  const Arguments compile{"compile", "model.onnx", "--plan", "plan.json", "--classes", "4"};
+  const Json plain = report(compile);
+  EXPECT_EQ(plain["replay_bytes"], 0);
+  const int sram = plain["sram_bytes"];
+  const auto device = [&](int bytes) {
+    write("part.json", R"({"schema": "espalier.device/1", "name": "part", "isa": "rv32imc",
+      "flash_bytes": 1000000, "clock_hz": 1000000, "sram_bytes": )" +
+                           std::to_string(bytes) + "}");
+  };
+  const Arguments on_part{"--device", "part.json", "--stack", "1KiB", "--out", "c", "--force"};
+  const Arguments replay{"--replay", "10KiB"};
+  device(sram + 1024);
+  succeed(compile + on_part);
+  const Finished refused = run(compile + on_part + replay);
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr(" replay memory (--replay), 1024 stack (--stack)"),
+                                 HasSubstr("or replay fewer samples")));
+  device(sram + 1024 + 10240);
+  const Json fits = report(compile + on_part + replay);
+  EXPECT_EQ(fits["sram_bytes"], sram);
+  EXPECT_THAT(fits["replay_bytes"].get<int>(), AllOf(Gt(5120), Lt(10241)));
+  const auto within = [&](int bytes) {
+    return compile + replay + Arguments{"--out", "d", "--sram", std::to_string(bytes)};
+  };
+  fail(3, within(10240), {"--sram: of 10240 bytes --replay takes 10240 and leaves nothing"});
+  fail(3, within(10240 + 16), {"the 10240 bytes of --replay taken off --sram"});
+  EXPECT_TRUE(report(within(sram + 10240))["recomputed"].empty());
 }
 
 TEST_F(CompileTest, WritesPackages) {

@@ -13,11 +13,11 @@ namespace espalier::device {
 /// portable C, which runs anywhere.
 bool runs(const cost::DeviceProfile& device, const codegen::Target& target);
 
-/// Ok when program and `stack` fit the device's SRAM and the constants of `parameters` bytes its
-/// flash; code is not counted, `check` measures it. Otherwise kInfeasible, with what is too much
-/// and what is alive at the arena's peak.
-Status fits(const compiler::Program& program, Bytes parameters, const cost::DeviceProfile& device,
-            Bytes stack);
+/// Ok when program, `replay` memory and `stack` fit the device's SRAM and the constants of
+/// `parameters` bytes its flash; code is not counted, `check` measures it. Otherwise kInfeasible,
+/// with what is too much and what is alive at the arena's peak.
+Status fits(const compiler::Program& program, Bytes parameters, Bytes replay,
+            const cost::DeviceProfile& device, Bytes stack);
 
 /// What the device's SRAM leaves for training beside `stack` and the firmware's `reserve`;
 /// kInfeasible when that is nothing.
