@@ -2,6 +2,9 @@
 #include "espalier/device/check.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <optional>
 
 #include "command.hpp"
 #include "espalier/cost/device_profile.hpp"
@@ -21,7 +24,7 @@ struct Options {
   std::string keep;
   std::string target_compiler;
   std::string host_compiler = "cc";
-  int steps = 3;
+  std::optional<int> steps;
   bool no_nodes = false;
   bool node_cycles = false;
   bool kernel_instructions = false;
@@ -48,10 +51,19 @@ Format kept_builds() {
           }};
 }
 
+// Gradients that are only added up are not all that a step is.
+void warn_of_updates(const Options& options, const device::CheckReport& report) {
+  if (!report.failure.empty() || report.updates > 0) return;
+  spdlog::warn(
+      "{}: an update takes {} samples, so that none of {} steps made one: cycles and stack are "
+      "without it, and it was not compared on {}; --steps {} makes one",
+      options.folder, report.accumulate, report.steps, report.machine, report.accumulate);
+}
+
 Status run(const Options& options) {
   device::CheckOptions check;
   check.seed = options.common.seed;
-  check.steps = options.steps;
+  check.steps = options.steps.value_or(0);
   check.nodes = !options.no_nodes;
   check.node_cycles = options.node_cycles;
   check.kernel_instructions = options.kernel_instructions;
@@ -73,6 +85,7 @@ Status run(const Options& options) {
   }
   ESPALIER_TRY(const device::CheckReport report, run_check(options, check));
   if (report.failure.empty()) print(options.common, device::to_table(report));
+  warn_of_updates(options, report);
   Json json = device::to_json(report);
   json["tool_version"] = kVersion;
   Outputs outputs;
@@ -96,9 +109,12 @@ Command add_check(CLI::App& app) {
   command->add_input("folder", o->folder, "Folder that compile wrote")
       ->type_name("FOLDER")
       ->required();
-  command->add_option("--steps", o->steps, "Training steps, one sample each")
-      ->check(between(1, 100000))
-      ->capture_default_str();
+  command
+      ->add_option("--steps", o->steps,
+                   fmt::format("Training steps, one sample each [3, or up to {} to end with an "
+                               "update]",
+                               device::kMostUsualSteps))
+      ->check(between(1, 100000));
   command->add_flag("--no-nodes", o->no_nodes,
                     "Compare losses, logits and parameters alone, not the SRAM behind every node; "
                     "takes half the time and finds less");

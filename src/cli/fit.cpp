@@ -17,6 +17,7 @@
 #include "espalier/codegen/target.hpp"
 #include "espalier/contribution/profile.hpp"
 #include "espalier/cost/device_profile.hpp"
+#include "espalier/device/check.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/support/folder.hpp"
 #include "espalier/trials/sets.hpp"
@@ -59,6 +60,7 @@ struct Fitted {
   double accuracy = 0;
   double balanced = 0;                ///< over classes
   std::vector<std::string> warnings;  ///< why the accuracy is doubtful
+  std::int64_t updates = 0;           ///< in the steps that were run
   double cycles = 0;                  ///< a step, where a machine counts them
   double instructions = 0;            ///< a step
 };
@@ -239,9 +241,8 @@ class Fit {
   }
 
   // Samples to an update of that program; a simulation stands for one.
-  [[nodiscard]] std::string accumulate() const {
-    return std::to_string(o_.numerics == "simulation" ? 1 : o_.recipe.batch);
-  }
+  [[nodiscard]] std::string accumulate() const { return std::to_string(samples()); }
+  [[nodiscard]] int samples() const { return o_.numerics == "simulation" ? 1 : o_.recipe.batch; }
 
   // What integer gradients start from: no functions for pixels come with the preprocessing.
   [[nodiscard]] Arguments calibration() const {
@@ -342,15 +343,18 @@ class Fit {
     return Ok{};
   }
 
-  // By running a step, where there is a machine for it and its tools are installed.
+  // By running a step, or the few that make an update, where there is a machine for it and its
+  // tools are installed.
   Status time(const fs::path& folder, const std::string& given, Fitted& fitted) const {
     const codegen::Target* target = codegen::find_target(fitted.device.target);
     if (target == nullptr || target->machine == "host") return Ok{};
     const std::string report = (folder / "check.json").string();
+    const int steps = samples() <= device::kMostUsualSteps ? samples() : 1;
     const Status checked = step({"check", (folder / "c").string(), "--device", given, "--stack",
-                                 o_.stack, "--steps", "1", "--json", report});
+                                 o_.stack, "--steps", std::to_string(steps), "--json", report});
     if (!checked.ok()) return judge(checked.error(), fitted);
     ESPALIER_TRY(const Json json, read_json(report, "espalier.check/1"));
+    ESPALIER_TRY(fitted.updates, json_field<std::int64_t>(json, "updates", report));
     ESPALIER_TRY(fitted.cycles, json_field<double>(json, "cycles_per_step", report));
     ESPALIER_TRY(fitted.instructions, json_field<double>(json, "instructions_per_step", report));
     return Ok{};
@@ -376,7 +380,7 @@ class Fit {
     }
   }
 
-  // A step's time: of cycles what it is, of instructions what it is at least.
+  // A step's time: of cycles with an update among them what it is, otherwise what it is at least.
   static std::optional<double> milliseconds(const Fitted& f) {
     const double count = f.cycles > 0 ? f.cycles : f.instructions;
     if (count == 0) return std::nullopt;
@@ -393,10 +397,10 @@ class Fit {
         continue;
       }
       const std::optional<double> ms = milliseconds(f);
-      const std::string time =
-          !ms ? "-"
-              : fmt::format("{}{:.1f} ms at {} MHz", f.cycles > 0 ? "" : "at least ", *ms,
-                            f.device.clock_hz / 1000000);
+      const std::string time = !ms ? "-"
+                                   : fmt::format("{}{:.1f} ms at {} MHz",
+                                                 f.cycles > 0 && f.updates > 0 ? "" : "at least ",
+                                                 *ms, f.device.clock_hz / 1000000);
       text += fmt::format("{:<14} {:>11} {:>11}  {:<26} {:>6.2f} %  {}\n", f.device.name,
                           format_bytes(f.budget), format_bytes(f.sram),
                           fmt::format("{} biases, weights of {}", f.bias_depth, f.weights),
@@ -427,6 +431,7 @@ class Fit {
            {"test_accuracy", fits ? Json(f.accuracy) : Json(nullptr)},
            {"test_balanced_accuracy", fits ? Json(f.balanced) : Json(nullptr)},
            {"warnings", f.warnings},
+           {"updates", ms ? Json(f.updates) : Json(nullptr)},
            {"cycles_per_step", f.cycles > 0 ? Json(f.cycles) : Json(nullptr)},
            {"instructions_per_step", f.instructions > 0 ? Json(f.instructions) : Json(nullptr)},
            {"milliseconds_per_step", ms ? Json(*ms) : Json(nullptr)}});

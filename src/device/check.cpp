@@ -20,6 +20,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// So many that they end with an update, where that takes few.
+int usual_steps(const Folder& folder, const CheckOptions& options) {
+  constexpr std::int64_t kUsual = 3;
+  const std::int64_t whole =
+      (kUsual + folder.accumulate - 1) / folder.accumulate * folder.accumulate;
+  const auto labels = static_cast<std::int64_t>(options.labels.size());
+  const bool few = whole <= kMostUsualSteps && (options.labels.empty() || whole <= labels);
+  return static_cast<int>(few ? whole : kUsual);
+}
+
 // What is known when the program fails; other errors stay errors.
 Result<CheckReport> failed(CheckReport report, const Error& error) {
   if (error.kind != ErrorKind::kMismatch) return error;
@@ -171,18 +181,21 @@ class Stages {
 
 Result<CheckReport> check(const fs::path& path, const CheckOptions& given) {
   CheckOptions options = given;
-  if (options.steps < 1) return Error{ErrorKind::kUsage, "--steps must be at least 1"};
+  if (options.steps < 0) return Error{ErrorKind::kUsage, "--steps must be at least 1"};
   if (options.stack.count < 1) return Error{ErrorKind::kUsage, "--stack must be above 0"};
   // The linker aligns the stack; it then has what is said here.
   options.stack = Bytes{(options.stack.count + 15) / 16 * 16};
   ESPALIER_TRY(const Folder folder, read_folder(path));
   ESPALIER_TRY(const std::unique_ptr<Machine> machine, machine_of(folder));
   ESPALIER_CHECK_OK(check_figures(folder, options));
+  if (options.steps == 0) options.steps = usual_steps(folder, options);
   CheckReport report;
   report.name = folder.name;
   report.target = folder.target.name;
   report.machine = machine->where();
   report.steps = options.steps;
+  report.accumulate = folder.accumulate;
+  report.updates = options.steps / folder.accumulate;
   report.promised_sram = Bytes{folder.sram};
   report.promised_parameters = Bytes{folder.parameters};
   report.stack_allowed = options.stack;

@@ -50,6 +50,8 @@ Json to_json(const CheckReport& r) {
           {"name", r.name},
           {"target", r.target},
           {"steps", r.steps},
+          {"accumulate", r.accumulate},
+          {"updates", r.updates},
           {"failure", r.failure.empty() ? Json(nullptr) : Json(r.failure)},
           {"equal", r.failure.empty() && r.mismatch.empty()},
           {"mismatch", r.mismatch.empty() ? Json(nullptr) : Json(r.mismatch)},
@@ -79,7 +81,8 @@ Json to_json(const CheckReport& r) {
 
 std::string to_table(const CheckReport& r) {
   std::string text = fmt::format(
-      "{}: {} training steps on the host and on {}, {}\n", r.name, r.steps, r.machine,
+      "{}: {} training steps{} on the host and on {}, {}\n", r.name, r.steps,
+      r.accumulate > 1 ? fmt::format(" with {} updates", r.updates) : "", r.machine,
       r.mismatch.empty()
           ? fmt::format(
                 "every loss and logit{} {} bytes of {} parameter arrays{} the same bits, and "

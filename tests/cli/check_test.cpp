@@ -82,6 +82,38 @@ TEST_F(CheckTest, SamplesOfTheUser) {
        {"label 4 must lie in 0..3"});
 }
 
+// Gradients that are added up are not all that a program does.
+TEST_F(CheckTest, EndsWithAnUpdateOrSaysThatItMakesNone) {
+  const auto compile = [&](const std::string& samples) {
+    succeed({"compile", "model.onnx", "--plan", "plan.json", "--target", "rv32imf", "--out",
+             "a folder", "--kernels", "plain", "--force", "--accumulate", samples});
+  };
+  const Arguments brief = quick({"--no-nodes", "--stack", "8KiB", "--json", "report.json"});
+  const auto made = [&](int steps, int updates) {
+    const Json report = read_json("report.json");
+    EXPECT_EQ(report["steps"], steps);
+    EXPECT_EQ(report["updates"], updates);
+    return report["accumulate"].get<int>();
+  };
+  compile("4");
+  const Finished whole = succeed(brief);
+  EXPECT_EQ(made(4, 1), 4);
+  EXPECT_THAT(whole.out, HasSubstr("4 training steps with 1 updates on the host and on the core"));
+  EXPECT_THAT(whole.err, Not(HasSubstr("an update takes")));
+  const Finished part = succeed(brief + Arguments{"--steps", "2"});
+  EXPECT_EQ(made(2, 0), 4);
+  EXPECT_THAT(part.err, AllOf(HasSubstr("a folder: an update takes 4 samples, so that none of 2 "),
+                              HasSubstr("; --steps 4 makes one")));
+  // No more steps than there are samples of the user's.
+  const auto size = read_json("a folder/program.json")["input_bytes"].get<std::size_t>();
+  write("samples.bin", std::string(3 * size, '\7'));
+  succeed(brief + Arguments{"--inputs", "samples.bin", "--labels", "1,3,0"});
+  EXPECT_EQ(made(3, 0), 4);
+  compile("9");
+  EXPECT_THAT(succeed(brief).err, HasSubstr("; --steps 9 makes one"));
+  EXPECT_EQ(made(3, 0), 9);
+}
+
 TEST_F(CheckTest, NamesTheFirstDifferenceAndEndsWith4) {
   // On the core alone, one trained weight changes behind the last step.
   tamper("model.c", "  return sram.state.loss;",

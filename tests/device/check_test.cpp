@@ -603,6 +603,18 @@ TEST_F(DeviceCheck, TracesEveryNode) {
   EXPECT_EQ(report->traced_steps, 2);
 }
 
+// Two updates of two samples where nobody says how many steps.
+TEST_F(DeviceCheck, StepsEndWithAnUpdate) {
+  const ir::Graph graph = tiny();
+  compile(graph, plan::head_only(graph), plain(), 2);
+  const Result<CheckReport> report = check(folder(), brief(0));
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_TRUE(verdict(*report).ok()) << verdict(*report).error().message();
+  EXPECT_EQ(report->steps, 4);
+  EXPECT_EQ(report->accumulate, 2);
+  EXPECT_EQ(report->updates, 2);
+}
+
 TEST_F(DeviceCheck, TimesEveryNode) {
   const ir::Graph graph = tiny();
 #ifdef ESPALIER_SLOW_TESTS

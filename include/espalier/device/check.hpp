@@ -17,15 +17,20 @@
 
 namespace espalier::device {
 
+/// The most steps that a check makes where it is not told how many.
+inline constexpr std::int64_t kMostUsualSteps = 8;
+
 struct CheckOptions {
   /// Memories and instructions of the system that is simulated; its clock and its own core are not.
   cost::DeviceProfile device = cost::espalier_core();
   bool device_named = false;  ///< otherwise an emulated machine takes its usual device
   Bytes stack{4096};          ///< SRAM for the stack, in blocks of 16 bytes
-  int steps = 3;              ///< training steps, one sample each
-  std::uint64_t seed = 0;     ///< of random samples and labels
-  std::string inputs;         ///< instead: int8 samples, one after the other, as a file
-  std::vector<int> labels;    ///< of these
+  /// Training steps, one sample each. 0: three, or so many more that they end with an update,
+  /// unless those are more than kMostUsualSteps or than there are `labels`.
+  int steps = 0;
+  std::uint64_t seed = 0;   ///< of random samples and labels
+  std::string inputs;       ///< instead: int8 samples, one after the other, as a file
+  std::vector<int> labels;  ///< of these
   /// In all; a program that needs more has failed. 0: 50 million a step and 100 (soft float 600)
   /// for each of its multiply-accumulates.
   std::uint64_t max_cycles = 0;
@@ -62,6 +67,8 @@ struct CheckReport {
   std::string target;
   std::string machine;  ///< where it ran, beside the host: "the core"
   int steps = 0;
+  std::int64_t accumulate = 1;  ///< samples of an update
+  std::int64_t updates = 0;     ///< that the steps made; with 0 all below is without one
   /// How the program failed: a trap, a stack overflow, a limit, on the core or on the host; empty
   /// when it ran to its end. After a failure nothing was compared, cycles are 0, and the rest is
   /// what was known by then.
@@ -69,12 +76,12 @@ struct CheckReport {
   /// The first recorded step that differs, the first node behind which the SRAM does, and the first
   /// loss, logit or element of an array; empty when all bits agree.
   std::string mismatch;
-  int traced_nodes = 0;     ///< nodes of a step behind each of which all SRAM was compared
-  int traced_steps = 0;     ///< in the first so many steps
-  int recorded_steps = 0;   ///< on which the C was held against the host engine
-  int compared_arrays = 0;  ///< of parameters: all that the plan trains, and the head
-  Bytes compared;           ///< in them
-  double cycles_per_step = 0;
+  int traced_nodes = 0;        ///< nodes of a step behind each of which all SRAM was compared
+  int traced_steps = 0;        ///< in the first so many steps
+  int recorded_steps = 0;      ///< on which the C was held against the host engine
+  int compared_arrays = 0;     ///< of parameters: all that the plan trains, and the head
+  Bytes compared;              ///< in them
+  double cycles_per_step = 0;  ///< mean of all steps, with the updates among them
   double cycles_per_turn = 0;  ///< of a change of turn without what writes flash; 0: not known
   double instructions_per_step = 0;
   std::vector<KernelCycles> kernels;  ///< most cycles first; of an emulator those asked for
