@@ -82,6 +82,18 @@ Status read_turns(const Json& json, const std::string& header, const std::string
   return Ok{};
 }
 
+// What the firmware has in SRAM beside the program.
+Status read_replay(const Json& json, const std::string& header, const std::string& where,
+                   Folder& folder) {
+  if (!json.contains("replay")) return Ok{};
+  ESPALIER_TRY(const Json replay, json_field<Json>(json, "replay", where));
+  ESPALIER_TRY(folder.replay, json_field<std::int64_t>(replay, "bytes", where + ": replay"));
+  ESPALIER_CHECK_OK(agree(header, folder, "replay_bytes", folder.replay, where));
+  if (folder.replay >= 1 && folder.replay <= kLargestSize) return Ok{};
+  return Error{ErrorKind::kBadInput,
+               fmt::format("{}: 'replay': 'bytes' must lie in 1..{}", where, kLargestSize)};
+}
+
 }  // namespace
 
 std::string array_name(std::string_view what, std::int64_t conv) {
@@ -135,6 +147,7 @@ Result<Folder> read_folder(const fs::path& path) {
   ESPALIER_TRY(const std::string header, read_file(folder.path / (folder.name + ".h")));
   ESPALIER_CHECK_OK(one_program(folder, header, program, plan));
   ESPALIER_CHECK_OK(read_turns(json, header, where, folder));
+  ESPALIER_CHECK_OK(read_replay(json, header, where, folder));
   const std::pair<const char*, std::int64_t> said[] = {
       {"sram_bytes", folder.sram},      {"parameter_bytes", folder.parameters},
       {"classes", folder.classes},      {"input_bytes", folder.input_bytes},

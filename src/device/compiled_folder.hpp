@@ -26,6 +26,7 @@ struct Folder {
   std::int64_t state = 0;       ///< bytes, of these, that are kept across steps
   std::int64_t arena = 0;       ///< bytes, of these, that values of one step take
   bool extern_arena = false;    ///< the driver gives the arena
+  std::int64_t replay = 0;      ///< bytes that the firmware gives to keep samples in; no check does
   std::int64_t parameters = 0;  ///< bytes of constants
   /// Bytes of these that a change of turn writes; absent where no channels take turns.
   std::optional<std::int64_t> turn_bytes;

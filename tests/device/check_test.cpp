@@ -886,6 +886,13 @@ TEST_F(DeviceCheck, RefusesWhatDoesNotFit) {
   options = steps(1);
   options.stack = Bytes{0};
   EXPECT_EQ(check(folder(), options).error().kind, ErrorKind::kUsage);
+  // What is kept to be replayed lies on the board beside the program.
+  plainly.replay_bytes = 260'000;
+  compile(graph, plan::head_only(graph), plainly);
+  options = steps(1);
+  options.device_named = true;
+  EXPECT_THAT(check(folder(), options).error().message(),
+              HasSubstr(" of replay memory and 8192 of stack exceed 262144 bytes by "));
 }
 
 TEST_F(DeviceCheck, PlacesTheProgramAsTheDeviceSays) {

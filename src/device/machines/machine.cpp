@@ -29,10 +29,13 @@ std::vector<std::string> driver_definitions(const Job& job) {
 
 Status fits_sram(const Folder& folder, const CheckOptions& options) {
   const std::int64_t there = options.device.sram.count;
-  const std::int64_t needed = folder.sram + options.stack.count;
+  // Nothing here replays: what that takes is a matter of the board.
+  const std::int64_t replay = options.device_named ? folder.replay : 0;
+  const std::int64_t needed = folder.sram + replay + options.stack.count;
   if (needed <= there) return Ok{};
   return Error{ErrorKind::kInfeasible,
-               fmt::format("{} bytes of SRAM and {} of stack exceed {} bytes by {}", folder.sram,
+               fmt::format("{} bytes of SRAM{} and {} of stack exceed {} bytes by {}", folder.sram,
+                           replay > 0 ? fmt::format(", {} of replay memory", replay) : "",
                            options.stack.count, there, needed - there)};
 }
 

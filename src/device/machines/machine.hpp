@@ -59,7 +59,8 @@ std::unique_ptr<Machine> find_machine(std::string_view name);
 /// What the driver is told on the command line of the compiler.
 std::vector<std::string> driver_definitions(const Job& job);
 
-/// kInfeasible when the program and its stack do not fit the device's SRAM.
+/// kInfeasible when the program and its stack, and on a named device its replay memory, do not fit
+/// the device's SRAM.
 Status fits_sram(const Folder& folder, const CheckOptions& options);
 
 /// Links the object `program` and the parameters alone, whole, with what they need of the
