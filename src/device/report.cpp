@@ -82,7 +82,7 @@ Json to_json(const CheckReport& r) {
 std::string to_table(const CheckReport& r) {
   std::string text = fmt::format(
       "{}: {} training steps{} on the host and on {}, {}\n", r.name, r.steps,
-      r.accumulate > 1 ? fmt::format(" with {} updates", r.updates) : "", r.machine,
+      r.accumulate > 1 ? fmt::format(" ({} samples to an update)", r.accumulate) : "", r.machine,
       r.mismatch.empty()
           ? fmt::format(
                 "every loss and logit{} {} bytes of {} parameter arrays{} the same bits, and "

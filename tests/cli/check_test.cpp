@@ -98,7 +98,7 @@ TEST_F(CheckTest, EndsWithAnUpdateOrSaysThatItMakesNone) {
   compile("4");
   const Finished whole = succeed(brief);
   EXPECT_EQ(made(4, 1), 4);
-  EXPECT_THAT(whole.out, HasSubstr("4 training steps with 1 updates on the host and on the core"));
+  EXPECT_THAT(whole.out, HasSubstr("4 training steps (4 samples to an update) on the host and on the core"));
   EXPECT_THAT(whole.err, Not(HasSubstr("an update takes")));
   const Finished part = succeed(brief + Arguments{"--steps", "2"});
   EXPECT_EQ(made(2, 0), 4);
