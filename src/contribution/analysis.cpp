@@ -310,6 +310,7 @@ trials::Trial trial_of(const ir::Graph& graph, const TrialSpec& spec,
   trial.recipe = options.recipe;
   trial.recipe.seed = spec.seed;
   trial.numerics = options.numerics;
+  trial.stochastic = options.stochastic;
   return trial;
 }
 
@@ -417,6 +418,7 @@ Result<Profile> analyze(const train::Network& network, const data::Samples& trai
   profile.recipe = options.recipe;
   profile.recipe.seed = 0;
   profile.numerics = options.numerics;
+  profile.stochastic = options.stochastic;
   profile.seeds = options.seeds;
   profile.ratios = options.ratios;
 

@@ -208,6 +208,7 @@ Json to_json(const Profile& profile) {
   json["recipe"] = train::to_json(profile.recipe);
   if (trials::on_device(profile.numerics)) {
     json["numerics"] = trials::numerics_name(profile.numerics);
+    if (!profile.stochastic) json["rounding"] = trials::rounding_name(false);
   }
   json["seeds"] = profile.seeds;
   json["ratios"] = profile.ratios;
@@ -273,6 +274,7 @@ Result<Profile> profile_from_json(const Json& document, const ir::Graph& graph,
     }
     profile.numerics = *numerics;
   }
+  profile.stochastic = document.value("rounding", "") != trials::rounding_name(false);
   for (const char* key : {"seeds", "ratios", "trials"}) {
     ESPALIER_TRY(const Json list, json_field<Json>(document, key, where));
     if (!list.is_array()) return bad(where, fmt::format("'{}' must be a list", key));

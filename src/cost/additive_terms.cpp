@@ -1,5 +1,7 @@
 #include "espalier/cost/additive_terms.hpp"
 
+#include <algorithm>
+
 #include "conv_memory.hpp"
 #include "espalier/plan/update_plan.hpp"
 #include "mac_parts.hpp"
@@ -59,8 +61,11 @@ std::vector<std::vector<bool>> available_ratios(const ir::Graph& graph,
   std::vector<std::vector<bool>> rows;
   for (const ConvView& view : conv_views(graph)) {
     std::vector<bool>& row = rows.emplace_back(1, true);
+    int most = 0;
     for (const double ratio : ratios) {
-      row.push_back(plan::channel_count(view.conv->in_channels, ratio) > 0);
+      const int kept = plan::channel_count(view.conv->in_channels, ratio);
+      row.push_back(kept > most);
+      most = std::max(most, kept);
     }
   }
   return rows;

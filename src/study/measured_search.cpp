@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <numeric>
@@ -176,12 +177,17 @@ Difference difference(const Runner& a, const Runner& b) {
   return {mean_of(paired), standard_error_of(paired), static_cast<int>(paired.size())};
 }
 
-// Probability that one is above the other at all, with few pairs as unsure as it must be.
+// Probability that one is above the other at all, with few pairs as unsure as it must be. Gains are
+// counts of images: differences that happen to be equal do not tell how far they spread, only how
+// many of them point one way.
 template <typename Runner>
 double probability_ahead(const Runner& a, const Runner& b) {
   const Difference d = difference(a, b);
-  if (d.pairs < 2) return 0.5;
-  if (d.standard_error == 0) return d.mean > 0 ? 1.0 : d.mean < 0 ? 0.0 : 0.5;
+  if (d.pairs < 2 || d.mean == 0) return 0.5;
+  if (d.standard_error < 1e-9 * std::abs(d.mean)) {
+    const double surprise = std::ldexp(1.0, -d.pairs);
+    return d.mean > 0 ? 1 - surprise : surprise;
+  }
   return student_cdf(d.mean / d.standard_error, d.pairs - 1);
 }
 

@@ -50,8 +50,10 @@ Status SweepPair::read() {
       const trials::SetOptions options,
       trials::set_options(dataset_->preprocess, dataset_->classes, dataset_->balanced, kDataSeed));
   if (config_->analysis) {
-    const trials::SourceOptions sources{dataset_->train, "", config_->analysis->limit_train,
-                                        config_->analysis->limit_validation};
+    trials::SourceOptions sources{dataset_->train, "", config_->analysis->limit_train,
+                                  config_->analysis->limit_validation};
+    // What judges contributions judges in no race: all set the same samples aside.
+    sources.keep = most_training_samples();
     ESPALIER_TRY(trials::SampleSets sets, trials::load_sets(graph, sources, options));
     analysis_sets_.emplace(std::move(sets));
     for (std::size_t i = 0; i < config_->searches.size(); ++i) {
@@ -80,6 +82,17 @@ Status SweepPair::read() {
   graph.head.class_names = training_->dataset().class_names;
   network_ = std::make_unique<train::Network>(std::move(graph));
   return check_budgets();
+}
+
+// Of all that is measured before the final trainings.
+std::int64_t SweepPair::most_training_samples() const {
+  std::int64_t most = config_->analysis->limit_train.value_or(0);
+  for (const SweepSearch& search : config_->searches) {
+    if (search.solver == SweepSolver::kMeasured) {
+      most = std::max(most, search.measure.limit_train.value_or(0));
+    }
+  }
+  return most;
 }
 
 // Memory is planned for the program that the final trainings stand for: of several numerics the
@@ -128,6 +141,7 @@ contribution::AnalysisOptions SweepPair::analysis_options() const {
   contribution::AnalysisOptions options;
   options.recipe = found_with(config_->analysis->recipe);
   options.numerics = config_->analysis->numerics;
+  options.stochastic = config_->training.stochastic;
   options.ratios = config_->analysis->ratios;
   options.layers = config_->analysis->layers;
   options.seeds = config_->analysis->seeds;

@@ -103,6 +103,7 @@ class SweepPair {
       : config_(&config), model_(&model), dataset_(&dataset) {}
   Status read();
   [[nodiscard]] Status check_budgets() const;
+  [[nodiscard]] std::int64_t most_training_samples() const;
   [[nodiscard]] Result<plan::UpdatePlan> read(const SweepPublished& published) const;
   // Those whose memory is the budget of a search; none where it has budgets of its own.
   [[nodiscard]] std::vector<const SweepPublished*> published(const SweepSearch& search) const;

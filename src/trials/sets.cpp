@@ -24,7 +24,8 @@ std::int64_t validation_share(const SourceOptions& sources, std::int64_t size) {
   if (sources.limit_validation.value_or(0) > 0) return *sources.limit_validation;
   std::int64_t share = size / 3;
   if (!sources.limit_validation) share = std::min(share, kUsualValidation);
-  return std::max<std::int64_t>(1, std::min(share, size - sources.limit_training.value_or(0)));
+  const std::int64_t keep = sources.keep.value_or(sources.limit_training.value_or(0));
+  return std::max<std::int64_t>(1, std::min(share, size - keep));
 }
 
 // The two sides of a measurement before the limit on training samples; validation is as it will be.

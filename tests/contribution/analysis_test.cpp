@@ -83,6 +83,17 @@ TEST_F(Analysis, TrialPlansAreWhatTheDesignSays) {
   EXPECT_TRUE(plan::validate(plan, network_.graph()).ok());
 }
 
+TEST_F(Analysis, TrialsHaveTheNumericsOfTheOptions) {
+  AnalysisOptions options;
+  options.numerics = trials::Numerics::kDevice;
+  EXPECT_TRUE(trial_of(network_.graph(), {.seed = 3}, options).stochastic);
+  options.stochastic = false;
+  const trials::Trial trial = trial_of(network_.graph(), {.seed = 3}, options);
+  EXPECT_FALSE(trial.stochastic);
+  EXPECT_EQ(trial.numerics, trials::Numerics::kDevice);
+  EXPECT_EQ(trial.recipe.seed, 3U);
+}
+
 TEST_F(Analysis, MeasuresWhatSingleTrainingsMeasure) {
   options_.layers = {4};
   options_.seeds = {3};

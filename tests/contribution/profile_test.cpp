@@ -54,6 +54,12 @@ TEST(Profile, SurvivesJson) {
   const Result<Profile> read = profile_from_json(document, graph, "profile");
   ASSERT_TRUE(read.ok()) << read.error().message();
   EXPECT_EQ(to_json(*read), document);
+  Profile device = sample_profile(graph);
+  device.numerics = trials::Numerics::kDevice;
+  EXPECT_FALSE(to_json(device).contains("rounding"));
+  device.stochastic = false;
+  EXPECT_EQ(to_json(device)["rounding"], "nearest");
+  EXPECT_FALSE(profile_from_json(to_json(device), graph, "profile")->stochastic);
 }
 
 TEST(Profile, RefusesDamage) {

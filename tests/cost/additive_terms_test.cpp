@@ -78,5 +78,12 @@ TEST(AvailableRatios, NeedAtLeastOneChannel) {
   EXPECT_EQ(available[1], (std::vector<bool>{true, true, true, true, true}));
 }
 
+TEST(AvailableRatios, AreUpdatesOfTheirOwn) {
+  // Of 3 input channels a half and 0.6 keep the same one.
+  const std::vector<double> close{0.5, 0.6, 1.0};
+  EXPECT_EQ(available_ratios(testing::chain_graph(), close)[0],
+            (std::vector<bool>{true, true, false, true}));
+}
+
 }  // namespace
 }  // namespace espalier::cost

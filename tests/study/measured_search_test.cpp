@@ -560,6 +560,35 @@ TEST_F(Rates, WithoutOneThatHoldsAllFinalistsRanAway) {
   EXPECT_TRUE(plan.lost());
 }
 
+// Gains are counts of images, so that the first two differences may be equal by luck: nobody has to
+// leave for that.
+TEST(MeasuredSearch, TwoEqualDifferencesAreNotSurelyBehind) {
+  const World world(3, 0.02);
+  const Measure plans = world.measure();
+  std::optional<Candidate> lucky;
+  const Measure measure = [&](const std::vector<Request>& requests) {
+    auto gains = plans(requests);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      if (requests[i].stage != Stage::kRace) continue;
+      if (!lucky) lucky = requests[i].candidate;
+      const bool early = requests[i].seed < MeasuredSearchOptions{}.first_race_seed + 2;
+      (*gains)[i] = requests[i].candidate == lucky ? (early ? 0.35 : 0.1) : 0.3;
+    }
+    return gains;
+  };
+  MeasuredSearchOptions options;
+  options.measurements = 30;
+  options.race_seeds = 4;
+  const MeasuredPlan plan = measured_search({world.problem()}, measure, options)->plans[0];
+  EXPECT_NE(plan.solution.candidate, lucky);
+  ASSERT_GE(plan.finalists.size(), 2U);
+  for (const Finalist& f : plan.finalists) EXPECT_EQ(f.gains.size(), 4U);
+  options.race_seeds = 2;
+  const MeasuredPlan brief = measured_search({world.problem()}, measure, options)->plans[0];
+  EXPECT_EQ(brief.solution.candidate, lucky);
+  EXPECT_EQ(brief.over_runner_up, 0.75);
+}
+
 // What wins at the usual rate bears no other; the rest gain more at a higher one than it is ahead.
 TEST(MeasuredSearch, APlanThatBearsAHighRateNeedNotWinAtTheUsualOne) {
   const World world(3, 0.02);

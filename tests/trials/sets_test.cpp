@@ -76,6 +76,22 @@ TEST_F(RaceSetsTest, AreDisjointAndValidateAsAnAnalysisDoes) {
   }
 }
 
+// Measurements of other sizes set the same samples aside where they agree on what is kept.
+TEST_F(RaceSetsTest, ValidateAsAMeasurementOfMoreSamplesDoes) {
+  const std::string spec = dataset(300);
+  SourceOptions few{spec, "", 100, std::nullopt};
+  SourceOptions many{spec, "", 250, std::nullopt};
+  EXPECT_EQ(load_sets(graph_, few, options_)->validation.size(), 100);
+  few.keep = many.keep = 250;
+  const Result<SampleSets> analysis = load_sets(graph_, few, options_);
+  const Result<RaceSets> race = load_race_sets(graph_, many, options_, 5);
+  ASSERT_TRUE(analysis.ok());
+  ASSERT_TRUE(race.ok()) << race.error().message();
+  EXPECT_EQ(analysis->training.size(), 100);
+  EXPECT_EQ(analysis->validation.size(), 50);
+  EXPECT_EQ(race->validation.identity(), analysis->validation.identity());
+}
+
 TEST_F(RaceSetsTest, ValidationMayComeFromElsewhere) {
   const SourceOptions sources{dataset(80), dataset(60, "b"), std::nullopt, 20};
   const Result<RaceSets> race = load_race_sets(graph_, sources, options_);

@@ -23,6 +23,7 @@ namespace espalier::contribution {
 struct AnalysisOptions {
   train::Recipe recipe;  ///< its seed is replaced by each of `seeds`
   trials::Numerics numerics = trials::Numerics::kSimulation;
+  bool stochastic = true;  ///< device numerics: rounding of steps; otherwise to nearest
   std::vector<double> ratios{0.125, 0.25, 0.5, 1.0};  ///< ascending, in (0, 1]
   std::vector<int> layers;                            ///< conv indices to measure; empty = all
   std::vector<std::uint64_t> seeds{0};                ///< one training of each update per seed

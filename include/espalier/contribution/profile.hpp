@@ -64,6 +64,7 @@ struct Profile {
   Json data;             ///< identities of training and validation sets
   train::Recipe recipe;  ///< on the device: its batch is the samples of one update
   trials::Numerics numerics = trials::Numerics::kSimulation;
+  bool stochastic = true;  ///< device numerics: rounding of steps; otherwise to nearest
   std::vector<std::uint64_t> seeds;
   std::vector<double> ratios;          ///< ascending
   std::vector<Trial> trials;           ///< all measurements, in a canonical order

@@ -25,7 +25,8 @@ AdditiveTerms analytic_terms(const ir::Graph& graph, std::span<const double> rat
 /// Terms of training_macs().total().
 AdditiveTerms mac_terms(const ir::Graph& graph, std::span<const double> ratios);
 
-/// [conv][option]: whether the ratio keeps at least one input channel; option 0 always does.
+/// [conv][option]: whether the ratio is an update of its own, which keeps more input channels than
+/// those before it (`ratios` ascend) and so at least one; option 0 always is.
 std::vector<std::vector<bool>> available_ratios(const ir::Graph& graph,
                                                 std::span<const double> ratios);
 

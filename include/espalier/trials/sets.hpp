@@ -39,6 +39,10 @@ struct SourceOptions {
   std::optional<std::int64_t> limit_training;    ///< 0 = all; unset = up to kUsualTraining
   std::optional<std::int64_t> limit_validation;  ///< 0 = all, or a third of a single source; unset
                                                  ///< = up to kUsualValidation
+  /// Of a single source so many samples are not set aside, if it has as many, unless
+  /// limit_validation says how many are; unset = limit_training. Measurements with other limits on
+  /// training samples set the same ones aside where this is the same.
+  std::optional<std::int64_t> keep;
 };
 
 /// The options as texts have them: `preprocess` as data::parse_preprocess() reads it, `classes` as
