@@ -151,8 +151,8 @@ Result<selection::SelectionOptions> selection_options(const Options& options,
                                                 : selection::SolverKind::kEvolution;
   selection.memory = options.memory == "planned" ? selection::MemoryModel::kPlanned
                                                  : selection::MemoryModel::kAnalytic;
-  selection.gradient =
-      trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits);
+  selection.gradients = {
+      trials::gradient_element(*trials::numerics_named(options.numerics), options.gradient_bits)};
   selection.fed = options.input == "rows";
   selection.accumulate = options.accumulate;
   // As many as --classes says, where that is not what the profile's data had.

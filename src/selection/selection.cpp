@@ -38,6 +38,19 @@ Bytes budget_of(std::int64_t limit, MemoryModel model) {
 
 constexpr std::int64_t kImpossible = std::int64_t{1} << 50;
 
+// A bound must hold in all numerics that are trained, and none of them always takes most: integers
+// have smaller gradients, and a state that is larger by their ranges.
+Result<Bytes> planned_memory(const ir::Graph& graph, const plan::UpdatePlan& plan,
+                             const SelectionOptions& options) {
+  Bytes most;
+  for (const compiler::Element gradient : options.gradients) {
+    ESPALIER_TRY(const compiler::PlannedMemory planned,
+                 compiler::planned_memory(graph, plan, options.accumulate, gradient, options.fed));
+    most = std::max(most, planned.total());
+  }
+  return most;
+}
+
 // Plans of candidates. Channels are selected once; copying them is all that remains.
 class CandidatePlans {
  public:
@@ -75,34 +88,31 @@ class PlannedCost {
  public:
   PlannedCost(const ir::Graph& graph, const contribution::Profile& profile,
               const SelectionOptions& options)
-      : graph_(graph),
-        plan_(graph, profile, options.rotate),
-        gradient_(options.gradient),
-        fed_(options.fed),
-        accumulate_(options.accumulate) {}
+      : graph_(graph), plan_(graph, profile, options.rotate), options_(options) {}
 
   std::int64_t operator()(const search::Candidate& candidate) const {
-    const auto memory =
-        compiler::planned_memory(graph_, plan_(candidate), accumulate_, gradient_, fed_);
-    return memory.ok() ? memory->total().count : kImpossible;
+    const auto memory = planned_memory(graph_, plan_(candidate), options_);
+    return memory.ok() ? memory->count : kImpossible;
   }
 
   /// The trained state alone as an additive cost, beside the smallest arena there is: never more
-  /// than the planned memory.
+  /// than the planned memory. Of several programs that of the first, which the largest is not
+  /// below; the largest terms of all could add up to more.
   [[nodiscard]] search::AdditiveCost relaxed() const {
+    const compiler::Element gradient = options_.gradients.front();
     search::AdditiveCost cost;
     const auto layers = static_cast<int>(plan_.layers());
     search::Candidate candidate{0, std::vector<std::uint8_t>(plan_.layers(), 0)};
     const auto state = [&] {
       // The state is the same however the input comes, which not all of these plans allow by rows.
       const auto memory =
-          compiler::planned_memory(graph_, plan_(candidate), accumulate_, gradient_);
+          compiler::planned_memory(graph_, plan_(candidate), options_.accumulate, gradient);
       return memory.ok() ? memory->state.count : kImpossible;
     };
     compiler::CompileOptions compile;
-    compile.accumulate = accumulate_;
-    compile.gradient = gradient_;
-    compile.fed = fed_;
+    compile.accumulate = options_.accumulate;
+    compile.gradient = gradient;
+    compile.fed = options_.fed;
     const auto program = compiler::compile(graph_, plan_(candidate), compile);
     cost.base = program.ok() ? program->placement.lower_bound : kImpossible;
     for (int depth = 0; depth <= layers; ++depth) {
@@ -127,21 +137,24 @@ class PlannedCost {
  private:
   const ir::Graph& graph_;
   CandidatePlans plan_;
-  compiler::Element gradient_;
-  bool fed_;
-  int accumulate_;
+  SelectionOptions options_;
 };
 
-// Cycles of a step by the model. Chains take other ways to the same kernels, and finding them takes
-// most of the time of compiling.
+// Cycles of a step by the model, of the program that takes most. Chains take other ways to the same
+// kernels, and finding them takes most of the time of compiling.
 Result<std::int64_t> predicted_cycles(const ir::Graph& graph, const plan::UpdatePlan& plan,
                                       const SelectionOptions& options) {
   compiler::CompileOptions compile;
-  compile.gradient = options.gradient;
   ESPALIER_TRY(compile.passes, compiler::without(compiler::kAllPasses, "stream"));
-  ESPALIER_TRY(const compiler::TrainingGraph training,
-               compiler::training_graph(graph, plan, compile));
-  return codegen::step_cycles(*options.cycles, training);
+  std::int64_t most = 0;
+  for (const compiler::Element gradient : options.gradients) {
+    compile.gradient = gradient;
+    ESPALIER_TRY(const compiler::TrainingGraph training,
+                 compiler::training_graph(graph, plan, compile));
+    ESPALIER_TRY(const std::int64_t cycles, codegen::step_cycles(*options.cycles, training));
+    most = std::max(most, cycles);
+  }
+  return most;
 }
 
 search::CostFunction cycle_cost(const ir::Graph& graph, const contribution::Profile& profile,
@@ -227,10 +240,7 @@ Status check(const ir::Graph& graph, const SelectionOptions& options) {
 Result<Bytes> least_memory(const ir::Graph& graph, const SelectionOptions& options) {
   const plan::UpdatePlan head = plan::head_only(graph);
   if (options.memory == MemoryModel::kAnalytic) return cost::analytic_memory(head, graph).bytes();
-  ESPALIER_TRY(
-      const compiler::PlannedMemory planned,
-      compiler::planned_memory(graph, head, options.accumulate, options.gradient, options.fed));
-  return planned.total();
+  return planned_memory(graph, head, options);
 }
 
 search::Problem make_problem(const ir::Graph& graph, const contribution::Profile& profile,
@@ -319,10 +329,8 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
   selected.analytic = selected.plan.memory["analytic"] =
       cost::analytic_memory(selected.plan, graph).bytes();
   selected.memory = selected.analytic;
-  if (const auto planned = compiler::planned_memory(graph, selected.plan, options.accumulate,
-                                                    options.gradient, options.fed);
-      planned.ok()) {
-    selected.planned = selected.plan.memory["planned"] = planned->total();
+  if (const auto planned = planned_memory(graph, selected.plan, options); planned.ok()) {
+    selected.planned = selected.plan.memory["planned"] = *planned;
     if (options.memory == MemoryModel::kPlanned) selected.memory = *selected.planned;
   }
   selected.step_macs = cost::training_macs(selected.plan, graph).total();

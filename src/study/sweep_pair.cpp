@@ -96,7 +96,8 @@ std::int64_t SweepPair::most_training_samples() const {
 }
 
 // Memory is planned for the program that the final trainings stand for: of several numerics the
-// one that takes most, and with float gradients, a sample an update, where all are simulated.
+// one that takes most, which may be another for every plan, and with float gradients, a sample an
+// update, where all are simulated.
 selection::SelectionOptions SweepPair::selection_options(const SweepSearch& search) const {
   selection::SelectionOptions options;
   options.memory = search.memory;
@@ -105,9 +106,11 @@ selection::SelectionOptions SweepPair::selection_options(const SweepSearch& sear
   options.classes = training().dataset().class_names;
   const std::vector<trials::Numerics>& all = config_->training.numerics;
   if (std::none_of(all.begin(), all.end(), trials::on_device)) return options;
-  const bool floats = std::find(all.begin(), all.end(), trials::Numerics::kDevice) != all.end();
-  options.gradient =
-      trials::gradient_element(floats ? trials::Numerics::kDevice : trials::Numerics::kInteger, 8);
+  options.gradients.clear();
+  for (const trials::Numerics numerics : {trials::Numerics::kDevice, trials::Numerics::kInteger}) {
+    if (std::find(all.begin(), all.end(), numerics) == all.end()) continue;
+    options.gradients.push_back(trials::gradient_element(numerics, 8));
+  }
   options.accumulate = config_->training.accumulate;
   return options;
 }

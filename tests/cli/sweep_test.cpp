@@ -292,6 +292,46 @@ TEST_F(SweepTest, PlannedMemoryIsThatOfTheNumericsThatAreTrained) {
   }
 }
 
+// The head has no gradients of maps, which integers would make smaller, and a state that their
+// ranges make larger.
+TEST_F(SweepTest, PlannedMemoryIsEnoughForAllNumericsThatAreTrained) {
+  make_plan("head.json", {"--head-only"});
+  const auto sram = [&](const std::string& plan, const char* numerics) {
+    const Json compiled =
+        report({"compile", "model.onnx", "--plan", plan, "--numerics", numerics, "--out", fresh()});
+    return compiled["sram_bytes"].get<int>();
+  };
+  const int device = sram("head.json", "device");
+  const int integer = sram("head.json", "integer");
+  ASSERT_GT(integer, device);
+  Json planned = config();
+  planned["searches"][0] = {{"budgets", {"64KiB"}}, {"memory", "planned"}};
+  planned["training"]["seeds"] = {0};
+  planned["training"]["numerics"] = {"device", "integer"};
+  const auto with_budget = [&](int bytes) {
+    const std::string budget = std::to_string(bytes) + "B";
+    planned["searches"][0]["budgets"] = {budget};
+    write("sweep.json", planned.dump());
+  };
+  with_budget(device);
+  const Finished small = run(sweep(fresh()));
+  EXPECT_EQ(small.exit_code, 3);
+  EXPECT_THAT(small.err, HasSubstr("not even the head fits"));
+  with_budget(integer);
+  const std::string out = fresh();
+  succeed(sweep(out));
+  int found = 0;
+  const Json results = read_json(out + "/sweep.json");
+  for (const Json& row : results["results"][0]["plans"]) {
+    if (row["kind"] != "found") continue;
+    ++found;
+    EXPECT_EQ(row["planned_bytes"], integer);
+    const std::string plan = out + "/plans/m.d." + row["name"].get<std::string>() + ".json";
+    for (const char* numerics : {"device", "integer"}) EXPECT_LE(sram(plan, numerics), integer);
+  }
+  EXPECT_EQ(found, 1);
+}
+
 TEST_F(SweepTest, LayersThatAreNotThereAreToldBeforeAnythingIsTrained) {
   Json json = config();
   json["analysis"]["layers"] = {5, 99};

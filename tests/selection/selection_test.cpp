@@ -200,6 +200,43 @@ TEST(Selection, ChannelsThatTakeTurnsCountInPlannedMemory) {
   EXPECT_GT(rotating, 0);
 }
 
+// Integers have smaller gradients and a state that is larger by their ranges, so either takes most.
+TEST(Selection, BudgetsHoldForEachKindOfGradients) {
+  const ir::Graph graph = espalier::testing::small_network(1);
+  const contribution::Profile profile = random_profile(graph, 4);
+  for (const int accumulate : {1, 4}) {
+    SelectionOptions options;
+    options.memory = MemoryModel::kPlanned;
+    options.accumulate = accumulate;
+    options.gradients = {compiler::Element::kFloat32, compiler::Element::kInt8};
+    const auto planned = [&](const plan::UpdatePlan& plan, compiler::Element gradient) {
+      return compiler::planned_memory(graph, plan, accumulate, gradient)->total();
+    };
+    const Bytes floats = planned(plan::head_only(graph), compiler::Element::kFloat32);
+    const Bytes integers = planned(plan::head_only(graph), compiler::Element::kInt8);
+    ASSERT_GT(integers, floats);
+    EXPECT_EQ(*least_memory(graph, options), integers);
+    const Result<Selected> none = select(graph, profile, floats, options);
+    ASSERT_FALSE(none.ok());
+    EXPECT_EQ(none.error().kind, ErrorKind::kInfeasible);
+    bool of_floats = false;
+    for (std::int64_t more = 0; more <= 64000; more = 2 * more + 500) {
+      const Bytes budget{integers.count + more};
+      const Result<Selected> found = select(graph, profile, budget, options);
+      ASSERT_TRUE(found.ok()) << found.error().message();
+      const Bytes of_float = planned(found->plan, compiler::Element::kFloat32);
+      const Bytes of_integer = planned(found->plan, compiler::Element::kInt8);
+      EXPECT_EQ(found->memory, std::max(of_float, of_integer));
+      EXPECT_EQ(found->planned, found->memory);
+      EXPECT_LE(found->memory, budget);
+      of_floats = of_floats || of_float > of_integer;
+      ASSERT_TRUE(found->bound.has_value());
+      EXPECT_LE(found->objective, *found->bound + 1e-12) << more;
+    }
+    EXPECT_TRUE(of_floats);
+  }
+}
+
 TEST(Selection, ExactSolverAgrees) {
   const ir::Graph graph = espalier::testing::small_network(1);
   SelectionOptions exact;

@@ -274,7 +274,7 @@ TEST_F(PlanSearch, MacsBoundIt) {
 TEST_F(PlanSearch, PlannedMemoryAndCyclesBoundIt) {
   selection::SelectionOptions& bounds = options_.selection;
   bounds.memory = selection::MemoryModel::kPlanned;
-  bounds.gradient = compiler::Element::kInt8;
+  bounds.gradients = {compiler::Element::kInt8};
   bounds.cycles = *codegen::find_cycle_model("rv32imf+pm4adda.b");
   bounds.max_step_cycles = 1'000'000'000;
   const auto at = [&](Bytes budget) {
@@ -283,7 +283,7 @@ TEST_F(PlanSearch, PlannedMemoryAndCyclesBoundIt) {
   // Between the head alone and the best plan there is.
   const selection::Selected most = at(Bytes{1 << 20});
   const Bytes least = compiler::planned_memory(network_.graph(), plan::head_only(network_.graph()),
-                                               1, bounds.gradient, false)
+                                               1, compiler::Element::kInt8, false)
                           ->total();
   budgets_ = {Bytes{(least.count + most.planned->count) / 2}, Bytes{most.planned->count - 8}};
   bounds.max_step_cycles = *most.step_cycles - 1000;
@@ -292,8 +292,8 @@ TEST_F(PlanSearch, PlannedMemoryAndCyclesBoundIt) {
   ASSERT_TRUE(found.ok()) << found.error().message();
   for (std::size_t i = 0; i < budgets_.size(); ++i) {
     const selection::Selected& selected = found->plans[i];
-    const auto planned =
-        compiler::planned_memory(network_.graph(), selected.plan, 1, bounds.gradient, false);
+    const auto planned = compiler::planned_memory(network_.graph(), selected.plan, 1,
+                                                  compiler::Element::kInt8, false);
     EXPECT_LE(planned->total(), budgets_[i]);
     EXPECT_EQ(selected.planned, planned->total());
     EXPECT_EQ(selected.memory, planned->total());

@@ -46,8 +46,9 @@ struct SelectionOptions {
   std::optional<std::int64_t> max_step_cycles;
   std::optional<codegen::CycleModel> cycles;
   MemoryModel memory = MemoryModel::kAnalytic;
-  /// Planned memory: of the compiled program's gradients.
-  compiler::Element gradient = compiler::Element::kFloat32;
+  /// Of the gradients of the compiled programs: one where plans are trained in one kind of
+  /// numerics. Planned memory and cycles are those of the program that takes most. Never empty.
+  std::vector<compiler::Element> gradients{compiler::Element::kFloat32};
   bool fed = false;     ///< planned memory: the input comes by rows
   int accumulate = 1;   ///< planned memory: samples whose gradients make one update
   bool rotate = false;  ///< plans let the channels of partly trained convs take turns
@@ -69,7 +70,7 @@ struct Selected {
   std::optional<double> bound;   ///< planned memory or cycles: no plan within the bounds gains more
   Bytes memory;                  ///< of the plan, by the searched model
   Bytes analytic;                ///< extra memory by the published model
-  std::optional<Bytes> planned;  ///< none when no program can be made of it for a device
+  std::optional<Bytes> planned;  ///< none when a program cannot be made of it for a device
   std::int64_t step_macs = 0;
   std::optional<std::int64_t> step_cycles;     ///< predicted, where cycles are bounded
   SolverKind solver = SolverKind::kEvolution;  ///< that found it, never kAuto
@@ -81,8 +82,8 @@ struct Selected {
 /// Whether cycles, where they are bounded, are known of all that can be trained: kUsage otherwise.
 Status check(const ir::Graph& graph, const SelectionOptions& options);
 
-/// Memory of the head alone, which every plan trains: no budget may be below it. Errors: that no
-/// program can be planned of it.
+/// Memory of the head alone, which every plan trains: no budget may be below it. Errors: that a
+/// program cannot be planned of it.
 Result<Bytes> least_memory(const ir::Graph& graph, const SelectionOptions& options);
 
 /// The problem of choosing under `budget`: gains that were not measured, or that diverged, cannot
