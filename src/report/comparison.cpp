@@ -48,7 +48,8 @@ Table comparison_table(const Updates& updates) {
          u.bias_depth, u.weights, kib(u.analytic_bytes), scaled(mean_of(u.reached.accuracy), 100),
          scaled(error_of(u.reached.accuracy), 100), balanced_cell(u),
          u.kind == "head only" ? Json() : scaled(mean_of(u.gained.accuracy), 100),
-         u.trainings.size(), u.diverged, kib(u.sram_bytes), scaled(cell(u.cycles_per_step), 1e-6)});
+         u.trainings.size(), u.diverged.size(), kib(u.sram_bytes),
+         scaled(cell(u.cycles_per_step), 1e-6)});
   }
   return table;
 }

@@ -104,7 +104,10 @@ void take_plan(Update& update, const Plan& plan) {
 }
 
 void take_training(Update& update, const Training& training) {
-  if (!training.label.empty()) update.label = training.label;
+  if (!training.label.empty()) {
+    update.label = training.label;
+    update.names = {training.label};
+  }
   if (update.label.empty()) update.label = stem(training.file);
   update.kind = training.kind;
   update.model = training.model;
@@ -117,26 +120,50 @@ void take_training(Update& update, const Training& training) {
   if (training.sram_bytes) update.sram_bytes = training.sram_bytes;
 }
 
-void take_seed(Update& update, const Training& training, std::vector<std::string>& conflicts) {
-  if (!training.accuracy || !training.loss || training.collapsed) {
-    ++update.diverged;
+// What else a sweep calls the same plan.
+void take_name(Update& update, const Training& training) {
+  if (training.label.empty() || update.names.empty() ||
+      std::find(update.names.begin(), update.names.end(), training.label) != update.names.end()) {
     return;
   }
-  const auto place = std::find_if(update.trainings.begin(), update.trainings.end(),
-                                  [&](const Training* t) { return t->seed >= training.seed; });
+  update.names.push_back(training.label);
+  update.label += ", " + training.label;
+}
+
+bool is_lost(const Training& training) {
+  return !training.accuracy || !training.loss || training.collapsed;
+}
+
+std::string outcome(const Training& training) {
+  if (!training.accuracy || !training.loss) return "no accuracy (it diverged)";
+  return fmt::format("an accuracy of {:.4f}{}", *training.accuracy,
+                     training.collapsed ? " (it collapsed)" : "");
+}
+
+// By seed: where the training of this seed is, or belongs.
+std::vector<const Training*>::iterator place_of(std::vector<const Training*>& trainings,
+                                                std::int64_t seed) {
+  return std::find_if(trainings.begin(), trainings.end(),
+                      [&](const Training* t) { return t->seed >= seed; });
+}
+
+void take_seed(Update& update, const Training& training, std::vector<std::string>& conflicts) {
   // The same training again says nothing new.
-  if (place != update.trainings.end() && (*place)->seed == training.seed) {
+  for (std::vector<const Training*>* list : {&update.trainings, &update.diverged}) {
+    const auto place = place_of(*list, training.seed);
+    if (place == list->end() || (*place)->seed != training.seed) continue;
     const Training& first = **place;
-    if (first.accuracy != training.accuracy || first.loss != training.loss) {
-      conflicts.push_back(
-          fmt::format("{}, seed {}: {} has an accuracy of {:.4f}, {} one of {:.4f} from the same "
-                      "training; the first is shown",
-                      update.label, training.seed, first.file, *first.accuracy, training.file,
-                      *training.accuracy));
+    if (is_lost(first) != is_lost(training) || first.accuracy != training.accuracy ||
+        first.loss != training.loss) {
+      conflicts.push_back(fmt::format(
+          "{}, seed {}: {} has {}, {} has {} from the same training; the first is shown",
+          update.label, training.seed, first.file, outcome(first), training.file,
+          outcome(training)));
     }
     return;
   }
-  update.trainings.insert(place, &training);
+  auto& list = is_lost(training) ? update.diverged : update.trainings;
+  list.insert(place_of(list, training.seed), &training);
 }
 
 void measure(Update& update) {
@@ -261,6 +288,7 @@ Updates collect_updates(const Documents& documents) {
       result.all.push_back(std::move(update));
       plan_ids.push_back(plan != nullptr ? plan->sha256 : training.plan_sha256);
     }
+    if (!fresh) take_name(result.all[entry->second], training);
     if (plan != nullptr) trained.insert(plan);
     take_seed(result.all[entry->second], training, result.conflicts);
   }

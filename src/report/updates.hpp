@@ -21,8 +21,9 @@ struct ByMetric {
 
 /// One update of one model: a plan, trainings of it in one setting, or both.
 struct Update {
-  std::string label;  ///< unique among the updates of a model and a setting
-  std::string kind;   ///< head only, biases, last k, or sparse; of a sweep also published or found
+  std::string label;               ///< unique among the updates of a model and a setting
+  std::vector<std::string> names;  ///< that sweeps call it: one plan may have several
+  std::string kind;  ///< head only, biases, last k, or sparse; of a sweep also published or found
   Model model;
   int setting = -1;  ///< index in Updates::settings; -1 when never trained
   int bias_depth = 0;
@@ -33,7 +34,7 @@ struct Update {
   std::optional<std::int64_t> sram_bytes;
   std::optional<double> cycles_per_step;
   std::vector<const Training*> trainings;  ///< by seed, without those that ran away
-  int diverged = 0;                        ///< or collapsed
+  std::vector<const Training*> diverged;   ///< or collapsed, by seed; a seed is in one of the two
   ByMetric<std::optional<Estimate>> reached;
   std::optional<Estimate> balanced;  ///< accuracy over classes, where every training says it
   ByMetric<std::optional<Estimate>> gained;   ///< over the head alone, paired by seed

@@ -190,6 +190,30 @@ TEST(ReportBuildAlone, DivergedTrainingsAreCounted) {
   const Table& plans = section(report, "comparison").tables.at(0);
   EXPECT_THAT(column(plans, "diverged"), ElementsAre(0, 1, 0, 0));
   EXPECT_THAT(column(plans, "seeds"), ElementsAre(2, 2, 2, 2));
+  // One training, however many documents tell of it.
+  diverged["tool_version"] = "again";
+  folder.write("biases.2b.json", diverged);
+  const Report again = build_report(folder.read());
+  EXPECT_THAT(column(section(again, "comparison").tables.at(0), "diverged"),
+              ElementsAre(0, 1, 0, 0));
+  EXPECT_THAT(again.warnings, SizeIs(0));
+}
+
+// It cannot have done both; what is told first counts.
+TEST(ReportBuildAlone, TrainingsThatLearnedAndDivergedAreTold) {
+  const ExampleFolder folder;
+  Json diverged = training_document(plan_document({}, 2), 1, 0.5, 1.0);
+  diverged["test_accuracy"] = nullptr;
+  diverged["test_loss"] = nullptr;
+  folder.write("biases.1b.json", diverged);
+  const Report report = build_report(folder.read());
+  const Json biases = report::records(section(report, "comparison").tables.at(0)).at(1);
+  EXPECT_EQ(biases["seeds"], 2);
+  EXPECT_EQ(biases.count("diverged"), 0U);
+  EXPECT_THAT(report.warnings,
+              ElementsAre("biases, seed 1: biases.1.json has an accuracy of 0.5600, biases.1b.json "
+                          "has no accuracy (it diverged) from the same training; the first is "
+                          "shown"));
 }
 
 // One class for every sample has numbers, but none that a mean should hold.

@@ -249,6 +249,32 @@ TEST_F(SweepReport, OneModelUnderTwoNamesIsTold) {
   EXPECT_THAT(report.warnings, ::testing::Contains(HasSubstr("m and m-again are the same model")));
 }
 
+// The last k of all layers are everything, whose training is the same one.
+TEST_F(SweepReport, OnePlanUnderTwoNamesIsOneRowWithBoth) {
+  Json& lost = plans_[2]["trainings"][1];
+  lost.update({{"diverged", true}, {"test_accuracy", nullptr}, {"test_loss", nullptr}});
+  Json full = plans_[2];
+  full.update({{"name", "full"}, {"kind", "full"}});
+  plans_.push_back(full);
+  Json again = sweep();
+  again["name"] = "again";
+  const TempFolder other;
+  static_cast<void>(folder_.write("sweep.json", sweep().dump()));
+  for (const auto& paths : {std::vector<std::filesystem::path>{folder_.path()},
+                            std::vector<std::filesystem::path>{
+                                folder_.path(), other.write("again.json", again.dump())}}) {
+    const auto documents = report::read_documents(paths);
+    ASSERT_TRUE(documents.ok()) << documents.error().message();
+    const Report report = report::build_report(*documents);
+    const Json plans = rows(report, "plans");
+    EXPECT_EQ(plans.size(), 5U);
+    EXPECT_EQ(row(plans, "last-2, full")["seeds"], 1);
+    EXPECT_EQ(row(plans, "last-2, full")["diverged"], 1);
+    EXPECT_EQ(row(plans, "last-1")["diverged"], 0);
+    EXPECT_THAT(report.warnings, ::testing::IsEmpty());
+  }
+}
+
 TEST_F(SweepReport, PlansHaveTheirNamesKindsAndErrors) {
   const Json plans = rows(report(), "plans");
   ASSERT_EQ(plans.size(), 5U);
