@@ -144,6 +144,12 @@ void add_accuracy(Section& section, const Updates& updates, int setting, const M
   section.tables.push_back(std::move(table));
 }
 
+// Whether an update has a place in the figure of predictions.
+bool is_predicted(const Update& u, int setting, const Model& model, Metric metric) {
+  return u.setting == setting && u.model.sha256 == model.sha256 && u.kind != "head only" &&
+         u.predicted.of(metric) && u.gained.of(metric);
+}
+
 Table prediction_table(const Updates& updates, int setting, const Model& model, Metric metric,
                        const std::string& id) {
   const bool loss = metric == Metric::kLoss;
@@ -157,8 +163,7 @@ Table prediction_table(const Updates& updates, int setting, const Model& model, 
                     ColumnType::kNumber, loss ? 4 : 2},
                    {"error", "standard error of the measured", ColumnType::kNumber, loss ? 4 : 2}};
   for (const Update& u : updates.all) {
-    if (u.setting != setting || u.model.sha256 != model.sha256 || u.kind == "head only") continue;
-    if (!u.predicted.of(metric) || !u.gained.of(metric)) continue;
+    if (!is_predicted(u, setting, model, metric)) continue;
     table.rows.push_back({u.label, u.kind, *u.predicted.of(metric) * unit,
                           u.gained.of(metric)->mean * unit,
                           scaled(error_of(u.gained.of(metric)), unit)});
@@ -200,13 +205,19 @@ void add_prediction(Section& section, const Updates& updates, int setting, const
     measured.push_back(row[3].get<double>());
   }
   const std::optional<double> rank = rank_correlation(predicted, measured);
+  const bool turns = std::any_of(updates.all.begin(), updates.all.end(), [&](const Update& u) {
+    return is_predicted(u, setting, model, metric) && takes_turns(u);
+  });
   const std::string where = updates.settings.size() > 1 ? ", setting " + setting_name(setting) : "";
   section.figures.push_back(
       {fmt::format("predicted-{}", section.figures.size() + 1),
        fmt::format("{}{}: predicted against measured gain", model.name, where),
        fmt::format("{} whole plans. Predicted is the sum of contributions on validation data, "
-                   "measured the gain on test data over training the head alone. {}",
+                   "measured the gain on test data over training the head alone.{} {}",
                    table.rows.size(),
+                   turns ? " Contributions are without turns, also where channels of a plan take "
+                           "them."
+                         : "",
                    rank ? fmt::format("Spearman's rank correlation is {:.2f}.", *rank)
                         : "Too few plans, or too much alike, for a rank correlation."),
        table.id, prediction_spec(table)});

@@ -59,8 +59,10 @@ Table weight_table(const Profile& profile, const Network* network, const Update*
     std::vector<Json> row{weight.update.conv, kind_of(network, weight.update.conv),
                           weight.update.ratio};
     add_gains(row, weight.gains);
-    row.emplace_back(plan != nullptr && std::find(plan->updates->begin(), plan->updates->end(),
-                                                  weight.update) != plan->updates->end());
+    row.emplace_back(plan != nullptr && std::any_of(plan->updates->begin(), plan->updates->end(),
+                                                    [&](const WeightUpdate& update) {
+                                                      return update.same_part(weight.update);
+                                                    }));
     table.rows.push_back(std::move(row));
   }
   return table;
@@ -169,7 +171,11 @@ std::optional<Section> contribution_section(const Documents& documents, const Up
         profile.file, profile.seeds, profile.seeds == 1 ? "" : "s", profile.trials.size(),
         profile.head_accuracy ? fmt::format("{:.2f} % on validation", *profile.head_accuracy * 100)
                               : "no usable accuracy");
-    if (plan != nullptr) text += fmt::format(" Rings mark what the plan {} trains.", plan->label);
+    if (plan != nullptr) {
+      text += fmt::format(
+          " Rings mark what the plan {} trains{}.", plan->label,
+          takes_turns(*plan) ? ", whose channels take turns; the gains are without turns" : "");
+    }
     if (network == nullptr) {
       text += " The kinds of layers are not known: give the model's `espalier inspect --json` too.";
     }

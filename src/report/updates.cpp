@@ -56,7 +56,8 @@ const Profile* profile_for(const Documents& documents, const Update& update) {
   return found;
 }
 
-// The sum of contributions, when each part was measured.
+// The sum of contributions, when each part was measured; channels that take turns count as those
+// that do not, as in searches.
 std::optional<double> summed(const Profile& profile, const Update& update, Metric metric) {
   const auto pick = [&](const Gains& gains) {
     return metric == Metric::kAccuracy ? gains.accuracy : gains.loss;
@@ -71,7 +72,7 @@ std::optional<double> summed(const Profile& profile, const Update& update, Metri
   }
   for (const WeightUpdate& wanted : update.updates.value_or(std::vector<WeightUpdate>())) {
     const auto weight = std::find_if(profile.weight.begin(), profile.weight.end(),
-                                     [&](const auto& w) { return w.update == wanted; });
+                                     [&](const auto& w) { return w.update.same_part(wanted); });
     if (weight == profile.weight.end() || !pick(weight->gains)) return std::nullopt;
     sum += pick(weight->gains)->mean;
   }
@@ -245,6 +246,11 @@ std::vector<double> paired_accuracy(const Update& update, const Update& other) {
     above.push_back(*mine->accuracy - *its->accuracy);
   }
   return above;
+}
+
+bool takes_turns(const Update& update) {
+  return update.updates && std::any_of(update.updates->begin(), update.updates->end(),
+                                       [](const WeightUpdate& u) { return u.turns > 1; });
 }
 
 std::optional<Estimate> estimate(const std::vector<double>& values) {

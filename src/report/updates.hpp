@@ -53,6 +53,9 @@ Updates collect_updates(const Documents& documents);
 /// What `update` reached above `other`, by seed; seeds of one alone, or that ran away, left out.
 std::vector<double> paired_accuracy(const Update& update, const Update& other);
 
+/// Whether channels of it take turns, of which single gains know nothing.
+bool takes_turns(const Update& update);
+
 /// Mean and standard error; the latter for two values and more.
 std::optional<Estimate> estimate(const std::vector<double>& values);
 

@@ -390,6 +390,27 @@ TEST_F(SweepReport, PredictionsAreOfTheProfileOfTheSameData) {
   EXPECT_NEAR(row(predicted, "published-p")["predicted"].get<double>(), 0.2, 1e-12);
 }
 
+// Single gains are without turns: what a plan trains in turns has the gain of its conv and ratio.
+TEST_F(SweepReport, ChannelsThatTakeTurnsHaveTheGainsOfThoseThatDoNot) {
+  EXPECT_THAT(figure("predicted-").description, Not(HasSubstr("turns")));
+  for (const std::size_t i : {4U, 3U}) plans_.erase(i);
+  add("found-turning", "found", 2, {{{"conv", 2}, {"ratio", 0.5}, {"turns", 2}}}, 10240,
+      {0.75, 0.77});
+  const Report turning = report();
+  EXPECT_NEAR(row(rows(turning, "prediction"), "found-turning")["predicted"].get<double>(), 0.2,
+              1e-12);
+  EXPECT_THAT(figure("predicted-").description, HasSubstr("Contributions are without turns"));
+  for (const Json& weight : rows(turning, "weight-gains-2")) {
+    EXPECT_EQ(weight["chosen"], weight["ratio"] == 0.5);
+  }
+  std::string text;
+  for (const Section& section : turning.sections) {
+    for (const std::string& paragraph : section.paragraphs) text += paragraph;
+  }
+  EXPECT_THAT(text, HasSubstr("Rings mark what the plan found-turning trains, whose channels take "
+                              "turns; the gains are without turns."));
+}
+
 // The same file with other classes kept is other data.
 TEST_F(SweepReport, PredictionsAreOfTheProfileOfTheSameClasses) {
   Json other = profile("right", 7);

@@ -32,6 +32,10 @@ struct WeightUpdate {
   double ratio = 0;
   int turns = 1;  ///< sets of channels that take turns
   bool operator==(const WeightUpdate&) const = default;
+  /// Whether a profile's gain, which is without turns, is of this conv and ratio.
+  [[nodiscard]] bool same_part(const WeightUpdate& other) const {
+    return conv == other.conv && ratio == other.ratio;
+  }
 };
 
 /// espalier.contributions/1
