@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <optional>
 #include <set>
-#include <system_error>
 
 #include "command.hpp"
 #include "espalier/contribution/analysis.hpp"
@@ -200,20 +199,9 @@ bool contains(const Json& profile, const Json& other) {
 Status keep_other_analysis(const std::string& out, const Json& document) {
   const Result<Json> before = read_json(out, contribution::kProfileSchema);
   if (!before.ok() || contains(document, *before)) return Ok{};
-  const std::filesystem::path path(out);
   std::string identity = json_text(setting_of(*before));
   for (const std::string& trial : trials_of(*before)) identity += trial;
-  const std::string digest = sha256_hex(identity).substr(0, 8);
-  const std::filesystem::path kept =
-      path.parent_path() /
-      fmt::format("{}.other-options-{}{}", path.stem().string(), digest, path.extension().string());
-  std::error_code error;
-  std::filesystem::rename(path, kept, error);
-  if (error) {
-    return Error{ErrorKind::kCannotWrite,
-                 fmt::format("{}: cannot be kept as {}: {}; choose another output path", out,
-                             kept.string(), error.message())};
-  }
+  ESPALIER_TRY(const std::filesystem::path kept, keep_beside(out, identity));
   spdlog::warn("{} held an analysis of other options; it is kept as {}", out, kept.string());
   return Ok{};
 }

@@ -48,7 +48,8 @@ Format sweep_folder() {
           [](const fs::path& file) {
             const std::set<std::string> parts{"sweep.json", "models", "plans",
                                               "profiles",   "trials", "slurm"};
-            return parts.contains(file.begin()->string());
+            const std::string part = file.begin()->string();
+            return parts.contains(part) || is_kept_name(part, "sweep.json");
           }};
 }
 

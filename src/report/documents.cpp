@@ -781,6 +781,11 @@ Result<Documents> read_documents(const std::vector<fs::path>& paths) {
   std::set<std::string> seen;
   std::vector<std::string> problems;
   for (std::size_t i = 0; i < files.size(); ++i) {
+    if (files[i].found && is_kept_name(files[i].path.filename().string(), "sweep.json")) {
+      all.warnings.push_back(fmt::format(
+          "{}: results of another configuration; passed over, unless it is named", names[i]));
+      continue;
+    }
     const std::string where = files[i].path.string();
     ESPALIER_TRY(const std::string text, read_file(files[i].path));
     const std::string digest = sha256_hex(text);

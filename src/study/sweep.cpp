@@ -225,6 +225,7 @@ class Sweep {
   // All of one pair; its results only when the sweep is whole.
   Status run_pair(const SweepPair& pair, Json& results) {
     ESPALIER_TRY(std::vector<NamedPlan> plans, pair.given_plans());
+    ESPALIER_CHECK_OK(keep_other_results());
     warn(pair.label(), data::set_doubts(pair.training(), pair.test()));
     ESPALIER_TRY(const std::vector<NamedPlan> found, found_plans(pair));
     plans.insert(plans.end(), found.begin(), found.end());
@@ -280,6 +281,7 @@ class Sweep {
 
   // So that shards that run together share the work.
   Status own_contributions(const SweepPair& pair) {
+    ESPALIER_CHECK_OK(keep_other_results());
     if (pair.given_profile() != nullptr) return Ok{};
     const auto done = trials::run_trials(pair.network(), pair.analysis_sets()->training,
                                          pair.analysis_sets()->validation, pair.analysis_trials(),
@@ -451,6 +453,23 @@ class Sweep {
   }
   [[nodiscard]] bool is_finished(const SweepPair& pair) const {
     return finished().count({pair.model(), pair.dataset()}) > 0;
+  }
+
+  // Results of another configuration are not those of this one, which may not get to its end. What
+  // is refused before anything is trained has not touched them.
+  [[nodiscard]] Status keep_other_results() const {
+    const fs::path path = options_.out / "sweep.json";
+    const Result<Json> before = read_json(path, kSweepResultsSchema);
+    if (!before.ok() || before->value("config_sha256", Json()) == Json(config_.sha256)) return Ok{};
+    const Result<fs::path> kept = keep_beside(path, json_text(*before));
+    if (kept.ok()) {
+      spdlog::warn("{} held results of another configuration; it is kept as {}", path.string(),
+                   kept->string());
+      return Ok{};
+    }
+    std::error_code error;
+    if (!fs::exists(path, error)) return Ok{};  // another process was quicker
+    return kept.error();
   }
 
   // Results of models that this run leaves out are not in what it writes.

@@ -35,6 +35,13 @@ Error cannot_write(const std::filesystem::path& path, const std::string& why) {
 
 constexpr std::string_view kTemporary = ".tmp-";
 constexpr std::size_t kTemporaryDigits = 8;
+constexpr std::string_view kOtherOptions = ".other-options-";
+constexpr std::size_t kOtherDigits = 8;
+
+bool are_digits(std::string_view text, std::size_t count) {
+  return text.size() == count &&
+         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
 
 // A file of a name that no other process has, here or on another machine, open for writing. The
 // descriptor is negative, and errno says why, when there can be none.
@@ -70,9 +77,32 @@ bool is_lfs_pointer(std::string_view content) {
 bool is_temporary_name(std::string_view name) {
   const std::size_t at = name.rfind(kTemporary);
   if (at == std::string_view::npos || at == 0) return false;
-  const std::string_view digits = name.substr(at + kTemporary.size());
-  return digits.size() == kTemporaryDigits &&
-         digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return are_digits(name.substr(at + kTemporary.size()), kTemporaryDigits);
+}
+
+bool is_kept_name(std::string_view name, const std::filesystem::path& original) {
+  const std::string begin = original.stem().string() + std::string(kOtherOptions);
+  const std::string end = original.extension().string();
+  if (!name.starts_with(begin) || !name.ends_with(end)) return false;
+  name.remove_prefix(begin.size());
+  return name.size() >= end.size() &&
+         are_digits(name.substr(0, name.size() - end.size()), kOtherDigits);
+}
+
+Result<std::filesystem::path> keep_beside(const std::filesystem::path& path,
+                                          std::string_view identity) {
+  const std::filesystem::path kept =
+      path.parent_path() / fmt::format("{}{}{}{}", path.stem().string(), kOtherOptions,
+                                       sha256_hex(identity).substr(0, kOtherDigits),
+                                       path.extension().string());
+  std::error_code error;
+  std::filesystem::rename(path, kept, error);
+  if (error) {
+    return Error{ErrorKind::kCannotWrite,
+                 fmt::format("{}: cannot be kept as {}: {}; choose another output path",
+                             path.string(), kept.string(), error.message())};
+  }
+  return kept;
 }
 
 std::filesystem::path temporary_beside(const std::filesystem::path& path) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <future>
 #include <map>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -159,6 +160,51 @@ TEST_F(SweepTest, WhatIsSpentTwiceIsTrainedOnce) {
   const auto added = static_cast<long>(results["results"][0]["plans"].size()) * 2;
   EXPECT_LE(records(out), trained + added);
   EXPECT_GT(records(out), trained);
+}
+
+// Days of work may stand in them; and a report must not take them for those of the sweep that runs.
+TEST_F(SweepTest, ResultsOfAnotherConfigurationAreKept) {
+  const std::string out = fresh();
+  const std::string first = finish(out).at("sweep.json");
+  Json wider = config();
+  wider["training"]["seeds"].push_back(7);
+  write("wider.json", wider.dump());
+  const Arguments other{"sweep", "wider.json", "--out", out};
+  const auto before = files();
+  succeed(other + Arguments{"--dry-run"});
+  EXPECT_EQ(files(), before);
+  Json small = wider;
+  small["searches"][0]["budgets"] = {"3"};
+  write("wider.json", small.dump());
+  EXPECT_EQ(run(other).exit_code, 3);
+  write("wider.json", wider.dump());
+  EXPECT_EQ(files(), before);
+  EXPECT_EQ(read(out + "/sweep.json"), first);
+
+  const Finished part = succeed(other + Arguments{"--shard", "0/2"});
+  const std::regex words(
+      "sweep.json held results of another configuration; it is kept as "
+      "(\\S*sweep.other-options-[0-9a-f]{8}.json)");
+  std::smatch name;
+  ASSERT_TRUE(std::regex_search(part.err, name, words)) << part.err;
+  EXPECT_EQ(read(name[1].str()), first);
+  EXPECT_FALSE(fs::exists(path(out) / "sweep.json"));
+  const Finished unfinished = succeed({"report", out, "--out", "page.html"});
+  EXPECT_THAT(unfinished.err, HasSubstr("the sweep is not finished"));
+  EXPECT_THAT(unfinished.err, HasSubstr("results of another configuration; passed over"));
+  EXPECT_THAT(succeed({"report", name[1].str(), "--out", "page.html"}).err,
+              Not(HasSubstr("passed over")));
+
+  EXPECT_THAT(succeed(other).err, Not(HasSubstr("kept as")));
+  const std::string second = read(out + "/sweep.json");
+  EXPECT_NE(second, first);
+  EXPECT_THAT(succeed(other).err, Not(HasSubstr("kept as")));
+  EXPECT_EQ(read(out + "/sweep.json"), second);
+  EXPECT_EQ(read(name[1].str()), first);
+  // And back: nothing is lost, nor trained again.
+  const long trained = records(out);
+  EXPECT_EQ(finish(out).at("sweep.json"), first);
+  EXPECT_EQ(records(out), trained);
 }
 
 TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {

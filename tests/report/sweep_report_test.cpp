@@ -384,6 +384,21 @@ TEST_F(SweepReport, ASweepThatIsNotFinishedShowsWhatThereIs) {
   EXPECT_THAT(documents->warnings[0], HasSubstr("the sweep is not finished"));
 }
 
+// What an earlier configuration reached is not what this one did.
+TEST_F(SweepReport, ResultsOfAnotherConfigurationArePassedOver) {
+  std::filesystem::create_directory(folder_.path() / "trials");
+  static_cast<void>(folder_.write("profiles/m.d.json", profile("right", 0.1).dump()));
+  const std::string kept = folder_.write("sweep.other-options-0123abcd.json", sweep().dump());
+  const auto documents = report::read_documents({folder_.path()});
+  ASSERT_TRUE(documents.ok()) << documents.error().message();
+  EXPECT_THAT(documents->trainings, ::testing::IsEmpty());
+  EXPECT_THAT(documents->warnings,
+              ::testing::ElementsAre(HasSubstr("the sweep is not finished"),
+                                     "sweep.other-options-0123abcd.json: results of another "
+                                     "configuration; passed over, unless it is named"));
+  EXPECT_FALSE(report::read_documents({kept})->trainings.empty());
+}
+
 TEST_F(SweepReport, PredictionsAreOfTheProfileOfTheSameData) {
   const Json predicted = rows(report(), "prediction");
   EXPECT_NEAR(row(predicted, "found-10KiB")["predicted"].get<double>(), 0.2, 1e-12);

@@ -195,6 +195,26 @@ TEST(TemporaryNames, WhatKilledProcessesLeftIsRemovedAfterADay) {
   remove_stale_temporaries(folder.path() / "none");
 }
 
+TEST(KeepBeside, RenamesByWhatTheFileIs) {
+  const TempFolder folder;
+  const fs::path path = folder.write("a.b.json", "one");
+  const Result<fs::path> kept = keep_beside(path, "one");
+  ASSERT_TRUE(kept.ok()) << kept.error().message();
+  EXPECT_FALSE(fs::exists(path));
+  EXPECT_EQ(*read_file(*kept), "one");
+  EXPECT_EQ(kept->parent_path(), folder.path());
+  const std::string name = kept->filename().string();
+  EXPECT_EQ(name, "a.b.other-options-" + sha256_hex("one").substr(0, 8) + ".json");
+  EXPECT_TRUE(is_kept_name(name, path));
+  for (const char* other :
+       {"a.b.json", "a.b.other-options-.json", "a.b.other-options-0123456.json",
+        "a.b.other-options-0123456x.json", "a.b.other-options-01234567", "other-options-01234567",
+        "b.other-options-01234567.json", "a.b.other-options-01234567.json.lock"}) {
+    EXPECT_FALSE(is_kept_name(other, path)) << other;
+  }
+  EXPECT_EQ(keep_beside(path, "one").error().kind, ErrorKind::kCannotWrite);
+}
+
 TEST(WriteFileAtomic, DoesNotReplaceAFolder) {
   const TempFolder folder;
   const fs::path path = folder.path() / "taken";

@@ -212,9 +212,9 @@ struct Documents {
 
 /// Reads documents, told apart by their "schema"; of a folder every *.json that lies in it, by
 /// name, and of a sweep's folder also its models and profiles; one that is not finished is warned
-/// of. A document given twice counts once. Those of another kind are named in `warnings` and passed
-/// over. Errors: kMissingInput, kBadInput naming every faulty document, and when none is of a known
-/// kind.
+/// of. A document given twice counts once. Those of another kind, and a sweep's results of another
+/// configuration that lie in its folder, are named in `warnings` and passed over. Errors:
+/// kMissingInput, kBadInput naming every faulty document, and when none is of a known kind.
 Result<Documents> read_documents(const std::vector<std::filesystem::path>& paths);
 
 }  // namespace espalier::report
