@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -54,6 +55,7 @@ class Reader {
     config_.training = read_training(document_["training"]);
     read_slurm(document_.value("slurm", Json::object()));
     check_names();
+    check_stems();
     if (!problems_.empty()) return Error{ErrorKind::kBadInput, problems_};
     return std::move(config_);
   }
@@ -375,6 +377,24 @@ class Reader {
     }
   }
 
+  // Names may hold the dot that stands between them in names of files.
+  void check_stems() {
+    using Pair = std::pair<std::string, std::string>;
+    std::map<std::string, Pair> pairs;
+    for (const SweepModel& model : config_.models) {
+      for (const SweepDataset& dataset : config_.datasets) {
+        const Pair pair{model.name, dataset.name};
+        const auto [first, fresh] = pairs.emplace(file_stem(model, dataset), pair);
+        if (fresh || first->second == pair) continue;  // names used twice are told
+        problem("/datasets",
+                fmt::format("files of '{}' on '{}' and of '{}' on '{}' would both be called {}; "
+                            "give one of these another name",
+                            first->second.first, first->second.second, pair.first, pair.second,
+                            first->first));
+      }
+    }
+  }
+
   // Whether it trains as something does in the end, and with a recipe that this can follow.
   void check_analysis() {
     if (!config_.analysis || !trials::on_device(config_.analysis->numerics)) return;
@@ -449,6 +469,10 @@ std::string SweepSearch::plan_name(std::string_view published) const {
   if (measure.own.warmup_epochs) name += fmt::format("-warmup{:g}", *measure.own.warmup_epochs);
   if (measure.own.clip) name += fmt::format("-clip{}", *measure.own.clip);
   return name;
+}
+
+std::string file_stem(const SweepModel& model, const SweepDataset& dataset) {
+  return model.name + "." + dataset.name;
 }
 
 Status keep_models(SweepConfig& config, const std::vector<std::string>& names) {

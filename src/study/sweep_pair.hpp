@@ -57,7 +57,7 @@ class SweepPair {
                                 const SweepDataset& dataset);
 
   [[nodiscard]] std::string label() const { return model_->name + " on " + dataset_->name; }
-  [[nodiscard]] std::string file_stem() const { return model_->name + "." + dataset_->name; }
+  [[nodiscard]] std::string file_stem() const { return study::file_stem(*model_, *dataset_); }
   [[nodiscard]] const std::string& model() const { return model_->name; }
   [[nodiscard]] const std::string& dataset() const { return dataset_->name; }
   [[nodiscard]] const train::Network& network() const { return *network_; }

@@ -207,6 +207,19 @@ TEST_F(SweepTest, ResultsOfAnotherConfigurationAreKept) {
   EXPECT_EQ(records(out), trained);
 }
 
+// Whatever classes the datasets have.
+TEST_F(SweepTest, ModelsAreDescribedAsTheirFilesAre) {
+  Json two = config();
+  for (const char* key : {"analysis", "searches", "plans"}) two.erase(key);
+  two["training"].update({{"seeds", {0}}, {"numerics", {"simulation"}}});
+  Json few = two["datasets"][0];
+  few.update({{"name", "few"}, {"classes", "0,2"}});
+  two["datasets"].push_back(few);
+  write("sweep.json", two.dump());
+  const Files written = finish(fresh());
+  EXPECT_EQ(Json::parse(written.at("models/m.json")), report({"inspect", "model.onnx"}));
+}
+
 TEST_F(SweepTest, MeasuredPlansAreTheSameInShards) {
   Json measured = config();
   measured["searches"][0] = {{"budgets", {"1KiB"}}, {"solver", "measured"},      {"trainings", 3},

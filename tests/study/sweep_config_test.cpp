@@ -240,6 +240,23 @@ TEST(SweepConfig, RecipesAreSuchAsTheDeviceCanFollow) {
   EXPECT_EQ(refused("recipe", {{"qas", false}}), "");
 }
 
+// m.x.d.head-only.json would be of both.
+TEST(SweepConfig, FilesOfTwoPairsMayNotHaveOneName) {
+  Json json = smallest();
+  Json model = json["models"][0];
+  Json dataset = json["datasets"][0];
+  model["name"] = "m.x";
+  dataset["name"] = "x.d";
+  json["models"].push_back(model);
+  EXPECT_EQ(error(json), "");
+  json["datasets"].push_back(dataset);
+  EXPECT_EQ(error(json),
+            "c.json: /datasets: files of 'm' on 'x.d' and of 'm.x' on 'd' would both be called "
+            "m.x.d; give one of these another name");
+  json["datasets"][1]["name"] = "xd";
+  EXPECT_EQ(error(json), "");
+}
+
 TEST(SweepConfig, KeepsTheModelsThatAreWanted) {
   Json json = whole();
   Json other = json["models"][0];

@@ -152,7 +152,8 @@ struct SweepConfig {
 /// Reads a configuration; comments as in C are allowed. Files are relative to it, and ${NAME} in
 /// them is the value of an environment variable. Errors:
 /// kMissingInput; kBadInput lists every violation of the schema with its place, unknown members
-/// with the nearest known one, and names that are used twice or are not declared.
+/// with the nearest known one, names that are used twice or are not declared, and pairs of a model
+/// and a dataset whose files would have the same names.
 Result<SweepConfig> load_sweep_config(const std::filesystem::path& path);
 
 /// The same from text; `where` begins diagnostics and relative files are below `folder`.
@@ -162,6 +163,9 @@ Result<SweepConfig> parse_sweep_config(std::string_view text, std::string_view w
 /// Leaves in the configuration these of its models, and the published plans of these. kUsage for a
 /// name that is none of them.
 Status keep_models(SweepConfig& config, const std::vector<std::string>& names);
+
+/// What names of files begin with that are of one model on one dataset.
+std::string file_stem(const SweepModel& model, const SweepDataset& dataset);
 
 /// Every file and folder that a sweep reads, but the configuration.
 std::vector<std::filesystem::path> inputs_of(const SweepConfig& config);
