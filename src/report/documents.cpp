@@ -472,6 +472,7 @@ Result<Json> as_training(const Part& sweep, const Part& result, const Part& plan
     document["rounding"] = sweep.json.value("rounding", Json());
     recipe["batch"] = sweep.json.value("accumulate", Json());
   }
+  if (numerics == "integer") document["gradient_bits"] = 8;  // in sweeps always
   document["recipe"] = std::move(recipe);
   if (!plan.has("updates") || !plan.json.at("updates").is_array()) {
     return bad(plan, "'updates' must be an array");

@@ -369,9 +369,38 @@ TEST_F(SweepReport, NumericsAreNeverMixed) {
   }
   EXPECT_THAT(text, HasSubstr("batch 8, rate 0.1, warm-up of 0"));
   EXPECT_THAT(text, HasSubstr("device numerics, rounding stochastic"));
-  EXPECT_THAT(text, HasSubstr("integer numerics, rounding stochastic"));
+  EXPECT_THAT(text, HasSubstr("integer numerics of 8 bits, rounding stochastic"));
   // One sample a step on the device, with whichever gradients.
   EXPECT_THAT(text.substr(text.find("Setting C")), HasSubstr("batch 1"));
+}
+
+// What train says of the training that a sweep made is of the same setting.
+TEST_F(SweepReport, TrainingsStandBesideThoseOfTrain) {
+  Json& run = plans_[0]["trainings"][0];
+  run["numerics"] = "integer";
+  static_cast<void>(folder_.write("sweep.json", sweep().dump()));
+  const Json whole = sweep();
+  Json recipe = whole["recipes"][0];
+  recipe["batch"] = 1;
+  const Json& result = whole["results"][0];
+  Json plan = result["plans"][0];
+  plan["weights"] = 0;
+  const Json train{{"schema", "espalier.train/1"},
+                   {"model", result["model"]},
+                   {"data", result["data"]},
+                   {"plan", plan},
+                   {"recipe", recipe},
+                   {"head", "fresh"},
+                   {"numerics", "integer"},
+                   {"rounding", "stochastic"},
+                   {"gradient_bits", 8},
+                   {"test_accuracy", run["test_accuracy"]},
+                   {"test_loss", run["test_loss"]}};
+  static_cast<void>(folder_.write("train.json", train.dump()));
+  const auto documents = report::read_documents({folder_.path()});
+  ASSERT_TRUE(documents.ok()) << documents.error().message();
+  EXPECT_EQ(documents->trainings.front().setting, documents->trainings.back().setting);
+  EXPECT_EQ(documents->trainings.back().file, "train.json");
 }
 
 TEST_F(SweepReport, ASweepThatIsNotFinishedShowsWhatThereIs) {
