@@ -458,6 +458,11 @@ std::string rates_text(const Found& found) {
   return text;
 }
 
+// None of its trainings in the race learned, so that its gain says nothing.
+bool all_lost(const study::Finalist& finalist) {
+  return finalist.diverged == static_cast<int>(finalist.gains.size());
+}
+
 std::string measured_text(const Options& options, const Found& found) {
   const study::MeasuredSearchResult& measured = *found.measured;
   const auto figures = [](const study::Agreement& agreement) {
@@ -476,20 +481,23 @@ std::string measured_text(const Options& options, const Found& found) {
       "budget", "chosen plan", "additive optimum", "than the runner-up", "than the optimum");
   for (std::size_t i = 0; i < found.front.size(); ++i) {
     const study::MeasuredPlan& plan = measured.plans[i];
-    const auto gain = [](double mean, double error) {
-      return fmt::format("{:.4f} +- {:.4f}", mean, error);
+    const auto gain = [](bool lost, double mean, double error) {
+      return lost ? "lost" : fmt::format("{:.4f} +- {:.4f}", mean, error);
+    };
+    const auto better = [&](double probability) {
+      return plan.lost() ? "-" : fmt::format("{:.3f}", probability);
     };
     const auto additive = std::find_if(
         plan.finalists.begin(), plan.finalists.end(),
         [&](const study::Finalist& f) { return f.candidate == plan.additive.candidate; });
-    text += fmt::format(
-        "{:>11}  {:>17}  {:>17}  {:>19}  {:>19}\n", format_bytes(found.front[i].budget),
-        gain(plan.solution.objective, plan.standard_error),
-        gain(additive->mean(), additive->standard_error()),
-        plan.finalists.size() > 1 ? fmt::format("{:.3f}", plan.over_runner_up) : "there is none",
-        plan.solution.candidate == plan.additive.candidate
-            ? "the same plan"
-            : fmt::format("{:.3f}", plan.over_additive));
+    const bool same = plan.solution.candidate == plan.additive.candidate;
+    const bool additive_lost = same ? plan.lost() : all_lost(*additive);
+    text +=
+        fmt::format("{:>11}  {:>17}  {:>17}  {:>19}  {:>19}\n", format_bytes(found.front[i].budget),
+                    gain(plan.lost(), plan.solution.objective, plan.standard_error),
+                    gain(additive_lost, additive->mean(), additive->standard_error()),
+                    plan.finalists.size() > 1 ? better(plan.over_runner_up) : "there is none",
+                    same ? "the same plan" : better(plan.over_additive));
   }
   if (!options.measure.rates.empty()) text += rates_text(found);
   return text;

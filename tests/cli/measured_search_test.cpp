@@ -1,5 +1,6 @@
 // espalier search --measure, from its options to its documents.
 #include <algorithm>
+#include <cctype>
 #include <string>
 #include <vector>
 
@@ -111,6 +112,13 @@ TEST_F(MeasuredSearchTest, SaysWhenNoTrainingOfThePlanLearned) {
   const Arguments high{"--epochs", "1", "--lr", "2e3", "--json", "search.json"};
   const Finished finished = succeed(search("plan.json", "2") + high);
   EXPECT_THAT(finished.err, HasSubstr("trainings of the plan in the race diverged"));
+  const std::size_t table = finished.out.find("accuracy gained in the race");
+  ASSERT_NE(table, std::string::npos);
+  const std::size_t line = finished.out.find("3.00 KiB", table);
+  ASSERT_NE(line, std::string::npos);
+  const std::string row = finished.out.substr(line, finished.out.find('\n', line) - line);
+  EXPECT_THAT(row, ::testing::StartsWith("3.00 KiB" + std::string(15, ' ') + "lost"));
+  EXPECT_EQ(std::isdigit(static_cast<unsigned char>(row.back())), 0) << row;  // no probability
   const Json race = read_json("search.json")["race"];
   const Json winner = race["finalists"][0];
   EXPECT_EQ(winner["diverged"], winner["gains"].size());
