@@ -127,7 +127,7 @@ TEST_F(ConfigTest, LeavesToFilesWhatTheyDecide) {
        {"rate 0.03 clipped at 128", "--clip 128 must lie in 0..127; what no option gives is of"});
   const Arguments stream{"--numerics", "device", "--classes-in-turn", "2"};
   fail(2, train + stream,
-       {"the first 1 of the head alone",
+       {"the first 1 of the head alone", "the plan's updates are of 7 samples, here of 1",
         "--head-epochs 1: goes with neither --classes-in-turn nor --replay"});
   succeed(train + stream + without);
   fail(2, train + Arguments{"--epochs", "1"},

@@ -408,12 +408,13 @@ class Rates : public ::testing::Test {
         all_.push_back(r);
         if (r.stage != Stage::kRates) continue;
         const bool early = r.seed < 1'000'006;  // of the first two
-        *(*gains)[i] += r.rate == 0.4   ? 0.5
-                        : r.rate == 0.6 ? (early ? 0.28 + 0.004 * (r.seed % 2 == 0) : 0.6)
-                        : r.rate == 0.3 ? (r.seed % 2 == 0 ? 0.2 : 0.42)
+        const bool even = r.seed % 2 == 0;
+        *(*gains)[i] += r.rate == 0.4   ? (even ? 0.5 : 0.51)
+                        : r.rate == 0.6 ? (early ? (even ? 0.284 : 0.28) : 0.6)
+                        : r.rate == 0.3 ? (even ? 0.2 : 0.42)
                         : r.rate == 0.2 ? 0.3
                         : r.rate == 0.1 ? 0.29
-                                        : -3;
+                                        : (even ? -3 : -3.1);
         if (r.rate >= 0.8 || (r.rate == 0.4 && r.seed % 3 == 0)) (*gains)[i] = std::nullopt;
       }
       return gains;
