@@ -129,15 +129,15 @@ class Watch {
       : options_(options),
         race_(race_trainings(options.search, budgets) *
               static_cast<double>(race_recipe(options).epochs) / options.trial.recipe.epochs),
-        start_(std::chrono::steady_clock::now()) {}
+        start_(std::chrono::steady_clock::now()),
+        line_(options.run.progress, options.run.title,
+              options.seconds.value_or(options.search.measurements +
+                                       race_trainings(options.search, budgets))) {}
 
   void advance(int done, int planned) {
-    if (!line_) {
-      line_.emplace(options_.run.progress, options_.run.title, options_.seconds.value_or(planned));
-    }
     done_ = done;
     const double now = options_.seconds ? elapsed() : done;
-    line_->advance(now - shown_);
+    line_.advance(now - shown_);
     shown_ = now;
     log(planned);
   }
@@ -167,7 +167,7 @@ class Watch {
   double race_;  // at most as much work as so many trainings before it
   std::chrono::steady_clock::time_point start_;
   std::chrono::steady_clock::time_point logged_ = start_;
-  std::optional<Progress> line_;
+  Progress line_;
   int done_ = 0;
   double shown_ = 0;
 };
