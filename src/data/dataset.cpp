@@ -122,10 +122,13 @@ Json selection_json(const Selection& selection) {
         if (selection.joined > 0) json["joined"] = selection.joined;
         return json;
       }
-      return {{"step", "split"},
-              {"part", part},
-              {"validation", selection.count},
-              {"seed", selection.seed}};
+      Json json{{"step", "split"},
+                {"part", part},
+                {"validation", selection.count},
+                {"seed", selection.seed}};
+      // Only where versions before that bound chose other records.
+      if (selection.halved) json["most_of_class"] = "half";
+      return json;
     }
   }
   return {};

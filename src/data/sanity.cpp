@@ -52,12 +52,17 @@ double share_at_ends(const Image& image) {
          static_cast<double>(std::max<std::size_t>(1, image.pixels.size()));
 }
 
+std::vector<std::int64_t> samples_by_class(const Dataset& dataset) {
+  std::vector<std::int64_t> count(static_cast<std::size_t>(dataset.classes));
+  for (const int label : dataset.labels) ++count[static_cast<std::size_t>(label)];
+  return count;
+}
+
 }  // namespace
 
 std::vector<std::string> doubts(const Dataset& dataset) {
   std::vector<std::string> found;
-  std::vector<std::int64_t> count(static_cast<std::size_t>(dataset.classes));
-  for (const int label : dataset.labels) ++count[static_cast<std::size_t>(label)];
+  const std::vector<std::int64_t> count = samples_by_class(dataset);
   ClassNames empty;
   ClassNames present;
   for (std::size_t c = 0; c < count.size(); ++c) {
@@ -86,6 +91,25 @@ std::vector<std::string> doubts(const Dataset& dataset) {
                                 dataset.size(), dataset.classes));
   }
   return found;
+}
+
+std::vector<std::string> scarce_doubts(const Dataset& training) {
+  constexpr std::int64_t kFew = 5;
+  constexpr std::int64_t kTimes = 20;
+  const std::vector<std::int64_t> count = samples_by_class(training);
+  const auto most = std::max_element(count.begin(), count.end());
+  ClassNames scarce;
+  for (std::size_t c = 0; c < count.size(); ++c) {
+    if (count[c] > 0 && count[c] < kFew && count[c] * kTimes <= *most) {
+      scarce.push_back(training.class_names[c]);
+    }
+  }
+  if (scarce.empty()) return {};
+  return {fmt::format(
+      "{}: fewer than {} samples to train on of {}, and {} of '{}'; take more of the former, or "
+      "leave them out with --classes",
+      portable_spec(training.spec), kFew, class_list(scarce), *most,
+      training.class_names[static_cast<std::size_t>(most - count.begin())])};
 }
 
 std::vector<std::string> input_doubts(const Samples& samples) {
@@ -175,8 +199,8 @@ std::vector<std::string> overlap_doubts(const Dataset& training, const Dataset& 
 std::vector<std::string> set_doubts(const Samples& training, const Samples& test) {
   std::vector<std::string> all;
   for (const std::vector<std::string>& some :
-       {doubts(training.dataset()), doubts(test.dataset()), input_doubts(training),
-        overlap_doubts(training.dataset(), test.dataset())}) {
+       {doubts(training.dataset()), scarce_doubts(training.dataset()), doubts(test.dataset()),
+        input_doubts(training), overlap_doubts(training.dataset(), test.dataset())}) {
     all.insert(all.end(), some.begin(), some.end());
   }
   return all;

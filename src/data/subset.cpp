@@ -48,11 +48,19 @@ Indices even_shares(const Indices& available, std::size_t total,
   return shares;
 }
 
-// For every record whether it is among `total` chosen ones, at most available[c] of each class.
-std::vector<bool> choose_balanced(const std::vector<Indices>& records, const Indices& available,
-                                  std::size_t total, std::uint64_t seed, std::uint64_t stream) {
-  const Indices shares =
-      even_shares(available, total, Rng{seed, stream}.permutation(records.size()));
+std::size_t sum_of(const Indices& counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+}
+
+// How many of `total` records each class gives, at most available[c].
+Indices balanced_shares(const Indices& available, std::size_t total, std::uint64_t seed,
+                        std::uint64_t stream) {
+  return even_shares(available, total, Rng{seed, stream}.permutation(available.size()));
+}
+
+// For every record whether it is chosen: shares[c] of each class.
+std::vector<bool> choose(const std::vector<Indices>& records, const Indices& shares,
+                         std::uint64_t seed, std::uint64_t stream) {
   std::size_t size = 0;
   for (const Indices& of_class : records) size += of_class.size();
   std::vector<bool> chosen(size, false);
@@ -145,7 +153,8 @@ Result<Dataset> subset(Dataset dataset, const SubsetOptions& options) {
       const std::vector<Indices> records = records_by_class(dataset);
       Indices available;
       for (const Indices& of_class : records) available.push_back(of_class.size());
-      chosen = choose_balanced(records, available, limit, options.seed, kSubsetStream);
+      chosen = choose(records, balanced_shares(available, limit, options.seed, kSubsetStream),
+                      options.seed, kSubsetStream);
     } else {
       std::fill_n(chosen.begin(), limit, true);
     }
@@ -163,12 +172,14 @@ Result<Dataset> subset(Dataset dataset, const SubsetOptions& options) {
 
 Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_t seed) {
   const std::vector<Indices> records = records_by_class(dataset);
-  Indices available;
+  Indices available;  // each class keeps one
+  Indices halves;     // likewise, and of more than two about half
   for (const Indices& of_class : records) {
-    available.push_back(of_class.empty() ? 0 : of_class.size() - 1);
+    const std::size_t all_but_one = of_class.empty() ? 0 : of_class.size() - 1;
+    available.push_back(all_but_one);
+    halves.push_back(std::min(all_but_one, std::max<std::size_t>(1, of_class.size() / 2)));
   }
-  const auto most = static_cast<std::int64_t>(
-      std::accumulate(available.begin(), available.end(), std::size_t{0}));
+  const auto most = static_cast<std::int64_t>(sum_of(available));
   if (most < 1) {
     return usage(
         fmt::format("{}: no class has two records, one to train on and one to set aside for "
@@ -181,9 +192,16 @@ Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_
                     "{}, so that every class keeps one for training",
                     dataset.spec, validation_count, dataset.size(), most));
   }
-  const std::vector<bool> chosen = choose_balanced(
-      records, available, static_cast<std::size_t>(validation_count), seed, kSplitStream);
-  return divide(std::move(dataset), chosen, {.count = validation_count, .seed = seed});
+  const auto total = static_cast<std::size_t>(validation_count);
+  Indices shares = balanced_shares(available, total, seed, kSplitStream);
+  bool halved = false;
+  if (total <= sum_of(halves)) {
+    Indices fewer = balanced_shares(halves, total, seed, kSplitStream);
+    halved = fewer != shares;
+    shares = std::move(fewer);
+  }
+  return divide(std::move(dataset), choose(records, shares, seed, kSplitStream),
+                {.count = validation_count, .halved = halved, .seed = seed});
 }
 
 Result<Split> fold(Dataset dataset, int index, int count, std::uint64_t seed, Dataset joined) {

@@ -61,6 +61,39 @@ TEST(DataDoubts, FewerSamplesThanClasses) {
               ElementsAre(HasSubstr("no sample of"), HasSubstr("2 samples are fewer than its 3")));
 }
 
+// So many samples of each class.
+Dataset of_sizes(const std::vector<int>& sizes) {
+  std::vector<int> labels;
+  for (std::size_t c = 0; c < sizes.size(); ++c) {
+    labels.insert(labels.end(), static_cast<std::size_t>(sizes[c]), static_cast<int>(c));
+  }
+  return labelled(labels, static_cast<int>(sizes.size()));
+}
+
+TEST(ScarceDoubts, ClassesThatAreHardlyTrained) {
+  EXPECT_THAT(scarce_doubts(of_sizes({561, 1, 30, 4})),
+              ElementsAre(AllOf(HasSubstr("fewer than 5 samples to train on of 2 classes: class 1, "
+                                          "class 3"),
+                                HasSubstr("561 of 'class 0'"))));
+  // Neither few of everything, nor what is merely uneven, nor what has none and is said elsewhere.
+  for (const std::vector<int>& sizes :
+       {std::vector{1, 19}, {4, 79}, {5, 1000}, {0, 1000}, {2, 2, 2}, {0, 0}}) {
+    EXPECT_THAT(scarce_doubts(of_sizes(sizes)), IsEmpty());
+  }
+}
+
+TEST(ScarceDoubts, AreOfTheTrainingSetAlone) {
+  const auto samples = [](Dataset dataset, std::uint32_t seed) {
+    for (Image& image : dataset.images) image = noise_image(6, 6, 3, seed++);
+    return Samples(std::move(dataset), *make_pipeline({}, 6, 6, 3, 2.0F / 255, 0));
+  };
+  const Dataset uneven = of_sizes({40, 1});
+  const Dataset even = of_sizes({10, 10});
+  EXPECT_THAT(set_doubts(samples(uneven, 1), samples(even, 100)),
+              ElementsAre(HasSubstr("fewer than 5 samples to train on of 1 class: class 1")));
+  EXPECT_THAT(set_doubts(samples(even, 1), samples(uneven, 100)), IsEmpty());
+}
+
 TEST(InputDoubts, PreprocessingThatLeavesOneValue) {
   for (const char* preprocess :
        {"mean=127.5,std=127.5", "mean=0.5,std=127.5", "mean=128:128:128,std=58:57:57",

@@ -206,6 +206,41 @@ TEST(Split, LeavesEveryClassOneForTraining) {
   EXPECT_THAT(per_class(parts->train), ElementsAre(1, 1, 1, 1));
 }
 
+TEST(Split, LeavesSmallClassesHalfWhereItCan) {
+  std::vector<int> labels(580, 0);
+  labels.insert(labels.end(), 20, 1);
+  labels.insert(labels.end(), 3, 2);
+  labels.push_back(3);
+  const Dataset all = labelled(labels, 4);
+  for (const std::int64_t count : {40, 200, 301}) {
+    const Result<Split> parts = split(all, count, 3);
+    ASSERT_TRUE(parts.ok()) << parts.error().message();
+    EXPECT_EQ(parts->validation.size(), count);
+    const auto left = static_cast<int>(604 - count);
+    EXPECT_THAT(per_class(parts->train), ElementsAre(left - 10 - 2 - 1, 10, 2, 1));
+  }
+  // More cannot be had so.
+  EXPECT_THAT(per_class(split(all, 302, 3)->train), ElementsAre(299, 1, 1, 1));
+}
+
+// Versions before chose other records there, and nowhere else.
+TEST(Split, SaysInTheIdentityWhereHalfOfAClassWasTheMost) {
+  std::vector<int> labels(30, 0);
+  labels.insert(labels.end(), 10, 1);
+  const Dataset all = labelled(labels, 2);
+  for (const std::int64_t count : {1, 10, 12, 20, 21, 38}) {
+    const Split parts = *split(all, count, 6);
+    const bool halved = count > 10 && count <= 20;
+    for (const Dataset& part : {parts.train, parts.validation}) {
+      const Json step = identity_json(part)["selections"][0];
+      EXPECT_EQ(step.contains("most_of_class"), halved) << count;
+      if (halved) {
+        EXPECT_EQ(step["most_of_class"], "half");
+      }
+    }
+  }
+}
+
 TEST(Split, OfOneRecordAClassNoneCanBeSpared) {
   const Result<Split> parts = split(labelled({0, 1}, 2), 1, 0);
   ASSERT_FALSE(parts.ok());
@@ -223,9 +258,9 @@ TEST(Split, RefusesCountsItCannotServe) {
 }
 
 TEST(Split, LeavesItsTraceInTheIdentity) {
-  const Split parts = *split(uneven(), 40, 6);
+  const Split parts = *split(labelled(std::vector<int>(60, 0), 1), 25, 6);
   const Json train = identity_json(parts.train)["selections"];
-  const Json expected = {{{"step", "split"}, {"part", "train"}, {"validation", 40}, {"seed", 6}}};
+  const Json expected = {{{"step", "split"}, {"part", "train"}, {"validation", 25}, {"seed", 6}}};
   EXPECT_EQ(train, expected);
   EXPECT_EQ(identity_json(parts.validation)["selections"][0]["part"], "validation");
   EXPECT_NE(identity_json(parts.train), identity_json(parts.validation));

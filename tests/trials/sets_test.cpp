@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "data/data_files.hpp"
 #include "support/temp_folder.hpp"
@@ -17,7 +20,8 @@ using ::testing::HasSubstr;
 // Pictures that tell their number by their first two pixels.
 class RaceSetsTest : public ::testing::Test {
  protected:
-  std::string dataset(int count, const std::string& name = "a") {
+  // The first `rare` are of one class and the others of another, or all in turn of four.
+  std::string dataset(int count, const std::string& name = "a", int rare = 0) {
     std::string images;
     std::string labels;
     for (int i = 0; i < count; ++i) {
@@ -25,7 +29,7 @@ class RaceSetsTest : public ::testing::Test {
       pixels[0] = static_cast<char>(i % 256);
       pixels[1] = static_cast<char>(i / 256);
       images += pixels;
-      labels += static_cast<char>(i % 4);
+      labels += static_cast<char>(rare == 0 ? i % 4 : static_cast<int>(i < rare));
     }
     const auto n = static_cast<std::uint32_t>(count);
     return "idx:" + folder_.write(name + "-images", testing::idx_file({n, 8, 8}, images)) + "," +
@@ -158,6 +162,25 @@ TEST_F(RaceSetsTest, FoldsJudgeByEverySampleOnce) {
                 &*sets->race[1].training);
     }
   }
+}
+
+TEST_F(RaceSetsTest, LeaveRareClassesHalf) {
+  const auto rare = [](const data::Samples& samples) {
+    const std::vector<int>& labels = samples.dataset().labels;
+    return std::count(labels.begin(), labels.end(), 1);
+  };
+  const SourceOptions sources{dataset(200, "a", 16), "", std::nullopt, 60};
+  const Result<SampleSets> sets = load_sets(graph_, sources, options_);
+  ASSERT_TRUE(sets.ok()) << sets.error().message();
+  EXPECT_EQ(rare(sets->training), 8);
+  EXPECT_EQ(sets->validation.size(), 60);
+  EXPECT_EQ(rare(sets->validation), 8);
+  const Result<RaceSets> race = load_race_sets(graph_, sources, options_);
+  ASSERT_TRUE(race.ok()) << race.error().message();
+  EXPECT_EQ(rare(race->validation), 8);
+  EXPECT_EQ(race->race[0].judges.size(), 35);
+  EXPECT_EQ(rare(race->race[0].judges), 4);
+  EXPECT_EQ(rare(race->training), 4);
 }
 
 TEST_F(RaceSetsTest, SayWhenNothingIsLeft) {

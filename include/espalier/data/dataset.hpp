@@ -54,6 +54,7 @@ struct Selection {
   int fold = 0;              ///< which of them is set aside
   std::int64_t joined = 0;   ///< fold(): records from outside at the end of the training side
   bool balanced = true;      ///< subset: balanced over classes, otherwise the first records
+  bool halved = false;       ///< split(): small classes gave half, and more without that bound
   std::uint64_t seed = 0;
 
   bool operator==(const Selection&) const = default;

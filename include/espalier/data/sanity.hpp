@@ -13,6 +13,10 @@ namespace espalier::data {
 /// apart), and fewer samples than classes.
 std::vector<std::string> doubts(const Dataset& dataset);
 
+/// Doubts about a set that is trained on: classes of fewer than five samples where another has at
+/// least twenty times as many.
+std::vector<std::string> scarce_doubts(const Dataset& training);
+
 /// Doubts about what the model gets to see: preprocessing that maps nearly everything to one value
 /// or to the ends of the range. Looks at up to 64 samples, spread evenly; a sample that cannot be
 /// read is left to those who use it.

@@ -36,7 +36,9 @@ struct Split {
 
 /// Sets `validation_count` records aside, balanced over classes as in subset(). The two parts are
 /// disjoint, together they are the dataset, and each class that has a record keeps one for
-/// training. Errors: kUsage when the count is not positive or more than that rule allows.
+/// training. No class gives more than half of its records, or one of two, unless so many cannot be
+/// set aside otherwise. Errors: kUsage when the count is not positive or more than that rule
+/// allows.
 Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_t seed);
 
 /// Sets the `index`-th of `count` parts aside, each record being in exactly one of them: parts, and
