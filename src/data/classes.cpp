@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -29,16 +30,38 @@ std::optional<int> number(std::string_view text) {
   return value;
 }
 
+// The classes whose names are `first` to `last`, all names being numbers; empty when one is not
+// there.
+std::vector<int> named_range(int first, int last, const ClassNames& names) {
+  std::map<int, int> positions;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (const auto value = number(names[i])) positions.emplace(*value, static_cast<int>(i));
+  }
+  std::vector<int> range;
+  for (int value = first; value <= last; ++value) {
+    const auto at = positions.find(value);
+    if (at == positions.end()) return {};
+    range.push_back(at->second);
+  }
+  return range;
+}
+
 // The numbers of one item of --classes; empty when it is none.
 std::vector<int> item_classes(std::string_view item, const ClassNames& names) {
   if (const auto named = position(names, item)) return {*named};
   if (const auto one = number(item)) return {*one};
   const std::size_t dash = item.find('-');
   if (dash == std::string_view::npos) return {};
-  const auto first = number(item.substr(0, dash));
-  const auto last = number(item.substr(dash + 1));
+  const std::string_view from = item.substr(0, dash);
+  const std::string_view to = item.substr(dash + 1);
+  const auto first = number(from);
+  const auto last = number(to);
   constexpr int kMost = 100000;
   if (!first || !last || *last < *first || *last - *first > kMost) return {};
+  // Names may be in another order, or begin elsewhere: 1, 10, 11, 2.
+  if (numbered(names) && position(names, from) && position(names, to)) {
+    return named_range(*first, *last, names);
+  }
   std::vector<int> range(static_cast<std::size_t>(*last - *first) + 1);
   std::iota(range.begin(), range.end(), *first);
   return range;

@@ -94,6 +94,26 @@ TEST(ParseClasses, TakesNamesNumbersAndRanges) {
   EXPECT_THAT(*parse_classes("10,2", named({"1", "10", "2"}, {0, 1, 2})), ElementsAre(1, 2));
 }
 
+// Folders are in byte order of their names.
+TEST(ParseClasses, RangesOfNamesThatAreNumbers) {
+  const Dataset from_one = named({"1", "2", "3", "4", "5", "6"}, {0, 1, 2, 3, 4, 5});
+  EXPECT_EQ(*parse_classes("2-4", from_one), *parse_classes("2,3,4", from_one));
+  EXPECT_THAT(*parse_classes("2-4", from_one), ElementsAre(1, 2, 3));
+  EXPECT_THAT(*parse_classes("6-6,1-2", from_one), ElementsAre(5, 0, 1));
+  const Dataset twelve =
+      named({"0", "1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9"}, {0, 1, 2});
+  EXPECT_THAT(*parse_classes("0-4", twelve), ElementsAre(0, 1, 4, 5, 6));
+  EXPECT_THAT(*parse_classes("8-11", twelve), ElementsAre(10, 11, 2, 3));
+  EXPECT_THAT(*parse_classes("08-10", named({"10", "09", "08"}, {0})), ElementsAre(2, 1, 0));
+  // An end that is no name, or names that are words: places among the classes.
+  EXPECT_THAT(*parse_classes("0-2", from_one), ElementsAre(0, 1, 2));
+  EXPECT_THAT(*parse_classes("1-2", named({"1", "2", "cat"}, {0, 1, 2})), ElementsAre(1, 2));
+  const auto gap = parse_classes("3-9", named({"3", "7", "9"}, {0, 1, 2}));
+  ASSERT_FALSE(gap.ok());
+  EXPECT_EQ(gap.error().kind, ErrorKind::kUsage);
+  EXPECT_THAT(gap.error().message(), HasSubstr("'3-9' is neither a class nor a number of one"));
+}
+
 TEST(ParseClasses, RefusesWhatIsNeither) {
   const Dataset pets = named({"ant", "cat"}, {0, 1});
   for (const char* text : {"", "cow", "ant,", ",ant", "0,,1", "3-1", "-1", "1-", "ant-cat", "1.5",

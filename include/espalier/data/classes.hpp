@@ -40,7 +40,9 @@ Result<ClassMatch> match_classes(const ClassNames& wanted, std::string_view want
 Dataset order_classes(Dataset dataset, const ClassNames& names, const ClassMatch& match);
 
 /// Reads `--classes`: items separated by commas, each the name of a class, its number, or a range
-/// of numbers such as 2-4. A name that is also a number is a name. kUsage for what is neither.
+/// of numbers such as 2-4. A name that is also a number is a name; where all names are numbers, and
+/// both ends of a range are names, it is of names, of which none may be missing. kUsage for what is
+/// neither.
 Result<std::vector<int>> parse_classes(std::string_view text, const Dataset& dataset);
 
 }  // namespace espalier::data
