@@ -74,17 +74,86 @@ bool equal_words(std::string_view a, std::string_view b) {
   });
 }
 
-// A header has names where the rows below have numbers, or numbers and a name of the labels.
-bool is_header(const Row& first, const std::string& wanted) {
-  const bool no_number = std::none_of(
-      first.begin(), first.end(), [](const std::string& field) { return real(field).has_value(); });
-  return no_number || std::any_of(first.begin(), first.end(), [&](const std::string& field) {
-           // A single letter may be the class of a row without header.
-           return (!wanted.empty() && equal_words(field, wanted)) ||
-                  std::any_of(kLabelColumns.begin(), kLabelColumns.end(), [&](auto name) {
-                    return name.size() > 1 && equal_words(field, name);
-                  });
-         });
+// The next line that is not empty, taken off `rest`, and its number counted up; false at the end.
+bool next_line(std::string_view& rest, std::string_view& line, std::size_t& number) {
+  while (!rest.empty()) {
+    const std::size_t end = rest.find('\n');
+    line = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    ++number;
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (!line.empty()) return true;
+  }
+  return false;
+}
+
+std::vector<std::size_t> words_of(const Row& row) {
+  std::vector<std::size_t> words;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (!real(row[i])) words.push_back(i);
+  }
+  return words;
+}
+
+bool is_usual_label(const std::string& field) {
+  return std::any_of(kLabelColumns.begin(), kLabelColumns.end(), [&](auto name) {
+    // A single letter may be the class of a row without header.
+    return name.size() > 1 && equal_words(field, name);
+  });
+}
+
+// How many fields there are beside `word`, if they are 0, 1, 2, ... or, `first` being 1, 1, 2, 3,
+// ...; otherwise 0.
+std::size_t counted_fields(const Row& row, std::size_t word, std::size_t first) {
+  std::size_t counted = 0;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (i == word) continue;
+    if (row[i] != std::to_string(first + counted)) return 0;
+    ++counted;
+  }
+  return counted;
+}
+
+// What the rows below the first have in one of its columns.
+struct Below {
+  bool again = false;  // what it has there itself, so that this is a class
+  bool numbers = false;
+  bool words = false;
+};
+
+Below below(const Row& first, std::size_t column, std::string_view rest, char separator) {
+  Below found;
+  std::string_view line;
+  for (std::size_t number = 0; !found.again && next_line(rest, line, number);) {
+    const Row row = split_line(line, separator);
+    if (column >= row.size()) continue;
+    found.again = row[column] == first[column];
+    (real(row[column]) ? found.numbers : found.words) = true;
+  }
+  return found;
+}
+
+// A header has names where the rows in `rest` have numbers. Where but one field is a word, that may
+// be a class in front of which are features: a header has it if it is what labels are often called
+// or the others count columns, unless a row below has it, too.
+bool is_header(const Row& first, std::string_view rest, char separator, const std::string& wanted) {
+  const std::vector<std::size_t> words = words_of(first);
+  if (words.size() == first.size()) return true;
+  const auto any = [&](auto&& is) { return std::any_of(first.begin(), first.end(), is); };
+  if (!wanted.empty() && any([&](const std::string& f) { return equal_words(f, wanted); })) {
+    return true;
+  }
+  const bool usual = any(is_usual_label);
+  if (words.size() != 1) return usual;
+  const std::size_t word = words.front();
+  const std::size_t from_0 = counted_fields(first, word, 0);
+  const std::size_t counted = std::max(from_0, counted_fields(first, word, 1));
+  if (!usual && counted < 2) return false;
+  const Below column = below(first, word, rest, separator);
+  if (column.again) return false;
+  // Without a header, no row has a word but in the last column. There 1,2,y may be a sample.
+  const bool of_numbers = column.numbers && !column.words;
+  return usual || word + 1 < first.size() || of_numbers || from_0 >= 2 || counted >= 3;
 }
 
 // A header in words, without most of a long one.
@@ -96,7 +165,8 @@ std::string some_of(const Row& header) {
                      header.size());
 }
 
-// The column of labels: the one that was asked for, one of the usual names, or the last.
+// The column of labels: the one that was asked for, one of the usual names, the only name among
+// numbers, or the last.
 Result<std::size_t> label_column(const Row& first, bool header, const std::string& wanted,
                                  const std::string& where) {
   const auto find = [&](std::string_view name) -> std::optional<std::size_t> {
@@ -115,7 +185,8 @@ Result<std::size_t> label_column(const Row& first, bool header, const std::strin
   for (const std::string_view name : kLabelColumns) {
     if (const auto at = find(name)) return *at;
   }
-  return first.size() - 1;
+  const std::vector<std::size_t> words = words_of(first);
+  return header && words.size() == 1 ? words.front() : first.size() - 1;
 }
 
 // Labels as written to numbers and names: whole numbers stay what they are, other words are
@@ -185,17 +256,13 @@ Result<Dataset> read_csv(const std::filesystem::path& file, const std::string& c
   std::size_t width = 0;
   std::size_t label = 0;
   std::size_t first_line = 0;
-  for (std::size_t line = 1; !rest.empty(); ++line) {
-    const std::size_t end = rest.find('\n');
-    std::string_view text = rest.substr(0, end);
-    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
-    if (text.ends_with('\r')) text.remove_suffix(1);
-    if (text.empty()) continue;
+  std::string_view text;
+  for (std::size_t line = 0; next_line(rest, text, line);) {
     const Row row = split_line(text, separator);
     if (width == 0) {
       width = row.size();
       if (width < 2) return bad(where, line, "has one column; features and a label are needed");
-      const bool header = is_header(row, column);
+      const bool header = is_header(row, rest, separator, column);
       ESPALIER_TRY(label, label_column(row, header, column, where));
       if (header) continue;
     }

@@ -397,6 +397,50 @@ TEST(Csv, TheLabelColumnIsFound) {
   refused("csv:" + folder.write("t.csv", "1,2\n1,2\n") + ",kind", {"has no header"});
 }
 
+// A header and samples with and without one, whose rows are those of the header's file.
+TEST(Csv, HeadersThatCountColumns) {
+  const TempFolder folder;
+  const auto read = [&](const std::string& text) {
+    const auto dataset = load_dataset("csv:" + folder.write("t.csv", text));
+    EXPECT_TRUE(dataset.ok()) << text << dataset.error().message();
+    return *dataset;
+  };
+  for (const char* header : {"0,1,y", "1,2,y", "0,1,garment", "\"0\",\"1\",\"y\"", "0,1,target"}) {
+    const Dataset numbers = read(header + std::string("\n0.5,-1,2\n\n3,4,0\n"));
+    EXPECT_THAT(numbers.labels, ElementsAre(2, 0)) << header;
+    EXPECT_THAT(numbers.class_names, ElementsAre("0", "1", "2")) << header;
+    EXPECT_THAT(reals(numbers.images[0]), ElementsAre(0.5F, -1.0F)) << header;
+  }
+  for (const char* header : {"0,1,2,garment", "1,2,3,y", "0,1,2,label"}) {
+    const Dataset names = read(header + std::string("\n0.5,-1,7,top\n3,4,7,shoe\n"));
+    EXPECT_THAT(names.class_names, ElementsAre("shoe", "top")) << header;
+    EXPECT_EQ(names.size(), 2) << header;
+  }
+  const Dataset front = read("garment,0,1\ntop,3,4\nshoe,5,6\n");
+  EXPECT_THAT(front.class_names, ElementsAre("shoe", "top"));
+  EXPECT_THAT(reals(front.images[1]), ElementsAre(5.0F, 6.0F));
+  // Samples, whatever the first one has.
+  EXPECT_EQ(read("0,1,2,run\n3,4,5,walk\n6,7,8,run\n").size(), 3);
+  EXPECT_EQ(read("1,2,y\n3,4,n\n").size(), 2);
+  EXPECT_EQ(read("1,2,y\n").size(), 1);
+  EXPECT_EQ(read("0,1,3,y\n3,4,5,n\n").size(), 2);
+}
+
+TEST(Csv, AClassMayBeCalledAsColumnsAre) {
+  const TempFolder folder;
+  const auto spec = [&](const std::string& text) { return "csv:" + folder.write("t.csv", text); };
+  const auto sonar = load_dataset(spec("0.1,0.2,target\n0.3,0.4,clutter\n0.5,0.6,target\n"));
+  ASSERT_TRUE(sonar.ok()) << sonar.error().message();
+  EXPECT_THAT(sonar->class_names, ElementsAre("clutter", "target"));
+  EXPECT_THAT(sonar->labels, ElementsAre(1, 0, 1));
+  // Columns may be named by numbers that do not count them.
+  const auto spectra = load_dataset(spec("400,402.5,target\n0.3,0.4,clutter\n0.5,0.6,plastic\n"));
+  ASSERT_TRUE(spectra.ok()) << spectra.error().message();
+  EXPECT_THAT(spectra->class_names, ElementsAre("clutter", "plastic"));
+  refused(spec("target,0.1,0.2\nclutter,0.3,0.4\ntarget,0.5,0.6\n"),
+          {"t.csv:1: column 1: 'target' is not a number"});
+}
+
 TEST(Csv, SaysWhereItIsWrong) {
   const TempFolder folder;
   const auto wrong = [&](const std::string& text, const std::string& part) {

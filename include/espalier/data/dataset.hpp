@@ -85,7 +85,8 @@ struct Dataset {
 ///     npy:FEATURES,LABELS     NumPy arrays: int8, uint8 or float32 [n][...], integers [n]
 ///     npz:FILE[,X,Y]          the same as members of an archive, told by names such as x and y
 ///     csv:FILE[,COLUMN]       numbers and a label a line; the label's column by name, otherwise
-///                             label, class, target or y, otherwise the last
+///                             label, class, target or y, otherwise the last; with or without a
+///                             line of names in front, which may count the columns
 ///
 /// Arrays of uint8 with two axes, or with one or three channels last, are pictures. Labels of a
 /// csv that are words make classes in byte order. An idx, npy or npz dataset has as many classes as
