@@ -118,6 +118,19 @@ Dataset order_classes(Dataset dataset, const ClassNames& names, const ClassMatch
   return dataset;
 }
 
+Status check_labels(const Dataset& dataset) {
+  constexpr int kMostMissing = 1024;
+  if (dataset.classes <= kMostMissing) return Ok{};
+  std::vector<bool> occurs(static_cast<std::size_t>(dataset.classes));
+  for (const int label : dataset.labels) occurs[static_cast<std::size_t>(label)] = true;
+  const auto present = std::count(occurs.begin(), occurs.end(), true);
+  if (2 * present >= dataset.classes) return Ok{};
+  return Error{ErrorKind::kBadInput,
+               fmt::format("{}: labels go up to {}, of which {} occur; number them 0 to {}, or "
+                           "choose them with --classes",
+                           dataset.spec, dataset.classes - 1, present, present - 1)};
+}
+
 Result<std::vector<int>> parse_classes(std::string_view given, const Dataset& dataset) {
   const std::string as_names_are = valid_utf8(std::string(given));
   std::string_view text = as_names_are;

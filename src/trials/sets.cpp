@@ -84,6 +84,7 @@ Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
   if (!options.classes.empty()) {
     ESPALIER_TRY(subset.classes, data::parse_classes(options.classes, dataset));
   }
+  if (subset.classes.empty()) ESPALIER_CHECK_OK(data::check_labels(dataset));
   return data::subset(std::move(dataset), subset);
 }
 

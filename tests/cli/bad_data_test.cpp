@@ -106,6 +106,24 @@ TEST_F(BadDataTest, Folders) {
   refused(kBadData, "folder:pictures", "pictures/class9: class 3 'class9' has no image");
 }
 
+// What is counted for each pair of classes would take all memory.
+TEST_F(BadDataTest, LabelsFarApart) {
+  std::string rows;
+  for (int i = 0; i < 12; ++i) {
+    for (int k = 0; k < 8 * 8 * 3; ++k)
+      rows += std::to_string(i % 2) + '.' + std::to_string(k) + ',';
+    rows += i % 2 == 0 ? "0\n" : "8000\n";
+  }
+  write("apart.csv", rows);
+  refused(kBadData, "csv:apart.csv",
+          "csv:apart.csv: labels go up to 8000, of which 2 occur; number them 0 to 1, or choose "
+          "them with --classes");
+  const Json chosen =
+      report({"train", "model.onnx", "--plan", "plan.json", "--train", "csv:apart.csv", "--test",
+              "csv:apart.csv", "--epochs", "1", "--classes", "0,8000"});
+  EXPECT_EQ(chosen["data"]["train"]["class_names"], Json({"0", "8000"}));
+}
+
 TEST_F(BadDataTest, SetsThatDoNotBelongTogether) {
   make_idx("three", 18, 3);
   fail(kBadData,

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -82,6 +83,27 @@ TEST(MatchClasses, NumbersMatchNamesByPosition) {
   const Dataset from_names = order_classes(named({"ant", "cat"}, {1, 0}), {"0", "1"}, *match);
   EXPECT_THAT(from_names.class_names, ElementsAre("ant", "cat"));
   EXPECT_THAT(from_names.labels, ElementsAre(1, 0));
+}
+
+TEST(CheckLabels, RefusesManyClassesOfWhichMostAreMissing) {
+  const auto of = [](std::vector<int> labels, int classes) {
+    return check_labels(named(class_numbers(classes), labels));
+  };
+  const Status sparse = of({0, 8000, 0}, 8001);
+  ASSERT_FALSE(sparse.ok());
+  EXPECT_EQ(sparse.error().kind, ErrorKind::kBadInput);
+  EXPECT_EQ(sparse.error().message(),
+            "folder:pets: labels go up to 8000, of which 2 occur; number them 0 to 1, or choose "
+            "them with --classes");
+  EXPECT_FALSE(of({0, 1024}, 1025).ok());
+  // Some pictures for a published classifier of 1,000 classes, or of one more.
+  EXPECT_TRUE(of({5, 999}, 1000).ok());
+  EXPECT_TRUE(of({5, 1000}, 1001).ok());
+  std::vector<int> half(600);
+  std::iota(half.begin(), half.end(), 600);
+  EXPECT_TRUE(of(half, 1200).ok());
+  half.pop_back();
+  EXPECT_FALSE(of(half, 1200).ok());
 }
 
 TEST(ParseClasses, TakesNamesNumbersAndRanges) {

@@ -39,6 +39,10 @@ Result<ClassMatch> match_classes(const ClassNames& wanted, std::string_view want
 /// Numbers in the place of names become `names`.
 Dataset order_classes(Dataset dataset, const ClassNames& names, const ClassMatch& match);
 
+/// kBadInput for more than 1,024 classes most of which have no record: what is trained and counted
+/// for each class, and for each pair of them, would be of nothing. Fewer may be those of a model.
+Status check_labels(const Dataset& dataset);
+
 /// Reads `--classes`: items separated by commas, each the name of a class, its number, or a range
 /// of numbers such as 2-4. A name that is also a number is a name; where all names are numbers, and
 /// both ends of a range are names, it is of names, of which none may be missing. kUsage for what is

@@ -49,6 +49,8 @@ class Pool {
         free_.pop_back();
         return Borrowed(object, Return{this});
       }
+      // Destructors give back, where running out of memory would end the program.
+      free_.reserve(++made_);
     }
     return Borrowed(make_().release(), Return{this});
   }
@@ -57,6 +59,7 @@ class Pool {
   std::function<std::unique_ptr<T>()> make_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<T>> free_;
+  std::size_t made_ = 0;
 };
 
 }  // namespace espalier::train

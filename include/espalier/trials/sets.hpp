@@ -50,7 +50,8 @@ struct SourceOptions {
 Result<SetOptions> set_options(const std::string& preprocess, std::string classes, bool balanced,
                                std::uint64_t seed);
 
-/// Opens a dataset and selects by class and number; images are decoded when it is bound.
+/// Opens a dataset and selects by class and number; images are decoded when it is bound. Without
+/// classes to keep, data::check_labels() holds.
 Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
                                     const SetOptions& options);
 
