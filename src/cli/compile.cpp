@@ -275,10 +275,9 @@ Status calibrate(const Options& options, const ir::Graph& graph, const plan::Upd
   }
   const std::string& given =
       options.train_preprocess.empty() ? options.preprocess : options.train_preprocess;
-  ESPALIER_TRY(const trials::SetOptions sets,
-               trials::set_options(given.empty() ? "auto" : given,
-                                   fmt::format("{}", fmt::join(plan.classes, ",")), true,
-                                   options.common.seed));
+  ESPALIER_TRY(trials::SetOptions sets,
+               trials::set_options(given.empty() ? "auto" : given, "", true, options.common.seed));
+  sets.names = plan.classes;
   ESPALIER_TRY(data::Dataset dataset, trials::open_selected(options.training, 0, sets));
   if (dataset.size() > kMost) {
     ESPALIER_TRY(dataset, trials::open_selected(options.training, kMost, sets));

@@ -118,6 +118,23 @@ Dataset order_classes(Dataset dataset, const ClassNames& names, const ClassMatch
   return dataset;
 }
 
+Result<std::vector<int>> find_classes(const ClassNames& wanted, const Dataset& dataset) {
+  std::vector<int> classes;
+  std::vector<int> numbers;
+  const std::string* missing = nullptr;
+  for (const std::string& name : wanted) {
+    const auto at = position(dataset.class_names, name);
+    if (!at && missing == nullptr) missing = &name;
+    classes.push_back(at.value_or(-1));
+    if (const auto value = number(name)) numbers.push_back(*value);
+  }
+  if (missing == nullptr) return classes;
+  if (numbers.size() == wanted.size()) return numbers;
+  return Error{ErrorKind::kUsage,
+               fmt::format("{}: has no class '{}', but {}; name data of the same classes",
+                           dataset.spec, *missing, class_list(dataset.class_names))};
+}
+
 Status check_labels(const Dataset& dataset) {
   constexpr int kMostMissing = 1024;
   if (dataset.classes <= kMostMissing) return Ok{};

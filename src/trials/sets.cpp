@@ -83,6 +83,8 @@ Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
   ESPALIER_TRY(data::Dataset dataset, data::open_dataset(spec));
   if (!options.classes.empty()) {
     ESPALIER_TRY(subset.classes, data::parse_classes(options.classes, dataset));
+  } else if (!options.names.empty()) {
+    ESPALIER_TRY(subset.classes, data::find_classes(options.names, dataset));
   }
   if (subset.classes.empty()) ESPALIER_CHECK_OK(data::check_labels(dataset));
   return data::subset(std::move(dataset), subset);

@@ -114,6 +114,21 @@ TEST_F(ClassesTest, NamesGoFromTheDataToTheEmittedC) {
   EXPECT_THAT(warned.err, HasSubstr("old.json does not say which classes"));
 }
 
+// The data that integer gradients start from is that of the plan's classes.
+TEST_F(ClassesTest, NamesWithCommasSelectTheDataOfAPlan) {
+  make_classes("train", {"ant", "bee,wasp", "cat", "dog-1"}, 3);
+  Json plan = read_json("plan.json");
+  plan["classes"] = {"dog-1", "bee,wasp", "ant"};
+  write("commas.json", plan.dump());
+  const Arguments compile{"compile",    "model.onnx", "--plan",  "commas.json",
+                          "--numerics", "integer",    "--train", "folder:train"};
+  succeed(compile + Arguments{"--out", "c"});
+  EXPECT_EQ(read_json("c/program.json")["class_names"], Json({"dog-1", "bee,wasp", "ant"}));
+  plan["classes"] = {"dog-1", "bee", "wasp"};
+  write("commas.json", plan.dump());
+  fail(2, compile + Arguments{"--out", "d"}, {"folder:train: has no class 'bee', but 4 classes"});
+}
+
 // Of as many classes, but of others: its classifier is not what a plan begins with.
 TEST_F(ClassesTest, AClassifierOfOtherClassesIsNotKept) {
   make_classes("train", {"ant", "bee", "cat"}, 2);

@@ -85,6 +85,20 @@ TEST(MatchClasses, NumbersMatchNamesByPosition) {
   EXPECT_THAT(from_names.labels, ElementsAre(1, 0));
 }
 
+TEST(FindClasses, NamesMayHoldAnything) {
+  const Dataset pets = named({"2-4", "a,b", "cat", "dog"}, {0, 1, 2, 3});
+  EXPECT_THAT(*find_classes({"dog", "a,b", "2-4"}, pets), ElementsAre(3, 1, 0));
+  EXPECT_THAT(*find_classes({"2", "0"}, pets), ElementsAre(2, 0));
+  EXPECT_THAT(*find_classes({"7", "3"}, named({"3", "7"}, {0, 1})), ElementsAre(1, 0));
+  for (const ClassNames& wanted : {ClassNames{"cat", "a"}, {"cat", "0-1"}, {"cat", "0"}, {""}}) {
+    const auto found = find_classes(wanted, pets);
+    ASSERT_FALSE(found.ok());
+    EXPECT_EQ(found.error().kind, ErrorKind::kUsage);
+    EXPECT_THAT(found.error().message(), HasSubstr("folder:pets: has no class '" + wanted.back() +
+                                                   "', but 4 classes: 2-4, a,b, cat, dog"));
+  }
+}
+
 TEST(CheckLabels, RefusesManyClassesOfWhichMostAreMissing) {
   const auto of = [](std::vector<int> labels, int classes) {
     return check_labels(named(class_numbers(classes), labels));

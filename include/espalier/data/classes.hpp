@@ -39,6 +39,10 @@ Result<ClassMatch> match_classes(const ClassNames& wanted, std::string_view want
 /// Numbers in the place of names become `names`.
 Dataset order_classes(Dataset dataset, const ClassNames& names, const ClassMatch& match);
 
+/// The classes of these names, or, where one is none and all are numbers, of these numbers. kUsage
+/// for what is neither.
+Result<std::vector<int>> find_classes(const ClassNames& wanted, const Dataset& dataset);
+
 /// kBadInput for more than 1,024 classes most of which have no record: what is trained and counted
 /// for each class, and for each pair of them, would be of nothing. Fewer may be those of a model.
 Status check_labels(const Dataset& dataset);

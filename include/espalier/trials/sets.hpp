@@ -20,6 +20,7 @@ struct SetOptions {
   data::Preprocess preprocess;
   data::SubsetOptions subset;  ///< its limit and classes are given apart; its seed also splits
   std::string classes;         ///< those to keep, as data::parse_classes() reads them; empty = all
+  data::ClassNames names;      ///< or as data::find_classes() does: names with commas in them, too
 };
 
 /// Training and validation samples of the same classes.
