@@ -226,10 +226,10 @@ Result<trials::SetOptions> DataOptions::sets(std::uint64_t seed) const {
   return trials::set_options(preprocess, classes, subset != "first", seed);
 }
 
-void warn_of_positions(const ir::Graph& graph, const data::ClassNames& names,
-                       const std::string& what) {
-  if (!graph.head.class_names.empty() || data::counts_up(names)) return;
-  spdlog::warn(
+std::optional<std::string> positions_doubt(const ir::Graph& graph, const data::ClassNames& names,
+                                           const std::string& what) {
+  if (!graph.head.class_names.empty() || data::counts_up(names)) return std::nullopt;
+  return fmt::format(
       "{} does not say the names of its classes: those of {} are taken for them in order, {}",
       graph.name, what, data::class_list(names));
 }
@@ -437,7 +437,10 @@ Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start,
     fits = same.ok();
     by_name = same.ok() && !same->by_position;
   }
-  if (fits && start != "fresh") warn_of_positions(graph, names, std::string(who));
+  if (fits && start != "fresh") {
+    const auto doubt = positions_doubt(graph, names, std::string(who));
+    if (doubt) spdlog::warn("{}", *doubt);
+  }
   ir::Head head = start == "fresh" || !fits ? train::fresh_head(graph.head.features, classes, seed)
                                             : graph.head;
   // Numbers stand for names that were not known, unless they are the names of the other side, too.

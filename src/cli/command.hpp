@@ -101,10 +101,10 @@ struct DataOptions {
   [[nodiscard]] Result<trials::SetOptions> sets(std::uint64_t seed) const;
 };
 
-/// Warns where a classifier that does not say the names of its classes is used for data that does:
-/// position is all they have in common. `what` says who has the names.
-void warn_of_positions(const ir::Graph& graph, const data::ClassNames& names,
-                       const std::string& what);
+/// The doubt where a classifier that does not say the names of its classes is used for data that
+/// does: position is all they have in common. `what` says who has the names.
+std::optional<std::string> positions_doubt(const ir::Graph& graph, const data::ClassNames& names,
+                                           const std::string& what);
 
 /// Everything doubtful about two sets, logged as warnings and returned.
 std::vector<std::string> warn_of_data(const data::Samples& training, const data::Samples& test);

@@ -26,20 +26,24 @@ struct Options {
   std::int64_t limit = 0;
 };
 
-// The data in the order of the model's classes. Data that only counts its classes, by its largest
-// label, may lack the model's last ones.
+// The data in the order of the model's classes, and what is doubtful about that. Data whose classes
+// are numbers says which of the model's they are, and may lack some.
 Result<data::Dataset> as_the_model_says(data::Dataset dataset, const ir::Graph& graph,
-                                        const Options& options) {
+                                        const Options& options,
+                                        std::vector<std::string>& warnings) {
   const ir::Head& head = graph.head;
   if (!head.class_names.empty()) {
     return trials::with_classes(std::move(dataset), head.class_names, options.model);
   }
-  const bool counted = options.data.classes.empty() && data::numbered(dataset.class_names);
-  while (counted && dataset.classes < head.classes) {
-    dataset.class_names.push_back(fmt::format("{}", dataset.classes++));
+  if (const auto numbers = data::numbers_below(dataset.class_names, head.classes)) {
+    for (int& label : dataset.labels) label = (*numbers)[static_cast<std::size_t>(label)];
+    dataset.classes = head.classes;
+    dataset.class_names = data::class_numbers(head.classes);
+    return dataset;
   }
   if (dataset.classes == head.classes) {
-    warn_of_positions(graph, dataset.class_names, options.test);
+    auto doubt = positions_doubt(graph, dataset.class_names, options.test);
+    if (doubt) warnings.push_back(*std::move(doubt));
     return dataset;
   }
   return Error{ErrorKind::kBadInput,
@@ -80,10 +84,11 @@ Status run(const Options& options) {
   ESPALIER_TRY(const trials::SetOptions sets, options.data.sets(options.common.seed));
   ESPALIER_TRY(ir::Graph graph, import_model(options.model));
   ESPALIER_TRY(data::Dataset dataset, trials::open_selected(options.test, options.limit, sets));
-  ESPALIER_TRY(dataset, as_the_model_says(std::move(dataset), graph, options));
+  std::vector<std::string> warnings;
+  ESPALIER_TRY(dataset, as_the_model_says(std::move(dataset), graph, options, warnings));
   ESPALIER_TRY(const data::Samples samples,
                trials::bind_samples(graph, std::move(dataset), sets.preprocess));
-  std::vector<std::string> warnings = data::doubts(samples.dataset());
+  for (std::string& doubt : data::doubts(samples.dataset())) warnings.push_back(std::move(doubt));
   for (std::string& doubt : data::input_doubts(samples)) warnings.push_back(std::move(doubt));
 
   const int jobs = options.common.job_count();

@@ -179,9 +179,10 @@ std::string gradients_table(const std::vector<engine::GradientUse>& uses) {
 }
 
 // Both sets, of the same classes in the same order: the model's own when its classifier is kept and
-// says their names, otherwise that of the training set.
+// says their names, otherwise that of the training set, which is added to the warnings.
 Result<trials::SampleSets> load_sets(const Options& options, const plan::UpdatePlan& plan,
-                                     const ir::Graph& graph, const trials::SetOptions& sets) {
+                                     const ir::Graph& graph, const trials::SetOptions& sets,
+                                     std::vector<std::string>& warnings) {
   ESPALIER_TRY(data::Dataset training,
                trials::open_selected(options.training, options.limit_train, sets));
   ESPALIER_TRY(data::Dataset test, trials::open_selected(options.test, options.limit_test, sets));
@@ -197,7 +198,12 @@ Result<trials::SampleSets> load_sets(const Options& options, const plan::UpdateP
     ESPALIER_TRY(training,
                  trials::with_classes(std::move(training), graph.head.class_names, options.model));
   }
-  if (options.head == "keep") warn_of_positions(graph, training.class_names, options.training);
+  if (options.head == "keep") {
+    if (auto doubt = positions_doubt(graph, training.class_names, options.training)) {
+      spdlog::warn("{}", *doubt);
+      warnings.push_back(*std::move(doubt));
+    }
+  }
   ESPALIER_TRY(test, trials::with_classes(std::move(test), training.class_names, options.training));
   ESPALIER_TRY(data::Samples training_samples,
                trials::bind_samples(graph, std::move(training), sets.preprocess));
@@ -225,7 +231,8 @@ class TrainCommand {
     ESPALIER_TRY(ir::Graph graph, import_model(options_.model));
     ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options_.plan, graph));
     ESPALIER_TRY(const trials::SetOptions sets, options_.data.sets(options_.common.seed));
-    ESPALIER_TRY(const trials::SampleSets loaded, load_sets(options_, plan, graph, sets));
+    ESPALIER_TRY(const trials::SampleSets loaded,
+                 load_sets(options_, plan, graph, sets, warnings_));
     const data::Samples& training = loaded.training;
     const data::Samples& test = loaded.validation;
     const auto head =
@@ -238,7 +245,7 @@ class TrainCommand {
                                options_.classes_in_turn, training.classes())};
     }
     ESPALIER_CHECK_OK(check_updates(trial, training.size()));
-    warnings_ = warn_of_data(training, test);
+    for (std::string& doubt : warn_of_data(training, test)) warnings_.push_back(std::move(doubt));
     warn_of_turns(trial, training);
     const train::Network network(std::move(graph));
     if (options_.automatic_rate) ESPALIER_CHECK_OK(choose_rate(network, training, trial));

@@ -85,6 +85,17 @@ bool numbered(const ClassNames& names) {
   });
 }
 
+std::optional<std::vector<int>> numbers_below(const ClassNames& names, int count) {
+  std::vector<int> numbers;
+  for (const std::string& name : names) {
+    const auto value = number(name);
+    if (!value || *value >= count) return std::nullopt;
+    if (std::find(numbers.begin(), numbers.end(), *value) != numbers.end()) return std::nullopt;
+    numbers.push_back(*value);
+  }
+  return numbers;
+}
+
 std::string class_list(const ClassNames& names) {
   const auto end = names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kListed));
   return fmt::format("{} class{}: {}{}", names.size(), names.size() == 1 ? "" : "es",

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/data_files.hpp"
@@ -12,6 +13,7 @@
 namespace espalier::testing {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -200,6 +202,48 @@ TEST_F(ClassesTest, AModelWithoutNamesIsMatchedByPositionWithAWarning) {
   expect(compile + Arguments{"c"}, "named.json");
   EXPECT_THAT(succeed(compile + Arguments{"d", "--head", "fresh"}).err, Not(HasSubstr("in order")));
   EXPECT_THAT(succeed(train("folder:train", "folder:train")).err, Not(HasSubstr("in order")));
+}
+
+TEST_F(ClassesTest, TheDoubtAboutPositionsStandsInTheDocument) {
+  make_classes("train", {"ant", "bee", "cat", "dog"}, 2);
+  const Arguments kept = train("folder:train", "folder:train") + Arguments{"--head", "keep"};
+  for (const Arguments& command :
+       {Arguments{"evaluate", "model.onnx", "--test", "folder:train"}, kept}) {
+    EXPECT_THAT(report(command)["warnings"],
+                Contains(HasSubstr("taken for them in order, 4 classes: ant, bee, cat, dog")));
+  }
+  EXPECT_THAT(report(train("folder:train", "folder:train"))["warnings"],
+              Not(Contains(HasSubstr("in order"))));
+}
+
+// Of some of the model's classes, none is taken for another.
+TEST_F(ClassesTest, FoldersThatAreNumbersAreTheClassesOfThatNumber) {
+  make_classes("all", {"0", "1", "2", "3"}, 6);
+  make_classes("some", {"3", "1"}, 6);
+  make_idx("all", 40);
+  const auto evaluate = [&](const std::string& data, const Arguments& more = {}) {
+    Json found = report(Arguments{"evaluate", "model.onnx", "--test", data} + more);
+    EXPECT_THAT(found["warnings"], Not(Contains(HasSubstr("in order"))));
+    return found;
+  };
+  const Json folders = evaluate("folder:all");
+  const std::string idx = "idx:all-images,all-labels";
+  const Json arrays = evaluate(idx);
+  for (const auto& [whole, part] :
+       {std::pair{folders, evaluate("folder:some")},
+        std::pair{folders, evaluate("folder:all", {"--classes", "3,1"})},
+        std::pair{arrays, evaluate(idx, {"--classes", "3,1"})}}) {
+    EXPECT_EQ(part["data"]["test"]["class_names"], Json({"0", "1", "2", "3"}));
+    for (const std::size_t c : {1U, 3U}) {
+      EXPECT_EQ(part["confusion"][c], whole["confusion"][c]);
+      EXPECT_EQ(part["classes"][c]["accuracy"], whole["classes"][c]["accuracy"]);
+    }
+    for (const std::size_t c : {0U, 2U}) EXPECT_EQ(part["classes"][c]["samples"], 0);
+  }
+  // A number that the model does not have: as many folders are taken in order.
+  make_classes("from_1", {"1", "2", "3", "4"}, 2);
+  EXPECT_THAT(report({"evaluate", "model.onnx", "--test", "folder:from_1"})["warnings"],
+              Contains(HasSubstr("taken for them in order, 4 classes: 1, 2, 3, 4")));
 }
 
 // Names of folders may hold any bytes; documents, which data is matched with, may not.

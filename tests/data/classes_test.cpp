@@ -31,6 +31,16 @@ TEST(ClassNames, NumbersAreNoNames) {
   EXPECT_FALSE(numbered({"0", ""}));
 }
 
+TEST(ClassNames, MayBeTheNumbersOfOthers) {
+  EXPECT_THAT(*numbers_below({"3", "7"}, 8), ElementsAre(3, 7));
+  EXPECT_THAT(*numbers_below({"0", "1", "10", "2"}, 12), ElementsAre(0, 1, 10, 2));
+  EXPECT_THAT(*numbers_below({"03", "1"}, 4), ElementsAre(3, 1));
+  EXPECT_FALSE(numbers_below({"3", "7"}, 7));
+  EXPECT_FALSE(numbers_below({"3", "03"}, 7));
+  EXPECT_FALSE(numbers_below({"3", "cat"}, 7));
+  EXPECT_FALSE(numbers_below({"-1", "3"}, 7));
+}
+
 TEST(ClassNames, ListsAreShortened) {
   EXPECT_EQ(class_list({"ant"}), "1 class: ant");
   EXPECT_EQ(class_list({"ant", "cat"}), "2 classes: ant, cat");

@@ -1,6 +1,7 @@
 // Classes are known by their names: sets are matched by name, never by the place in a list.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@ bool counts_up(const ClassNames& names);
 
 /// True when every name is a decimal number: the set came without names, as idx sets do.
 bool numbered(const ClassNames& names);
+
+/// The numbers that the names are, when they are different ones below `count`.
+std::optional<std::vector<int>> numbers_below(const ClassNames& names, int count);
 
 /// For people: `3 classes: ant, cat, dog`, at most 20 of them.
 std::string class_list(const ClassNames& names);
