@@ -92,6 +92,12 @@ Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
 
 Result<data::Dataset> with_classes(data::Dataset dataset, const data::ClassNames& names,
                                    const std::string& wanted_by) {
+  // Data without names has as many classes as its largest label says, and may lack the last ones.
+  if (data::counts_up(names) && data::counts_up(dataset.class_names) &&
+      dataset.class_names.size() < names.size()) {
+    dataset.classes = static_cast<int>(names.size());
+    dataset.class_names = names;
+  }
   ESPALIER_TRY(const data::ClassMatch match,
                data::match_classes(names, wanted_by, dataset.class_names, dataset.spec));
   if (match.by_position) {

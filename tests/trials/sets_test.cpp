@@ -183,6 +183,27 @@ TEST_F(RaceSetsTest, LeaveRareClassesHalf) {
   EXPECT_EQ(rare(race->training), 4);
 }
 
+TEST(WithClasses, CountedDataMayLackTheLastOnes) {
+  const auto counted = [](int classes) {
+    data::Dataset dataset = testing::labelled({0, 1, 1}, classes);
+    dataset.class_names = data::class_numbers(classes);
+    return dataset;
+  };
+  const data::ClassNames ten = data::class_numbers(10);
+  const auto extended = with_classes(counted(2), ten, "the plan");
+  ASSERT_TRUE(extended.ok()) << extended.error().message();
+  EXPECT_EQ(extended->classes, 10);
+  EXPECT_EQ(extended->class_names, ten);
+  EXPECT_EQ(extended->labels, counted(2).labels);
+  // Neither more of them, nor numbers that were chosen, nor names.
+  EXPECT_FALSE(with_classes(counted(3), data::class_numbers(2), "the plan").ok());
+  EXPECT_FALSE(with_classes(counted(2), {"0", "1", "7"}, "the plan").ok());
+  EXPECT_FALSE(with_classes(counted(2), {"ant", "bee", "cat"}, "the plan").ok());
+  data::Dataset chosen = counted(2);
+  chosen.class_names = {"0", "2"};
+  EXPECT_FALSE(with_classes(chosen, data::class_numbers(3), "the plan").ok());
+}
+
 TEST_F(RaceSetsTest, SayWhenNothingIsLeft) {
   const std::string spec = dataset(60);
   const Result<RaceSets> race = load_race_sets(graph_, {spec, spec, 60, 20}, options_);

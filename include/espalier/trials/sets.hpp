@@ -56,8 +56,9 @@ Result<SetOptions> set_options(const std::string& preprocess, std::string classe
 Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
                                     const SetOptions& options);
 
-/// The dataset with its classes in the order of `names`, which `wanted_by` has. kBadInput with both
-/// lists when they are not the same; a warning when numbers and names could only be matched by
+/// The dataset with its classes in the order of `names`, which `wanted_by` has; where both count
+/// their classes, the dataset may lack the last ones, which then have no sample. kBadInput with
+/// both lists when they are not the same; a warning when numbers and names could only be matched by
 /// position.
 Result<data::Dataset> with_classes(data::Dataset dataset, const data::ClassNames& names,
                                    const std::string& wanted_by);
