@@ -110,7 +110,7 @@ TEST(FindClasses, NamesMayHoldAnything) {
 }
 
 TEST(CheckLabels, RefusesManyClassesOfWhichMostAreMissing) {
-  const auto of = [](std::vector<int> labels, int classes) {
+  const auto of = [](const std::vector<int>& labels, int classes) {
     return check_labels(named(class_numbers(classes), labels));
   };
   const Status sparse = of({0, 8000, 0}, 8001);
