@@ -208,14 +208,18 @@ std::string classes_kept(const contribution::Profile& profile) {
 Result<trials::RaceSets> race_sets(const Options& options, const ir::Graph& graph,
                                    const contribution::Profile& profile) {
   const MeasureOptions& measure = options.measure;
-  ESPALIER_TRY(const trials::SetOptions sets,
-               trials::set_options(measure.preprocess, classes_kept(profile),
+  const data::ClassNames names = contribution::class_names(profile);
+  const std::string kept = classes_kept(profile);
+  ESPALIER_TRY(trials::SetOptions sets,
+               trials::set_options(measure.preprocess, names.empty() ? kept : "",
                                    measure.subset != "first", options.common.seed));
+  // By name where they have names: a number may be the name of another.
+  if (!kept.empty()) sets.names = names;
   const trials::SourceOptions sources{measure.training, measure.validation, measure.limit_train,
                                       measure.limit_val};
   ESPALIER_TRY(trials::RaceSets loaded,
                trials::load_race_sets(graph, sources, sets, measure.race_folds));
-  const auto same = data::match_classes(contribution::class_names(profile), options.profile,
+  const auto same = data::match_classes(names, options.profile,
                                         loaded.training.dataset().class_names, measure.training);
   if (!same.ok()) return same.error();
   const Json found = loaded.validation.identity_json();

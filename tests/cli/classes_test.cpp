@@ -246,6 +246,23 @@ TEST_F(ClassesTest, FoldersThatAreNumbersAreTheClassesOfThatNumber) {
               Contains(HasSubstr("taken for them in order, 4 classes: 1, 2, 3, 4")));
 }
 
+// Folders that are numbers: the places that an analysis kept are not names of these.
+TEST_F(ClassesTest, ASearchMeasuresTheClassesOfItsProfile) {
+  make_classes("numbers", {"1", "2", "3", "4"}, 20);
+  const Arguments short_training{"--epochs", "1", "--batch", "8"};
+  succeed(Arguments{"analyze", "model.onnx", "--train", "folder:numbers", "--classes", "2,4",
+                    "--ratios", "1", "--layers", "17", "--limit-val", "8", "--out",
+                    "profile.json"} +
+          short_training);
+  const Json found =
+      report(Arguments{"search", "profile.json", "--model", "model.onnx", "--budget", "20KiB",
+                       "--measure", "3", "--train", "folder:numbers", "--limit-val", "8",
+                       "--race-seeds", "2", "--out", "found.json"} +
+             short_training);
+  EXPECT_EQ(read_json("found.json")["classes"], Json({"2", "4"}));
+  EXPECT_EQ(found["solver"], "measured");
+}
+
 // Names of folders may hold any bytes; documents, which data is matched with, may not.
 TEST_F(ClassesTest, NamesThatAreNoUtf8AreMatched) {
   const std::string odd = "b\xff";
