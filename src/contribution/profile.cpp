@@ -98,6 +98,7 @@ Result<Trial> trial_from_json(const Json& json, int conv_count, const std::strin
   if (json.contains("conv")) {
     ESPALIER_TRY(trial.spec.conv, json_field<int>(json, "conv", where));
     ESPALIER_TRY(trial.spec.ratio, json_field<double>(json, "ratio", where));
+    if (trial.spec.depth == 0) return bad(where, "depth 0 reaches no conv, and this names one");
     if (trial.spec.conv != conv_count - trial.spec.depth) {
       return bad(where, fmt::format("conv {} must be the shallowest of depth {}", trial.spec.conv,
                                     trial.spec.depth));

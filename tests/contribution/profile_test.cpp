@@ -80,6 +80,11 @@ TEST(Profile, RefusesDamage) {
   EXPECT_TRUE(refused([](Json& j) { j["trials"][3]["depth"] = 99; }));
   EXPECT_TRUE(refused([](Json& j) { j["trials"][4]["conv"] = 5; }));
   EXPECT_TRUE(refused([](Json& j) { j["trials"][4]["ratio"] = 1.5; }));
+  // One behind the last conv fits depth 0 and is none.
+  EXPECT_TRUE(refused([](Json& j) {
+    j["trials"][4]["depth"] = 0;
+    j["trials"][4]["conv"] = 7;
+  }));
   EXPECT_TRUE(refused([](Json& j) { j["trials"][0].erase("accuracy"); }));
   EXPECT_TRUE(refused([](Json& j) { j["trials"] = Json::array(); }));
   EXPECT_TRUE(refused([](Json& j) { j["recipe"]["epochs"] = nullptr; }));
