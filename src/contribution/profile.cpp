@@ -275,7 +275,13 @@ Result<Profile> profile_from_json(const Json& document, const ir::Graph& graph,
     }
     profile.numerics = *numerics;
   }
-  profile.stochastic = document.value("rounding", "") != trials::rounding_name(false);
+  if (document.contains("rounding")) {
+    ESPALIER_TRY(const auto name, json_field<std::string>(document, "rounding", where));
+    profile.stochastic = name == trials::rounding_name(true);
+    if (name != trials::rounding_name(profile.stochastic)) {
+      return bad(where, "'rounding' must be stochastic or nearest");
+    }
+  }
   for (const char* key : {"seeds", "ratios", "trials"}) {
     ESPALIER_TRY(const Json list, json_field<Json>(document, key, where));
     if (!list.is_array()) return bad(where, fmt::format("'{}' must be a list", key));

@@ -88,6 +88,8 @@ TEST(Profile, RefusesDamage) {
   EXPECT_TRUE(refused([](Json& j) { j["trials"][0].erase("accuracy"); }));
   EXPECT_TRUE(refused([](Json& j) { j["trials"] = Json::array(); }));
   EXPECT_TRUE(refused([](Json& j) { j["recipe"]["epochs"] = nullptr; }));
+  EXPECT_TRUE(refused([](Json& j) { j["rounding"] = 5; }));
+  EXPECT_TRUE(refused([](Json& j) { j["rounding"] = "up"; }));
 }
 
 // Plans made from them are trained on the data that the classes' names say.
