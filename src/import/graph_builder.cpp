@@ -280,6 +280,7 @@ bool GraphBuilder::add_bias(const Where& node, const Numbers& bias, Draft& draft
 bool GraphBuilder::scale_channels(const Where& node, ChannelNumbers numbers, Draft& draft) {
   auto& conv = std::get<ir::Conv2D>(draft.params);
   const std::size_t out = conv.bias.size();
+  const std::size_t each = conv.weights.size() / out;
   const auto fit = [out](const std::vector<float>& values) {
     return values.size() == 1 || values.size() == out;
   };
@@ -298,13 +299,17 @@ bool GraphBuilder::scale_channels(const Where& node, ChannelNumbers numbers, Dra
       return fail(node, fmt::format("scales a channel by {}, offset {}", factor, offset),
                   "fold it into the layer before it, ahead of quantisation");
     }
+    const auto* first = conv.weights.data() + o * each;
+    if (!draft.numbers && factor < 0 && std::count(first, first + each, -128) > 0) {
+      return fail(node, "turns a weight of -128 around, and int8 ends at 127",
+                  "fold it into the layer before it, ahead of quantisation");
+    }
   }
   if (draft.numbers) {
     draft.numbers->push_back(std::move(numbers));
     return true;
   }
   const double input_scale = tensor(draft.inputs[0]).quantization.scale;
-  const std::size_t each = conv.weights.size() / out;
   draft.rests.resize(out, 0);
   for (std::size_t o = 0; o < out; ++o) {
     const double factor = numbers.factor(o);

@@ -93,6 +93,42 @@ TEST(ChannelNumbersRefused, AlongAnotherAxis) {
   EXPECT_THAT(diagnosis(false, 1), HasSubstr("it is in training mode"));
 }
 
+// A negative factor turns the weights of a layer that it goes into around, and 128 is none of int8.
+TEST(ChannelNumbersRefused, WhereAWeightCannotBeTurnedAround) {
+  const auto diagnosis = [](const std::string& type, std::vector<float> numbers, int lowest) {
+    OnnxBuilder b;
+    const std::string x = b.quantized(b.input("input", {0, 1, 1, 1}), "input", 0.05F, 5);
+    const std::vector<std::int8_t> weights{static_cast<std::int8_t>(lowest), 100};
+    b.node("Conv", {x, b.weights("w", {2, 1, 1, 1}, weights, {0.02F})}, "c");
+    if (type == "BatchNormalization") {
+      const auto list = [&](const std::string& name, const std::vector<float>& values) {
+        return b.constant<float>(name, {2}, values);
+      };
+      b.node(type,
+             {"c", list("g", numbers), list("b", {0, 0}), list("m", {0, 0}), list("v", {1, 1})},
+             "y");
+    } else {
+      const std::string k = b.constant<float>("k", {2, 1, 1}, numbers);
+      std::vector<std::string> inputs{"c", k};
+      if (type == "Sub") std::swap(inputs[0], inputs[1]);
+      b.node(type, inputs, "y");
+    }
+    b.classifier(b.quantized("y", "y", 0.1F, 0), 2, 3);
+    const Result<ir::Graph> graph = b.import();
+    return graph.ok() ? std::string() : graph.error().message();
+  };
+  const auto turned = AllOf(HasSubstr("turns a weight of -128 around, and int8 ends at 127"),
+                            HasSubstr("fold it into the layer before it"));
+  EXPECT_THAT(diagnosis("Mul", {-1, 1}, -128), turned);
+  EXPECT_THAT(diagnosis("Div", {-2, 1}, -128), turned);
+  EXPECT_THAT(diagnosis("Sub", {3, 4}, -128), turned);
+  EXPECT_THAT(diagnosis("BatchNormalization", {-0.5F, 1}, -128), turned);
+  // Of another channel, of -127, and where nothing turns around.
+  EXPECT_EQ(diagnosis("Mul", {1, -1}, -128), "");
+  EXPECT_EQ(diagnosis("Mul", {-1, 1}, -127), "");
+  EXPECT_EQ(diagnosis("Mul", {0, 0.5F}, -128), "");
+}
+
 // Into the bias of a convolution that is not yet quantised; rounded once, to the accumulator's
 // unit, however many nodes there are.
 TEST(ChannelNumbersOfALayer, AreRoundedOnce) {
