@@ -24,6 +24,22 @@ std::int32_t round_to_int32(double value) {
   return static_cast<std::int32_t>(std::clamp<double>(std::nearbyint(value), INT32_MIN, INT32_MAX));
 }
 
+// An operand without its repetitions.
+Operand once(Operand x) {
+  x.repeated.clear();
+  return x;
+}
+
+// True when extents are those of `to` or 1, counted from the last.
+bool broadcasts(const Dims& extents, const Dims& to) {
+  if (extents.size() > to.size()) return false;
+  const std::size_t missing = to.size() - extents.size();
+  for (std::size_t i = 0; i < extents.size(); ++i) {
+    if (extents[i] != 1 && extents[i] != to[missing + i]) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 bool extent_in_range(std::int64_t extent) { return extent >= 1 && extent <= kMaxExtent; }
@@ -426,10 +442,18 @@ std::optional<Draft> GraphBuilder::add(const Where& node, const Operand& a, cons
 
 std::optional<Draft> GraphBuilder::multiply(const Where& node, const Operand& a, const Operand& b) {
   if (!unpadded(node, a) || !unpadded(node, b)) return std::nullopt;
-  std::optional<Operand> x = settled(node, a);
-  std::optional<Operand> y = settled(node, b);
+  std::optional<Operand> x = settled(node, once(a));
+  std::optional<Operand> y = settled(node, once(b));
   if (!x || !y) return std::nullopt;
-  if (x->view.elements() < y->view.elements()) std::swap(x, y);
+  const bool gate_first = x->view.elements() < y->view.elements();
+  if (gate_first) std::swap(x, y);
+  const Dims& repeated = gate_first ? a.repeated : b.repeated;
+  if (!(gate_first ? b : a).repeated.empty() || !broadcasts(repeated, x->view.dims())) {
+    return refuse(node,
+                  fmt::format("multiplies {} and {}, repeated to more than the other has",
+                              batch_text(x->view.dims()), batch_text(y->view.dims())),
+                  kRepeatedNext);
+  }
   const ir::Shape& shape = tensor(x->tensor).shape;
   const ir::Shape& other = tensor(y->tensor).shape;
   const auto refused = [&] {
@@ -512,11 +536,12 @@ std::optional<Draft> GraphBuilder::concat(const Where& node, std::span<const Ope
 
 std::optional<Draft> GraphBuilder::function(const Where& node, const Operand& x, MakeTable table) {
   if (!unpadded(node, x)) return std::nullopt;
-  const std::optional<Operand> own = settled(node, x);
+  const std::optional<Operand> own = settled(node, once(x));
   if (!own) return std::nullopt;
   std::optional<Draft> made = draft(node, ir::Lookup{}, {own->tensor});
   if (!made) return std::nullopt;
   made->view = own->view;
+  made->repeated = x.repeated;
   made->table = std::move(table);
   return made;
 }
@@ -535,10 +560,12 @@ std::optional<Draft> GraphBuilder::function(const Where& node, const Operand& x,
 
 std::optional<Draft> GraphBuilder::rescale(const Where& node, const Operand& x) {
   if (!unpadded(node, x)) return std::nullopt;
-  const std::optional<Operand> own = settled(node, x);
+  const std::optional<Operand> own = settled(node, once(x));
   if (!own) return std::nullopt;
   std::optional<Draft> made = draft(node, ir::Rescale{}, {own->tensor});
-  if (made) made->view = own->view;
+  if (!made) return std::nullopt;
+  made->view = own->view;
+  made->repeated = x.repeated;
   return made;
 }
 
@@ -625,6 +652,11 @@ Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
     const double q = std::nearbyint(real / quantization.scale) + quantization.zero_point;
     return static_cast<int>(std::clamp<double>(q, -128, 127));
   };
+  const auto made = [&](ir::TensorId output) {
+    Operand operand{output, std::move(draft.view), {}};
+    operand.repeated = std::move(draft.repeated);
+    return operand;
+  };
   int low = bound(draft.low);
   int high = bound(draft.high);
   if (draft.table) {
@@ -633,7 +665,7 @@ Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
     low = *std::min_element(table.outputs.begin(), table.outputs.end());
     const ir::TensorId output = add_tensor(name, draft.shape, quantization, low);
     write(op_name, table, std::move(draft.inputs), output, -128, 127);
-    return Operand{output, std::move(draft.view), {}};
+    return made(output);
   }
   if (draft.numbers) fit_numbers(draft, quantization, low, high);
   if (!draft.slopes.empty()) scale_operand(draft, quantization, draft.inputs[1]);
@@ -652,7 +684,7 @@ Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
     if (from == quantization && low <= lowest && high == 127) {
       const ir::TensorId output = add_tensor(name, draft.shape, quantization, lowest);
       write(op_name, std::move(draft.params), std::move(draft.inputs), output, -128, 127);
-      return Operand{output, std::move(draft.view), {}};
+      return made(output);
     }
     const ir::TensorId pooled = add_tensor(draft.node.name + "_pooled", draft.shape, from, lowest);
     write(op_name, std::move(draft.params), draft.inputs, pooled, -128, 127);
@@ -662,7 +694,7 @@ Operand GraphBuilder::finish(Draft draft, const ir::Quantization& quantization,
   const ir::TensorId output = add_tensor(name, draft.shape, quantization, low);
   write(op_name, std::move(draft.params), std::move(draft.inputs), output, low, high,
         std::move(draft.origin));
-  return Operand{output, std::move(draft.view), {}};
+  return made(output);
 }
 
 // ------------------------------------------------------------------------------------------------

@@ -28,6 +28,9 @@ inline constexpr std::string_view kDamagedNext = "the file is damaged, export it
 inline constexpr std::string_view kInt8Next =
     "quantise with int8 or uint8 activations and symmetric int8 weights";
 
+inline constexpr std::string_view kRepeatedNext =
+    "only a product (Mul) by it may read what is repeated, and needs no Expand: it broadcasts";
+
 /// Larger extents are damaged files, not networks for microcontrollers.
 inline constexpr std::int64_t kMaxExtent = 1 << 20;
 bool extent_in_range(std::int64_t extent);
@@ -54,6 +57,7 @@ struct Operand {
   bool lowest_pads = false;     ///< are the least integer, not zeros: nothing to a maximum
   std::vector<int> channels{};  ///< of the tensor, all that the view is of, in order; empty: all
   bool settled = false;         ///< of the input: the view counts in the tensor's order
+  Dims repeated{};              ///< extents that a node repeats the view's to; empty: none
 };
 
 /// Which axes of a view are rows, columns and channels; -1 where there is none.
@@ -131,6 +135,7 @@ struct Draft {
   std::vector<double> rests{};    ///< of a convolution: what its biases were rounded by
   /// Of a layer of nothing but numbers: what they do, in order.
   std::optional<std::vector<ChannelNumbers>> numbers{};
+  Dims repeated{};                                        ///< of the operand that it becomes
   double low = -std::numeric_limits<double>::infinity();  ///< clip bounds, real values
   double high = std::numeric_limits<double>::infinity();
 
@@ -171,7 +176,7 @@ class GraphBuilder {
   /// An input that nothing has used gets its shape.
   void close_input();
   /// An operand as views of settled tensors count, with all channels of its tensor in their order;
-  /// nullopt after a diagnostic.
+  /// nullopt after a diagnostic, as where it is repeated.
   std::optional<Operand> settled(const Where& node, Operand x);
   /// The view in other dimensions of an operand whose channels come into the view's order first;
   /// nullopt, without a diagnostic, where there is none.
@@ -187,7 +192,8 @@ class GraphBuilder {
   /// Of all features of a sample, in the order of the view.
   std::optional<Draft> fully_connected(const Where& node, const Layer& layer, const Operand& x);
   std::optional<Draft> add(const Where& node, const Operand& a, const Operand& b);
-  /// Of two tensors of one shape, or of one with a number a channel of it, in either order.
+  /// Of two tensors of one shape, or of one with a number a channel of it, in either order. Such
+  /// numbers may be repeated to that shape; nothing else but a function reads what is repeated.
   std::optional<Draft> multiply(const Where& node, const Operand& a, const Operand& b);
   /// Side by side along an axis of the views, which has to be that of the channels. What has
   /// another quantisation than the output is rounded to it on its own.

@@ -182,7 +182,7 @@ std::optional<Draft> GraphBuilder::maximum(const Where& node, const Operand& x, 
 
 bool GraphBuilder::extend_mean(Dims axes, bool keep, Draft& draft) const {
   auto* pool = std::get_if<ir::AveragePool>(&draft.params);
-  if (pool == nullptr || draft.clipped()) return false;
+  if (pool == nullptr || draft.clipped() || !draft.repeated.empty()) return false;
   const ir::Shape& image = tensor(draft.inputs[0]).shape;
   const ir::Window& w = pool->window;
   const bool padded = w.pad_top + w.pad_left + w.pad_bottom + w.pad_right > 0;

@@ -69,6 +69,12 @@ void GraphBuilder::close_input() {
 
 // Views of the input count in the file's order until here, then in the tensor's.
 std::optional<Operand> GraphBuilder::on_settled_input(const Where& node, Operand x) {
+  if (!x.repeated.empty()) {
+    return refuse(node,
+                  fmt::format("reads a tensor of {} that is repeated to {}",
+                              batch_text(x.view.dims()), batch_text(x.repeated)),
+                  kRepeatedNext);
+  }
   if (x.tensor != graph_.input || x.settled) return x;
   close_input();
   const ir::Shape& shape = tensor(x.tensor).shape;
@@ -133,7 +139,7 @@ std::optional<Operand> GraphBuilder::settled(const Where& node, Operand x) {
 }
 
 std::optional<View> GraphBuilder::reshaped(const Where& node, Operand& x, const Dims& dims) {
-  if (!x.pads.empty()) return std::nullopt;
+  if (!x.pads.empty() || !x.repeated.empty()) return std::nullopt;
   std::optional<Operand> own = on_settled_input(node, x);
   if (!own) return std::nullopt;
   x = in_channel_order(*std::move(own));

@@ -127,6 +127,65 @@ TEST(OnnxFunctions, GatesOfDenseLayers) {
   EXPECT_TRUE(ir::is_gate(graph, graph.ops[3]));
 }
 
+// Wherever the file repeats a gate: in front of its quantisation, or of the function that it is.
+TEST(OnnxFunctions, GatesRepeatedToTheirMaps) {
+  for (const bool function : {false, true}) {
+    const ir::Graph graph = import_ok(around([&](OnnxBuilder& b, const std::string& x) {
+      b.node("GlobalAveragePool", {x}, "squeezed");
+      std::string gate = "squeezed";
+      if (function) gate = unary(b, "Sigmoid", b.quantized(gate, gate, kIn, kInZero));
+      b.node("Expand", {gate, b.constant<std::int64_t>("to", {4}, {1, 2, 3, 3})}, "wide");
+      b.node("Mul", {b.quantized("wide", "gate", kIn, kInZero), x}, "excited");
+      return std::string("excited");
+    }));
+    if (function) {
+      EXPECT_THAT(kinds(graph), ElementsAre("average_pool", "lookup", "mul", "average_pool"));
+    } else {
+      EXPECT_THAT(kinds(graph), ElementsAre("average_pool", "mul", "average_pool"));
+    }
+    EXPECT_TRUE(ir::is_gate(graph, graph.ops[graph.ops.size() - 2]));
+  }
+}
+
+// What else reads what is repeated would read a tensor that is not there.
+TEST(OnnxFunctions, NothingButProductsReadsWhatIsRepeated) {
+  const auto refused = [](const std::function<void(OnnxBuilder&, const std::string&)>& read) {
+    const std::vector<std::string> all =
+        diagnostics(around([&](OnnxBuilder& b, const std::string& x) {
+          b.node("GlobalAveragePool", {x}, "squeezed");
+          const std::string s = b.quantized("squeezed", "squeezed", kIn, kInZero);
+          b.node("Expand", {s, b.constant<std::int64_t>("to", {4}, {1, 2, 3, 3})}, "repeated");
+          read(b, b.quantized("repeated", "wide", kIn, kInZero));
+          return std::string("read");
+        }));
+    return all.size() == 1 ? all[0] : ::testing::PrintToString(all);
+  };
+  const auto reads = AllOf(HasSubstr("reads a tensor of [N,2,1,1] that is repeated to [N,2,3,3]"),
+                           HasSubstr("only a product (Mul)"));
+  EXPECT_THAT(
+      refused([](OnnxBuilder& b, const std::string& wide) {
+        const std::string w = b.weights("w", {2, 2, 3, 3}, ramp<std::int8_t>(36, -9, 90), {0.01F});
+        set_attribute(b.node("Conv", {wide, w}, "read"), "pads", Dims{1, 1, 1, 1});
+      }),
+      AllOf(HasSubstr("'read' (Conv)"), reads));
+  EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& wide) {
+                b.node("Add", {"input_dq", wide}, "read");
+              }),
+              reads);
+  EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& wide) {
+                b.node("GlobalAveragePool", {wide}, "read");
+              }),
+              reads);
+  EXPECT_THAT(
+      refused([](OnnxBuilder& b, const std::string& wide) { b.node("Flatten", {wide}, "read"); }),
+      HasSubstr("changes the shape of a tensor repeated to [N,2,3,3]"));
+  // Larger than what it multiplies.
+  EXPECT_THAT(refused([](OnnxBuilder& b, const std::string& wide) {
+                b.node("Mul", {wide, "squeezed_dq"}, "read");
+              }),
+              HasSubstr("repeated to more than the other has"));
+}
+
 // Two clips, a product of which one side is always zero, and their sum: rounded once.
 TEST(OnnxFunctions, SlopesOfEachChannel) {
   for (const auto& slopes : {std::vector<float>{0.3F, -0.5F}, {0.0F, 1.7F}}) {

@@ -60,10 +60,10 @@ Value shape(Context& c, const Node& node) {
   if (const auto* input = std::get_if<NetworkInput>(value)) {
     dims = input->view.dims();
   } else if (const auto* x = std::get_if<Activation>(value)) {
-    dims = x->operand.view.dims();
+    dims = x->operand.repeated.empty() ? x->operand.view.dims() : x->operand.repeated;
     if (!x->operand.pads.empty()) return c.refuse(node, "reads a padded tensor", kFoldNext);
   } else if (const auto* draft = std::get_if<DraftPtr>(value)) {
-    dims = (*draft)->dims();
+    dims = (*draft)->repeated.empty() ? (*draft)->dims() : (*draft)->repeated;
   } else if (const auto* logits = std::get_if<Logits>(value)) {
     dims = logits->view.dims();
   } else {

@@ -85,7 +85,10 @@ std::optional<std::pair<Mapped, Mapped>> of_one_tensor(Context& c, const Node& n
   }
   const Operand& a = operands[0]->x.operand;
   const Operand& b = operands[1]->x.operand;
-  if (a.tensor != b.tensor || a.channels != b.channels || !(a.view == b.view)) return std::nullopt;
+  if (a.tensor != b.tensor || a.channels != b.channels || !(a.view == b.view) ||
+      a.repeated != b.repeated) {
+    return std::nullopt;
+  }
   return std::pair(*operands[0], *operands[1]);
 }
 

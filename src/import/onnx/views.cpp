@@ -13,11 +13,21 @@ namespace {
 using import_detail::batch_text;
 using import_detail::element_count;
 using import_detail::kMaxExtent;
+using import_detail::kRepeatedNext;
 using import_detail::Pads;
 
 // What a node makes of a view and its padding; nullopt after a diagnostic. The operand is there
 // where the view is of a tensor.
 using Change = std::function<std::optional<View>(const View&, std::vector<Pads>&, Operand*)>;
+
+// False after a diagnostic: the axes along which a tensor is repeated stay what they are.
+bool keeps_axes(Context& c, const Node& node, const Dims& repeated, const View& from,
+                const View& to) {
+  if (repeated.empty() || from == to) return true;
+  c.refuse(node, fmt::format("changes the shape of a tensor repeated to {}", batch_text(repeated)),
+           kRepeatedNext);
+  return false;
+}
 
 Value view(Context& c, const Node& node, const Change& change) {
   Value* value = c.resolve(node, 0);
@@ -32,7 +42,9 @@ Value view(Context& c, const Node& node, const Change& change) {
   }
   if (auto* waiting = std::get_if<DraftPtr>(value)) {
     std::optional<View> changed = change((*waiting)->view, none, nullptr);
-    if (!changed) return Unknown{};
+    if (!changed || !keeps_axes(c, node, (*waiting)->repeated, (*waiting)->view, *changed)) {
+      return Unknown{};
+    }
     if (!none.empty()) {
       return c.refuse(node, "pads a float result that is not quantised", kQuantizeNext);
     }
@@ -43,7 +55,9 @@ Value view(Context& c, const Node& node, const Change& change) {
   if (const auto* x = std::get_if<Activation>(value)) {
     Activation result = *x;
     std::optional<View> changed = change(x->operand.view, result.operand.pads, &result.operand);
-    if (!changed) return Unknown{};
+    if (!changed || !keeps_axes(c, node, x->operand.repeated, x->operand.view, *changed)) {
+      return Unknown{};
+    }
     result.operand.view = *std::move(changed);
     return result;
   }
@@ -51,7 +65,8 @@ Value view(Context& c, const Node& node, const Change& change) {
     Mapped result = **function;
     std::optional<View> changed =
         change((*function)->x.operand.view, result.x.operand.pads, &result.x.operand);
-    if (!changed) return Unknown{};
+    const Operand& own = (*function)->x.operand;
+    if (!changed || !keeps_axes(c, node, own.repeated, own.view, *changed)) return Unknown{};
     result.x.operand.view = *std::move(changed);
     return std::make_shared<const Mapped>(std::move(result));
   }
@@ -334,23 +349,78 @@ Value dropout(Context& c, const Node& node) {
   return identity(c, node);
 }
 
+// The view of a value that is no constant; nullptr where it has none.
+const View* view_of(const Value& value) {
+  if (const auto* input = std::get_if<NetworkInput>(&value)) return &input->view;
+  if (const auto* waiting = std::get_if<DraftPtr>(&value)) return &(*waiting)->view;
+  if (const auto* x = std::get_if<Activation>(&value)) return &x->operand.view;
+  if (const auto* function = std::get_if<MappedPtr>(&value)) return &(*function)->x.operand.view;
+  const auto* logits = std::get_if<Logits>(&value);
+  return logits == nullptr ? nullptr : &logits->view;
+}
+
+// True where a new shape repeats nothing; extents count from the last.
+bool stays(const Dims& dims, const std::vector<std::int32_t>& shape) {
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    const std::int64_t own = i < dims.size() ? dims[dims.size() - 1 - i] : 1;
+    const std::int64_t to = shape[shape.size() - 1 - i];
+    if (to != 1 && to != own) return false;
+  }
+  return true;
+}
+
+// A value whose extents are repeated to `extents`; they add to those that it is repeated to.
+Value repeat(Context& c, const Node& node, Value& value, const Dims& extents) {
+  const auto add = [&extents](Dims& repeated) {
+    if (repeated.empty()) repeated = extents;
+    for (std::size_t i = 0; i < extents.size(); ++i) {
+      repeated[i] = std::max(repeated[i], extents[i]);
+    }
+  };
+  if (std::holds_alternative<DraftPtr>(value)) {
+    Draft draft = Context::take(value);
+    add(draft.repeated);
+    return std::make_unique<Draft>(std::move(draft));
+  }
+  if (const auto* function = std::get_if<MappedPtr>(&value)) {
+    Mapped result = **function;
+    add(result.x.operand.repeated);
+    return std::make_shared<const Mapped>(std::move(result));
+  }
+  if (const auto* x = std::get_if<Activation>(&value)) {
+    Activation result = *x;
+    add(result.operand.repeated);
+    return result;
+  }
+  return c.refuse(node, fmt::format("repeats its input to {}", batch_text(extents)), kRepeatedNext);
+}
+
 // A gate as large as its map: it stays small, for a product broadcasts by itself. What else reads
-// it refuses the shape.
+// it is refused.
 Value expand(Context& c, const Node& node) {
-  const Value* value = c.resolve(node, 0);
+  Value* value = c.resolve(node, 0);
   if (value == nullptr || std::holds_alternative<Unknown>(*value)) return Unknown{};
   const Constant* shape = c.constant(node, 1, "the new shape");
   if (shape == nullptr) return Unknown{};
-  const auto* x = std::get_if<Activation>(value);
-  if (x == nullptr) return identity(c, node);
-  const Dims dims = x->operand.view.dims();
+  if (const Dims* own = constant_dims(*value)) {
+    if (!shape->is_float() && stays(*own, shape->ints)) return identity(c, node);
+    return c.refuse(node, "repeats a constant", "fold constants before quantising");
+  }
+  const View* from = view_of(*value);
+  if (from == nullptr) {
+    c.report_not_activation(node, 0, *value);
+    return Unknown{};
+  }
+  const Dims dims = from->dims();
+  Dims wide = dims;
   bool fits = !shape->is_float() && shape->ints.size() == dims.size() + 1;
   for (std::size_t i = 0; fits && i < dims.size(); ++i) {
     const std::int64_t to = shape->ints[i + 1];
-    fits = to == dims[i] || to == 1 || dims[i] == 1;
+    fits = to == dims[i] || to == 1 || (dims[i] == 1 && to > 1);
+    wide[i] = std::max(dims[i], to);
   }
   if (!fits) return c.refuse(node, "it does not fit its input", kDamagedNext);
-  return *x;
+  return wide == dims ? identity(c, node) : repeat(c, node, *value, wide);
 }
 
 // A change of type that no value notices: floats stay floats, shapes stay shapes, and an integer
