@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -263,6 +264,41 @@ TEST(OnnxForms, DynamicBatchIsFolded) {
   sliced.node("Reshape", {y, "cast"}, "flat");
   counting_head(sliced, "flat", 12);
   EXPECT_EQ(import_ok(sliced).head.features, 12);
+}
+
+// From opset 15 on Shape may give a part of the extents, counted from either end and cut off at
+// both.
+TEST(OnnxForms, PartsOfShapes) {
+  struct Part {
+    std::optional<std::int64_t> start, end;
+    std::vector<std::int64_t> rest;  // of the new shape, behind the part
+  };
+  const auto build = [](const Part& part) {
+    OnnxBuilder b(15);
+    const std::string x = b.quantized(b.input("input", {1, 4, 2, 8}), "input", 0.02F, 3);
+    onnx::NodeProto& shape = b.node("Shape", {x}, "shape");
+    if (part.start) set_attribute(shape, "start", *part.start);
+    if (part.end) set_attribute(shape, "end", *part.end);
+    const std::int64_t more = static_cast<std::int64_t>(part.rest.size());
+    b.node("Concat", {"shape", b.constant<std::int64_t>("rest", {more}, part.rest)}, "target");
+    b.node("Reshape", {x, "target"}, "reshaped");
+    return b;
+  };
+  // The new shape of each is [1,4,16].
+  for (const Part& part :
+       {Part{{}, 1, {4, 16}}, Part{0, 2, {16}}, Part{-9, -2, {16}}, Part{{}, -3, {4, 16}},
+        Part{7, {}, {1, 4, 16}}, Part{2, 1, {1, 4, 16}}}) {
+    OnnxBuilder b = build(part);
+    b.node("Conv", {"reshaped", b.weights("w", {2, 4, 1}, ramp<std::int8_t>(8, 1, 8), {0.1F})},
+           "c");
+    b.classifier(b.quantized("c", "c", 0.1F, 0), 32, 2);
+    const ir::Graph graph = import_ok(b);
+    EXPECT_EQ(graph.tensor(graph.input).shape, (ir::Shape{1, 16, 4}));
+  }
+  OnnxBuilder wrong = build({1, 3, {8}});
+  wrong.node("Flatten", {"reshaped"}, "flat");
+  counting_head(wrong, "flat", 64);
+  EXPECT_THAT(diagnostics(wrong), ElementsAre(HasSubstr("it changes the batch to 4")));
 }
 
 TEST(OnnxForms, LeftoverNormalisationAndFactors) {

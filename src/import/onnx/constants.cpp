@@ -52,7 +52,7 @@ Value constant_node(Context& c, const Node& node) {
   return integers_value(std::move(narrow), scalar);
 }
 
-// The dimensions of an activation, the batch among them.
+// The dimensions of an activation, the batch among them; from opset 15 on a part of them.
 Value shape(Context& c, const Node& node) {
   const Value* value = c.resolve(node, 0);
   if (value == nullptr || std::holds_alternative<Unknown>(*value)) return Unknown{};
@@ -71,7 +71,13 @@ Value shape(Context& c, const Node& node) {
   }
   std::vector<std::int32_t> result{c.batch > 0 ? static_cast<std::int32_t>(c.batch) : kFreeBatch};
   for (const std::int64_t extent : dims) result.push_back(static_cast<std::int32_t>(extent));
-  return integers_value(std::move(result), false);
+  const auto rank = static_cast<std::int64_t>(result.size());
+  const auto bound = [rank](std::int64_t at) {
+    return std::clamp<std::int64_t>(at < 0 ? at + rank : at, 0, rank);
+  };
+  const std::int64_t begin = bound(node.integer("start").value_or(0));
+  const std::int64_t end = std::max(begin, bound(node.integer("end").value_or(rank)));
+  return integers_value({result.begin() + begin, result.begin() + end}, false);
 }
 
 // A constant list of integers; nullptr after a diagnostic.
