@@ -213,6 +213,29 @@ TEST(OnnxFunctions, SlopesOfEachChannel) {
        [](double x) { return std::clamp(x < 0 ? -0.5 * x : x, -0.5, 1.0); }});
 }
 
+// Scales go by an axis, of which each has many elements.
+TEST(OnnxFunctions, ConstantsOfFewerScalesThanElements) {
+  const ir::Graph graph = import_ok(around([](OnnxBuilder& b, const std::string& x) {
+    std::vector<std::int8_t> halves(9, 2);
+    halves.resize(18, 1);
+    b.node("PRelu", {x, b.weights("s", {2, 3, 3}, halves, {0.25F, 0.5F})}, "f");
+    return std::string("f");
+  }));
+  ASSERT_THAT(kinds(graph), ElementsAre("lookup", "average_pool"));
+  const auto slope = [](double x) { return x < 0 ? x / 2 : x; };
+  testing::expect_by_channel(graph, {kOut, kOutZero}, {slope, slope});
+  for (const char* type : {"Add", "Mul", "Sub", "Div", "PRelu"}) {
+    const OnnxBuilder b = around([&](OnnxBuilder& made, const std::string& x) {
+      const Dims dims{2, 3, std::int64_t{1} << 20};
+      const std::string k =
+          made.weights("k", dims, ramp<std::int8_t>(6 << 20, 1, 9), {0.25F, 0.5F});
+      made.node(type, {x, k}, "f");
+      return std::string("f");
+    });
+    EXPECT_THAT(diagnostics(b), ElementsAre(HasSubstr(std::string("'f' (") + type + ")"))) << type;
+  }
+}
+
 // ONNX Runtime has no PRelu on integers: among its operators on these it stands between the two
 // changes of type, its slopes float or quantised.
 TEST(OnnxFunctions, SlopesAmongOperatorsOnIntegers) {

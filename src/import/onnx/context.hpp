@@ -130,6 +130,8 @@ Numbers numbers(const Value& value);
 std::vector<double> real_elements(const Value& constant);
 
 // ---- quantisation.cpp ----
+/// Index of the scale and zero point of element i of a constant.
+std::size_t scale_index(const QuantizedConstant& constant, std::size_t i);
 /// Scale (input `scale`) and zero point (the input behind it) of an activation; nullopt after a
 /// diagnostic.
 std::optional<Parameters> activation_parameters(Context& context, const Node& node, int scale,

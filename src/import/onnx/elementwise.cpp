@@ -318,7 +318,10 @@ std::vector<double> real_elements(const Value& constant) {
   const Numbers values = numbers(constant);
   std::vector<double> real;
   if (!values.is_float() && values.scales.empty()) return real;
-  for (std::size_t i = 0; i < values.count(); ++i) real.push_back(values.real(i, i));
+  const auto* quantized = std::get_if<QuantizedPtr>(&constant);
+  for (std::size_t i = 0; i < values.count(); ++i) {
+    real.push_back(values.real(i, quantized == nullptr ? 0 : scale_index(**quantized, i)));
+  }
   return real;
 }
 

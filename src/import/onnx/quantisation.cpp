@@ -34,16 +34,6 @@ std::optional<ScaleAndZero> scale_and_zero(Context& c, const Node& node, int at)
   return found;
 }
 
-// Index of the scale of element i.
-std::size_t scale_index(const QuantizedConstant& q, std::size_t i) {
-  if (q.per_tensor()) return 0;
-  std::size_t inner = 1;
-  for (std::size_t d = static_cast<std::size_t>(q.axis) + 1; d < q.values->dims.size(); ++d) {
-    inner *= static_cast<std::size_t>(q.values->dims[d]);
-  }
-  return i / inner % q.scales.size();
-}
-
 // QuantizeLinear on float weights, as tools for quantisation-aware training write it.
 Value quantize_constant(Context& c, const Node& node, const Constant& values) {
   if (!values.is_float())
@@ -225,6 +215,15 @@ Value dequantize(Context& c, const Node& node) {
 }
 
 }  // namespace
+
+std::size_t scale_index(const QuantizedConstant& q, std::size_t i) {
+  if (q.per_tensor()) return 0;
+  std::size_t inner = 1;
+  for (std::size_t d = static_cast<std::size_t>(q.axis) + 1; d < q.values->dims.size(); ++d) {
+    inner *= static_cast<std::size_t>(q.values->dims[d]);
+  }
+  return i / inner % q.scales.size();
+}
 
 bool finish_table(Context& c, const std::string& name) {
   for (int i = 0; i < c.model.node_size(); ++i) {
