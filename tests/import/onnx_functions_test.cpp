@@ -405,6 +405,31 @@ TEST(OnnxFunctions, ProductsOfIntegersWithConstants) {
   }
 }
 
+// Without a zero point the result is of its operands' type, and 0 is the zero point.
+TEST(OnnxFunctions, IntegersWithConstantsWithoutAZeroPoint) {
+  const auto build = [](const std::string& type, auto zero) {
+    using T = decltype(zero);
+    OnnxBuilder b;
+    b.quantized<T>(b.input("input", {0, 2, 3, 3}), "input", kIn, kInZero + zero);
+    b.scalar("y_scale", kOut);
+    b.scalar("c_scale", 0.01F);
+    b.constant<T>("c_zp", {}, {zero});
+    b.constant<T>("c", {}, {static_cast<T>(60 + zero)});
+    b.node(type, {"input_q", "input_scale", "input_zp", "c", "c_scale", "c_zp", "y_scale"}, "y")
+        .set_domain("com.microsoft");
+    b.constant<T>("y_zp", {}, {0});
+    b.node("DequantizeLinear", {"y", "y_scale", "y_zp"}, "y_dq");
+    b.node("GlobalAveragePool", {"y_dq"}, "mean");
+    b.classifier(b.quantized<T>("mean", "mean", kOut, 0), 2, 3);
+    return import_ok(b);
+  };
+  const auto sum = [](double v) { return v + 0.6; };
+  const auto product = [](double v) { return 0.6 * v; };
+  testing::expect_by_channel(build("QLinearAdd", std::int8_t{0}), {kOut, 0}, {sum, sum});
+  testing::expect_by_channel(build("QLinearMul", std::int8_t{0}), {kOut, 0}, {product, product});
+  testing::expect_by_channel(build("QLinearAdd", std::uint8_t{128}), {kOut, -128}, {sum, sum});
+}
+
 // A dilated convolution equals one whose weights have zeros between them.
 TEST(OnnxFunctions, DilationSpreadsTheWeights) {
   const auto model = [](bool dilated) {

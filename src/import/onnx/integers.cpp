@@ -97,7 +97,8 @@ std::optional<Value> with_constant(Context& c, const Node& node, WithConstant co
     std::optional<QuantizedConstant> q = constant_parameters(c, node, other + 1, *plain);
     if (!q) return Unknown{};
     const Value values = std::make_shared<const QuantizedConstant>(*std::move(q));
-    return finish(c, node, compute(c, node, at, values), 6, true);
+    // Operands and result are of one type, which a zero point need not repeat.
+    return finish(c, node, compute(c, node, at, values), 6, (*plain)->element == Element::kUint8);
   }
   return std::nullopt;
 }
