@@ -15,6 +15,7 @@
 #include "espalier/import/tflite_reader.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/support/file.hpp"
+#include "tflite/context.hpp"
 #include "tflite/lowering.hpp"
 #include "tflite/schema_generated.h"
 
@@ -284,7 +285,7 @@ class Writer {
     replace_data(weights, head_bytes(now, weights, scales));
     const auto* raw = reinterpret_cast<const std::uint8_t*>(biases.data());
     replace_data(bias, std::vector<std::uint8_t>(raw, raw + biases.size() * sizeof(biases[0])));
-    if (!same) resize_outputs(then.classes, now.classes, {weights, bias});
+    if (!same) resize_outputs(then.classes, now.classes, weights, bias);
     return logits ? widen_logits(*logits) : Status(Ok{});
   }
 
@@ -357,21 +358,49 @@ class Writer {
     return Ok{};
   }
 
-  // Extents of `from` become `to` in the head's parameters and in everything behind the head.
-  void resize_outputs(int from, int to, const std::vector<int>& parameters) {
-    std::vector<int> tensors = parameters;
-    for (int i = origins_.head; i < static_cast<int>(subgraph().operators()->size()); ++i) {
-      const bool behind =
-          i == origins_.head || std::any_of(op(i).inputs()->begin(), op(i).inputs()->end(),
-                                            [&](int t) { return contains(tensors, t); });
-      if (!behind) continue;
-      if (i != origins_.head) resize_reshape(i, from, to);
-      for (const int t : *op(i).outputs()) tensors.push_back(t);
+  // Operators whose output has an extent of the classes where their first input has it.
+  static bool passes_scores(tflite::BuiltinOperator code) {
+    using enum tflite::BuiltinOperator;
+    return keeps_integers(code) || code == DEQUANTIZE || code == LOGISTIC || code == LOG_SOFTMAX ||
+           code == QUANTIZE || code == SOFTMAX;
+  }
+  // Those that move the integers as they are.
+  static bool keeps_integers(tflite::BuiltinOperator code) {
+    using enum tflite::BuiltinOperator;
+    return code == EXPAND_DIMS || code == RESHAPE || code == SQUEEZE || code == TRANSPOSE;
+  }
+  [[nodiscard]] tflite::BuiltinOperator code(int i) const {
+    return tflite_detail::operator_code(patch_.model(), op(i));
+  }
+
+  // The operators behind the head, in order, that take scores from it and pass them on.
+  [[nodiscard]] std::vector<int> behind_head() const {
+    std::vector<int> found;
+    std::vector<int> scores{op(origins_.head).outputs()->Get(0)};
+    for (int i = origins_.head + 1; i < static_cast<int>(subgraph().operators()->size()); ++i) {
+      const bool passes = passes_scores(code(i)) && op(i).outputs()->size() > 0;
+      if (!passes || !contains(scores, input(i, 0))) continue;
+      found.push_back(i);
+      scores.push_back(op(i).outputs()->Get(0));
     }
-    for (const int t : tensors) {
-      resize_list(&tensor(t), tflite::Tensor::VT_SHAPE, tensor(t).shape(), from, to);
+    return found;
+  }
+
+  // The extent of the classes becomes `to` in the head's parameters and in everything behind the
+  // head: the first of its weights, otherwise the last one that is `from`.
+  void resize_outputs(int from, int to, int weights, int bias) {
+    const auto resize = [&](int t, bool first) {
+      resize_list(&tensor(t), tflite::Tensor::VT_SHAPE, tensor(t).shape(), from, to, first);
       resize_list(&tensor(t), tflite::Tensor::VT_SHAPE_SIGNATURE, tensor(t).shape_signature(), from,
-                  to);
+                  to, first);
+    };
+    resize(weights, true);
+    resize(bias, false);
+    resize(op(origins_.head).outputs()->Get(0), false);
+    std::vector<int> shapes;
+    for (const int i : behind_head()) {
+      if (code(i) == tflite::BuiltinOperator::RESHAPE) resize_reshape(i, from, to, shapes);
+      resize(op(i).outputs()->Get(0), false);
     }
   }
 
@@ -379,28 +408,41 @@ class Writer {
     return std::find(list.begin(), list.end(), value) != list.end();
   }
 
-  // The target shape of a RESHAPE, in its options and in its constant.
-  void resize_reshape(int i, int from, int to) {
+  // The target shape of a RESHAPE, in its options and in its constant, which others may read too.
+  void resize_reshape(int i, int from, int to, std::vector<int>& done) {
     if (const auto* options = op(i).options_as_ReshapeOptions()) {
-      resize_list(options, tflite::ReshapeOptions::VT_NEW_SHAPE, options->new_shape(), from, to);
+      resize_list(options, tflite::ReshapeOptions::VT_NEW_SHAPE, options->new_shape(), from, to,
+                  false);
     }
     const int shape = input(i, 1);
-    if (shape < 0 || tensor(shape).type() != tflite::TensorType::INT32) return;
+    const std::uint8_t* extent = shape < 0 ? nullptr : class_extent(shape, from);
+    if (extent == nullptr || contains(done, shape)) return;
+    patch_.write(extent, static_cast<std::int32_t>(to));
+    done.push_back(shape);
+  }
+
+  // The last extent of `from` in a constant shape; nullptr where there is none.
+  [[nodiscard]] const std::uint8_t* class_extent(int shape, int from) const {
     const auto* data = buffer(shape).data();
-    if (data == nullptr) return;
-    for (std::size_t at = 0; at + sizeof(std::int32_t) <= data->size();
-         at += sizeof(std::int32_t)) {
+    if (data == nullptr || tensor(shape).type() != tflite::TensorType::INT32) return nullptr;
+    for (std::size_t at = data->size() / sizeof(std::int32_t); at-- > 0;) {
       std::int32_t extent = 0;
-      std::memcpy(&extent, data->data() + at, sizeof(extent));
-      if (extent == from) patch_.write(data->data() + at, static_cast<std::int32_t>(to));
+      std::memcpy(&extent, data->data() + at * sizeof(extent), sizeof(extent));
+      if (extent == from) return data->data() + at * sizeof(extent);
     }
+    return nullptr;
   }
 
   void resize_list(const void* table, flatbuffers::voffset_t field,
-                   const flatbuffers::Vector<std::int32_t>* list, int from, int to) {
+                   const flatbuffers::Vector<std::int32_t>* list, int from, int to, bool first) {
     if (list == nullptr) return;
     std::vector<std::int32_t> values(list->begin(), list->end());
-    std::replace(values.begin(), values.end(), from, to);
+    if (first) {
+      if (!values.empty()) values.front() = to;
+    } else if (const auto last = std::find(values.rbegin(), values.rend(), from);
+               last != values.rend()) {
+      *last = to;
+    }
     patch_.replace(table, field, values);
   }
 

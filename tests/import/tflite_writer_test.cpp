@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -213,6 +214,54 @@ TEST(TfliteWriter, AnotherNumberOfClassesChangesTheLastShapes) {
       graph->tensors()->Get(static_cast<flatbuffers::uoffset_t>(graph->outputs()->Get(0)));
   EXPECT_EQ(scores->shape()->Get(1), 5);
   EXPECT_FLOAT_EQ(scores->quantization()->scale()->Get(0), 1.0F / 256);
+}
+
+std::vector<int> extents(const flatbuffers::Vector<std::int32_t>* list) {
+  return {list->begin(), list->end()};
+}
+
+// With as many features as classes only the extents of the classes change.
+TEST(TfliteWriter, AsManyFeaturesAsClasses) {
+  constexpr int kFeatures = 4;
+  for (const bool convolution : {false, true}) {
+    TfliteBuilder b;
+    const int x = b.input({1, 1, 1, kFeatures}, 1.0F, -128);
+    const std::vector<std::int8_t> w(kFeatures * kFeatures, 3);
+    const int bias = b.integers("fc_b", std::vector<std::int32_t>(kFeatures, 25));
+    int logits = -1;
+    if (convolution) {
+      logits = b.activation("logits", {1, 1, 1, kFeatures}, 0.1F, 3);
+      b.conv({x, b.weights("fc_w", {kFeatures, 1, 1, kFeatures}, w, {0.01F}), bias}, logits, {});
+      logits = b.reshape(logits, {1, kFeatures});
+    } else {
+      logits = b.activation("logits", {1, kFeatures}, 0.1F, 3);
+      b.dense({x, b.weights("fc_w", {kFeatures, kFeatures}, w, {0.01F}), bias}, logits);
+    }
+    const int scores = b.activation("scores", {1, kFeatures}, 1.0F / 256, -128);
+    b.add(BuiltinOperator::SOFTMAX, {logits}, scores);
+    b.graph().outputs = {scores};
+    const std::string original = b.bytes();
+    ir::Graph tuned = import_ok(original);
+    tuned.head.classes = 7;
+    tuned.head.weights.assign(7 * kFeatures, 0.5F);
+    tuned.head.weights[20] = -1;
+    tuned.head.bias.assign(7, 1.0F);
+    const Result<std::string> written = export_tflite_bytes(tuned, original);
+    ASSERT_TRUE(written.ok()) << written.error().message();
+    const ir::Graph back = import_ok(*written);
+    EXPECT_EQ(back.head.classes, 7);
+    EXPECT_EQ(back.head.features, kFeatures);
+    EXPECT_NEAR(back.head.weights[20], -1, 1e-6);
+    std::map<std::string, std::vector<int>> shapes;
+    for (const auto* t : *tflite::GetModel(written->data())->subgraphs()->Get(0)->tensors()) {
+      shapes[t->name()->str()] = extents(t->shape());
+    }
+    EXPECT_EQ(shapes["input"], (std::vector{1, 1, 1, kFeatures}));
+    EXPECT_EQ(shapes["fc_w"],
+              convolution ? (std::vector{7, 1, 1, kFeatures}) : (std::vector{7, kFeatures}));
+    EXPECT_EQ(shapes["fc_b"], std::vector{7});
+    EXPECT_EQ(shapes["scores"], (std::vector{1, 7}));
+  }
 }
 
 TEST(TfliteWriter, LogitsThatWouldClipGetAWiderScale) {
