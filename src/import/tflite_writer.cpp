@@ -3,10 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -57,8 +55,7 @@ class Patch {
         reinterpret_cast<const flatbuffers::Table*>(data() + base)->GetAddressOf(field);
     if (at == nullptr) return false;
     const std::size_t offset_at = position(at);
-    std::size_t start = size_ + sizeof(flatbuffers::uoffset_t);
-    start = (start + kDataAlignment - 1) / kDataAlignment * kDataAlignment;
+    const std::size_t start = aligned(size_ + sizeof(flatbuffers::uoffset_t));
     const std::size_t length_at = start - sizeof(flatbuffers::uoffset_t);
     const std::size_t bytes = values.size() * sizeof(T);
     resize(start + bytes);
@@ -74,14 +71,48 @@ class Patch {
   // false when the model has fields that this does not know.
   bool write_text(flatbuffers::voffset_t field, const std::string& text) {
     if (!root().CheckField(field)) {
-      if (flatbuffers::ReadScalar<flatbuffers::voffset_t>(root().GetVTable()) > kVtableBytes) {
-        return false;
-      }
-      add_root_field(field);
+      if (!knows_root()) return false;
+      add_front(kFrontBytes, field);
     }
     replace(&model(), field, std::vector<char>(text.begin(), text.end()));
     resize(size_ + 1);
     return true;
+  }
+
+  // Adds buffers behind the model's own, and returns the number of the first. Each needs its data
+  // by replace(). nullopt when the model has fields that this does not know.
+  std::optional<std::uint32_t> add_buffers(std::size_t count) {
+    constexpr std::size_t kOffset = sizeof(flatbuffers::uoffset_t);
+    constexpr std::size_t kVtable = 8;  // of the three numbers that one has, aligned
+    constexpr std::size_t kTable = 2 * kOffset;
+    if (!knows_root()) return std::nullopt;
+    // Offsets lead forward: the new list stands in front, too.
+    const std::size_t known = model().buffers()->size();
+    const std::size_t vtable = kFrontBytes + kOffset * (1 + known + count);
+    const std::size_t tables = vtable + kVtable;
+    add_front(aligned(tables + kTable * count), tflite::Model::VT_BUFFERS);
+    const auto put = [this](std::size_t at, auto value) {
+      std::memcpy(data() + at, &value, sizeof(value));
+    };
+    const auto lead = [&put](std::size_t at, std::size_t to) {
+      put(at, static_cast<flatbuffers::uoffset_t>(to - at));
+    };
+    const auto* own = model().buffers();
+    put(kFrontBytes, static_cast<flatbuffers::uoffset_t>(known + count));
+    for (std::size_t i = 0; i < known; ++i) {
+      lead(kFrontBytes + kOffset * (1 + i),
+           position(own->Get(static_cast<flatbuffers::uoffset_t>(i))));
+    }
+    put(vtable, flatbuffers::voffset_t{3 * sizeof(flatbuffers::voffset_t)});
+    put(vtable + 2, flatbuffers::voffset_t{kTable});
+    put(vtable + tflite::Buffer::VT_DATA, flatbuffers::voffset_t{kOffset});
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t table = tables + kTable * i;
+      put(table, static_cast<flatbuffers::soffset_t>(table - vtable));
+      lead(kFrontBytes + kOffset * (1 + known + i), table);
+    }
+    lead(position(root().GetAddressOf(tflite::Model::VT_BUFFERS)), kFrontBytes);
+    return static_cast<std::uint32_t>(known);
   }
 
  private:
@@ -89,21 +120,29 @@ class Patch {
   static constexpr std::size_t kVtableBytes = (2 + kRootFields) * sizeof(flatbuffers::voffset_t);
   static constexpr std::size_t kFrontBytes = 64;  // a multiple of the data's alignment
 
+  static std::size_t aligned(std::size_t size) {
+    return (size + kDataAlignment - 1) / kDataAlignment * kDataAlignment;
+  }
   [[nodiscard]] const flatbuffers::Table& root() const {
     return reinterpret_cast<const flatbuffers::Table&>(model());
   }
 
-  // A copy of the root table that has `field` stands in front of everything from here on. Only
-  // there can it be: offsets lead forward, and those among the rest hold when the rest moves as a
-  // whole.
-  void add_root_field(flatbuffers::voffset_t field) {
+  // False when the root table has fields of which add_front() could not tell what they are.
+  [[nodiscard]] bool knows_root() const {
+    return flatbuffers::ReadScalar<flatbuffers::voffset_t>(root().GetVTable()) <= kVtableBytes;
+  }
+
+  // A copy of the root table that has `field` stands in front of everything from here on, zeros
+  // behind it up to `bytes`. Only there can it be: offsets lead forward, and those among the rest
+  // hold when the rest moves as a whole.
+  void add_front(std::size_t bytes, flatbuffers::voffset_t field) {
     constexpr std::size_t kVtable = 8;  // behind the root's offset and the file identifier
     constexpr std::size_t kTable = kVtable + kVtableBytes;
     constexpr std::size_t kTableBytes = (1 + kRootFields) * sizeof(flatbuffers::uoffset_t);
     static_assert(kTable % sizeof(flatbuffers::uoffset_t) == 0);
     static_assert(kTable + kTableBytes <= kFrontBytes && kFrontBytes % kDataAlignment == 0);
 
-    std::array<std::uint8_t, kFrontBytes> front{};
+    std::vector<std::uint8_t> front(bytes, 0);
     const auto put = [&front](std::size_t at, auto value) {
       std::memcpy(front.data() + at, &value, sizeof(value));
     };
@@ -122,13 +161,13 @@ class Patch {
       if (old == nullptr) continue;
       auto value = flatbuffers::ReadScalar<flatbuffers::uoffset_t>(old);
       if (entry != tflite::Model::VT_VERSION) {
-        value += static_cast<flatbuffers::uoffset_t>(position(old) + kFrontBytes - kTable - at);
+        value += static_cast<flatbuffers::uoffset_t>(position(old) + bytes - kTable - at);
       }
       put(kTable + at, value);
     }
     const std::size_t rest = size_;
-    resize(kFrontBytes + rest);
-    std::memmove(data() + kFrontBytes, data(), rest);
+    resize(bytes + rest);
+    std::memmove(data() + bytes, data(), rest);
     std::copy(front.begin(), front.end(), data());
   }
 
@@ -152,6 +191,7 @@ class Writer {
       : tuned_(tuned), imported_(imported), origins_(std::move(origins)), patch_(original) {}
 
   Result<std::string> run(std::optional<LogitRange> logits) {
+    ESPALIER_CHECK_OK(separate_shared());
     for (std::size_t i = 0; i < tuned_.ops.size(); ++i) {
       if (std::holds_alternative<ir::Conv2D>(tuned_.ops[i].params)) {
         ESPALIER_CHECK_OK(write_conv(i));
@@ -192,6 +232,13 @@ class Writer {
                              import_detail::printable(layer), why)};
   }
 
+  [[nodiscard]] Error newer_schema(std::string_view what) const {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: is of a newer TFLite schema, which leaves no place for {}; "
+                             "export as ONNX instead",
+                             tuned_.name, what)};
+  }
+
   // Zero point of weights of output o in the file.
   [[nodiscard]] int zero_of(int weights, std::size_t o) const {
     const auto* q = tensor(weights).quantization();
@@ -199,6 +246,100 @@ class Writer {
     if (zeros == nullptr || zeros->size() == 0) return 0;
     const auto at = static_cast<flatbuffers::uoffset_t>(zeros->size() == 1 ? 0 : o);
     return static_cast<int>(zeros->Get(at));
+  }
+
+  [[nodiscard]] bool head_changes() const {
+    const ir::Head now = file_head(tuned_.head);
+    const ir::Head then = file_head(imported_.head);
+    return now.classes != then.classes || now.weights != then.weights || now.bias != then.bias;
+  }
+
+  // A constant that will be written.
+  struct Change {
+    int tensor = -1;
+    std::string layer;
+    std::string_view what;
+    int readers = 1;  // that it is written for
+  };
+
+  [[nodiscard]] std::vector<Change> changes() const {
+    std::vector<Change> all;
+    for (std::size_t i = 0; i < tuned_.ops.size(); ++i) {
+      const auto* now = std::get_if<ir::Conv2D>(&tuned_.ops[i].params);
+      if (now == nullptr || origins_.weights[i].offsets.empty()) continue;
+      const auto& then = std::get<ir::Conv2D>(imported_.ops[i].params);
+      const int at = origins_.operators[i];
+      if (now->weights != then.weights)
+        all.push_back({input(at, 1), tuned_.ops[i].name, "weights"});
+      if (now->bias != then.bias) all.push_back({input(at, 2), tuned_.ops[i].name, "biases"});
+    }
+    if (origins_.head < 0 || !head_changes()) return all;
+    all.push_back({input(origins_.head, 1), "head", "weights"});
+    all.push_back({input(origins_.head, 2), "head", "biases"});
+    const int classes = file_head(imported_.head).classes;
+    if (classes == file_head(tuned_.head).classes) return all;
+    std::vector<int> shapes;
+    for (const int i : behind_head()) {
+      const int shape = code(i) == tflite::BuiltinOperator::RESHAPE ? input(i, 1) : -1;
+      if (shape >= 0 && class_extent(shape, classes) != nullptr) shapes.push_back(shape);
+    }
+    for (const int shape : shapes) {
+      const auto wanted = static_cast<int>(std::count(shapes.begin(), shapes.end(), shape));
+      all.push_back({shape, "head", "output's shape", wanted});
+    }
+    return all;
+  }
+
+  // How many operators read a tensor, each time that one does.
+  [[nodiscard]] int readers(int tensor_index) const {
+    int count = 0;
+    for (const tflite::Operator* reader : *subgraph().operators()) {
+      count += static_cast<int>(
+          std::count(reader->inputs()->begin(), reader->inputs()->end(), tensor_index));
+    }
+    return count;
+  }
+
+  // True when another tensor has the same buffer: converters keep equal constants once.
+  [[nodiscard]] bool shares_buffer(int tensor_index) const {
+    int count = 0;
+    for (const tflite::SubGraph* graph : *patch_.model().subgraphs()) {
+      if (graph->tensors() == nullptr) continue;
+      for (const tflite::Tensor* other : *graph->tensors()) {
+        count += other->buffer() == tensor(tensor_index).buffer() ? 1 : 0;
+      }
+    }
+    return count > 1;
+  }
+
+  // Where a tensor says which buffer it has; nullptr for that of number 0, which a file leaves out.
+  [[nodiscard]] const std::uint8_t* buffer_field(int tensor_index) const {
+    const auto& table = reinterpret_cast<const flatbuffers::Table&>(tensor(tensor_index));
+    return table.GetAddressOf(tflite::Tensor::VT_BUFFER);
+  }
+
+  // What will be written gets a buffer of its own where it has none.
+  Status separate_shared() {
+    std::vector<int> shared;
+    for (const Change& change : changes()) {
+      if (change.tensor < 0) continue;
+      const bool shares = shares_buffer(change.tensor);
+      if (readers(change.tensor) > change.readers ||
+          (shares && buffer_field(change.tensor) == nullptr)) {
+        return refuse(change.layer, fmt::format("shares its {} with another layer", change.what));
+      }
+      if (shares && !contains(shared, change.tensor)) shared.push_back(change.tensor);
+    }
+    if (shared.empty()) return Ok{};
+    const std::optional<std::uint32_t> first = patch_.add_buffers(shared.size());
+    if (!first) return newer_schema("parameters of their own");
+    for (std::size_t i = 0; i < shared.size(); ++i) {
+      const auto* data = buffer(shared[i]).data();
+      const std::vector<std::uint8_t> bytes(data->begin(), data->end());
+      patch_.write(buffer_field(shared[i]), *first + static_cast<std::uint32_t>(i));
+      replace_data(shared[i], bytes);
+    }
+    return Ok{};
   }
 
   // Element values are written only where training changed them, so that a file whose parameters
@@ -214,9 +355,6 @@ class Writer {
     }
     if (now.weights != then.weights) {
       const int weights = input(at, 1);
-      if (!written_.insert(tensor(weights).buffer()).second) {
-        return refuse(name, "shares its weights with another layer");
-      }
       const import_detail::Origin& origin = origins_.weights[i];
       const std::size_t each = origin.offsets.size();
       const std::uint8_t* first = buffer(weights).data()->data();
@@ -231,9 +369,6 @@ class Writer {
     if (now.bias != then.bias) {
       const int bias = input(at, 2);
       if (bias < 0) return refuse(name, "has trained biases and none in the file");
-      if (!written_.insert(tensor(bias).buffer()).second) {
-        return refuse(name, "shares its biases with another layer");
-      }
       const std::uint8_t* first = buffer(bias).data()->data();
       for (std::size_t o = 0; o < now.bias.size(); ++o) {
         if (now.bias[o] != then.bias[o]) patch_.write(first + o * sizeof(now.bias[o]), now.bias[o]);
@@ -254,10 +389,9 @@ class Writer {
   }
 
   Status write_head(std::optional<LogitRange> logits) {
+    if (!head_changes()) return Ok{};
     const ir::Head now = file_head(tuned_.head);
     const ir::Head then = file_head(imported_.head);
-    const bool same = now.classes == then.classes;
-    if (same && now.weights == then.weights && now.bias == then.bias) return Ok{};
     if (origins_.head < 0) return refuse("head", "is no layer of the file, which ends in pooling");
     if (origins_.split_head && now.classes != 1) {
       return refuse("head",
@@ -266,10 +400,6 @@ class Writer {
     const int weights = input(origins_.head, 1);
     const int bias = input(origins_.head, 2);
     if (bias < 0) return refuse("head", "has biases and none in the file");
-    if (!written_.insert(tensor(weights).buffer()).second ||
-        !written_.insert(tensor(bias).buffer()).second) {
-      return refuse("head", "shares its parameters with another layer");
-    }
     const std::vector<float> scales = head_scales(now, weights);
     std::vector<std::int32_t> biases;
     const double input_scale = tuned_.tensor(tuned_.features).quantization.scale;
@@ -285,7 +415,7 @@ class Writer {
     replace_data(weights, head_bytes(now, weights, scales));
     const auto* raw = reinterpret_cast<const std::uint8_t*>(biases.data());
     replace_data(bias, std::vector<std::uint8_t>(raw, raw + biases.size() * sizeof(biases[0])));
-    if (!same) resize_outputs(then.classes, now.classes, weights, bias);
+    if (now.classes != then.classes) resize_outputs(then.classes, now.classes, weights, bias);
     return logits ? widen_logits(*logits) : Status(Ok{});
   }
 
@@ -296,10 +426,7 @@ class Writer {
     if (class_names_in_text(now, tuned_.head.classes) == tuned_.head.class_names) return Ok{};
     const std::string text = with_class_names(now, tuned_.head.class_names);
     if (!patch_.write_text(tflite::Model::VT_DESCRIPTION, text)) {
-      return Error{ErrorKind::kBadInput,
-                   fmt::format("{}: is of a newer TFLite schema, which leaves no place for the "
-                               "names of classes; export as ONNX instead",
-                               tuned_.name)};
+      return newer_schema("the names of classes");
     }
     return Ok{};
   }
@@ -469,7 +596,6 @@ class Writer {
   const ir::Graph& imported_;
   Origins origins_;
   Patch patch_;
-  std::unordered_set<std::uint32_t> written_;  // buffers
 };
 
 // True when two graphs differ in parameters alone.

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -196,6 +197,74 @@ TEST(TfliteWriter, ParametersReturn) {
   testing::expect_equivalent(tuned, back);
 }
 
+// Two convolutions of three channels and a head of three classes whose biases are one buffer, as
+// converters keep equal constants.
+TfliteBuilder sharing() {
+  TfliteBuilder b;
+  int x = b.input({1, 2, 2, 3}, 0.02F, 3);
+  for (const std::string name : {"a", "b"}) {
+    const int y = b.activation(name, {1, 2, 2, 3}, 0.1F, 0);
+    b.conv({x, b.weights(name + "_w", {3, 1, 1, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9}, {0.01F}),
+            b.integers(name + "_b", {5, 6, 7})},
+           y, {});
+    x = y;
+  }
+  const int mean = b.activation("mean", {1, 3}, 0.1F, 0);
+  b.mean(x, {1, 2}, mean);
+  b.classifier(mean, 3, 3);
+  for (const auto& t : b.graph().tensors) {
+    if (t->name.ends_with("_b")) t->buffer = b.tensor(b.op(0).inputs[2]).buffer;
+  }
+  return b;
+}
+
+ir::Conv2D& conv_at(ir::Graph& graph, std::size_t op) {
+  return std::get<ir::Conv2D>(graph.ops[op].params);
+}
+
+TEST(TfliteWriter, WhatIsTrainedLeavesASharedBuffer) {
+  const std::string original = sharing().bytes();
+  ir::Graph tuned = import_ok(original);
+  EXPECT_EQ(*export_tflite_bytes(tuned, original), original);
+  const std::vector<std::int32_t> frozen = conv_at(tuned, 0).bias;
+  conv_at(tuned, 1).bias = {1000, -2000, 3000};
+  for (const bool head_too : {false, true}) {
+    if (head_too) {
+      tuned.head.bias = {0.25F, -0.5F, 1};
+      tuned.head.class_names = {"ant", "bee", "cat"};
+    }
+    const Result<std::string> written = export_tflite_bytes(tuned, original);
+    ASSERT_TRUE(written.ok()) << written.error().message();
+    ir::Graph back = import_ok(*written);
+    EXPECT_EQ(conv_at(back, 0).bias, frozen);
+    EXPECT_EQ(conv_at(back, 1).bias, (std::vector<std::int32_t>{1000, -2000, 3000}));
+    EXPECT_EQ(conv_at(back, 1).weights, conv_at(tuned, 1).weights);
+    for (std::size_t i = 0; i < 3; ++i) {
+      EXPECT_NEAR(back.head.bias[i], tuned.head.bias[i], 1e-3);
+    }
+    EXPECT_EQ(back.head.class_names, tuned.head.class_names);
+    const auto* buffers = tflite::GetModel(written->data())->buffers();
+    EXPECT_EQ(buffers->size(),
+              tflite::GetModel(original.data())->buffers()->size() + (head_too ? 2 : 1));
+    for (const auto* buffer : *buffers) {
+      if (buffer->data() == nullptr) continue;
+      const auto* start = reinterpret_cast<const std::uint8_t*>(written->data());
+      EXPECT_EQ((buffer->data()->data() - start) % 16, 0);
+    }
+  }
+}
+
+TEST(TfliteWriter, RefusesTensorsOfSeveralLayers) {
+  TfliteBuilder b = sharing();
+  b.op(1).inputs[1] = b.op(0).inputs[1];
+  const std::string original = b.bytes();
+  ir::Graph tuned = import_ok(original);
+  conv_at(tuned, 1).weights[4] = 99;
+  const Result<std::string> refused = export_tflite_bytes(tuned, original);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("shares its weights with another layer"));
+}
+
 TEST(TfliteWriter, AnotherNumberOfClassesChangesTheLastShapes) {
   const std::string original = model().bytes();
   ir::Graph tuned = import_ok(original);
@@ -262,6 +331,43 @@ TEST(TfliteWriter, AsManyFeaturesAsClasses) {
     EXPECT_EQ(shapes["fc_b"], std::vector{7});
     EXPECT_EQ(shapes["scores"], (std::vector{1, 7}));
   }
+}
+
+// The shape in front of the head and that behind it are equal, and the converter keeps one of them.
+TEST(TfliteWriter, AnotherNumberOfClassesLeavesSharedShapes) {
+  constexpr int kFeatures = 4;
+  TfliteBuilder b;
+  const int x = b.input({1, 1, 1, kFeatures}, 1.0F, -128);
+  b.classifier(b.reshape(x, {1, kFeatures}), kFeatures, kFeatures, false);
+  const int shaped = b.reshape(b.graph().outputs[0], {1, kFeatures});
+  b.graph().outputs = {shaped};
+  const int first = b.op(0).inputs[1];
+  b.tensor(b.op(2).inputs[1]).buffer = b.tensor(first).buffer;
+  const auto exported = [](const std::string& original) {
+    ir::Graph tuned = import_ok(original);
+    tuned.head.classes = 7;
+    tuned.head.weights.assign(7 * kFeatures, 0.5F);
+    tuned.head.bias.assign(7, 1.0F);
+    return export_tflite_bytes(tuned, original);
+  };
+  const Result<std::string> written = exported(b.bytes());
+  ASSERT_TRUE(written.ok()) << written.error().message();
+  const tflite::Model& model = *tflite::GetModel(written->data());
+  const auto* graph = model.subgraphs()->Get(0);
+  const auto target = [&](flatbuffers::uoffset_t op) {
+    const int shape = graph->operators()->Get(op)->inputs()->Get(1);
+    const auto* tensor = graph->tensors()->Get(static_cast<flatbuffers::uoffset_t>(shape));
+    const auto* data = model.buffers()->Get(tensor->buffer())->data();
+    std::vector<std::int32_t> values(data->size() / sizeof(std::int32_t));
+    std::memcpy(values.data(), data->data(), data->size());
+    return values;
+  };
+  EXPECT_EQ(target(0), (std::vector<std::int32_t>{1, kFeatures}));
+  EXPECT_EQ(target(2), (std::vector<std::int32_t>{1, 7}));
+  b.op(2).inputs[1] = first;
+  const Result<std::string> refused = exported(b.bytes());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("shares its output's shape with another layer"));
 }
 
 TEST(TfliteWriter, LogitsThatWouldClipGetAWiderScale) {
