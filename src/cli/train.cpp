@@ -11,6 +11,7 @@
 #include "espalier/trials/runner.hpp"
 #include "espalier/trials/store.hpp"
 #include "espalier/version.hpp"
+#include "logit_range.hpp"
 
 namespace espalier::cli {
 namespace {
@@ -426,7 +427,7 @@ class TrainCommand {
       std::int64_t saturated = 0;
       ir::Graph tuned = finished_->training.tuned_graph(&saturated);
       tuned.head.class_names = training.dataset().class_names;
-      outputs.add(options_.exported, export_model(tuned, options_.model, options_.exported));
+      outputs.add(options_.exported, write_tuned(tuned, training));
       document["export"] = {{"saturated_weights", saturated}};
       if (saturated > 0) {
         spdlog::info("{} weights had left -127..127 and were saturated in {}", saturated,
@@ -438,6 +439,16 @@ class TrainCommand {
                              shell_word(options_.model), file_word(options_.plan, "PLAN"),
                              compile_options(trial, training.classes())));
     return outputs.status();
+  }
+
+  // TFLite rounds scores, in a range that has to hold those of the new classifier.
+  [[nodiscard]] Status write_tuned(const ir::Graph& tuned, const data::Samples& training) const {
+    std::optional<LogitRange> logits;
+    if (is_tflite_path(options_.exported)) {
+      ESPALIER_TRY(logits,
+                   logit_range(tuned, training, run_options_.jobs, run_options_.cache_limit));
+    }
+    return export_model(tuned, options_.model, options_.exported, logits);
   }
 
   // The bits of gradients and what they start from, which compile takes from the data, too.

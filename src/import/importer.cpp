@@ -77,9 +77,10 @@ Status check_export(const std::filesystem::path& original, const std::filesystem
 }
 
 Status export_model(const ir::Graph& tuned, const std::filesystem::path& original,
-                    const std::filesystem::path& path) {
+                    const std::filesystem::path& path, std::optional<LogitRange> logits) {
   ESPALIER_CHECK_OK(check_export(original, path));
-  return is_tflite_path(path) ? export_tflite(tuned, original, path) : export_onnx(tuned, path);
+  return is_tflite_path(path) ? export_tflite(tuned, original, path, logits)
+                              : export_onnx(tuned, path);
 }
 
 Result<ir::Graph> import_model(const std::filesystem::path& path) {

@@ -573,23 +573,57 @@ class Writer {
     patch_.replace(table, field, values);
   }
 
-  // Another scale and zero point for the logits when the file's would clip them.
-  Status widen_logits(const LogitRange& range) {
-    const int logits = op(origins_.head).outputs()->Get(0);
-    const auto* q = tensor(logits).quantization();
-    const bool is_unsigned = tensor(logits).type() == tflite::TensorType::UINT8;
-    const int low = is_unsigned ? 0 : -128;
+  // The head's output and what holds it in the same or other integers up to the first function of
+  // it; nothing of floats.
+  [[nodiscard]] std::vector<int> logit_tensors() const {
+    std::vector<int> found{op(origins_.head).outputs()->Get(0)};
+    for (const int i : behind_head()) {
+      const bool kept = keeps_integers(code(i)) || code(i) == tflite::BuiltinOperator::QUANTIZE;
+      if (kept && contains(found, input(i, 0))) found.push_back(op(i).outputs()->Get(0));
+    }
+    std::erase_if(found, [this](int t) {
+      const auto* q = tensor(t).quantization();
+      const tflite::TensorType type = tensor(t).type();
+      return (type != tflite::TensorType::INT8 && type != tflite::TensorType::UINT8) ||
+             q == nullptr || q->scale() == nullptr || q->scale()->size() != 1;
+    });
+    return found;
+  }
+
+  // The least integer of a tensor's type.
+  [[nodiscard]] int least(int tensor_index) const {
+    return tensor(tensor_index).type() == tflite::TensorType::UINT8 ? 0 : -128;
+  }
+
+  [[nodiscard]] bool holds(int tensor_index, float lowest, float highest) const {
+    const auto* q = tensor(tensor_index).quantization();
     const float scale = q->scale()->Get(0);
     const auto zero = static_cast<float>(
         q->zero_point() == nullptr || q->zero_point()->size() == 0 ? 0 : q->zero_point()->Get(0));
-    const float lowest = std::min(range.lowest, 0.0F);
-    const float highest = std::max(range.highest, 0.0F);
-    if (lowest >= (static_cast<float>(low) - zero) * scale &&
-        highest <= (static_cast<float>(low + 255) - zero) * scale) {
-      return Ok{};
+    const auto low = static_cast<float>(least(tensor_index));
+    return lowest >= (low - zero) * scale && highest <= (low + 255 - zero) * scale;
+  }
+
+  // Another scale and zero point for the logits, wherever they are, when the file's would clip
+  // them.
+  Status widen_logits(const LogitRange& range) {
+    const bool one = origins_.split_head;
+    const float lowest = std::min(one ? range.lowest_difference : range.lowest, 0.0F);
+    const float highest = std::max(one ? range.highest_difference : range.highest, 0.0F);
+    if (!(highest > lowest) || !std::isfinite(highest - lowest)) return Ok{};
+    const std::vector<int> logits = logit_tensors();
+    const auto held = [&](int t) { return holds(t, lowest, highest); };
+    if (std::all_of(logits.begin(), logits.end(), held)) return Ok{};
+    // Without a place for a zero point it is 0.
+    const bool zeros = std::all_of(logits.begin(), logits.end(), [this](int t) {
+      return tensor(t).quantization()->zero_point() != nullptr;
+    });
+    const float wide = zeros ? (highest - lowest) / 255 : std::max(-lowest / 128, highest / 127);
+    for (const int t : logits) {
+      const std::int64_t zero = least(t) + (zeros ? -std::lround(lowest / wide) : 128);
+      ESPALIER_CHECK_OK(set_quantization(t, {wide}, zero));
     }
-    const float wide = (highest - lowest) / 255;
-    return set_quantization(logits, {wide}, low - std::lround(lowest / wide));
+    return Ok{};
   }
 
   const ir::Graph& tuned_;

@@ -9,6 +9,8 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "equivalent.hpp"
 #include "espalier/import/importer.hpp"
@@ -385,6 +387,78 @@ TEST(TfliteWriter, LogitsThatWouldClipGetAWiderScale) {
   };
   EXPECT_FLOAT_EQ(scale({-5, 5}), 0.1F);
   EXPECT_FLOAT_EQ(scale({-51, 51}), 0.4F);
+  EXPECT_EQ(*export_tflite_bytes(tuned, original, LogitRange{-5, 5}),
+            *export_tflite_bytes(tuned, original));
+}
+
+// Scale and zero point of every quantised activation of a file that is named here.
+std::map<std::string, std::pair<float, std::int64_t>> quantisations(const std::string& file) {
+  std::map<std::string, std::pair<float, std::int64_t>> all;
+  for (const auto* t : *tflite::GetModel(file.data())->subgraphs()->Get(0)->tensors()) {
+    const auto* q = t->quantization();
+    if (q == nullptr || q->scale() == nullptr || q->scale()->size() == 0) continue;
+    const bool zero = q->zero_point() != nullptr && q->zero_point()->size() > 0;
+    all[t->name()->str()] = {q->scale()->Get(0), zero ? q->zero_point()->Get(0) : 0};
+  }
+  return all;
+}
+
+// SOFTMAX reads the scale of what it is given: whatever holds the logits on the way to it has the
+// wider one.
+TEST(TfliteWriter, AWiderScaleReachesTheFunctionBehindTheLogits) {
+  TfliteBuilder b;
+  const int x = b.input({1, 4}, 0.02F, 3);
+  b.classifier(x, 4, 3, false);
+  const int shaped = b.reshape(b.graph().outputs[0], {1, 1, 1, 3});
+  const int turned = b.like(shaped, "turned", {1, 3, 1, 1});
+  b.add(BuiltinOperator::TRANSPOSE, {shaped, b.integers("perm", {0, 3, 1, 2})}, turned);
+  const int squeezed = b.like(turned, "squeezed", {1, 3});
+  b.add(BuiltinOperator::SQUEEZE, {turned}, squeezed);
+  const int moved = b.activation("moved", {1, 3}, 0.1F, 131, tflite::TensorType::UINT8);
+  b.add(BuiltinOperator::QUANTIZE, {squeezed}, moved);
+  const int scores = b.activation("scores", {1, 3}, 1.0F / 256, 0, tflite::TensorType::UINT8);
+  b.add(BuiltinOperator::SOFTMAX, {moved}, scores);
+  b.graph().outputs = {scores};
+  const std::string original = b.bytes();
+  ir::Graph tuned = import_ok(original);
+  tuned.head.bias[0] += 1;
+  const Result<std::string> written = export_tflite_bytes(tuned, original, LogitRange{-51, 51});
+  ASSERT_TRUE(written.ok()) << written.error().message();
+  auto found = quantisations(*written);
+  for (const char* name : {"logits", "reshaped", "turned", "squeezed"}) {
+    EXPECT_FLOAT_EQ(found[name].first, 0.4F) << name;
+    EXPECT_NEAR(static_cast<double>(found[name].second), 0, 1) << name;
+    EXPECT_EQ(found[name], found["logits"]) << name;
+  }
+  EXPECT_FLOAT_EQ(found["moved"].first, 0.4F);
+  EXPECT_EQ(found["moved"].second, found["logits"].second + 128);
+  EXPECT_EQ(found["input"], quantisations(original)["input"]);
+  EXPECT_EQ(found["scores"], quantisations(original)["scores"]);
+  EXPECT_EQ(*export_tflite_bytes(tuned, original, LogitRange{-5, 5}),
+            *export_tflite_bytes(tuned, original));
+}
+
+// A file with one output behind LOGISTIC has the difference of two scores, and one that leaves out
+// zero points has none for a range that is not symmetric.
+TEST(TfliteWriter, AWiderScaleOfOneOutput) {
+  TfliteBuilder b;
+  b.classifier(b.input({1, 4}, 0.02F, 3), 4, 1, false);
+  const int logits = b.graph().outputs[0];
+  const int scores = b.activation("scores", {1, 1}, 1.0F / 256, -128);
+  b.add(BuiltinOperator::LOGISTIC, {logits}, scores);
+  b.graph().outputs = {scores};
+  for (const bool has_zero : {true, false}) {
+    if (!has_zero) b.tensor(logits).quantization->zero_point.clear();
+    const std::string original = b.bytes();
+    ir::Graph tuned = import_ok(original);
+    tuned.head.bias[1] += 1;
+    const LogitRange range{-100, 100, -12.7F, 25.4F};
+    const Result<std::string> written = export_tflite_bytes(tuned, original, range);
+    ASSERT_TRUE(written.ok()) << written.error().message();
+    const auto [scale, zero] = quantisations(*written)["logits"];
+    EXPECT_FLOAT_EQ(scale, has_zero ? 38.1F / 255 : 0.2F);
+    EXPECT_EQ(zero, has_zero ? -43 : 0);
+  }
 }
 
 TEST(TfliteWriter, Refusals) {

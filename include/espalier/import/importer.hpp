@@ -2,7 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
+#include "espalier/import/tflite_writer.hpp"
 #include "espalier/ir/graph.hpp"
 #include "espalier/support/result.hpp"
 
@@ -27,8 +29,10 @@ bool is_exported_tflite(const std::filesystem::path& path);
 Status check_export(const std::filesystem::path& original, const std::filesystem::path& path);
 
 /// Writes a tuned network, as TFLite into a copy of `original` (export_tflite) or as ONNX
-/// (export_onnx), by the extension of `path`. Errors: theirs, and check_export's.
+/// (export_onnx), by the extension of `path`. `logits` are for TFLite, which rounds them. Errors:
+/// theirs, and check_export's.
 Status export_model(const ir::Graph& tuned, const std::filesystem::path& original,
-                    const std::filesystem::path& path);
+                    const std::filesystem::path& path,
+                    std::optional<LogitRange> logits = std::nullopt);
 
 }  // namespace espalier

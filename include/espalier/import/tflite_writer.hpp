@@ -15,6 +15,10 @@ namespace espalier {
 struct LogitRange {
   float lowest = 0;
   float highest = 0;
+  /// Likewise what the second logit of two classes is above the first, which is all that a file
+  /// with one output behind LOGISTIC has.
+  float lowest_difference = 0;
+  float highest_difference = 0;
 };
 
 /// The model `original` with the parameters of `tuned`, a graph that was imported from it and

@@ -1,0 +1,66 @@
+// train --export FILE.tflite: what the file holds of a classifier that was trained for other data.
+#include <algorithm>
+#include <string>
+
+#include "espalier/support/file.hpp"
+#include "import/tflite_builder.hpp"
+#include "workspace.hpp"
+
+namespace espalier::testing {
+namespace {
+
+// Four features, a hidden layer of eight, three classes whose logits have this scale.
+std::string network(float scale) {
+  TfliteBuilder b;
+  std::vector<std::int8_t> w;
+  for (int i = 0; i < 32; ++i) w.push_back(static_cast<std::int8_t>(i * 37 % 201 - 100));
+  const int hidden = b.activation("hidden", {1, 8}, 0.05F, 0);
+  b.dense({b.input({1, 4}, 0.02F, 0), b.weights("w", {8, 4}, w, {0.01F}),
+           b.integers("b", std::vector<std::int32_t>(8, 0))},
+          hidden);
+  b.classifier(hidden, 8, 3);
+  for (const auto& t : b.graph().tensors) {
+    if (t->name == "logits") t->quantization->scale = {scale};
+  }
+  return b.bytes();
+}
+
+float logit_scale(const std::string& file) {
+  for (const auto* t : *tflite::GetModel(file.data())->subgraphs()->Get(0)->tensors()) {
+    if (t->name()->str() == "logits") return t->quantization()->scale()->Get(0);
+  }
+  return 0;
+}
+
+class TfliteExport : public Workspace {
+ protected:
+  TfliteExport() {
+    std::string rows = "a,b,c,d,label\n";
+    for (int i = 0; i < 60; ++i) {
+      const int label = i % 3;
+      for (int f = 0; f < 4; ++f) rows += f == label ? "2," : "-0." + std::to_string(i % 10) + ",";
+      rows += std::to_string(label) + "\n";
+    }
+    write("data.csv", rows);
+  }
+
+  // Scale of the logits in the file that a training of the classifier alone exports.
+  float exported(float scale) {
+    write("model.tflite", network(scale));
+    succeed({"plan", "make", "model.tflite", "--head-only", "--force", "--out", "plan.json"});
+    succeed({"train", "model.tflite", "--plan", "plan.json", "--train", "csv:data.csv", "--test",
+             "csv:data.csv", "--epochs", "4", "--batch", "16", "--export", "tuned.tflite",
+             "--force"});
+    return logit_scale(read("tuned.tflite"));
+  }
+};
+
+// The logits of whatever the file was made for lie within +-0.13, those of the trained classifier
+// do not.
+TEST_F(TfliteExport, LogitsHaveTheRangeOfTheTrainedClassifier) {
+  EXPECT_GT(exported(0.001F), 0.002F);
+  EXPECT_EQ(exported(10.0F), 10.0F);
+}
+
+}  // namespace
+}  // namespace espalier::testing
