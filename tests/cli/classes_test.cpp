@@ -251,7 +251,7 @@ TEST_F(ClassesTest, ASearchMeasuresTheClassesOfItsProfile) {
   make_classes("numbers", {"1", "2", "3", "4"}, 20);
   const Arguments short_training{"--epochs", "1", "--batch", "8"};
   succeed(Arguments{"analyze", "model.onnx", "--train", "folder:numbers", "--classes", "2,4",
-                    "--ratios", "1", "--layers", "17", "--limit-val", "8", "--out",
+                    "--ratios", "1", "--layers", "6", "--limit-val", "8", "--out",
                     "profile.json"} +
           short_training);
   const Json found =

@@ -287,7 +287,7 @@ TEST_F(MeasuredSearchTest, SaysWhatIsWrong) {
 TEST_F(MeasuredSearchTest, StopsWithItsTrainingsKept) {
   RunOptions options;
   options.interrupt_when = [&] { return records() >= 3; };
-  const Arguments longer = search("plan.json", "8") + Arguments{"--epochs", "300"};
+  const Arguments longer = search("plan.json", "60") + Arguments{"--epochs", "300"};
   EXPECT_EQ(run(longer, options).exit_code, 130);
   const long kept = records();
   EXPECT_GE(kept, 3);
