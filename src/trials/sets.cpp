@@ -51,6 +51,16 @@ Result<Parts> load_parts(const SourceOptions& sources, const SetOptions& options
 // Another seed than that of the split before it, so that the two choices are independent.
 std::uint64_t race_seed(const SetOptions& options) { return options.subset.seed + 1; }
 
+// Data without names has as many classes as its largest label says, and may lack the last ones.
+void add_last_classes(data::Dataset& dataset, const data::ClassNames& names) {
+  if (!data::counts_up(names) || !data::counts_up(dataset.class_names) ||
+      dataset.class_names.size() >= names.size()) {
+    return;
+  }
+  dataset.classes = static_cast<int>(names.size());
+  dataset.class_names = names;
+}
+
 data::Element file_element(const ir::Graph& graph) {
   switch (graph.input_format.element) {
     case ir::InputElement::kInt8:
@@ -84,6 +94,7 @@ Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
   if (!options.classes.empty()) {
     ESPALIER_TRY(subset.classes, data::parse_classes(options.classes, dataset));
   } else if (!options.names.empty()) {
+    add_last_classes(dataset, options.names);
     ESPALIER_TRY(subset.classes, data::find_classes(options.names, dataset));
   }
   if (subset.classes.empty()) ESPALIER_CHECK_OK(data::check_labels(dataset));
@@ -92,12 +103,7 @@ Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
 
 Result<data::Dataset> with_classes(data::Dataset dataset, const data::ClassNames& names,
                                    const std::string& wanted_by) {
-  // Data without names has as many classes as its largest label says, and may lack the last ones.
-  if (data::counts_up(names) && data::counts_up(dataset.class_names) &&
-      dataset.class_names.size() < names.size()) {
-    dataset.classes = static_cast<int>(names.size());
-    dataset.class_names = names;
-  }
+  add_last_classes(dataset, names);
   ESPALIER_TRY(const data::ClassMatch match,
                data::match_classes(names, wanted_by, dataset.class_names, dataset.spec));
   if (match.by_position) {

@@ -204,6 +204,16 @@ TEST(WithClasses, CountedDataMayLackTheLastOnes) {
   EXPECT_FALSE(with_classes(chosen, data::class_numbers(3), "the plan").ok());
 }
 
+TEST_F(RaceSetsTest, SelectionsByNameMayLackTheLastOnes) {
+  SetOptions options = options_;
+  options.names = data::class_numbers(9);
+  const Result<data::Dataset> opened = open_selected(dataset(60), 0, options);
+  ASSERT_TRUE(opened.ok()) << opened.error().message();
+  EXPECT_EQ(opened->classes, 9);
+  EXPECT_EQ(opened->size(), 60);
+  EXPECT_EQ(opened->labels, open_selected(dataset(60), 0, options_)->labels);
+}
+
 TEST_F(RaceSetsTest, SayWhenNothingIsLeft) {
   const std::string spec = dataset(60);
   const Result<RaceSets> race = load_race_sets(graph_, {spec, spec, 60, 20}, options_);
