@@ -51,14 +51,16 @@ Result<Parts> load_parts(const SourceOptions& sources, const SetOptions& options
 // Another seed than that of the split before it, so that the two choices are independent.
 std::uint64_t race_seed(const SetOptions& options) { return options.subset.seed + 1; }
 
-// Data without names has as many classes as its largest label says, and may lack the last ones.
-void add_last_classes(data::Dataset& dataset, const data::ClassNames& names) {
+// Data without names has as many classes as its largest label says, and may lack the last ones of
+// `names`: whether it does.
+bool add_last_classes(data::Dataset& dataset, const data::ClassNames& names) {
   if (!data::counts_up(names) || !data::counts_up(dataset.class_names) ||
       dataset.class_names.size() >= names.size()) {
-    return;
+    return false;
   }
   dataset.classes = static_cast<int>(names.size());
   dataset.class_names = names;
+  return true;
 }
 
 data::Element file_element(const ir::Graph& graph) {
@@ -93,8 +95,7 @@ Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
   ESPALIER_TRY(data::Dataset dataset, data::open_dataset(spec));
   if (!options.classes.empty()) {
     ESPALIER_TRY(subset.classes, data::parse_classes(options.classes, dataset));
-  } else if (!options.names.empty()) {
-    add_last_classes(dataset, options.names);
+  } else if (!options.names.empty() && !add_last_classes(dataset, options.names)) {
     ESPALIER_TRY(subset.classes, data::find_classes(options.names, dataset));
   }
   if (subset.classes.empty()) ESPALIER_CHECK_OK(data::check_labels(dataset));
