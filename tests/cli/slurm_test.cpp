@@ -45,7 +45,9 @@ class SlurmTest : public SweepWorkspace {
 
   // Submits the sweep; the numbers of the array and of the job that merges.
   std::pair<std::string, std::string> submit(const std::string& out) const {
-    const Finished finished = succeed(sweep(out) + Arguments{"--engine", "slurm"});
+    // Jobs run the program that submits them, which must not be the test.
+    const Finished finished = run(sweep(out) + Arguments{"--engine", "slurm"});
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
     std::smatch ids;
     const std::regex line("array (\\d+) of 3 shards; merged by job (\\d+)");
     if (!std::regex_search(finished.out, ids, line)) {
