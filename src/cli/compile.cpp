@@ -212,37 +212,39 @@ std::vector<std::string> target_names() {
 }
 
 // What --replay says; without C there is none.
-Result<Bytes> given_replay(const Options& options) {
-  if (options.replay.empty() || options.out.empty()) return Bytes{0};
-  return parse_size(options.replay, "--replay");
+Result<std::optional<Bytes>> given_replay(const Options& options) {
+  if (options.replay.empty() || options.out.empty()) return std::optional<Bytes>();
+  ESPALIER_TRY(const Bytes given, parse_size(options.replay, "--replay"));
+  return std::optional(given);
 }
 
 // Of these what the firmware has to give: whole samples, at least one.
 Result<Bytes> replay_memory(const Options& options, const compiler::Program& program) {
-  if (options.replay.empty() || options.out.empty()) return Bytes{0};
-  ESPALIER_TRY(const Bytes given, given_replay(options));
-  ESPALIER_CHECK_OK(codegen::check_replay(program, given));
-  return Bytes{codegen::replay_layout(program, given.count).bytes};
+  ESPALIER_TRY(const std::optional<Bytes> given, given_replay(options));
+  if (!given) return Bytes{0};
+  ESPALIER_CHECK_OK(codegen::check_replay(program, *given));
+  return Bytes{codegen::replay_layout(program, given->count).bytes};
 }
 
 // What --sram leaves for the program: steps write the replay memory, so that it lies there, too.
 Result<Bytes> sram_of_program(const Options& options) {
   ESPALIER_TRY(const Bytes all, parse_size(options.sram, "--sram"));
-  ESPALIER_TRY(const Bytes replay, given_replay(options));
-  if (replay.count == 0 || replay < all) return Bytes{all.count - replay.count};
+  ESPALIER_TRY(const std::optional<Bytes> replay, given_replay(options));
+  const std::int64_t taken = replay.value_or(Bytes{0}).count;
+  if (taken == 0 || taken < all.count) return Bytes{all.count - taken};
   return Error{
       ErrorKind::kInfeasible,
       fmt::format("--sram: of {} bytes --replay takes {} and leaves nothing to the program",
-                  all.count, replay.count)};
+                  all.count, taken)};
 }
 
 // Why the program does not fit: --sram may have been shared.
 Error with_replay(const Options& options, Error error) {
-  const Result<Bytes> replay = given_replay(options);
+  const auto replay = given_replay(options);
   if (error.kind == ErrorKind::kInfeasible && !options.sram.empty() && replay.ok() &&
-      replay->count > 0) {
+      replay->value_or(Bytes{0}).count > 0) {
     error.diagnostics.back() +=
-        fmt::format(", the {} bytes of --replay taken off --sram", replay->count);
+        fmt::format(", the {} bytes of --replay taken off --sram", (*replay)->count);
   }
   return error;
 }

@@ -52,8 +52,8 @@ struct Options {
 struct Fitted {
   cost::DeviceProfile device;
   Bytes budget{0};
-  std::string failure;         ///< why there is no plan; empty when there is one
-  std::optional<Error> wrong;  ///< what its program computed otherwise than the host
+  std::string failure;  ///< why there is no plan; empty when there is one
+  bool wrong = false;   ///< its program computed otherwise than the host
   Bytes sram{0};
   int bias_depth = 0;
   int weights = 0;
@@ -103,7 +103,7 @@ class Fit {
     if (any) outputs.next(fmt::format("build the C in {}/on-DEVICE/c into your firmware", o_.out));
     // A program that is wrong is worse news than a report that was not written.
     for (const Fitted& f : all) {
-      if (f.wrong) return Error{f.wrong->kind, f.failure};
+      if (f.wrong) return Error{ErrorKind::kMismatch, f.failure};
     }
     ESPALIER_CHECK_OK(outputs.status());
     if (any) return Ok{};
@@ -370,7 +370,7 @@ class Fit {
         fitted.warnings.push_back("not timed: " + error.message());
         return Ok{};
       case ErrorKind::kMismatch:
-        fitted.wrong = error;
+        fitted.wrong = true;
         [[fallthrough]];
       case ErrorKind::kInfeasible:
         fitted.failure = fmt::format("{}: {}", fitted.device.name, error.diagnostics.front());

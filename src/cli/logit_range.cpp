@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <limits>
-#include <memory>
-#include <numeric>
+#include <span>
 #include <vector>
 
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/train/network.hpp"
-#include "espalier/train/parallel.hpp"
 #include "espalier/train/sample_store.hpp"
 #include "espalier/train/session.hpp"
+#include "espalier/train/trainer.hpp"
 
 namespace espalier::cli {
 namespace {
@@ -26,9 +25,9 @@ void cover(LogitRange& range, const LogitRange& more) {
 }
 
 // Of one sample.
-LogitRange range_of(const float* logits, int classes) {
-  const auto [lowest, highest] = std::minmax_element(logits, logits + classes);
-  const float difference = classes == 2 ? logits[1] - logits[0] : 0;
+LogitRange range_of(std::span<const float> logits) {
+  const auto [lowest, highest] = std::minmax_element(logits.begin(), logits.end());
+  const float difference = logits.size() == 2 ? logits[1] - logits[0] : 0;
   return {*lowest, *highest, difference, difference};
 }
 
@@ -41,23 +40,10 @@ Result<LogitRange> logit_range(const ir::Graph& graph, const data::Samples& samp
   const bool fits = train::affordable_cut(network, 0, samples.size(), limit.count) >= 0;
   ESPALIER_TRY(const auto store, fits ? train::SampleStore::from_samples(network, samples, jobs)
                                       : train::SampleStore::on_demand(network, samples, jobs));
-  const auto count = static_cast<std::size_t>(store->size());
-  std::vector<LogitRange> found((count + train::kChunk - 1) / train::kChunk, kNone);
-  train::Pool<train::Workspace> pool(
-      [&] { return std::make_unique<train::Workspace>(session, train::Passes::kForward); });
-  train::parallel_for(jobs, found.size(), [&](std::size_t chunk) {
-    const auto workspace = pool.borrow();
-    const std::size_t first = chunk * train::kChunk;
-    std::vector<std::uint32_t> indices(std::min<std::size_t>(train::kChunk, count - first));
-    std::iota(indices.begin(), indices.end(), static_cast<std::uint32_t>(first));
-    store->lend(indices, *workspace);
-    session.forward(*workspace, static_cast<int>(indices.size()), false);
-    for (std::size_t s = 0; s < indices.size(); ++s) {
-      const float* row =
-          session.logits(*workspace) + s * static_cast<std::size_t>(session.logit_stride());
-      cover(found[chunk], range_of(row, graph.head.classes));
-    }
-  });
+  std::vector<LogitRange> found(static_cast<std::size_t>(store->size()));
+  train::visit_logits(
+      session, *store, jobs,
+      [&](std::size_t sample, std::span<const float> logits) { found[sample] = range_of(logits); });
   LogitRange all = kNone;
   for (const LogitRange& part : found) cover(all, part);
   return all;

@@ -462,11 +462,6 @@ std::string rates_text(const Found& found) {
   return text;
 }
 
-// None of its trainings in the race learned, so that its gain says nothing.
-bool all_lost(const study::Finalist& finalist) {
-  return finalist.diverged == static_cast<int>(finalist.gains.size());
-}
-
 std::string measured_text(const Options& options, const Found& found) {
   const study::MeasuredSearchResult& measured = *found.measured;
   const auto figures = [](const study::Agreement& agreement) {
@@ -495,7 +490,7 @@ std::string measured_text(const Options& options, const Found& found) {
         plan.finalists.begin(), plan.finalists.end(),
         [&](const study::Finalist& f) { return f.candidate == plan.additive.candidate; });
     const bool same = plan.solution.candidate == plan.additive.candidate;
-    const bool additive_lost = same ? plan.lost() : all_lost(*additive);
+    const bool additive_lost = same ? plan.lost() : additive->lost();
     text +=
         fmt::format("{:>11}  {:>17}  {:>17}  {:>19}  {:>19}\n", format_bytes(found.front[i].budget),
                     gain(plan.lost(), plan.solution.objective, plan.standard_error),

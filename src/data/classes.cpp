@@ -146,12 +146,17 @@ Result<std::vector<int>> find_classes(const ClassNames& wanted, const Dataset& d
                            dataset.spec, *missing, class_list(dataset.class_names))};
 }
 
+std::vector<std::int64_t> samples_by_class(const Dataset& dataset) {
+  std::vector<std::int64_t> count(static_cast<std::size_t>(dataset.classes));
+  for (const int label : dataset.labels) ++count[static_cast<std::size_t>(label)];
+  return count;
+}
+
 Status check_labels(const Dataset& dataset) {
   constexpr int kMostMissing = 1024;
   if (dataset.classes <= kMostMissing) return Ok{};
-  std::vector<bool> occurs(static_cast<std::size_t>(dataset.classes));
-  for (const int label : dataset.labels) occurs[static_cast<std::size_t>(label)] = true;
-  const auto present = std::count(occurs.begin(), occurs.end(), true);
+  const std::vector<std::int64_t> count = samples_by_class(dataset);
+  const auto present = dataset.classes - std::count(count.begin(), count.end(), 0);
   if (2 * present >= dataset.classes) return Ok{};
   return Error{ErrorKind::kBadInput,
                fmt::format("{}: labels go up to {}, of which {} occur; number them 0 to {}, or "

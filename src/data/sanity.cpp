@@ -52,12 +52,6 @@ double share_at_ends(const Image& image) {
          static_cast<double>(std::max<std::size_t>(1, image.pixels.size()));
 }
 
-std::vector<std::int64_t> samples_by_class(const Dataset& dataset) {
-  std::vector<std::int64_t> count(static_cast<std::size_t>(dataset.classes));
-  for (const int label : dataset.labels) ++count[static_cast<std::size_t>(label)];
-  return count;
-}
-
 }  // namespace
 
 std::vector<std::string> doubts(const Dataset& dataset) {

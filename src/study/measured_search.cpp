@@ -779,7 +779,7 @@ double MeasuredPlan::gain() const { return rate ? rates.front().mean() : solutio
 bool MeasuredPlan::lost() const {
   if (rate) return false;
   const Finalist& winner = finalists.front();
-  return winner.rate || winner.diverged == static_cast<int>(winner.gains.size());
+  return winner.rate || winner.lost();
 }
 
 double Finalist::mean() const { return mean_of(gains); }

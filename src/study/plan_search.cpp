@@ -29,6 +29,11 @@ const train::Recipe& race_recipe(const PlanSearchOptions& options) {
   return options.race_recipe ? *options.race_recipe : options.trial.recipe;
 }
 
+// At most, with those of the races.
+int planned_trainings(const PlanSearchOptions& options, std::size_t budgets) {
+  return options.search.measurements + race_trainings(options.search, budgets);
+}
+
 // Trains what a measured search asks for, and remembers training the head alone.
 class Measurements {
  public:
@@ -36,8 +41,7 @@ class Measurements {
                const PlanSearchOptions& options, std::size_t budgets)
       : network_(network), sets_(sets), profile_(profile), options_(options), run_(options.run) {
     if (!options.seconds) {
-      const int planned = options.search.measurements + race_trainings(options.search, budgets);
-      run_.trials_planned = static_cast<std::size_t>(planned);
+      run_.trials_planned = static_cast<std::size_t>(planned_trainings(options, budgets));
     }
     // One line for the whole search stands for those of its parts.
     run_.progress.enabled = false;
@@ -131,8 +135,7 @@ class Watch {
               static_cast<double>(race_recipe(options).epochs) / options.trial.recipe.epochs),
         start_(std::chrono::steady_clock::now()),
         line_(options.run.progress, options.run.title,
-              options.seconds.value_or(options.search.measurements +
-                                       race_trainings(options.search, budgets))) {}
+              options.seconds.value_or(planned_trainings(options, budgets))) {}
 
   void advance(int done, int planned) {
     done_ = done;

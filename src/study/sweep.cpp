@@ -13,7 +13,6 @@
 #include "espalier/cost/inspection.hpp"
 #include "espalier/data/dataset.hpp"
 #include "espalier/data/sanity.hpp"
-#include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/study/believed_gains.hpp"
 #include "espalier/study/plan_search.hpp"
@@ -236,21 +235,14 @@ class Sweep {
         trials::run_trials(pair.network(), pair.training(), pair.test(), trials_of(entries),
                            run_options("train " + pair.label(), options_.shard)));
     if (!writes_) return Ok{};
-    ESPALIER_CHECK_OK(write_model(pair.model()));
+    ESPALIER_CHECK_OK(write(options_.out / "models" / (pair.model() + ".json"),
+                            cost::inspection(pair.graph_of_file())));
     for (const NamedPlan& named : plans) {
       const std::string name = fmt::format("{}.{}.json", pair.file_stem(), named.name);
       ESPALIER_CHECK_OK(write(options_.out / "plans" / name, plan::to_json(named.plan)));
     }
     results.push_back(describe(config_, pair, plans, entries, trained));
     return Ok{};
-  }
-
-  // With the classifier of its file, not with that for the classes of a dataset.
-  [[nodiscard]] Status write_model(const std::string& name) const {
-    const auto model = std::find_if(config_.models.begin(), config_.models.end(),
-                                    [&](const SweepModel& m) { return m.name == name; });
-    ESPALIER_TRY(const ir::Graph graph, import_model(model->file));
-    return write(options_.out / "models" / (name + ".json"), cost::inspection(graph));
   }
 
   // What the last pair cannot do is told before the first is measured.

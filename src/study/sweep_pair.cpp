@@ -77,6 +77,7 @@ Status SweepPair::read() {
   ESPALIER_TRY(test, trials::with_classes(std::move(test), training.class_names, dataset_->train));
   ESPALIER_TRY(training_, trials::bind_samples(graph, std::move(training), options.preprocess));
   ESPALIER_TRY(test_, trials::bind_samples(graph, std::move(test), options.preprocess));
+  head_of_file_ = graph.head;
   // Memory and MACs are those of a classifier for the data's classes.
   graph.head = train::fresh_head(graph.head.features, training_->classes(), 0);
   graph.head.class_names = training_->dataset().class_names;
@@ -113,6 +114,12 @@ selection::SelectionOptions SweepPair::selection_options(const SweepSearch& sear
   }
   options.accumulate = config_->training.accumulate;
   return options;
+}
+
+ir::Graph SweepPair::graph_of_file() const {
+  ir::Graph whole = graph();
+  whole.head = head_of_file_;
+  return whole;
 }
 
 // What no search can meet is told before contributions are measured.

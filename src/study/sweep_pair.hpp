@@ -62,6 +62,8 @@ class SweepPair {
   [[nodiscard]] const std::string& dataset() const { return dataset_->name; }
   [[nodiscard]] const train::Network& network() const { return *network_; }
   [[nodiscard]] const ir::Graph& graph() const { return network_->graph(); }
+  /// The same with the classifier of the model's file in place of one for the data's classes.
+  [[nodiscard]] ir::Graph graph_of_file() const;
   /// Of the final trainings.
   [[nodiscard]] const data::Samples& training() const { return *training_; }
   [[nodiscard]] const data::Samples& test() const { return *test_; }
@@ -111,6 +113,7 @@ class SweepPair {
   const SweepConfig* config_;
   const SweepModel* model_;
   const SweepDataset* dataset_;
+  ir::Head head_of_file_;
   std::unique_ptr<train::Network> network_;
   std::optional<GivenProfile> given_profile_;
   std::optional<trials::SampleSets> analysis_sets_;

@@ -79,24 +79,41 @@ Evaluation mean(double loss, std::int64_t correct, std::int64_t samples) {
   return {loss / n, static_cast<double>(correct) / n, {}};
 }
 
-Evaluation evaluate_with(const Session& session, const SampleStore& store, int jobs,
-                         Pool<Workspace>& pool) {
+// The logits of a workspace's sample.
+std::span<const float> logits_of(const Session& session, Workspace& workspace, std::size_t sample) {
+  return {session.logits(workspace) + sample * session.logit_stride(),
+          static_cast<std::size_t>(session.head().classes)};
+}
+
+// Runs the forward pass on all samples, and visit(chunk, its samples, workspace) behind each chunk.
+template <typename Visit>
+void forward_all(const Session& session, const SampleStore& store, int jobs, Pool<Workspace>& pool,
+                 Visit visit) {
   std::vector<std::uint32_t> order(static_cast<std::size_t>(store.size()));
   std::iota(order.begin(), order.end(), 0U);
-  std::vector<Score> scores(chunk_count(order.size()));
-  std::vector<int> predicted(order.size());
-  parallel_for(jobs, scores.size(), [&](std::size_t chunk) {
+  parallel_for(jobs, chunk_count(order.size()), [&](std::size_t chunk) {
     const auto workspace = pool.borrow();
     const std::span<const std::uint32_t> indices = chunk_of(order, chunk);
     store.lend(indices, *workspace);
     session.forward(*workspace, static_cast<int>(indices.size()), false);
-    scores[chunk] = session.score(*workspace, ChunkLabels(store, indices).span());
-    for (std::size_t s = 0; s < indices.size(); ++s) {
-      const float* row = session.logits(*workspace) + s * session.logit_stride();
-      predicted[indices[s]] =
-          static_cast<int>(std::max_element(row, row + session.head().classes) - row);
-    }
+    visit(chunk, indices, *workspace);
   });
+}
+
+Evaluation evaluate_with(const Session& session, const SampleStore& store, int jobs,
+                         Pool<Workspace>& pool) {
+  const auto samples = static_cast<std::size_t>(store.size());
+  std::vector<Score> scores(chunk_count(samples));
+  std::vector<int> predicted(samples);
+  forward_all(session, store, jobs, pool,
+              [&](std::size_t chunk, std::span<const std::uint32_t> indices, Workspace& workspace) {
+                scores[chunk] = session.score(workspace, ChunkLabels(store, indices).span());
+                for (std::size_t s = 0; s < indices.size(); ++s) {
+                  const std::span<const float> row = logits_of(session, workspace, s);
+                  predicted[indices[s]] =
+                      static_cast<int>(std::max_element(row.begin(), row.end()) - row.begin());
+                }
+              });
   Score total;
   for (const Score& score : scores) {
     total.loss += score.loss;
@@ -125,6 +142,17 @@ bool usable_loss(double loss) {
 Evaluation evaluate(const Session& session, const SampleStore& store, int jobs) {
   Pool<Workspace> pool([&] { return std::make_unique<Workspace>(session, Passes::kForward); });
   return evaluate_with(session, store, jobs, pool);
+}
+
+void visit_logits(const Session& session, const SampleStore& store, int jobs,
+                  const std::function<void(std::size_t, std::span<const float>)>& visit) {
+  Pool<Workspace> pool([&] { return std::make_unique<Workspace>(session, Passes::kForward); });
+  forward_all(session, store, jobs, pool,
+              [&](std::size_t, std::span<const std::uint32_t> indices, Workspace& workspace) {
+                for (std::size_t s = 0; s < indices.size(); ++s) {
+                  visit(indices[s], logits_of(session, workspace, s));
+                }
+              });
 }
 
 Result<TrainResult> train(Session& session, const SampleStore& training, const SampleStore& test,

@@ -1,6 +1,7 @@
 // Classes are known by their names: sets are matched by name, never by the place in a list.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,6 +47,9 @@ Dataset order_classes(Dataset dataset, const ClassNames& names, const ClassMatch
 /// The classes of these names, or, where one is none and all are numbers, of these numbers. kUsage
 /// for what is neither.
 Result<std::vector<int>> find_classes(const ClassNames& wanted, const Dataset& dataset);
+
+/// [class]: its records.
+std::vector<std::int64_t> samples_by_class(const Dataset& dataset);
 
 /// kBadInput for more than 1,024 classes most of which have no record: what is trained and counted
 /// for each class, and for each pair of them, would be of nothing. Fewer may be those of a model.

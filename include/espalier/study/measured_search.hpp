@@ -90,6 +90,8 @@ struct Finalist {
   [[nodiscard]] double mean() const;
   /// Standard error of the mean; 0 with fewer than two gains.
   [[nodiscard]] double standard_error() const;
+  /// None of its trainings learned, so that its gain says nothing.
+  [[nodiscard]] bool lost() const { return diverged == static_cast<int>(gains.size()); }
 };
 
 /// One learning rate of the plan that was chosen.

@@ -5,9 +5,10 @@
 //     OUT/trials/            the store
 //     OUT/profiles/M.D.json  contributions of model M on dataset D, espalier.contributions/1
 //     OUT/plans/M.D.P.json   every plan that was trained, espalier.plan/1
-//     OUT/sweep.json         what came of it, espalier.sweep_results/1; one of another
-//     configuration
-//                            is renamed to sweep.other-options-DIGITS.json when a run begins
+//     OUT/sweep.json         what came of it, espalier.sweep_results/1
+//
+// A sweep.json of another configuration is renamed to sweep.other-options-DIGITS.json when a run
+// begins.
 #pragma once
 
 #include <cstdint>

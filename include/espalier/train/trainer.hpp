@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "espalier/ir/graph.hpp"
@@ -72,5 +73,10 @@ Result<TrainResult> train(Session& session, const SampleStore& training, const S
 
 /// Evaluates a session on a store at its cut.
 Evaluation evaluate(const Session& session, const SampleStore& store, int jobs);
+
+/// Runs the forward pass on a store at the session's cut, and gives each sample's logits to
+/// `visit`, from any of the threads.
+void visit_logits(const Session& session, const SampleStore& store, int jobs,
+                  const std::function<void(std::size_t sample, std::span<const float>)>& visit);
 
 }  // namespace espalier::train
