@@ -145,7 +145,7 @@ DepthwiseArgs depthwise_args(const ConvGeometry& g) {
   return args;
 }
 
-RequantizeArgs requantize_args(const Requantization& q) {
+RequantizeArgs requantize_args(const Requantization& q, Lifted lifted) {
   RequantizeArgs args;
   args.bias = q.bias.data();
   args.multiplier = q.multiplier.data();
@@ -153,6 +153,7 @@ RequantizeArgs requantize_args(const Requantization& q) {
   args.zero_point = q.zero_point;
   args.low = q.low;
   args.high = q.high;
+  args.lift = lifted.out ? kLift : 0;
   return args;
 }
 
@@ -317,6 +318,7 @@ struct Int8Forward {
   std::int8_t* y;
   std::uint8_t* mask;
   ConvScratch& scratch;
+  Lifted lifted;
 
   [[nodiscard]] std::ptrdiff_t in_size() const { return g.in.pixels() * g.in_stride; }
   [[nodiscard]] std::ptrdiff_t out_size() const { return g.out.pixels() * g.out_stride; }
@@ -333,7 +335,7 @@ struct Int8Forward {
 
   // Arguments are changed in place: copies of whole structs wait for what was just stored.
   void prepare(RequantizeArgs& args) const {
-    args = requantize_args(requantization);
+    args = requantize_args(requantization, lifted);
     args.bounded = true;
     args.reach = weights.int8_reach.data();
     args.channels = g.out_stride;
@@ -360,12 +362,13 @@ struct Int8Forward {
     patch.dilation_w = g.window.dilation_w;
     patch.channels = g.in.channels;
     patch.in_stride = g.in_stride;
-    patch.bias = table.gemm_bias(quads);
+    const int bias = table.gemm_bias(quads);
+    patch.bias = lifted.in ? 0 : bias;
     prepare(gemm.requantize);
     gemm.b = weights.int8_forward.data();
     gemm.sums = weights.int8_sums.data();
     gemm.quads = quads;
-    gemm.zero = zero_point + patch.bias;
+    gemm.zero = zero_point + bias;
     patch.padding = static_cast<std::uint8_t>(gemm.zero);
   }
   [[nodiscard]] int quads_of_row() const { return quads_of(g.window.kernel_w * g.in_per_group()); }
@@ -456,17 +459,28 @@ struct Int8Forward {
   }
 };
 
+bool in_int8(const KernelTable& table, const PackedWeights& weights) {
+  return table.gemm_int8 != nullptr && !weights.int8_forward.empty();
+}
+
 }  // namespace
+
+bool reads_lifted(const ConvGeometry& g, const PackedWeights& weights) {
+  const KernelTable& table = kernels();
+  return g.direct_gemm() && in_int8(table, weights) && table.int8_group == kQuad &&
+         table.gemm_bias(quads_of(g.in.channels)) != 0;
+}
 
 void conv_forward(const ConvGeometry& g, int samples, const std::int8_t* x, int zero_point,
                   const PackedWeights& weights, const Requantization& requantization,
-                  std::int8_t* y, std::uint8_t* mask, ConvScratch& scratch) {
+                  std::int8_t* y, std::uint8_t* mask, ConvScratch& scratch, Lifted lifted) {
   const KernelTable& table = kernels();
-  if (table.gemm_int8 != nullptr && !weights.int8_forward.empty()) {
-    Int8Forward{table, g, samples, x, zero_point, weights, requantization, y, mask, scratch}.run();
+  if (in_int8(table, weights)) {
+    Int8Forward{table, g, samples, x, zero_point, weights, requantization, y, mask, scratch, lifted}
+        .run();
     return;
   }
-  RequantizeArgs requantize = requantize_args(requantization);
+  RequantizeArgs requantize = requantize_args(requantization, lifted);
   requantize.bounded = weights.bounded;
   requantize.channels = g.out_stride;
   requantize.out_row = g.out_stride;

@@ -60,6 +60,9 @@ ir::Head fresh_head(int features, int classes, std::uint64_t seed) {
 Workspace::Workspace(const Session& session, Passes passes)
     : passes_(passes),
       last_reader_(session.last_readers(passes == Passes::kForwardAndBackward)),
+      lone_reader_(passes == Passes::kForward
+                       ? session.lone_readers()
+                       : std::vector<int>(session.network().graph().tensors.size(), -1)),
       slot_of_tensor_(session.slot_of_tensor_),
       borrowed_(session.borrowed_) {
   const Network& network = session.network();
@@ -334,6 +337,29 @@ const kernels::Requantization& Session::requantization(std::size_t op) const {
                                  : network_->ops()[op].requantization;
 }
 
+std::vector<int> Session::lone_readers() const {
+  const ir::Graph& graph = network_->graph();
+  const auto past = static_cast<int>(graph.ops.size());
+  const auto is_conv = [&](int op) {
+    return std::holds_alternative<ir::Conv2D>(graph.ops[static_cast<std::size_t>(op)].params);
+  };
+  std::vector<int> lone(graph.tensors.size(), -1);
+  std::vector<int> readers(graph.tensors.size(), 0);
+  readers[static_cast<std::size_t>(graph.features)] = 1;  // the head
+  for (int op = past - 1; op >= cut_; --op) {
+    const ir::Op& node = graph.ops[static_cast<std::size_t>(op)];
+    const auto output = static_cast<std::size_t>(node.output);
+    if (!is_conv(op) || readers[output] != 1) lone[output] = -1;
+    for (const ir::TensorId id : node.inputs) {
+      const auto input = static_cast<std::size_t>(id);
+      ++readers[input];
+      lone[input] = is_conv(op) ? op : -1;
+    }
+  }
+  for (const ir::TensorId id : network_->live_at(cut_)) lone[static_cast<std::size_t>(id)] = -1;
+  return lone;
+}
+
 // ---- Session: forward ------------------------------------------------------------------------
 
 // One op forward; an overload per row of the op table.
@@ -365,10 +391,20 @@ struct Session::ForwardStep {
     return workspace.input(id, place(id));
   }
 
+  // Whether a map is as the only convolution that reads it wants it.
+  [[nodiscard]] bool lifted(ir::TensorId id) const {
+    const int reader = workspace.lone_reader_[static_cast<std::size_t>(id)];
+    if (reader < 0) return false;
+    const auto position = static_cast<std::size_t>(reader);
+    return kernels::reads_lifted(session.network_->ops()[position].geometry,
+                                 session.weights(position));
+  }
+
   void operator()(const ir::Conv2D&) const {
     const int zero = session.network_->graph().tensor(node.inputs[0]).quantization.zero_point;
     kernels::conv_forward(prepared.geometry, samples, x, zero, session.weights(op),
-                          session.requantization(op), y, mask, workspace.scratch_);
+                          session.requantization(op), y, mask, workspace.scratch_,
+                          {lifted(node.inputs[0]), lifted(node.output)});
   }
   void operator()(const ir::Add&) const {
     kernels::add_forward(prepared.elementwise, prepared.map, samples, x, input(node.inputs[1]), y,

@@ -356,6 +356,31 @@ double float_at(const std::string& floats, std::size_t index) {
 
 constexpr float kWeightsBefore = 0.25F;  // weight gradients are added to what is there
 
+AlignedVector<std::int8_t> lifted(AlignedVector<std::int8_t> values) {
+  for (std::int8_t& v : values) v = static_cast<std::int8_t>(v ^ static_cast<std::int8_t>(kLift));
+  return values;
+}
+
+// The same maps as x + 128, written and where that is allowed read.
+void expect_lifted(const Convolution& c, const PackedWeights& packed,
+                   const AlignedVector<std::int8_t>& y, const AlignedVector<std::uint8_t>& mask,
+                   ConvScratch& scratch) {
+  const bool reads = reads_lifted(c.geometry, packed);
+  const AlignedVector<std::int8_t> x = reads ? lifted(c.padded_x) : c.padded_x;
+  AlignedVector<std::int8_t> out(y.size());
+  for (const bool masked : {true, false}) {
+    AlignedVector<std::uint8_t> out_mask(mask.size());
+    for (const bool lifts : {true, false}) {
+      conv_forward(c.geometry, c.samples, x.data(), c.zero_point(), packed, c.requantization,
+                   out.data(), masked ? out_mask.data() : nullptr, scratch, {reads, lifts});
+      EXPECT_EQ(out, lifts ? lifted(y) : y) << reads << masked;
+      if (masked) {
+        EXPECT_EQ(out_mask, mask);
+      }
+    }
+  }
+}
+
 // With kernels().
 Results compute(const Convolution& c, const PackedWeights& packed, ConvScratch& scratch) {
   constexpr std::int8_t kBefore = 0x5A;
@@ -372,6 +397,7 @@ Results compute(const Convolution& c, const PackedWeights& packed, ConvScratch& 
   conv_forward(g, c.samples, c.padded_x.data(), c.zero_point(), packed, c.requantization,
                unmasked.data(), nullptr, scratch);
   EXPECT_EQ(y, unmasked);
+  expect_lifted(c, packed, y, mask, scratch);
 
   AlignedVector<float> gradient = c.dy;
   AlignedVector<float> bias(static_cast<std::size_t>(g.out_stride), 0.5F);

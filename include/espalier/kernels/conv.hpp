@@ -77,10 +77,20 @@ struct ConvScratch {
   [[nodiscard]] std::size_t bytes() const;
 };
 
+/// Which maps of a convolution hold x + 128 as unsigned bytes instead of int8.
+struct Lifted {
+  bool in = false;  ///< only where reads_lifted()
+  bool out = false;
+};
+
+/// Whether this convolution, with kernels(), has its input lifted before it multiplies: then it is
+/// quicker to have it so from what wrote it.
+[[nodiscard]] bool reads_lifted(const ConvGeometry& geometry, const PackedWeights& weights);
+
 /// y and, when not null, mask for `samples` maps.
 void conv_forward(const ConvGeometry& geometry, int samples, const std::int8_t* x, int zero_point,
                   const PackedWeights& weights, const Requantization& requantization,
-                  std::int8_t* y, std::uint8_t* mask, ConvScratch& scratch);
+                  std::int8_t* y, std::uint8_t* mask, ConvScratch& scratch, Lifted lifted = {});
 
 /// dL/dx from g = dL/dy * mask * factor; overwrites dx or adds to it. dx has stride in_stride,
 /// which must be padded.

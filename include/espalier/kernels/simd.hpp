@@ -44,6 +44,9 @@ struct GemmArgs {
   std::ptrdiff_t c_row = 0;
 };
 
+/// What turns four int8 into x + 128 as unsigned bytes, and back, by exclusive-or.
+inline constexpr std::uint32_t kLift = 0x80808080;
+
 /// Per-channel requantisation of `rows` rows of int32 accumulators:
 /// p = apply({multiplier, shift}, saturating_add(acc, bias)) + zero_point, y = clamp(p).
 struct RequantizeArgs {
@@ -60,6 +63,8 @@ struct RequantizeArgs {
   std::int8_t* out = nullptr;
   std::uint8_t* mask = nullptr;  ///< 1 where low <= p <= high; null when not wanted
   std::ptrdiff_t out_row = 0;
+  /// Exclusive-or of four outputs as they are stored: 0, or kLift, which makes them x + 128.
+  std::uint32_t lift = 0;
   bool bounded = false;  ///< no accumulator exceeds 2^29 in magnitude; int8 kernels need that
   const std::int32_t* reach = nullptr;  ///< by channel, what none exceeds, where that is known
 };

@@ -91,6 +91,7 @@ class Workspace {
 
   Passes passes_;
   std::vector<int> last_reader_;             // see Session
+  std::vector<int> lone_reader_;             // likewise; all -1 unless for forward passes alone
   std::vector<std::int8_t*> activations_;    // by tensor, in buffers_; null below the cut
   std::vector<std::ptrdiff_t> sample_size_;  // by tensor
   std::vector<kernels::AlignedVector<std::int8_t>> buffers_;
@@ -205,6 +206,8 @@ class Session {
   // By tensor: the op that reads it last, or past all ops for the head and, where they are wanted,
   // for gradients; -1 where nothing does.
   [[nodiscard]] std::vector<int> last_readers(bool gradients) const;
+  // By tensor that a convolution of a pass writes: the convolution that alone reads it, or -1.
+  [[nodiscard]] std::vector<int> lone_readers() const;
   void plan_gradient_slots();
   void pack_head();
   void refresh(std::size_t op);
