@@ -92,6 +92,19 @@ TEST_F(SchemasTest, DescribeWhatASweepAndItsReportWrite) {
   EXPECT_EQ(names, expected);
 }
 
+TEST_F(SchemasTest, DescribeTheReportsOfThisRepository) {
+  int count = 0;
+  const fs::path schemas = ESPALIER_SCHEMAS;
+  for (const auto& entry : fs::recursive_directory_iterator(schemas.parent_path())) {
+    const fs::path& file = entry.path();
+    if (file.extension() != ".json" || file.parent_path() == schemas) continue;
+    const Plain document = Plain::parse(*read_file(file));
+    EXPECT_EQ(problem(schema_name(document), document), "") << file;
+    ++count;
+  }
+  EXPECT_GT(count, 0);
+}
+
 TEST_F(SchemasTest, DescribeWhatOtherCommandsWrite) {
   make_profile();
   check("profile.json");
