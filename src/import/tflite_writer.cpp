@@ -280,8 +280,9 @@ class Writer {
     if (classes == file_head(tuned_.head).classes) return all;
     std::vector<int> shapes;
     for (const int i : behind_head()) {
-      const int shape = code(i) == tflite::BuiltinOperator::RESHAPE ? input(i, 1) : -1;
-      if (shape >= 0 && class_extent(shape, classes) != nullptr) shapes.push_back(shape);
+      const bool reshapes = code(i) == tflite::BuiltinOperator::RESHAPE;
+      const int shape = reshapes ? extent_tensor(i, classes) : -1;
+      if (shape >= 0) shapes.push_back(shape);
     }
     for (const int shape : shapes) {
       const auto wanted = static_cast<int>(std::count(shapes.begin(), shapes.end(), shape));
@@ -541,11 +542,28 @@ class Writer {
       resize_list(options, tflite::ReshapeOptions::VT_NEW_SHAPE, options->new_shape(), from, to,
                   false);
     }
-    const int shape = input(i, 1);
-    const std::uint8_t* extent = shape < 0 ? nullptr : class_extent(shape, from);
-    if (extent == nullptr || contains(done, shape)) return;
-    patch_.write(extent, static_cast<std::int32_t>(to));
+    const int shape = extent_tensor(i, from);
+    if (shape < 0 || contains(done, shape)) return;
+    patch_.write(class_extent(shape, from), static_cast<std::int32_t>(to));
     done.push_back(shape);
+  }
+
+  // The constant that holds the extent `from` of a RESHAPE's target: the target itself, or one of
+  // the scalars it is packed of where the file computes the batch; -1 where there is none.
+  [[nodiscard]] int extent_tensor(int i, int from) const {
+    const int shape = input(i, 1);
+    if (shape < 0) return -1;
+    if (class_extent(shape, from) != nullptr) return shape;
+    for (int other = 0; other < i; ++other) {
+      if (code(other) != tflite::BuiltinOperator::PACK || op(other).outputs()->Get(0) != shape) {
+        continue;
+      }
+      for (auto at = op(other).inputs()->size(); at-- > 0;) {
+        const int scalar = input(other, at);
+        if (scalar >= 0 && class_extent(scalar, from) != nullptr) return scalar;
+      }
+    }
+    return -1;
   }
 
   // The last extent of `from` in a constant shape; nullptr where there is none.

@@ -372,6 +372,45 @@ TEST(TfliteWriter, AnotherNumberOfClassesLeavesSharedShapes) {
   EXPECT_THAT(refused.error().message(), HasSubstr("shares its output's shape with another layer"));
 }
 
+// As Keras' Reshape is converted: the batch is computed, the classes are a scalar.
+TEST(TfliteWriter, AnotherNumberOfClassesReachesAComputedShape) {
+  constexpr int kClasses = 3;
+  TfliteBuilder b;
+  b.classifier(b.input({1, 4}, 0.02F, 3), 4, kClasses, false);
+  const int logits = b.graph().outputs[0];
+  const int extents_of_logits = b.integers("extents", {1, kClasses});
+  b.tensor(extents_of_logits).buffer = 0;
+  b.add(BuiltinOperator::SHAPE, {logits}, extents_of_logits);
+  const int batch = b.integers("batch", {1});
+  b.tensor(batch).buffer = 0;
+  const int zero = b.integers("zero", {0});
+  const int one = b.integers("one", {1});
+  b.add(BuiltinOperator::STRIDED_SLICE, {extents_of_logits, zero, one, one}, batch);
+  const int classes = b.integers("classes", {kClasses});
+  const int target = b.integers("target", {1, kClasses});
+  b.tensor(target).buffer = 0;
+  b.add(BuiltinOperator::PACK, {batch, classes}, target);
+  const int shaped = b.like(logits, "reshaped", {1, kClasses});
+  b.add(BuiltinOperator::RESHAPE, {logits, target}, shaped);
+  b.graph().outputs = {shaped};
+  const std::string original = b.bytes();
+  ir::Graph tuned = import_ok(original);
+  tuned.head.classes = 7;
+  tuned.head.weights.assign(7 * 4, 0.5F);
+  tuned.head.bias.assign(7, 1.0F);
+  const Result<std::string> written = export_tflite_bytes(tuned, original);
+  ASSERT_TRUE(written.ok()) << written.error().message();
+  const tflite::Model& model = *tflite::GetModel(written->data());
+  const auto* tensors = model.subgraphs()->Get(0)->tensors();
+  const auto* scalar = tensors->Get(static_cast<flatbuffers::uoffset_t>(classes));
+  std::int32_t value = 0;
+  std::memcpy(&value, model.buffers()->Get(scalar->buffer())->data()->data(), sizeof value);
+  EXPECT_EQ(value, 7);
+  EXPECT_EQ(extents(tensors->Get(static_cast<flatbuffers::uoffset_t>(shaped))->shape()),
+            (std::vector{1, 7}));
+  EXPECT_EQ(import_ok(*written).head.classes, 7);
+}
+
 TEST(TfliteWriter, LogitsThatWouldClipGetAWiderScale) {
   const std::string original = model().bytes();
   ir::Graph tuned = import_ok(original);
