@@ -323,6 +323,7 @@ search::Problem PlanModel::mean_gains(search::Problem problem) const {
 }
 
 search::Problem PlanModel::sample_gains(search::Problem problem, Rng& rng) const {
+  if (single_.size() == 0) return problem;  // without layers the head is all there is
   Eigen::MatrixXd posterior = parts_;
   if (!rows_.empty()) {
     Eigen::MatrixXd design =

@@ -274,6 +274,22 @@ TEST(MeasuredSearch, ALimitBelowTheHeadIsRefusedWithTheLeastThatIsNot) {
               ::testing::HasSubstr("takes " + search::format_cost(problem.constraints[0], least)));
 }
 
+// A network without convolutions has one plan.
+TEST(MeasuredSearch, WithoutLayersTheHeadIsFound) {
+  search::Problem problem;
+  problem.options = 2;
+  problem.bias_gain = {0.0};
+  problem.constraints.push_back(
+      {.name = "memory", .limit = 20, .cost = search::AdditiveCost{10, {0}, {}}, .unit = "bytes"});
+  const Measure nothing = [](const std::vector<Request>& requests) {
+    return Result(std::vector<std::optional<double>>(requests.size(), 0.0));
+  };
+  const auto result = measured_search({problem}, nothing, {.measurements = 20});
+  ASSERT_TRUE(result.ok()) << result.error().message();
+  EXPECT_EQ(result->plans[0].solution.candidate, search::empty_candidate(problem));
+  EXPECT_EQ(result->plans[0].finalists.size(), 1U);
+}
+
 TEST(MeasuredSearch, GivesTheSameAnswerTwice) {
   const World world(3, 0.1);
   MeasuredSearchOptions options;

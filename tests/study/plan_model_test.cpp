@@ -44,6 +44,18 @@ TEST(PlanModel, WithoutObservationsIsTheShrunkSum) {
   }
 }
 
+// A network may have no convolutions: its only plan trains the head.
+TEST(PlanModel, KnowsAPlanWithoutParts) {
+  search::Problem problem;
+  problem.bias_gain = {0.0};
+  problem.options = 2;
+  const PlanModel model(problem, {{Candidate{}, 0.0, 0}, {Candidate{}, 0.01, 1}});
+  Rng rng{1};
+  EXPECT_EQ(model.sample_gains(problem, rng).bias_gain, problem.bias_gain);
+  EXPECT_EQ(model.mean_gains(problem).bias_gain, problem.bias_gain);
+  EXPECT_EQ(model.sample(std::vector<Candidate>{Candidate{}}, rng).size(), 1U);
+}
+
 // What is observed again and again is believed, and its neighbours move along.
 TEST(PlanModel, FollowsWhatItObserves) {
   const search::Problem problem = prior();
