@@ -228,6 +228,7 @@ Result<search::Solution> solve(const search::Problem& problem, const SelectionOp
 }  // namespace
 
 Status check(const ir::Graph& graph, const SelectionOptions& options) {
+  if (const auto least = least_memory(graph, options); !least.ok()) return least.error();
   if (!options.max_step_cycles) return Ok{};
   if (!options.cycles) return Error{ErrorKind::kUsage, "a bound on cycles needs a target"};
   for (const plan::UpdatePlan& plan : {*plan::bias_only(graph, 0), plan::full(graph)}) {

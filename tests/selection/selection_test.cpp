@@ -162,6 +162,25 @@ TEST(Selection, BudgetBelowTheHeadIsInfeasible) {
   EXPECT_EQ(found.error().kind, ErrorKind::kInfeasible);
 }
 
+// Nothing runs row by row where the classifier reads the whole input.
+TEST(Selection, SaysWhyNoPlanHasAMemory) {
+  espalier::testing::GraphBuilder builder(1, {8, 8, 3});
+  const ir::Graph graph = builder.finish(builder.input(), 4);
+  contribution::Profile profile;
+  profile.ratios = {1.0};
+  profile.trials.push_back({{0, -1, 0, 0}, 0.5, 1.5});
+  contribution::summarise(profile, 0);
+  SelectionOptions options;
+  options.memory = MemoryModel::kPlanned;
+  EXPECT_TRUE(select(graph, profile, Bytes{100000}, options).ok());
+  options.fed = true;
+  const Result<Selected> found = select(graph, profile, Bytes{100000}, options);
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().kind, ErrorKind::kUsage);
+  EXPECT_NE(found.error().message().find("cannot come by rows"), std::string::npos)
+      << found.error().message();
+}
+
 TEST(Selection, FrontNeverFalls) {
   const ir::Graph graph = espalier::testing::small_network(1);
   const auto front = select_front(graph, random_profile(graph, 2),

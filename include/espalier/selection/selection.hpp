@@ -79,7 +79,8 @@ struct Selected {
   double optimum_seconds = 0;                  ///< of the exact solver
 };
 
-/// Whether cycles, where they are bounded, are known of all that can be trained: kUsage otherwise.
+/// Whether the head alone has a memory that can be told, and cycles, where they are bounded, are
+/// known of all that can be trained: kUsage otherwise.
 Status check(const ir::Graph& graph, const SelectionOptions& options);
 
 /// Memory of the head alone, which every plan trains: no budget may be below it. Errors: that a
@@ -101,7 +102,7 @@ Selected describe(const ir::Graph& graph, const contribution::Profile& profile, 
                   const search::Solution& solution, const SelectionOptions& options);
 
 /// The best plan under one budget. kInfeasible when not even the head fits, kUsage when a solver
-/// needs an additive cost and there is none, or cycles of the network are not known.
+/// needs an additive cost and there is none, and as check().
 Result<Selected> select(const ir::Graph& graph, const contribution::Profile& profile, Bytes budget,
                         const SelectionOptions& options);
 
