@@ -281,6 +281,7 @@ Result<study::PlanSearchOptions> plan_search_options(const Options& options, con
   }
   search.race_recipe->learning_rate = search.trial.recipe.learning_rate;
   search.trial.numerics = *trials::numerics_named(options.numerics);
+  search.trial.stochastic = profile.stochastic;
   search.trial.gradient_bits = options.gradient_bits;
   search.run.jobs = options.common.job_count();
   ESPALIER_TRY(search.run.cache_limit, parse_size(measure.cache_limit, "--cache-limit"));

@@ -170,6 +170,19 @@ TEST_F(MeasuredSearchTest, ChannelsMayTakeTurns) {
               HasSubstr("of 20 x"));
 }
 
+TEST_F(MeasuredSearchTest, StepsAreRoundedAsThoseOfTheProfile) {
+  Json profile = read_json("profile.json");
+  profile["numerics"] = "device";
+  profile["rounding"] = "nearest";
+  write("profile.json", profile.dump());
+  succeed(search("plan.json", "2") + Arguments{"--epochs", "1"});
+  EXPECT_GT(records(), 2);
+  for (const std::string& name : files()) {
+    if (!name.starts_with("trials/") || !name.ends_with(".json")) continue;
+    EXPECT_EQ(read_json(name)["inputs"]["rounding"], "nearest") << name;
+  }
+}
+
 TEST_F(MeasuredSearchTest, PlannedMemoryOfAChipIsKept) {
   const Arguments program{"--numerics", "integer", "--input", "rows"};
   make_plan("head.json", {"--head-only"});
