@@ -49,10 +49,11 @@ std::vector<Observation> observe(const Profile& profile, Metric metric) {
     if (sum.trainings == 0 || sum.diverged) continue;
     Candidate candidate{update.first, std::vector<std::uint8_t>(profile.weight.size(), 0)};
     const auto [conv, ratio] = update.second;
-    for (std::size_t r = 0; conv >= 0 && r < profile.ratios.size(); ++r) {
-      if (profile.ratios[r] == ratio) {
-        candidate.choice[static_cast<std::size_t>(conv)] = static_cast<std::uint8_t>(r + 1);
-      }
+    if (conv >= 0) {
+      const auto at = std::find(profile.ratios.begin(), profile.ratios.end(), ratio);
+      if (at == profile.ratios.end()) continue;  // as summarise() does: no option stands for it
+      candidate.choice[static_cast<std::size_t>(conv)] =
+          static_cast<std::uint8_t>(at - profile.ratios.begin() + 1);
     }
     observations.push_back({std::move(candidate), sum.gain / sum.trainings, 0, sum.trainings});
   }

@@ -137,6 +137,21 @@ TEST_F(BelievedGainsTest, FillRatiosThatWereNotMeasured) {
   EXPECT_GT(filled, 2);
 }
 
+// A profile may be told fewer ratios than it has trainings of.
+TEST_F(BelievedGainsTest, TrainingsOfOtherRatiosTellNothing) {
+  Profile other = profile(0.01, 2, 1);
+  other.ratios = {0.25, 0.5};
+  contribution::summarise(other, convs_);
+  Profile without = other;
+  std::erase_if(without.trials,
+                [](const contribution::Trial& trial) { return trial.spec.ratio == 1.0; });
+  const Profile a = BelievedGains(graph_, other, Metric::kLoss).profile();
+  const Profile b = BelievedGains(graph_, without, Metric::kLoss).profile();
+  for (std::size_t depth = 1; depth < a.bias.size(); ++depth) {
+    EXPECT_EQ(a.bias[depth].loss->mean, b.bias[depth].loss->mean) << depth;
+  }
+}
+
 // Depths between measured ones, but none beyond them.
 TEST_F(BelievedGainsTest, FillDepthsThatWereNotMeasured) {
   Profile part = profile(0, 2, 1);
