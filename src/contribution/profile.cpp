@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <tuple>
 
 #include "espalier/data/classes.hpp"
 #include "espalier/support/statistics.hpp"
@@ -87,10 +89,24 @@ Error bad(std::string_view where, std::string text) {
   return Error{ErrorKind::kBadInput, fmt::format("{}: {}", where, text)};
 }
 
+// What is read of `data` has the types that it is read as; it may lack any of it.
+Status check_data(const Json& data, std::string_view where) {
+  if (!data.is_object()) return bad(where, "'data' must be an object");
+  for (const char* side : {"train", "validation"}) {
+    const Json set = data.value(side, Json::object());
+    if (!set.is_object() || !set.value("preprocess", Json("")).is_string() ||
+        !set.value("selections", Json::array()).is_array()) {
+      return bad(where, fmt::format("data: '{}' must be a sample set", side));
+    }
+  }
+  return Ok{};
+}
+
 Result<Trial> trial_from_json(const Json& json, int conv_count, const std::string& where) {
   Trial trial;
   ESPALIER_TRY(trial.spec.depth, json_field<int>(json, "depth", where));
   ESPALIER_TRY(const std::int64_t seed, json_field<std::int64_t>(json, "seed", where));
+  if (seed < 0) return bad(where, fmt::format("seed {} must be at least 0", seed));
   trial.spec.seed = static_cast<std::uint64_t>(seed);
   if (trial.spec.depth < 0 || trial.spec.depth > conv_count) {
     return bad(where, fmt::format("depth {} must lie in 0..{}", trial.spec.depth, conv_count));
@@ -265,6 +281,7 @@ Result<Profile> profile_from_json(const Json& document, const ir::Graph& graph,
   }
   ESPALIER_TRY(profile.tool_version, json_field<std::string>(document, "tool_version", where));
   ESPALIER_TRY(profile.data, json_field<Json>(document, "data", where));
+  ESPALIER_CHECK_OK(check_data(profile.data, where));
   ESPALIER_TRY(const Json recipe, json_field<Json>(document, "recipe", where));
   ESPALIER_TRY(profile.recipe, train::recipe_from_json(recipe, fmt::format("{}: recipe", where)));
   if (document.contains("numerics")) {
@@ -298,9 +315,14 @@ Result<Profile> profile_from_json(const Json& document, const ir::Graph& graph,
     profile.ratios.push_back(ratio.get<double>());
   }
   const auto conv_count = static_cast<int>(ir::conv_ops(graph).size());
+  std::set<std::tuple<int, int, double, std::uint64_t>> seen;
   for (std::size_t i = 0; i < document["trials"].size(); ++i) {
-    ESPALIER_TRY(Trial trial, trial_from_json(document["trials"][i], conv_count,
-                                              fmt::format("{}: trial {}", where, i)));
+    const std::string place = fmt::format("{}: trial {}", where, i);
+    ESPALIER_TRY(const Trial trial, trial_from_json(document["trials"][i], conv_count, place));
+    const TrialSpec& spec = trial.spec;
+    if (!seen.emplace(spec.depth, spec.conv, spec.ratio, spec.seed).second) {
+      return bad(place, "is of the same update and seed as one before it; list each once");
+    }
     profile.trials.push_back(trial);
   }
   summarise(profile, conv_count);

@@ -19,7 +19,7 @@ Profile sample_profile(const ir::Graph& graph) {
   p.model = graph.name;
   p.model_sha256 = graph.sha256;
   p.tool_version = "test";
-  p.data = {{"train", "a"}, {"validation", "b"}};
+  p.data = {{"train", {{"count", 2}}}, {"validation", {{"count", 1}}}};
   p.seeds = {1, 2};
   p.ratios = {0.5, 1.0};
   p.trials = {{{0, -1, 0, 1}, 0.50, 1.5},  {{0, -1, 0, 2}, 0.54, 1.4},
@@ -87,6 +87,12 @@ TEST(Profile, RefusesDamage) {
   }));
   EXPECT_TRUE(refused([](Json& j) { j["trials"][0].erase("accuracy"); }));
   EXPECT_TRUE(refused([](Json& j) { j["trials"] = Json::array(); }));
+  EXPECT_TRUE(refused([](Json& j) { j["trials"][3]["seed"] = -2; }));
+  EXPECT_TRUE(refused([](Json& j) { j["trials"].push_back(j["trials"][5]); }));
+  EXPECT_TRUE(refused([](Json& j) { j["data"] = {1}; }));
+  EXPECT_TRUE(refused([](Json& j) { j["data"]["train"] = "a"; }));
+  EXPECT_TRUE(refused([](Json& j) { j["data"]["validation"]["preprocess"] = 5; }));
+  EXPECT_TRUE(refused([](Json& j) { j["data"]["train"]["selections"] = "all"; }));
   EXPECT_TRUE(refused([](Json& j) { j["recipe"]["epochs"] = nullptr; }));
   EXPECT_TRUE(refused([](Json& j) { j["rounding"] = 5; }));
   EXPECT_TRUE(refused([](Json& j) { j["rounding"] = "up"; }));
