@@ -15,6 +15,7 @@
 #include "espalier/import/importer.hpp"
 #include "espalier/support/bytes.hpp"
 #include "espalier/support/file.hpp"
+#include "espalier/train/session.hpp"
 #include "espalier/trials/sets.hpp"
 #include "espalier/trials/store.hpp"
 #include "espalier/version.hpp"
@@ -297,6 +298,8 @@ Status run(const Options& options) {
   ESPALIER_TRY(const std::optional<trials::Store> store, open_store(options));
   if (store) analysis.store = &*store;
   std::vector<std::string> warnings = warn_of_data(sets.training, sets.validation);
+  // Trainings are of a classifier for the data's classes, and so is their estimate.
+  graph.head = train::fresh_head(graph.head.features, sets.training.classes(), options.common.seed);
   const train::Network network(std::move(graph));
   const contribution::AnalysisEstimate cost =
       contribution::estimate_cost(network, sets.training.size(), sets.validation.size(), analysis);

@@ -249,6 +249,18 @@ TEST_F(CliTest, AnEstimateTrainsNothing) {
             read_json("scores.json")["fisher"]["weight"].size());
 }
 
+TEST_F(CliTest, AnEstimateCountsAClassifierOfTheDatasClasses) {
+  const auto macs = [&](const std::string& classes) {
+    return report(Arguments{"analyze", "model.onnx", "--estimate", "--limit-train", "12",
+                            "--limit-val", "6", "--classes", classes} +
+                  kAnalyzeTiny)["macs"]
+        .get<double>();
+  };
+  // Forward and weights of the head alone; likewise of six others, and back through it.
+  constexpr int kPasses = (2 * 12 + 6) + 6 * (3 * 12 + 6);
+  EXPECT_EQ(macs("0-3") - macs("0,1"), 2.0 * kHeadBytes * kPasses);
+}
+
 TEST_F(CliTest, AnalysisSaysHowWellFisherScoresRank) {
   const Finished finished = succeed(
       Arguments{"analyze", "model.onnx", "--out", "profile.json", "--fisher"} + kAnalyzeTiny);
