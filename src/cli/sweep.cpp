@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -46,10 +47,11 @@ Format sweep_folder() {
                    fs::is_directory(path / "slurm", error);
           },
           [](const fs::path& file) {
-            const std::set<std::string> parts{"sweep.json", "models", "plans",
-                                              "profiles",   "trials", "slurm"};
+            const std::set<std::string> results{"sweep.json", "models", "plans", "profiles"};
             const std::string part = file.begin()->string();
-            return parts.contains(part) || is_kept_name(part, "sweep.json");
+            return part == "trials" || part == "slurm" || results.contains(part) ||
+                   std::any_of(results.begin(), results.end(),
+                               [&](const std::string& name) { return is_kept_name(part, name); });
           }};
 }
 

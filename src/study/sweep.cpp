@@ -455,13 +455,27 @@ class Sweep {
     return finished().count({pair.model(), pair.dataset()}) > 0;
   }
 
+  [[nodiscard]] static Status keep_folder(const fs::path& folder, const std::string& identity) {
+    std::error_code error;
+    // The same results were kept before.
+    fs::remove_all(kept_path(folder, identity), error);
+    const Result<fs::path> kept = keep_beside(folder, identity);
+    if (!kept.ok() && fs::exists(folder, error)) return kept.error();
+    return Ok{};
+  }
+
   // Results of another configuration are not those of this one, which may not get to its end. What
   // is refused before anything is trained has not touched them.
   [[nodiscard]] Status keep_other_results() const {
     const fs::path path = options_.out / "sweep.json";
     const Result<Json> before = read_json(path, kSweepResultsSchema);
     if (!before.ok() || before->value("config_sha256", Json()) == Json(config_.sha256)) return Ok{};
-    const Result<fs::path> kept = keep_beside(path, json_text(*before));
+    const std::string identity = json_text(*before);
+    // What was derived with them goes with them, or a report would mix contributions of both.
+    for (const char* folder : {"models", "plans", "profiles"}) {
+      ESPALIER_CHECK_OK(keep_folder(options_.out / folder, identity));
+    }
+    const Result<fs::path> kept = keep_beside(path, identity);
     if (kept.ok()) {
       spdlog::warn("{} held results of another configuration; it is kept as {}", path.string(),
                    kept->string());

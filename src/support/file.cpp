@@ -89,12 +89,15 @@ bool is_kept_name(std::string_view name, const std::filesystem::path& original) 
          are_digits(name.substr(0, name.size() - end.size()), kOtherDigits);
 }
 
+std::filesystem::path kept_path(const std::filesystem::path& path, std::string_view identity) {
+  return path.parent_path() / fmt::format("{}{}{}{}", path.stem().string(), kOtherOptions,
+                                          sha256_hex(identity).substr(0, kOtherDigits),
+                                          path.extension().string());
+}
+
 Result<std::filesystem::path> keep_beside(const std::filesystem::path& path,
                                           std::string_view identity) {
-  const std::filesystem::path kept =
-      path.parent_path() / fmt::format("{}{}{}{}", path.stem().string(), kOtherOptions,
-                                       sha256_hex(identity).substr(0, kOtherDigits),
-                                       path.extension().string());
+  const std::filesystem::path kept = kept_path(path, identity);
   std::error_code error;
   std::filesystem::rename(path, kept, error);
   if (error) {

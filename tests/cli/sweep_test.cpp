@@ -189,7 +189,13 @@ TEST_F(SweepTest, ResultsOfAnotherConfigurationAreKept) {
   ASSERT_TRUE(std::regex_search(part.err, name, words)) << part.err;
   EXPECT_EQ(read(name[1].str()), first);
   EXPECT_FALSE(fs::exists(path(out) / "sweep.json"));
-  const Finished unfinished = succeed({"report", out, "--out", "page.html"});
+  const std::string digits = fs::path(name[1].str()).stem().extension().string();
+  for (const char* folder : {"models", "plans", "profiles"}) {
+    EXPECT_FALSE(fs::exists(path(out) / folder)) << folder;
+    EXPECT_FALSE(fs::is_empty(path(out) / (folder + digits))) << folder;
+  }
+  const Finished unfinished = run({"report", out, "--out", "page.html"});
+  EXPECT_EQ(unfinished.exit_code, 65);  // nothing of this configuration is there yet
   EXPECT_THAT(unfinished.err, HasSubstr("the sweep is not finished"));
   EXPECT_THAT(unfinished.err, HasSubstr("results of another configuration; passed over"));
   EXPECT_THAT(succeed({"report", name[1].str(), "--out", "page.html"}).err,

@@ -30,13 +30,15 @@ std::filesystem::path temporary_beside(const std::filesystem::path& path);
 /// Whether a file's name may be one of these.
 bool is_temporary_name(std::string_view name);
 
-/// Makes room for a result of other options: renames what lies at NAME.EXTENSION to
-/// NAME.other-options-DIGITS.EXTENSION, by the digest of its `identity`, and returns that path.
-/// Errors: kCannotWrite.
+/// NAME.other-options-DIGITS.EXTENSION for NAME.EXTENSION, by the digest of an `identity`.
+std::filesystem::path kept_path(const std::filesystem::path& path, std::string_view identity);
+
+/// Makes room for a result of other options: renames the file or folder at `path` to kept_path(),
+/// and returns that. Errors: kCannotWrite.
 Result<std::filesystem::path> keep_beside(const std::filesystem::path& path,
                                           std::string_view identity);
 
-/// Whether a file's name may be one that keep_beside() gave to a file called `original`.
+/// Whether a name may be one that keep_beside() gave to what was called `original`.
 bool is_kept_name(std::string_view name, const std::filesystem::path& original);
 
 /// Removes from a folder the files that killed processes left under temporary names. What may still
