@@ -784,7 +784,8 @@ Result<Documents> read_documents(const std::vector<fs::path>& paths) {
   for (std::size_t i = 0; i < files.size(); ++i) {
     if (files[i].found && is_kept_name(files[i].path.filename().string(), "sweep.json")) {
       all.warnings.push_back(fmt::format(
-          "{}: results of another configuration; passed over, unless it is named", names[i]));
+          "{}: results of another configuration or version; passed over, unless it is named",
+          names[i]));
       continue;
     }
     const std::string where = files[i].path.string();

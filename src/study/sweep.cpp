@@ -433,14 +433,19 @@ class Sweep {
            (trials::on_device(trial.numerics) ? kDeviceSlowness : 1) / std::max(1, options_.jobs);
   }
 
+  [[nodiscard]] bool is_of_this_configuration(const Json& document) const {
+    return document.value("config_sha256", Json()) == Json(config_.sha256);
+  }
+  static bool is_of_this_version(const Json& document) {
+    return document.value("tool_version", Json()) == Json(kVersion);
+  }
+
   // What the folder has of this very configuration: (model, dataset) of each result. A sweep may
   // have been of some models alone.
   [[nodiscard]] std::set<std::pair<std::string, std::string>> finished() const {
     std::set<std::pair<std::string, std::string>> pairs;
     const Result<Json> document = read_json(options_.out / "sweep.json", kSweepResultsSchema);
-    if (!document.ok() || !document->is_object() ||
-        document->value("config_sha256", Json()) != Json(config_.sha256) ||
-        document->value("tool_version", Json()) != Json(kVersion)) {
+    if (!document.ok() || !is_of_this_configuration(*document) || !is_of_this_version(*document)) {
       return pairs;
     }
     for (const Json& result : document->value("results", Json::array())) {
@@ -464,12 +469,15 @@ class Sweep {
     return Ok{};
   }
 
-  // Results of another configuration are not those of this one, which may not get to its end. What
-  // is refused before anything is trained has not touched them.
+  // Results of another configuration are not those of this one, which may not get to its end, and
+  // those of another version no store brings back. What is refused before anything is trained has
+  // not touched them.
   [[nodiscard]] Status keep_other_results() const {
     const fs::path path = options_.out / "sweep.json";
     const Result<Json> before = read_json(path, kSweepResultsSchema);
-    if (!before.ok() || before->value("config_sha256", Json()) == Json(config_.sha256)) return Ok{};
+    if (!before.ok()) return Ok{};
+    const bool same = is_of_this_configuration(*before);
+    if (same && is_of_this_version(*before)) return Ok{};
     const std::string identity = json_text(*before);
     // What was derived with them goes with them, or a report would mix contributions of both.
     for (const char* folder : {"models", "plans", "profiles"}) {
@@ -477,8 +485,8 @@ class Sweep {
     }
     const Result<fs::path> kept = keep_beside(path, identity);
     if (kept.ok()) {
-      spdlog::warn("{} held results of another configuration; it is kept as {}", path.string(),
-                   kept->string());
+      spdlog::warn("{} held results of another {}; it is kept as {}", path.string(),
+                   same ? "version" : "configuration", kept->string());
       return Ok{};
     }
     std::error_code error;

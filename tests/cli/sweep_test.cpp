@@ -197,7 +197,8 @@ TEST_F(SweepTest, ResultsOfAnotherConfigurationAreKept) {
   const Finished unfinished = run({"report", out, "--out", "page.html"});
   EXPECT_EQ(unfinished.exit_code, 65);  // nothing of this configuration is there yet
   EXPECT_THAT(unfinished.err, HasSubstr("the sweep is not finished"));
-  EXPECT_THAT(unfinished.err, HasSubstr("results of another configuration; passed over"));
+  EXPECT_THAT(unfinished.err,
+              HasSubstr("results of another configuration or version; passed over"));
   EXPECT_THAT(succeed({"report", name[1].str(), "--out", "page.html"}).err,
               Not(HasSubstr("passed over")));
 
@@ -211,6 +212,29 @@ TEST_F(SweepTest, ResultsOfAnotherConfigurationAreKept) {
   const long trained = records(out);
   EXPECT_EQ(finish(out).at("sweep.json"), first);
   EXPECT_EQ(records(out), trained);
+}
+
+// No version reads another's records, so that nothing but these results is left of them.
+TEST_F(SweepTest, ResultsOfAnotherVersionAreKept) {
+  Json two = config();
+  for (const char* key : {"analysis", "searches", "plans"}) two.erase(key);
+  two["models"].push_back({{"name", "n"}, {"file", "model.onnx"}});
+  two["training"] = {{"seeds", {0}}, {"recipe", {{"epochs", 1}, {"batch", 16}}}};
+  write("sweep.json", two.dump());
+  const std::string out = fresh();
+  succeed(sweep(out));
+  Json older = read_json(out + "/sweep.json");
+  older["tool_version"] = "0.0.1";
+  write(out + "/sweep.json", older.dump(2) + "\n");
+  const Finished part = succeed(sweep(out) + Arguments{"--models", "n"});
+  const std::regex words(
+      "sweep.json held results of another version; it is kept as "
+      "(\\S*sweep.other-options-[0-9a-f]{8}.json)");
+  std::smatch name;
+  ASSERT_TRUE(std::regex_search(part.err, name, words)) << part.err;
+  EXPECT_EQ(read_json(name[1].str()), older);
+  EXPECT_EQ(read_json(out + "/sweep.json")["results"].size(), 1U);
+  EXPECT_THAT(succeed(sweep(out)).err, Not(HasSubstr("kept as")));
 }
 
 // Whatever classes the datasets have.

@@ -7,8 +7,8 @@
 //     OUT/plans/M.D.P.json   every plan that was trained, espalier.plan/1
 //     OUT/sweep.json         what came of it, espalier.sweep_results/1
 //
-// A sweep.json of another configuration is renamed to sweep.other-options-DIGITS.json when a run
-// begins.
+// A sweep.json of another configuration, or of another version of Espalier, is renamed to
+// sweep.other-options-DIGITS.json when a run begins.
 #pragma once
 
 #include <cstdint>
