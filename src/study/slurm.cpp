@@ -20,6 +20,13 @@ std::string directive(const std::string& option, const std::string& value) {
   return fmt::format("#SBATCH --{}={}\n", option, text);
 }
 
+// Of a file that Slurm writes, in whose name it replaces what begins with a percent sign.
+std::string log_file(const std::filesystem::path& folder, const std::string& name) {
+  std::string text;
+  for (const char c : (folder / "").string()) text += c == '%' ? "%%" : std::string(1, c);
+  return text + name;
+}
+
 std::string script(const SweepConfig& config, const std::string& name, const std::string& log,
                    const std::string& more, const std::filesystem::path& work,
                    const std::string& command) {
@@ -42,9 +49,9 @@ SlurmScripts slurm_scripts(const SweepConfig& config, const std::string& command
   std::string array = fmt::format("0-{}", slurm.shards - 1);
   if (slurm.array_limit) array += fmt::format("%{}", *slurm.array_limit);
   return {
-      script(config, config.name, (logs / "shard-%a.log").string(), directive("array", array), work,
+      script(config, config.name, log_file(logs, "shard-%a.log"), directive("array", array), work,
              fmt::format("{} --shard \"$SLURM_ARRAY_TASK_ID/{}\"", with_jobs, slurm.shards)),
-      script(config, config.name + "-merge", (logs / "merge.log").string(), "", work, with_jobs)};
+      script(config, config.name + "-merge", log_file(logs, "merge.log"), "", work, with_jobs)};
 }
 
 }  // namespace espalier::study

@@ -46,5 +46,13 @@ TEST(Slurm, TasksAtOnceAreLimitedAndSpacesQuoted) {
   EXPECT_THAT(scripts.array, HasSubstr("--chdir=\"/my \\\"work\\\"\"\n"));
 }
 
+// Slurm would make the number of the task of the first one.
+TEST(Slurm, FoldersOfLogsMayHavePercentSigns) {
+  const SlurmScripts scripts = slurm_scripts(config(), "x", "/100%a/logs", "/100%a");
+  EXPECT_THAT(scripts.array, HasSubstr("--output=/100%%a/logs/shard-%a.log\n"));
+  EXPECT_THAT(scripts.merge, HasSubstr("--output=/100%%a/logs/merge.log\n"));
+  EXPECT_THAT(scripts.merge, HasSubstr("--chdir=/100%a\n"));
+}
+
 }  // namespace
 }  // namespace espalier::study
