@@ -206,11 +206,16 @@ Status run_on_slurm(const Options& options, const study::SweepConfig& config) {
   }
   ESPALIER_TRY(const std::string id, submit({"sbatch", "--parsable", array.string()}));
   // Also when a task fails for good: the merging job runs what is missing.
-  ESPALIER_TRY(const std::string last,
-               submit({"sbatch", "--parsable", "--dependency=afterany:" + id, merge.string()}));
+  const auto last = submit({"sbatch", "--parsable", "--dependency=afterany:" + id, merge.string()});
+  if (!last.ok()) {
+    return Error{last.error().kind,
+                 fmt::format("{}; array {} is submitted, without the job that merges it: sbatch "
+                             "--dependency=afterany:{} {}, or scancel {}",
+                             last.error().message(), id, id, shell_word(merge.string()), id)};
+  }
   print(options.common,
-        fmt::format("array {} of {} shards; merged by job {}\n", id, config.slurm.shards, last));
-  spdlog::info("next: squeue, and when job {} has ended, espalier report {}", last,
+        fmt::format("array {} of {} shards; merged by job {}\n", id, config.slurm.shards, *last));
+  spdlog::info("next: squeue, and when job {} has ended, espalier report {}", *last,
                shell_word(options.out));
   return Ok{};
 }

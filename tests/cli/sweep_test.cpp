@@ -600,5 +600,16 @@ TEST_F(SweepTest, ScriptsForSlurmAreWrittenAndNotSubmitted) {
   EXPECT_EQ(records(out), 0);
 }
 
+TEST_F(SweepTest, AnArrayWhoseMergingJobIsRefusedIsTold) {
+  write("bin/sbatch", "#!/bin/sh\ncase \"$*\" in *--dependency*) exit 1 ;; esac\necho 42\n");
+  fs::permissions(path("bin/sbatch"), fs::perms::owner_all);
+  RunOptions options;
+  options.environment = {"PATH=" + path("bin").string() + ":/usr/bin:/bin"};
+  const Finished refused = run(sweep(fresh()) + Arguments{"--engine", "slurm"}, options);
+  EXPECT_EQ(refused.exit_code, kUsage);
+  EXPECT_THAT(refused.err, HasSubstr("array 42 is submitted, without the job that merges it"));
+  EXPECT_THAT(refused.err, HasSubstr("sbatch --dependency=afterany:42 "));
+}
+
 }  // namespace
 }  // namespace espalier::testing
