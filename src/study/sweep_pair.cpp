@@ -82,7 +82,8 @@ Status SweepPair::read() {
   graph.head = train::fresh_head(graph.head.features, training_->classes(), 0);
   graph.head.class_names = training_->dataset().class_names;
   network_ = std::make_unique<train::Network>(std::move(graph));
-  return check_budgets();
+  ESPALIER_CHECK_OK(check_budgets());
+  return check_updates();
 }
 
 // Of all that is measured before the final trainings.
@@ -139,6 +140,37 @@ Status SweepPair::check_budgets() const {
                                    ? ", as the compiler plans it"
                                    : "")};
     }
+  }
+  return Ok{};
+}
+
+// Nor is a training without an update of the device found out behind all others. Of plans that are
+// still to be found, the head alone needs the fewest.
+Status SweepPair::check_updates() const {
+  const std::vector<trials::Numerics>& all = config_->training.numerics;
+  if (std::none_of(all.begin(), all.end(), trials::on_device)) return Ok{};
+  const auto check = [&](const trials::Trial& trial, const data::Samples& samples,
+                         std::string_view place) -> Status {
+    const Status some = trials::check_updates(trial, samples.size());
+    if (some.ok()) return Ok{};
+    return Error{some.error().kind, fmt::format("{}: {}: {}: lower /training/accumulate", label(),
+                                                place, some.error().message())};
+  };
+  for (const trials::Trial& trial : analysis_trials()) {
+    ESPALIER_CHECK_OK(check(trial, analysis_sets_->training, "/analysis"));
+  }
+  for (const auto& [search, sets] : race_sets_) {
+    trials::Trial trial;
+    trial.plan = plan::head_only(graph());
+    trial.recipe =
+        found_with(config_->searches[search].measure.recipe.value_or(config_->analysis->recipe));
+    trial.numerics = config_->analysis->numerics;
+    ESPALIER_CHECK_OK(check(trial, sets.training, "/searches"));
+  }
+  ESPALIER_TRY(std::vector<NamedPlan> plans, given_plans());
+  if (!config_->searches.empty()) plans.push_back({"found", "found", plan::head_only(graph()), {}});
+  for (const SweepEntry& entry : entries(plans)) {
+    ESPALIER_CHECK_OK(check(entry.trial, training(), "/training"));
   }
   return Ok{};
 }

@@ -105,6 +105,7 @@ class SweepPair {
       : config_(&config), model_(&model), dataset_(&dataset) {}
   Status read();
   [[nodiscard]] Status check_budgets() const;
+  [[nodiscard]] Status check_updates() const;
   [[nodiscard]] std::int64_t most_training_samples() const;
   [[nodiscard]] Result<plan::UpdatePlan> read(const SweepPublished& published) const;
   // Those whose memory is the budget of a search; none where it has budgets of its own.

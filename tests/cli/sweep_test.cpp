@@ -434,6 +434,25 @@ TEST_F(SweepTest, LayersThatAreNotThereAreToldBeforeAnythingIsTrained) {
   }
 }
 
+TEST_F(SweepTest, TrainingsWithoutAnUpdateAreToldBeforeAnythingIsTrained) {
+  Json json = config();
+  json["training"].update({{"numerics", {"device"}}, {"accumulate", 65}});
+  for (const bool analysis : {false, true}) {
+    if (analysis) {
+      json["analysis"]["numerics"] = "device";
+      json["training"]["recipe"]["epochs"] = 2;
+    }
+    write("sweep.json", json.dump());
+    const std::string out = fresh();
+    const Finished finished = run(sweep(out));
+    EXPECT_EQ(finished.exit_code, kUsage);
+    EXPECT_THAT(finished.err, HasSubstr(analysis ? "m on d: /analysis: " : "m on d: /training: "));
+    EXPECT_THAT(finished.err, HasSubstr("make no update of 65; give fewer to an update: lower "
+                                        "/training/accumulate"));
+    EXPECT_EQ(records(out), 0);
+  }
+}
+
 // At the memory of a published plan that plan is measured with the recipe of the search.
 TEST_F(SweepTest, PublishedPlansAreMeasuredAtTheirBudgets) {
   Json measured = config();
