@@ -30,9 +30,9 @@ std::int32_t round_to_int32(float x) {
                  static_cast<double>(std::numeric_limits<std::int32_t>::max())));
 }
 
-// gradient / scale^2; dead channels have no gradient and a scale whose square may vanish.
+// gradient / scale^2; dead channels have a scale whose square may vanish, and may have a gradient.
 float quantization_aware(float gradient, float scale) {
-  return gradient == 0.0F ? 0.0F : gradient / (scale * scale);
+  return gradient == 0.0F || !has_inverse_square(scale) ? 0.0F : gradient / (scale * scale);
 }
 
 // A weight as int8 holds it. Files may hold -128; training does not go there.
@@ -41,6 +41,11 @@ float stored_weight(float master, std::int8_t initial) {
 }
 
 }  // namespace
+
+bool has_inverse_square(float scale) {
+  constexpr float kLeast = 1 / std::numeric_limits<float>::max();
+  return scale * scale >= kLeast;
+}
 
 ir::Head fresh_head(int features, int classes, std::uint64_t seed) {
   Rng rng{seed, 0x48454144};  // "HEAD"

@@ -46,11 +46,28 @@ std::string_view rounding_name(bool stochastic) { return stochastic ? "stochasti
 
 namespace {
 
-// Trials on the device whose results a version computed otherwise: where updates do not end with an
-// epoch, two epochs of the head or more; and turns, where an update takes more than an epoch.
-bool is_revised(const Trial& trial, std::int64_t samples) {
-  if (!on_device(trial.numerics)) return false;
+// Whether a plan trains parameters whose gradients quantisation-aware scaling has no factor for.
+bool trains_unscaled(const ir::Graph& graph, const plan::UpdatePlan& plan) {
+  const std::vector<int> convs = ir::conv_ops(graph);
+  for (auto index = static_cast<std::size_t>(plan::first_trained_conv(plan, graph));
+       index < convs.size(); ++index) {
+    const ir::Op& op = graph.ops[static_cast<std::size_t>(convs[index])];
+    const float input = graph.tensor(op.inputs[0]).quantization.scale;
+    const bool weights = plan::trained_channels(plan, static_cast<int>(index)).has_value();
+    for (const float scale : std::get<ir::Conv2D>(op.params).weight_scales) {
+      if (!train::has_inverse_square(input * scale)) return true;
+      if (weights && !train::has_inverse_square(scale)) return true;
+    }
+  }
+  return false;
+}
+
+// Trials whose results a version computed otherwise. In the simulation: where gradients cannot be
+// scaled. On the device: where updates do not end with an epoch, two epochs of the head or more;
+// and turns, where an update takes more than an epoch.
+bool is_revised(const ir::Graph& graph, const Trial& trial, std::int64_t samples) {
   const train::Recipe& recipe = trial.recipe;
+  if (!on_device(trial.numerics)) return recipe.qas && trains_unscaled(graph, trial.plan);
   return (recipe.head_epochs > 1 && samples % recipe.batch != 0) ||
          (plan::rotates(trial.plan) && recipe.batch > samples);
 }
@@ -78,7 +95,7 @@ Json inputs_json(const ir::Graph& graph, const Trial& trial, const data::Samples
     inputs["replay"] = {{"bytes", trial.stream.replay_bytes}, {"steps", trial.stream.replays}};
   }
   if (trial.test_every_epoch) inputs["test_every_epoch"] = true;
-  if (is_revised(trial, training.size())) inputs["revision"] = 2;
+  if (is_revised(graph, trial, training.size())) inputs["revision"] = 2;
   return inputs;
 }
 

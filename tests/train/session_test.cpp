@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <vector>
@@ -222,10 +223,15 @@ TEST(Session, DeadChannelsStayFinite) {
   const Network network(graph);
   Session session(network, plan::full(graph), graph.head);
   Gradients gradients = gradients_of(network, session, 6);
-  // The channel saturates nowhere, but its factor is 0 for all practical purposes.
-  for (float& g : gradients.convs[1].bias) g = g * 0.0F;
-  for (float& g : gradients.convs[1].weights) g = g * 0.0F;
+  // The channel saturates nowhere, so that little of its gradient is left, but not nothing.
+  gradients.convs[1].bias[0] = gradients.convs[1].weights[0] = 1e-20F;
   EXPECT_TRUE(session.update(gradients, 0.01F, true));
+  const ir::Graph tuned = session.tuned_graph();
+  const ir::Conv2D& after = ir::conv(tuned, 1);
+  EXPECT_EQ(after.bias[0], INT32_MAX);
+  EXPECT_TRUE(std::equal(conv.weights.begin(), conv.weights.begin() + conv.in_per_group(),
+                         after.weights.begin()));
+  EXPECT_NE(after.bias, conv.bias);
 }
 
 // Updates below the clip are what they are without one, and those above end at it; of weights and

@@ -79,6 +79,21 @@ TEST(Trial, HasAnotherAddressWhereAVersionComputedItOtherwise) {
   EXPECT_TRUE(revised(Numerics::kInteger, samples + 1, 1, true));
   EXPECT_FALSE(revised(Numerics::kInteger, samples + 1, 1, false));
   EXPECT_FALSE(revised(Numerics::kInteger, samples - 1, 1, true));
+  // A dead channel of the last conv.
+  ir::Graph dead = toy.network.graph();
+  const auto last = static_cast<std::size_t>(ir::conv_ops(dead).back());
+  std::get<ir::Conv2D>(dead.ops[last].params).weight_scales[0] = 1e-25F;
+  const auto unscaled = [&](Numerics numerics, bool qas, int bias_depth) {
+    Trial trial = toy.trial(3, 5, numerics);
+    trial.recipe.qas = qas;
+    trial.plan.weights.clear();
+    trial.plan.bias_depth = bias_depth;
+    return inputs_json(dead, trial, toy.training, toy.test).contains("revision");
+  };
+  EXPECT_TRUE(unscaled(Numerics::kSimulation, true, 1));
+  EXPECT_FALSE(unscaled(Numerics::kSimulation, true, 0));
+  EXPECT_FALSE(unscaled(Numerics::kSimulation, false, 1));
+  EXPECT_FALSE(unscaled(Numerics::kDevice, true, 1));
 }
 
 TEST(Trial, SaysWhatCannotBe) {

@@ -24,6 +24,10 @@ inline constexpr int kChunk = 8;
 /// larger ones could leave the 32 bits of an accumulator.
 inline constexpr float kDivergedWeight = 16384.0F;
 
+/// Whether a float holds 1 / scale^2, which quantisation-aware scaling multiplies gradients by.
+/// Parameters of a scale without step nothing, as on the device.
+bool has_inverse_square(float scale);
+
 /// A fresh head: weights and bias uniform in +-1/sqrt(features), as PyTorch initialises a Linear.
 ir::Head fresh_head(int features, int classes, std::uint64_t seed);
 
