@@ -216,6 +216,7 @@ class Sweep {
                   {"accumulate", config_.training.accumulate},
                   {"rounding", trials::rounding_name(config_.training.stochastic)},
                   {"results", std::move(results)}};
+    ESPALIER_CHECK_OK(keep_other_results());  // of one that ended while this one ran
     warn_of_others();
     ESPALIER_CHECK_OK(write(options_.out / "sweep.json", document));
     return document;
@@ -472,16 +473,18 @@ class Sweep {
   // Results of another configuration are not those of this one, which may not get to its end, and
   // those of another version no store brings back. What is refused before anything is trained has
   // not touched them.
-  [[nodiscard]] Status keep_other_results() const {
+  [[nodiscard]] Status keep_other_results() {
+    const bool begins = !std::exchange(begun_, true);
     const fs::path path = options_.out / "sweep.json";
     const Result<Json> before = read_json(path, kSweepResultsSchema);
     if (!before.ok()) return Ok{};
     const bool same = is_of_this_configuration(*before);
     if (same && is_of_this_version(*before)) return Ok{};
     const std::string identity = json_text(*before);
-    // What was derived with them goes with them, or a report would mix contributions of both.
+    // What was derived with them goes with them, or a report would mix contributions of both; later
+    // on the folders hold this run's own.
     for (const char* folder : {"models", "plans", "profiles"}) {
-      ESPALIER_CHECK_OK(keep_folder(options_.out / folder, identity));
+      if (begins) ESPALIER_CHECK_OK(keep_folder(options_.out / folder, identity));
     }
     const Result<fs::path> kept = keep_beside(path, identity);
     if (kept.ok()) {
@@ -542,6 +545,7 @@ class Sweep {
   const SweepOptions& options_;
   std::optional<trials::Store> store_;
   bool writes_ = false;  // documents, beside the store
+  bool begun_ = false;   // results of others were looked for
 };
 
 }  // namespace

@@ -214,6 +214,33 @@ TEST_F(SweepTest, ResultsOfAnotherConfigurationAreKept) {
   EXPECT_EQ(records(out), trained);
 }
 
+TEST_F(SweepTest, ResultsOfAnotherConfigurationThatEndsMeanwhileAreKept) {
+  const std::string before = fresh();
+  succeed(sweep(before));
+  const std::string other = read(before + "/sweep.json");
+  Json wider = config();
+  wider["training"]["seeds"] = {0, 1, 2, 3, 4, 5, 6, 7};
+  write("wider.json", wider.dump());
+  const std::string out = fresh();
+  bool put = false;
+  RunOptions options;
+  options.interrupt_when = [&] {
+    if (!put && records(out) > 0) {
+      write("ended.json", other);
+      fs::rename(path("ended.json"), path(out) / "sweep.json");
+      put = true;
+    }
+    return false;
+  };
+  EXPECT_EQ(run({"sweep", "wider.json", "--out", out, "--jobs", "1"}, options).exit_code, 0);
+  // It may have been too quick.
+  if (!put || read(out + "/sweep.json") == other) return;
+  const Files left = results(out);
+  EXPECT_TRUE(std::any_of(left.begin(), left.end(), [&](const auto& file) {
+    return file.first.starts_with("sweep.other-options-") && file.second == other;
+  }));
+}
+
 // No version reads another's records, so that nothing but these results is left of them.
 TEST_F(SweepTest, ResultsOfAnotherVersionAreKept) {
   Json two = config();
