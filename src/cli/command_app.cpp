@@ -68,13 +68,12 @@ Error two_in_one(const fs::path& path) {
 
 constexpr std::string_view kFolder = "folder:";
 
-// Standard output is a file that the shell opened.
-bool is_standard_output(const fs::path& path) {
+// The path is the file that the shell opened for what is printed.
+bool is_stream(int stream, const fs::path& path) {
   struct stat out {};
   struct stat named {};
-  return ::fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode) &&
-         ::stat(path.c_str(), &named) == 0 && out.st_dev == named.st_dev &&
-         out.st_ino == named.st_ino;
+  return ::fstat(stream, &out) == 0 && S_ISREG(out.st_mode) && ::stat(path.c_str(), &named) == 0 &&
+         out.st_dev == named.st_dev && out.st_ino == named.st_ino;
 }
 
 }  // namespace
@@ -253,10 +252,17 @@ Status CommandApp::check_places(const std::vector<Output>& outputs, bool force) 
         return two_in_one(b);
       }
     }
+    for (const auto& [stream, name] : {std::pair(STDOUT_FILENO, "standard output"),
+                                       std::pair(STDERR_FILENO, "standard error")}) {
+      if (force || !is_stream(stream, a)) continue;
+      return Error{
+          ErrorKind::kUsage,
+          fmt::format("{}: is {}, where other text goes; name another path", a.string(), name)};
+    }
   }
   for (const auto& list : inputs_) {
     for (const fs::path& input : list()) {
-      if (force || input.empty() || !is_standard_output(input)) continue;
+      if (force || input.empty() || !is_stream(STDOUT_FILENO, input)) continue;
       return Error{ErrorKind::kUsage,
                    fmt::format("{}: is both an input and standard output; send the output "
                                "elsewhere",

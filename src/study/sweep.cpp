@@ -462,12 +462,15 @@ class Sweep {
   }
 
   [[nodiscard]] static Status keep_folder(const fs::path& folder, const std::string& identity) {
+    const fs::path kept = kept_path(folder, identity);
     std::error_code error;
-    // The same results were kept before.
-    fs::remove_all(kept_path(folder, identity), error);
-    const Result<fs::path> kept = keep_beside(folder, identity);
-    if (!kept.ok() && fs::exists(folder, error)) return kept.error();
-    return Ok{};
+    if (!fs::exists(folder, error)) return Ok{};
+    fs::remove_all(kept, error);  // the same results were kept before
+    fs::rename(folder, kept, error);
+    if (!error) return Ok{};
+    return Error{ErrorKind::kCannotWrite,
+                 fmt::format("{}: cannot be kept as {}: {}; choose another folder", folder.string(),
+                             kept.string(), error.message())};
   }
 
   // Results of another configuration are not those of this one, which may not get to its end, and

@@ -74,6 +74,17 @@ bool is_lfs_pointer(std::string_view content) {
 
 }  // namespace
 
+std::filesystem::path behind_links(std::filesystem::path path) {
+  constexpr int kMostLinks = 40;  // as the kernel follows them
+  std::error_code error;
+  for (int i = 0; i < kMostLinks && std::filesystem::is_symlink(path, error); ++i) {
+    const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+    if (error) break;
+    path = path.parent_path() / target;
+  }
+  return path;
+}
+
 bool is_temporary_name(std::string_view name) {
   const std::size_t at = name.rfind(kTemporary);
   if (at == std::string_view::npos || at == 0) return false;
@@ -97,9 +108,10 @@ std::filesystem::path kept_path(const std::filesystem::path& path, std::string_v
 
 Result<std::filesystem::path> keep_beside(const std::filesystem::path& path,
                                           std::string_view identity) {
-  const std::filesystem::path kept = kept_path(path, identity);
+  const std::filesystem::path real = behind_links(path);
+  const std::filesystem::path kept = kept_path(real, identity);
   std::error_code error;
-  std::filesystem::rename(path, kept, error);
+  std::filesystem::rename(real, kept, error);
   if (error) {
     return Error{ErrorKind::kCannotWrite,
                  fmt::format("{}: cannot be kept as {}: {}; choose another output path",
@@ -170,7 +182,7 @@ Status check_writable(const std::filesystem::path& path) {
   }
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return cannot_write(path, "is a directory");
-  const auto [temporary, descriptor] = create_temporary(path);
+  const auto [temporary, descriptor] = create_temporary(behind_links(path));
   if (descriptor < 0) return cannot_write(path, reason(errno));
   ::close(descriptor);
   ::unlink(temporary.c_str());
@@ -188,14 +200,15 @@ Status write_file(const std::filesystem::path& path, std::string_view content) {
 
 Status write_file_atomic(const std::filesystem::path& path, std::string_view content) {
   if (written_in_place(path)) return write_file(path, content);
-  const auto [temporary, descriptor] = create_temporary(path);
+  const std::filesystem::path real = behind_links(path);
+  const auto [temporary, descriptor] = create_temporary(real);
   if (descriptor < 0) return cannot_write(path, reason(errno));
   int failed = write_all(descriptor, content);
   // On the disk before it has its name: a machine that stops leaves no file of the right name with
   // nothing in it.
   if (failed == 0 && ::fsync(descriptor) != 0) failed = errno;
   if (::close(descriptor) != 0 && failed == 0) failed = errno;
-  if (failed == 0 && std::rename(temporary.c_str(), path.c_str()) != 0) failed = errno;
+  if (failed == 0 && std::rename(temporary.c_str(), real.c_str()) != 0) failed = errno;
   if (failed == 0) return Ok{};
   ::unlink(temporary.c_str());
   return cannot_write(path, reason(failed));

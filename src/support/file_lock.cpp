@@ -15,13 +15,16 @@
 #include <system_error>
 #include <utility>
 
+#include "espalier/support/file.hpp"
+
 namespace espalier {
 namespace {
 
 namespace fs = std::filesystem;
 
+// One for all links to the output.
 fs::path lock_path(const fs::path& output) {
-  fs::path path = output.has_filename() ? output : output.parent_path();
+  fs::path path = behind_links(output.has_filename() ? output : output.parent_path());
   path += ".lock";
   return path;
 }

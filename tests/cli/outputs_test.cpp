@@ -328,6 +328,18 @@ TEST_F(OutputsTest, AnInputThatIsStandardOutputIsRefused) {
   EXPECT_THAT(finished.err, HasSubstr("plan.json: is both an input and standard output"));
 }
 
+TEST_F(OutputsTest, AnOutputThatIsStandardOutputIsRefused) {
+  fs::create_symlink("/proc/self/fd/1", path("out"));
+  RunOptions options;
+  options.stdout_path = path("log");
+  for (const char* name : {"out", "log"}) {
+    const Finished finished = run({"plan", "make", "model.onnx", "--full", "--out", name}, options);
+    EXPECT_EQ(finished.exit_code, kUsage);
+    EXPECT_THAT(finished.err, HasSubstr("is standard output, where other text goes; name another"));
+  }
+  EXPECT_TRUE(fs::is_symlink(path("out")));
+}
+
 TEST_F(OutputsTest, CommandsSayWhatTheyWroteAndWhatComesNext) {
   const Finished made = succeed({"plan", "make", "model.onnx", "--full", "--out", "a.json"});
   EXPECT_THAT(made.err, HasSubstr("espalier: wrote a.json\n"));

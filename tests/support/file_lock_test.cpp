@@ -55,6 +55,17 @@ TEST(FileLock, LeavesNothingBehind) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
+TEST(FileLock, IsOneForAllLinks) {
+  const TempFolder folder;
+  const fs::path output = folder.write("data/out.json", "{}");
+  const fs::path link = folder.path() / "link.json";
+  fs::create_symlink("data/out.json", link);
+  const Result<FileLock> lock = FileLock::acquire(link);
+  ASSERT_TRUE(lock.ok());
+  EXPECT_TRUE(fs::exists(folder.path() / "data/out.json.lock"));
+  EXPECT_FALSE(FileLock::acquire(output).ok());
+}
+
 TEST(FileLock, SaysWhoHoldsIt) {
   const TempFolder folder;
   const fs::path output = folder.path() / "out.json";

@@ -72,6 +72,32 @@ TEST(WriteFileAtomic, WritesAndReplaces) {
   EXPECT_EQ(entries_in(folder.path()), 1) << "a temporary file was left behind";
 }
 
+TEST(WriteFileAtomic, LinksStayAndWhatTheyLeadToIsReplaced) {
+  const TempFolder folder;
+  const fs::path real = folder.write("data/real.json", "old");
+  const fs::path link = folder.path() / "link.json";
+  const fs::path second = folder.path() / "second.json";
+  fs::create_symlink("data/real.json", link);
+  fs::create_symlink(link, second);
+  ASSERT_TRUE(write_file_atomic(second, "new").ok());
+  EXPECT_EQ(*read_file(real), "new");
+  EXPECT_TRUE(fs::is_symlink(second));
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(entries_in(folder.path()), 3);
+
+  const Result<fs::path> kept = keep_beside(link, "its text");
+  ASSERT_TRUE(kept.ok());
+  EXPECT_EQ(kept->parent_path(), real.parent_path());
+  EXPECT_EQ(*read_file(*kept), "new");
+
+  // A link that leads nowhere yet.
+  ASSERT_FALSE(fs::exists(link));
+  EXPECT_TRUE(check_writable(link).ok());
+  ASSERT_TRUE(write_file_atomic(link, "first").ok());
+  EXPECT_EQ(*read_file(real), "first");
+  EXPECT_TRUE(fs::is_symlink(link));
+}
+
 TEST(WriteFileAtomic, FailsInAMissingFolder) {
   const TempFolder folder;
   const fs::path path = folder.path() / "none" / "out.json";

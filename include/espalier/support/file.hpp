@@ -16,9 +16,14 @@ namespace espalier {
 /// a directory or device, cannot be read, or stands for a file that Git LFS has not fetched.
 Result<std::string> read_file(const std::filesystem::path& path);
 
+/// What a path leads to behind its links, which need not exist: a rename would replace the first
+/// link and leave its target as it was.
+std::filesystem::path behind_links(std::filesystem::path path);
+
 /// Writes a whole file under a temporary name beside it and renames it once it is on the disk, so
 /// that a reader sees the old content or the new one, never a part, even when the machine stops.
-/// Devices and pipes are written in place. Errors: kCannotWrite.
+/// Links stay, and what they lead to is replaced. Devices and pipes are written in place. Errors:
+/// kCannotWrite.
 Status write_file_atomic(const std::filesystem::path& path, std::string_view content);
 
 /// Writes a file in place: into a folder that nobody looks at yet. Errors: kCannotWrite.
@@ -33,8 +38,8 @@ bool is_temporary_name(std::string_view name);
 /// NAME.other-options-DIGITS.EXTENSION for NAME.EXTENSION, by the digest of an `identity`.
 std::filesystem::path kept_path(const std::filesystem::path& path, std::string_view identity);
 
-/// Makes room for a result of other options: renames the file or folder at `path` to kept_path(),
-/// and returns that. Errors: kCannotWrite.
+/// Makes room for a result of other options: renames the file at `path` to kept_path(), and
+/// returns that. Errors: kCannotWrite.
 Result<std::filesystem::path> keep_beside(const std::filesystem::path& path,
                                           std::string_view identity);
 

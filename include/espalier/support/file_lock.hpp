@@ -7,9 +7,9 @@
 
 namespace espalier {
 
-/// A lock on `PATH.lock` beside an output, which holds the number of the process and the name of
-/// its machine. It ends with the process, however that ends; a file that a killed one left does not
-/// stand in the way.
+/// A lock on `PATH.lock` beside an output, or beside what a link to it leads to, which holds the
+/// number of the process and the name of its machine. It ends with the process, however that ends;
+/// a file that a killed one left does not stand in the way.
 class FileLock {
  public:
   /// kCannotWrite says who holds the output. On file systems without locks nothing is held.
