@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -21,6 +22,13 @@ namespace {
 
 // Every reader of JSON holds integers up to 2^53 - 1 exactly.
 constexpr std::int64_t kMaxSeed = (std::int64_t{1} << 53) - 1;
+
+// Another option was given with which this one, which was not, cannot stand.
+bool is_excluded(const CLI::Option* option) {
+  const std::set<CLI::Option*> others = option->get_excludes();
+  return option->empty() && std::any_of(others.begin(), others.end(),
+                                        [](const CLI::Option* other) { return !other->empty(); });
+}
 
 // Sets the options that a configuration file names and the command line does not. Fails as CLI11
 // does, by throwing.
@@ -127,7 +135,7 @@ std::string config_text(const CommandApp* command) {
   std::string text;
   for (const CLI::Option* option : command->get_options()) {
     if (!option->get_configurable() || !command->effective(option)) continue;
-    if (command->is_decided_by_file(option)) continue;
+    if (command->is_decided_by_file(option) || is_excluded(option)) continue;
     std::vector<std::string> values = option->reduced_results();
     const std::string& usual = option->get_default_str();
     if (values.empty() && usual.starts_with('[')) {  // a list, as it is written there

@@ -54,6 +54,15 @@ TEST_F(ConfigTest, DefaultsMeanTheSameWhenWrittenDown) {
   EXPECT_EQ(profile["ratios"], Json({0.125, 0.25, 0.5, 1.0}));
 }
 
+// A default that excludes what was given is not written down beside it.
+TEST_F(ConfigTest, RepeatsAnAnalysisOfATime) {
+  const std::string config =
+      print_config({"analyze", "model.onnx", "--train", "idx:train-images,train-labels", "--layers",
+                    "6", "--out", "a.json", "--time", "15min"});
+  EXPECT_THAT(config, HasSubstr("\ntime=\"15min\"\n"));
+  EXPECT_EQ(print_config({"analyze", "--config", "config.toml"}), config);
+}
+
 TEST_F(ConfigTest, RepeatsEveryPlan) {
   for (const Arguments& arguments :
        {Arguments{"plan", "make", "model.onnx", "--last", "3", "--out", "plan.json"},
