@@ -2,11 +2,14 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "command.hpp"
+#include "espalier/data/classes.hpp"
 #include "espalier/data/sanity.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/update_plan.hpp"
@@ -53,15 +56,19 @@ Result<data::Dataset> as_the_model_says(data::Dataset dataset, const ir::Graph& 
                            data::class_list(dataset.class_names))};
 }
 
-// Rows are labels, columns predictions, both by number.
-std::string matrix(const train::Confusion& confusion) {
+// Rows are labels, columns predictions, both by number: what classes are called, where that is one.
+std::string matrix(const train::Confusion& confusion, const data::ClassNames& names) {
+  const data::ClassNames numbers =
+      data::numbered(names) ? names : data::class_numbers(confusion.classes);
+  std::size_t width = 5;
+  for (const std::string& number : numbers) width = std::max(width, number.size());
   std::string text = "\nlabel \\ taken for";
-  for (int taken = 0; taken < confusion.classes; ++taken) text += fmt::format(" {:>5}", taken);
+  for (const std::string& taken : numbers) text += fmt::format(" {:>{}}", taken, width);
   text += '\n';
   for (int label = 0; label < confusion.classes; ++label) {
-    text += fmt::format("{:>17}", label);
+    text += fmt::format("{:>17}", numbers[static_cast<std::size_t>(label)]);
     for (int taken = 0; taken < confusion.classes; ++taken) {
-      text += fmt::format(" {:>5}", confusion.count(label, taken));
+      text += fmt::format(" {:>{}}", confusion.count(label, taken), width);
     }
     text += '\n';
   }
@@ -105,7 +112,8 @@ Status run(const Options& options) {
   const double balanced = result.confusion.balanced_accuracy();
   print(options.common,
         train::per_class_table(result.confusion, names) +
-            (result.confusion.classes <= kMostPrinted ? matrix(result.confusion) : std::string()) +
+            (result.confusion.classes <= kMostPrinted ? matrix(result.confusion, names)
+                                                      : std::string()) +
             fmt::format("\naccuracy {:.2f} %  balanced {:.2f} %  loss {:.4f}  of {} samples\n",
                         result.accuracy * 100, balanced * 100, result.loss, samples.size()));
   return write_report(

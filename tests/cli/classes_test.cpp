@@ -251,8 +251,7 @@ TEST_F(ClassesTest, ASearchMeasuresTheClassesOfItsProfile) {
   make_classes("numbers", {"1", "2", "3", "4"}, 20);
   const Arguments short_training{"--epochs", "1", "--batch", "8"};
   succeed(Arguments{"analyze", "model.onnx", "--train", "folder:numbers", "--classes", "2,4",
-                    "--ratios", "1", "--layers", "6", "--limit-val", "8", "--out",
-                    "profile.json"} +
+                    "--ratios", "1", "--layers", "6", "--limit-val", "8", "--out", "profile.json"} +
           short_training);
   const Json found =
       report(Arguments{"search", "profile.json", "--model", "model.onnx", "--budget", "20KiB",
@@ -261,6 +260,15 @@ TEST_F(ClassesTest, ASearchMeasuresTheClassesOfItsProfile) {
              short_training);
   EXPECT_EQ(read_json("found.json")["classes"], Json({"2", "4"}));
   EXPECT_EQ(found["solver"], "measured");
+}
+
+// The matrix does not call class 2 by the number of another.
+TEST_F(ClassesTest, ClassesCalledByNumbersAreSoInTheMatrix) {
+  make_classes("numbers", {"2", "4", "123456"}, 4);
+  report(train("folder:numbers", "folder:numbers") + Arguments{"--export", "tuned.onnx"});
+  const std::string out = succeed({"evaluate", "tuned.onnx", "--test", "folder:numbers"}).out;
+  EXPECT_THAT(out, HasSubstr("\nlabel \\ taken for 123456      2      4\n           123456 "));
+  EXPECT_THAT(out, HasSubstr("\n                4 "));
 }
 
 // Names of folders may hold any bytes; documents, which data is matched with, may not.
