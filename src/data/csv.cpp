@@ -190,9 +190,9 @@ Result<std::size_t> label_column(const Row& first, bool header, const std::strin
 }
 
 // Labels as written to numbers and names: whole numbers stay what they are, other words are
-// numbered in byte order.
-Status number_labels(const std::vector<std::string>& words, const std::string& where,
-                     std::size_t first_line, Dataset& dataset) {
+// numbered in byte order. `lines` says where each stands.
+Status number_labels(const std::vector<std::string>& words, const std::vector<std::size_t>& lines,
+                     const std::string& where, Dataset& dataset) {
   const bool numbers = std::all_of(words.begin(), words.end(),
                                    [](const std::string& w) { return real(w).has_value(); });
   if (!numbers) {
@@ -208,7 +208,7 @@ Status number_labels(const std::vector<std::string>& words, const std::string& w
   for (std::size_t i = 0; i < words.size(); ++i) {
     const double value = *real(words[i]);
     if (value != std::floor(value) || value < 0 || value >= kMostClasses) {
-      return bad(where, first_line + i,
+      return bad(where, lines[i],
                  fmt::format("label {} makes this a regression; only classes, names or whole "
                              "numbers from 0 on, can be learned",
                              words[i]));
@@ -250,12 +250,12 @@ Result<Dataset> read_csv(const std::filesystem::path& file, const std::string& c
   dataset.element = Element::kFloat32;
   dataset.sha256 = sha256_hex(content);
   std::vector<std::string> words;
+  std::vector<std::size_t> lines;  // of these words
   std::string_view rest = content;
   if (rest.starts_with("\xef\xbb\xbf")) rest.remove_prefix(3);  // a byte order mark
   const char separator = separator_of(rest.substr(0, rest.find('\n')));
   std::size_t width = 0;
   std::size_t label = 0;
-  std::size_t first_line = 0;
   std::string_view text;
   for (std::size_t line = 0; next_line(rest, text, line);) {
     const Row row = split_line(text, separator);
@@ -272,15 +272,15 @@ Result<Dataset> read_csv(const std::filesystem::path& file, const std::string& c
     }
     ESPALIER_TRY(Image image, features_of(row, label, where, line));
     if (row[label].empty()) return bad(where, line, "the label is missing; remove the row");
-    if (words.empty()) first_line = line;
     dataset.images.push_back(std::move(image));
     words.push_back(row[label]);
+    lines.push_back(line);
   }
   if (words.empty()) {
     return Error{ErrorKind::kBadInput,
                  fmt::format("{}: holds no sample; a line is features and a label", where)};
   }
-  ESPALIER_CHECK_OK(number_labels(words, where, first_line, dataset));
+  ESPALIER_CHECK_OK(number_labels(words, lines, where, dataset));
   return dataset;
 }
 

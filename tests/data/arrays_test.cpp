@@ -454,6 +454,7 @@ TEST(Csv, SaysWhereItIsWrong) {
   wrong("a,b,label\n1,2,\n", "the label is missing");
   wrong("1,2,0.5\n1,2,1\n", "t.csv:1: label 0.5 makes this a regression");
   wrong("1,2,-1\n", "a regression");
+  wrong("a,b,label\n\n1,2,0\n\n1,2,0.5\n", "t.csv:5: label 0.5 makes this a regression");
   wrong("alone\n", "one column");
   wrong("a,b,label\n", "holds no sample");
   wrong("", "holds no sample");
