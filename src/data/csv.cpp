@@ -20,6 +20,8 @@ namespace {
 using Row = std::vector<std::string>;
 
 constexpr std::array<std::string_view, 4> kLabelColumns{"label", "class", "target", "y"};
+// What is written in place of a number that is missing.
+constexpr std::array<std::string_view, 6> kMissing{"na", "n/a", "#n/a", "<na>", "nan", "null"};
 constexpr int kMostClasses = 32767;
 
 Error bad(const std::string& where, std::size_t line, std::string_view what) {
@@ -193,16 +195,27 @@ Result<std::size_t> label_column(const Row& first, bool header, const std::strin
 // numbered in byte order. `lines` says where each stands.
 Status number_labels(const std::vector<std::string>& words, const std::vector<std::size_t>& lines,
                      const std::string& where, Dataset& dataset) {
-  const bool numbers = std::all_of(words.begin(), words.end(),
-                                   [](const std::string& w) { return real(w).has_value(); });
-  if (!numbers) {
+  const auto is_number = [](const std::string& word) { return real(word).has_value(); };
+  const auto is_missing = [](const std::string& word) {
+    return std::any_of(kMissing.begin(), kMissing.end(),
+                       [&](std::string_view missing) { return equal_words(word, missing); });
+  };
+  const auto word = std::find_if_not(words.begin(), words.end(), is_number);
+  // Among names such a word may be one, too.
+  if (word != words.end() && std::any_of(words.begin(), words.end(), is_number) &&
+      std::all_of(word, words.end(),
+                  [&](const std::string& w) { return is_number(w) || is_missing(w); })) {
+    return bad(where, lines[static_cast<std::size_t>(word - words.begin())],
+               fmt::format("the label is missing, '{}' among numbers; remove the row", *word));
+  }
+  if (word != words.end()) {
     std::map<std::string, int> classes;
-    for (const std::string& word : words) classes.emplace(word, 0);
+    for (const std::string& name : words) classes.emplace(name, 0);
     for (auto& [name, index] : classes) {
       index = dataset.classes++;
       dataset.class_names.push_back(name);
     }
-    for (const std::string& word : words) dataset.labels.push_back(classes.at(word));
+    for (const std::string& name : words) dataset.labels.push_back(classes.at(name));
     return Ok{};
   }
   for (std::size_t i = 0; i < words.size(); ++i) {

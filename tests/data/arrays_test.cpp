@@ -380,6 +380,14 @@ TEST(Csv, LabelsAreNamesOrNumbers) {
   EXPECT_THAT(reals(numbered->images[1]), ElementsAre(3.0F, 4.0F));
 }
 
+// Among other words these are names, such as that of an unknown kind.
+TEST(Csv, WordsForWhatIsMissingMayBeNames) {
+  const TempFolder folder;
+  const auto named = load_dataset("csv:" + folder.write("a.csv", "1,2,1\n3,4,na\n5,6,b\n"));
+  ASSERT_TRUE(named.ok()) << named.error().message();
+  EXPECT_THAT(named->class_names, ElementsAre("1", "b", "na"));
+}
+
 TEST(Csv, TheLabelColumnIsFound) {
   const TempFolder folder;
   const auto labels = [&](const std::string& text, const std::string& column = "") {
@@ -452,6 +460,7 @@ TEST(Csv, SaysWhereItIsWrong) {
   wrong("a,b,label\n1,1e999,x\n", "t.csv:2: column 2");
   wrong("a,b,label\n1,2,x\n1,2\n", "t.csv:3: has 2 columns, and the first line 3");
   wrong("a,b,label\n1,2,\n", "the label is missing");
+  wrong("a,b,label\n1,2,0\n1,2,NA\n1,2,nan\n", "t.csv:3: the label is missing, 'NA' among");
   wrong("1,2,0.5\n1,2,1\n", "t.csv:1: label 0.5 makes this a regression");
   wrong("1,2,-1\n", "a regression");
   wrong("a,b,label\n\n1,2,0\n\n1,2,0.5\n", "t.csv:5: label 0.5 makes this a regression");
