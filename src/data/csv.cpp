@@ -62,9 +62,12 @@ std::optional<double> real(std::string_view text) {
   return value;
 }
 
+// The first that stands outside quotes.
 char separator_of(std::string_view line) {
+  bool quoted = false;
   for (const char c : line) {
-    if (c == ',' || c == ';' || c == '\t') return c;
+    if (c == '"') quoted = !quoted;
+    if (!quoted && (c == ',' || c == ';' || c == '\t')) return c;
   }
   return ',';
 }

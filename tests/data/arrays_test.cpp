@@ -380,6 +380,15 @@ TEST(Csv, LabelsAreNamesOrNumbers) {
   EXPECT_THAT(reals(numbered->images[1]), ElementsAre(3.0F, 4.0F));
 }
 
+TEST(Csv, AQuotedSeparatorIsNone) {
+  const TempFolder folder;
+  const auto quoted = load_dataset(
+      "csv:" + folder.write("a.csv", "\"length, mm\";\"width, mm\";label\n1;2;0\n3;4;1\n"));
+  ASSERT_TRUE(quoted.ok()) << quoted.error().message();
+  EXPECT_THAT(quoted->labels, ElementsAre(0, 1));
+  EXPECT_THAT(reals(quoted->images[1]), ElementsAre(3.0F, 4.0F));
+}
+
 // Among other words these are names, such as that of an unknown kind.
 TEST(Csv, WordsForWhatIsMissingMayBeNames) {
   const TempFolder folder;
