@@ -245,8 +245,10 @@ Result<contribution::AnalysisOptions> analysis_options(const Options& options) {
                    fmt::format("--time: '{}' is no time such as 90s, 15min or 2h", options.time)};
     }
   }
-  analysis.or_else = fmt::format("with --time 1s{} to make a profile of what is there",
-                                 analysis.share < 1 ? " in place of --share" : "");
+  if (!options.common.nested) {
+    analysis.or_else = fmt::format("with --time 1s{} to make a profile of what is there",
+                                   analysis.share < 1 ? " in place of --share" : "");
+  }
   analysis.progress = options.common.progress();
   return analysis;
 }

@@ -31,8 +31,10 @@ struct CommonOptions {
   bool verbose = false;
   bool no_progress = false;
   bool print_config = false;
-  bool nested = false;  ///< a step of another command: shows progress and warnings, and no result
-  bool force = false;   ///< replace files that are inputs or something else than is written
+  /// A step of another command: shows progress and warnings, and unless verbose no result; options
+  /// of its own are not to be advised.
+  bool nested = false;
+  bool force = false;  ///< replace files that are inputs or something else than is written
 
   [[nodiscard]] int job_count() const;
   [[nodiscard]] ProgressOptions progress() const;

@@ -9,7 +9,7 @@
 namespace espalier::cli {
 
 /// Parses the words behind the program's name and runs the command. Commands made of others run
-/// these the same way, `nested`: then only progress and warnings are shown.
+/// these the same way, `nested`: then only progress and warnings are shown, unless it is verbose.
 Status run_command(std::vector<std::string> arguments, bool nested = false);
 
 }  // namespace espalier::cli

@@ -170,7 +170,7 @@ class Fit {
     if (o_.common.quiet || o_.common.json_on_stdout()) command.emplace_back("--quiet");
     if (o_.common.verbose) command.emplace_back("--verbose");
     if (o_.common.no_progress) command.emplace_back("--no-progress");
-    const Status done = run_command(std::move(command), !o_.common.verbose);
+    const Status done = run_command(std::move(command), true);
     set_log_level(o_.common);  // the command had its own
     return done;
   }

@@ -1,8 +1,10 @@
 // What boards have room for, by one command.
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -42,6 +44,27 @@ class FitTest : public Workspace {
             "--ratios",  "1"};
   }
 };
+
+TEST_F(FitTest, OneThatIsInterruptedAdvisesItsOwnOptions) {
+  for (const std::string out : {"fit", "told"}) {
+    Arguments command = fit("ample.json") + Arguments{"--batch", "8", "--jobs", "1"};
+    *std::next(std::find(command.begin(), command.end(), "--epochs")) = "100";
+    *std::next(std::find(command.begin(), command.end(), "--out")) = out;
+    if (out == "told") command.emplace_back("--verbose");
+    RunOptions options;
+    options.interrupt_when = [&] {
+      // A trial is done, and there is the lock.
+      std::error_code ignored;
+      const std::filesystem::directory_iterator files(path(out + "/contributions.json.trials"),
+                                                      ignored);
+      return !ignored && std::distance(files, {}) >= 2;
+    };
+    const Finished finished = run(command, options);
+    EXPECT_EQ(finished.exit_code, 130);
+    EXPECT_THAT(finished.err,
+                HasSubstr("again to continue from " + out + "/contributions.json.trials\n"));
+  }
+}
 
 TEST_F(FitTest, FindsWhatEachBoardHasRoomFor) {
   const Finished done = succeed(fit("ample.json,small.json,none.json") + Arguments{"--json", "-"});
