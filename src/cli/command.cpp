@@ -160,7 +160,7 @@ void set_log_level(const CommonOptions& common) {
 }
 
 void print(const CommonOptions& common, const std::string& text) {
-  if (common.quiet || (common.nested && !common.verbose) || common.json_on_stdout()) return;
+  if (common.quiet || !common.results || common.json_on_stdout()) return;
   Progress::clear_line();
   std::fputs(text.c_str(), stdout);
 }

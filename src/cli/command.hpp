@@ -31,10 +31,11 @@ struct CommonOptions {
   bool verbose = false;
   bool no_progress = false;
   bool print_config = false;
-  /// A step of another command: shows progress and warnings, and unless verbose no result; options
-  /// of its own are not to be advised.
+  /// A step of another command: says what is doubtful alone, unless verbose, and advises no options
+  /// of its own.
   bool nested = false;
-  bool force = false;  ///< replace files that are inputs or something else than is written
+  bool results = true;  ///< are printed
+  bool force = false;   ///< replace files that are inputs or something else than is written
 
   [[nodiscard]] int job_count() const;
   [[nodiscard]] ProgressOptions progress() const;

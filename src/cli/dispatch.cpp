@@ -63,7 +63,7 @@ Status run(const Command& command, const CLI::App* parsed) {
 
 }  // namespace
 
-Status run_command(std::vector<std::string> arguments, bool nested) {
+Status run_command(std::vector<std::string> arguments, bool nested, bool results) {
   CLI::App app{"Decides which parts of a pre-trained int8 network learn on a microcontroller"};
   app.name("espalier");
   app.require_subcommand(1);
@@ -91,6 +91,7 @@ Status run_command(std::vector<std::string> arguments, bool nested) {
   for (const Command& command : commands) {
     if (!command.app->parsed()) continue;
     command.common->nested = nested;
+    command.common->results = results;
     return run(command, chosen(app));
   }
   return Error{ErrorKind::kInternal, "no command was chosen"};

@@ -9,7 +9,8 @@
 namespace espalier::cli {
 
 /// Parses the words behind the program's name and runs the command. Commands made of others run
-/// these the same way, `nested`: then only progress and warnings are shown, unless it is verbose.
-Status run_command(std::vector<std::string> arguments, bool nested = false);
+/// these the same way, `nested`: then only progress and warnings are shown, unless it is verbose,
+/// and `results` only where these have a place on standard output.
+Status run_command(std::vector<std::string> arguments, bool nested = false, bool results = true);
 
 }  // namespace espalier::cli

@@ -167,10 +167,11 @@ class Fit {
   [[nodiscard]] Status step(Arguments command, bool seeded = true) const {
     command = command + Arguments{"--jobs", std::to_string(o_.common.jobs)};
     if (seeded) command = command + Arguments{"--seed", std::to_string(o_.common.seed)};
-    if (o_.common.quiet || o_.common.json_on_stdout()) command.emplace_back("--quiet");
+    if (o_.common.quiet) command.emplace_back("--quiet");
     if (o_.common.verbose) command.emplace_back("--verbose");
     if (o_.common.no_progress) command.emplace_back("--no-progress");
-    const Status done = run_command(std::move(command), true);
+    const bool results = o_.common.verbose && !o_.common.json_on_stdout();
+    const Status done = run_command(std::move(command), true, results);
     set_log_level(o_.common);  // the command had its own
     return done;
   }

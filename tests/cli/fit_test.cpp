@@ -66,6 +66,14 @@ TEST_F(FitTest, OneThatIsInterruptedAdvisesItsOwnOptions) {
   }
 }
 
+TEST_F(FitTest, AVerboseOneLeavesStandardOutputToItsReport) {
+  const Finished done = succeed(fit("ample.json") + Arguments{"--verbose", "--json", "-"});
+  EXPECT_EQ(Json::parse(done.out)["schema"], "espalier.fit/1");
+  EXPECT_THAT(done.err, HasSubstr("wrote fit/on-ample/plan.json"));
+  EXPECT_THAT(succeed(fit("ample.json") + Arguments{"--verbose", "--force"}).out,
+              HasSubstr("head only: "));
+}
+
 TEST_F(FitTest, FindsWhatEachBoardHasRoomFor) {
   const Finished done = succeed(fit("ample.json,small.json,none.json") + Arguments{"--json", "-"});
   const Json report = Json::parse(done.out);
