@@ -110,14 +110,10 @@ Json accuracy_spec(const Table& table, const std::optional<Saving>& saving) {
       {{"transform", spec::around("accuracy", "error")},
        {"mark", {{"type", "rule"}, {"strokeWidth", 2}}},
        {"encoding", {{"x", x}, {"y", band}, {"y2", {{"field", "high"}}}, {"color", colour}}}},
-      {{"mark", {{"type", "point"}, {"filled", true}, {"size", 90}, {"opacity", 1}}},
-       {"encoding",
-        {{"x", x},
-         {"y", y},
-         {"color", colour},
-         {"shape", colour},
-         {"tooltip",
-          spec::tooltip(table, {"update", "kind", "memory_kib", "accuracy", "error", "seeds"})}}}}};
+      spec::with_tooltip(
+          {{"mark", {{"type", "point"}, {"filled", true}, {"size", 90}, {"opacity", 1}}},
+           {"encoding", {{"x", x}, {"y", y}, {"color", colour}, {"shape", colour}}}},
+          table, {"update", "kind", "memory_kib", "accuracy", "error", "seeds"})};
   if (saving) {
     for (Json& layer : saving_layers(*saving, x, y)) result["layer"].push_back(std::move(layer));
   }
@@ -182,14 +178,10 @@ Json prediction_spec(const Table& table) {
       {{"transform", spec::around("measured", "error")},
        {"mark", {{"type", "rule"}, {"strokeWidth", 2}}},
        {"encoding", {{"x", x}, {"y", band}, {"y2", {{"field", "high"}}}, {"color", colour}}}},
-      {{"mark", {{"type", "point"}, {"filled", true}, {"size", 90}, {"opacity", 1}}},
-       {"encoding",
-        {{"x", x},
-         {"y", y},
-         {"color", colour},
-         {"shape", colour},
-         {"tooltip",
-          spec::tooltip(table, {"update", "kind", "predicted", "measured", "error"})}}}}};
+      spec::with_tooltip(
+          {{"mark", {{"type", "point"}, {"filled", true}, {"size", 90}, {"opacity", 1}}},
+           {"encoding", {{"x", x}, {"y", y}, {"color", colour}, {"shape", colour}}}},
+          table, {"update", "kind", "predicted", "measured", "error"})};
   return result;
 }
 

@@ -104,14 +104,15 @@ Json weight_spec(const Table& table, const Drawn& d) {
   result["layer"] = {
       spec::zero_line(),
       error_bars(x, d),
-      {{"mark", {{"type", "point"}, {"filled", true}, {"opacity", 0.85}}},
-       {"encoding",
-        {{"x", x},
-         {"y", y},
-         {"color",
-          spec::colour(table, "kind", {"pw1", "depthwise", "pw2", "pointwise", "full", "grouped"})},
-         {"size", size},
-         {"tooltip", spec::tooltip(table, {"conv", "kind", "ratio", d.gain, d.error, "chosen"})}}}},
+      spec::with_tooltip(
+          {{"mark", {{"type", "point"}, {"filled", true}, {"opacity", 0.85}}},
+           {"encoding",
+            {{"x", x},
+             {"y", y},
+             {"color", spec::colour(table, "kind",
+                                    {"pw1", "depthwise", "pw2", "pointwise", "full", "grouped"})},
+             {"size", size}}}},
+          table, {"conv", "kind", "ratio", d.gain, d.error, "chosen"}),
       {{"transform", spec::filter("datum.chosen")},
        {"mark", {{"type", "point"}, {"filled", false}, {"size", 260}, {"strokeWidth", 1.5}}},
        {"encoding", {{"x", x}, {"y", y}}}}};
@@ -127,9 +128,9 @@ Json bias_spec(const Table& table, const Drawn& d) {
   result["layer"] = {
       spec::zero_line(),
       error_bars(x, d),
-      {{"mark", {{"type", "line"}, {"point", true}}},
-       {"encoding",
-        {{"x", x}, {"y", y}, {"tooltip", spec::tooltip(table, {"depth", d.gain, d.error})}}}},
+      spec::with_tooltip(
+          {{"mark", {{"type", "line"}, {"point", true}}}, {"encoding", {{"x", x}, {"y", y}}}},
+          table, {"depth", d.gain, d.error}),
       {{"transform", spec::filter("datum.chosen")},
        {"mark", {{"type", "point"}, {"filled", false}, {"size", 260}, {"strokeWidth", 1.5}}},
        {"encoding", {{"x", x}, {"y", y}}}}};

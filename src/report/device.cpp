@@ -46,29 +46,28 @@ Json arena_spec(const Table& table, const Compiled& compiled, std::int64_t most)
   const Json steps{{"domain", {0, compiled.steps.size()}}, {"nice", false}};
   Json result = spec::frame(340);
   result["layer"] = {
-      {{"transform",
-        {{{"calculate", "datum.offset / 1024"}, {"as", "low"}},
-         {{"calculate", "(datum.offset + datum.bytes) / 1024"}, {"as", "high"}},
-         {{"calculate", "datum.last + 1"}, {"as", "end"}}}},
-       {"mark", {{"type", "rect"}, {"strokeWidth", 0.5}, {"stroke", "#8888"}}},
-       {"encoding",
-        {{"x",
-          {{"field", "first"},
-           {"type", "quantitative"},
-           {"title", "step of the training step"},
-           {"scale", steps}}},
-         {"x2", {{"field", "end"}}},
-         {"y",
-          {{"field", "low"},
-           {"type", "quantitative"},
-           {"title", "place in the arena, KiB"},
-           {"scale", bytes}}},
-         {"y2", {{"field", "high"}}},
-         {"color", spec::colour(table, "role",
-                                {"activation", "saved input", "mask", "gradient",
-                                 "parameter gradient", "scratch"})},
-         {"tooltip",
-          spec::tooltip(table, {"value", "bytes", "offset", "first", "from", "last", "until"})}}}},
+      spec::with_tooltip({{"transform",
+                           {{{"calculate", "datum.offset / 1024"}, {"as", "low"}},
+                            {{"calculate", "(datum.offset + datum.bytes) / 1024"}, {"as", "high"}},
+                            {{"calculate", "datum.last + 1"}, {"as", "end"}}}},
+                          {"mark", {{"type", "rect"}, {"strokeWidth", 0.5}, {"stroke", "#8888"}}},
+                          {"encoding",
+                           {{"x",
+                             {{"field", "first"},
+                              {"type", "quantitative"},
+                              {"title", "step of the training step"},
+                              {"scale", steps}}},
+                            {"x2", {{"field", "end"}}},
+                            {"y",
+                             {{"field", "low"},
+                              {"type", "quantitative"},
+                              {"title", "place in the arena, KiB"},
+                              {"scale", bytes}}},
+                            {"y2", {{"field", "high"}}},
+                            {"color", spec::colour(table, "role",
+                                                   {"activation", "saved input", "mask", "gradient",
+                                                    "parameter gradient", "scratch"})}}}},
+                         table, {"value", "bytes", "offset", "first", "from", "last", "until"}),
       {{"data", spec::once()},
        {"mark", {{"type", "rule"}, {"strokeWidth", 2}}},
        {"encoding", {{"y", {{"datum", promised}}}}}},
@@ -128,11 +127,9 @@ Json kernel_spec(const Table& table) {
   y["axis"] = {{"labelLimit", 170}};
   Json result = spec::frame(static_cast<int>(table.rows.size()) * 22);
   result["mark"] = {{"type", "bar"}};
-  result["encoding"] = {{"x", spec::channel(table, "megacycles")},
-                        {"y", y},
-                        {"tooltip", spec::tooltip(table, {"kernel", "megacycles", "share", "macs",
-                                                          "cycles_per_mac"})}};
-  return result;
+  result["encoding"] = {{"x", spec::channel(table, "megacycles")}, {"y", y}};
+  return spec::with_tooltip(std::move(result), table,
+                            {"kernel", "megacycles", "share", "macs", "cycles_per_mac"});
 }
 
 }  // namespace

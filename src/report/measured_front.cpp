@@ -90,10 +90,8 @@ Json front_spec(const Table& table) {
   y["scale"] = {{"zero", false}};
   Json low = y;
   low["field"] = "low";
-  const Json points{
-      {"x", x},
-      {"y", y},
-      {"tooltip", spec::tooltip(table, {"plan", "memory_kib", "gain", "error", "front"})}};
+  const Json points{{"x", x}, {"y", y}};
+  const std::vector<std::string> told{"plan", "memory_kib", "gain", "error", "front"};
   Json result = spec::frame(320);
   result["layer"] = {
       {{"transform", spec::filter("datum.front")},
@@ -102,11 +100,15 @@ Json front_spec(const Table& table) {
       {{"transform", spec::around("gain", "error")},
        {"mark", {{"type", "rule"}, {"strokeWidth", 2}}},
        {"encoding", {{"x", x}, {"y", low}, {"y2", {{"field", "high"}}}}}},
-      {{"mark", {{"type", "point"}, {"filled", false}, {"size", 90}, {"opacity", 1}}},
-       {"encoding", points}},
-      {{"transform", spec::filter("datum.front")},
-       {"mark", {{"type", "point"}, {"filled", true}, {"size", 90}, {"opacity", 1}}},
-       {"encoding", points}}};
+      spec::with_tooltip(
+          {{"mark", {{"type", "point"}, {"filled", false}, {"size", 90}, {"opacity", 1}}},
+           {"encoding", points}},
+          table, told),
+      spec::with_tooltip(
+          {{"transform", spec::filter("datum.front")},
+           {"mark", {{"type", "point"}, {"filled", true}, {"size", 90}, {"opacity", 1}}},
+           {"encoding", points}},
+          table, told)};
   return result;
 }
 

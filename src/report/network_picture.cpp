@@ -67,14 +67,16 @@ Json network_spec(const Table& table, std::size_t plans) {
   Json ratio = spec::channel(table, "ratio");
   ratio["scale"] = {{"domain", {0, 1}}, {"range", {"#fbe3c8", "#b34700"}}};
   ratio["legend"] = spec::ratio_legend(table);
-  const Json tooltip = spec::tooltip(table, {"update", "conv", "kind", "state", "ratio"});
+  const std::vector<std::string> told{"update", "conv", "kind", "state", "ratio"};
   Json result = spec::frame(static_cast<int>(std::max<std::size_t>(2, plans)) * 30);
   result["resolve"] = {{"scale", {{"color", "independent"}}}};
-  result["layer"] = {{{"mark", {{"type", "rect"}}},
-                      {"encoding", {{"x", x}, {"y", y}, {"color", state}, {"tooltip", tooltip}}}},
-                     {{"transform", spec::filter("isValid(datum.ratio)")},
-                      {"mark", {{"type", "rect"}}},
-                      {"encoding", {{"x", x}, {"y", y}, {"color", ratio}, {"tooltip", tooltip}}}}};
+  result["layer"] = {spec::with_tooltip({{"mark", {{"type", "rect"}}},
+                                         {"encoding", {{"x", x}, {"y", y}, {"color", state}}}},
+                                        table, told),
+                     spec::with_tooltip({{"transform", spec::filter("isValid(datum.ratio)")},
+                                         {"mark", {{"type", "rect"}}},
+                                         {"encoding", {{"x", x}, {"y", y}, {"color", ratio}}}},
+                                        table, told)};
   return result;
 }
 

@@ -97,17 +97,35 @@ Json channel(const Table& table, const std::string& key) {
   return {{"field", key}, {"type", number ? "quantitative" : "nominal"}, {"title", column.title}};
 }
 
-Json tooltip(const Table& table, const std::vector<std::string>& keys) {
+Json with_tooltip(Json layer, const Table& table, const std::vector<std::string>& keys) {
   Json all = Json::array();
   for (const std::string& key : keys) {
-    const Column& column = table.columns[index_of(table, key)];
+    const std::size_t index = index_of(table, key);
+    const Column& column = table.columns[index];
+    const auto without = std::count_if(table.rows.begin(), table.rows.end(),
+                                       [&](const auto& row) { return row[index].is_null(); });
+    if (without == std::ssize(table.rows)) continue;
+    const std::string format =
+        column.type == ColumnType::kNumber ? fmt::format(".{}f", column.decimals) : "";
     Json one = channel(table, key);
-    if (column.type == ColumnType::kNumber) {
-      one["format"] = "." + std::to_string(column.decimals) + "f";
+    if (without > 0) {
+      // Vega would call it null.
+      const std::string text = key + "_text";
+      layer["transform"].push_back(
+          {{"calculate",
+            fmt::format("isValid(datum.{0}) ? {1} : '–'", key,
+                        format.empty() ? fmt::format("datum.{}", key)
+                                       : fmt::format("format(datum.{}, '{}')", key, format))},
+           {"as", text}});
+      one["field"] = text;
+      one["type"] = "nominal";
+    } else if (!format.empty()) {
+      one["format"] = format;
     }
     all.push_back(std::move(one));
   }
-  return all;
+  layer["encoding"]["tooltip"] = std::move(all);
+  return layer;
 }
 
 Json whole_axis() { return {{"tickMinStep", 1}, {"format", "d"}}; }

@@ -57,8 +57,9 @@ namespace spec {
 Json frame(int height);
 /// `{"field": ..., "type": ..., "title": ...}` of a column.
 Json channel(const Table& table, const std::string& key);
-/// Tooltip with these columns.
-Json tooltip(const Table& table, const std::vector<std::string>& keys);
+/// The layer with a tooltip of these columns. One without any value is left out, and in a row
+/// without a value one says so, as in tables.
+Json with_tooltip(Json layer, const Table& table, const std::vector<std::string>& keys);
 /// An axis of whole numbers.
 Json whole_axis();
 /// The legend of shares of channels: those that occur in the column.

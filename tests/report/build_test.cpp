@@ -98,7 +98,7 @@ TEST_F(ReportBuild, EveryFigureHasItsTableAndFieldsThatExist) {
       const Table* table = report::find_table(s, figure.table);
       ASSERT_NE(table, nullptr) << figure.id;
       std::set<std::string> known{"low", "high", "end"};  // calculated in specifications
-      for (const auto& c : table->columns) known.insert(c.key);
+      for (const auto& c : table->columns) known.insert({c.key, c.key + "_text"});
       const Json flat = figure.specification.flatten();
       for (const auto& [pointer, value] : flat.items()) {
         if (!pointer.ends_with("/field")) continue;
@@ -107,6 +107,27 @@ TEST_F(ReportBuild, EveryFigureHasItsTableAndFieldsThatExist) {
     }
   }
   EXPECT_EQ(figures, 7);
+}
+
+// What Vega shows of a row without a value is the word null.
+TEST_F(ReportBuild, NoTooltipIsOfAColumnThatLacksValues) {
+  for (const Section& s : report_.sections) {
+    for (const auto& figure : s.figures) {
+      const Table& table = *report::find_table(s, figure.table);
+      for (const Json& layer : figure.specification.value("layer", Json::array())) {
+        if (!layer["encoding"].contains("tooltip")) continue;
+        for (const Json& told : layer["encoding"]["tooltip"]) {
+          const std::string key = told["field"];
+          for (const Json& record : report::records(table)) {
+            EXPECT_TRUE(!record.contains(key) || !record[key].is_null()) << figure.id << ' ' << key;
+          }
+        }
+      }
+    }
+  }
+  const Json network = section(report_, "network").figures.at(0).specification;
+  EXPECT_THAT(json_text(network["layer"][0]["transform"]),
+              HasSubstr("isValid(datum.ratio) ? format(datum.ratio, '.3f') : '–'"));
 }
 
 TEST_F(ReportBuild, IsTheSameWheneverItIsMade) {
