@@ -84,9 +84,11 @@ std::vector<std::string> doubts(const Evaluation& result, const std::vector<std:
   const bool chance =
       result.accuracy <= share + 2 * standard_error && balanced_by_chance(confusion);
   if (found.empty() && chance) {
+    const std::string within =
+        result.accuracy > share ? fmt::format(" by two standard errors of {} samples", all) : "";
     found.push_back(
-        fmt::format("an accuracy of {:.2f} % is no better than always saying '{}' ({:.2f} %); {}",
-                    result.accuracy * 100, name(common), share * 100, remedy));
+        fmt::format("an accuracy of {:.2f} % is no better than always saying '{}' ({:.2f} %){}; {}",
+                    result.accuracy * 100, name(common), share * 100, within, remedy));
   }
   const double balanced = confusion.balanced_accuracy();
   // Of four samples three are of one class, and it shows.

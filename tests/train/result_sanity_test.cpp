@@ -87,6 +87,10 @@ TEST(ResultDoubts, Chance) {
   EXPECT_THAT(doubts(result({{17, 17, 16}, {17, 16, 17}, {16, 17, 17}}, 1.2), kNames),
               ElementsAre(HasSubstr("no better than always saying"),
                           HasSubstr("loss of 1.2000 is no better than that of guessing (1.0986)")));
+  // What is better by less than tells is not said to be no better.
+  EXPECT_THAT(doubts(result({{20, 15, 15}, {15, 20, 15}, {15, 15, 20}}, 1.0), kNames),
+              ElementsAre(HasSubstr("accuracy of 40.00 % is no better than always saying 'ant' "
+                                    "(33.33 %) by two standard errors of 150 samples; ")));
   // Worse than chance is no better.
   EXPECT_THAT(doubts(result({{0, 50, 0}, {0, 0, 50}, {50, 0, 0}}, 1.0), kNames),
               ElementsAre(HasSubstr("0.00 % is no better")));
