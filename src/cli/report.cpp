@@ -77,6 +77,19 @@ Result<report::Report> make_report(const Options& options) {
   return report::build_report(documents, build);
 }
 
+std::string next(const Options& options) {
+  const auto in_folder = [&](const char* name) {
+    return std::filesystem::path(options.out) / name;
+  };
+  if (options.out.empty() || options.no_page) {
+    const std::string data = options.no_page ? in_folder(kReport).string() : options.common.json;
+    return fmt::format("espalier report {} --out {} makes its page", file_word(data, kReport),
+                       kPage);
+  }
+  return fmt::format("open {} in a browser",
+                     shell_word(is_page(options.out) ? options.out : in_folder(kPage).string()));
+}
+
 Status run(const Options& options) {
   if (options.out.empty() && options.common.json.empty()) {
     return Error{ErrorKind::kUsage,
@@ -87,10 +100,7 @@ Status run(const Options& options) {
   Outputs outputs;
   if (!options.out.empty()) outputs.add(options.out, write_pages(options, report));
   write_report(outputs, options.common, json);
-  outputs.next(options.out.empty() || options.no_page
-                   ? std::string("espalier report report.json --out report.html makes its page")
-                   : fmt::format("open {}{} in a browser", options.out,
-                                 is_page(options.out) ? "" : std::string("/") + kPage));
+  outputs.next(next(options));
   return outputs.status();
 }
 

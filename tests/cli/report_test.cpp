@@ -53,7 +53,11 @@ TEST_F(ReportTest, WritesAPageOrADocumentAlone) {
 
 TEST_F(ReportTest, WhatIsKeptMakesThePageAgain) {
   succeed({"report", "plan.json", "inspect.json", "--out", "whole", "--title", "Mine"});
-  succeed({"report", "plan.json", "inspect.json", "--out", "kept", "--title", "Mine", "--no-page"});
+  const Finished kept = succeed(
+      {"report", "plan.json", "inspect.json", "--out", "kept", "--title", "Mine", "--no-page"});
+  EXPECT_THAT(kept.err, HasSubstr("next: espalier report kept/report.json --out report.html"));
+  const Finished named = succeed({"report", "plan.json", "--json", "named.json"});
+  EXPECT_THAT(named.err, HasSubstr("next: espalier report named.json --out report.html"));
   EXPECT_FALSE(std::filesystem::exists(path("kept/report.html")));
   for (const char* name : {"report.json", "trials.csv"}) {
     EXPECT_EQ(read("kept/" + std::string(name)), read("whole/" + std::string(name)));
