@@ -33,14 +33,17 @@ void add_gains(std::vector<Json>& row, const Gains& gains) {
   row.push_back(scaled(error_of(gains.accuracy), 100));
 }
 
-// The plan whose parts are marked: the first one of this model that trains some of the weights
-// measured here but not all of a layer range.
-const Update* chosen_plan(const Updates& updates, const Model& model) {
+// The plan whose parts are marked: of those of this model that train some of the weights measured
+// here but not all of a layer range, the one of which most is predicted. One that was trained
+// belongs to the profile of its data alone.
+const Update* chosen_plan(const Documents& documents, const Updates& updates,
+                          const Profile& profile) {
   const Update* chosen = nullptr;
   for (const Update& update : updates.all) {
-    if (update.model.sha256 != model.sha256 || !trains_some_channels(update.kind) ||
+    if (update.model.sha256 != profile.model.sha256 || !trains_some_channels(update.kind) ||
         !update.updates)
       continue;
+    if (update.setting >= 0 && profile_for(documents, update) != &profile) continue;
     const auto gain = [](const Update& u) { return u.predicted.loss.value_or(-1e9); };
     if (chosen == nullptr || gain(update) > gain(*chosen)) chosen = &update;
   }
@@ -166,7 +169,7 @@ std::optional<Section> contribution_section(const Documents& documents, const Up
   for (const Profile& profile : documents.profiles) {
     ++n;
     const Network* network = network_of(documents, profile.model);
-    const Update* plan = chosen_plan(updates, profile.model);
+    const Update* plan = chosen_plan(documents, updates, profile);
     std::string text = fmt::format(
         "{} ({}): {} seed{}, {} trainings; the head alone reaches {}.", profile.model.name,
         profile.file, profile.seeds, profile.seeds == 1 ? "" : "s", profile.trials.size(),

@@ -43,17 +43,12 @@ std::string kind_of(const Update& update) {
   return update.weights == update.bias_depth && whole ? "last k" : "sparse";
 }
 
-// The profile that was measured on the data of the trainings, otherwise the model's first one.
-const Profile* profile_for(const Documents& documents, const Update& update) {
-  const Profile* found = nullptr;
-  for (const Profile& profile : documents.profiles) {
-    if (profile.model.sha256 != update.model.sha256) continue;
-    const bool same = !update.trainings.empty() && !profile.source.empty() &&
-                      profile.source == update.trainings.front()->source;
-    if (same) return &profile;
-    if (found == nullptr) found = &profile;
+// The files and classes that its trainings are of, those that ran away included; empty without any.
+std::string source_of(const Update& update) {
+  for (const auto* list : {&update.trainings, &update.diverged}) {
+    if (!list->empty()) return list->front()->source;
   }
-  return found;
+  return "";
 }
 
 // The sum of contributions, when each part was measured; channels that take turns count as those
@@ -239,6 +234,17 @@ void make_labels_unique(std::vector<Update>& updates) {
 }
 
 }  // namespace
+
+const Profile* profile_for(const Documents& documents, const Update& update) {
+  const std::string source = source_of(update);
+  const Profile* found = nullptr;
+  for (const Profile& profile : documents.profiles) {
+    if (profile.model.sha256 != update.model.sha256) continue;
+    if (!source.empty() && profile.source == source) return &profile;
+    if (found == nullptr) found = &profile;
+  }
+  return found;
+}
 
 std::vector<double> paired_accuracy(const Update& update, const Update& other) {
   std::vector<double> above;

@@ -50,6 +50,10 @@ struct Updates {
 /// `documents` must outlive the result.
 Updates collect_updates(const Documents& documents);
 
+/// The profile that was measured on the data of its trainings, otherwise the model's first one;
+/// null without any.
+const Profile* profile_for(const Documents& documents, const Update& update);
+
 /// What `update` reached above `other`, by seed; seeds of one alone, or that ran away, left out.
 std::vector<double> paired_accuracy(const Update& update, const Update& other);
 

@@ -434,6 +434,20 @@ TEST_F(SweepReport, PredictionsAreOfTheProfileOfTheSameData) {
   EXPECT_NEAR(row(predicted, "published-p")["predicted"].get<double>(), 0.2, 1e-12);
 }
 
+// Nor does a profile ring what plans of other data train, those whose trainings were lost included.
+TEST_F(SweepReport, RingsAreOfPlansOfTheSameData) {
+  for (const bool lost : {false, true}) {
+    for (Json& plan : plans_) {
+      for (Json& training : plan["trainings"]) training["collapsed"] = lost;
+    }
+    const Report of_right = report();
+    for (const Json& weight : rows(of_right, "weight-gains-1")) EXPECT_EQ(weight["chosen"], false);
+    int ringed = 0;
+    for (const Json& weight : rows(of_right, "weight-gains-2")) ringed += weight["chosen"] == true;
+    EXPECT_EQ(ringed, 1);
+  }
+}
+
 // Single gains are without turns: what a plan trains in turns has the gain of its conv and ratio.
 TEST_F(SweepReport, ChannelsThatTakeTurnsHaveTheGainsOfThoseThatDoNot) {
   EXPECT_THAT(figure("predicted-").description, Not(HasSubstr("turns")));
