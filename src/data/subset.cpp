@@ -142,8 +142,12 @@ Result<Dataset> subset(Dataset dataset, const SubsetOptions& options) {
     ESPALIER_TRY(dataset, keep_classes(std::move(dataset), options.classes));
   }
   if (options.limit > dataset.size()) {
-    return usage(fmt::format("{}: limit {}, but only {} records are there; lower the limit",
-                             dataset.spec, options.limit, dataset.size()));
+    const bool split = std::any_of(
+        dataset.selections.begin(), dataset.selections.end(),
+        [](const Selection& selection) { return selection.kind == Selection::Kind::kTrain; });
+    return usage(fmt::format("{}: limit {}, but only {} records are there{}; lower the limit",
+                             dataset.spec, options.limit, dataset.size(),
+                             split ? " beside those set aside for validation" : ""));
   }
   const bool balanced = options.take == SubsetOptions::Take::kBalanced;
   if (options.limit > 0) {

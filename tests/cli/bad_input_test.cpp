@@ -232,7 +232,8 @@ TEST_F(BadInputTest, AnalysisOptions) {
   analyze_fails({"--batch", "0", "--lr", "nan"}, {"--batch 0", "--lr nan"});
   analyze_fails({"--seeds", "0"}, {"--seeds"});
   analyze_fails({"--limit-train", "-1"}, {"--limit-train"});
-  analyze_fails({"--limit-train", "61"}, {"limit 61, but only 59 records are there"});
+  analyze_fails({"--limit-train", "61"},
+                {"limit 61, but only 59 records are there beside those set aside for validation"});
   analyze_fails({"--limit-val", "60"}, {"cannot be set aside for validation"});
   analyze_fails({"--cache-limit", "big"}, {"--cache-limit: 'big' is not a size"});
   analyze_fails({"--classes", "0,9"}, {"no class 9"});
