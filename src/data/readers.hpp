@@ -45,10 +45,10 @@ Result<std::string> gunzip(std::string_view compressed, std::int64_t max_bytes,
 Result<std::string> inflate_raw(std::string_view compressed, std::int64_t max_bytes,
                                 std::string_view where);
 
-// The part of a JPEG file from its start to the end of its image, once its segments are complete
-// and its Huffman tables are of possible size. stb paints missing data grey and, in the version of
-// 2022 that Debian carries, writes beyond its tables when a file says so. The Error's diagnostic
-// lacks the place.
+// The part of a JPEG file from its start to the end of its image, once its segments are complete,
+// each component has a scan, and its Huffman tables are of possible size. stb paints missing data
+// grey, takes missing scans for complete and, in the version of 2022 that Debian carries, writes
+// beyond its tables when a file says so. The Error's diagnostic lacks the place.
 Result<std::string_view> complete_jpeg(std::string_view file);
 
 // Checks what can be told of a PNG or JPEG file without decoding it. The Error's diagnostic lacks

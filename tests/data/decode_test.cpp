@@ -177,6 +177,27 @@ TEST(Decode, AChunkThatPromisesMoreThanTheFileHas) {
   EXPECT_THAT(dataset.error().message(), HasSubstr("promises more than the file has"));
 }
 
+// The decoder makes a picture of whatever memory held.
+TEST(Decode, AJpegFileWithoutAScanOfEachComponent) {
+  const TempFolder folder;
+  const std::string jpeg = jpeg_file(noise_image(16, 16, 3), 90);
+  const std::size_t scan = jpeg.find("\xff\xda");
+  ASSERT_NE(scan, std::string::npos);
+  const std::string spec = "folder:" + (folder.path() / "set").string();
+  static_cast<void>(folder.write("set/a/0.jpg", jpeg));
+  EXPECT_TRUE(open_dataset(spec).ok());
+  // Of three components that the scan names, the first alone.
+  const std::string first = jpeg.substr(0, scan) + std::string("\xff\xda\0\x08\x01", 5) +
+                            jpeg.substr(scan + 5, 2) + std::string("\0\x3f\0", 3) +
+                            jpeg.substr(scan + 14);
+  for (const std::string& damaged : {jpeg.substr(0, scan) + "\xff\xd9", first}) {
+    static_cast<void>(folder.write("set/a/0.jpg", damaged));
+    const Result<Dataset> dataset = open_dataset(spec);
+    ASSERT_FALSE(dataset.ok());
+    EXPECT_THAT(dataset.error().message(), HasSubstr("0.jpg: is cut short"));
+  }
+}
+
 TEST(Decode, ReadsChosenPicturesAlone) {
   const TempFolder folder;
   const Image image = noise_image(20, 20, 3);
