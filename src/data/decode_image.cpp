@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "readers.hpp"
@@ -28,23 +29,52 @@ struct Checked {
   [[nodiscard]] int size() const { return static_cast<int>(file.size()); }
 };
 
+constexpr std::size_t kSignature = 8;
+constexpr std::size_t kHeader = 8;  // of a chunk: length, type
+constexpr std::size_t kChecksum = 4;
+
+std::size_t chunk_length(std::string_view png, std::size_t at) {
+  std::size_t length = 0;
+  for (std::size_t i = 0; i < 4; ++i) {
+    length = length << 8 | static_cast<unsigned char>(png[at + i]);
+  }
+  return length;
+}
+
 // True when no chunk of a PNG file promises more than the file has: the decoder takes memory for
 // what is promised before it looks.
 bool chunks_fit(std::string_view png) {
-  constexpr std::size_t kSignature = 8;
-  constexpr std::size_t kHeader = 8;  // length, type
-  constexpr std::size_t kChecksum = 4;
   std::size_t at = kSignature;
   while (at + kHeader <= png.size()) {
-    std::size_t length = 0;
-    for (std::size_t i = 0; i < 4; ++i) {
-      length = length << 8 | static_cast<unsigned char>(png[at + i]);
-    }
+    const std::size_t length = chunk_length(png, at);
     if (length > png.size() - at - kHeader) return false;
     if (png.substr(at + 4, 4) == "IEND") return true;
     at += kHeader + length + kChecksum;
   }
   return true;
+}
+
+// The PNG file, whose chunks fit, with a palette of all colours that a pixel may name, black where
+// it had none: the decoder does not compare, and takes such a colour from where memory holds
+// others.
+std::string with_whole_palette(std::string_view png) {
+  constexpr std::size_t kWhole = 3 * 256;
+  std::size_t at = kSignature;
+  while (at + kHeader <= png.size()) {
+    const std::size_t length = chunk_length(png, at);
+    const std::size_t end = at + kHeader + length;
+    const std::string_view type = png.substr(at + 4, 4);
+    if (type == "IEND") break;
+    if (type == "PLTE" && length < kWhole && length % 3 == 0) {
+      std::string whole(png.substr(0, at));
+      whole += std::string("\0\0\x03\0PLTE", kHeader);
+      whole += png.substr(at + kHeader, end - at - kHeader);
+      whole.resize(at + kHeader + kWhole);
+      return whole += png.substr(end);
+    }
+    at = end + kChecksum;
+  }
+  return std::string(png);
 }
 
 Result<Checked> check_file(std::string_view file) {
@@ -78,11 +108,16 @@ Status check_image(std::string_view file) {
 }
 
 Result<Image> decode_image(std::string_view file) {
-  ESPALIER_TRY(const Checked checked, check_file(file));
-  if (!file.starts_with('\xff') && !chunks_fit(file)) {
-    return Error{ErrorKind::kBadInput,
-                 "cannot be decoded (a part of it promises more than the file has); repair or "
-                 "remove it"};
+  ESPALIER_TRY(Checked checked, check_file(file));
+  std::string whole;
+  if (!file.starts_with('\xff')) {
+    if (!chunks_fit(file)) {
+      return Error{ErrorKind::kBadInput,
+                   "cannot be decoded (a part of it promises more than the file has); repair or "
+                   "remove it"};
+    }
+    whole = with_whole_palette(file);
+    checked.file = whole;
   }
   int width = 0;
   int height = 0;

@@ -177,6 +177,34 @@ TEST(Decode, AChunkThatPromisesMoreThanTheFileHas) {
   EXPECT_THAT(dataset.error().message(), HasSubstr("promises more than the file has"));
 }
 
+// A PNG file of one row whose pixels name colours of a palette.
+std::string palette_file(const std::string& colours, const std::string& pixels) {
+  const auto chunk = [](const std::string& type, const std::string& content) {
+    return number(static_cast<std::uint32_t>(content.size()), 4, true) + type + content +
+           number(0, 4, true);  // the decoder checks no checksum
+  };
+  const std::string row = '\0' + pixels;
+  const auto size = static_cast<std::uint32_t>(row.size());
+  const std::string stored = std::string("\x78\x01\x01", 3) + number(size, 2, false) +
+                             number(~size, 2, false) + row + number(0, 4, true);
+  const std::string header =
+      number(size - 1, 4, true) + number(1, 4, true) + std::string("\x08\x03\0\0\0", 5);
+  return "\x89PNG\r\n\x1a\n" + chunk("IHDR", header) + chunk("PLTE", colours) +
+         chunk("IDAT", stored) + chunk("IEND", "");
+}
+
+// What the decoder takes for such a colour is what the file before had there.
+TEST(Decode, AColourBeyondThePaletteIsBlack) {
+  const std::string pixels("\0\x05\x01", 3);
+  EXPECT_THAT(decoded(palette_file(std::string(3 * 256, 'x'), pixels)).pixels,
+              ::testing::Each('x'));
+  EXPECT_THAT(decoded(palette_file("abcdef", pixels)).pixels,
+              ElementsAre('a', 'b', 'c', 0, 0, 0, 'd', 'e', 'f'));
+  // What follows the end of a picture is no part of it.
+  const Image grey = noise_image(4, 4, 1);
+  EXPECT_EQ(decoded(png_file(grey) + std::string("\0\0\0\x09PLTE", 8)).pixels, grey.pixels);
+}
+
 // The decoder makes a picture of whatever memory held.
 TEST(Decode, AJpegFileWithoutAScanOfEachComponent) {
   const TempFolder folder;
