@@ -219,6 +219,11 @@ Result<contribution::AnalysisOptions> analysis_options(const Options& options) {
   analysis.numerics = *trials::numerics_named(options.numerics);
   analysis.ratios = options.ratios;
   std::sort(analysis.ratios.begin(), analysis.ratios.end());
+  if (options.common.seed + static_cast<std::uint64_t>(options.seeds) - 1 > kMaxSeed) {
+    return Error{ErrorKind::kUsage,
+                 fmt::format("--seed {}: the last of {} seeds would be above {}; begin lower",
+                             options.common.seed, options.seeds, kMaxSeed)};
+  }
   analysis.seeds.clear();
   for (int i = 0; i < options.seeds; ++i) {
     analysis.seeds.push_back(options.common.seed + static_cast<std::uint64_t>(i));

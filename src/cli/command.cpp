@@ -20,9 +20,6 @@
 namespace espalier::cli {
 namespace {
 
-// Every reader of JSON holds integers up to 2^53 - 1 exactly.
-constexpr std::int64_t kMaxSeed = (std::int64_t{1} << 53) - 1;
-
 // Another option was given with which this one, which was not, cannot stand.
 bool is_excluded(const CLI::Option* option) {
   const std::set<CLI::Option*> others = option->get_excludes();

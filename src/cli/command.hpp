@@ -21,6 +21,9 @@
 
 namespace espalier::cli {
 
+/// The largest seed: every reader of JSON holds integers up to 2^53 - 1 exactly.
+inline constexpr std::int64_t kMaxSeed = (std::int64_t{1} << 53) - 1;
+
 /// Flags that every subcommand has.
 struct CommonOptions {
   std::uint64_t seed = 0;

@@ -231,6 +231,7 @@ TEST_F(BadInputTest, AnalysisOptions) {
   analyze_fails({"--epochs", "0", "--warmup", "0"}, {"--epochs 0 must lie in"});
   analyze_fails({"--batch", "0", "--lr", "nan"}, {"--batch 0", "--lr nan"});
   analyze_fails({"--seeds", "0"}, {"--seeds"});
+  analyze_fails({"--seed", "9007199254740991", "--seeds", "2"}, {"the last of 2 seeds would be"});
   analyze_fails({"--limit-train", "-1"}, {"--limit-train"});
   analyze_fails({"--limit-train", "61"},
                 {"limit 61, but only 59 records are there beside those set aside for validation"});
