@@ -84,6 +84,13 @@ Status export_model(const ir::Graph& tuned, const std::filesystem::path& origina
 }
 
 Result<ir::Graph> import_model(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_fifo(path, ignored)) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: is a pipe, and a model is read more than once; copy its content "
+                             "to a file",
+                             path.string())};
+  }
   const std::string head = read_head(path);
   for (const Format& format : kFormats) {
     if (format.recognises(head)) return format.import(path);

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cctype>
 #include <filesystem>
@@ -192,6 +193,18 @@ TEST(ImportModel, ReportsWhatItCannotRead) {
   const std::filesystem::path tflite = temporary("model.onnx");
   ASSERT_TRUE(write_file_atomic(tflite, std::string("\x1c\0\0\0TFL3....", 12)).ok());
   expect_error(tflite, ErrorKind::kBadInput, "is not a TFLite model or is cut off");
+}
+
+// Its first bytes, by which formats are told apart, could not be read again.
+TEST(ImportModel, RefusesPipesUnread) {
+  const std::filesystem::path pipe = temporary("pipe");
+  std::filesystem::remove(pipe);
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const auto graph = import_model(pipe);
+  std::filesystem::remove(pipe);
+  ASSERT_FALSE(graph.ok());
+  EXPECT_EQ(graph.error().kind, ErrorKind::kBadInput);
+  EXPECT_THAT(graph.error().message(), HasSubstr("is a pipe, and a model is read more than once"));
 }
 
 TEST(ImportModel, RefusesHugeFilesUnread) {
