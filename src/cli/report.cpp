@@ -70,11 +70,12 @@ Result<report::Report> make_report(const Options& options) {
   }
   ESPALIER_TRY(const report::Documents documents,
                report::read_documents({options.documents.begin(), options.documents.end()}));
-  for (const std::string& warning : documents.warnings) spdlog::warn("{}", warning);
   report::BuildOptions build;
   build.title = options.title;
   build.metric = options.metric == "loss" ? report::Metric::kLoss : report::Metric::kAccuracy;
-  return report::build_report(documents, build);
+  report::Report report = report::build_report(documents, build);
+  for (const std::string& warning : report.warnings) spdlog::warn("{}", warning);
+  return report;
 }
 
 std::string next(const Options& options) {

@@ -51,6 +51,11 @@ TEST_F(ReportTest, WritesAPageOrADocumentAlone) {
   EXPECT_EQ(report["sections"][1]["id"], "network");
 }
 
+TEST_F(ReportTest, AnEmptyPageIsTold) {
+  const Finished finished = succeed({"report", "inspect.json", "--out", "empty.html"});
+  EXPECT_THAT(finished.err, HasSubstr("nothing is shown of these documents alone"));
+}
+
 TEST_F(ReportTest, WhatIsKeptMakesThePageAgain) {
   succeed({"report", "plan.json", "inspect.json", "--out", "whole", "--title", "Mine"});
   const Finished kept = succeed(

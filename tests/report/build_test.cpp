@@ -165,6 +165,17 @@ TEST(ReportBuildAlone, EachDocumentMakesAReport) {
               HasSubstr("espalier inspect --json"));
 }
 
+// A page without a section says why.
+TEST(ReportBuildAlone, DocumentsThatShowNothingAloneAreTold) {
+  const ExampleFolder folder;
+  const auto network = report::read_documents({folder.path() / "inspect.json"});
+  ASSERT_TRUE(network.ok()) << network.error().message();
+  const Report empty = build_report(*network);
+  EXPECT_TRUE(empty.sections.empty());
+  EXPECT_THAT(empty.warnings, ElementsAre(HasSubstr("nothing is shown of these documents alone")));
+  EXPECT_TRUE(build_report(folder.read()).warnings.empty());
+}
+
 // Of the example's four convs an analysis of conv 1 alone trains no biases but those from there on.
 TEST(ReportBuildAlone, AnAnalysisOfSomeLayersTellsHowManyThereAre) {
   const ExampleFolder folder;
