@@ -211,7 +211,7 @@ static inline int32_t esp_step_bias(int32_t bias, float gradient, float scale, c
  * negative or no finite number. */
 static inline int32_t esp_rate_per_sample(float rate, float* per_sample) {
   if (!(rate >= 0.0f && rate <= 3.40282347e38f)) return -1;
-  *per_sample = rate / 256.0f;
+  *per_sample = rate / 256.0f + 0.0f; /* -0 becomes 0: its sign is no part of an exponent */
   return 0;
 }
 

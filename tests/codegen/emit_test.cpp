@@ -508,6 +508,18 @@ TEST(Refused, LabelsAndRatesThatAreNoneChangeNothing) {
   }
 }
 
+// Integer numerics would take the sign for a part of the exponent.
+TEST(Refused, ARateOfMinusZeroIsZero) {
+  const ir::Graph graph = testing::small_network(7);
+  Both both(graph, plan::full(graph), {1, true});
+  const auto state_at = [&](float rate) {
+    EXPECT_EQ(both.emitted.set_learning_rate(rate), 0);
+    EXPECT_TRUE(both.engine.set_learning_rate(rate));
+    return both.state();
+  };
+  EXPECT_EQ(state_at(-0.0F), state_at(0.0F));
+}
+
 // Reset sets the rate of the plan, so that none before it would hold.
 TEST(Refused, RatesBeforeResetChangeNothing) {
   const ir::Graph graph = testing::small_network(7);
