@@ -108,7 +108,7 @@ const std::vector<Target>& targets() {
           "mps2-an386", "armv7e-m+fp"),
       arm("cortex-m7", "Arm Cortex-M7 with a float unit, such as the STM32F746",
           {"-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"}, {"blocked", "armdsp"},
-          "mps2-an500", "armv7e-m+fp"),
+          "mps2-an500", "armv7e-m+fpv5"),
       arm("cortex-m33", "Arm Cortex-M33 with a float unit",
           {"-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"}, {"blocked", "armdsp"},
           "mps2-an505", "armv8-m.main+fp"),

@@ -9,6 +9,8 @@ namespace espalier::device {
 
 bool runs(const cost::DeviceProfile& device, const codegen::Target& target) {
   if (target.machine == "host") return true;
+  // A unit for double precision is of that version, too, and compilers do not spell it out.
+  if (target.isa == "armv7e-m+fpv5" && device.isa.starts_with("armv7e-m+fp.dp")) return true;
   if (!target.isa.empty()) return device.isa.starts_with(target.isa);
   // Targets that name no instructions are RISC-V, and say what they use of it.
   return device.has_extension("i") && device.has_extension("m") &&

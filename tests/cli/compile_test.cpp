@@ -210,8 +210,12 @@ TEST_F(CompileTest, RefusesADeviceThatIsTooSmall) {
   refuses("esp32-c3", "cortex-m4f");
   refuses("esp32-c3", "rv32imf");
   refuses("rp2040", "cortex-m4f");
+  refuses("nano33ble", "cortex-m7");  // whose float unit has instructions that an M4 has not
   for (const auto& [device, target] : {std::pair{"esp32-c3", "rv32im"},
                                        {"nano33ble", "cortex-m4f"},
+                                       {"stm32f746", "cortex-m7"},
+                                       {"stm32f746", "cortex-m4f"},
+                                       {"stm32h743", "cortex-m7"},
                                        {"rp2040", "host"},
                                        {"espalier-core", "rv32imf+pm4adda.b"}}) {
     this->report(

@@ -281,7 +281,11 @@ TEST_F(Emulator, RefusesDevicesThatAreNotMeant) {
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().kind, ErrorKind::kInfeasible);
   EXPECT_THAT(report.error().message(), HasSubstr("compile it with another --target"));
-  options.device.isa = "armv7e-m+fp";
+  options.device.isa = "armv7e-m+fp";  // of an M4
+  report = check(folder(), options);
+  ASSERT_FALSE(report.ok());
+  EXPECT_THAT(report.error().message(), HasSubstr("instructions begin with 'armv7e-m+fpv5'"));
+  options.device.isa = "armv7e-m+fp.dp";
   options.device.sram = Bytes{4096};
   report = check(folder(), options);
   ASSERT_FALSE(report.ok());
