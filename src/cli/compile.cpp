@@ -69,11 +69,19 @@ struct Compiled {
   const compiler::Program& program;
   std::string target;
   codegen::FlashLayout constants;
-  bool kept = false;  ///< the model's own classifier
-  Bytes replay;       ///< memory that the firmware gives
+  bool kept = false;             ///< the model's own classifier
+  device::BesideProgram beside;  ///< of the firmware's SRAM
 
   [[nodiscard]] const ir::Graph& graph() const { return *program.graph.forward; }
+  [[nodiscard]] std::int64_t sram_bytes() const {
+    return program.sram_bytes().count + beside.pointer.count;
+  }
 };
+
+// To an arena that the firmware gives.
+Bytes pointer_of(const Options& options) {
+  return Bytes{options.arena == "extern" ? codegen::kArenaPointerBytes : 0};
+}
 
 Status check_device(const Options& options, const Compiled& made) {
   ESPALIER_TRY(const Bytes stack, parse_size(options.stack, "--stack"));
@@ -85,7 +93,7 @@ Status check_device(const Options& options, const Compiled& made) {
                              device.target.empty() ? "use --target host, which is portable C"
                                                    : "leave --target out for " + device.target)};
   }
-  return device::fits(made.program, Bytes{made.constants.bytes}, made.replay, device, stack);
+  return device::fits(made.program, Bytes{made.constants.bytes}, made.beside, device, stack);
 }
 
 std::vector<std::string> buffer_names(const compiler::Program& program) {
@@ -231,7 +239,8 @@ Result<Bytes> sram_of_program(const Options& options) {
   ESPALIER_TRY(const Bytes all, parse_size(options.sram, "--sram"));
   ESPALIER_TRY(const std::optional<Bytes> replay, given_replay(options));
   const std::int64_t taken = replay.value_or(Bytes{0}).count;
-  if (taken == 0 || taken < all.count) return Bytes{all.count - taken};
+  const std::int64_t left = all.count - taken - pointer_of(options).count;
+  if (taken == 0 || left > 0) return Bytes{std::max<std::int64_t>(left, 0)};
   return Error{
       ErrorKind::kInfeasible,
       fmt::format("--sram: of {} bytes --replay takes {} and leaves nothing to the program",
@@ -239,12 +248,16 @@ Result<Bytes> sram_of_program(const Options& options) {
 }
 
 // Why the program does not fit: --sram may have been shared.
-Error with_replay(const Options& options, Error error) {
+Error with_shares(const Options& options, Error error) {
   const auto replay = given_replay(options);
-  if (error.kind == ErrorKind::kInfeasible && !options.sram.empty() && replay.ok() &&
-      replay->value_or(Bytes{0}).count > 0) {
+  if (error.kind != ErrorKind::kInfeasible || options.sram.empty() || !replay.ok()) return error;
+  if (replay->value_or(Bytes{0}).count > 0) {
     error.diagnostics.back() +=
         fmt::format(", the {} bytes of --replay taken off --sram", (*replay)->count);
+  }
+  if (pointer_of(options).count > 0) {
+    error.diagnostics.back() += fmt::format(", the {} of a pointer to the arena taken off --sram",
+                                            pointer_of(options).count);
   }
   return error;
 }
@@ -384,9 +397,13 @@ std::string turns_text(const codegen::FlashLayout& constants) {
   return fmt::format(", {} of these written when the turn changes", constants.turn_bytes());
 }
 
-std::string replay_text(const Compiled& made) {
-  if (made.replay.count == 0) return "";
-  return fmt::format(", and {} of replay memory from the firmware", made.replay.count);
+std::string beside_text(const device::BesideProgram& beside) {
+  std::string text;
+  if (beside.pointer.count > 0) text += fmt::format(" + pointer {}", beside.pointer.count);
+  if (beside.replay.count > 0) {
+    text += fmt::format(", and {} of replay memory from the firmware", beside.replay.count);
+  }
+  return text;
 }
 
 std::string summary(const Options& options, const Compiled& made) {
@@ -397,10 +414,10 @@ std::string summary(const Options& options, const Compiled& made) {
   return fmt::format(
       "{}{} classes; SRAM {} = arena {} + state {}{}; arena is {:.3f} of its lower bound; "
       "constants {} of flash{}; the classifier starts {}{}\n",
-      options.out.empty() ? "" : options.out + ": ", made.graph().head.classes,
-      program.sram_bytes().count, program.arena_bytes().count, program.state.bytes,
-      replay_text(made), ratio, made.constants.bytes, turns_text(made.constants),
-      made.kept ? "as the model's own" : "anew", recomputed_text(program));
+      options.out.empty() ? "" : options.out + ": ", made.graph().head.classes, made.sram_bytes(),
+      program.arena_bytes().count, program.state.bytes, beside_text(made.beside), ratio,
+      made.constants.bytes, turns_text(made.constants), made.kept ? "as the model's own" : "anew",
+      recomputed_text(program));
 }
 
 Json report(const Options& options, const Compiled& made, Json passes) {
@@ -418,8 +435,8 @@ Json report(const Options& options, const Compiled& made, Json passes) {
           {"classes", graph.head.classes},
           {"class_names", graph.head.class_names},
           {"head", made.kept ? "keep" : "fresh"},
-          {"sram_bytes", program.sram_bytes().count},
-          {"replay_bytes", made.replay.count},
+          {"sram_bytes", made.sram_bytes()},
+          {"replay_bytes", made.beside.replay.count},
           {"arena_bytes", program.arena_bytes().count},
           {"arena_lower_bound", program.placement.lower_bound},
           {"state_bytes", program.state.bytes},
@@ -479,17 +496,18 @@ Status run(const Options& options) {
   if (!options.dump_passes.empty()) {
     outputs.add(options.dump_passes, write_folder(options.dump_passes, passes.dumps, true));
   }
-  if (!compiled.ok()) return with_replay(options, compiled.error());
+  if (!compiled.ok()) return with_shares(options, compiled.error());
   const compiler::Program& program = *compiled;
-  Compiled made{plan, program, target, codegen::flash_layout(program), kept, Bytes{0}};
-  ESPALIER_TRY(made.replay, replay_memory(options, program));
+  Compiled made{
+      plan, program, target, codegen::flash_layout(program), kept, {pointer_of(options), Bytes{0}}};
+  ESPALIER_TRY(made.beside.replay, replay_memory(options, program));
   if (!options.device.empty()) ESPALIER_CHECK_OK(check_device(options, made));
 
   write_listings(outputs, options, program);
   if (!options.out.empty()) {
     ESPALIER_CHECK_OK(calibrate(options, graph, plan, *compiled));
     codegen::EmitOptions emit = emit_options(options, target, recipe);
-    emit.replay_bytes = made.replay.count;
+    emit.replay_bytes = made.beside.replay.count;
     ESPALIER_TRY(emit.pixels, pixel_tables(options, graph));
     const auto files = engine::emit_recorded(program, plan, emit);
     outputs.add(options.out, write_folder(options.out, files, options.common.force));

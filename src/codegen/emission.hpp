@@ -39,7 +39,7 @@ struct Emission {
   [[nodiscard]] std::string hash_check(std::initializer_list<std::string_view> headers) const;
   /// All SRAM but the stack; of an arena that the firmware gives, a pointer too.
   [[nodiscard]] std::int64_t sram_bytes() const {
-    return program.sram_bytes().count + (options.extern_arena ? 4 : 0);
+    return program.sram_bytes().count + (options.extern_arena ? kArenaPointerBytes : 0);
   }
   /// A condition of C: there is no arena, or reset was not called.
   [[nodiscard]] std::string_view unready() const {

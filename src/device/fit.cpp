@@ -19,19 +19,20 @@ bool runs(const cost::DeviceProfile& device, const codegen::Target& target) {
          (!target.load_dot || device.has_extension("lwdota.b"));
 }
 
-Status fits(const compiler::Program& program, Bytes parameters, Bytes replay,
+Status fits(const compiler::Program& program, Bytes parameters, const BesideProgram& beside,
             const cost::DeviceProfile& device, Bytes stack) {
   std::vector<std::string> problems;
-  const std::int64_t sram = program.sram_bytes().count + replay.count + stack.count;
+  const std::int64_t replay = beside.replay.count;
+  const std::int64_t pointer = beside.pointer.count;
+  const std::int64_t sram = program.sram_bytes().count + pointer + replay + stack.count;
   if (sram > device.sram.count) {
-    const bool replays = replay.count > 0;
-    problems.push_back(
-        fmt::format("{}: {} bytes of SRAM are {} too few: {} arena, {} state, {}{} stack "
-                    "(--stack); search with a smaller budget{}",
-                    device.name, device.sram.count, sram - device.sram.count,
-                    program.arena_bytes().count, program.state.bytes,
-                    replays ? fmt::format("{} replay memory (--replay), ", replay.count) : "",
-                    stack.count, replays ? ", or replay fewer samples" : ""));
+    problems.push_back(fmt::format(
+        "{}: {} bytes of SRAM are {} too few: {} arena, {} state, {}{}{} stack "
+        "(--stack); search with a smaller budget{}",
+        device.name, device.sram.count, sram - device.sram.count, program.arena_bytes().count,
+        program.state.bytes, pointer > 0 ? fmt::format("{} pointer to the arena, ", pointer) : "",
+        replay > 0 ? fmt::format("{} replay memory (--replay), ", replay) : "", stack.count,
+        replay > 0 ? ", or replay fewer samples" : ""));
     const std::vector<std::string> alive = compiler::alive_at_peak(program);
     problems.push_back(fmt::format("{}: the arena's peak is {}", device.name, alive.front()));
     for (std::size_t i = 1; i < alive.size(); ++i) problems.push_back("  " + alive[i]);

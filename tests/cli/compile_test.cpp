@@ -128,6 +128,34 @@ TEST_F(CompileTest, CountsTheMemoryOfReplay) {
   EXPECT_TRUE(report(within(sram + 10240))["recomputed"].empty());
 }
 
+// Of an arena that the firmware gives, what a header promises has a pointer.
+TEST_F(CompileTest, CountsThePointerToAnArena) {
+  const Arguments compile{"compile", "model.onnx", "--plan", "plan.json", "--classes",
+                          "4",       "--out",      "c",      "--force"};
+  const Arguments given{"--arena", "extern"};
+  const int own = report(compile)["sram_bytes"];
+  EXPECT_EQ(report(compile + given)["sram_bytes"], own + 4);
+  EXPECT_EQ(read_json("c/program.json")["sram_bytes"], own + 4);
+  const auto on_part = [&](int bytes) {
+    write("part.json", R"({"schema": "espalier.device/1", "name": "part", "isa": "rv32imc",
+      "flash_bytes": 1000000, "clock_hz": 1000000, "sram_bytes": )" +
+                           std::to_string(bytes) + "}");
+    return compile + Arguments{"--device", "part.json", "--stack", "1KiB"};
+  };
+  succeed(on_part(own + 1024));
+  fail(3, on_part(own + 1024) + given, {"SRAM are 4 too few", "4 pointer to the arena"});
+  succeed(on_part(own + 1024 + 4) + given);
+  const Arguments within{"--sram", std::to_string(own)};
+  EXPECT_TRUE(report(compile + within)["recomputed"].empty());
+  // With a pointer parts run again, or nothing fits.
+  const Finished shared = run(compile + within + given);
+  if (shared.exit_code == 0) {
+    EXPECT_LE(read_json("c/program.json")["sram_bytes"], own);
+  } else {
+    EXPECT_THAT(shared.err, HasSubstr("a pointer to the arena taken off --sram"));
+  }
+}
+
 TEST_F(CompileTest, WritesPackages) {
   succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "c", "--package", "zephyr"});
   EXPECT_THAT(read("c/zephyr/module.yml"), HasSubstr("name: model\n"));

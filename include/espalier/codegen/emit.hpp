@@ -19,6 +19,9 @@ namespace espalier::codegen {
 
 inline constexpr const char* kProgramSchema = "espalier.program/1";
 
+/// What a pointer to an arena that the firmware gives takes beside it.
+inline constexpr std::int64_t kArenaPointerBytes = 4;
+
 /// The int8 input for each value of a pixel.
 using PixelTable = std::array<std::int8_t, 256>;
 

@@ -13,10 +13,16 @@ namespace espalier::device {
 /// portable C, which runs anywhere.
 bool runs(const cost::DeviceProfile& device, const codegen::Target& target);
 
-/// Ok when program, `replay` memory and `stack` fit the device's SRAM and the constants of
+/// What the firmware's side of a program takes of SRAM.
+struct BesideProgram {
+  Bytes pointer;  ///< to an arena that the firmware gives
+  Bytes replay;   ///< memory for samples
+};
+
+/// Ok when program, what is beside it and `stack` fit the device's SRAM and the constants of
 /// `parameters` bytes its flash; code is not counted, `check` measures it. Otherwise kInfeasible,
 /// with what is too much and what is alive at the arena's peak.
-Status fits(const compiler::Program& program, Bytes parameters, Bytes replay,
+Status fits(const compiler::Program& program, Bytes parameters, const BesideProgram& beside,
             const cost::DeviceProfile& device, Bytes stack);
 
 /// What the device's SRAM leaves for training beside `stack` and the firmware's `reserve`;
