@@ -8,7 +8,8 @@
  * bytes leave no doubt. */
 #include "espalier_arm.h"
 
-extern uint8_t espalier_data_start[], espalier_data_end[], espalier_data_load[];
+extern uint8_t espalier_data_start[], espalier_program_data_end[], espalier_data_end[],
+    espalier_data_load[];
 extern uint8_t espalier_bss_start[], espalier_bss_end[], espalier_painted_bss_start[],
     espalier_painted_bss_end[], espalier_sram_end[];
 extern uint8_t espalier_stack_bottom[], espalier_stack_top[];
@@ -131,6 +132,11 @@ uint32_t espalier_stack_used(void) {
   const uint8_t* at = espalier_stack_bottom;
   while (at < espalier_stack_top && *at == paint()) ++at;
   return (uint32_t)(espalier_stack_top - at);
+}
+
+const uint8_t* espalier_program_data(uint32_t* bytes) {
+  *bytes = (uint32_t)(espalier_program_data_end - espalier_data_start);
+  return espalier_data_start;
 }
 
 const uint8_t* espalier_painted(uint32_t* bytes) {

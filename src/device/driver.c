@@ -125,12 +125,8 @@ static void put_array(const char* what, int32_t conv, const void* data, int32_t 
 }
 
 #ifdef ESPALIER_ARM
-/* All memory of the program, and how much stack was used: the painting shows what was written. */
-static void put_memory(void) {
-  uint32_t bytes, i, k;
-  const uint8_t* memory = espalier_painted(&bytes);
-  put_text("stack");
-  put_hex(espalier_stack_used(), 8);
+static void put_bytes(const uint8_t* memory, uint32_t bytes) {
+  uint32_t i, k;
   for (i = 0; i < bytes; i += 100) {
     put_text("\nmemory ");
     for (k = i; k < bytes && k < i + 100; ++k) {
@@ -138,6 +134,17 @@ static void put_memory(void) {
       put("0123456789abcdef"[memory[k] & 15]);
     }
   }
+}
+
+/* All memory of the program, and how much stack was used: the painting shows what was written. */
+static void put_memory(void) {
+  uint32_t bytes;
+  const uint8_t* memory = espalier_program_data(&bytes);
+  put_text("stack");
+  put_hex(espalier_stack_used(), 8);
+  put_bytes(memory, bytes);
+  memory = espalier_painted(&bytes);
+  put_bytes(memory, bytes);
   put('\n');
 }
 #endif

@@ -272,6 +272,24 @@ TEST_F(Emulator, FaultsAndDifferencesAreFound) {
   EXPECT_THAT(report->mismatch, HasSubstr("the emulated part"));
 }
 
+// What start-up code copies to SRAM is written there, too.
+TEST_F(Emulator, CountsInitialData) {
+  const ir::Graph graph = testing::small_network(3);
+  compile(graph, plan::head_only(graph), "cortex-m4f");
+  const std::filesystem::path source = folder() / (graph.name + ".c");
+  std::string text = *read_file(source);
+  const std::string reset = "void random_reset(void) {\n";
+  const std::size_t at = text.find(reset);
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, reset.size(),
+               "static volatile uint32_t beside[16] = {1, 2, 3};\n\n" + reset + "  ++beside[5];\n");
+  ASSERT_TRUE(write_file_atomic(source, text).ok());
+  const Result<CheckReport> report = check(folder(), brief(1));
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  ASSERT_FALSE(verdict(*report).ok());
+  EXPECT_THAT(verdict(*report).error().message(), HasSubstr("64 more than promised"));
+}
+
 TEST_F(Emulator, RefusesDevicesThatAreNotMeant) {
   const ir::Graph graph = testing::small_network(3);
   compile(graph, plan::full(graph), "cortex-m7");
