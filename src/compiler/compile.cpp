@@ -14,6 +14,14 @@
 namespace espalier::compiler {
 namespace {
 
+// The window of an op that has one, or null.
+const ir::Window* window_of(const ir::Op& op) {
+  if (const auto* conv = std::get_if<ir::Conv2D>(&op.params)) return &conv->window;
+  if (const auto* pool = std::get_if<ir::AveragePool>(&op.params)) return &pool->window;
+  if (const auto* pool = std::get_if<ir::MaxPool>(&op.params)) return &pool->window;
+  return nullptr;
+}
+
 // Kernels keep extents in int16 and element counts in int32.
 Status check_extents(const ir::Graph& graph) {
   std::vector<std::string> problems;
@@ -25,11 +33,18 @@ Status check_extents(const ir::Graph& graph) {
           graph.name, tensor.name, s.height, s.width, s.channels));
     }
   }
-  for (const int op : ir::conv_ops(graph)) {
-    const ir::Window& w = ir::conv(graph, op).window;
-    if (std::max(w.dilation_h, w.dilation_w) > INT16_MAX) {
+  for (const ir::Op& op : graph.ops) {
+    const ir::Window* w = window_of(op);
+    if (w == nullptr) continue;
+    if (std::max(w->dilation_h, w->dilation_w) > INT16_MAX) {
       problems.push_back(fmt::format("{}: '{}' is dilated by more than the 32767 of the device",
-                                     graph.name, graph.ops[static_cast<std::size_t>(op)].name));
+                                     graph.name, op.name));
+    }
+    if (std::max({w->kernel_h, w->kernel_w, w->stride_h, w->stride_w, w->pad_top, w->pad_left}) >
+        INT16_MAX) {
+      problems.push_back(fmt::format("{}: kernel, stride or padding of '{}' is more than the 32767 "
+                                     "of the device",
+                                     graph.name, op.name));
     }
   }
   if (!problems.empty()) return Error{ErrorKind::kUsage, problems};

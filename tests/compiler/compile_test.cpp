@@ -67,6 +67,24 @@ TEST(Compile, RefusesExtentsBeyondDescriptors) {
   EXPECT_THAT(refused.error().message(), HasSubstr("too large for the device"));
 }
 
+// A stride of 65536 would be one of 0 there, by which kernels divide.
+TEST(Compile, RefusesWindowsBeyondDescriptors) {
+  const auto refuses = [](const ir::Graph& graph) {
+    ASSERT_TRUE(ir::verify(graph).ok());
+    const auto refused = compile(graph, plan::full(graph));
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().kind, ErrorKind::kUsage);
+    EXPECT_THAT(refused.error().message(), HasSubstr("more than the 32767 of the device"));
+  };
+  testing::GraphBuilder b(1, {4, 4, 2});
+  ir::TensorId x = b.conv(b.input(), 2, testing::window(3, 1, 1));
+  x = b.conv(x, 2, testing::window(3, 65536, 0), 2);
+  refuses(b.finish(b.global_pool(x), 2));
+  testing::GraphBuilder pooled(1, {4, 4, 2});
+  x = pooled.conv(pooled.input(), 2, testing::window(3, 1, 1));
+  refuses(pooled.finish(pooled.max_pool(x, testing::window(4, 40000, 0)), 2));
+}
+
 // Only what adds up over a map is bounded by int32: biases of it, and what is frozen, are not.
 TEST(Compile, RefusesMapsTooLargeForIntegerSumsWhereTheyAreTrained) {
   testing::GraphBuilder b(1, {260, 260, 1});
