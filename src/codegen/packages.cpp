@@ -40,15 +40,17 @@ Files arduino(const Emission& c) {
                                        c.name)}};
 }
 
-// A module of Zephyr: the folder goes to ZEPHYR_EXTRA_MODULES.
+// A module of Zephyr: the folder goes to ZEPHYR_EXTRA_MODULES. Symbols of Kconfig are one space for
+// all modules and Zephyr itself, which has CONFIG_NET, CONFIG_SENSOR and many more.
 Files zephyr(const Emission& c) {
-  return {{"zephyr/module.yml",
-           fmt::format("name: {}\nbuild:\n  cmake: zephyr\n  kconfig: zephyr/Kconfig\n", c.name)},
-          {"zephyr/Kconfig", fmt::format("config {}\n\tbool \"{}\"\n", c.macro, sentence(c))},
-          {"zephyr/CMakeLists.txt",
-           fmt::format("if(CONFIG_{1})\n  zephyr_include_directories(..)\n  zephyr_library()\n"
-                       "  zephyr_library_sources(../{0}.c ../{0}_params.c)\nendif()\n",
-                       c.name, c.macro)}};
+  return {
+      {"zephyr/module.yml",
+       fmt::format("name: {}\nbuild:\n  cmake: zephyr\n  kconfig: zephyr/Kconfig\n", c.name)},
+      {"zephyr/Kconfig", fmt::format("config ESPALIER_{}\n\tbool \"{}\"\n", c.macro, sentence(c))},
+      {"zephyr/CMakeLists.txt",
+       fmt::format("if(CONFIG_ESPALIER_{1})\n  zephyr_include_directories(..)\n  zephyr_library()\n"
+                   "  zephyr_library_sources(../{0}.c ../{0}_params.c)\nendif()\n",
+                   c.name, c.macro)}};
 }
 
 // The description that a CMSIS-Pack has at its root; the folder, zipped, is the pack.

@@ -93,14 +93,15 @@ TEST_F(Packages, ZephyrBuildsAsAModule) {
   ASSERT_TRUE(std::regex_match(
       yaml, match, std::regex("name: kitchen\nbuild:\n  cmake: (\\S+)\n  kconfig: (\\S+)\n")));
   EXPECT_TRUE(fs::exists(module / match[1].str() / "CMakeLists.txt"));
-  EXPECT_THAT(*read_file(module / match[2].str()), HasSubstr("config KITCHEN\n\tbool"));
+  EXPECT_THAT(*read_file(module / match[2].str()), HasSubstr("config ESPALIER_KITCHEN\n\tbool"));
   build(
       "function(zephyr_include_directories)\n  include_directories(${ARGN})\n"
       "  add_library(headers INTERFACE)\n  target_include_directories(headers INTERFACE ${ARGN})\n"
       "endfunction()\n"
       "function(zephyr_library)\n  add_library(module STATIC)\nendfunction()\n"
       "function(zephyr_library_sources)\n  target_sources(module PRIVATE ${ARGN})\nendfunction()\n",
-      "set(CONFIG_KITCHEN y)\nadd_subdirectory(../kitchen/" + match[1].str() + " kitchen)\n",
+      "set(CONFIG_ESPALIER_KITCHEN y)\nadd_subdirectory(../kitchen/" + match[1].str() +
+          " kitchen)\n",
       "module headers");
 }
 
