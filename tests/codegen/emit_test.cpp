@@ -863,6 +863,27 @@ TEST(Emit, BuildsInEveryDialect) {
   EXPECT_THAT(said, ::testing::HasSubstr("build without -ffast-math"));
 }
 
+// Firmware has warnings of its own, as errors.
+TEST(Emit, NoTargetsKernelsShadowNames) {
+  const ir::Graph graph = testing::small_network(5);
+  const plan::UpdatePlan plan = plan::full(graph);
+  const TemporaryFolder folder;
+  for (const Target& target : targets()) {
+    EmitOptions options;
+    options.target = target;
+    ASSERT_TRUE(write_folder(folder.path() / "c",
+                             emit(compiled(graph, plan, {1, true}), plan, options), true)
+                    .ok());
+    std::string output;
+    EXPECT_EQ(run_command("cd " + (folder.path() / "c").string() +
+                              " && cc -std=c99 -fsyntax-only -Wall -Wextra -Wshadow -Werror " +
+                              graph.name + ".c",
+                          output),
+              0)
+        << target.name << ": " << output;
+  }
+}
+
 TEST(Emit, HoldsOnlyTheKernelsInUse) {
   const ir::Graph graph = testing::small_network(1);
   const plan::UpdatePlan plan = plan::head_only(graph);

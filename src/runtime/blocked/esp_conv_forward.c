@@ -83,8 +83,8 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
 #ifdef ESP_DOT4
   uint32_t copied[ESP_COPIED / 4], windows[ESP_WINDOWS / 4];
   /* to sixteen where that takes one word more at most: the loop takes so many */
-  const int32_t fours = (depth + 3) & ~3, sixteens = (depth + 15) & ~15;
-  const int32_t filled = sixteens - fours <= 4 ? sixteens : fours;
+  const int32_t by_four = (depth + 3) & ~3, by_sixteen = (depth + 15) & ~15;
+  const int32_t filled = by_sixteen - by_four <= 4 ? by_sixteen : by_four;
   const int32_t dot =
       dense && esp_words(patches, 0) && 3 * filled <= 4 * depth && 4 * filled <= ESP_COPIED;
   const int32_t room = ESP_WINDOWS / filled / ESP_DOT_PIXELS * ESP_DOT_PIXELS;
