@@ -75,13 +75,14 @@ std::string pixel_declarations(const Emission& c);
 std::string pixel_functions(const Emission& c);
 /// Channels that take turns, likewise; empty where none do. In order: for the sizes in <name>.h,
 /// its functions, the struct of <name>_params.h, the beginning of its definition, a check that
-/// flash is of a turn (an expression of C; `then`: a statement), the functions of <name>.c, and
-/// README.md.
+/// flash is of a turn (an expression of C; `then`: a statement), the CRC-32 of what is linked into
+/// that flash, the functions of <name>.c, and README.md.
 std::string turn_sizes(const Emission& c);
 std::string turn_declarations(const Emission& c);
 std::string turn_struct(const Emission& c);
 std::string turn_section(const Emission& c);
 std::string turn_guard(const Emission& c, std::string_view turn, std::string_view then);
+std::uint32_t linked_turns_checksum(const Emission& c);
 std::string turn_functions(const Emission& c);
 std::string turn_readme(const Emission& c);
 /// Manifests of the package, by name; none without one.

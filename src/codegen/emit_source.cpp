@@ -365,8 +365,29 @@ std::string accessor(const Emission& c, std::string_view what, StateRole role) {
   return text + "  switch (conv) {\n" + cases + "    default: *count = 0; return 0;\n  }\n}\n\n";
 }
 
+std::string checksum() {
+  return R"(/* CRC-32 as zlib computes it, four bits at a time. */
+static uint32_t checksum(uint32_t crc, const void* data, uint32_t bytes) {
+  static const uint32_t rows[16] = {
+      0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
+      0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
+      0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
+  const uint8_t* byte = (const uint8_t*)data;
+  crc = ~crc;
+  for (; bytes > 0; --bytes, ++byte) {
+    crc ^= *byte;
+    crc = (crc >> 4) ^ rows[crc & 15u];
+    crc = (crc >> 4) ^ rows[crc & 15u];
+  }
+  return ~crc;
+}
+
+)";
+}
+
 std::string reset(const Emission& c) {
-  std::string text = fmt::format("void {}_reset(void) {{\n", c.name);
+  std::string text = c.layout.turn_bytes() > 0 ? checksum() : "";
+  text += fmt::format("void {}_reset(void) {{\n", c.name);
   if (c.options.extern_arena) {
     text += fmt::format(
         "  if (sram.arena == 0) return;\n  memset(sram.arena, 0, {}_ARENA_BYTES);\n"
@@ -376,6 +397,10 @@ std::string reset(const Emission& c) {
     text += "  memset(&sram, 0, sizeof sram);\n";
   }
   text += turn_guard(c, "0", "return");
+  if (c.layout.turn_bytes() > 0) {
+    text += fmt::format("  if (checksum(0, &TURNS, {}_TURN_BYTES) != {:#010x}u) return;\n", c.macro,
+                        linked_turns_checksum(c));
+  }
   text += fmt::format("  (void)esp_rate_per_sample({}, &sram.state.rate);\n",
                       float_literal(c.options.learning_rate));
   text += fmt::format("  sram.state.seed = {}u;\n  sram.state.waiting = 1;\n", c.options.seed);
@@ -540,23 +565,17 @@ std::string loaded_turn(const Emission& c) {
 }
 
 std::string saving(const Emission& c) {
-  return fmt::format(R"(/* CRC-32 as zlib computes it, four bits at a time. */
-static uint32_t checksum(uint32_t crc, const void* data, uint32_t bytes) {{
-  static const uint32_t rows[16] = {{
-      0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
-      0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
-      0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu}};
-  const uint8_t* byte = (const uint8_t*)data;
-  crc = ~crc;
-  for (; bytes > 0; --bytes, ++byte) {{
-    crc ^= *byte;
-    crc = (crc >> 4) ^ rows[crc & 15u];
-    crc = (crc >> 4) ^ rows[crc & 15u];
-  }}
-  return ~crc;
-}}
-
-/* "ESPS", version, hash of the program, bytes of state; the checksum of these and the state. */
+  const bool turns = c.layout.turn_bytes() > 0;
+  const auto all = [&](std::string_view state) {
+    std::string crc =
+        fmt::format("checksum(checksum(0, header, 20), {}, {}_STATE_BYTES)", state, c.macro);
+    return turns ? fmt::format("checksum({},\n                       &TURNS, {}_TURN_BYTES)", crc,
+                               c.macro)
+                 : crc;
+  };
+  return (turns ? "" : checksum()) +  // which reset has need of
+         fmt::format(
+             R"(/* "ESPS", version, hash of the program, bytes of state; the checksum of these{4} and the state. */
 static void saved_header(uint32_t header[6]) {{
   header[0] = 0x53505345u;
   header[1] = 1;
@@ -568,7 +587,7 @@ static void saved_header(uint32_t header[6]) {{
 void {0}_save(void* saved) {{
   uint32_t header[6];
   saved_header(header);
-  header[5] = checksum(checksum(0, header, 20), &sram.state, {1}_STATE_BYTES);
+  header[5] = {2};
   if (sram.state.waiting == 0) header[5] = ~header[5]; /* a state that nothing goes on from */
   memcpy(saved, header, 24);
   memcpy((uint8_t*)saved + 24, &sram.state, {1}_STATE_BYTES);
@@ -583,13 +602,14 @@ int32_t {0}_load(const void* saved) {{
   for (i = 0; i < 5; ++i) {{
     if (there[i] != header[i]) return {1}_OTHER_PROGRAM;
   }}
-  if (checksum(checksum(0, header, 20), state, {1}_STATE_BYTES) != there[5]) return {1}_DAMAGED;
-{2}  memcpy(&sram.state, state, {1}_STATE_BYTES);
+{5}  if ({3} != there[5]) return {1}_DAMAGED;
+  memcpy(&sram.state, state, {1}_STATE_BYTES);
   return 0;
 }}
 
 )",
-                     c.name, c.macro, loaded_turn(c));
+             c.name, c.macro, all("&sram.state"), all("state"),
+             turns ? ", what flash\n * holds of channels that take turns" : "", loaded_turn(c));
 }
 
 std::string interface(const Emission& c) {

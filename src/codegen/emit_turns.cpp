@@ -1,6 +1,10 @@
 // The change of turn of trained channels, for the files of a folder; empty where none take turns.
 #include <fmt/format.h>
 
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
 #include "emission.hpp"
 
 namespace espalier::codegen {
@@ -28,7 +32,9 @@ std::string turn_declarations(const Emission& c) {
  * power is lost meanwhile, flash is neither what it was nor what it was to be: everything is refused,
  * also after a restart, until a copy of it is written back (it begins at {0}_turn_memory()) and the
  * state saved with that copy is loaded. So: save, copy, next_turn, save. Reset, too, works only with
- * the tensors as they were linked. */
+ * the tensors as they were linked. An erase that is cut short may leave anything: save, load and
+ * reset read all of the tensors for their checksum, and load takes for {1}_DAMAGED what
+ * was saved with others. */
 int32_t {0}_next_turn(int32_t (*write)(void* context, const void* at, const void* data,
                                       uint32_t bytes),
                       void* context);
@@ -71,6 +77,16 @@ std::string turn_guard(const Emission& c, std::string_view turn, std::string_vie
   if (c.layout.turn_bytes() == 0) return "";
   return fmt::format("  if (TURNS.begun[0] != TURNS.done[0]) {};\n  if (TURNS.done[0] != {}) {};\n",
                      then, turn, then);
+}
+
+std::uint32_t linked_turns_checksum(const Emission& c) {
+  const std::vector<std::byte> image = flash_image(c.program, c.layout);
+  std::uint32_t crc = ~0U;
+  for (auto at = static_cast<std::size_t>(c.layout.turns_offset); at < image.size(); ++at) {
+    crc ^= std::to_integer<std::uint32_t>(image[at]);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc % 2 == 0 ? 0 : 0xEDB88320U);
+  }
+  return ~crc;
 }
 
 std::string turn_functions(const Emission& c) {
@@ -145,7 +161,8 @@ that may be erased at run time, from the beginning of a sector; it must not be c
 A write that fails and a loss of power meanwhile lose the tensors: keep a copy of the {2} bytes from
 `{0}_turn_memory()`, and the state saved before the change, until the state saved behind it is safe.
 `{0}_load` refuses a state that is of another turn than flash (`{1}_OTHER_TURN`), and flash that was left half
-written; `{0}_reset` works only with the tensors as they were linked.
+written, by a checksum of the tensors that is saved with the state (`{1}_DAMAGED`); `{0}_reset` works only
+with the tensors as they were linked.
 
 )",
                      c.name, c.macro, c.layout.turn_bytes());

@@ -17,6 +17,7 @@ using compiler::StateRole;
 using testing::EmittedProgram;
 
 constexpr int kRefused = -1;
+constexpr int kDamaged = -2;
 constexpr int kOtherTurn = -3;
 constexpr int kWriteFailed = -4;
 
@@ -211,6 +212,32 @@ TEST_F(Turns, EndWhereAWriteFails) {
   ASSERT_TRUE(engine_->next_turn());
   expect_same();
   train(3, 6);
+  expect_same();
+}
+
+// An erase that was cut short may leave the turn in front and behind, and other tensors between.
+TEST_F(Turns, AreRefusedWhereTheirTensorsAreDamaged) {
+  const auto damage = [&](std::size_t at) {
+    std::vector<std::byte> changed = flash();
+    changed[at] ^= std::byte{16};
+    put_back(changed);
+  };
+  const std::size_t places[] = {4, start_.size() / 2, start_.size() - 5};
+  for (int turn = 0; turn < 2; ++turn) {
+    train(2 * turn, 2 * turn + 2);
+    const std::vector<std::byte> saved = save();
+    const std::vector<std::byte> copy = flash();
+    for (const std::size_t at : places) {
+      damage(at);
+      EXPECT_EQ(emitted_->load(saved), kDamaged) << at;
+      emitted_->reset();
+      EXPECT_EQ(emitted_->train_step(input(0), 0), -1.0F) << at;
+      put_back(copy);
+      ASSERT_EQ(emitted_->load(saved), 0) << at;
+    }
+    ASSERT_EQ(emitted_->next_turn(), 0);
+    ASSERT_TRUE(engine_->next_turn());
+  }
   expect_same();
 }
 
