@@ -649,11 +649,13 @@ TEST(Emit, SectionsHaveThePromisedSizes) {
 
 // A program of the emitted C alone that trains on seeded samples, built with sanitizers.
 void expect_clean_under_sanitizers(const ir::Graph& graph, const plan::UpdatePlan& plan,
-                                   int samples, bool blocked,
-                                   const std::string& sanitizers = "address,undefined") {
+                                   int samples, const Variant& variant,
+                                   const std::string& sanitizers = "address,undefined",
+                                   const std::string& compiler = "cc") {
   EmitOptions options;
-  if (blocked) options.target.overlays = {"blocked"};
-  const compiler::Program program = compiled(graph, plan, {});
+  options.target.overlays = variant.overlays;
+  if (variant.blocked) options.target.overlays = {"blocked"};
+  const compiler::Program program = compiled(graph, plan, variant);
   const std::string name = identifier(graph.name);
   const TemporaryFolder folder;
   const std::filesystem::path sources = folder.path() / "c";
@@ -678,12 +680,13 @@ int main(void) {{
 )",
                      name, graph.tensor(graph.input).shape.elements(), samples, graph.head.classes);
   std::string output;
-  ASSERT_EQ(run_command(fmt::format("cd {0} && cc -O0 -std=c99 -ffp-contract=off {3} "
-                                    "-fsanitize={2} -fno-sanitize-recover=all "
-                                    "main.c {1}.c {1}_params.c -o main && ./main",
-                                    sources.string(), name, sanitizers, testing::kFewForms),
-                        output),
-            0)
+  ASSERT_EQ(
+      run_command(fmt::format("cd {0} && {4} -O0 -std=c99 -ffp-contract=off {3} "
+                              "-fsanitize={2} -fno-sanitize-recover=all "
+                              "main.c {1}.c {1}_params.c -o main && ./main",
+                              sources.string(), name, sanitizers, testing::kFewForms, compiler),
+                  output),
+      0)
       << output;
   EXPECT_EQ(std::count(output.begin(), output.end(), '\n'), samples) << output;
 }
@@ -692,13 +695,31 @@ int main(void) {{
 // does the blocked ones on single layers.
 TEST(Emit, IsCleanUnderSanitizers) {
   const ir::Graph small = testing::small_network(3);
-  expect_clean_under_sanitizers(small, plan::full(small), 2, true, "address");
+  expect_clean_under_sanitizers(small, plan::full(small), 2, {.blocked = true}, "address");
 #ifdef ESPALIER_SLOW_TESTS
   const ir::Graph graph = embedded();
-  expect_clean_under_sanitizers(graph, plan::full(graph), 2, true);
-  expect_clean_under_sanitizers(graph, plan::full(graph), 2, false);
+  expect_clean_under_sanitizers(graph, plan::full(graph), 2, {.blocked = true});
+  expect_clean_under_sanitizers(graph, plan::full(graph), 2, {});
 #endif
 }
+
+#ifdef ESPALIER_SLOW_TESTS
+// Clang's sanitizer looks at offsets of null pointers and at addresses outside of arrays, too.
+TEST(EmitSlow, IsCleanUnderClangsSanitizers) {
+  if (std::system("command -v clang >/dev/null 2>&1") != 0) {
+    GTEST_SKIP() << "needs clang; tools/setup.sh --slow installs it";
+  }
+  const ir::Graph graph = embedded();
+  for (const compiler::Element gradient : {compiler::Element::kFloat32, compiler::Element::kInt8}) {
+    for (const std::vector<std::string>& overlays :
+         std::vector<std::vector<std::string>>{{}, {"blocked"}, {"blocked", "armdsp"}}) {
+      expect_clean_under_sanitizers(graph, plan::full(graph), 1,
+                                    {.gradient = gradient, .overlays = overlays}, "undefined",
+                                    "clang");
+    }
+  }
+}
+#endif
 
 // Sums of integer gradients stay at the ends of what 32 bits hold, where a sign has no opposite.
 TEST(Emit, SumsAtTheirLimitsAreApplied) {
@@ -737,7 +758,7 @@ TEST(Emit, SumsAtTheirLimitsAreApplied) {
 TEST(EmitSlow, McunetIsCleanUnderSanitizers) {
   ESPALIER_SHARED_DATA_OR_SKIP(shared);
   const ir::Graph graph = load(shared / "models/mcunet-5fps.onnx", 10);
-  expect_clean_under_sanitizers(graph, published_100k(graph), 2, true);
+  expect_clean_under_sanitizers(graph, published_100k(graph), 2, {.blocked = true});
 }
 #endif
 

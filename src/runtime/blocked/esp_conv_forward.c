@@ -138,8 +138,8 @@ ESP_KERNEL void esp_conv_forward(const esp_conv* d, const int8_t* x, const esp_w
             continue;
           }
 #endif
-          esp_block_pixels(&outputs[j], &to, w->full + (o + 4 * j) * depth, 0, 0, 0, patches, depth,
-                           pixels, i + 4 * j, 0);
+          esp_block_pixels(&outputs[j], &to, w->full + (o + 4 * j) * depth, w->full, 0, 0, patches,
+                           depth, pixels, i + 4 * j, 0);
         }
       }
     }

@@ -114,13 +114,13 @@ ESP_KERNEL void ESP_Q(esp_depthwise_input_gradient)(const esp_conv* d, const esp
     y = top > 0 ? top : 0;
     esp_q_gather(g + (y * d->out_w + first) * channels + c, channels,
                  (d->out_w - last + first) * channels, (end < d->out_h ? end : d->out_h) - y,
-                 last - first, plane + (y - top) * pitch - left + first, pitch);
+                 last - first, plane + (y - top) * pitch + (first - left), pitch);
     for (i = 0; i < sh && i < d->in_h; ++i) {
       by.kernel_h = down[i].taps;
       by.plane = plane + (down[i].from - top) * pitch;
       for (k = 0; k < sw && k < in_w; ++k) {
         const int32_t count = right[k].count;
-        int8_t* row = flipped + right[k].from - left;
+        int8_t* row = flipped + (right[k].from - left);
         esp_fill(flipped, 0, (int32_t)sizeof flipped);
         for (y = down[i].taps - 1; y >= 0; --y, row += width) {
           const int8_t* tap = weights + (down[i].tap + y * sh) * d->kernel_w + right[k].tap;

@@ -48,7 +48,8 @@ ESP_INLINE void esp_matrix_product(const esp_conv* d, const int8_t* x, int32_t p
 #endif
   for (o = 0; o < d->out_c;) {
     const int8_t* weights = w->full + o * depth;
-    const int8_t* trained = w->trained + o * w->count;
+    /* where there are none, something that bears an offset of 0, as a null pointer does not */
+    const int8_t* trained = w->count ? w->trained + o * w->count : weights;
     esp_outputs outputs;
     if (o + 4 <= d->out_c && esp_outputs_of(d, w, q, o, depth, &outputs)) {
 #ifdef ESP_DOT4

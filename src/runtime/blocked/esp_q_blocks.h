@@ -82,7 +82,7 @@ ESP_INLINE void esp_q_simple_column(int32_t masked, const esp_q_target* t, const
                                     int32_t count, esp_q_seen* seen) {
   const int32_t factor = s->factor, half = s->half, shift = s->shift;
   const int32_t room = s->room, up = s->up, down = s->down, bit = 1 << (i & 7), bytes = step >> 3;
-  const uint8_t* byte = t->mask + (masked == ESP_SAME_BIT ? i >> 3 : 0);
+  const uint8_t* byte = masked == ESP_SAME_BIT ? t->mask + (i >> 3) : t->mask;
   int32_t known = seen->known;
   ESP_ROLLED
   for (; count > 0; --count, i += step) {
