@@ -113,7 +113,7 @@ const std::vector<Target>& targets() {
           {"-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"}, {"blocked", "armdsp"},
           "mps2-an505", "armv8-m.main+fp"),
       arm("cortex-m55", "Arm Cortex-M55 with vectors", {"-mcpu=cortex-m55", "-mfloat-abi=hard"},
-          {"blocked", "armdsp", "mve"}, "mps3-an547", "armv8.1-m.main"),
+          {"blocked", "armdsp", "mve"}, "mps3-an547", "armv8.1-m.main+mve.fp"),
   };
   return rows;
 }

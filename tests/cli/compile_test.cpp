@@ -239,7 +239,16 @@ TEST_F(CompileTest, RefusesADeviceThatIsTooSmall) {
   refuses("esp32-c3", "rv32imf");
   refuses("rp2040", "cortex-m4f");
   refuses("nano33ble", "cortex-m7");  // whose float unit has instructions that an M4 has not
+  const auto with_isa = [&](const char* file, const std::string& isa) {
+    write(file, R"({"schema": "espalier.device/1", "name": "part", "sram_bytes": 262144,
+      "flash_bytes": 1000000, "clock_hz": 1000000, "isa": ")" +
+                    isa + "\"}");
+  };
+  with_isa("scalar.json", "armv8.1-m.main+fp");
+  with_isa("vectors.json", "armv8.1-m.main+mve.fp+fp.dp");
+  refuses("scalar.json", "cortex-m55");
   for (const auto& [device, target] : {std::pair{"esp32-c3", "rv32im"},
+                                       {"vectors.json", "cortex-m55"},
                                        {"nano33ble", "cortex-m4f"},
                                        {"stm32f746", "cortex-m7"},
                                        {"stm32f746", "cortex-m4f"},
