@@ -24,7 +24,7 @@ struct Target {
   bool load_dot = false;      ///< and esp.lwdota.b, the same with a load of one of the factors
   std::string linker_script;  ///< in hw/sw; empty: the compiler's own
   std::string machine;        ///< what `check` runs it on
-  std::string isa;  ///< what a device's isa must begin with; empty: RISC-V, told by the rest
+  std::string isa;  ///< what a device's isa must begin with, see device::runs(); empty: RISC-V
 
   bool operator==(const Target&) const = default;
 };
