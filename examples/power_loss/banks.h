@@ -12,7 +12,10 @@
 #define BANKS_TRAILER_BYTES 12
 
 /* The flash. Banks 0 and 1 lie in different pages and are memory-mapped. An erase makes a whole
- * bank 0xFF; either call may be cut short by a loss of power, leaving anything in that bank. */
+ * bank 0xFF; either call may be cut short by a loss of power, leaving anything in that bank. Writes
+ * follow each other from offset 0 without gaps, in multiples of 4 bytes: where flash is programmed in
+ * larger units, `write` keeps what does not fill one, and programs it behind the trailer's 12 bytes,
+ * with which each copy ends. */
 typedef struct {
   void* context;
   void (*erase)(void* context, int32_t bank);
