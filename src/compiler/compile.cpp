@@ -192,6 +192,7 @@ Result<Program> compile(const ir::Graph& graph, const plan::UpdatePlan& plan,
 
 Result<PlannedMemory> planned_memory(const ir::Graph& graph, const plan::UpdatePlan& plan,
                                      int accumulate, Element gradient, bool fed) {
+  ESPALIER_CHECK_OK(check_extents(graph));
   CompileOptions options;
   options.accumulate = accumulate;
   options.gradient = gradient;

@@ -65,6 +65,7 @@ TEST(Compile, RefusesExtentsBeyondDescriptors) {
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().kind, ErrorKind::kUsage);
   EXPECT_THAT(refused.error().message(), HasSubstr("too large for the device"));
+  EXPECT_FALSE(planned_memory(graph, plan::full(graph)).ok());  // of what cannot be compiled
 }
 
 // A stride of 65536 would be one of 0 there, by which kernels divide.
@@ -75,6 +76,7 @@ TEST(Compile, RefusesWindowsBeyondDescriptors) {
     ASSERT_FALSE(refused.ok());
     EXPECT_EQ(refused.error().kind, ErrorKind::kUsage);
     EXPECT_THAT(refused.error().message(), HasSubstr("more than the 32767 of the device"));
+    EXPECT_FALSE(planned_memory(graph, plan::full(graph)).ok());
   };
   testing::GraphBuilder b(1, {4, 4, 2});
   ir::TensorId x = b.conv(b.input(), 2, testing::window(3, 1, 1));
