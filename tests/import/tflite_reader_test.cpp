@@ -301,6 +301,49 @@ TEST(TfliteReader, DensePerPositionIsAPointwiseConvolution) {
   EXPECT_EQ(graph.tensor(graph.features).shape, (ir::Shape{1, 5, 2}));
 }
 
+// 2x3x4 map, a dense layer at each of its positions, which may be the rows of a matrix for it: as
+// Keras writes it, with a RESHAPE in front or without.
+TfliteBuilder dense_on_a_map(bool matrix_in, bool matrix_out) {
+  using Extents = std::vector<std::int32_t>;
+  TfliteBuilder b;
+  const int x = b.input({1, 2, 3, 2}, 0.02F, 3);
+  const int map = b.activation("map", {1, 2, 3, 4}, 0.05F, -7);
+  b.conv({x, b.weights("map_w", {4, 1, 1, 2}, ramp(8), {0.1F}), -1}, map, {});
+  const int rows = matrix_in ? b.reshape(map, {6, 4}) : map;
+  const int y = b.activation("y", matrix_out ? Extents{6, 5} : Extents{1, 2, 3, 5}, 0.1F, 0);
+  b.dense({rows, b.weights("w", {5, 4}, ramp(20), {0.1F}), -1}, y, Activation::RELU);
+  return b;
+}
+
+TEST(TfliteReader, PositionsOfAMapMayBeRowsOfAMatrix) {
+  const auto classified = [](TfliteBuilder b, bool image) {
+    const int y = b.op(b.graph().operators.size() - 1).outputs[0];
+    b.classifier(b.reshape(image ? b.reshape(y, {1, 2, 3, 5}) : y, {1, 30}), 30, 2);
+    return import_ok(b);
+  };
+  const ir::Graph graph = classified(dense_on_a_map(false, false), false);
+  EXPECT_TRUE(params<ir::Conv2D>(graph, 1).pointwise());
+  EXPECT_EQ(graph.tensor(graph.features).shape, (ir::Shape{2, 3, 5}));
+  for (const bool image : {false, true}) {
+    testing::expect_equivalent(graph, classified(dense_on_a_map(true, true), image));
+    testing::expect_equivalent(graph, classified(dense_on_a_map(false, true), image));
+  }
+}
+
+// Axes of such a matrix are not those behind a batch.
+TEST(TfliteReader, RowsOfAMatrixAreNotTakenForABatch) {
+  TfliteBuilder b = dense_on_a_map(true, true);
+  const int mean = b.activation("mean", {1, 6}, 0.1F, 0);
+  b.mean(b.op(2).outputs[0], {1}, mean);
+  b.classifier(mean, 6, 2);
+  EXPECT_THAT(diagnostics(b),
+              ElementsAre(HasSubstr("'y', whose rows are positions of one sample")));
+  TfliteBuilder scores = dense_on_a_map(true, true);
+  scores.op(2).options.AsFullyConnectedOptions()->activation = Activation::NONE;
+  scores.graph().outputs = {scores.op(2).outputs[0]};
+  EXPECT_THAT(diagnostics(scores), ElementsAre(HasSubstr("scores at every position of [N,6,4]")));
+}
+
 TEST(TfliteReader, LogisticOfOneOutputIsAClassifierOfTwo) {
   TfliteBuilder b;
   const int x = b.input({1, 4}, 0.02F, 3);

@@ -146,6 +146,17 @@ std::optional<Dims> Context::sample_dims(const Node& node, int index) {
   return all;
 }
 
+std::optional<Stated> Context::stated(const Node& node, int index, std::int64_t elements) {
+  Dims all = dims(index);
+  if (all.size() == 2 && all[0] > 1 && std::all_of(all.begin(), all.end(), extent_in_range) &&
+      import_detail::element_count(all) == elements) {
+    return Stated{std::move(all), true};
+  }
+  std::optional<Dims> sample = sample_dims(node, index);
+  if (!sample) return std::nullopt;
+  return Stated{*std::move(sample)};
+}
+
 std::optional<ir::Quantization> Context::quantization(const Node& node, int index) {
   const tflite::Tensor& t = tensor(index);
   const auto* q = t.quantization();
@@ -182,13 +193,16 @@ void Context::define(int index, Value value) {
 void Context::report_not_activation(const Node& node, int index) {
   const std::string name = index < 0 ? "an input" : printable(tensor_name(index));
   const Value& found = value(index);
+  const auto* x = std::get_if<Activation>(&found);
   if (index < 0) {
     refuse(node, "an input is missing", kDamagedNext);
   } else if (std::holds_alternative<Stored>(found)) {
     refuse(node, fmt::format("reads the constant '{}' where an activation is expected", name),
            "fold constants before conversion");
-  } else if (std::holds_alternative<FloatInput>(found) ||
-             std::holds_alternative<Activation>(found)) {
+  } else if (x != nullptr && x->rows && !x->is_float) {
+    refuse(node, fmt::format("reads '{}', whose rows are positions of one sample", name),
+           "only FULLY_CONNECTED and a RESHAPE with the batch in front may follow it");
+  } else if (std::holds_alternative<FloatInput>(found) || x != nullptr) {
     refuse(node, fmt::format("computes on the float tensor '{}'", name),
            "convert the whole network to int8 (full integer quantisation)");
   } else if (std::holds_alternative<Spread>(found)) {
@@ -203,9 +217,9 @@ void Context::report_not_activation(const Node& node, int index) {
   }
 }
 
-std::optional<Operand> Context::activation(const Node& node, std::size_t i) {
+std::optional<Operand> Context::activation(const Node& node, std::size_t i, bool rows) {
   const auto* found = std::get_if<Activation>(&value(node.input(i)));
-  if (found != nullptr && !found->is_float) return found->operand;
+  if (found != nullptr && !found->is_float && (rows || !found->rows)) return found->operand;
   report_not_activation(node, node.input(i));
   return std::nullopt;
 }
@@ -345,19 +359,19 @@ Value Context::finish(const Node& node, std::optional<Draft> draft, tflite::Acti
   if (!draft || !clip(node, *draft, activation)) return Unknown{};
   const std::optional<ir::Quantization> quantization = this->quantization(node, node.output());
   if (!quantization) return Unknown{};
-  const std::optional<Dims> stated = sample_dims(node, node.output());
+  const std::optional<Stated> stated = this->stated(node, node.output(), draft->view.elements());
   if (!stated) return Unknown{};
   Operand made = builder.finish(*std::move(draft), *quantization, tensor_name(node.output()));
-  std::optional<View> view = made.view.reshaped(*stated);
+  std::optional<View> view = made.view.reshaped(stated->dims);
   if (!view) {
     return refuse(node,
                   fmt::format("its output is {}, the file says {}",
                               import_detail::batch_text(made.view.dims()),
-                              import_detail::batch_text(*stated)),
+                              import_detail::batch_text(stated->dims)),
                   kDamagedNext);
   }
   made.view = *std::move(view);
-  return Activation{std::move(made)};
+  return Activation{std::move(made), false, stated->rows};
 }
 
 Value Context::finish_spread(const Node& node, std::optional<Draft> draft,

@@ -49,6 +49,12 @@ struct FloatInput {
 struct Activation {
   Operand operand;
   bool is_float = false;
+  bool rows = false;  ///< of one sample, where the file counts them as the batch
+};
+/// Extents of a sample as the file states them.
+struct Stated {
+  Dims dims;
+  bool rows = false;  ///< a matrix of as many rows as the sample has positions
 };
 /// A tensor between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, which spread a convolution's taps: as
 /// it is outside, padded, and how far apart the taps stand.
@@ -107,13 +113,16 @@ class Context {
   [[nodiscard]] Dims dims(int index) const;
   /// Extents behind the batch, which has to be 1; nullopt after a diagnostic.
   std::optional<Dims> sample_dims(const Node& node, int index);
+  /// The same of a tensor of `elements`, which may also be a matrix with a row for each position: a
+  /// dense layer on a map is written so. nullopt after a diagnostic.
+  std::optional<Stated> stated(const Node& node, int index, std::int64_t elements);
   /// Scale and zero point as int8; nullopt after a diagnostic.
   std::optional<ir::Quantization> quantization(const Node& node, int index);
 
   [[nodiscard]] const Value& value(int index) const;
   void define(int index, Value value);
-  /// The activation in input i; nullopt after a diagnostic.
-  std::optional<Operand> activation(const Node& node, std::size_t i);
+  /// The activation in input i, if asked for a matrix of positions too; nullopt after a diagnostic.
+  std::optional<Operand> activation(const Node& node, std::size_t i, bool rows = false);
   void report_not_activation(const Node& node, int index);
 
   /// Elements of a constant input of an integer type; nullptr after a diagnostic.

@@ -193,7 +193,9 @@ Value quantize(Context& c, const Node& node) {
     c.report_not_activation(node, index);
     return Unknown{};
   }
-  if (c.builder.tensor(x->operand.tensor).quantization == *to) return Activation{x->operand};
+  if (c.builder.tensor(x->operand.tensor).quantization == *to) {
+    return Activation{x->operand, false, x->rows};
+  }
   // Zeros around an image stay zeros, other values do not.
   if (x->operand.lowest_pads) {
     return c.refuse(node,
@@ -206,13 +208,13 @@ Value quantize(Context& c, const Node& node) {
   if (!rescaled) return Unknown{};
   Operand made = c.builder.finish(*std::move(rescaled), *to, c.tensor_name(node.output()));
   made.pads = x->operand.pads;
-  return Activation{std::move(made)};
+  return Activation{std::move(made), false, x->rows};
 }
 
 Value dequantize(Context& c, const Node& node) {
   const Value& value = c.value(node.input(0));
   if (const auto* logits = std::get_if<Logits>(&value)) return *logits;
-  if (const auto* x = std::get_if<Activation>(&value)) return Activation{x->operand, true};
+  if (const auto* x = std::get_if<Activation>(&value)) return Activation{x->operand, true, x->rows};
   c.report_not_activation(node, node.input(0));
   return Unknown{};
 }

@@ -113,7 +113,8 @@ std::optional<Inputs> read_inputs(Context& c, const Node& node, int axis) {
   const auto* found = std::get_if<Spread>(&c.value(node.input(0)));
   const std::optional<Spread> spread =
       found == nullptr || found->convolved ? std::nullopt : std::optional<Spread>(*found);
-  std::optional<Operand> x = spread ? std::optional(spread->operand) : c.activation(node, 0);
+  const bool rows = node.code == BuiltinOperator::FULLY_CONNECTED;
+  std::optional<Operand> x = spread ? std::optional(spread->operand) : c.activation(node, 0, rows);
   if (!weights || !readable || !x) return std::nullopt;
   return Inputs{*std::move(weights), std::move(bias), *std::move(x), spread};
 }
@@ -204,16 +205,34 @@ Value fully_connected(Context& c, const Node& node) {
                     options->activation());
   }
   // The same matrix at every position: a 1x1 convolution.
-  if (c.is_head(node) || (in.size() != 2 && in.size() != 3) || in.back() != dims[1]) {
+  if (c.is_head(node) && !in.empty() && in.back() == dims[1]) {
+    return c.refuse(node,
+                    fmt::format("the last layer is not a classifier, it gives scores at every "
+                                "position of {}",
+                                import_detail::batch_text(in)),
+                    "end the network in global pooling and a fully connected layer");
+  }
+  if ((in.size() != 2 && in.size() != 3) || in.back() != dims[1]) {
     return c.refuse(node,
                     fmt::format("its weights expect {} features, the input is {}", dims[1],
                                 import_detail::batch_text(in)),
                     kDamagedNext);
   }
-  const ImageAxes axes =
-      in.size() == 2 ? ImageAxes{.rows = -1, .columns = 0, .channels = 1} : kChannelsLast;
-  return c.finish(node, c.builder.convolution(node.where, layer, inputs->x, axes),
-                  options->activation());
+  Operand x = inputs->x;
+  ImageAxes axes = kChannelsLast;
+  if (in.size() == 2) {
+    // Positions in one axis are those of a map, or of a series.
+    const ir::Shape& map = c.builder.tensor(x.tensor).shape;
+    std::optional<View> image = map.height == 1 || map.width == 1
+                                    ? std::nullopt
+                                    : x.view.reshaped({map.height, map.width, dims[1]});
+    if (image) {
+      x.view = *std::move(image);
+    } else {
+      axes = ImageAxes{.rows = -1, .columns = 0, .channels = 1};
+    }
+  }
+  return c.finish(node, c.builder.convolution(node.where, layer, x, axes), options->activation());
 }
 
 }  // namespace

@@ -13,20 +13,20 @@ namespace {
 using import_detail::batch_text;
 using import_detail::Pads;
 
-// What a node makes of a view and its padding; nullopt after a diagnostic. The operand is there
+// What a node makes of a view and its padding; nullopt after a diagnostic. The activation is there
 // where the view is of a tensor.
-using Change = std::function<std::optional<View>(const View&, std::vector<Pads>&, Operand*)>;
+using Change = std::function<std::optional<View>(const View&, std::vector<Pads>&, Activation*)>;
 
-Value view(Context& c, const Node& node, const Change& change) {
+Value view(Context& c, const Node& node, const Change& change, bool rows = false) {
   Value value = c.value(node.input(0));
   std::vector<Pads> none;
   std::optional<View> changed;
   if (auto* input = std::get_if<FloatInput>(&value)) {
     changed = change(input->view, input->pads, nullptr);
     if (changed) input->view = *std::move(changed);
-  } else if (auto* x = std::get_if<Activation>(&value)) {
+  } else if (auto* x = std::get_if<Activation>(&value); x != nullptr && (rows || !x->rows)) {
     const View from = x->operand.view;
-    changed = change(from, x->operand.pads, &x->operand);
+    changed = change(from, x->operand.pads, x);
     if (changed) x->operand.view = *std::move(changed);
   } else if (auto* logits = std::get_if<Logits>(&value)) {
     changed = change(logits->view, none, nullptr);
@@ -41,27 +41,33 @@ Value view(Context& c, const Node& node, const Change& change) {
 Value reshape(Context& c, const Node& node) {
   if (std::holds_alternative<ShapeArithmetic>(c.value(node.input(0)))) return ShapeArithmetic{};
   return view(
-      c, node, [&](const View& from, std::vector<Pads>& pads, Operand* x) -> std::optional<View> {
-        const std::optional<Dims> to = c.sample_dims(node, node.output());
+      c, node,
+      [&](const View& from, std::vector<Pads>& pads, Activation* x) -> std::optional<View> {
+        const std::optional<Stated> to =
+            c.stated(node, node.output(), x == nullptr ? 0 : from.elements());
         if (!to) return std::nullopt;
-        std::optional<View> changed = from.reshaped(*to);
-        if (!changed && x != nullptr) changed = c.builder.reshaped(node.where, *x, *to);
+        std::optional<View> changed = from.reshaped(to->dims);
+        if (!changed && x != nullptr) {
+          changed = c.builder.reshaped(node.where, x->operand, to->dims);
+        }
         if (!changed || !pads.empty()) {
           c.refuse(node,
                    fmt::format("reshapes {} to {} across {}", batch_text(from.dims()),
-                               batch_text(*to), pads.empty() ? "transposed axes" : "padding"),
+                               batch_text(to->dims), pads.empty() ? "transposed axes" : "padding"),
                    "put the change of shape in front of the transposition or the padding");
           return std::nullopt;
         }
+        if (x != nullptr) x->rows = to->rows;
         return changed;
-      });
+      },
+      true);
 }
 
 Value transpose(Context& c, const Node& node) {
   const std::vector<std::int32_t>* perm = c.integers(node, 1, "its permutation");
   if (perm == nullptr) return Unknown{};
   return view(c, node,
-              [&](const View& from, std::vector<Pads>& pads, Operand*) -> std::optional<View> {
+              [&](const View& from, std::vector<Pads>& pads, Activation*) -> std::optional<View> {
                 std::vector<std::int32_t> sorted = *perm;
                 std::sort(sorted.begin(), sorted.end());
                 bool usable = perm->size() == from.rank() + 1 && (*perm)[0] == 0;
@@ -135,33 +141,34 @@ Value pad(Context& c, const Node& node) {
       return c.refuse(node, "it pads with another value than zero", "pad with zeros");
     }
   }
-  return view(
-      c, node, [&](const View& from, std::vector<Pads>& pads, Operand* x) -> std::optional<View> {
-        const std::size_t rank = from.rank();
-        if (x == nullptr ? lowest : !pads.empty() && x->lowest_pads != lowest) {
-          c.refuse(node, "it pads with another value than zero", "pad with zeros");
-          return std::nullopt;
-        }
-        if (x != nullptr) x->lowest_pads = lowest;
-        bool usable = amounts->size() == 2 * (rank + 1) && (*amounts)[0] == 0 && (*amounts)[1] == 0;
-        for (const std::int32_t amount : *amounts) {
-          usable = usable && amount >= 0 && amount <= import_detail::kMaxExtent;
-        }
-        if (!usable) {
-          c.refuse(node, "its padding is negative, out of range or pads the batch",
-                   "pad rows and columns alone");
-          return std::nullopt;
-        }
-        pads.resize(rank);
-        bool any = false;
-        for (std::size_t i = 0; i < rank; ++i) {
-          pads[i].before += (*amounts)[2 * i + 2];
-          pads[i].after += (*amounts)[2 * i + 3];
-          any = any || pads[i].before > 0 || pads[i].after > 0;
-        }
-        if (!any) pads.clear();
-        return from;
-      });
+  return view(c, node,
+              [&](const View& from, std::vector<Pads>& pads, Activation* x) -> std::optional<View> {
+                const std::size_t rank = from.rank();
+                if (x == nullptr ? lowest : !pads.empty() && x->operand.lowest_pads != lowest) {
+                  c.refuse(node, "it pads with another value than zero", "pad with zeros");
+                  return std::nullopt;
+                }
+                if (x != nullptr) x->operand.lowest_pads = lowest;
+                bool usable =
+                    amounts->size() == 2 * (rank + 1) && (*amounts)[0] == 0 && (*amounts)[1] == 0;
+                for (const std::int32_t amount : *amounts) {
+                  usable = usable && amount >= 0 && amount <= import_detail::kMaxExtent;
+                }
+                if (!usable) {
+                  c.refuse(node, "its padding is negative, out of range or pads the batch",
+                           "pad rows and columns alone");
+                  return std::nullopt;
+                }
+                pads.resize(rank);
+                bool any = false;
+                for (std::size_t i = 0; i < rank; ++i) {
+                  pads[i].before += (*amounts)[2 * i + 2];
+                  pads[i].after += (*amounts)[2 * i + 3];
+                  any = any || pads[i].before > 0 || pads[i].after > 0;
+                }
+                if (!any) pads.clear();
+                return from;
+              });
 }
 
 }  // namespace
