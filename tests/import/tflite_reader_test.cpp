@@ -21,6 +21,7 @@
 namespace espalier {
 namespace {
 
+using ::testing::AllOf;
 using testing::BuiltinOperator;
 using ::testing::Contains;
 using ::testing::Each;
@@ -422,6 +423,27 @@ TEST(BadTflite, OneLineAKind) {
   EXPECT_THAT(diagnostics(b),
               ElementsAre(HasSubstr("node 4 'h0' (L2_NORMALIZATION) and 4 more like it: this "
                                     "operator is not supported; rewrite the network")));
+}
+
+TEST(BadTflite, WhatToDoDependsOnTheOperator) {
+  const auto behind_input = [](BuiltinOperator code, const char* custom = nullptr) {
+    TfliteBuilder b;
+    const int x = b.input({1, 4}, 0.02F, 3);
+    const int y = b.like(x, "y", {1, 4});
+    b.add(code, {x}, y);
+    if (custom != nullptr) b.model.operator_codes[0]->custom_code = custom;
+    b.classifier(y, 4, 2);
+    return diagnostics(b);
+  };
+  EXPECT_THAT(behind_input(BuiltinOperator::VAR_HANDLE),
+              ElementsAre(AllOf(HasSubstr("'y' (VAR_HANDLE)"), HasSubstr("a whole window"))));
+  EXPECT_THAT(behind_input(BuiltinOperator::DENSIFY), ElementsAre(HasSubstr("stored sparse")));
+  for (const char* custom : {"edgetpu-custom-op", "ethos-u", "NeutronGraph", "XC_pad"}) {
+    EXPECT_THAT(behind_input(BuiltinOperator::CUSTOM, custom),
+                ElementsAre(AllOf(HasSubstr(custom), HasSubstr("compiled for an accelerator"))));
+  }
+  EXPECT_THAT(behind_input(BuiltinOperator::CUSTOM, "Mine"),
+              ElementsAre(HasSubstr("(Mine): this operator is not supported; rewrite")));
 }
 
 TEST(BadTflite, Layers) {

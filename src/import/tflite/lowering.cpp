@@ -27,8 +27,15 @@ const Handler* find_handler(BuiltinOperator code) {
   return nullptr;
 }
 
-std::string_view advice(BuiltinOperator code) {
-  switch (code) {
+// True for operators that compilers put in the place of a part of the network.
+bool compiled(std::string_view custom) {
+  return custom == "edgetpu-custom-op" || custom == "ethos-u" || custom == "NeutronGraph" ||
+         custom.starts_with("XC_");
+}
+
+std::string_view advice(const Node& node) {
+  switch (node.code) {
+    case BuiltinOperator::BIDIRECTIONAL_SEQUENCE_LSTM:
     case BuiltinOperator::LSTM:
     case BuiltinOperator::RNN:
     case BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_LSTM:
@@ -36,6 +43,19 @@ std::string_view advice(BuiltinOperator code) {
     case BuiltinOperator::WHILE:
     case BuiltinOperator::SVDF:
       return "only feed-forward networks are supported";
+    case BuiltinOperator::ASSIGN_VARIABLE:
+    case BuiltinOperator::CALL_ONCE:
+    case BuiltinOperator::READ_VARIABLE:
+    case BuiltinOperator::VAR_HANDLE:
+      return "the network keeps variables from one call to the next, as streaming ones do; convert "
+             "its form that reads a whole window at once";
+    case BuiltinOperator::DENSIFY:
+      return "its weights are stored sparse; convert without EXPERIMENTAL_SPARSITY";
+    case BuiltinOperator::CUSTOM:
+      if (compiled(node.where.type)) {
+        return "the file is compiled for an accelerator; give the one that its compiler read";
+      }
+      [[fallthrough]];
     default:
       return "rewrite the network with convolutions, FULLY_CONNECTED, ADD, MUL, CONCATENATION, "
              "activation functions, pooling and changes of shape";
@@ -240,7 +260,7 @@ bool check_form(Context& c, const Topology& topology) {
   for (int i = 0; i < topology.count(); ++i) {
     const Node node = node_at(c, topology, i);
     if (find_handler(node.code) == nullptr) {
-      c.refuse(node, "this operator is not supported", advice(node.code));
+      c.refuse(node, "this operator is not supported", advice(node));
     }
   }
   return false;
@@ -307,7 +327,7 @@ void lower(const tflite::Model& model, ir::Graph& graph, Diagnostics& diagnostic
     const Node node = node_at(c, topology, i);
     const Handler* handler = find_handler(node.code);
     Value value = handler == nullptr
-                      ? c.refuse(node, "this operator is not supported", advice(node.code))
+                      ? c.refuse(node, "this operator is not supported", advice(node))
                       : handler->lower(c, node);
     if (i == head.stopped_at && !head.averages && !std::holds_alternative<Unknown>(value)) {
       c.refuse(node, "the network does not end in a classifier",
