@@ -302,7 +302,7 @@ TEST(OnnxForms, PartsOfShapes) {
 }
 
 TEST(OnnxForms, LeftoverNormalisationAndFactors) {
-  const auto build = [](bool leftover) {
+  const auto build = [](bool leftover, bool quantised = false) {
     OnnxBuilder b;
     const std::string x = b.quantized(b.input("input", {0, 1, 1, 1}), "input", 0.02F, 0);
     // Scale of the accumulator 0.02 * 0.5; factors 2 and -4, offsets 1 and 3.
@@ -318,11 +318,14 @@ TEST(OnnxForms, LeftoverNormalisationAndFactors) {
            "c");
     std::string y = "c";
     if (leftover) {
-      auto& node = b.node(
-          "BatchNormalization",
-          {"c", b.constant<float>("gamma", {2}, {4, -8}), b.constant<float>("beta", {2}, {1, 3}),
-           b.constant<float>("mean", {2}, {0, 0}), b.constant<float>("variance", {2}, {4, 4})},
-          "bn");
+      auto& node =
+          b.node("BatchNormalization",
+                 {"c",
+                  quantised ? b.weights<std::int8_t>("gamma", {2}, {64, -128}, {0.0625F})
+                            : b.constant<float>("gamma", {2}, {4, -8}),
+                  b.constant<float>("beta", {2}, {1, 3}), b.constant<float>("mean", {2}, {0, 0}),
+                  b.constant<float>("variance", {2}, {4, 4})},
+                 "bn");
       set_attribute(node, "epsilon", 0.0F);
       b.node("Mul", {"bn", b.scalar("one", 1.0F)}, "mul");
       b.node("Add", {"mul", b.constant<float>("none", {1, 2, 1, 1}, {0, 0})}, "add");
@@ -332,6 +335,7 @@ TEST(OnnxForms, LeftoverNormalisationAndFactors) {
     return import_ok(b);
   };
   testing::expect_equivalent(build(false), build(true));
+  testing::expect_equivalent(build(false), build(true, true));
 }
 
 TEST(OnnxForms, ScalingOfTheInputIsLeftToPreprocessing) {

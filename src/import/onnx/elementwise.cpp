@@ -197,11 +197,17 @@ Value divide(Context& c, const Node& node) {
 
 Value batch_normalization(Context& c, const Node& node) {
   Value* operand = c.resolve(node, 0);
-  std::vector<const Constant*> parameters;
+  // Floats, or behind a DequantizeLinear: ONNX Runtime quantises the scale.
+  std::vector<std::vector<float>> parameters;
   for (int i = 1; i < 5; ++i) {
-    parameters.push_back(c.constant(node, i, "a parameter"));
-    if (parameters.back() == nullptr) return Unknown{};
-    if (!parameters.back()->is_float() || parameters.back()->count() != parameters[0]->count()) {
+    const Value* value = c.resolve(node, i);
+    if (value == nullptr || std::holds_alternative<Unknown>(*value)) return Unknown{};
+    if (!is_constant(*value)) {
+      return c.refuse(node, "a parameter is not a constant",
+                      "make it an initializer, for example by constant folding");
+    }
+    parameters.push_back(single_elements(*value));
+    if (parameters.back().empty() || parameters.back().size() != parameters[0].size()) {
       return c.refuse(node, "its parameters are not four lists of floats of one size",
                       kDamagedNext);
     }
@@ -216,17 +222,16 @@ Value batch_normalization(Context& c, const Node& node) {
   }
   const float epsilon = node.real("epsilon").value_or(1e-5F);
   ChannelNumbers numbers{.factors = {}, .offsets = {}};
-  for (std::size_t i = 0; i < parameters[0]->count(); ++i) {
+  for (std::size_t i = 0; i < parameters[0].size(); ++i) {
     // In the steps of ONNX Runtime.
-    const float factor =
-        1 / std::sqrt(parameters[3]->floats[i] + epsilon) * parameters[0]->floats[i];
+    const float factor = 1 / std::sqrt(parameters[3][i] + epsilon) * parameters[0][i];
     numbers.factors.push_back(factor);
-    numbers.offsets.push_back(parameters[1]->floats[i] - parameters[2]->floats[i] * factor);
+    numbers.offsets.push_back(parameters[1][i] - parameters[2][i] * factor);
   }
   // Along the axis behind the batch, wherever channels lie.
   const auto* x = std::get_if<Activation>(operand);
   Dims dims(x != nullptr ? x->operand.view.rank() : std::get<DraftPtr>(*operand)->view.rank(), 1);
-  if (!dims.empty()) dims[0] = static_cast<std::int64_t>(parameters[0]->count());
+  if (!dims.empty()) dims[0] = static_cast<std::int64_t>(parameters[0].size());
   return affine(c, node, *operand, dims, numbers);
 }
 
