@@ -359,10 +359,16 @@ class Writer {
       const import_detail::Origin& origin = origins_.weights[i];
       const std::size_t each = origin.offsets.size();
       const std::uint8_t* first = buffer(weights).data()->data();
+      const int lowest = tensor(weights).type() == tflite::TensorType::UINT8 ? 0 : INT8_MIN;
       for (std::size_t w = 0; w < now.weights.size(); ++w) {
         if (now.weights[w] == then.weights[w]) continue;
         const std::size_t o = w / each;
         const int value = now.weights[w] + zero_of(weights, o);
+        if (value < lowest || value > lowest + 255) {
+          return refuse(name, fmt::format("has trained weights beyond those that the zero point {} "
+                                          "of the file leaves room for",
+                                          zero_of(weights, o)));
+        }
         patch_.write(first + o * origin.out_step + origin.offsets[w % each],
                      static_cast<std::uint8_t>(value));
       }

@@ -224,6 +224,31 @@ ir::Conv2D& conv_at(ir::Graph& graph, std::size_t op) {
   return std::get<ir::Conv2D>(graph.ops[op].params);
 }
 
+// Weights of uint8 around another zero point than 128, as long as they fit the integers of the
+// file.
+TEST(TfliteWriter, RefusesWeightsBeyondTheZeroPoint) {
+  TfliteBuilder b = model();
+  for (auto& tensor : b.graph().tensors) {
+    if (tensor->name != "w") continue;
+    tensor->type = testing::TensorType::UINT8;
+    tensor->quantization->zero_point = {130, 130};
+    for (std::uint8_t& byte : b.model.buffers[tensor->buffer]->data) {
+      byte = static_cast<std::uint8_t>(static_cast<std::int8_t>(byte) / 2 + 130);
+    }
+  }
+  const std::string original = b.bytes();
+  ir::Graph tuned = import_ok(original);
+  conv_of(tuned).weights[3] = 125;
+  const Result<std::string> written = export_tflite_bytes(tuned, original);
+  ASSERT_TRUE(written.ok()) << written.error().message();
+  ir::Graph back = import_ok(*written);
+  EXPECT_EQ(conv_of(tuned).weights, conv_of(back).weights);
+  conv_of(tuned).weights[3] = 126;
+  const Result<std::string> refused = export_tflite_bytes(tuned, original);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("the zero point 130 of the file"));
+}
+
 TEST(TfliteWriter, WhatIsTrainedLeavesASharedBuffer) {
   const std::string original = sharing().bytes();
   ir::Graph tuned = import_ok(original);
