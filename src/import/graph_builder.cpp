@@ -199,23 +199,38 @@ std::optional<Draft> GraphBuilder::make_conv(const Where& node, const Layer& lay
                   .weight_scales = {},
                   .bias = std::vector<std::int32_t>(out, 0)};
   conv.weights.reserve(out * offsets.size());
+  std::vector<double> widened(out, 1);
   for (std::size_t o = 0; o < out; ++o) {
-    conv.weight_scales.push_back(layer.weights.scale(o));
-    const std::int32_t zero = layer.weights.zero(o);
+    const auto weight = [&](std::size_t offset) {
+      return layer.weights.integers[o * layer.out_step + offset] - layer.weights.zero(o);
+    };
+    // Around another zero point than the middle some lie beyond int8: such a channel gets a scale
+    // of its own, to which its weights are rounded.
+    std::int32_t least = 0;
+    std::int32_t most = 0;
     for (const std::size_t offset : offsets) {
-      const std::int32_t w = layer.weights.integers[o * layer.out_step + offset] - zero;
-      if (w < -128 || w > 127) {
-        return refuse(node,
-                      fmt::format("its weights are asymmetric (zero point {}, not {})", zero,
-                                  layer.weights.symmetric_zero),
-                      "quantise weights symmetrically (ONNX Runtime: WeightSymmetric=True; "
-                      "TensorFlow: full integer quantisation by version 2)");
-      }
-      conv.weights.push_back(static_cast<std::int8_t>(w));
+      least = std::min(least, weight(offset));
+      most = std::max(most, weight(offset));
+    }
+    const bool beyond = least < INT8_MIN || most > INT8_MAX;
+    if (beyond) widened[o] = std::max(-least, most) / 127.0;
+    conv.weight_scales.push_back(static_cast<float>(layer.weights.scale(o) * widened[o]));
+    for (const std::size_t offset : offsets) {
+      const double w = weight(offset) / widened[o];
+      conv.weights.push_back(static_cast<std::int8_t>(beyond ? std::nearbyint(w) : w));
     }
   }
   std::optional<Draft> made = draft(node, std::move(conv), {input});
   if (!made || (layer.bias && !add_bias(node, *layer.bias, *made))) return std::nullopt;
+  // A bias in the unit of the file's sums.
+  const bool own_unit = layer.bias && !layer.bias->is_float() && layer.bias->scales.empty();
+  for (std::size_t o = 0; own_unit && o < out; ++o) {
+    if (widened[o] == 1) continue;
+    std::int32_t& bias = std::get<ir::Conv2D>(made->params).bias[o];
+    const double units = bias / widened[o];
+    bias = 0;
+    shift_bias(*made, o, units);
+  }
   made->origin = {layer.out_step, {offsets.begin(), offsets.end()}};
   return made;
 }

@@ -79,7 +79,6 @@ struct Numbers {
   std::span<const float> floats;
   std::span<const float> scales;
   std::span<const std::int32_t> zeros;
-  std::int32_t symmetric_zero = 0;  ///< the zero point of symmetric values: 128 for uint8
 
   [[nodiscard]] bool is_float() const { return integers.empty(); }
   [[nodiscard]] std::size_t count() const { return is_float() ? floats.size() : integers.size(); }

@@ -248,6 +248,13 @@ class Writer {
     return static_cast<int>(zeros->Get(at));
   }
 
+  // What the reader multiplied a scale of the file by, since weights lay beyond int8.
+  [[nodiscard]] double widened(int weights, std::size_t o, float own) const {
+    const auto* scales = tensor(weights).quantization()->scale();
+    return static_cast<double>(own) /
+           scales->Get(static_cast<flatbuffers::uoffset_t>(scales->size() == 1 ? 0 : o));
+  }
+
   [[nodiscard]] bool head_changes() const {
     const ir::Head now = file_head(tuned_.head);
     const ir::Head then = file_head(imported_.head);
@@ -363,7 +370,9 @@ class Writer {
       for (std::size_t w = 0; w < now.weights.size(); ++w) {
         if (now.weights[w] == then.weights[w]) continue;
         const std::size_t o = w / each;
-        const int value = now.weights[w] + zero_of(weights, o);
+        const double wide = widened(weights, o, then.weight_scales[o]);
+        const int value =
+            static_cast<int>(std::nearbyint(now.weights[w] * wide)) + zero_of(weights, o);
         if (value < lowest || value > lowest + 255) {
           return refuse(name, fmt::format("has trained weights beyond those that the zero point {} "
                                           "of the file leaves room for",
@@ -378,7 +387,11 @@ class Writer {
       if (bias < 0) return refuse(name, "has trained biases and none in the file");
       const std::uint8_t* first = buffer(bias).data()->data();
       for (std::size_t o = 0; o < now.bias.size(); ++o) {
-        if (now.bias[o] != then.bias[o]) patch_.write(first + o * sizeof(now.bias[o]), now.bias[o]);
+        if (now.bias[o] == then.bias[o]) continue;
+        const double units = now.bias[o] * widened(input(at, 1), o, then.weight_scales[o]);
+        patch_.write(first + o * sizeof(now.bias[o]),
+                     static_cast<std::int32_t>(
+                         std::clamp<double>(std::nearbyint(units), INT32_MIN, INT32_MAX)));
       }
     }
     return Ok{};

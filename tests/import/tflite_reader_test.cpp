@@ -302,6 +302,22 @@ TEST(TfliteReader, DensePerPositionIsAPointwiseConvolution) {
   EXPECT_EQ(graph.tensor(graph.features).shape, (ir::Shape{1, 5, 2}));
 }
 
+// The older scheme of uint8: one zero point for all weights, from which they reach up to 255.
+TEST(TfliteReader, WeightsBeyondInt8GetAScaleOfTheirOwn) {
+  TfliteBuilder b;
+  const int x = b.input({1, 1, 1, 2}, 0.02F, 3);
+  const int c = b.activation("c", {1, 1, 1, 2}, 0.1F, 0);
+  const int w = b.constant<std::uint8_t>("w", {2, 1, 1, 2}, {255, 75, 65, 45}, TensorType::UINT8,
+                                         {0.01F}, 0, 55);
+  b.conv({x, w, b.integers("b", {1000, -1000})}, c, {});
+  b.classifier(c, 2, 3);
+  const ir::Graph graph = import_ok(b);
+  const ir::Conv2D& conv = params<ir::Conv2D>(graph, 0);
+  EXPECT_THAT(conv.weights, ElementsAre(127, 13, 10, -10));
+  EXPECT_THAT(conv.bias, ElementsAre(635, -1000));
+  EXPECT_FLOAT_EQ(conv.weight_scales[0] / conv.weight_scales[1], 200.0F / 127);
+}
+
 // 2x3x4 map, a dense layer at each of its positions, which may be the rows of a matrix for it: as
 // Keras writes it, with a RESHAPE in front or without.
 TfliteBuilder dense_on_a_map(bool matrix_in, bool matrix_out) {
@@ -396,14 +412,6 @@ TEST(BadTflite, FormsOfQuantisation) {
   expect_one("is INT16; convert with int8 activations", [](TfliteBuilder& c) {
     for (auto& tensor : c.graph().tensors) {
       if (tensor->name == "sum") tensor->type = TensorType::INT16;
-    }
-  });
-  expect_one("asymmetric", [](TfliteBuilder& c) {
-    for (auto& tensor : c.graph().tensors) {
-      if (tensor->name == "c0_w") {
-        tensor->type = TensorType::UINT8;
-        tensor->quantization->zero_point = {7, 7, 7, 7};
-      }
     }
   });
 }

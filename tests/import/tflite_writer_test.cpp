@@ -249,6 +249,27 @@ TEST(TfliteWriter, RefusesWeightsBeyondTheZeroPoint) {
   EXPECT_THAT(refused.error().message(), HasSubstr("the zero point 130 of the file"));
 }
 
+// A channel whose weights lie beyond int8 goes back in the scale of the file.
+TEST(TfliteWriter, WeightsBeyondInt8Return) {
+  TfliteBuilder b;
+  const int x = b.input({1, 1, 1, 2}, 0.02F, 3);
+  const int c = b.activation("c", {1, 1, 1, 2}, 0.1F, 0);
+  const int w = b.constant<std::uint8_t>("w", {2, 1, 1, 2}, {255, 75, 65, 45},
+                                         testing::TensorType::UINT8, {0.01F}, 0, 55);
+  b.conv({x, w, b.integers("b", {1000, -1000})}, c, {});
+  b.classifier(c, 2, 3);
+  const std::string original = b.bytes();
+  ir::Graph tuned = import_ok(original);
+  conv_of(tuned).weights = {127, 20, 11, -10};
+  conv_of(tuned).bias = {700, -1000};
+  const std::string written = *export_tflite_bytes(tuned, original);
+  ir::Graph back = import_ok(written);
+  testing::expect_same(conv_of(tuned), conv_of(back));
+  const auto* data = tflite::GetModel(written.data())->buffers()->Get(b.tensor(w).buffer)->data();
+  EXPECT_THAT(std::vector<int>(data->begin(), data->end()),
+              ::testing::ElementsAre(255, 86, 66, 45));
+}
+
 TEST(TfliteWriter, WhatIsTrainedLeavesASharedBuffer) {
   const std::string original = sharing().bytes();
   ir::Graph tuned = import_ok(original);

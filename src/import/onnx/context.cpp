@@ -253,11 +253,7 @@ Numbers numbers(const Value& value) {
   const auto* quantized = std::get_if<QuantizedPtr>(&value);
   if (quantized == nullptr) return {};
   const QuantizedConstant& q = **quantized;
-  return {.integers = q.values->ints,
-          .floats = {},
-          .scales = q.scales,
-          .zeros = q.zero_points,
-          .symmetric_zero = q.values->element == Element::kUint8 ? kUnsignedShift : 0};
+  return {.integers = q.values->ints, .floats = {}, .scales = q.scales, .zeros = q.zero_points};
 }
 
 }  // namespace espalier::onnx_detail

@@ -319,7 +319,6 @@ std::optional<Numbers> Context::numbers(const Node& node, std::size_t i, std::st
   }
   result.scales = own.scales;
   result.zeros = own.zeros;
-  result.symmetric_zero = t.type() == TensorType::UINT8 ? kUnsignedShift : 0;
   return result;
 }
 
