@@ -433,6 +433,18 @@ TEST(BadTflite, OneLineAKind) {
                                     "operator is not supported; rewrite the network")));
 }
 
+// A converter that does not know a shape states 1 for every extent.
+TEST(BadTflite, ShapesComputedAtRunTime) {
+  TfliteBuilder b;
+  const int x = b.input({1, 4, 3}, 0.02F, 3);
+  const int flat = b.like(x, "flat", {1, 1});
+  b.tensor(flat).shape_signature = {-1, -1};
+  b.add(BuiltinOperator::RESHAPE, {x, b.integers("shape", {1, 12})}, flat);
+  b.classifier(flat, 12, 2);
+  EXPECT_THAT(diagnostics(b), ElementsAre(HasSubstr("reshapes [N,4,3] to a shape that is computed "
+                                                    "at run time; convert the model for a batch")));
+}
+
 TEST(BadTflite, WhatToDoDependsOnTheOperator) {
   const auto behind_input = [](BuiltinOperator code, const char* custom = nullptr) {
     TfliteBuilder b;

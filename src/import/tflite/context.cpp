@@ -126,6 +126,12 @@ Dims Context::dims(int index) const {
   return shape == nullptr ? Dims{} : Dims(shape->begin(), shape->end());
 }
 
+bool Context::shape_is_free(int index) const {
+  const auto* signature = tensor(index).shape_signature();
+  return signature != nullptr && signature->size() > 1 &&
+         std::count(signature->begin() + 1, signature->end(), -1) > 0;
+}
+
 std::optional<Dims> Context::sample_dims(const Node& node, int index) {
   Dims all = dims(index);
   const auto* signature = tensor(index).shape_signature();

@@ -111,6 +111,8 @@ class Context {
   [[nodiscard]] std::string tensor_name(int index) const;
   /// Extents, without checks of their sign.
   [[nodiscard]] Dims dims(int index) const;
+  /// True when the file leaves extents behind the batch to the runtime: those stated are none.
+  [[nodiscard]] bool shape_is_free(int index) const;
   /// Extents behind the batch, which has to be 1; nullopt after a diagnostic.
   std::optional<Dims> sample_dims(const Node& node, int index);
   /// The same of a tensor of `elements`, which may also be a matrix with a row for each position: a

@@ -11,6 +11,7 @@ namespace espalier::tflite_detail {
 namespace {
 
 using import_detail::batch_text;
+using import_detail::element_count;
 using import_detail::Pads;
 
 // What a node makes of a view and its padding; nullopt after a diagnostic. The activation is there
@@ -46,6 +47,13 @@ Value reshape(Context& c, const Node& node) {
         const std::optional<Stated> to =
             c.stated(node, node.output(), x == nullptr ? 0 : from.elements());
         if (!to) return std::nullopt;
+        if (element_count(to->dims) != from.elements() && c.shape_is_free(node.output())) {
+          c.refuse(node,
+                   fmt::format("reshapes {} to a shape that is computed at run time",
+                               batch_text(from.dims())),
+                   "convert the model for a batch of 1 and a fixed input size");
+          return std::nullopt;
+        }
         std::optional<View> changed = from.reshaped(to->dims);
         if (!changed && x != nullptr) {
           changed = c.builder.reshaped(node.where, x->operand, to->dims);
