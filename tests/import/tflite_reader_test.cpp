@@ -221,6 +221,26 @@ TEST(TfliteReader, UnevenBorderAroundAMaximum) {
   }
 }
 
+// A causal Conv1D: the series is padded in front, and then an image of one row.
+TEST(TfliteReader, PaddedSeriesBecomeImages) {
+  TfliteBuilder b;
+  const int x = b.input({1, 5, 2}, 0.02F, 3);
+  const int padded = b.like(x, "padded", {1, 7, 2});
+  b.add(BuiltinOperator::PAD, {x, b.integers("pads", {0, 0, 2, 0, 0, 0}, {3, 2})}, padded);
+  const int image = b.like(x, "image", {1, 1, 7, 2});
+  b.add(BuiltinOperator::EXPAND_DIMS, {padded, b.integers("axis", {1})}, image);
+  const int y = b.activation("y", {1, 1, 5, 4}, 0.1F, 0);
+  b.conv({image, b.weights("w", {4, 1, 3, 2}, ramp(24), {0.1F}), -1}, y, {Padding::VALID});
+  b.classifier(b.reshape(y, {1, 20}), 20, 2);
+  const ir::Graph graph = import_ok(b);
+  EXPECT_EQ(graph.tensor(graph.input).shape, (ir::Shape{1, 5, 2}));
+  EXPECT_EQ(testing::values(params<ir::Conv2D>(graph, 0).window),
+            (std::array{1, 3, 1, 1, 0, 2, 0, 0}));
+  // Other changes of shape would cut the padding apart.
+  b.tensor(image).shape = {1, 2, 7, 1};
+  EXPECT_THAT(diagnostics(b), Contains(HasSubstr("across padding")));
+}
+
 TEST(TfliteReader, FlatInputTakesTheShapeInWhichItIsUsed) {
   TfliteBuilder b;
   const int x = b.reshape(b.input({1, 24}, 0.02F, 3), {1, 4, 3, 2});

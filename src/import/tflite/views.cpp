@@ -38,6 +38,29 @@ Value view(Context& c, const Node& node, const Change& change, bool rows = false
   return changed ? std::move(value) : Value(Unknown{});
 }
 
+// A padded view under dimensions, padding included, that differ from its own in axes of extent 1
+// alone; nullopt where they do not.
+std::optional<View> reshaped_padded(const View& from, std::vector<Pads>& pads, const Dims& to) {
+  const Dims dims = from.dims();
+  const auto extent = [&](std::size_t i) { return dims[i] + pads[i].before + pads[i].after; };
+  Dims bare;
+  std::vector<Pads> moved;
+  std::size_t at = 0;
+  for (const std::int64_t wanted : to) {
+    while (at < dims.size() && extent(at) == 1 && wanted != 1) ++at;
+    const bool own = at < dims.size() && extent(at) == wanted;
+    if (!own && wanted != 1) return std::nullopt;
+    bare.push_back(own ? dims[at] : 1);
+    moved.push_back(own ? pads[at] : Pads{});
+    if (own) ++at;
+  }
+  while (at < dims.size() && extent(at) == 1) ++at;
+  if (at != dims.size()) return std::nullopt;
+  std::optional<View> view = from.reshaped(bare);
+  if (view) pads = std::move(moved);
+  return view;
+}
+
 // RESHAPE, SQUEEZE and EXPAND_DIMS: the file states the result.
 Value reshape(Context& c, const Node& node) {
   if (std::holds_alternative<ShapeArithmetic>(c.value(node.input(0)))) return ShapeArithmetic{};
@@ -47,7 +70,10 @@ Value reshape(Context& c, const Node& node) {
         const std::optional<Stated> to =
             c.stated(node, node.output(), x == nullptr ? 0 : from.elements());
         if (!to) return std::nullopt;
-        if (element_count(to->dims) != from.elements() && c.shape_is_free(node.output())) {
+        if (!pads.empty()) {
+          std::optional<View> padded = reshaped_padded(from, pads, to->dims);
+          if (padded) return padded;
+        } else if (element_count(to->dims) != from.elements() && c.shape_is_free(node.output())) {
           c.refuse(node,
                    fmt::format("reshapes {} to a shape that is computed at run time",
                                batch_text(from.dims())),
