@@ -359,6 +359,45 @@ TEST(TfliteFunctions, BlocksAreDilation) {
               HasSubstr("behind SPACE_TO_BATCH_ND without a BATCH_TO_SPACE_ND"));
 }
 
+// Likewise of a causal Conv1D, as Keras writes it: blocks of the series, an image of one row for
+// the convolution alone.
+TEST(TfliteFunctions, BlocksOfASeriesAreADilation) {
+  const auto model = [](bool blocks) {
+    TfliteBuilder b;
+    const int x = b.input({1, 9, 2}, 0.02F, 3);
+    std::vector<std::int8_t> values;
+    for (int i = 0; i < 24; ++i) values.push_back(static_cast<std::int8_t>(5 * i - 50));
+    const int weights = b.weights("w", {4, 1, 3, 2}, values, {0.1F});
+    const int padded = b.like(x, "padded", {1, 13, 2});
+    b.add(BuiltinOperator::PAD, {x, b.integers("causal", {0, 0, 4, 0, 0, 0}, {3, 2})}, padded);
+    int y = -1;
+    if (blocks) {
+      const int block = b.integers("block", {2});
+      const int spread = b.like(x, "spread", {2, 7, 2});
+      b.add(BuiltinOperator::SPACE_TO_BATCH_ND, {padded, block, b.integers("pads", {0, 1}, {1, 2})},
+            spread);
+      const int image = b.like(x, "image", {2, 1, 7, 2});
+      b.add(BuiltinOperator::EXPAND_DIMS, {spread, b.integers("axis", {1})}, image);
+      const int c = b.activation("c", {2, 1, 5, 4}, 0.1F, 0);
+      b.conv({image, weights, -1}, c, {tflite::Padding::VALID});
+      const int row = b.reshape(c, {2, 5, 4});
+      y = b.like(c, "y", {1, 9, 4});
+      b.add(BuiltinOperator::BATCH_TO_SPACE_ND, {row, block, b.integers("crops", {0, 1}, {1, 2})},
+            y);
+    } else {
+      const int image = b.like(x, "image", {1, 1, 13, 2});
+      b.add(BuiltinOperator::EXPAND_DIMS, {padded, b.integers("axis", {1})}, image);
+      const int c = b.activation("c", {1, 1, 9, 4}, 0.1F, 0);
+      b.conv({image, weights, -1}, c, {tflite::Padding::VALID});
+      b.op(2).options.AsConv2DOptions()->dilation_w = 2;
+      y = b.reshape(c, {1, 9, 4});
+    }
+    b.classifier(b.reshape(y, {1, 36}), 36, 3);
+    return b;
+  };
+  testing::expect_equivalent(import_ok(model(true)), import_ok(model(false)));
+}
+
 // What fuzzing found: extents whose product no integer holds.
 TEST(TfliteFunctions, ImpossibleExtentsAreRefused) {
   TfliteBuilder b = around([](TfliteBuilder& made, int x) {

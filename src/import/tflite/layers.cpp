@@ -25,7 +25,12 @@ struct Inputs {
 // sets its dilation; false after a diagnostic.
 bool unspread(Context& c, const Node& node, const Spread& spread, Operand& x, ir::Window& window) {
   constexpr std::string_view kNext = "convert the model again with dilation_rate in the layer";
-  const tflite::Operator* back = c.reader(node.output(), BuiltinOperator::BATCH_TO_SPACE_ND);
+  int made = node.output();
+  for (const BuiltinOperator code : {BuiltinOperator::RESHAPE, BuiltinOperator::SQUEEZE}) {
+    const tflite::Operator* op = c.reader(made, code);
+    if (op != nullptr && op->outputs()->size() > 0) made = op->outputs()->Get(0);
+  }
+  const tflite::Operator* back = c.reader(made, BuiltinOperator::BATCH_TO_SPACE_ND);
   if (back == nullptr || window.stride_h != 1 || window.stride_w != 1) {
     c.refuse(node, "stands behind SPACE_TO_BATCH_ND without a BATCH_TO_SPACE_ND of its own", kNext);
     return false;
@@ -34,15 +39,21 @@ bool unspread(Context& c, const Node& node, const Spread& spread, Operand& x, ir
   const std::vector<std::int32_t>* block = c.integers(behind, 1, "the block behind it");
   const std::vector<std::int32_t>* crops = c.integers(behind, 2, "its crops");
   if (block == nullptr || crops == nullptr) return false;
-  if (*block != std::vector<std::int32_t>{spread.rows, spread.columns} || crops->size() != 4) {
+  std::vector<std::int32_t> blocks = *block;
+  std::vector<std::int32_t> cuts = *crops;
+  if (blocks.size() == 1) {
+    blocks.insert(blocks.begin(), 1);
+    cuts.insert(cuts.begin(), {0, 0});
+  }
+  if (blocks != std::vector<std::int32_t>{spread.rows, spread.columns} || cuts.size() != 4) {
     c.refuse(node, "stands between blocks that differ", kNext);
     return false;
   }
   for (std::size_t axis = 0; axis < 2; ++axis) {
     import_detail::Pads& pads = x.pads[axis];
-    pads.before -= (*crops)[2 * axis];
-    pads.after -= (*crops)[2 * axis + 1];
-    if ((*crops)[2 * axis] < 0 || (*crops)[2 * axis + 1] < 0 || pads.before < 0 || pads.after < 0) {
+    pads.before -= cuts[2 * axis];
+    pads.after -= cuts[2 * axis + 1];
+    if (cuts[2 * axis] < 0 || cuts[2 * axis + 1] < 0 || pads.before < 0 || pads.after < 0) {
       c.refuse(node, "crops more than was padded", kNext);
       return false;
     }

@@ -61,9 +61,21 @@ std::optional<View> reshaped_padded(const View& from, std::vector<Pads>& pads, c
   return view;
 }
 
+// True for the dimensions of a series and of an image of one row, whatever the batch.
+bool series_or_row(Dims a, Dims b) {
+  std::erase(a, 1);
+  std::erase(b, 1);
+  return a == b;
+}
+
 // RESHAPE, SQUEEZE and EXPAND_DIMS: the file states the result.
 Value reshape(Context& c, const Node& node) {
   if (std::holds_alternative<ShapeArithmetic>(c.value(node.input(0)))) return ShapeArithmetic{};
+  // What is spread is an image throughout.
+  if (const auto* spread = std::get_if<Spread>(&c.value(node.input(0)));
+      spread != nullptr && series_or_row(c.dims(node.input(0)), c.dims(node.output()))) {
+    return *spread;
+  }
   return view(
       c, node,
       [&](const View& from, std::vector<Pads>& pads, Activation* x) -> std::optional<View> {
@@ -124,7 +136,8 @@ Value transpose(Context& c, const Node& node) {
               });
 }
 
-// Blocks become samples, so that the convolution behind it sees every n-th input: its dilation.
+// Blocks become samples, so that the convolution behind it sees every n-th input: its dilation. Of
+// a series, which is an image for the convolution alone, too.
 Value space_to_batch(Context& c, const Node& node) {
   const std::vector<std::int32_t>* block = c.integers(node, 1, "its block");
   const std::vector<std::int32_t>* amounts = c.integers(node, 2, "its padding");
@@ -133,24 +146,40 @@ Value space_to_batch(Context& c, const Node& node) {
   const auto in_range = [](std::int32_t value, std::int32_t lowest) {
     return value >= lowest && value <= import_detail::kMaxExtent;
   };
-  bool usable = block->size() == 2 && amounts->size() == 4 && x->view.rank() == 3;
+  const std::size_t axes = block->size();
+  bool usable =
+      (axes == 1 || axes == 2) && amounts->size() == 2 * axes && x->view.rank() == axes + 1;
   for (const std::int32_t b : *block) usable = usable && in_range(b, 1);
   for (const std::int32_t amount : *amounts) usable = usable && in_range(amount, 0);
   if (!usable) {
     return c.refuse(node, "its block or padding is not that of an image",
                     "convert the model again with dilation_rate in the layer");
   }
-  x->pads.resize(3);
-  for (std::size_t axis = 0; axis < 2; ++axis) {
-    x->pads[axis].before += (*amounts)[2 * axis];
-    x->pads[axis].after += (*amounts)[2 * axis + 1];
+  // A series is an image of one row.
+  if (axes == 1) {
+    const Dims dims = x->view.dims();
+    x->view = x->view.reshaped({1, dims[0], dims[1]}).value();
+    if (!x->pads.empty()) x->pads.insert(x->pads.begin(), Pads{});
   }
-  return Spread{*std::move(x), (*block)[0], (*block)[1]};
+  x->pads.resize(3);
+  for (std::size_t axis = 0; axis < axes; ++axis) {
+    Pads& pads = x->pads[2 - axes + axis];
+    pads.before += (*amounts)[2 * axis];
+    pads.after += (*amounts)[2 * axis + 1];
+  }
+  return Spread{*std::move(x), axes == 1 ? 1 : block->front(), block->back()};
 }
 
 Value batch_to_space(Context& c, const Node& node) {
   const auto* spread = std::get_if<Spread>(&c.value(node.input(0)));
-  if (spread != nullptr && spread->convolved) return Activation{spread->operand};
+  if (spread != nullptr && spread->convolved) {
+    Operand made = spread->operand;
+    const Dims dims = made.view.dims();
+    if (dims[0] == 1 && c.dims(node.output()).size() == 3) {
+      made.view = made.view.reshaped({dims[1], dims[2]}).value();
+    }
+    return Activation{std::move(made)};
+  }
   if (!std::holds_alternative<Unknown>(c.value(node.input(0)))) {
     c.refuse(node, "has no convolution and SPACE_TO_BATCH_ND before it",
              "convert the model again with dilation_rate in the layer");
