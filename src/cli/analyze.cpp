@@ -12,7 +12,6 @@
 
 #include "command.hpp"
 #include "espalier/contribution/analysis.hpp"
-#include "espalier/import/importer.hpp"
 #include "espalier/support/bytes.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/train/session.hpp"
@@ -295,7 +294,7 @@ Status report_estimate(const Options& options, const contribution::AnalysisOptio
 Status run(const Options& options) {
   ESPALIER_TRY(contribution::AnalysisOptions analysis, analysis_options(options));
   ESPALIER_TRY(const trials::SetOptions selection, options.data.sets(options.common.seed));
-  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(ir::Graph graph, read_model(options.model));
   ESPALIER_CHECK_OK(check_choice(options, analysis.layers, graph));
   ESPALIER_CHECK_OK(contribution::check(graph, analysis));
   const trials::SourceOptions sources{options.training, options.validation, options.limit_train,

@@ -14,6 +14,7 @@
 #include "config_file.hpp"
 #include "espalier/data/preprocess.hpp"
 #include "espalier/data/sanity.hpp"
+#include "espalier/import/importer.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/train/session.hpp"
 
@@ -229,6 +230,13 @@ void DataOptions::add_to(CommandApp* command) {
 
 Result<trials::SetOptions> DataOptions::sets(std::uint64_t seed) const {
   return trials::set_options(preprocess, classes, subset != "first", seed);
+}
+
+Result<ir::Graph> read_model(const std::filesystem::path& path) {
+  Result<ir::Graph> graph = import_model(path);
+  if (!graph.ok()) return graph;
+  for (const std::string& doubt : model_doubts(*graph)) spdlog::warn("{}", doubt);
+  return graph;
 }
 
 std::optional<std::string> positions_doubt(const ir::Graph& graph, const data::ClassNames& names,

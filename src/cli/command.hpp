@@ -107,6 +107,9 @@ struct DataOptions {
   [[nodiscard]] Result<trials::SetOptions> sets(std::uint64_t seed) const;
 };
 
+/// import_model(), with everything doubtful logged as warnings.
+Result<ir::Graph> read_model(const std::filesystem::path& path);
+
 /// The doubt where a classifier that does not say the names of its classes is used for data that
 /// does: position is all they have in common. `what` says who has the names.
 std::optional<std::string> positions_doubt(const ir::Graph& graph, const data::ClassNames& names,

@@ -17,7 +17,6 @@
 #include "espalier/device/fit.hpp"
 #include "espalier/engine/calibrate.hpp"
 #include "espalier/engine/emit_recorded.hpp"
-#include "espalier/import/importer.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/support/file.hpp"
@@ -471,7 +470,7 @@ Status run(const Options& options) {
   for (const std::string& name : options.disabled) {
     ESPALIER_TRY(compile.passes, compiler::without(compile.passes, name));
   }
-  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(ir::Graph graph, read_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
   if (plan::rotates(plan) && !options.package.empty()) {
     return Error{ErrorKind::kUsage,

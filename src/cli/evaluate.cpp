@@ -11,7 +11,6 @@
 #include "command.hpp"
 #include "espalier/data/classes.hpp"
 #include "espalier/data/sanity.hpp"
-#include "espalier/import/importer.hpp"
 #include "espalier/plan/update_plan.hpp"
 #include "espalier/train/result_sanity.hpp"
 #include "espalier/train/sample_store.hpp"
@@ -89,7 +88,7 @@ Json matrix_json(const train::Confusion& confusion) {
 
 Status run(const Options& options) {
   ESPALIER_TRY(const trials::SetOptions sets, options.data.sets(options.common.seed));
-  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(ir::Graph graph, read_model(options.model));
   ESPALIER_TRY(data::Dataset dataset, trials::open_selected(options.test, options.limit, sets));
   std::vector<std::string> warnings;
   ESPALIER_TRY(dataset, as_the_model_says(std::move(dataset), graph, options, warnings));

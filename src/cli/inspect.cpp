@@ -3,7 +3,6 @@
 
 #include "command.hpp"
 #include "espalier/cost/inspection.hpp"
-#include "espalier/import/importer.hpp"
 #include "espalier/support/bytes.hpp"
 
 namespace espalier::cli {
@@ -50,7 +49,7 @@ std::string table(const Json& document, const ir::Graph& graph) {
 }
 
 Status inspect(const Options& options) {
-  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(const ir::Graph graph, read_model(options.model));
   const Json document = cost::inspection(graph);
   print(options.common, options.ir ? ir::to_text(graph) : table(document, graph));
   Outputs outputs;

@@ -11,7 +11,6 @@
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/cost/training_macs.hpp"
 #include "espalier/data/classes.hpp"
-#include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/plan/published.hpp"
 #include "espalier/support/file.hpp"
@@ -117,7 +116,7 @@ Status make(const Options& options) {
   if (chosen != 1) {
     return Error{ErrorKind::kUsage, "give one of --head-only, --bias K, --last K, --full"};
   }
-  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(const ir::Graph graph, read_model(options.model));
   plan::UpdatePlan plan = options.full ? plan::full(graph) : plan::head_only(graph);
   if (options.bias >= 0) {
     ESPALIER_TRY(plan, plan::bias_only(graph, options.bias));
@@ -139,14 +138,14 @@ Status import_published(const Options& options) {
     where = options.published;
   }
   ESPALIER_TRY(const Json document, parse_json(text, where));
-  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(const ir::Graph graph, read_model(options.model));
   ESPALIER_TRY(plan::UpdatePlan plan, plan::from_published(graph, document, where));
   ESPALIER_TRY(plan.classes, classes_of(options.classes));
   return save(options, std::move(plan), graph);
 }
 
 Status rotate(const Options& options) {
-  ESPALIER_TRY(const ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(const ir::Graph graph, read_model(options.model));
   ESPALIER_TRY(plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
   const std::vector<plan::WeightUpdate> before = plan.weights;
   plan::add_rotation(plan, graph);
@@ -190,7 +189,7 @@ std::string channels_text(const plan::UpdatePlan& plan, int conv, int in_channel
 }
 
 Status show(const Options& options) {
-  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(ir::Graph graph, read_model(options.model));
   ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options.plan, graph));
   if (options.as_published) {
     if (plan::rotates(plan)) {

@@ -11,7 +11,6 @@
 #include "espalier/cost/device_profile.hpp"
 #include "espalier/data/classes.hpp"
 #include "espalier/device/fit.hpp"
-#include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/selection/selection.hpp"
 #include "espalier/study/believed_gains.hpp"
@@ -547,7 +546,7 @@ Json report_of(const Options& options, const ir::Graph& graph, const contributio
 Status run(const Options& given) {
   Options options = given;
   ESPALIER_TRY(const std::vector<Bytes> budgets, budgets_of(options));
-  ESPALIER_TRY(ir::Graph graph, import_model(options.model));
+  ESPALIER_TRY(ir::Graph graph, read_model(options.model));
   ESPALIER_TRY(const Json document, read_json(options.profile, contribution::kProfileSchema));
   ESPALIER_TRY(const contribution::Profile profile,
                contribution::profile_from_json(document, graph, options.profile));

@@ -229,7 +229,7 @@ class TrainCommand {
       run_options_.store = &*store;
     }
     ESPALIER_CHECK_OK(check_export(options_.model, options_.exported));
-    ESPALIER_TRY(ir::Graph graph, import_model(options_.model));
+    ESPALIER_TRY(ir::Graph graph, read_model(options_.model));
     ESPALIER_TRY(const plan::UpdatePlan plan, plan::load_plan(options_.plan, graph));
     ESPALIER_TRY(const trials::SetOptions sets, options_.data.sets(options_.common.seed));
     ESPALIER_TRY(const trials::SampleSets loaded,

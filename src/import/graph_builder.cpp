@@ -213,7 +213,10 @@ std::optional<Draft> GraphBuilder::make_conv(const Where& node, const Layer& lay
       most = std::max(most, weight(offset));
     }
     const bool beyond = least < INT8_MIN || most > INT8_MAX;
-    if (beyond) widened[o] = std::max(-least, most) / 127.0;
+    if (beyond) {
+      widened[o] = std::max(-least, most) / 127.0;
+      ++graph_.rounded_channels;
+    }
     conv.weight_scales.push_back(static_cast<float>(layer.weights.scale(o) * widened[o]));
     for (const std::size_t offset : offsets) {
       const double w = weight(offset) / widened[o];

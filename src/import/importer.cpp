@@ -51,6 +51,14 @@ std::string read_head(const std::filesystem::path& path) {
 
 }  // namespace
 
+std::vector<std::string> model_doubts(const ir::Graph& graph) {
+  if (graph.rounded_channels == 0) return {};
+  return {
+      fmt::format("the weights of {} output channel{} of {} lie beyond int8 and are rounded to a "
+                  "wider scale, so its results differ a little from those of the file",
+                  graph.rounded_channels, graph.rounded_channels == 1 ? "" : "s", graph.name)};
+}
+
 bool is_tflite_path(const std::filesystem::path& path) { return path.extension() == ".tflite"; }
 
 bool is_exported_tflite(const std::filesystem::path& path) {

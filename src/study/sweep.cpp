@@ -13,6 +13,7 @@
 #include "espalier/cost/inspection.hpp"
 #include "espalier/data/dataset.hpp"
 #include "espalier/data/sanity.hpp"
+#include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/study/believed_gains.hpp"
 #include "espalier/study/plan_search.hpp"
@@ -227,6 +228,7 @@ class Sweep {
   Status run_pair(const SweepPair& pair, Json& results) {
     ESPALIER_TRY(std::vector<NamedPlan> plans, pair.given_plans());
     ESPALIER_CHECK_OK(keep_other_results());
+    warn(pair.label(), model_doubts(pair.network().graph()));
     warn(pair.label(), data::set_doubts(pair.training(), pair.test()));
     ESPALIER_TRY(const std::vector<NamedPlan> found, found_plans(pair));
     plans.insert(plans.end(), found.begin(), found.end());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "equivalent.hpp"
+#include "espalier/import/importer.hpp"
 #include "espalier/ir/input.hpp"
 #include "espalier/support/rng.hpp"
 #include "testing/forward.hpp"
@@ -336,6 +337,9 @@ TEST(TfliteReader, WeightsBeyondInt8GetAScaleOfTheirOwn) {
   EXPECT_THAT(conv.weights, ElementsAre(127, 13, 10, -10));
   EXPECT_THAT(conv.bias, ElementsAre(635, -1000));
   EXPECT_FLOAT_EQ(conv.weight_scales[0] / conv.weight_scales[1], 200.0F / 127);
+  EXPECT_THAT(model_doubts(graph), ElementsAre(HasSubstr("the weights of 1 output channel of ")));
+  b.model.buffers[b.tensor(w).buffer]->data[0] = 55 + 127;
+  EXPECT_THAT(model_doubts(import_ok(b)), ::testing::IsEmpty());
 }
 
 // 2x3x4 map, a dense layer at each of its positions, which may be the rows of a matrix for it: as

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "espalier/import/tflite_writer.hpp"
 #include "espalier/ir/graph.hpp"
@@ -16,6 +18,9 @@ namespace espalier {
 /// Errors: kMissingInput when the file cannot be opened; kBadInput when it is damaged, of an
 /// unknown format, or holds anything the graph cannot express, every such node in one run.
 Result<ir::Graph> import_model(const std::filesystem::path& path);
+
+/// What is to be known of how a network was read, in words: that some weights had to be rounded.
+std::vector<std::string> model_doubts(const ir::Graph& graph);
 
 /// True when `path` is to be written as TFLite: by its extension.
 bool is_tflite_path(const std::filesystem::path& path);

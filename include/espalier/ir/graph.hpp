@@ -214,6 +214,8 @@ struct Graph {
   TensorId features = -1;
   Head head;  ///< as pre-trained
   InputFormat input_format;
+  /// Output channels whose weights no int8 holds, so that reading the file rounded them.
+  int rounded_channels = 0;
 
   [[nodiscard]] const Tensor& tensor(TensorId id) const { return tensors[static_cast<size_t>(id)]; }
 };
