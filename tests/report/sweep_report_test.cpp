@@ -424,7 +424,8 @@ TEST_F(SweepReport, ResultsOfAnotherConfigurationArePassedOver) {
   EXPECT_THAT(documents->warnings,
               ::testing::ElementsAre(HasSubstr("the sweep is not finished"),
                                      "sweep.other-options-0123abcd.json: results of another "
-                                     "configuration; passed over, unless it is named"));
+                                     "configuration or version; passed over, unless it is "
+                                     "named"));
   EXPECT_FALSE(report::read_documents({kept})->trainings.empty());
 }
 
