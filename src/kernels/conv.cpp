@@ -199,22 +199,40 @@ std::size_t ConvScratch::bytes() const {
 
 namespace {
 
+// How many int8 add up to any of the weights: training may push some out of int8.
+int int8_parts(std::span<const float> weights) {
+  float least = 0.0F;
+  float most = 0.0F;
+  for (const float w : weights) {
+    least = std::min(least, w);
+    most = std::max(most, w);
+  }
+  const float parts = std::max(std::ceil(least / -128.0F), std::ceil(most / 127.0F));
+  return static_cast<int>(std::clamp(parts, 1.0F, 1000.0F));
+}
+
 // Weights as the int8 kernels read them.
-void pack_int8(const ConvGeometry& g, std::span<const float> weights,
-               AlignedVector<std::int8_t>& packed, AlignedVector<std::int32_t>& sums,
-               AlignedVector<std::int32_t>& reach) {
+void pack_int8(const ConvGeometry& g, std::span<const float> weights, PackedWeights& all) {
+  AlignedVector<std::int8_t>& packed = all.int8_forward;
+  AlignedVector<std::int32_t>& sums = all.int8_sums;
+  AlignedVector<std::int32_t>& reach = all.int8_reach;
   packed.clear();
   sums.clear();
   reach.clear();
-  const bool fits = std::all_of(weights.begin(), weights.end(),
-                                [](float w) { return w >= -128.0F && w <= 127.0F; });
+  // With more parts products of floats are as fast.
+  constexpr int kMostParts = 4;
+  all.int8_parts = int8_parts(weights);
   const int fan_in = g.fan_in();
-  if (!fits || fan_in > kMaxInt8Products || (g.groups > 1 && !g.direct_depthwise())) return;
+  if (all.int8_parts > (g.groups > 1 ? 1 : kMostParts) ||
+      fan_in * all.int8_parts > kMaxInt8Products || (g.groups > 1 && !g.direct_depthwise())) {
+    return;
+  }
   const auto width = static_cast<std::ptrdiff_t>(g.direct_depthwise() ? kLanes : kPanel);
   // Every row of the window starts at a group of kQuad.
   const int run = g.window.kernel_w * g.in_per_group();
   const std::ptrdiff_t quads = quads_of(run);
-  const std::ptrdiff_t panel = width * kQuad * quads * g.window.kernel_h;
+  const std::ptrdiff_t part = width * kQuad * quads * g.window.kernel_h;
+  const std::ptrdiff_t panel = part * all.int8_parts;
   packed.assign(static_cast<std::size_t>((g.out_stride + width - 1) / width * panel), 0);
   sums.assign(static_cast<std::size_t>((g.out_stride + width - 1) / width * width), 0);
   reach.assign(sums.size(), 0);
@@ -225,10 +243,14 @@ void pack_int8(const ConvGeometry& g, std::span<const float> weights,
     std::int32_t magnitude = 0;
     for (int k = 0; k < fan_in; ++k) {
       const std::ptrdiff_t quad = k / run * quads + k % run / kQuad;
-      const auto w = static_cast<std::int8_t>(source[k]);
-      column[quad * width * kQuad + k % run % kQuad] = w;
+      auto w = static_cast<std::int32_t>(source[k]);
       sum += w;
       magnitude += std::abs(w);
+      std::int8_t* at = column + quad * width * kQuad + k % run % kQuad;
+      for (int i = 0; i < all.int8_parts; ++i, at += part) {
+        *at = static_cast<std::int8_t>(std::clamp(w, -128, 127));
+        w -= *at;
+      }
     }
     sums[static_cast<std::size_t>(c)] = sum;
     reach[static_cast<std::size_t>(c)] = kMostInput * magnitude;
@@ -254,8 +276,8 @@ bool bounded_sums(const ConvGeometry& g, std::span<const float> weights) {
 void PackedWeights::pack(const ConvGeometry& g, std::span<const float> weights,
                          bool with_input_gradient) {
   const int fan_in = g.fan_in();
-  pack_int8(g, weights, int8_forward, int8_sums, int8_reach);
-  bounded = !int8_forward.empty() || bounded_sums(g, weights);
+  pack_int8(g, weights, *this);
+  bounded = (!int8_forward.empty() && int8_parts == 1) || bounded_sums(g, weights);
   if (g.direct_depthwise()) {
     forward.assign(static_cast<std::size_t>(g.taps() * g.out_stride), 0.0F);
     for (int c = 0; c < g.out.channels; ++c) {
@@ -326,7 +348,7 @@ struct Int8Forward {
   void run() const {
     if (g.direct_depthwise()) {
       depthwise();
-    } else if (has_windows()) {
+    } else if (has_windows() && weights.int8_parts == 1) {
       windows();
     } else {
       gemm_of_rows();
@@ -426,6 +448,7 @@ struct Int8Forward {
     Int8GemmArgs gemm;
     prepare(g.window.kernel_h * quads_of_row(), patch, gemm);
     const bool in_place = direct && patch.bias == 0 && table.int8_group == kQuad;
+    gemm.segments = weights.int8_parts;  // of weights, each for the same activations
     gemm.a_row = direct ? g.in_stride : std::ptrdiff_t{gemm.quads} * kQuad;
     // As many rows as stay in the first-level cache, whose every block of columns reads them again.
     constexpr std::ptrdiff_t kTileBytes = 32768;
@@ -460,7 +483,8 @@ struct Int8Forward {
 };
 
 bool in_int8(const KernelTable& table, const PackedWeights& weights) {
-  return table.gemm_int8 != nullptr && !weights.int8_forward.empty();
+  return table.gemm_int8 != nullptr && !weights.int8_forward.empty() &&
+         (weights.int8_parts == 1 || table.int8_group == kQuad);
 }
 
 }  // namespace

@@ -308,12 +308,14 @@ TEST(Kernels, ForwardAgreesForExtremeChannels) {
     const reference::Forward expected = reference::forward(graph, op, std::span(&x, 1));
     const Requantization requantization = make_requantization(graph, op);
     const int zero = graph.tensor(op.inputs[0]).quantization.zero_point;
-    for (const bool large : {false, true}) {
+    for (const float large : {0.0F, 300.0F, -2000.0F}) {
       std::vector<float> weights(conv.weights.begin(), conv.weights.end());
-      if (large) weights[5] = 300.0F;
+      if (large != 0.0F) weights[5] = large;
       PackedWeights packed;
       packed.pack(geometry, weights, false);
-      EXPECT_EQ(packed.int8_forward.empty(), large);
+      const bool in_parts = shape.groups == 1 && large == 300.0F;
+      EXPECT_EQ(packed.int8_forward.empty(), large != 0.0F && !in_parts);
+      EXPECT_EQ(packed.int8_parts, large == 0.0F ? 1 : large == 300.0F ? 3 : 16);
       AlignedVector<std::int8_t> first;
       for (int i = 0; i < all.count; ++i) {
         const KernelChoice choice(*all.tables[i]);
@@ -325,7 +327,7 @@ TEST(Kernels, ForwardAgreesForExtremeChannels) {
                      mask.data(), scratch);
         if (i == 0) first = result;
         EXPECT_EQ(result, first) << shape.name << ' ' << all.tables[i]->name;
-        if (large) continue;
+        if (large != 0.0F) continue;
         for (std::size_t k = 0; k < expected.output.size(); ++k) {
           ASSERT_EQ(result[k], expected.output[k]) << shape.name << ' ' << all.tables[i]->name;
           ASSERT_EQ(mask[k], expected.mask[k]) << shape.name << ' ' << all.tables[i]->name;

@@ -64,7 +64,8 @@ constexpr std::int32_t kBiases[] = {INT32_MIN,
 // Kernels treat factors from 1/2 on, and those below 2^-23, in ways of their own.
 constexpr int kShifts[] = {1, 2, 15, 16, 29, 30, 31, 32, 33, 34, 53, 54, 55, 56, 61, 62};
 // Beyond int8 and, at 514 and 16384, the bounds of exact sums and of diverged training.
-constexpr float kLargeWeights[] = {128.0F, -129.0F, 300.0F, -514.0F, 515.0F, 16384.0F, -16384.0F};
+constexpr float kLargeWeights[] = {128.0F,  -129.0F, 254.0F,  300.0F,   508.0F,
+                                   -512.0F, 509.0F,  -514.0F, 16384.0F, -16384.0F};
 
 // The input's scale times this weight scale is just below 1: the multiplier becomes INT32_MAX.
 constexpr float kInScale = 1.0F + 0x1.6Ap-16F;
@@ -319,7 +320,8 @@ void enlarge_weights(Rng& rng, Convolution& c) {
   }
   if (rng.chance(0.4)) std::fill(c.weights.begin(), c.weights.end(), one_of(rng, kLargeWeights));
   c.weights[rng.below(c.weights.size())] = one_of(rng, kLargeWeights);
-  c.has_reference = c.int8_kernels = false;
+  c.has_reference = false;
+  c.int8_kernels = rng.chance(0.7);  // of parts, where they are few
 }
 
 // Factors that the kernels define, but no scale gives: small multipliers with any shift.
@@ -624,9 +626,13 @@ TEST(RandomConvs, LargeSums) {
       Rng rng{31, static_cast<std::uint64_t>(Kind::kLargeSums), index};
       Convolution c = saturating(rng, kernel, channels, Operands::kMost);
       std::fill(c.weights.begin(), c.weights.end(), weight);
-      c.has_reference = c.int8_kernels = false;
-      SCOPED_TRACE(describe(c, index++));
-      expect_same_bits(c, scratch);
+      c.has_reference = false;
+      for (const bool int8_kernels : {true, false}) {
+        c.int8_kernels = int8_kernels;
+        SCOPED_TRACE(describe(c, index));
+        expect_same_bits(c, scratch);
+      }
+      ++index;
     }
   }
 }

@@ -43,9 +43,10 @@ class PackedWeights {
 
   AlignedVector<float> forward;         ///< panels of [fan_in][out] per group, or depthwise taps
   AlignedVector<float> input_gradient;  ///< panels of [out][fan_in] per group
-  /// The same for the int8 kernels; empty when a weight does not fit or the convolution is none of
-  /// theirs.
+  /// The same for the int8 kernels; empty when a weight is too large or the convolution is none of
+  /// theirs. Weights beyond int8 are sums of parts, which lie side by side in each panel.
   AlignedVector<std::int8_t> int8_forward;
+  int int8_parts = 1;
   AlignedVector<std::int32_t> int8_sums;   ///< sum of the weights of each output channel
   AlignedVector<std::int32_t> int8_reach;  ///< what its sums of products never exceed
   bool bounded = false;                    ///< no accumulator exceeds 2^29 in magnitude
