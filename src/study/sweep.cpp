@@ -463,13 +463,16 @@ class Sweep {
     return finished().count({pair.model(), pair.dataset()}) > 0;
   }
 
+  // Shards that begin together do the same at the same time: one of them moves a folder, and none
+  // of the others takes away what that one has kept.
   [[nodiscard]] static Status keep_folder(const fs::path& folder, const std::string& identity) {
     const fs::path kept = kept_path(folder, identity);
     std::error_code error;
-    if (!fs::exists(folder, error)) return Ok{};
-    fs::remove_all(kept, error);  // the same results were kept before
+    std::error_code ignored;
     fs::rename(folder, kept, error);
-    if (!error) return Ok{};
+    // The same results were kept before.
+    if (error && fs::is_directory(kept, ignored)) fs::remove_all(folder, error);
+    if (!error || error == std::errc::no_such_file_or_directory) return Ok{};
     return Error{ErrorKind::kCannotWrite,
                  fmt::format("{}: cannot be kept as {}: {}; choose another folder", folder.string(),
                              kept.string(), error.message())};

@@ -212,6 +212,11 @@ TEST_F(SweepTest, ResultsOfAnotherConfigurationAreKept) {
   const long trained = records(out);
   EXPECT_EQ(finish(out).at("sweep.json"), first);
   EXPECT_EQ(records(out), trained);
+  // What was kept is not taken away when the same is to be kept again.
+  write(out + "/plans" + digits + "/mine.json", "{}");
+  succeed(other + Arguments{"--shard", "1/2"});
+  EXPECT_FALSE(fs::exists(path(out) / "plans"));
+  EXPECT_EQ(read(out + "/plans" + digits + "/mine.json"), "{}");
 }
 
 TEST_F(SweepTest, ResultsOfAnotherConfigurationThatEndsMeanwhileAreKept) {

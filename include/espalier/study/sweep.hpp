@@ -8,7 +8,7 @@
 //     OUT/sweep.json         what came of it, espalier.sweep_results/1
 //
 // A sweep.json of another configuration, or of another version of Espalier, is renamed to
-// sweep.other-options-DIGITS.json when a run begins.
+// sweep.other-options-DIGITS.json when a run begins, and all folders but the store likewise.
 #pragma once
 
 #include <cstdint>
