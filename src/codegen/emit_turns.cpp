@@ -1,5 +1,6 @@
 // The change of turn of trained channels, for the files of a folder; empty where none take turns.
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -81,12 +82,9 @@ std::string turn_guard(const Emission& c, std::string_view turn, std::string_vie
 
 std::uint32_t linked_turns_checksum(const Emission& c) {
   const std::vector<std::byte> image = flash_image(c.program, c.layout);
-  std::uint32_t crc = ~0U;
-  for (auto at = static_cast<std::size_t>(c.layout.turns_offset); at < image.size(); ++at) {
-    crc ^= std::to_integer<std::uint32_t>(image[at]);
-    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc % 2 == 0 ? 0 : 0xEDB88320U);
-  }
-  return ~crc;
+  const auto* turns = reinterpret_cast<const Bytef*>(image.data() + c.layout.turns_offset);
+  return static_cast<std::uint32_t>(
+      crc32_z(0, turns, static_cast<z_size_t>(c.layout.turn_bytes())));
 }
 
 std::string turn_functions(const Emission& c) {
