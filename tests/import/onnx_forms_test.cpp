@@ -531,6 +531,21 @@ TEST(OnnxForms, AsymmetricWeightsThatFitAreExact) {
   EXPECT_THAT(params<ir::Conv2D>(import_ok(b), 0).weights, ElementsAre(0, -10, 20, 127));
 }
 
+// A channel of others has a scale of its own, in whose unit its bias is, too.
+TEST(OnnxForms, AsymmetricWeightsBeyondInt8AreRounded) {
+  OnnxBuilder b;
+  const std::string x = b.quantized(b.input("input", {0, 2, 1, 1}), "input", 0.02F, 3);
+  b.node("Conv",
+         {x, b.weights<std::uint8_t>("w", {2, 2, 1, 1}, {255, 75, 65, 45}, {0.01F}, 55),
+          b.bias("b", {1000, -1000}, {0.0002F, 0.0002F})},
+         "c");
+  b.classifier(b.quantized("c", "c", 0.1F, 0), 2, 2);
+  const ir::Graph graph = import_ok(b);
+  EXPECT_THAT(params<ir::Conv2D>(graph, 0).weights, ElementsAre(127, 13, 10, -10));
+  EXPECT_THAT(params<ir::Conv2D>(graph, 0).bias, ElementsAre(635, -1000));
+  EXPECT_EQ(graph.rounded_channels, 1);
+}
+
 TEST(OnnxForms, ForeignQuantisersAreNamed) {
   const auto expect_first = [](const std::string& text, const std::string& domain,
                                const std::string& type) {
