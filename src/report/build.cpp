@@ -23,8 +23,7 @@ Report build_report(const Documents& documents, const BuildOptions& options) {
   if (report.sections.empty()) {
     report.warnings.emplace_back(
         "nothing is shown of these documents alone; give what analyze, search, plan or train "
-        "wrote, "
-        "compile --json for the arena, or check --json of a machine that counts cycles");
+        "wrote, compile --json for the arena, or check --json of a machine that counts cycles");
   }
   report.trials = trials_table(documents);
   return report;
