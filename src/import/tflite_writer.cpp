@@ -574,7 +574,9 @@ class Writer {
     if (shape < 0) return -1;
     if (class_extent(shape, from) != nullptr) return shape;
     for (int other = 0; other < i; ++other) {
-      if (code(other) != tflite::BuiltinOperator::PACK || op(other).outputs()->Get(0) != shape) {
+      const auto* made = op(other).outputs();
+      if (code(other) != tflite::BuiltinOperator::PACK || made->size() == 0 ||
+          made->Get(0) != shape) {
         continue;
       }
       for (auto at = op(other).inputs()->size(); at-- > 0;) {
