@@ -284,7 +284,7 @@ Result<std::vector<FileLock>> CommandApp::claim_outputs(bool force) const {
     // A folder's parents may still have to be made; then the first to write it wins.
     std::error_code error;
     if (output.shared || is_device(output.path) ||
-        !fs::is_directory(resolved(output.path).parent_path(), error)) {
+        !fs::is_directory(behind_links(resolved(output.path)).parent_path(), error)) {
       continue;
     }
     ESPALIER_TRY(FileLock lock, FileLock::acquire(output.path));

@@ -84,7 +84,7 @@ Status make_folder(const fs::path& folder) {
 Status write_folder(const fs::path& folder, const std::map<std::string, std::string>& files,
                     bool force) {
   std::error_code error;
-  const fs::path target = folder.has_filename() ? folder : folder.parent_path();
+  const fs::path target = behind_links(folder.has_filename() ? folder : folder.parent_path());
   const fs::file_status status = fs::status(target, error);
   if (fs::exists(status) && !fs::is_directory(status)) return failed(target, "is not a folder");
   if (fs::is_directory(status)) {

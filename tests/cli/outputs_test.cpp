@@ -340,6 +340,13 @@ TEST_F(OutputsTest, AnOutputThatIsStandardOutputIsRefused) {
   EXPECT_TRUE(fs::is_symlink(path("out")));
 }
 
+TEST_F(OutputsTest, AFolderIsMadeWhereALinkLeads) {
+  fs::create_directory_symlink("far/folder", path("link"));
+  succeed({"compile", "model.onnx", "--plan", "plan.json", "--out", "link"});
+  EXPECT_TRUE(fs::exists(path("far/folder/program.json")));
+  EXPECT_TRUE(fs::is_symlink(path("link")));
+}
+
 TEST_F(OutputsTest, CommandsSayWhatTheyWroteAndWhatComesNext) {
   const Finished made = succeed({"plan", "make", "model.onnx", "--full", "--out", "a.json"});
   EXPECT_THAT(made.err, HasSubstr("espalier: wrote a.json\n"));

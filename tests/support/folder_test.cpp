@@ -42,6 +42,19 @@ TEST(WriteFolder, TakesEveryWayToSpellAFolder) {
   }
 }
 
+TEST(WriteFolder, GoesWhereALinkLeads) {
+  const TempFolder folder;
+  const fs::path link = folder.path() / "link";
+  fs::create_directory_symlink("real/out", link);
+  // Nothing is there yet, and then a folder.
+  for (const char* text : {"1", "2"}) {
+    const Status written = write_folder(link, {{"a.txt", text}}, true);
+    ASSERT_TRUE(written.ok()) << written.error().message();
+    EXPECT_EQ(*read_file(folder.path() / "real/out/a.txt"), text);
+    EXPECT_TRUE(fs::is_symlink(link));
+  }
+}
+
 TEST(WriteFolder, LeavesNothingBehindWhenItFails) {
   const TempFolder folder;
   const std::map<std::string, std::string> impossible{{"a", ""}, {"a/b", "beneath a file"}};
