@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/trained.sh
-[ $# -ge 5 ] || { sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
+[ $# -ge 5 ] || { sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
 out=$1 model=$2 train=$3 test=$4
 shift 4
 espalier=build/release/espalier

@@ -5,9 +5,10 @@
 
 Compiles the published networks and the embedded default under a few plans, without rows, so that
 every node is one call of a kernel; counts the cycles of every node on the core; and fits, for each form
-of a kernel, cycles = a sum of non-negative coefficients times what a node has to do (AMOUNTS). The squares of errors are weighted by the cycles, so that large layers do not decide alone. Plans
-that are held out, compiled as they are deployed, say how far off whole steps are. Measurements are kept
-in the work folder and taken from there again. Writes profiles/cycles/TARGET.json.
+of a kernel, cycles = a sum of non-negative coefficients times what a node has to do (AMOUNTS). Squares of
+errors are divided by the cycles, so that large layers do not decide alone. Plans that are held out,
+compiled as they are deployed, say how far off whole steps are. Measurements are kept in the work folder
+and taken from there again. Writes profiles/cycles/TARGET.json.
 """
 
 import argparse

@@ -16,7 +16,7 @@ espalier=build/release/espalier
 tools/build.sh release espalier
 mkdir -p "$out"
 
-# An eighth of the channels of the last six convs, and their biases.
+# An eighth of the channels of three of the last six convs, and the biases of all six.
 "$espalier" plan import "$model" --out "$out/plan.json" --quiet --force --published '{
   "n_bias_update": 6, "manual_weight_idx": [36, 37, 38, 39, 40, 41],
   "weight_update_ratio": [0.125, 0, 0, 0.125, 0.125, 0]}'

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what Espalier is built and tested with, by Debian package name. Safe to run again.
 #   tools/setup.sh          what building, testing and the demo need
-#   tools/setup.sh --slow   also what some slow tests need: Yosys, Chromium, Slurm, ONNX Runtime (npm)
+#   tools/setup.sh --slow   also what some slow tests need: Yosys, Chromium, clang, Slurm, ONNX Runtime
 #   tools/setup.sh --arm64  also the cross compiler that tools/test_arm64.sh needs
-#   tools/setup.sh --train  also what the offline scripts in tools/ need (PyTorch)
+#   tools/setup.sh --train  also PyTorch, for tools/pretrain_embedded.py and tools/bench.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

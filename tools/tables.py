@@ -22,6 +22,23 @@
     tables.py searches FILE          how a sweep's measured searches ranked plans, from sweep.json
     tables.py replay FOLDER          accuracy over the classes so far, from FOLDER/{none,KIB,mixed}-SEED.json
                                      of `train`
+    tables.py channels NAME FOLDER SEEDS...
+                                     a row of channels chosen by norm, by gradient and at random, from
+                                     FOLDER/{norm,fisher,random}-SEED.json of `train`
+    tables.py turns NAME FOLDER SEEDS...
+                                     a row of the same channels and of turns, from FOLDER/turns.json, the
+                                     plan, and FOLDER/{same,turns}-SEED.json of `train`
+    tables.py share-times FOLDER WHOLE SHARES...
+                                     trials and time of parts of an analysis, from FOLDER/share-SHARE.json
+                                     and FOLDER/trials
+    tables.py shares BUDGET FOLDER SEEDS...
+                                     a row of plans of a whole analysis and of half of it, from
+                                     FOLDER/BUDGET-{1,0.5}-SEED.json of `train`
+    tables.py with-ratios FROM TO RATIOS...
+                                     a profile as if the analysis had had these ratios
+    tables.py ratios BUDGET NAME FOLDER KIND SEEDS...
+                                     a row of plans of such a profile, from FOLDER/search.json and
+                                     FOLDER/{published,KIND}-SEED.json of `train`
     tables.py large-core FROM TO     a device profile with more memory and otherwise the same
 """
 
