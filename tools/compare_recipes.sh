@@ -14,6 +14,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -ge 1 ] || { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//'; exit 64; }
 : "${ESPALIER_SHARED:?names the folder of the golden data}"
+ESPALIER_SHARED=$(cd "$ESPALIER_SHARED" && pwd)  # configurations take it from where they lie
+export ESPALIER_SHARED
 out=$1
 model=${2:-mcunet-5fps}
 plans=${PLANS:-12}
