@@ -31,7 +31,7 @@ constexpr const char* kFooter =
   search     the best plan under a budget     -> plan.json  (or plan make, plan import)
   train      what the plan reaches            -> result.json, tuned.onnx
   compile    C that trains on the device      -> firmware/
-  check      that C on the simulated core
+  check      that C on the simulated core, or on an emulated board
   fit        all of these for the boards you have
   report     all of it as one page            -> report.html
   sweep      many models, budgets and seeds, from a configuration
