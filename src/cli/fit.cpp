@@ -499,9 +499,16 @@ Command add_fit(CLI::App& app) {
   command->add_option("--ratios", o->ratios, "Shares of input channels to measure")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--limit-train", o->limit_train, "Training samples; 0 = all")
+  command
+      ->add_option("--limit-train", o->limit_train,
+                   fmt::format("Training samples; 0 = all [all, of the analysis up to {}]",
+                               trials::kUsualTraining))
       ->check(at_least_0());
-  command->add_option("--limit-val", o->limit_val, "Validation samples, set aside from --train")
+  command
+      ->add_option("--limit-val", o->limit_val,
+                   fmt::format("Validation samples, set aside from --train; 0 = a third of it "
+                               "[up to {}]",
+                               trials::kUsualValidation))
       ->check(at_least_0());
   command->add_option("--limit-test", o->limit_test, "Test samples; 0 = all")
       ->check(at_least_0())
