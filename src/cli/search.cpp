@@ -694,7 +694,8 @@ void add_program_options(CommandApp* command, const std::shared_ptr<Options>& o)
       ->check(between(1, 65536))
       ->capture_default_str();
   command->add_input("--device", o->device,
-                     "Device, by name or profile, whose SRAM less stack and reserve is the budget");
+                     "Device, by name or profile, whose SRAM less stack and reserve is the budget; "
+                     "with --memory planned");
   command->add_option("--stack", o->stack, "SRAM set aside for the stack with --device")
       ->capture_default_str();
   command->add_option("--reserve", o->reserve, "SRAM set aside for the firmware with --device")
