@@ -130,6 +130,19 @@ std::string misfit(const Preprocess& p, int height, int width) {
 
 }  // namespace
 
+Element element_for(const Dataset& dataset, int target_h, int target_w, int target_c) {
+  if (dataset.element != Element::kPixel || dataset.images.empty()) return dataset.element;
+  // All are of one shape; pictures of a folder, which are not, are still to be read.
+  const Image& first = dataset.images.front();
+  if (!first.file.empty() || (first.height == target_h && first.width == target_w)) {
+    return Element::kPixel;
+  }
+  const std::vector<std::int64_t> has = axes({first.height, first.width, first.channels});
+  const bool fits =
+      has == axes({target_h, target_w, target_c}) || has == axes({target_c, target_h, target_w});
+  return fits ? Element::kUint8 : Element::kPixel;
+}
+
 Result<InputPipeline> make_pipeline(const Preprocess& preprocess, int target_h, int target_w,
                                     int target_c, float input_scale, int input_zero_point,
                                     Element element) {

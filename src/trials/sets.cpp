@@ -118,6 +118,7 @@ Result<data::Samples> bind_samples(const ir::Graph& graph, data::Dataset dataset
                                    const data::Preprocess& preprocess) {
   const ir::Shape& shape = graph.tensor(graph.input).shape;
   const ir::Quantization quantization = ir::file_input_quantization(graph);
+  dataset.element = data::element_for(dataset, shape.height, shape.width, shape.channels);
   ESPALIER_TRY(data::InputPipeline pipeline,
                data::make_pipeline(preprocess, shape.height, shape.width, shape.channels,
                                    quantization.scale, quantization.zero_point, dataset.element));

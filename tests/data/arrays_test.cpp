@@ -122,6 +122,20 @@ TEST(Npy, Uint8IsMappedAsPixelsAre) {
   EXPECT_THAT(input(*pictures, 0, 2, 2, 3, 1.0F / 255, -128), ::testing::Each(77 - 128));
 }
 
+// Six steps of three channels are a picture of 6x3 only to a model of pictures.
+TEST(Npy, BytesOfASeriesAreNoPictures) {
+  Files files;
+  const Dataset series = *load_dataset(files(npy(counting<std::uint8_t>(54), {3, 6, 3})));
+  EXPECT_EQ(element_for(series, 1, 6, 3), Element::kUint8);
+  EXPECT_EQ(element_for(series, 6, 1, 3), Element::kUint8);
+  EXPECT_EQ(element_for(series, 1, 3, 6), Element::kUint8);  // channels first
+  EXPECT_EQ(element_for(series, 6, 3, 1), Element::kPixel);
+  EXPECT_EQ(element_for(series, 6, 6, 3), Element::kPixel);
+  const Dataset colour = *load_dataset(files(npy(counting<std::uint8_t>(54), {3, 3, 2, 3})));
+  EXPECT_EQ(element_for(colour, 3, 2, 3), Element::kPixel);
+  EXPECT_EQ(element_for(colour, 6, 4, 3), Element::kPixel);
+}
+
 // Every shape that holds the model's values: as they are, flat, with axes of
 // one, channels first.
 TEST(Npy, ShapesThatFitTheModel) {

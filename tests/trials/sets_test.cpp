@@ -183,6 +183,20 @@ TEST_F(RaceSetsTest, LeaveRareClassesHalf) {
   EXPECT_EQ(rare(race->training), 4);
 }
 
+// Rows of pixels as steps of a series: nothing is resized.
+TEST_F(RaceSetsTest, BytesOfASeriesGoInAsTheyAre) {
+  ir::Graph series = graph_;
+  series.tensors[static_cast<std::size_t>(series.input)].shape = {1, 8, 8};
+  const Result<data::Samples> samples =
+      bind_samples(series, *open_selected(dataset(20), 0, options_), options_.preprocess);
+  ASSERT_TRUE(samples.ok()) << samples.error().message();
+  std::vector<std::int8_t> input(64);
+  ASSERT_TRUE(samples->input(7, input).ok());
+  std::vector<std::int8_t> expected(64, -128);
+  expected[0] = 7 - 128;
+  EXPECT_EQ(input, expected);
+}
+
 TEST(WithClasses, CountedDataMayLackTheLastOnes) {
   const auto counted = [](int classes) {
     data::Dataset dataset = testing::labelled({0, 1, 1}, classes);

@@ -88,8 +88,9 @@ struct Dataset {
 ///                             label, class, target or y, otherwise the last; with or without a
 ///                             line of names in front, which may count the columns
 ///
-/// Arrays of uint8 with two axes, or with one or three channels last, are pictures. Labels of a
-/// csv that are words make classes in byte order. An idx, npy or npz dataset has as many classes as
+/// Arrays of uint8 with two axes, or with one or three channels last, are pictures, but to a model
+/// that reads a series of that shape (element_for() in preprocess.hpp). Labels of a csv that are
+/// words make classes in byte order. An idx, npy or npz dataset has as many classes as
 /// its largest label says. Alpha channels are dropped and 16-bit samples keep their upper byte;
 /// JPEG pixels may differ from another decoder's by a few units. In folders every file of a class
 /// must be an image, except names that start with a dot. File names in all specs but folder must

@@ -143,6 +143,11 @@ class InputPipeline {
   std::vector<std::array<std::int8_t, 256>> tables_;  ///< [channels], for pixels and bytes
 };
 
+/// What the values of a dataset are to a model's input of target_h x target_w x target_c. Arrays of
+/// bytes that may be pictures, as steps of three channels may, are kUint8 to an input that has
+/// their axes in another height and width.
+Element element_for(const Dataset& dataset, int target_h, int target_w, int target_c);
+
 /// Reads the images that open_dataset() left, each brought to the model's size at once where that
 /// makes it smaller, so that large photos never are in memory together. kBadInput names each file
 /// that cannot be used, and a dataset beyond kMaxDatasetBytes.
