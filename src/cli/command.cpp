@@ -450,14 +450,15 @@ Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start,
     fits = same.ok();
     by_name = same.ok() && !same->by_position;
   }
-  if (fits && start != "fresh") {
-    const auto doubt = positions_doubt(graph, names, std::string(who));
+  const bool kept = start != "fresh" && fits;
+  // Where a model does not say the names of its classes, they are known by their numbers.
+  const data::ClassNames said = kept && own.empty() ? data::in_number_order(names) : names;
+  if (kept) {
+    const auto doubt = positions_doubt(graph, said, std::string(who));
     if (doubt) spdlog::warn("{}", *doubt);
   }
-  ir::Head head = start == "fresh" || !fits ? train::fresh_head(graph.head.features, classes, seed)
-                                            : graph.head;
+  ir::Head head = kept ? graph.head : train::fresh_head(graph.head.features, classes, seed);
   // Numbers stand for names that were not known, unless they are the names of the other side, too.
-  const bool kept = start != "fresh" && fits;
   if (kept && by_name) return head;
   const data::ClassNames& numbers = data::numbered(head.class_names) ? head.class_names : names;
   if (kept && !names.empty() && !data::counts_up(numbers)) {
@@ -465,7 +466,7 @@ Result<ir::Head> starting_head(const ir::Graph& graph, const std::string& start,
                  data::class_list(head.class_names), who, data::class_list(names));
   }
   if (head.class_names.empty() || (data::numbered(head.class_names) && !names.empty())) {
-    head.class_names = names;
+    head.class_names = said;
   }
   return head;
 }

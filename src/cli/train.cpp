@@ -180,7 +180,8 @@ std::string gradients_table(const std::vector<engine::GradientUse>& uses) {
 }
 
 // Both sets, of the same classes in the same order: the model's own when its classifier is kept and
-// says their names, otherwise that of the training set, which is added to the warnings.
+// says their names or the data's are the numbers of them, otherwise that of the training set, which
+// is added to the warnings.
 Result<trials::SampleSets> load_sets(const Options& options, const plan::UpdatePlan& plan,
                                      const ir::Graph& graph, const trials::SetOptions& sets,
                                      std::vector<std::string>& warnings) {
@@ -195,11 +196,11 @@ Result<trials::SampleSets> load_sets(const Options& options, const plan::UpdateP
     spdlog::warn("{} does not say which classes it was made for; take care that it was these",
                  options.plan);
   }
-  if (options.head == "keep" && !graph.head.class_names.empty()) {
-    ESPALIER_TRY(training,
-                 trials::with_classes(std::move(training), graph.head.class_names, options.model));
-  }
   if (options.head == "keep") {
+    const data::ClassNames own = graph.head.class_names.empty()
+                                     ? data::in_number_order(training.class_names)
+                                     : graph.head.class_names;
+    ESPALIER_TRY(training, trials::with_classes(std::move(training), own, options.model));
     if (auto doubt = positions_doubt(graph, training.class_names, options.training)) {
       spdlog::warn("{}", *doubt);
       warnings.push_back(*std::move(doubt));

@@ -96,6 +96,16 @@ std::optional<std::vector<int>> numbers_below(const ClassNames& names, int count
   return numbers;
 }
 
+ClassNames in_number_order(ClassNames names) {
+  const auto numbers = numbers_below(names, static_cast<int>(names.size()));
+  if (!numbers) return names;
+  ClassNames ordered(names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    ordered[static_cast<std::size_t>((*numbers)[i])] = std::move(names[i]);
+  }
+  return ordered;
+}
+
 std::string class_list(const ClassNames& names) {
   const auto end = names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kListed));
   return fmt::format("{} class{}: {}{}", names.size(), names.size() == 1 ? "" : "es",

@@ -246,6 +246,23 @@ TEST_F(ClassesTest, FoldersThatAreNumbersAreTheClassesOfThatNumber) {
               Contains(HasSubstr("taken for them in order, 4 classes: 1, 2, 3, 4")));
 }
 
+// A kept classifier is trained on the classes that evaluate says it tells apart.
+TEST_F(ClassesTest, FoldersThatAreNumbersKeepTheClassifierOfThese) {
+  make_classes("all", {"0", "1", "2", "3"}, 6);
+  make_plan("head.json", {"--head-only"});
+  const Json found = report({"evaluate", "model.onnx", "--test", "folder:all"});
+  const Json kept = report({"train", "model.onnx", "--plan", "head.json", "--head", "keep",
+                            "--train", "folder:all", "--test", "folder:all", "--classes",
+                            "3,1,0,2", "--lr", "0", "--epochs", "1"});
+  EXPECT_EQ(kept["test_classes"], found["classes"]);
+  EXPECT_EQ(kept["data"]["train"]["class_names"], Json({"0", "1", "2", "3"}));
+  EXPECT_THAT(kept["warnings"], Not(Contains(HasSubstr("in order"))));
+  succeed({"plan", "make", "model.onnx", "--head-only", "--classes", "3,1,0,2", "--out", "p.json"});
+  const Json compiled = report({"compile", "model.onnx", "--plan", "p.json", "--out", "c"});
+  EXPECT_EQ(compiled["head"], "keep");
+  EXPECT_EQ(compiled["class_names"], Json({"0", "1", "2", "3"}));
+}
+
 // Folders that are numbers: the places that an analysis kept are not names of these.
 TEST_F(ClassesTest, ASearchMeasuresTheClassesOfItsProfile) {
   make_classes("numbers", {"1", "2", "3", "4"}, 20);

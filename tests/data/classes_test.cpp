@@ -41,6 +41,14 @@ TEST(ClassNames, MayBeTheNumbersOfOthers) {
   EXPECT_FALSE(numbers_below({"-1", "3"}, 7));
 }
 
+TEST(ClassNames, ThatAreAllNumbersHaveTheirOrder) {
+  EXPECT_THAT(in_number_order({"0", "1", "2", "3"}), ElementsAre("0", "1", "2", "3"));
+  EXPECT_THAT(in_number_order({"03", "1", "0", "2"}), ElementsAre("0", "1", "2", "03"));
+  EXPECT_THAT(in_number_order({"3", "1", "2"}), ElementsAre("3", "1", "2"));
+  EXPECT_THAT(in_number_order({"1", "0", "cat"}), ElementsAre("1", "0", "cat"));
+  EXPECT_TRUE(in_number_order({}).empty());
+}
+
 TEST(ClassNames, ListsAreShortened) {
   EXPECT_EQ(class_list({"ant"}), "1 class: ant");
   EXPECT_EQ(class_list({"ant", "cat"}), "2 classes: ant, cat");

@@ -25,6 +25,10 @@ bool numbered(const ClassNames& names);
 /// The numbers that the names are, when they are different ones below `count`.
 std::optional<std::vector<int>> numbers_below(const ClassNames& names, int count);
 
+/// Names that are the numbers 0 to count - 1 in the order of these, others as they are: folders are
+/// listed as 0, 1, 10, 2.
+ClassNames in_number_order(ClassNames names);
+
 /// For people: `3 classes: ant, cat, dog`, at most 20 of them.
 std::string class_list(const ClassNames& names);
 
