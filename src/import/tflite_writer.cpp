@@ -24,6 +24,8 @@ using tflite_detail::Origins;
 
 constexpr std::size_t kDataAlignment = 16;
 constexpr float kLargestWeight = 127;
+// Scores within fewer integers would often be equal, and the first of equal ones wins.
+constexpr float kFewestSteps = 64;
 
 // A file that is changed in place: scalars and elements are overwritten, vectors of another length
 // are written behind everything else and the offset that leads to them is turned there. Offsets of
@@ -436,7 +438,7 @@ class Writer {
     const auto* raw = reinterpret_cast<const std::uint8_t*>(biases.data());
     replace_data(bias, std::vector<std::uint8_t>(raw, raw + biases.size() * sizeof(biases[0])));
     if (now.classes != then.classes) resize_outputs(then.classes, now.classes, weights, bias);
-    return logits ? widen_logits(*logits) : Status(Ok{});
+    return logits ? fit_logits(*logits) : Status(Ok{});
   }
 
   // The description is the one place for text that every reader of the format passes over.
@@ -643,16 +645,23 @@ class Writer {
     return lowest >= (low - zero) * scale && highest <= (low + 255 - zero) * scale;
   }
 
+  // False where rounding would leave little of what is between them.
+  [[nodiscard]] bool tells_apart(int tensor_index, float lowest, float highest) const {
+    return highest - lowest >= kFewestSteps * tensor(tensor_index).quantization()->scale()->Get(0);
+  }
+
   // Another scale and zero point for the logits, wherever they are, when the file's would clip
-  // them.
-  Status widen_logits(const LogitRange& range) {
+  // them or are too coarse for them.
+  Status fit_logits(const LogitRange& range) {
     const bool one = origins_.split_head;
     const float lowest = std::min(one ? range.lowest_difference : range.lowest, 0.0F);
     const float highest = std::max(one ? range.highest_difference : range.highest, 0.0F);
     if (!(highest > lowest) || !std::isfinite(highest - lowest)) return Ok{};
     const std::vector<int> logits = logit_tensors();
-    const auto held = [&](int t) { return holds(t, lowest, highest); };
-    if (std::all_of(logits.begin(), logits.end(), held)) return Ok{};
+    const auto fit = [&](int t) {
+      return holds(t, lowest, highest) && tells_apart(t, lowest, highest);
+    };
+    if (std::all_of(logits.begin(), logits.end(), fit)) return Ok{};
     // Without a place for a zero point it is 0.
     const bool zeros = std::all_of(logits.begin(), logits.end(), [this](int t) {
       return tensor(t).quantization()->zero_point() != nullptr;

@@ -24,10 +24,11 @@ struct LogitRange {
 /// The model `original` with the parameters of `tuned`, a graph that was imported from it and
 /// trained: weights and biases are replaced where they lie, the head's weights quantised anew with
 /// scales of their own. Operators, metadata and the quantisation of every activation stay, the
-/// logits' too unless `logits` says that theirs would clip. A head of another number of classes
-/// changes the last shapes. What is written and shares its buffer with other tensors gets one of
-/// its own. Errors: kBadInput when `original` is not what `tuned` was imported from, or cannot hold
-/// its parameters: trained biases of a layer that has none in the file, tensors of several layers.
+/// logits' too unless `logits` says that theirs would clip or take less than a quarter of the
+/// integers. A head of another number of classes changes the last shapes. What is written and
+/// shares its buffer with other tensors gets one of its own. Errors: kBadInput when `original` is
+/// not what `tuned` was imported from, or cannot hold its parameters: trained biases of a layer
+/// that has none in the file, tensors of several layers.
 Result<std::string> export_tflite_bytes(const ir::Graph& tuned, std::string_view original,
                                         std::optional<LogitRange> logits = std::nullopt);
 
