@@ -43,6 +43,11 @@ class Patch {
   [[nodiscard]] std::string bytes() const {
     return {reinterpret_cast<const char*>(words_.data()), size_};
   }
+  [[nodiscard]] bool sound() const {
+    constexpr std::size_t kShortest = 8;
+    flatbuffers::Verifier verifier(reinterpret_cast<const std::uint8_t*>(words_.data()), size_);
+    return size_ >= kShortest && tflite::VerifyModelBuffer(verifier);
+  }
 
   template <typename T>
   void write(const void* at, T value) {
@@ -201,13 +206,10 @@ class Writer {
     }
     ESPALIER_CHECK_OK(write_head(logits));
     ESPALIER_CHECK_OK(write_class_names());
-    std::string bytes = patch_.bytes();
-    flatbuffers::Verifier verifier(reinterpret_cast<const std::uint8_t*>(bytes.data()),
-                                   bytes.size());
-    if (!tflite::VerifyModelBuffer(verifier)) {
+    if (!patch_.sound()) {
       return Error{ErrorKind::kInternal, "the written TFLite model is not sound"};
     }
-    return bytes;
+    return patch_.bytes();
   }
 
  private:
@@ -699,6 +701,44 @@ bool same_structure(const ir::Graph& a, const ir::Graph& b) {
   return true;
 }
 
+// Where the zip archive begins that a file may carry behind the model, of labels for example; its
+// size where there is none.
+std::size_t archive_begin(std::string_view file) {
+  constexpr std::size_t kEndSize = 22;
+  constexpr std::size_t kEntrySize = 46;
+  const auto number = [file](std::size_t from, std::size_t bytes) {
+    std::size_t value = 0;
+    for (std::size_t i = bytes; i-- > 0;) {
+      value = value << 8 | static_cast<unsigned char>(file[from + i]);
+    }
+    return value;
+  };
+  const std::size_t end = file.rfind("PK\x05\x06");
+  if (end == std::string_view::npos || file.size() - end < kEndSize ||
+      file.size() - end - kEndSize != number(end + 20, 2)) {
+    return file.size();
+  }
+  const std::size_t size = number(end + 12, 4);
+  const std::size_t stated = number(end + 16, 4);
+  if (size > end || stated > end - size) return file.size();
+  // Positions are stated as they were when the archive was written, by a model that was shorter.
+  const std::size_t directory = end - size;
+  std::size_t begin = directory;
+  for (std::size_t at = directory; end - at >= kEntrySize;) {
+    begin = std::min(begin, directory - stated + number(at + 42, 4));
+    const std::size_t names = number(at + 28, 2) + number(at + 30, 2) + number(at + 32, 2);
+    if (names > end - at - kEntrySize) break;
+    at += kEntrySize + names;
+  }
+  return begin;
+}
+
+// The size of the model in a file, without what may stand behind it.
+std::size_t model_size(std::string_view file) {
+  const std::size_t begin = archive_begin(file);
+  return Patch(file.substr(0, begin)).sound() ? begin : file.size();
+}
+
 }  // namespace
 
 Result<std::string> export_tflite_bytes(const ir::Graph& tuned, std::string_view original,
@@ -718,7 +758,11 @@ Result<std::string> export_tflite_bytes(const ir::Graph& tuned, std::string_view
                              "was imported from",
                              tuned.name)};
   }
-  return Writer(own, imported, std::move(origins), original).run(logits);
+  // Readers look for the end of an archive at that of the file.
+  const std::size_t size = model_size(original);
+  ESPALIER_TRY(std::string written,
+               Writer(own, imported, std::move(origins), original.substr(0, size)).run(logits));
+  return written += original.substr(size);
 }
 
 Status export_tflite(const ir::Graph& tuned, const std::filesystem::path& original,

@@ -155,6 +155,43 @@ TEST(TfliteWriter, ClassNamesGoIntoEveryFile) {
   }
 }
 
+// Labels in an archive, whose readers look for its end at that of the file.
+TEST(TfliteWriter, AnArchiveStaysBehindTheModel) {
+  const auto number = [](std::size_t value, int bytes) {
+    std::string text;
+    for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i) & 0xFF);
+    return text;
+  };
+  const std::string model_bytes = model().bytes();
+  const std::string name = "labels.txt";
+  const std::string shared = number(20, 2) + number(0, 8) + number(0, 4) + number(3, 4) +
+                             number(3, 4) + number(name.size(), 2) + number(0, 2);
+  const std::string local = "PK\x03\x04" + shared + name + "ant";
+  const std::string directory = "PK\x01\x02" + number(20, 2) + shared + std::string(10, '\0') +
+                                number(model_bytes.size(), 4) + name;
+  const std::string archive = local + directory + "PK\x05\x06" + number(0, 4) + number(1, 2) +
+                              number(1, 2) + number(directory.size(), 4) +
+                              number(model_bytes.size() + local.size(), 4) + number(0, 2);
+  const std::string original = model_bytes + archive;
+  EXPECT_EQ(*export_tflite_bytes(import_ok(original), original), original);
+  std::string file = original;
+  for (int i = 0; i < 2; ++i) {
+    ir::Graph tuned = import_ok(file);
+    tuned.head.bias[0] += 1;
+    tuned.head.class_names = {"a", "b", std::to_string(i)};
+    file = *export_tflite_bytes(tuned, file);
+    EXPECT_EQ(import_ok(file).head.class_names, tuned.head.class_names);
+    EXPECT_TRUE(file.ends_with(archive));
+    EXPECT_EQ(file.find(local), file.size() - archive.size());
+  }
+  // One that would begin within the model is none.
+  std::string odd = original;
+  odd.replace(model_bytes.size() + local.size() + 42, 4, 4, '\0');
+  ir::Graph tuned = import_ok(odd);
+  tuned.head.bias[0] += 1;
+  EXPECT_TRUE(export_tflite_bytes(tuned, odd).ok());
+}
+
 // The scores of a network that ends in pooling have no layer that a trained head could go to.
 TEST(TfliteWriter, RefusesAHeadThatTheFileHasNot) {
   TfliteBuilder b;
