@@ -286,6 +286,11 @@ Result<Dataset> read_csv(const std::filesystem::path& file, const std::string& c
       return bad(where, line,
                  fmt::format("has {} columns, and the first line {}", row.size(), width));
     }
+    constexpr std::int64_t kValueBytes = sizeof(float);
+    if (dataset.size() >= most_records(kValueBytes * static_cast<std::int64_t>(width))) {
+      return bad(where, line,
+                 fmt::format("{} samples are the limit; use a part of them", dataset.size()));
+    }
     ESPALIER_TRY(Image image, features_of(row, label, where, line));
     if (row[label].empty()) return bad(where, line, "the label is missing; remove the row");
     dataset.images.push_back(std::move(image));

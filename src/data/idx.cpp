@@ -68,11 +68,11 @@ Result<IdxFile> parse_idx(const std::string& stored, const std::string& where, c
     return Error{ErrorKind::kBadInput,
                  fmt::format("{}: holds no {}; name another file", where, what)};
   }
-  if (count > kMaxDatasetBytes / record) {
+  if (count > most_records(record)) {
     return Error{ErrorKind::kBadInput,
-                 fmt::format("{}: the header promises {} records of {} bytes, and {} bytes are the "
+                 fmt::format("{}: the header promises {} records of {} bytes, and {} are the "
                              "limit; is the file damaged?",
-                             where, count, record, kMaxDatasetBytes)};
+                             where, count, record, most_records(record))};
   }
   const std::int64_t expected = static_cast<std::int64_t>(header) + count * record;
   // One byte more than promised shows that there is more, and makes gunzip check the end.

@@ -189,6 +189,11 @@ Result<Dataset> dataset_from_arrays(const NumpyArray& features, std::string_view
                                                                 : Element::kUint8;
   constexpr std::int64_t kMostClasses = 32767;
   const std::size_t record = features.values.size() / static_cast<std::size_t>(count);
+  if (const std::int64_t most = most_records(static_cast<std::int64_t>(record)); count > most) {
+    return bad(where_features, fmt::format("has {} samples of {} bytes, and {} are the limit; use "
+                                           "a part of them",
+                                           count, record, most));
+  }
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
     const std::int64_t label = integer_at(labels, i);
     if (label < 0 || label >= kMostClasses) {

@@ -7,6 +7,10 @@
 
 namespace espalier::data {
 
+std::int64_t most_records(std::int64_t record_bytes) {
+  return kMaxDatasetBytes / (record_bytes + static_cast<std::int64_t>(sizeof(Image)));
+}
+
 Result<std::string> read_data_file(const std::filesystem::path& path, std::int64_t max_bytes) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);

@@ -29,6 +29,10 @@ inline constexpr std::int64_t kMaxImageFileBytes = std::int64_t{64} << 20;
 // Diagnostics about single images; the first few show the pattern.
 inline constexpr std::size_t kMaxDiagnostics = 20;
 
+// How many records of so many bytes a dataset may hold: each takes memory beside its values, which
+// for small ones is most of it.
+std::int64_t most_records(std::int64_t record_bytes);
+
 // Reads a regular file of at most max_bytes; anything else, such as a device, is kBadInput.
 Result<std::string> read_data_file(const std::filesystem::path& path, std::int64_t max_bytes);
 

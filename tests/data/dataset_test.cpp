@@ -200,6 +200,9 @@ TEST_F(IdxErrors, Dimensions) {
   expect_error(spec(images_, idx_file({0}, "")), ErrorKind::kBadInput, {"labels: holds no label"});
   expect_error(spec(idx_file({0xFFFFFFFF, 8192, 8192}, "abcd"), labels_), ErrorKind::kBadInput,
                {"promises 4294967295 records"});
+  // Their pixels would fit, and take a fraction of the memory.
+  expect_error(spec(idx_file({1U << 28, 1, 1}, "abcd"), labels_), ErrorKind::kBadInput,
+               {"promises 268435456 records of 1 bytes"});
   expect_error(spec(images_, idx_file({3}, "abc")), ErrorKind::kBadInput,
                {"3 labels for the 2 images"});
 }

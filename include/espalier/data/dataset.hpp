@@ -15,7 +15,8 @@ namespace espalier::data {
 
 /// Longest side of an image, in pixels, before or after resizing.
 inline constexpr int kMaxImageSide = 8192;
-/// Most bytes a dataset may hold, as files and as decoded pixels.
+/// Most bytes a dataset may hold, as files, as decoded pixels, and as arrays with what each record
+/// takes beside its values.
 inline constexpr std::int64_t kMaxDatasetBytes = std::int64_t{4} << 30;
 
 /// What the values of a sample are, and so how they become a model's input.
