@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <ostream>
 #include <stdexcept>
@@ -357,6 +358,16 @@ TEST(TfliteFunctions, BlocksAreDilation) {
   other.op(1).options.AsDepthwiseConv2DOptions()->stride_w = 2;
   EXPECT_THAT(other.import().error().message(),
               HasSubstr("behind SPACE_TO_BATCH_ND without a BATCH_TO_SPACE_ND"));
+  // Modulo 2^32 this is a dilation of 2.
+  TfliteBuilder wide = model(true);
+  wide.op(1).options.AsDepthwiseConv2DOptions()->dilation_w = 20857;
+  for (const auto& tensor : wide.graph().tensors) {
+    const std::int32_t blocks[]{2, 823698};
+    if (tensor->name != "block") continue;
+    std::memcpy(wide.model.buffers[tensor->buffer]->data.data(), blocks, sizeof blocks);
+  }
+  EXPECT_THAT(wide.import().error().message(),
+              HasSubstr("its dilation of 2x17179869186 is out of range"));
 }
 
 // Likewise of a causal Conv1D, as Keras writes it: blocks of the series, an image of one row for

@@ -58,8 +58,16 @@ bool unspread(Context& c, const Node& node, const Spread& spread, Operand& x, ir
       return false;
     }
   }
-  if (window.kernel_h > 1) window.dilation_h *= spread.rows;
-  if (window.kernel_w > 1) window.dilation_w *= spread.columns;
+  const std::int64_t rows = window.kernel_h > 1 ? std::int64_t{window.dilation_h} * spread.rows : 1;
+  const std::int64_t columns =
+      window.kernel_w > 1 ? std::int64_t{window.dilation_w} * spread.columns : 1;
+  if (!extent_in_range(rows) || !extent_in_range(columns)) {
+    c.refuse(node, fmt::format("its dilation of {}x{} is out of range", rows, columns),
+             kDamagedNext);
+    return false;
+  }
+  window.dilation_h = static_cast<int>(rows);
+  window.dilation_w = static_cast<int>(columns);
   return true;
 }
 
