@@ -46,10 +46,21 @@ std::vector<int> named_range(int first, int last, const ClassNames& names) {
   return range;
 }
 
+// The class that is called by a number, whatever zeros its name begins with, all names being
+// numbers.
+std::optional<int> numbered_position(const ClassNames& names, int value) {
+  if (!numbered(names)) return std::nullopt;
+  const auto at = std::find_if(names.begin(), names.end(), [value](const std::string& name) {
+    return number(name) == value;
+  });
+  if (at == names.end()) return std::nullopt;
+  return static_cast<int>(at - names.begin());
+}
+
 // The numbers of one item of --classes; empty when it is none.
 std::vector<int> item_classes(std::string_view item, const ClassNames& names) {
   if (const auto named = position(names, item)) return {*named};
-  if (const auto one = number(item)) return {*one};
+  if (const auto one = number(item)) return {numbered_position(names, *one).value_or(*one)};
   const std::size_t dash = item.find('-');
   if (dash == std::string_view::npos) return {};
   const std::string_view from = item.substr(0, dash);
@@ -59,7 +70,7 @@ std::vector<int> item_classes(std::string_view item, const ClassNames& names) {
   constexpr int kMost = 100000;
   if (!first || !last || *last < *first || *last - *first > kMost) return {};
   // Names may be in another order, or begin elsewhere: 1, 10, 11, 2.
-  if (numbered(names) && position(names, from) && position(names, to)) {
+  if (numbered_position(names, *first) && numbered_position(names, *last)) {
     return named_range(*first, *last, names);
   }
   std::vector<int> range(static_cast<std::size_t>(*last - *first) + 1);

@@ -159,6 +159,9 @@ TEST(ParseClasses, RangesOfNamesThatAreNumbers) {
   EXPECT_THAT(*parse_classes("0-4", twelve), ElementsAre(0, 1, 4, 5, 6));
   EXPECT_THAT(*parse_classes("8-11", twelve), ElementsAre(10, 11, 2, 3));
   EXPECT_THAT(*parse_classes("08-10", named({"10", "09", "08"}, {0})), ElementsAre(2, 1, 0));
+  const Dataset padded = named({"01", "02", "03", "10"}, {0, 1, 2, 3});
+  EXPECT_THAT(*parse_classes("1,10", padded), ElementsAre(0, 3));
+  EXPECT_THAT(*parse_classes("1-3", padded), ElementsAre(0, 1, 2));
   // An end that is no name, or names that are words: places among the classes.
   EXPECT_THAT(*parse_classes("0-2", from_one), ElementsAre(0, 1, 2));
   EXPECT_THAT(*parse_classes("1-2", named({"1", "2", "cat"}, {0, 1, 2})), ElementsAre(1, 2));

@@ -60,9 +60,9 @@ std::vector<std::int64_t> samples_by_class(const Dataset& dataset);
 Status check_labels(const Dataset& dataset);
 
 /// Reads `--classes`: items separated by commas, each the name of a class, its number, or a range
-/// of numbers such as 2-4. A name that is also a number is a name; where all names are numbers, and
-/// both ends of a range are names, it is of names, of which none may be missing. kUsage for what is
-/// neither.
+/// of numbers such as 2-4. A name that is also a number is a name, where all names are numbers with
+/// or without the zeros it begins with; where both ends of a range are such names, it is of names,
+/// of which none may be missing. kUsage for what is neither.
 Result<std::vector<int>> parse_classes(std::string_view text, const Dataset& dataset);
 
 }  // namespace espalier::data
