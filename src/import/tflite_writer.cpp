@@ -593,6 +593,8 @@ class Writer {
 
   // The last extent of `from` in a constant shape; nullptr where there is none.
   [[nodiscard]] const std::uint8_t* class_extent(int shape, int from) const {
+    // Nothing has read this constant yet.
+    if (tensor(shape).buffer() >= patch_.model().buffers()->size()) return nullptr;
     const auto* data = buffer(shape).data();
     if (data == nullptr || tensor(shape).type() != tflite::TensorType::INT32) return nullptr;
     for (std::size_t at = data->size() / sizeof(std::int32_t); at-- > 0;) {
