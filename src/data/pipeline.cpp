@@ -275,6 +275,15 @@ void InputPipeline::set_file_layout(std::vector<std::int64_t> dims, std::vector<
   file_order_ = std::move(order);
 }
 
+bool InputPipeline::layout_in_doubt(const Image& sample) const {
+  const std::vector<std::int64_t> has = axes({sample.height, sample.width, sample.channels});
+  if (element_ == Element::kPixel || file_order_.empty() || has.size() < 2 ||
+      has != axes(file_dims_) || has != axes({height_, width_, channels_})) {
+    return false;
+  }
+  return !std::is_sorted(file_order_.begin(), file_order_.end());
+}
+
 std::string InputPipeline::description() const {
   if (element_ == Element::kInt8 && tables_.empty()) return "int8 as it is";
   if (element_ == Element::kFloat32) return "float32 quantised";

@@ -164,6 +164,12 @@ std::vector<std::string> input_doubts(const Samples& samples) {
                     "preprocess {}; look at mean and std, which are of pixels scaled to 0..1",
                     where, 100 * at_ends, preprocess)};
   }
+  if (pipeline.layout_in_doubt(samples.dataset().images.front())) {
+    return {
+        fmt::format("{}: the axes of the samples fit the order of the model's file, which is "
+                    "taken, and channels last; if theirs are last, swap them",
+                    where)};
+  }
   return {};
 }
 

@@ -221,6 +221,21 @@ TEST(Npy, Int8ForAModelOfFloatsIsDoubted) {
   }
 }
 
+// Two steps of two channels, of a file that has channels first or last.
+TEST(Npy, AxesOfTwoOrdersAreDoubted) {
+  Files files;
+  const Dataset dataset = *load_dataset(files(npy(counting<std::int8_t>(12, -9), {3, 2, 2})));
+  const Dataset flat = *load_dataset(files(npy(counting<std::int8_t>(12, -9), {3, 4})));
+  InputPipeline pipeline = *make_pipeline({}, 1, 2, 2, 1, 0, dataset.element);
+  EXPECT_TRUE(input_doubts(Samples(dataset, pipeline)).empty());
+  pipeline.set_file_layout({2, 2}, {0, 1, 2, 3}, Element::kInt8);
+  EXPECT_TRUE(input_doubts(Samples(dataset, pipeline)).empty());
+  pipeline.set_file_layout({2, 2}, {0, 2, 1, 3}, Element::kInt8);
+  EXPECT_THAT(input_doubts(Samples(dataset, pipeline)),
+              ElementsAre(HasSubstr("the order of the model's file, which is taken, and")));
+  EXPECT_TRUE(input_doubts(Samples(flat, pipeline)).empty());
+}
+
 TEST(Npy, ShapesThatDoNotFitTheModel) {
   Files files;
   for (const std::vector<int>& shape : {std::vector{3, 3, 4, 2}, {3, 12}, {3, 2, 12}, {3, 25}}) {

@@ -107,6 +107,10 @@ class InputPipeline {
   void set_file_layout(std::vector<std::int64_t> dims, std::vector<std::int64_t> order,
                        Element element);
 
+  /// True when a sample that is no picture is taken in the order of the model's file, and by its
+  /// axes may as well have channels last, which is another order.
+  [[nodiscard]] bool layout_in_doubt(const Image& sample) const;
+
   /// What each value of a pixel becomes in a channel of the input; of pictures and bytes.
   [[nodiscard]] const std::array<std::int8_t, 256>& table(int channel) const {
     return tables_.at(static_cast<std::size_t>(channel));

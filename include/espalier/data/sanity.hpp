@@ -18,8 +18,8 @@ std::vector<std::string> doubts(const Dataset& dataset);
 std::vector<std::string> scarce_doubts(const Dataset& training);
 
 /// Doubts about what the model gets to see: preprocessing that maps nearly everything to one value
-/// or to the ends of the range. Looks at up to 64 samples, spread evenly; a sample that cannot be
-/// read is left to those who use it.
+/// or to the ends of the range, integers of another quantisation, axes of two orders. Looks at up
+/// to 64 samples, spread evenly; a sample that cannot be read is left to those who use it.
 std::vector<std::string> input_doubts(const Samples& samples);
 
 /// Doubts about a set that is to judge what another has taught: samples that both hold, by content.
