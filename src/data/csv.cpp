@@ -188,6 +188,7 @@ Result<std::size_t> label_column(const Row& first, bool header, const std::strin
                    : fmt::format("has no header with a column '{}'; add one", wanted));
   }
   for (const std::string_view name : kLabelColumns) {
+    if (name == "y" && find("z")) continue;  // an axis of three
     if (const auto at = find(name)) return *at;
   }
   const std::vector<std::size_t> words = words_of(first);

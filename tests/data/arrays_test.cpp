@@ -437,6 +437,8 @@ TEST(Csv, TheLabelColumnIsFound) {
   EXPECT_THAT(labels("a,kind,b\n1,x,2\n3,y,4\n", ",kind"), ElementsAre("x", "y"));
   EXPECT_THAT(labels("0,1,label\n1,2,x\n3,4,y\n"), ElementsAre("x", "y"));
   EXPECT_THAT(labels("1,2,y\n3,4,n\n"), ElementsAre("n", "y"));
+  EXPECT_THAT(labels("X,Y,Z,activity\n1,2,3,run\n4,5,6,walk\n"), ElementsAre("run", "walk"));
+  EXPECT_THAT(labels("x,y,z,activity\n1,7,3,0\n4,5,6,1\n"), ElementsAre("0", "1"));
   EXPECT_THAT(labels("a,b,label\n1,2,\"x, \"\"1\"\"\"\n"), ElementsAre("x, \"1\""));
   EXPECT_THAT(labels("\xef\xbb\xbflabel\ta\nx\t1\n\ny\t2\n"), ElementsAre("x", "y"));
   refused("csv:" + folder.write("t.csv", "a,b\n1,2\n") + ",kind", {"no column is called 'kind'"});

@@ -86,8 +86,9 @@ struct Dataset {
 ///     npy:FEATURES,LABELS     NumPy arrays: int8, uint8 or float32 [n][...], integers [n]
 ///     npz:FILE[,X,Y]          the same as members of an archive, told by names such as x and y
 ///     csv:FILE[,COLUMN]       numbers and a label a line; the label's column by name, otherwise
-///                             label, class, target or y, otherwise the last; with or without a
-///                             line of names in front, which may count the columns
+///                             label, class, target or y (unless there is a z), otherwise the
+///                             last; with or without a line of names in front, which may count the
+///                             columns
 ///
 /// Arrays of uint8 with two axes, or with one or three channels last, are pictures, but to a model
 /// that reads a series of that shape (element_for() in preprocess.hpp). Labels of a csv that are
