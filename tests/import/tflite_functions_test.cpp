@@ -370,6 +370,22 @@ TEST(TfliteFunctions, BlocksAreDilation) {
               HasSubstr("its dilation of 2x17179869186 is out of range"));
 }
 
+// Modulo 2^32 it would be none.
+TEST(TfliteFunctions, PaddingOfManyOperatorsIsRefused) {
+  TfliteBuilder b;
+  int x = b.input({1, 4, 4, 2}, 0.02F, 3);
+  const int amounts = b.integers("pads", {0, 0, 1 << 20, 0, 0, 0, 0, 0}, {4, 2});
+  for (int i = 0; i < 4096; ++i) {
+    const int padded = b.like(x, "padded", {1, 4, 4, 2});
+    b.add(BuiltinOperator::PAD, {x, amounts}, padded);
+    x = padded;
+  }
+  const int mean = b.like(x, "mean", {1, 2});
+  b.mean(x, {1, 2}, mean);
+  b.classifier(mean, 2, 3);
+  EXPECT_THAT(b.import().error().message(), HasSubstr("its padding is out of range"));
+}
+
 // Likewise of a causal Conv1D, as Keras writes it: blocks of the series, an image of one row for
 // the convolution alone.
 TEST(TfliteFunctions, BlocksOfASeriesAreADilation) {

@@ -323,6 +323,10 @@ Value pad(Context& c, const Node& node) {
           pads[i].before += static_cast<int>(amounts[i + 1]);
           pads[i].after += static_cast<int>(amounts[rank + 2 + i]);
           any = any || pads[i].before > 0 || pads[i].after > 0;
+          if (pads[i].before > kMaxExtent || pads[i].after > kMaxExtent) {
+            refused("with those before it its pads are out of range");
+            return std::nullopt;
+          }
         }
         if (!any) pads.clear();
         return from;

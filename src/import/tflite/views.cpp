@@ -228,6 +228,11 @@ Value pad(Context& c, const Node& node) {
                   pads[i].before += (*amounts)[2 * i + 2];
                   pads[i].after += (*amounts)[2 * i + 3];
                   any = any || pads[i].before > 0 || pads[i].after > 0;
+                  if (pads[i].before > import_detail::kMaxExtent ||
+                      pads[i].after > import_detail::kMaxExtent) {
+                    c.refuse(node, "with that before it its padding is out of range", kDamagedNext);
+                    return std::nullopt;
+                  }
                 }
                 if (!any) pads.clear();
                 return from;
