@@ -63,6 +63,19 @@ bool add_last_classes(data::Dataset& dataset, const data::ClassNames& names) {
   return true;
 }
 
+// Classes that are the numbers 0 to n - 1, as folders may be called, in the order of these, which
+// is that of names elsewhere; those that were chosen stay as they were.
+Result<data::Dataset> numbers_in_order(data::Dataset dataset) {
+  const bool chosen =
+      std::any_of(dataset.selections.begin(), dataset.selections.end(),
+                  [](const data::Selection& selection) { return !selection.classes.empty(); });
+  const data::ClassNames ordered = data::in_number_order(dataset.class_names);
+  if (chosen || ordered == dataset.class_names) return dataset;
+  ESPALIER_TRY(const data::ClassMatch match,
+               data::match_classes(ordered, dataset.spec, dataset.class_names, dataset.spec));
+  return data::order_classes(std::move(dataset), ordered, match);
+}
+
 data::Element file_element(const ir::Graph& graph) {
   switch (graph.input_format.element) {
     case ir::InputElement::kInt8:
@@ -105,6 +118,9 @@ Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
 Result<data::Dataset> with_classes(data::Dataset dataset, const data::ClassNames& names,
                                    const std::string& wanted_by) {
   add_last_classes(dataset, names);
+  if (!data::numbered(names)) {
+    ESPALIER_TRY(dataset, numbers_in_order(std::move(dataset)));
+  }
   ESPALIER_TRY(const data::ClassMatch match,
                data::match_classes(names, wanted_by, dataset.class_names, dataset.spec));
   if (match.by_position) {

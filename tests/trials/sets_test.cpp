@@ -218,6 +218,20 @@ TEST(WithClasses, CountedDataMayLackTheLastOnes) {
   EXPECT_FALSE(with_classes(chosen, data::class_numbers(3), "the plan").ok());
 }
 
+// Folders 0, 1, 10, 2, ... of a model that has names: 10 is its last class, not its third.
+TEST(WithClasses, NumbersStandForTheNamesInTheirOrder) {
+  const data::ClassNames names{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"};
+  data::Dataset folders = testing::labelled({0, 2, 3, 10}, 11);
+  folders.class_names = {"0", "1", "10", "2", "3", "4", "5", "6", "7", "8", "9"};
+  const auto named = with_classes(folders, names, "the model");
+  ASSERT_TRUE(named.ok()) << named.error().message();
+  EXPECT_EQ(named->labels, (std::vector{0, 10, 2, 9}));
+  EXPECT_EQ(named->class_names, names);
+  // Those that were chosen have the order of the choice.
+  folders.selections.push_back({.classes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}});
+  EXPECT_EQ(with_classes(folders, names, "the model")->labels, folders.labels);
+}
+
 TEST_F(RaceSetsTest, SelectionsByNameMayLackTheLastOnes) {
   SetOptions options = options_;
   options.names = data::class_numbers(9);

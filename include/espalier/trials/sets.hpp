@@ -59,7 +59,7 @@ Result<data::Dataset> open_selected(const std::string& spec, std::int64_t limit,
 /// The dataset with its classes in the order of `names`, which `wanted_by` has; where both count
 /// their classes, the dataset may lack the last ones, which then have no sample. kBadInput with
 /// both lists when they are not the same; a warning when numbers and names could only be matched by
-/// position.
+/// position, which of the numbers 0 to n - 1 is the number unless they were chosen.
 Result<data::Dataset> with_classes(data::Dataset dataset, const data::ClassNames& names,
                                    const std::string& wanted_by);
 
