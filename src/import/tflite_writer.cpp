@@ -579,8 +579,8 @@ class Writer {
     if (class_extent(shape, from) != nullptr) return shape;
     for (int other = 0; other < i; ++other) {
       const auto* made = op(other).outputs();
-      if (code(other) != tflite::BuiltinOperator::PACK || op(other).inputs() == nullptr ||
-          made == nullptr || made->size() == 0 || made->Get(0) != shape) {
+      if (code(other) != tflite::BuiltinOperator::PACK || made->size() == 0 ||
+          made->Get(0) != shape) {
         continue;
       }
       for (auto at = op(other).inputs()->size(); at-- > 0;) {
