@@ -418,6 +418,15 @@ TEST(TfliteWriter, AsManyFeaturesAsClasses) {
   }
 }
 
+// A file exported with a head of seven classes of its own.
+Result<std::string> with_seven_classes(const std::string& original) {
+  ir::Graph tuned = import_ok(original);
+  tuned.head.classes = 7;
+  tuned.head.weights.assign(7 * static_cast<std::size_t>(tuned.head.features), 0.5F);
+  tuned.head.bias.assign(7, 1.0F);
+  return export_tflite_bytes(tuned, original);
+}
+
 // The shape in front of the head and that behind it are equal, and the converter keeps one of them.
 TEST(TfliteWriter, AnotherNumberOfClassesLeavesSharedShapes) {
   constexpr int kFeatures = 4;
@@ -428,14 +437,7 @@ TEST(TfliteWriter, AnotherNumberOfClassesLeavesSharedShapes) {
   b.graph().outputs = {shaped};
   const int first = b.op(0).inputs[1];
   b.tensor(b.op(2).inputs[1]).buffer = b.tensor(first).buffer;
-  const auto exported = [](const std::string& original) {
-    ir::Graph tuned = import_ok(original);
-    tuned.head.classes = 7;
-    tuned.head.weights.assign(7 * kFeatures, 0.5F);
-    tuned.head.bias.assign(7, 1.0F);
-    return export_tflite_bytes(tuned, original);
-  };
-  const Result<std::string> written = exported(b.bytes());
+  const Result<std::string> written = with_seven_classes(b.bytes());
   ASSERT_TRUE(written.ok()) << written.error().message();
   const tflite::Model& model = *tflite::GetModel(written->data());
   const auto* graph = model.subgraphs()->Get(0);
@@ -450,7 +452,7 @@ TEST(TfliteWriter, AnotherNumberOfClassesLeavesSharedShapes) {
   EXPECT_EQ(target(0), (std::vector<std::int32_t>{1, kFeatures}));
   EXPECT_EQ(target(2), (std::vector<std::int32_t>{1, 7}));
   b.op(2).inputs[1] = first;
-  const Result<std::string> refused = exported(b.bytes());
+  const Result<std::string> refused = with_seven_classes(b.bytes());
   ASSERT_FALSE(refused.ok());
   EXPECT_THAT(refused.error().message(), HasSubstr("shares its output's shape with another layer"));
 }
@@ -476,12 +478,7 @@ TEST(TfliteWriter, AnotherNumberOfClassesReachesAComputedShape) {
   const int shaped = b.like(logits, "reshaped", {1, kClasses});
   b.add(BuiltinOperator::RESHAPE, {logits, target}, shaped);
   b.graph().outputs = {shaped};
-  const std::string original = b.bytes();
-  ir::Graph tuned = import_ok(original);
-  tuned.head.classes = 7;
-  tuned.head.weights.assign(7 * 4, 0.5F);
-  tuned.head.bias.assign(7, 1.0F);
-  const Result<std::string> written = export_tflite_bytes(tuned, original);
+  const Result<std::string> written = with_seven_classes(b.bytes());
   ASSERT_TRUE(written.ok()) << written.error().message();
   const tflite::Model& model = *tflite::GetModel(written->data());
   const auto* tensors = model.subgraphs()->Get(0)->tensors();
@@ -501,12 +498,7 @@ TEST(TfliteWriter, AnotherNumberOfClassesReadsNothingBeyondTheFile) {
   const int logits = b.graph().outputs[0];
   b.graph().outputs = {b.reshape(logits, {1, 3})};
   b.tensor(b.graph().operators.back()->inputs[1]).buffer = 1000000;
-  const std::string original = b.bytes();
-  ir::Graph tuned = import_ok(original);
-  tuned.head.classes = 7;
-  tuned.head.weights.assign(7 * 4, 0.5F);
-  tuned.head.bias.assign(7, 1.0F);
-  const Result<std::string> written = export_tflite_bytes(tuned, original);
+  const Result<std::string> written = with_seven_classes(b.bytes());
   ASSERT_TRUE(written.ok()) << written.error().message();
   EXPECT_EQ(import_ok(*written).head.classes, 7);
 }
