@@ -56,7 +56,7 @@ bool chunks_fit(std::string_view png) {
 
 // The PNG file, whose chunks fit, with a palette of all colours that a pixel may name, black where
 // it had none: the decoder does not compare, and takes such a colour from where memory holds
-// others.
+// others. Empty where the file may stay as it is.
 std::string with_whole_palette(std::string_view png) {
   constexpr std::size_t kWhole = 3 * 256;
   std::size_t at = kSignature;
@@ -74,7 +74,7 @@ std::string with_whole_palette(std::string_view png) {
     }
     at = end + kChecksum;
   }
-  return std::string(png);
+  return "";
 }
 
 Result<Checked> check_file(std::string_view file) {
@@ -109,7 +109,7 @@ Status check_image(std::string_view file) {
 
 Result<Image> decode_image(std::string_view file) {
   ESPALIER_TRY(Checked checked, check_file(file));
-  std::string whole;
+  std::string whole;  // read in place of the file
   if (!file.starts_with('\xff')) {
     if (!chunks_fit(file)) {
       return Error{ErrorKind::kBadInput,
@@ -117,7 +117,7 @@ Result<Image> decode_image(std::string_view file) {
                    "remove it"};
     }
     whole = with_whole_palette(file);
-    checked.file = whole;
+    if (!whole.empty()) checked.file = whole;
   }
   int width = 0;
   int height = 0;
