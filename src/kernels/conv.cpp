@@ -348,7 +348,7 @@ struct Int8Forward {
   void run() const {
     if (g.direct_depthwise()) {
       depthwise();
-    } else if (has_windows() && weights.int8_parts == 1) {
+    } else if (has_windows()) {
       windows();
     } else {
       gemm_of_rows();
@@ -411,10 +411,11 @@ struct Int8Forward {
     table.depthwise_int8(args);
   }
 
-  // Windows over a dense map need no patches: their rows lie in it side by side.
+  // Windows over a dense map need no patches: their rows lie in it side by side. They are what
+  // segments are for, so that parts of weights have none left.
   [[nodiscard]] bool has_windows() const {
     return g.taps() > 1 && g.in_stride == g.in.channels && !g.window.dilated() &&
-           table.int8_group == kQuad;
+           table.int8_group == kQuad && weights.int8_parts == 1;
   }
   void windows() const {
     PatchArgs patch;
