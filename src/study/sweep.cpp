@@ -484,11 +484,12 @@ class Sweep {
   [[nodiscard]] Status keep_other_results() {
     const bool begins = !std::exchange(begun_, true);
     const fs::path path = options_.out / "sweep.json";
-    const Result<Json> before = read_json(path, kSweepResultsSchema);
-    if (!before.ok()) return Ok{};
-    const bool same = is_of_this_configuration(*before);
-    if (same && is_of_this_version(*before)) return Ok{};
-    const std::string identity = json_text(*before);
+    const Result<std::string> before = read_file(path);
+    if (!before.ok()) return Ok{};  // there is none
+    const Result<Json> document = read_json(path, kSweepResultsSchema);
+    const bool same = document.ok() && is_of_this_configuration(*document);
+    if (same && is_of_this_version(*document)) return Ok{};
+    const std::string identity = document.ok() ? json_text(*document) : *before;
     // What was derived with them goes with them, or a report would mix contributions of both; later
     // on the folders hold this run's own.
     for (const char* folder : {"models", "plans", "profiles"}) {
@@ -496,8 +497,11 @@ class Sweep {
     }
     const Result<fs::path> kept = keep_beside(path, identity);
     if (kept.ok()) {
-      spdlog::warn("{} held results of another {}; it is kept as {}", path.string(),
-                   same ? "version" : "configuration", kept->string());
+      spdlog::warn("{} held {}; it is kept as {}", path.string(),
+                   same            ? "results of another version"
+                   : document.ok() ? "results of another configuration"
+                                   : "what this version cannot read",
+                   kept->string());
       return Ok{};
     }
     std::error_code error;

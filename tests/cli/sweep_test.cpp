@@ -267,6 +267,19 @@ TEST_F(SweepTest, ResultsOfAnotherVersionAreKept) {
   EXPECT_EQ(read_json(name[1].str()), older);
   EXPECT_EQ(read_json(out + "/sweep.json")["results"].size(), 1U);
   EXPECT_THAT(succeed(sweep(out)).err, Not(HasSubstr("kept as")));
+
+  // Not even the schema has to be this version's, or the file a result.
+  older["schema"] = "espalier/sweep/v99";
+  for (const std::string& other : {older.dump(), std::string("not JSON")}) {
+    write(out + "/sweep.json", other);
+    const Finished again = succeed(sweep(out));
+    const std::regex unreadable(
+        "sweep.json held what this version cannot read; it is kept as "
+        "(\\S*sweep.other-options-[0-9a-f]{8}.json)");
+    ASSERT_TRUE(std::regex_search(again.err, name, unreadable)) << again.err;
+    EXPECT_EQ(read(name[1].str()), other);
+    EXPECT_EQ(read_json(out + "/sweep.json")["results"].size(), 2U);
+  }
 }
 
 // Whatever classes the datasets have.
