@@ -170,7 +170,7 @@ std::string duration(double seconds) {
 // What makes two analyses the same; everything else of a profile follows from it and the trials.
 Json setting_of(const Json& profile) {
   Json setting;
-  for (const char* key : {"model", "data", "recipe", "numerics"}) {
+  for (const char* key : {"model", "data", "recipe", "numerics", "rounding"}) {
     setting[key] = profile.value(key, Json());
   }
   return setting;

@@ -256,6 +256,14 @@ TEST_F(OutputsTest, AnAnalysisOfOtherOptionsIsKept) {
   succeed(analyze + Arguments{"--epochs", "1", "--force"});
   EXPECT_EQ(read("profile.json"), first);
   EXPECT_THAT(files(), ::testing::Contains(name[1].str()));
+  // What a sweep has rounded another way is no part of it.
+  Json nearest = read_json("profile.json");
+  nearest["rounding"] = "nearest";
+  write("profile.json", nearest.dump());
+  const Finished rounded = succeed(analyze + once);
+  ASSERT_TRUE(std::regex_search(rounded.err, name, kept)) << rounded.err;
+  EXPECT_EQ(read_json(name[1].str()), nearest);
+  EXPECT_EQ(read("profile.json"), first);
 }
 
 TEST_F(OutputsTest, ASecondProcessSaysWhoHoldsTheOutput) {
