@@ -75,7 +75,8 @@ Status write_beside(const fs::path& path, const fs::path& target,
 
 Status make_folder(const fs::path& folder) {
   std::error_code error;
-  fs::create_directories(folder, error);
+  fs::create_directories(behind_links(folder.has_filename() ? folder : folder.parent_path()),
+                         error);
   if (!error) return Ok{};
   return Error{ErrorKind::kCannotWrite, fmt::format("{}: cannot be made: {}; choose another folder",
                                                     folder.string(), error.message())};

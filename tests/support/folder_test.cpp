@@ -55,6 +55,20 @@ TEST(WriteFolder, GoesWhereALinkLeads) {
   }
 }
 
+TEST(MakeFolder, GoesWhereALinkLeads) {
+  const TempFolder folder;
+  fs::create_directory_symlink("real/out", folder.path() / "link");
+  // Nothing is there yet, and then a folder.
+  for (const char* name : {"link", "link/", "link/below"}) {
+    const Status made = make_folder(folder.path() / name);
+    ASSERT_TRUE(made.ok()) << made.error().message();
+    EXPECT_TRUE(fs::is_directory(folder.path() / "real/out"));
+  }
+  EXPECT_TRUE(fs::is_directory(folder.path() / "real/out/below"));
+  ASSERT_TRUE(write_file_atomic(folder.path() / "file", "").ok());
+  EXPECT_FALSE(make_folder(folder.path() / "file").ok());
+}
+
 TEST(WriteFolder, LeavesNothingBehindWhenItFails) {
   const TempFolder folder;
   const std::map<std::string, std::string> impossible{{"a", ""}, {"a/b", "beneath a file"}};
