@@ -6,6 +6,7 @@
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/import/importer.hpp"
 #include "espalier/plan/plan_json.hpp"
+#include "espalier/support/file.hpp"
 #include "espalier/train/result_sanity.hpp"
 #include "espalier/trials/rate_sweep.hpp"
 #include "espalier/trials/runner.hpp"
@@ -448,6 +449,13 @@ class TrainCommand {
     if (is_tflite_path(options_.exported)) {
       ESPALIER_TRY(logits,
                    logit_range(tuned, training, run_options_.jobs, run_options_.cache_limit));
+      const Result<std::string> original = read_file(options_.model);
+      if (original.ok() && packs_files(*original)) {
+        spdlog::warn(
+            "{}: the files packed behind the model, such as labels, are still those of {}; "
+            "replace them where the classes are others",
+            options_.exported, options_.model);
+      }
     }
     return export_model(tuned, options_.model, options_.exported, logits);
   }

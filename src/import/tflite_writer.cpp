@@ -743,6 +743,8 @@ std::size_t model_size(std::string_view file) {
 
 }  // namespace
 
+bool packs_files(std::string_view file) { return model_size(file) < file.size(); }
+
 Result<std::string> export_tflite_bytes(const ir::Graph& tuned, std::string_view original,
                                         std::optional<LogitRange> logits) {
   ESPALIER_CHECK_OK(ir::verify(tuned));

@@ -64,5 +64,19 @@ TEST_F(TfliteExport, LogitsHaveTheRangeOfTheTrainedClassifier) {
   EXPECT_EQ(exported(10.0F), fitted);
 }
 
+// An empty archive is the shortest: its end.
+TEST_F(TfliteExport, SaysThatPackedLabelsStay) {
+  const Arguments train{"train",        "model.tflite", "--plan",       "plan.json", "--train",
+                        "csv:data.csv", "--test",       "csv:data.csv", "--epochs",  "1",
+                        "--export",     "tuned.tflite", "--force"};
+  for (const bool packed : {false, true}) {
+    const std::string archive = packed ? "PK\x05\x06" + std::string(18, '\0') : "";
+    write("model.tflite", network(0.1F) + archive);
+    succeed({"plan", "make", "model.tflite", "--head-only", "--force", "--out", "plan.json"});
+    EXPECT_EQ(succeed(train).err.find("still those of model.tflite") != std::string::npos, packed);
+    EXPECT_TRUE(read("tuned.tflite").ends_with(archive));
+  }
+}
+
 }  // namespace
 }  // namespace espalier::testing

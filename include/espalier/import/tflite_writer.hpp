@@ -32,6 +32,10 @@ struct LogitRange {
 Result<std::string> export_tflite_bytes(const ir::Graph& tuned, std::string_view original,
                                         std::optional<LogitRange> logits = std::nullopt);
 
+/// Whether a TFLite file has others packed behind its model, labels for example, which a copy with
+/// other parameters leaves as they are.
+bool packs_files(std::string_view file);
+
 /// Reads `original`, writes export_tflite_bytes to `path`, atomically.
 /// Errors: as above, kMissingInput, kCannotWrite.
 Status export_tflite(const ir::Graph& tuned, const std::filesystem::path& original,
