@@ -5,6 +5,7 @@
 #include "command.hpp"
 #include "espalier/cost/analytic_memory.hpp"
 #include "espalier/import/importer.hpp"
+#include "espalier/ir/input.hpp"
 #include "espalier/plan/plan_json.hpp"
 #include "espalier/support/file.hpp"
 #include "espalier/train/result_sanity.hpp"
@@ -45,6 +46,20 @@ struct Options {
   [[nodiscard]] bool device() const { return numerics != "simulation"; }
   [[nodiscard]] bool integer() const { return numerics == "integer"; }
 };
+
+// Whether values without axes, as those of a CSV file, lie in another order for an ONNX export,
+// which has channels first, than for the file of the model.
+bool reordered_by_onnx(const ir::Graph& graph, const data::Dataset& dataset) {
+  const data::Image& sample = dataset.images.front();
+  if (dataset.element == data::Element::kPixel || sample.height * sample.width != 1) return false;
+  const ir::Shape& shape = graph.tensor(graph.input).shape;
+  const std::vector<std::int64_t> order = ir::file_input_order(graph);
+  for (std::int64_t i = 0; i < shape.elements(); ++i) {
+    const std::int64_t first = i % shape.channels * shape.pixels() + i / shape.channels;
+    if (order[static_cast<std::size_t>(i)] != first) return true;
+  }
+  return false;
+}
 
 // What the options make of a plan: a recipe that the plan was found with stands where none is
 // given.
@@ -434,6 +449,12 @@ class TrainCommand {
       if (saturated > 0) {
         spdlog::info("{} weights had left -127..127 and were saturated in {}", saturated,
                      options_.exported);
+      }
+      if (!is_tflite_path(options_.exported) && reordered_by_onnx(tuned, training.dataset())) {
+        spdlog::warn(
+            "{} reads channels first: flat samples as those of {} are in the order of {}, so put "
+            "them into that order, or give them axes",
+            options_.exported, options_.training, options_.model);
       }
     }
     write_report(outputs, options_.common, document);

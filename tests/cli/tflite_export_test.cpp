@@ -1,6 +1,7 @@
 // train --export FILE.tflite: what the file holds of a classifier that was trained for other data.
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "espalier/support/file.hpp"
 #include "import/tflite_builder.hpp"
@@ -10,12 +11,12 @@ namespace espalier::testing {
 namespace {
 
 // Four features, a hidden layer of eight, three classes whose logits have this scale.
-std::string network(float scale) {
+std::string network(float scale, const std::vector<std::int32_t>& input = {1, 4}) {
   TfliteBuilder b;
   std::vector<std::int8_t> w;
   for (int i = 0; i < 32; ++i) w.push_back(static_cast<std::int8_t>(i * 37 % 201 - 100));
   const int hidden = b.activation("hidden", {1, 8}, 0.05F, 0);
-  b.dense({b.input({1, 4}, 0.02F, 0), b.weights("w", {8, 4}, w, {0.01F}),
+  b.dense({b.input(input, 0.02F, 0), b.weights("w", {8, 4}, w, {0.01F}),
            b.integers("b", std::vector<std::int32_t>(8, 0))},
           hidden);
   b.classifier(hidden, 8, 3);
@@ -48,10 +49,14 @@ class TfliteExport : public Workspace {
   float exported(float scale) {
     write("model.tflite", network(scale));
     succeed({"plan", "make", "model.tflite", "--head-only", "--force", "--out", "plan.json"});
-    succeed({"train", "model.tflite", "--plan", "plan.json", "--train", "csv:data.csv", "--test",
-             "csv:data.csv", "--epochs", "4", "--batch", "16", "--export", "tuned.tflite",
-             "--force"});
+    train("tuned.tflite");
     return logit_scale(read("tuned.tflite"));
+  }
+
+  Finished train(const std::string& file) const {
+    return succeed({"train", "model.tflite", "--plan", "plan.json", "--train", "csv:data.csv",
+                    "--test", "csv:data.csv", "--epochs", "4", "--batch", "16", "--export", file,
+                    "--force"});
   }
 };
 
@@ -66,16 +71,26 @@ TEST_F(TfliteExport, LogitsHaveTheRangeOfTheTrainedClassifier) {
 
 // An empty archive is the shortest: its end.
 TEST_F(TfliteExport, SaysThatPackedLabelsStay) {
-  const Arguments train{"train",        "model.tflite", "--plan",       "plan.json", "--train",
-                        "csv:data.csv", "--test",       "csv:data.csv", "--epochs",  "1",
-                        "--export",     "tuned.tflite", "--force"};
   for (const bool packed : {false, true}) {
     const std::string archive = packed ? "PK\x05\x06" + std::string(18, '\0') : "";
     write("model.tflite", network(0.1F) + archive);
     succeed({"plan", "make", "model.tflite", "--head-only", "--force", "--out", "plan.json"});
-    EXPECT_EQ(succeed(train).err.find("still those of model.tflite") != std::string::npos, packed);
+    EXPECT_EQ(train("tuned.tflite").err.find("still those of model.tflite") != std::string::npos,
+              packed);
     EXPECT_TRUE(read("tuned.tflite").ends_with(archive));
   }
+}
+
+// An ONNX export has channels first, and a row of a CSV file no axes that would tell it from one in
+// the order of the model's file.
+TEST_F(TfliteExport, ToOnnxWarnsWhereFlatSamplesLieInAnotherOrder) {
+  const auto told = ::testing::HasSubstr("tuned.onnx reads channels first: flat samples");
+  exported(0.02F);
+  EXPECT_THAT(train("tuned.onnx").err, ::testing::Not(told));
+  write("model.tflite", network(0.02F, {1, 2, 2}));
+  succeed({"plan", "make", "model.tflite", "--head-only", "--force", "--out", "plan.json"});
+  EXPECT_THAT(train("tuned.onnx").err, told);
+  EXPECT_THAT(train("tuned.tflite").err, ::testing::Not(::testing::HasSubstr("channels first")));
 }
 
 }  // namespace
