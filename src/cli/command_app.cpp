@@ -173,6 +173,18 @@ Status CommandApp::check_effects() const {
   return Ok{};
 }
 
+Status CommandApp::check_values() const {
+  std::vector<std::string> problems;
+  for (const CLI::Option* option : get_options()) {
+    const std::vector<std::string>& given = option->results();
+    if (std::find(given.begin(), given.end(), "") == given.end()) continue;
+    problems.push_back(fmt::format("{}: an empty value; give one{}", option->get_name(),
+                                   option->get_required() ? "" : ", or leave the option out"));
+  }
+  if (!problems.empty()) return Error{ErrorKind::kUsage, problems};
+  return Ok{};
+}
+
 std::vector<CommandApp::Output> CommandApp::named_outputs() const {
   std::vector<Output> named;
   for (const auto& output : outputs_) {

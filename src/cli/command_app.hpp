@@ -49,6 +49,9 @@ class CommandApp : public CLI::App {
   /// Options given for nothing are refused (kUsage) on the command line and told of in a
   /// configuration file, which may serve several calls.
   [[nodiscard]] Status check_effects() const;
+  /// An empty value, as a variable of the shell that is not set leaves it, would pass for an option
+  /// that was not given (kUsage).
+  [[nodiscard]] Status check_values() const;
   /// Whether an option would have an effect if it were given.
   [[nodiscard]] bool effective(const CLI::Option* option) const;
 

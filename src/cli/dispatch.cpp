@@ -51,6 +51,7 @@ Exit codes: 0 done, 2 usage, 3 no feasible plan, 4 verification mismatch, 65 bad
 Status run(const Command& command, const CLI::App* parsed) {
   const auto* app = dynamic_cast<const CommandApp*>(parsed);
   set_log_level(*command.common);
+  ESPALIER_CHECK_OK(app->check_values());
   ESPALIER_CHECK_OK(app->check_effects());
   if (command.common->print_config) {
     std::fputs(config_text(app).c_str(), stdout);

@@ -193,6 +193,24 @@ TEST_F(EffectsTest, WhatHasNoneIsRefused) {
   }
 }
 
+// As a script has it whose variable is not set: without its check a program would be compiled for
+// no device in particular, and a sweep would be strewn over the working folder.
+TEST_F(EffectsTest, EmptyValuesAreRefused) {
+  const std::string text = ": an empty value; give one";
+  const std::string optional = text + ", or leave the option out";
+  for (const auto& [command, option] :
+       {std::pair(kCompile + Arguments{"--out", "c"}, "--device"), std::pair(kTrain, "--export"),
+        std::pair(kTrain, "--classes"), std::pair(kSearch, "--out"), std::pair(kCheck, "--keep"),
+        std::pair(kInspect, "--json")}) {
+    fail(kUsage, command + Arguments{option, ""}, {option + optional});
+  }
+  fail(kUsage, {"sweep", "sweep.json", "--out", ""}, {"--out" + text});
+  fail(kUsage, {"inspect", ""}, {"model" + text});
+  fail(kUsage, {"report", "plan.json", "", "--out", "page"}, {"documents" + text});
+  write("config.toml", "classes=\n");
+  fail(kUsage, kTrain + Arguments{"--config", "config.toml"}, {"--classes" + optional});
+}
+
 // The rules above are all that a command alone breaks.
 TEST_F(EffectsTest, TheRulesAreAllThereAre) {
   std::set<std::pair<std::string, std::string>> known;
