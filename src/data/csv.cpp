@@ -237,6 +237,14 @@ Status number_labels(const std::vector<std::string>& words, const std::vector<st
   return Ok{};
 }
 
+// What to do about a field that is no number. Spreadsheets of many languages write 0,5.
+std::string_view advice(std::string field) {
+  const std::size_t comma = field.find(',');
+  if (comma != std::string::npos) field[comma] = '.';
+  return comma != std::string::npos && real(field) ? "write decimals with a point"
+                                                   : "remove the row or fill it in";
+}
+
 // One row's features, its label column left out, as float32.
 Result<Image> features_of(const Row& row, std::size_t label, const std::string& where,
                           std::size_t line) {
@@ -246,8 +254,7 @@ Result<Image> features_of(const Row& row, std::size_t label, const std::string& 
     const std::optional<double> value = real(row[i]);
     if (!value || std::abs(*value) > 1e30) {
       return bad(where, line,
-                 fmt::format("column {}: '{}' is not a number; remove the row or fill it in", i + 1,
-                             row[i]));
+                 fmt::format("column {}: '{}' is not a number; {}", i + 1, row[i], advice(row[i])));
     }
     const auto single = static_cast<float>(*value);
     std::array<std::uint8_t, sizeof single> bytes{};
@@ -270,6 +277,10 @@ Result<Dataset> read_csv(const std::filesystem::path& file, const std::string& c
   std::vector<std::size_t> lines;  // of these words
   std::string_view rest = content;
   if (rest.starts_with("\xef\xbb\xbf")) rest.remove_prefix(3);  // a byte order mark
+  if (rest.find('\0') != std::string_view::npos) {
+    return Error{ErrorKind::kBadInput,
+                 fmt::format("{}: holds bytes of 0, as UTF-16 has them; save it as UTF-8", where)};
+  }
   const char separator = separator_of(rest.substr(0, rest.find('\n')));
   std::size_t width = 0;
   std::size_t label = 0;

@@ -497,6 +497,13 @@ TEST(Csv, SaysWhereItIsWrong) {
   wrong("a,b,label\n1,2,x\n1,two,y\n", "t.csv:3: column 2: 'two' is not a number");
   wrong("a,b,label\n1,,x\n", "t.csv:2: column 2: '' is not a number");
   wrong("a,b,label\n1,nan,x\n", "t.csv:2: column 2");
+  wrong("a;b;label\n1;0,5;x\n", "'0,5' is not a number; write decimals with a point");
+  using std::string_literals::operator""s;
+  wrong(
+      "\xff\xfe"
+      "a\0,\0b\0\n\0"
+      "1\0,\0x\0\n\0"s,
+      "t.csv: holds bytes of 0, as UTF-16");
   wrong("a,b,label\n1,1e999,x\n", "t.csv:2: column 2");
   wrong("a,b,label\n1,2,x\n1,2\n", "t.csv:3: has 2 columns, and the first line 3");
   wrong("a,b,label\n1,2,\n", "the label is missing");
