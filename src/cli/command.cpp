@@ -418,10 +418,13 @@ Result<ir::Head> HeadOptions::make(const ir::Graph& graph, std::uint64_t seed,
     return head;
   }
   if (known > 0) return starting_head(graph, start, known, seed, document, names);
-  spdlog::warn(
-      "{} does not say how many classes its data has: taken are the model's own {}; give "
-      "--classes",
-      document, graph.head.classes);
+  // One that is kept has its own, whatever the data.
+  if (start != "keep") {
+    spdlog::warn(
+        "{} does not say how many classes its data has: taken are the model's own {}; give "
+        "--classes",
+        document, graph.head.classes);
+  }
   return starting_head(graph, start, graph.head.classes, seed, document);
 }
 

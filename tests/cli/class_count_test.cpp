@@ -124,6 +124,10 @@ TEST_F(ClassCountTest, TheModelsOwnAreNotTakenInSilence) {
                           "4; give --classes"));
     EXPECT_THAT(expect(c, {"--classes", "10"}, 10), Not(HasSubstr("--classes")));
   }
+  // A classifier that is kept leaves no choice.
+  const Arguments keep{"compile", "model.onnx", "--plan", "plan.json",
+                       "--out",   "kept",       "--head", "keep"};
+  EXPECT_THAT(succeed(keep).err, Not(HasSubstr("--classes")));
 }
 
 TEST_F(ClassCountTest, AProfileOfAnEarlierVersionHasNoNames) {
