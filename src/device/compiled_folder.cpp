@@ -103,7 +103,12 @@ std::string array_name(std::string_view what, std::int64_t conv) {
 
 Result<Folder> read_folder(const fs::path& path) {
   const std::string where = (path / "program.json").string();
-  ESPALIER_TRY(const Json json, read_json(path / "program.json", "espalier.program/1"));
+  Result<Json> read = read_json(path / "program.json", "espalier.program/1");
+  if (!read.ok() && read.error().kind == ErrorKind::kMissingInput) {
+    return Error{ErrorKind::kMissingInput,
+                 read.error().message() + "; name a folder that espalier compile wrote"};
+  }
+  ESPALIER_TRY(const Json json, std::move(read));
   Folder folder;
   folder.path = fs::absolute(path);
   ESPALIER_TRY(folder.name, json_field<std::string>(json, "name", where));

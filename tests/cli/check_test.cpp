@@ -98,7 +98,8 @@ TEST_F(CheckTest, EndsWithAnUpdateOrSaysThatItMakesNone) {
   compile("4");
   const Finished whole = succeed(brief);
   EXPECT_EQ(made(4, 1), 4);
-  EXPECT_THAT(whole.out, HasSubstr("4 training steps (4 samples to an update) on the host and on the core"));
+  EXPECT_THAT(whole.out,
+              HasSubstr("4 training steps (4 samples to an update) on the host and on the core"));
   EXPECT_THAT(whole.err, Not(HasSubstr("an update takes")));
   const Finished part = succeed(brief + Arguments{"--steps", "2"});
   EXPECT_EQ(made(2, 0), 4);
@@ -189,7 +190,9 @@ TEST_F(CheckTest, TakesRiscVDevicesOnly) {
 }
 
 TEST_F(CheckTest, RefusesWhatIsNotAFolderOfCompile) {
-  fail(66, {"check", "nowhere"}, {"nowhere/program.json: cannot be opened"});
+  fail(66, {"check", "nowhere"},
+       {"nowhere/program.json: cannot be opened: No such file or directory; name a folder that "
+        "espalier compile wrote"});
   fail(2, {"check", "a folder", "--steps", "0"}, {"--steps"});
   fail(2, {"check", "a folder", "--stack", "0"}, {"--stack must be above 0"});
   fail(66, {"check", "a folder", "--host-cc", quick_tool("cc"), "--target-cc", "no-such-gcc"},
