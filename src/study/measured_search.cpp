@@ -373,7 +373,28 @@ class Search {
       if (static_cast<int>(found.size()) >= 5 * options_.draws) break;
       if (is_feasible(problem, around[i])) found.insert(around[i]);
     }
+    if (std::all_of(found.begin(), found.end(), [&](const Candidate& c) { return exhausted(c); })) {
+      return open_around(model, problem, measured);
+    }
     return std::vector<Candidate>(found.begin(), found.end());
+  }
+
+  // Where all that draws and the best plan lead to has trained with every seed: what is open next
+  // to the best of the other measured plans that has anything open beside it.
+  [[nodiscard]] std::vector<Candidate> open_around(const PlanModel& model, const Problem& problem,
+                                                   const std::vector<Candidate>& measured) const {
+    std::vector<std::pair<double, const Candidate*>> centres;
+    for (const Candidate& c : measured) centres.emplace_back(model.predict(c).mean, &c);
+    std::stable_sort(centres.begin(), centres.end(),
+                     [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::vector<Candidate> open;
+    for (const auto& [mean, centre] : centres) {
+      for (Candidate& c : neighbours(problem, *centre)) {
+        if (!exhausted(c) && is_feasible(problem, c)) open.push_back(std::move(c));
+      }
+      if (!open.empty()) break;
+    }
+    return open;
   }
 
   // Where to begin: the additive optimum, and the best plan that was measured.

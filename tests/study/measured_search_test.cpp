@@ -321,6 +321,23 @@ TEST(MeasuredSearch, SharesTrainingsBetweenBudgets) {
   EXPECT_GT(*result->after.rank, *result->before.rank);
 }
 
+// What draws and the best plan's neighbours lead to ends long before the plans do.
+TEST(MeasuredSearch, MeasuresAsMuchAsItIsTold) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    SCOPED_TRACE(seed);
+    const World world(seed, 0.0, 3);
+    MeasuredSearchOptions options;
+    options.measurements = 1000;
+    options.seeds = {0};
+    options.draws = 1;
+    const Result<MeasuredSearchResult> result =
+        measured_search({world.problem()}, world.measure(), options);
+    ASSERT_TRUE(result.ok()) << result.error().message();
+    // Each plan once, for there are fewer.
+    EXPECT_EQ(result->observations.size(), static_cast<std::size_t>(world.optimum().second));
+  }
+}
+
 TEST(MeasuredSearch, PlansThatDivergeAreAvoided) {
   const World world(4);
   const Measure truth = world.measure();
