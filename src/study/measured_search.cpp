@@ -789,8 +789,10 @@ class Search {
 
 }  // namespace
 
-int race_trainings(const MeasuredSearchOptions& options, std::size_t problems) {
-  const int plans = options.finalists + (options.known.empty() ? 0 : 1);
+int race_trainings(const MeasuredSearchOptions& options, std::size_t problems, int measured) {
+  const int unmeasured = 1;  // what the model takes for the best
+  const int plans = std::min(options.finalists - unmeasured, measured) + unmeasured +
+                    (options.known.empty() ? 0 : 1);
   const int rates = static_cast<int>(options.rates.size());
   const bool each = options.rates_of_finalists && rates > 0;
   return static_cast<int>(problems) * options.race_seeds * (each ? plans * rates : plans + rates);

@@ -131,8 +131,7 @@ class Watch {
  public:
   Watch(const PlanSearchOptions& options, std::size_t budgets)
       : options_(options),
-        race_(race_trainings(options.search, budgets) *
-              static_cast<double>(race_recipe(options).epochs) / options.trial.recipe.epochs),
+        budgets_(budgets),
         start_(std::chrono::steady_clock::now()),
         line_(options.run.progress, options.run.title,
               options.seconds.value_or(planned_trainings(options, budgets))) {}
@@ -147,7 +146,11 @@ class Watch {
 
   [[nodiscard]] bool race_is_due() const {
     if (done_ == 0) return false;
-    return elapsed() * (1 + race_ / done_) >= *options_.seconds;
+    // At most as much work as so many trainings before it.
+    const double race = race_trainings(options_.search, budgets_, done_) *
+                        static_cast<double>(race_recipe(options_).epochs) /
+                        options_.trial.recipe.epochs;
+    return elapsed() * (1 + race / done_) >= *options_.seconds;
   }
 
  private:
@@ -156,8 +159,12 @@ class Watch {
     const auto now = std::chrono::steady_clock::now();
     if (options_.run.progress.enabled || now - logged_ < kBetweenLogLines) return;
     logged_ = now;
-    const double left = options_.seconds ? *options_.seconds - elapsed()
-                                         : elapsed() * (planned - done_) / std::max(done_, 1);
+    if (options_.seconds) {
+      spdlog::info("{}: {} trainings, about {:.0f} s left", options_.run.title, done_,
+                   std::max(*options_.seconds - elapsed(), 0.0));
+      return;
+    }
+    const double left = elapsed() * (planned - done_) / std::max(done_, 1);
     spdlog::info("{}: {} of at most {} trainings, at most about {:.0f} s left", options_.run.title,
                  done_, planned, std::max(left, 0.0));
   }
@@ -167,7 +174,7 @@ class Watch {
   }
 
   const PlanSearchOptions& options_;
-  double race_;  // at most as much work as so many trainings before it
+  std::size_t budgets_;
   std::chrono::steady_clock::time_point start_;
   std::chrono::steady_clock::time_point logged_ = start_;
   Progress line_;

@@ -338,6 +338,14 @@ TEST(MeasuredSearch, MeasuresAsMuchAsItIsTold) {
   }
 }
 
+TEST(MeasuredSearch, NoMorePlansRaceThanThereAre) {
+  const MeasuredSearchOptions options{.finalists = 6, .race_seeds = 5};
+  EXPECT_EQ(race_trainings(options, 2), 2 * 5 * 6);
+  EXPECT_EQ(race_trainings(options, 2, 1), 2 * 5 * 2);
+  EXPECT_EQ(race_trainings(options, 2, 4), 2 * 5 * 5);
+  EXPECT_EQ(race_trainings(options, 2, 40), 2 * 5 * 6);
+}
+
 TEST(MeasuredSearch, PlansThatDivergeAreAvoided) {
   const World world(4);
   const Measure truth = world.measure();

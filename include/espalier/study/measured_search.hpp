@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -77,8 +78,10 @@ struct MeasuredSearchOptions {
   std::function<void(int done, int planned)> progress;
 };
 
-/// Most trainings that the races of so many problems take.
-int race_trainings(const MeasuredSearchOptions& options, std::size_t problems);
+/// Most trainings that the races of so many problems take once so many plans were measured, which
+/// may be fewer than finalists.
+int race_trainings(const MeasuredSearchOptions& options, std::size_t problems,
+                   int measured = std::numeric_limits<int>::max());
 
 /// One plan that raced.
 struct Finalist {
