@@ -426,6 +426,12 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
   }
   const ir::Graph& graph = network.graph();
   ESPALIER_CHECK_OK(selection::check(graph, options.selection));
+  if (const auto seeds = static_cast<std::size_t>(options.search.race_seeds);
+      seeds < sets.race.size()) {
+    spdlog::warn("a race of {} seeds is judged by no more than {} of the {} folds; give it as many "
+                 "seeds as folds",
+                 seeds, seeds, sets.race.size());
+  }
   std::vector<search::Problem> problems;
   for (const Bytes budget : budgets) {
     problems.push_back(selection::make_problem(graph, profile, budget, options.selection));

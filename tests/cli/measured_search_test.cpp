@@ -282,6 +282,15 @@ TEST_F(MeasuredSearchTest, WarnsOfOtherValidationSamples) {
   EXPECT_THAT(finished.err, HasSubstr("measured on other validation samples"));
 }
 
+TEST_F(MeasuredSearchTest, WarnsOfFoldsThatNeverJudge) {
+  const Arguments folds{"--race-folds", "3"};
+  EXPECT_THAT(succeed(search("plan.json") + folds).err,
+              HasSubstr("a race of 2 seeds is judged by no more than 2 of the 3 folds"));
+  Arguments enough = search("other.json") + folds;
+  *(std::find(enough.begin(), enough.end(), "--race-seeds") + 1) = "3";
+  EXPECT_THAT(succeed(enough).err, Not(HasSubstr("is judged by no more than")));
+}
+
 TEST_F(MeasuredSearchTest, SaysWhatIsWrong) {
   for (const char* effort : {"0", "-3", "many", "1.5", "15 min", "1e9", "h"}) {
     fail(kUsage, search("new.json", effort),
