@@ -73,7 +73,8 @@ BelievedGains::BelievedGains(const ir::Graph& graph, const Profile& profile, Met
       profile_(profile),
       metric_(metric),
       problem_(problem_of(graph, profile, metric)),
-      model_(problem_, observe(profile, metric), Prior::kNothing) {}
+      model_(problem_, observe(profile, metric), Prior::kNothing),
+      unsure_(problem_, observe(profile, metric), Prior::kNothingOverHead) {}
 
 Profile BelievedGains::profile() const {
   Profile believed = profile_;
@@ -113,7 +114,7 @@ Confidence BelievedGains::confidence(const Candidate& candidate) const {
     return cost::analytic_memory(selection::make_plan(graph_, profile_, c), graph_).bytes().count;
   };
   const auto above = [&](const Candidate& other) {
-    const Prediction d = model_.compare(candidate, other);
+    const Prediction d = unsure_.compare(candidate, other);
     return d.deviation > 0 ? normal_cdf(d.mean / d.deviation) : d.mean > 0 ? 1.0 : 0.5;
   };
   const std::int64_t limit = memory(candidate);

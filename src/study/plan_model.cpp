@@ -44,6 +44,10 @@ Eigen::MatrixXd lower_factor(Eigen::MatrixXd matrix) {
   return matrix.diagonal().cwiseMax(0).cwiseSqrt().asDiagonal();
 }
 
+bool is_of_parts_alone(Prior prior) {
+  return prior == Prior::kNothing || prior == Prior::kNothingOverHead;
+}
+
 }  // namespace
 
 PlanModel::PlanModel(const search::Problem& problem, std::vector<Observation> observations,
@@ -82,7 +86,8 @@ PlanModel::PlanModel(const search::Problem& problem, std::vector<Observation> ob
     }
   }
   unit_ = count > 0 && sum > 0 ? std::sqrt(sum / count) : 1.0;
-  if (prior == Prior::kNothing) single_.setZero();
+  if (is_of_parts_alone(prior)) single_.setZero();
+  over_head_ = prior == Prior::kNothingOverHead;
   for (const Observation& o : observations_) rows_.push_back(features(o.candidate));
   fit(prior);
 }
@@ -177,6 +182,11 @@ double PlanModel::set_scales(const ModelScales& scales) {
       matrix(i, j) += interaction * correlation * correlation +
                       own_effect(observations_[row].candidate, other.candidate);
       if (observations_[row].seed == other.seed) matrix(i, j) += scales.seed * scales.seed;
+      // As many trainings of the head as one of the plan.
+      if (over_head_ && observations_[row].seed == other.seed) {
+        matrix(i, j) += scales.noise * scales.noise /
+                        std::max(observations_[row].trainings, other.trainings);
+      }
     }
   }
   for (Eigen::Index i = 0; i < count; ++i) {
@@ -197,7 +207,7 @@ void PlanModel::fit(Prior prior) {
   ModelScales start{0.3 * unit_, 0.3 * unit_, 0.2 * unit_, 0.1 * unit_, 0.1 * unit_, 0.2 * unit_};
   std::vector<double ModelScales::*> members{&ModelScales::depth, &ModelScales::option,
                                              &ModelScales::noise};
-  if (prior != Prior::kNothing) {
+  if (!is_of_parts_alone(prior)) {
     members.insert(members.end(),
                    {&ModelScales::interaction, &ModelScales::own, &ModelScales::seed});
   } else {

@@ -160,6 +160,42 @@ TEST(PlanModel, LearnsWhatPairsAreBesidesTheirSum) {
   }
 }
 
+// Luck of the head's trainings is in every gain: many that are alike are no evidence.
+TEST(PlanModel, WhatAllGainsOverOneHeadShareIsUnsure) {
+  const search::Problem problem = prior();
+  int sure = 0;
+  int sure_without = 0;
+  for (std::uint64_t luck = 1; luck <= 40; ++luck) {
+    Rng rng{luck};
+    const auto error = [&] {
+      double sum = 0;
+      for (int i = 0; i < 12; ++i) sum += rng.uniform(-0.5, 0.5);
+      return 0.03 * sum;
+    };
+    const double head = error();
+    std::vector<Observation> observations;
+    const auto observe = [&](const Candidate& c) {
+      observations.push_back({c, error() - head, 0});
+    };
+    Candidate plan = search::empty_candidate(problem);
+    const Candidate nothing = plan;
+    for (plan.depth = 1; plan.depth <= problem.layers; ++plan.depth) observe(plan);
+    plan.depth = problem.layers;
+    for (std::uint8_t& choice : plan.choice) {
+      for (choice = 1; choice <= problem.options; ++choice) observe(plan);
+      choice = 0;
+    }
+    const auto is_sure = [&](Prior prior) {
+      const Prediction d = PlanModel(problem, observations, prior).compare(plan, nothing);
+      return std::abs(d.mean) > 2.5 * d.deviation;
+    };
+    sure += is_sure(Prior::kNothingOverHead);
+    sure_without += is_sure(Prior::kNothing);
+  }
+  EXPECT_LE(sure, 4);
+  EXPECT_GT(sure_without, 8);
+}
+
 // Where turns bring small options most of what the largest brings, few plans show it, and it holds
 // for layers that none of them trained.
 TEST(PlanModel, LearnsWhatTurnsBringToLayersNotYetTried) {

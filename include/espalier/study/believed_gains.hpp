@@ -47,7 +47,8 @@ class BelievedGains {
   const contribution::Profile& profile_;
   selection::Metric metric_;
   search::Problem problem_;
-  PlanModel model_;
+  PlanModel model_;   // of the gains
+  PlanModel unsure_;  // of how sure they are
 };
 
 Json to_json(const Confidence& confidence);

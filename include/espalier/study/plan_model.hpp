@@ -36,6 +36,9 @@ enum class Prior {
   /// Zero, give or take a fitted size; and nothing but parts and noise, which is all that plans of
   /// one or two parts can tell apart.
   kNothing,
+  /// The same of gains over training the head alone with the same seeds: what noise these had is in
+  /// all of them.
+  kNothingOverHead,
 };
 
 /// Standard deviations in the unit of the gains.
@@ -98,6 +101,7 @@ class PlanModel {
   int options_ = 0;
   double unit_ = 1;  // typical size of a single gain
   Eigen::VectorXd single_;
+  bool over_head_ = false;   // kNothingOverHead
   Eigen::VectorXd missing_;  // kTurns: how far the largest option of the layer is above the part
   std::vector<Observation> observations_;
   std::vector<Features> rows_;
