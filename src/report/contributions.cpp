@@ -158,6 +158,15 @@ std::string largest(const Profile& profile, const Network* network, Metric metri
                                              : fmt::format("{:.2f} points", gain(*best) * 100));
 }
 
+// What a figure is of: the model, and its file where profiles of several datasets or options are
+// shown of it.
+std::string subject(const Profile& profile, const std::vector<Profile>& all) {
+  const auto same = std::count_if(all.begin(), all.end(), [&](const Profile& other) {
+    return other.model.name == profile.model.name;
+  });
+  return same > 1 ? fmt::format("{} ({})", profile.model.name, profile.file) : profile.model.name;
+}
+
 }  // namespace
 
 std::optional<Section> contribution_section(const Documents& documents, const Updates& updates,
@@ -184,16 +193,17 @@ std::optional<Section> contribution_section(const Documents& documents, const Up
       text += " The kinds of layers are not known: give the model's `espalier inspect --json` too.";
     }
     section.paragraphs.push_back(std::move(text));
+    const std::string of = subject(profile, documents.profiles);
     Table weights = weight_table(profile, network, plan, fmt::format("weight-gains-{}", n));
     Table biases = bias_table(profile, plan, fmt::format("bias-gains-{}", n));
     section.figures.push_back(
-        {fmt::format("weights-{}", n), profile.model.name + ": gain of weights by layer and ratio",
+        {fmt::format("weights-{}", n), of + ": gain of weights by layer and ratio",
          fmt::format("For each conv from input to output, {} by training the weights of a share of "
                      "its input channels, beside the biases from there on.{}",
                      d.words, largest(profile, network, metric)),
          weights.id, weight_spec(weights, d)});
     section.figures.push_back(
-        {fmt::format("biases-{}", n), profile.model.name + ": gain of biases by depth",
+        {fmt::format("biases-{}", n), of + ": gain of biases by depth",
          fmt::format("{} by training the biases of the last k convs beside the head.",
                      static_cast<char>(std::toupper(d.words[0])) + d.words.substr(1)),
          biases.id, bias_spec(biases, d)});

@@ -176,6 +176,23 @@ TEST(ReportBuildAlone, DocumentsThatShowNothingAloneAreTold) {
   EXPECT_TRUE(build_report(folder.read()).warnings.empty());
 }
 
+// Titles of figures say which is which, such as of two datasets.
+TEST(ReportBuildAlone, SeveralProfilesOfAModelAreToldApart) {
+  const ExampleFolder folder;
+  Json profile = *read_json(folder.path() / "profile.json", "espalier.contributions/1");
+  profile["tool_version"] = "another";
+  folder.write("other.json", profile);
+  const auto documents =
+      report::read_documents({folder.path() / "profile.json", folder.path() / "other.json"});
+  ASSERT_TRUE(documents.ok());
+  const auto figures = section(build_report(*documents), "contributions").figures;
+  ASSERT_EQ(figures.size(), 4U);
+  EXPECT_THAT(figures[0].title, HasSubstr("(profile.json): gain of weights"));
+  EXPECT_THAT(figures[1].title, HasSubstr("(profile.json): gain of biases"));
+  EXPECT_THAT(figures[2].title, HasSubstr("(other.json): gain of weights"));
+  EXPECT_THAT(figures[3].title, HasSubstr("(other.json): gain of biases"));
+}
+
 // Of the example's four convs an analysis of conv 1 alone trains no biases but those from there on.
 TEST(ReportBuildAlone, AnAnalysisOfSomeLayersTellsHowManyThereAre) {
   const ExampleFolder folder;
