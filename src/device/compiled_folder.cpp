@@ -101,14 +101,16 @@ std::string array_name(std::string_view what, std::int64_t conv) {
   return whole ? std::string(what) : fmt::format("conv {} {}", conv, what);
 }
 
+Result<Json> read_program(const fs::path& file) {
+  Result<Json> program = read_json(file, "espalier.program/1");
+  if (program.ok() || program.error().kind != ErrorKind::kMissingInput) return program;
+  return Error{ErrorKind::kMissingInput,
+               program.error().message() + "; name a folder that espalier compile wrote"};
+}
+
 Result<Folder> read_folder(const fs::path& path) {
   const std::string where = (path / "program.json").string();
-  Result<Json> read = read_json(path / "program.json", "espalier.program/1");
-  if (!read.ok() && read.error().kind == ErrorKind::kMissingInput) {
-    return Error{ErrorKind::kMissingInput,
-                 read.error().message() + "; name a folder that espalier compile wrote"};
-  }
-  ESPALIER_TRY(const Json json, std::move(read));
+  ESPALIER_TRY(const Json json, read_program(path / "program.json"));
   Folder folder;
   folder.path = fs::absolute(path);
   ESPALIER_TRY(folder.name, json_field<std::string>(json, "name", where));

@@ -245,11 +245,7 @@ class Writer {
 
   // Zero point of weights of output o in the file.
   [[nodiscard]] int zero_of(int weights, std::size_t o) const {
-    const auto* q = tensor(weights).quantization();
-    const auto* zeros = q == nullptr ? nullptr : q->zero_point();
-    if (zeros == nullptr || zeros->size() == 0) return 0;
-    const auto at = static_cast<flatbuffers::uoffset_t>(zeros->size() == 1 ? 0 : o);
-    return static_cast<int>(zeros->Get(at));
+    return static_cast<int>(tflite_detail::zero_point(tensor(weights).quantization(), o));
   }
 
   // What the reader multiplied a scale of the file by, since weights lay beyond int8.
@@ -643,8 +639,7 @@ class Writer {
   [[nodiscard]] bool holds(int tensor_index, float lowest, float highest) const {
     const auto* q = tensor(tensor_index).quantization();
     const float scale = q->scale()->Get(0);
-    const auto zero = static_cast<float>(
-        q->zero_point() == nullptr || q->zero_point()->size() == 0 ? 0 : q->zero_point()->Get(0));
+    const auto zero = static_cast<float>(tflite_detail::zero_point(q));
     const auto low = static_cast<float>(least(tensor_index));
     return lowest >= (low - zero) * scale && highest <= (low + 255 - zero) * scale;
   }

@@ -76,6 +76,18 @@ BuiltinOperator operator_code(const tflite::Model& model, const tflite::Operator
   return std::max(static_cast<BuiltinOperator>(code.old_code()), code.code());
 }
 
+std::int64_t zero_point(const tflite::QuantizationParameters* quantization, std::size_t i) {
+  const auto* zeros = quantization == nullptr ? nullptr : quantization->zero_point();
+  if (zeros == nullptr || zeros->size() == 0) return 0;
+  const auto* scales = quantization->scale();
+  const bool one_each = scales != nullptr && scales->size() == zeros->size();
+  // Not by a pointer to an integer: nothing has checked that they are aligned.
+  std::int64_t zero = 0;
+  std::memcpy(&zero, zeros->Data() + (one_each && i < zeros->size() ? i : 0) * sizeof zero,
+              sizeof zero);
+  return zero;
+}
+
 std::string operator_name(const tflite::Model& model, const tflite::Operator& op) {
   const BuiltinOperator code = operator_code(model, op);
   if (code == BuiltinOperator::CUSTOM) {
@@ -180,8 +192,7 @@ std::optional<ir::Quantization> Context::quantization(const Node& node, int inde
     refuse(node, fmt::format("'{}' has no single positive scale and zero point", name), kInt8Next);
     return std::nullopt;
   }
-  std::int64_t zero =
-      q->zero_point() == nullptr || q->zero_point()->size() == 0 ? 0 : q->zero_point()->Get(0);
+  std::int64_t zero = zero_point(q);
   if (t.type() == TensorType::UINT8) zero = std::clamp<std::int64_t>(zero, 0, 255) - kUnsignedShift;
   return ir::Quantization{q->scale()->Get(0),
                           static_cast<int>(std::clamp<std::int64_t>(zero, -128, 127))};
@@ -317,11 +328,8 @@ std::optional<Numbers> Context::numbers(const Node& node, std::size_t i, std::st
   Parameters& own = parameters_[index];
   own.scales.assign(scales->begin(), scales->end());
   own.zeros.assign(own.scales.size(), 0);
-  const auto* zeros = q->zero_point();
-  for (std::size_t z = 0; zeros != nullptr && z < own.zeros.size() && zeros->size() > 0; ++z) {
-    const std::int64_t zero =
-        zeros->Get(static_cast<flatbuffers::uoffset_t>(zeros->size() == own.zeros.size() ? z : 0));
-    own.zeros[z] = static_cast<std::int32_t>(std::clamp<std::int64_t>(zero, -255, 255));
+  for (std::size_t z = 0; z < own.zeros.size(); ++z) {
+    own.zeros[z] = static_cast<std::int32_t>(std::clamp<std::int64_t>(zero_point(q, z), -255, 255));
   }
   result.scales = own.scales;
   result.zeros = own.zeros;

@@ -37,6 +37,9 @@ std::string operator_name(const tflite::Model& model, const tflite::Operator& op
 std::string type_name(TensorType type);
 /// The operator, whichever of its two fields holds it.
 BuiltinOperator operator_code(const tflite::Model& model, const tflite::Operator& op);
+/// Zero point i of as many as there are scales; the first where the file has another number, 0
+/// where it has none. Wherever a damaged file has them.
+std::int64_t zero_point(const tflite::QuantizationParameters* quantization, std::size_t i = 0);
 
 /// A value about which a diagnostic was given, or that nothing has computed.
 struct Unknown {};
