@@ -75,11 +75,13 @@ Status check_labels(const NumpyArray& labels, const NumpyArray& features, std::s
   if (labels.kind == 'f') {
     const bool like_features = labels.shape == features.shape;
     // Keras' to_categorical makes floats.
-    const bool rows = !like_features && labels.shape.size() == 2 && labels.shape[1] > 1;
+    const bool rows = labels.shape.size() == 2 && labels.shape[1] > 1;
     return bad(where, fmt::format("labels are {}, which makes this {}; only classes, integers from "
                                   "0 on, can be learned{}",
                                   labels.type(), like_features ? "an autoencoder" : "a regression",
-                                  rows ? "; of one-hot rows take argmax(axis=1)" : ""));
+                                  like_features ? ""
+                                  : rows        ? "; of one-hot rows take argmax(axis=1)"
+                                                : "; of numbers of classes take astype('int64')"));
   }
   if (labels.elements() != (labels.shape.empty() ? 1 : labels.shape.front())) {
     return bad(where, fmt::format("labels have shape {}, and one number a sample is needed; of "

@@ -437,7 +437,8 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
     problems.push_back(selection::make_problem(graph, profile, budget, options.selection));
     ESPALIER_CHECK_OK(search::check_feasible(problems.back()));
   }
-  MeasuredSearchOptions search = options.search;
+  PlanSearchOptions whole = options;  // with the known plans, which race, too
+  MeasuredSearchOptions& search = whole.search;
   if (options.selection.rotate) search.prior = Prior::kTurns;
   search.usual_rate = race_recipe(options).learning_rate;
   if (!problems.empty()) search.known = known_candidates(graph, profile, problems, options);
@@ -446,8 +447,8 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
     ESPALIER_CHECK_OK(
         unmeasured(graph, profile, budgets, problems, options.selection, search.additive, bounds));
   }
-  Measurements measure(network, sets, profile, options, budgets.size());
-  Watch watch(options, budgets.size());
+  Measurements measure(network, sets, profile, whole, budgets.size());
+  Watch watch(whole, budgets.size());
   search.progress = [&](int done, int planned) { watch.advance(done, planned); };
   if (options.seconds) search.stop = [&] { return watch.race_is_due(); };
   PlanSearchResult result;

@@ -257,7 +257,8 @@ TEST(Npy, RefusesWhatCannotBeLearned) {
   const auto x = counting<float>(6);
   const std::string features = npy(x, {3, 2});
   refused(files(features, npy(x, {3, 2})), {"y.npy", "an autoencoder"});
-  refused(files(features, npy<float>({0.5F, 1, 2}, {3})), {"y.npy", "float32", "a regression"});
+  refused(files(features, npy<float>({0.5F, 1, 2}, {3})),
+          {"y.npy", "float32", "a regression", "astype('int64')"});
   refused(files(features, npy<std::int64_t>({1, 0, 0, 1, 0, 1}, {3, 2})), {"one-hot", "argmax"});
   refused(files(features, npy<double>({1, 0, 0, 0, 1, 0, 0, 0, 1}, {3, 3})),
           {"float64", "one-hot", "argmax"});
