@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 packages=(
   libc6-dev libgomp1 libeigen3-dev libtbb-dev nlohmann-json3-dev libcli11-dev libspdlog-dev
   libfmt-dev libprotobuf-dev libonnx-dev libflatbuffers-dev libssl-dev zlib1g-dev libstb-dev
-  libgtest-dev libgmock-dev
+  libgtest-dev libgmock-dev libvalijson-dev
 )
 sysroot=build/arm64-sysroot
 build=build/arm64
