@@ -60,14 +60,17 @@ work() {
   mkdir -p "$out"
   "$@" plan make "$model" --last 18 --out "$out/plan.json" > /dev/null
   for numerics in simulation device; do
+    local update=(--batch 16)
+    [[ $numerics = simulation ]] || update=(--accumulate 16)
     "$@" train "$model" --plan "$out/plan.json" --train "$train" --test "$test" "${task[@]}" \
-      --limit-train 200 --limit-test 200 --epochs 2 --batch 16 --lr 0.1 --numerics "$numerics" \
+      --limit-train 200 --limit-test 200 --epochs 2 "${update[@]}" --lr 0.1 --numerics "$numerics" \
       --export "$out/$numerics.onnx" --json "$out/$numerics.json"
   done
   "$@" analyze "$model" --train "$train" "${task[@]}" --limit-train 64 --limit-val 64 --epochs 1 \
     --batch 16 --lr 1 --ratios 0.25,1 --out "$out/analysis.json"
 }
 
+rm -rf "$build/documents"
 work "$build/documents/x86-64" build/release/espalier
 for isa in "${isas[@]}"; do
   ESPALIER_ISA=$isa work "$build/documents/$isa" "${arm64[@]}" "$build/espalier"
@@ -90,7 +93,7 @@ def text(path):
 
 root, differ = pathlib.Path(sys.argv[1]), 0
 for isa in sys.argv[2:]:
-    for path in sorted((root / "x86-64").iterdir()):
+    for path in sorted(p for p in (root / "x86-64").iterdir() if p.is_file()):
         other = root / isa / path.name
         read = text if path.suffix == ".json" else pathlib.Path.read_bytes
         same = read(path) == read(other)
