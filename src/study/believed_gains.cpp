@@ -73,8 +73,7 @@ BelievedGains::BelievedGains(const ir::Graph& graph, const Profile& profile, Met
       profile_(profile),
       metric_(metric),
       problem_(problem_of(graph, profile, metric)),
-      model_(problem_, observe(profile, metric), Prior::kNothing),
-      unsure_(problem_, observe(profile, metric), Prior::kNothingOverHead) {}
+      model_(problem_, observe(profile, metric), Prior::kNothing) {}
 
 Profile BelievedGains::profile() const {
   Profile believed = profile_;
@@ -110,11 +109,12 @@ Profile BelievedGains::profile() const {
 }
 
 Confidence BelievedGains::confidence(const Candidate& candidate) const {
+  if (!unsure_) unsure_.emplace(problem_, observe(profile_, metric_), Prior::kNothingOverHead);
   const auto memory = [&](const Candidate& c) {
     return cost::analytic_memory(selection::make_plan(graph_, profile_, c), graph_).bytes().count;
   };
   const auto above = [&](const Candidate& other) {
-    const Prediction d = unsure_.compare(candidate, other);
+    const Prediction d = unsure_->compare(candidate, other);
     return d.deviation > 0 ? normal_cdf(d.mean / d.deviation) : d.mean > 0 ? 1.0 : 0.5;
   };
   const std::int64_t limit = memory(candidate);

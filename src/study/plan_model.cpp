@@ -181,11 +181,12 @@ double PlanModel::set_scales(const ModelScales& scales) {
       const Observation& other = observations_[static_cast<std::size_t>(j)];
       matrix(i, j) += interaction * correlation * correlation +
                       own_effect(observations_[row].candidate, other.candidate);
-      if (observations_[row].seed == other.seed) matrix(i, j) += scales.seed * scales.seed;
+      if (observations_[row].seed != other.seed) continue;
+      matrix(i, j) += scales.seed * scales.seed;
       // As many trainings of the head as one of the plan.
-      if (over_head_ && observations_[row].seed == other.seed) {
-        matrix(i, j) += scales.noise * scales.noise /
-                        std::max(observations_[row].trainings, other.trainings);
+      if (over_head_) {
+        matrix(i, j) +=
+            scales.noise * scales.noise / std::max(observations_[row].trainings, other.trainings);
       }
     }
   }

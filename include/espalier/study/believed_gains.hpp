@@ -47,8 +47,8 @@ class BelievedGains {
   const contribution::Profile& profile_;
   selection::Metric metric_;
   search::Problem problem_;
-  PlanModel model_;   // of the gains
-  PlanModel unsure_;  // of how sure they are
+  PlanModel model_;                          // of the gains
+  mutable std::optional<PlanModel> unsure_;  // of how sure they are, once somebody asks
 };
 
 Json to_json(const Confidence& confidence);
