@@ -15,7 +15,7 @@
 #include <system_error>
 #include <utility>
 
-#include "espalier/support/file.hpp"
+#include "espalier/support/folder.hpp"
 
 namespace espalier {
 namespace {
@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 // One for all links to the output.
 fs::path lock_path(const fs::path& output) {
-  fs::path path = behind_links(output.has_filename() ? output : output.parent_path());
+  fs::path path = folder_behind_links(output);
   path += ".lock";
   return path;
 }

@@ -73,10 +73,13 @@ Status write_beside(const fs::path& path, const fs::path& target,
 
 }  // namespace
 
+fs::path folder_behind_links(const fs::path& folder) {
+  return behind_links(folder.has_filename() ? folder : folder.parent_path());
+}
+
 Status make_folder(const fs::path& folder) {
   std::error_code error;
-  fs::create_directories(behind_links(folder.has_filename() ? folder : folder.parent_path()),
-                         error);
+  fs::create_directories(folder_behind_links(folder), error);
   if (!error) return Ok{};
   return Error{ErrorKind::kCannotWrite, fmt::format("{}: cannot be made: {}; choose another folder",
                                                     folder.string(), error.message())};
@@ -85,7 +88,7 @@ Status make_folder(const fs::path& folder) {
 Status write_folder(const fs::path& folder, const std::map<std::string, std::string>& files,
                     bool force) {
   std::error_code error;
-  const fs::path target = behind_links(folder.has_filename() ? folder : folder.parent_path());
+  const fs::path target = folder_behind_links(folder);
   const fs::file_status status = fs::status(target, error);
   if (fs::exists(status) && !fs::is_directory(status)) return failed(target, "is not a folder");
   if (fs::is_directory(status)) {

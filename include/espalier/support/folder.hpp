@@ -9,6 +9,9 @@
 
 namespace espalier {
 
+/// What a folder's path, with a slash at its end or without, leads to behind its links.
+std::filesystem::path folder_behind_links(const std::filesystem::path& folder);
+
 /// Makes a folder and those it stands in, where they are not there. kCannotWrite.
 Status make_folder(const std::filesystem::path& folder);
 
