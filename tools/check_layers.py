@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Holds the tree against its own rules: who may include what, how long files and functions may be.
+"""Holds the tree against its own rules: who may include what, how long files and functions may be, and that
+links of documents lead somewhere.
 
 Public headers follow the dependency table of docs/architecture.md. A private header, one that lies
 beside the sources of a module, belongs to that module alone. Link lines already keep modules apart at
 link time; this keeps headers apart too. No source is longer than LONGEST_SOURCE lines,
-no function of C or C++ than LONGEST_FUNCTION.
+no function of C or C++ than LONGEST_FUNCTION. A link in a document, and a document's path anywhere, names a file
+that is there, and a heading of it.
 """
 
 import pathlib
@@ -54,6 +56,10 @@ FOLDERS = ("cmake", "hw", "include", "search", "src", "tests", "tools")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"espalier/([a-z_]+)/', re.MULTILINE)
 
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+DOCUMENT = re.compile(r"\bdocs/[\w./-]+\.md\b")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 QUOTED = re.compile(r'^\s*#\s*include\s+"(?!espalier/)([^"]+)"', re.MULTILINE)
 
@@ -134,6 +140,33 @@ def function_problems(root: pathlib.Path):
                            f"{LONGEST_FUNCTION} are the most: {head[:60]}")
 
 
+def anchors(document: pathlib.Path):
+    """What GitHub calls the headings of a document."""
+    for heading in HEADING.findall(document.read_text()):
+        yield re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def link_problems(root: pathlib.Path):
+    documents = [*root.glob("*.md")]
+    for folder in ("docs", "examples", "hw", "profiles", "reports"):
+        documents += sorted((root / folder).rglob("*.md"))
+    for path in documents:
+        for link in LINK.findall(path.read_text()):
+            if "://" in link:
+                continue
+            name, _, anchor = link.partition("#")
+            to = path.parent / name if name else path
+            if not to.exists():
+                yield f"{path.relative_to(root)}: {link} leads nowhere"
+            elif anchor and anchor not in anchors(to):
+                yield f"{path.relative_to(root)}: {link}: no such heading"
+    sources = (p for folder in (*FOLDERS, "configs") for p in sorted((root / folder).rglob("*")))
+    for path in (*documents, *(p for p in sources if p.suffix in SOURCES | {".json", ".toml"})):
+        for name in DOCUMENT.findall(path.read_text()):
+            if not (root / name).exists():
+                yield f"{path.relative_to(root)}: no {name}"
+
+
 def main() -> int:
     root = pathlib.Path(__file__).resolve().parent.parent
     problems = []
@@ -144,6 +177,7 @@ def main() -> int:
         problems += include_problems(root, module, ALLOWED.get(module))
     problems += size_problems(root)
     problems += function_problems(root)
+    problems += link_problems(root)
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Reproduces the figures of README.md on the published mcunet-5fps and CIFAR-10 (minutes to an hour):
+# Reproduces the figures of docs/results.md on the published mcunet-5fps and CIFAR-10 (minutes to an hour):
 #   tools/reproduce_mcunet.sh [--analyze] [OUT]
 # Needs ESPALIER_SHARED, the folder with data/models and data/cifar10. Without --analyze, the
 # contribution profile in profiles/models/mcunet-5fps is used instead of measuring it again.
