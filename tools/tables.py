@@ -393,9 +393,10 @@ def searches(path: str) -> None:
         return "-" if value is None else f"{value:+.2f}"
 
     # Sums of single gains may be in nats, which have no R2 with accuracy.
-    print("\n| model | plan | trainings | rank correlation, adding up | with the model | R2 | "
+    print("\n| model | plan | trainings | rank correlation, adding up | with the model | within budgets, "
+          "adding up | with the model | R2 | "
           "gained in the race, points | better than the runner-up | than the additive optimum |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for result in read(path)["results"]:
         for plan in result["plans"]:
             if "search" not in plan:
@@ -403,6 +404,7 @@ def searches(path: str) -> None:
             measured, race = plan["search"]["measured"], plan["search"]["race"]
             before, after = measured["before"], measured["after"]
             figures = [number(before["rank_correlation"]), number(after["rank_correlation"]),
+                       number(before.get("rank_within_budgets")), number(after.get("rank_within_budgets")),
                        number(after["r2"])]
             gained = with_error(100 * race["gain"], 100 * race["standard_error"], "+.2f")
             print(row(result["model"]["name"],

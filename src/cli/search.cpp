@@ -230,7 +230,7 @@ Result<trials::RaceSets> race_sets(const Options& options, const ir::Graph& grap
                              options.profile, wanted.value("preprocess", "that it does not tell"),
                              measure.training, found.value("preprocess", ""))};
   }
-  study::warn_of_other_samples(profile, options.profile, loaded.validation);
+  study::warn_of_other_samples(profile, options.profile, loaded);
   return loaded;
 }
 
@@ -464,11 +464,15 @@ std::string rates_text(const Found& found) {
 
 std::string measured_text(const Options& options, const Found& found) {
   const study::MeasuredSearchResult& measured = *found.measured;
-  const auto figures = [](const study::Agreement& agreement) {
+  const auto figures = [&](const study::Agreement& agreement) {
     const auto number = [](std::optional<double> value) {
       return value ? fmt::format("{:+.2f}", *value) : std::string("-");
     };
-    return fmt::format("rank correlation {}, R2 {}", number(agreement.rank), number(agreement.r2));
+    const std::string within =
+        found.front.size() > 1 ? fmt::format(", within budgets {}", number(agreement.rank_within))
+                               : std::string();
+    return fmt::format("rank correlation {}{}, R2 {}", number(agreement.rank), within,
+                       number(agreement.r2));
   };
   std::string text = fmt::format(
       "\n{} trainings, {} of them diverged\nhow measured plans are predicted\n"

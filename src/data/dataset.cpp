@@ -128,6 +128,7 @@ Json selection_json(const Selection& selection) {
                 {"seed", selection.seed}};
       // Only where versions before that bound chose other records.
       if (selection.halved) json["most_of_class"] = "half";
+      if (selection.last) json["last_of"] = selection.balanced ? "balanced" : "first";
       return json;
     }
   }

@@ -58,15 +58,25 @@ Indices balanced_shares(const Indices& available, std::size_t total, std::uint64
   return even_shares(available, total, Rng{seed, stream}.permutation(available.size()));
 }
 
-// For every record whether it is chosen: shares[c] of each class.
-std::vector<bool> choose(const std::vector<Indices>& records, const Indices& shares,
-                         std::uint64_t seed, std::uint64_t stream) {
-  std::size_t size = 0;
-  for (const Indices& of_class : records) size += of_class.size();
-  std::vector<bool> chosen(size, false);
+// Each class in the order in which a choice by this seed takes its records.
+std::vector<Indices> in_order(const std::vector<Indices>& records, std::uint64_t seed,
+                              std::uint64_t stream) {
+  std::vector<Indices> ordered(records.size());
   for (std::size_t c = 0; c < records.size(); ++c) {
-    const auto order = Rng{seed, stream, c}.permutation(records[c].size());
-    for (std::size_t i = 0; i < shares[c]; ++i) chosen[records[c][order[i]]] = true;
+    for (const std::uint32_t i : Rng{seed, stream, c}.permutation(records[c].size())) {
+      ordered[c].push_back(records[c][i]);
+    }
+  }
+  return ordered;
+}
+
+// For every record whether it is among the first shares[c] of each class.
+std::vector<bool> choose(const std::vector<Indices>& ordered, const Indices& shares) {
+  std::size_t size = 0;
+  for (const Indices& of_class : ordered) size += of_class.size();
+  std::vector<bool> chosen(size, false);
+  for (std::size_t c = 0; c < ordered.size(); ++c) {
+    for (std::size_t i = 0; i < shares[c]; ++i) chosen[ordered[c][i]] = true;
   }
   return chosen;
 }
@@ -157,8 +167,8 @@ Result<Dataset> subset(Dataset dataset, const SubsetOptions& options) {
       const std::vector<Indices> records = records_by_class(dataset);
       Indices available;
       for (const Indices& of_class : records) available.push_back(of_class.size());
-      chosen = choose(records, balanced_shares(available, limit, options.seed, kSubsetStream),
-                      options.seed, kSubsetStream);
+      chosen = choose(in_order(records, options.seed, kSubsetStream),
+                      balanced_shares(available, limit, options.seed, kSubsetStream));
     } else {
       std::fill_n(chosen.begin(), limit, true);
     }
@@ -174,8 +184,16 @@ Result<Dataset> subset(Dataset dataset, const SubsetOptions& options) {
   return dataset;
 }
 
-Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_t seed) {
-  const std::vector<Indices> records = records_by_class(dataset);
+namespace {
+
+// How many records each class gives to a split() of so many.
+struct Shares {
+  Indices of_class;
+  bool halved = false;  // as Selection has it
+};
+
+Result<Shares> shares_aside(const Dataset& dataset, const std::vector<Indices>& records,
+                            std::int64_t validation_count, std::uint64_t seed) {
   Indices available;  // each class keeps one
   Indices halves;     // likewise, and of more than two about half
   for (const Indices& of_class : records) {
@@ -197,15 +215,37 @@ Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_
                     dataset.spec, validation_count, dataset.size(), most));
   }
   const auto total = static_cast<std::size_t>(validation_count);
-  Indices shares = balanced_shares(available, total, seed, kSplitStream);
-  bool halved = false;
+  Shares shares{balanced_shares(available, total, seed, kSplitStream)};
   if (total <= sum_of(halves)) {
     Indices fewer = balanced_shares(halves, total, seed, kSplitStream);
-    halved = fewer != shares;
-    shares = std::move(fewer);
+    shares.halved = fewer != shares.of_class;
+    shares.of_class = std::move(fewer);
   }
-  return divide(std::move(dataset), choose(records, shares, seed, kSplitStream),
-                {.count = validation_count, .halved = halved, .seed = seed});
+  return shares;
+}
+
+}  // namespace
+
+Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_t seed) {
+  const std::vector<Indices> records = records_by_class(dataset);
+  ESPALIER_TRY(const Shares shares, shares_aside(dataset, records, validation_count, seed));
+  return divide(std::move(dataset), choose(in_order(records, seed, kSplitStream), shares.of_class),
+                {.count = validation_count, .halved = shares.halved, .seed = seed});
+}
+
+Result<Split> split_last(Dataset dataset, std::int64_t validation_count, SubsetOptions::Take take,
+                         std::uint64_t seed) {
+  const bool balanced = take == SubsetOptions::Take::kBalanced;
+  const std::vector<Indices> records = records_by_class(dataset);
+  ESPALIER_TRY(const Shares shares, shares_aside(dataset, records, validation_count, seed));
+  std::vector<Indices> ordered = balanced ? in_order(records, seed, kSubsetStream) : records;
+  for (Indices& of_class : ordered) std::reverse(of_class.begin(), of_class.end());
+  return divide(std::move(dataset), choose(ordered, shares.of_class),
+                {.count = validation_count,
+                 .balanced = balanced,
+                 .halved = shares.halved,
+                 .last = true,
+                 .seed = seed});
 }
 
 Result<Split> fold(Dataset dataset, int index, int count, std::uint64_t seed, Dataset joined) {

@@ -555,7 +555,9 @@ class Search {
     ESPALIER_CHECK_OK(run_rates(
         index, racing, left, ran_away, options_.first_race_seed,
         [&](const PlanAtRate& r) -> const Candidate& { return finalists[r.plan].candidate; }));
-    rank_by_model(racing, left, ran_away);
+    rank_by_model(racing, left, ran_away, [&](const PlanAtRate& r) {
+      return finalists[r.plan].candidate == additive_[index].candidate;
+    });
     racing.insert(racing.end(), left.begin(), left.end());
     racing.insert(racing.end(), ran_away.begin(), ran_away.end());
     std::vector<Finalist> ranked;
@@ -579,9 +581,10 @@ class Search {
   }
 
   // Sorts what is left in a race by what the trainings of all say of it, the usual rate first
-  // unless another is likely ahead.
+  // unless another is likely ahead, or it would pass the additive optimum.
+  template <typename IsAdditive>
   void rank_by_model(std::vector<PlanAtRate>& racing, const std::vector<PlanAtRate>& left,
-                     const std::vector<PlanAtRate>& ran_away) const {
+                     const std::vector<PlanAtRate>& ran_away, IsAdditive is_additive) const {
     if (racing.empty()) return;
     const auto number = [&](double rate) {
       return static_cast<std::size_t>(
@@ -607,6 +610,12 @@ class Search {
       return over(a, reference).mean > over(b, reference).mean;
     });
     stay_at_usual(racing, [&](const PlanAtRate& leader, const PlanAtRate& usual) {
+      const auto ahead_of_usual = [&](const PlanAtRate& r) {
+        return is_additive(r) && over(r, usual).mean > 0;
+      };
+      if (!is_additive(usual) && std::any_of(racing.begin(), racing.end(), ahead_of_usual)) {
+        return 1.0;
+      }
       const Prediction ahead = over(leader, usual);
       return ahead.mean > 0 ? normal_cdf(ahead.mean / ahead.deviation) : 0.0;
     });
@@ -761,13 +770,57 @@ class Search {
       sum.count += 1;
     }
     std::vector<double> gain, predicted, added;
+    std::vector<Candidate> measured;
     for (const auto& [candidate, sum] : plans) {
+      measured.push_back(candidate);
       gain.push_back(sum.gain / sum.count);
       predicted.push_back(sum.model / sum.count);
       added.push_back(sum.additive / sum.count);
     }
-    result_.before = {rank_correlation(added, gain), explained_variance(added, gain)};
-    result_.after = {rank_correlation(predicted, gain), explained_variance(predicted, gain)};
+    const std::vector<std::vector<std::size_t>> groups = by_budget(measured);
+    const auto agreement = [&](const std::vector<double>& prediction) {
+      return Agreement{rank_correlation(prediction, gain), rank_within(groups, prediction, gain),
+                       explained_variance(prediction, gain)};
+    };
+    result_.before = agreement(added);
+    result_.after = agreement(predicted);
+  }
+
+  // Which of the plans each problem has: those that fit it and none that fewer of them fit.
+  [[nodiscard]] std::vector<std::vector<std::size_t>> by_budget(
+      const std::vector<Candidate>& plans) const {
+    std::vector<std::vector<std::size_t>> fitting(problems_.size());
+    for (std::size_t p = 0; p < problems_.size(); ++p) {
+      for (std::size_t i = 0; i < plans.size(); ++i) {
+        if (is_feasible(problems_[p], plans[i])) fitting[p].push_back(i);
+      }
+    }
+    std::stable_sort(fitting.begin(), fitting.end(),
+                     [](const auto& a, const auto& b) { return a.size() < b.size(); });
+    std::set<std::size_t> taken;
+    for (std::vector<std::size_t>& group : fitting) {
+      std::erase_if(group, [&](std::size_t i) { return !taken.insert(i).second; });
+    }
+    return fitting;
+  }
+
+  static std::optional<double> rank_within(const std::vector<std::vector<std::size_t>>& groups,
+                                           const std::vector<double>& predicted,
+                                           const std::vector<double>& gain) {
+    double sum = 0;
+    double count = 0;
+    for (const std::vector<std::size_t>& group : groups) {
+      std::vector<double> a, b;
+      for (const std::size_t i : group) {
+        a.push_back(predicted[i]);
+        b.push_back(gain[i]);
+      }
+      if (const std::optional<double> rank = rank_correlation(a, b)) {
+        sum += *rank * static_cast<double>(group.size());
+        count += static_cast<double>(group.size());
+      }
+    }
+    return count > 0 ? std::optional(sum / count) : std::nullopt;
   }
 
   struct Asked {

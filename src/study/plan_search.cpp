@@ -239,8 +239,10 @@ Status unmeasured(const ir::Graph& graph, const Profile& profile, const std::vec
 }
 
 Json to_json(const Agreement& agreement) {
-  return {{"rank_correlation", agreement.rank ? Json(*agreement.rank) : Json(nullptr)},
-          {"r2", agreement.r2 ? Json(*agreement.r2) : Json(nullptr)}};
+  return {
+      {"rank_correlation", agreement.rank ? Json(*agreement.rank) : Json(nullptr)},
+      {"rank_within_budgets", agreement.rank_within ? Json(*agreement.rank_within) : Json(nullptr)},
+      {"r2", agreement.r2 ? Json(*agreement.r2) : Json(nullptr)}};
 }
 
 Json to_json(const search::Candidate& candidate, const Profile& profile) {
@@ -267,12 +269,29 @@ Json to_json(const Finalist& finalist, const Profile& profile) {
 
 }  // namespace
 
+void tell_of_trained_judges(std::int64_t trained, const std::string& name,
+                            const trials::RaceSets& sets) {
+  if (sets.race.size() > 1) return;  // in folds every sample trains and judges
+  if (const std::int64_t seen = sets.judges_among(trained); seen > 0) {
+    spdlog::info(
+        "of the {} samples that judge the race {} trained {} or more; with more data, or a "
+        "smaller --limit-train of the analysis, it trains on none",
+        sets.race.front().judges.size(), name, seen);
+  }
+}
+
 void warn_of_other_samples(const Profile& profile, const std::string& name,
-                           const data::Samples& validation) {
-  Json found = validation.identity_json();
+                           const trials::RaceSets& sets) {
+  Json found = sets.validation.identity_json();
   const Json measured = profile.data.value("validation", Json::object());
   if (!measured.contains("class_names")) found.erase("class_names");  // of an older version
-  if (found == measured) return;
+  if (found == measured) {
+    const Json trained = profile.data.value("train", Json::object());
+    if (trained.value("sha256", "") == sets.training.dataset().sha256) {
+      tell_of_trained_judges(trained.value("count", std::int64_t{0}), name, sets);
+    }
+    return;
+  }
   spdlog::warn(
       "{} was measured on other validation samples, of which the race may see some; with the data, "
       "limits and seed of its analysis it does not",
@@ -428,9 +447,10 @@ Result<PlanSearchResult> search_plans(const train::Network& network, const Profi
   ESPALIER_CHECK_OK(selection::check(graph, options.selection));
   if (const auto seeds = static_cast<std::size_t>(options.search.race_seeds);
       seeds < sets.race.size()) {
-    spdlog::warn("a race of {} seeds is judged by no more than {} of the {} folds; give it as many "
-                 "seeds as folds",
-                 seeds, seeds, sets.race.size());
+    spdlog::warn(
+        "a race of {} seeds is judged by no more than {} of the {} folds; give it as many "
+        "seeds as folds",
+        seeds, seeds, sets.race.size());
   }
   std::vector<search::Problem> problems;
   for (const Bytes budget : budgets) {

@@ -63,11 +63,12 @@ Status SweepPair::read() {
       if (search.measure.limit_train) measured.limit_training = search.measure.limit_train;
       ESPALIER_TRY(trials::RaceSets race,
                    trials::load_race_sets(graph, measured, options, search.measure.race_folds));
+      if (!given_profile_) {
+        tell_of_trained_judges(analysis_sets_->training.size(), "the analysis", race);
+      } else if (race_sets_.empty()) {
+        warn_of_other_samples(given_profile_->profile, model_->profile->string(), race);
+      }
       race_sets_.emplace(i, std::move(race));
-    }
-    if (given_profile_ && measures()) {
-      warn_of_other_samples(given_profile_->profile, model_->profile->string(),
-                            analysis_sets_->validation);
     }
   }
   ESPALIER_TRY(data::Dataset training,

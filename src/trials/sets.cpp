@@ -49,7 +49,7 @@ Result<Parts> load_parts(const SourceOptions& sources, const SetOptions& options
 }
 
 // Another seed than that of the split before it, so that the two choices are independent.
-std::uint64_t race_seed(const SetOptions& options) { return options.subset.seed + 1; }
+std::uint64_t fold_seed(const SetOptions& options) { return options.subset.seed + 1; }
 
 // Data without names has as many classes as its largest label says, and may lack the last ones of
 // `names`: whether it does.
@@ -163,7 +163,8 @@ Result<SampleSets> load_sets(const ir::Graph& graph, const SourceOptions& source
 
 namespace {
 
-// Samples of the choice, and what holds out `share` of them for the race.
+// Samples of the choice, and a share of them held out for the race: what an analysis of the same
+// samples would train on last.
 Result<RaceSets> hold_out(const ir::Graph& graph, const SourceOptions& sources,
                           const SetOptions& options, data::Dataset left, data::Samples validation) {
   const std::int64_t share = std::min(
@@ -175,18 +176,26 @@ Result<RaceSets> hold_out(const ir::Graph& graph, const SourceOptions& sources,
                     "data, or a smaller --limit-train",
                     sources.training, left.size())};
   }
-  ESPALIER_TRY(data::Split rest, data::split(std::move(left), share, race_seed(options)));
+  const std::int64_t available = left.size();
+  ESPALIER_TRY(data::Split rest,
+               data::split_last(std::move(left), share, options.subset.take, options.subset.seed));
   ESPALIER_TRY(data::Dataset kept,
                limited(std::move(rest.train), sources.limit_training, kUsualTraining, options));
   ESPALIER_TRY(data::Samples training, bind_samples(graph, std::move(kept), options.preprocess));
   ESPALIER_TRY(data::Samples judges,
                bind_samples(graph, std::move(rest.validation), options.preprocess));
-  RaceSets sets{std::move(training), std::move(validation), {}};
+  RaceSets sets{std::move(training), std::move(validation), {}, available};
   sets.race.push_back({std::nullopt, std::move(judges)});
   return sets;
 }
 
 }  // namespace
+
+std::int64_t RaceSets::judges_among(std::int64_t trained) const {
+  std::int64_t judges = 0;
+  for (const RaceFold& one : race) judges += one.judges.size();
+  return std::clamp<std::int64_t>(trained + judges - available, 0, std::min(trained, judges));
+}
 
 Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sources,
                                 const SetOptions& options, int folds) {
@@ -206,7 +215,7 @@ Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sou
   }
   std::vector<RaceFold> race;
   for (int k = 0; k < folds; ++k) {
-    ESPALIER_TRY(data::Split parts_of, data::fold(left, k, folds, race_seed(options), joined));
+    ESPALIER_TRY(data::Split parts_of, data::fold(left, k, folds, fold_seed(options), joined));
     ESPALIER_TRY(data::Dataset kept, limited(std::move(parts_of.train), sources.limit_training,
                                              kUsualTraining, options));
     ESPALIER_TRY(data::Samples training, bind_samples(graph, std::move(kept), options.preprocess));
@@ -215,9 +224,10 @@ Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sou
     ESPALIER_TRY(data::Samples judges, bind_samples(graph, std::move(judging), options.preprocess));
     race.push_back({std::move(training), std::move(judges)});
   }
+  const std::int64_t available = left.size();
   ESPALIER_TRY(left, limited(std::move(left), sources.limit_training, kUsualTraining, options));
   ESPALIER_TRY(data::Samples training, bind_samples(graph, std::move(left), options.preprocess));
-  return RaceSets{std::move(training), std::move(validation), std::move(race)};
+  return RaceSets{std::move(training), std::move(validation), std::move(race), available};
 }
 
 }  // namespace espalier::trials

@@ -241,6 +241,33 @@ TEST(Split, SaysInTheIdentityWhereHalfOfAClassWasTheMost) {
   }
 }
 
+// What a subset takes last: nothing of a subset that leaves as many of each class.
+TEST(SplitLast, IsWhatASubsetLeaves) {
+  const Dataset all = uneven();
+  for (const Take take : {Take::kBalanced, Take::kFirst}) {
+    for (const std::int64_t count : {1, 7, 30}) {
+      const Result<Split> parts = split_last(all, count, take, 9);
+      ASSERT_TRUE(parts.ok()) << parts.error().message();
+      EXPECT_EQ(parts->validation.size(), count);
+      EXPECT_EQ(parts->train.size(), all.size() - count);
+      const Json step = identity_json(parts->train)["selections"][0];
+      EXPECT_EQ(step["last_of"], take == Take::kFirst ? "first" : "balanced");
+      EXPECT_EQ(step["part"], "train");
+      std::set<int> aside;
+      for (const int record : origin(parts->validation)) aside.insert(record);
+      // As many of each class as split() sets aside; of the smallest class one, two being left.
+      std::vector<int> labels = split(all, count, 9)->validation.labels;
+      EXPECT_TRUE(std::is_permutation(labels.begin(), labels.end(),
+                                      parts->validation.labels.begin(),
+                                      parts->validation.labels.end()));
+      const std::int64_t limit = take == Take::kBalanced ? 8 : 4;
+      for (const int record : origin(*subset(all, {.limit = limit, .take = take, .seed = 9}))) {
+        EXPECT_EQ(aside.count(record), 0U) << count;
+      }
+    }
+  }
+}
+
 TEST(Split, OfOneRecordAClassNoneCanBeSpared) {
   const Result<Split> parts = split(labelled({0, 1}, 2), 1, 0);
   ASSERT_FALSE(parts.ok());

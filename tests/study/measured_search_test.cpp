@@ -667,6 +667,40 @@ TEST(MeasuredSearch, APlanThatBearsAHighRateNeedNotWinAtTheUsualOne) {
   EXPECT_EQ(at_usual->rate, 0.1);
 }
 
+// The usual rate stands unless another is likely ahead, but not at the additive optimum's cost.
+TEST(MeasuredSearch, NoPlanAtTheUsualRatePassesTheAdditiveOptimum) {
+  const World world(3, 0.02);
+  const Measure plans = world.measure();
+  std::optional<Candidate> bears_more;
+  const Measure measure = [&](const std::vector<Request>& requests) {
+    auto gains = plans(requests);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      if (requests[i].stage != Stage::kRates) continue;
+      const bool more = requests[i].candidate == bears_more;
+      const double luck = (requests[i].seed % 2 == 0) == more ? 0.05 : -0.05;
+      (*gains)[i] = (requests[i].rate == 0.2) == more ? 0.3 + luck + (more ? 0.005 : 0.0) : 0.0;
+    }
+    return gains;
+  };
+  MeasuredSearchOptions options;
+  options.measurements = 30;
+  options.rates = {0.1, 0.2};
+  options.usual_rate = 0.1;
+  options.rates_of_finalists = true;
+  const MeasuredPlan first = measured_search({world.problem()}, measure, options)->plans[0];
+  bears_more = first.additive.candidate;
+  const MeasuredPlan plan = measured_search({world.problem()}, measure, options)->plans[0];
+  EXPECT_EQ(plan.solution.candidate, plan.additive.candidate);
+  EXPECT_EQ(plan.rate, 0.2);
+  // Of any other plan that is no more likely ahead the usual rate does stand.
+  const auto other =
+      std::find_if(plan.finalists.begin(), plan.finalists.end(),
+                   [&](const Finalist& f) { return f.candidate != plan.additive.candidate; });
+  ASSERT_NE(other, plan.finalists.end());
+  bears_more = other->candidate;
+  EXPECT_EQ(measured_search({world.problem()}, measure, options)->plans[0].rate, 0.1);
+}
+
 // A rate that only plans within a tighter limit bear decides between limits, when it is surely
 // ahead.
 class Limits : public ::testing::Test {

@@ -80,6 +80,35 @@ TEST_F(RaceSetsTest, AreDisjointAndValidateAsAnAnalysisDoes) {
   }
 }
 
+// An analysis of the same data has not trained on what judges the race, where there are enough.
+TEST_F(RaceSetsTest, AreJudgedByWhatAnAnalysisDidNotTrainOn) {
+  const std::string spec = dataset(300, "a", 150);
+  for (const bool balanced : {true, false}) {
+    const SetOptions options = *set_options("identity", "", balanced, 5);
+    for (const std::int64_t trained : {20, 100, 150, 190, 240}) {
+      const SourceOptions analysis{spec, "", trained, 60};
+      const Result<SampleSets> sets = load_sets(graph_, analysis, options);
+      const Result<RaceSets> race = load_race_sets(graph_, {spec, "", 180, 60}, options);
+      ASSERT_TRUE(sets.ok());
+      ASSERT_TRUE(race.ok()) << race.error().message();
+      EXPECT_EQ(race->available, 240);
+      EXPECT_EQ(race->race[0].judges.size(), 60);
+      std::set<int> seen;
+      const std::set<int> judges = numbers(race->race[0].judges);
+      for (const int number : numbers(sets->training)) {
+        if (judges.count(number) > 0) seen.insert(number);
+      }
+      const auto count = static_cast<std::int64_t>(seen.size());
+      EXPECT_LE(race->judges_among(trained), count);
+      // Of the 120 that each class has, 30 judge.
+      if (balanced) {
+        EXPECT_EQ(count, std::max<std::int64_t>(0, trained - 180)) << trained;
+        EXPECT_EQ(count, race->judges_among(trained)) << trained;
+      }
+    }
+  }
+}
+
 // Measurements of other sizes set the same samples aside where they agree on what is kept.
 TEST_F(RaceSetsTest, ValidateAsAMeasurementOfMoreSamplesDoes) {
   const std::string spec = dataset(300);

@@ -54,8 +54,10 @@ struct Selection {
   int folds = 0;             ///< fold(): into how many parts; 0 = split()
   int fold = 0;              ///< which of them is set aside
   std::int64_t joined = 0;   ///< fold(): records from outside at the end of the training side
-  bool balanced = true;      ///< subset: balanced over classes, otherwise the first records
+  bool balanced = true;      ///< subset: balanced over classes, otherwise the first records; also
+                             ///< of the subset whose last records split_last() sets aside
   bool halved = false;       ///< split(): small classes gave half, and more without that bound
+  bool last = false;         ///< of split_last()
   std::uint64_t seed = 0;
 
   bool operator==(const Selection&) const = default;

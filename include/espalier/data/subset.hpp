@@ -41,6 +41,11 @@ struct Split {
 /// allows.
 Result<Split> split(Dataset dataset, std::int64_t validation_count, std::uint64_t seed);
 
+/// The same, but what is set aside is what subset() with this seed and `take` would take last of
+/// each class: nothing of it is in a subset that leaves as many records of every class.
+Result<Split> split_last(Dataset dataset, std::int64_t validation_count, SubsetOptions::Take take,
+                         std::uint64_t seed);
+
 /// Sets the `index`-th of `count` parts aside, each record being in exactly one of them: parts, and
 /// the records of any class in them, differ in number by at most one. Errors: kUsage for an index
 /// that is not in [0, count), for fewer than two parts, for more than there are records, and when a

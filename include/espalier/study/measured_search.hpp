@@ -130,7 +130,10 @@ struct MeasuredPlan {
 /// How predictions rank what was measured: over plans, means over seeds.
 struct Agreement {
   std::optional<double> rank;  ///< Spearman's correlation; nullopt below three plans
-  std::optional<double> r2;    ///< share of the variance explained
+  /// The same among plans of one budget, each under the tightest that it fits: the mean over
+  /// budgets, weighted by plans. Over all, sizes alone rank well.
+  std::optional<double> rank_within;
+  std::optional<double> r2;  ///< share of the variance explained
 };
 
 struct MeasuredSearchResult {

@@ -66,7 +66,12 @@ Result<PlanSearchResult> search_plans(const train::Network& network,
 /// Warns where a profile, called `name`, was not measured on these validation samples: a race,
 /// which shuns them, may then see some that the profile has seen.
 void warn_of_other_samples(const contribution::Profile& profile, const std::string& name,
-                           const data::Samples& validation);
+                           const trials::RaceSets& sets);
+
+/// Says how many samples that judge a race an analysis, called `name`, of so many training samples
+/// trained on, where there were too few for it to train on none.
+void tell_of_trained_judges(std::int64_t trained, const std::string& name,
+                            const trials::RaceSets& sets);
 
 /// Warns of what a found plan, called `name`, is not to be trusted in: trainings of its race that
 /// diverged, rates that none bore, a gain below the head's alone.

@@ -83,28 +83,33 @@ struct RaceFold {
 };
 
 /// Samples of a choice that is made by measuring, and then judged on samples that no earlier step
-/// judged by.
+/// judged by, nor trained on where there are as many.
 struct RaceSets {
   data::Samples training;
   data::Samples validation;    ///< those that load_sets() has, with the same sources and options
   std::vector<RaceFold> race;  ///< at least one; the seeds of a race take them in turn
+  std::int64_t available = 0;  ///< samples that validation leaves: all that train and judge here
 
   [[nodiscard]] const RaceFold& fold(std::uint64_t turn) const { return race[turn % race.size()]; }
   [[nodiscard]] const data::Samples& race_training(std::uint64_t turn) const {
     const RaceFold& one = fold(turn);
     return one.training ? *one.training : training;
   }
+  /// Of all judges of the race at least so many are among `trained` samples that load_sets() had
+  /// for training, with the same sources and options but the limit on them.
+  [[nodiscard]] std::int64_t judges_among(std::int64_t trained) const;
 };
 
 /// The race's samples come from what the validation samples leave of the training source. With one
-/// fold, nothing else trains on them: as many as the validation samples, but at most a quarter of
-/// what is left and no more than the limit on training samples leaves. With `folds` above one each
-/// part of what is left judges in one of them, as many as there are validation samples at most, and
-/// the other parts train there: with few samples that says more, since all of them judge. Samples
-/// that were set aside for validation, and have judged already, train there, too, so that the race
-/// has nearly as many as the plan will. The choice before it trains on all parts. Errors as
-/// load_sets() and data::fold(); kUsage when
-/// nothing is left for the race, or fewer than the limit on training samples asks for.
+/// fold, nothing else here trains on them, and an analysis as little as can be: they are what
+/// load_sets() would train on last. They are as many as the validation samples, but at most a
+/// quarter of what is left and no more than the limit on training samples leaves. With `folds`
+/// above one each part of what is left judges in one of them, as many as there are validation
+/// samples at most, and the other parts train there: with few samples that says more, since all of
+/// them judge. Samples that were set aside for validation, and have judged already, train there,
+/// too, so that the race has nearly as many as the plan will. The choice before it trains on all
+/// parts. Errors as load_sets() and data::fold(); kUsage when nothing is left for the race, or
+/// fewer than the limit on training samples asks for.
 Result<RaceSets> load_race_sets(const ir::Graph& graph, const SourceOptions& sources,
                                 const SetOptions& options, int folds = 1);
 
