@@ -14,7 +14,7 @@ steps of tools/compare_recipes.sh.
     recipes.py table FILE            tables of those figures
 
 A RECIPE is `reference`, or IMAGESxEPOCHS such as 2500x10, with -headN behind it where the first N of
-the epochs train the head alone. `figures` takes `reference` first.
+the epochs train the head alone, and -lrRATE for another rate than 0.1. `figures` takes `reference` first.
 """
 
 import json
@@ -286,10 +286,11 @@ def plans(espalier: str, model: str, file: str, config: str, count: str) -> None
 def recipe_of(name: str):
     if name == "reference":
         return dict(REFERENCE)
-    parts = re.fullmatch(r"(\d+)x(\d+)(?:-head(\d+))?", name)
+    parts = re.fullmatch(r"(\d+)x(\d+)(?:-head(\d+))?(?:-lr(\d+(?:\.\d+)?))?", name)
     if parts is None:
-        sys.exit(f"{name}: a recipe is IMAGESxEPOCHS or IMAGESxEPOCHS-headN")
-    return {"images": int(parts[1]), "epochs": int(parts[2]), "head_epochs": int(parts[3] or 0)}
+        sys.exit(f"{name}: a recipe is IMAGESxEPOCHS, with -headN or -lrRATE or both behind it")
+    recipe = {"images": int(parts[1]), "epochs": int(parts[2]), "head_epochs": int(parts[3] or 0)}
+    return recipe | ({"learning_rate": float(parts[4])} if parts[4] else {})
 
 
 def sweep_config(model: str, chosen, name: str, seeds: int):

@@ -139,7 +139,10 @@ class Recipes(unittest.TestCase):
                          {"images": 2500, "epochs": 10, "head_epochs": 0})
         self.assertEqual(recipes.recipe_of("5000x5-head1")["head_epochs"], 1)
         self.assertEqual(recipes.recipe_of("reference")["images"], 5000)
-        for wrong in ("2500", "x5", "2500x5-head", "2500x5-other"):
+        self.assertNotIn("learning_rate", recipes.recipe_of("5000x5-head1"))
+        self.assertEqual(recipes.recipe_of("5000x5-head1-lr0.05"),
+                         {"images": 5000, "epochs": 5, "head_epochs": 1, "learning_rate": 0.05})
+        for wrong in ("2500", "x5", "2500x5-head", "2500x5-other", "2500x5-lr", "2500x5-lr0.1-head1"):
             with self.assertRaises(SystemExit):
                 recipes.recipe_of(wrong)
 
