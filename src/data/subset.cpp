@@ -253,19 +253,19 @@ Result<Split> fold(Dataset dataset, int index, int count, std::uint64_t seed, Da
     return usage(fmt::format("{}: there is no fold {} of {} among {} records; choose 2 to {} folds",
                              dataset.spec, index, count, dataset.size(), dataset.size()));
   }
-  const std::vector<Indices> records = records_by_class(dataset);
+  const std::vector<Indices> ordered = in_order(records_by_class(dataset), seed, kFoldStream);
   std::vector<bool> chosen(dataset.images.size(), false);
   std::size_t dealt = 0;
-  for (std::size_t c = 0; c < records.size(); ++c) {
-    if (records[c].size() == 1) {
+  for (std::size_t c = 0; c < ordered.size(); ++c) {
+    if (ordered[c].size() == 1) {
       return usage(
           fmt::format("{}: class {} has a single record, which cannot be both trained and "
                       "judged; leave it out",
                       dataset.spec, c));
     }
-    for (const std::uint32_t i : Rng{seed, kFoldStream, c}.permutation(records[c].size())) {
+    for (const std::size_t record : ordered[c]) {
       if (dealt++ % static_cast<std::size_t>(count) == static_cast<std::size_t>(index)) {
-        chosen[records[c][i]] = true;
+        chosen[record] = true;
       }
     }
   }

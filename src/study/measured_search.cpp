@@ -614,10 +614,10 @@ class Search {
         return is_additive(r) && over(r, usual).mean > 0;
       };
       if (!is_additive(usual) && std::any_of(racing.begin(), racing.end(), ahead_of_usual)) {
-        return 1.0;
+        return true;
       }
       const Prediction ahead = over(leader, usual);
-      return ahead.mean > 0 ? normal_cdf(ahead.mean / ahead.deviation) : 0.0;
+      return ahead.mean > 0 && normal_cdf(ahead.mean / ahead.deviation) > kLikely;
     });
   }
 
@@ -694,7 +694,7 @@ class Search {
         run_rates(index, racing, left, ran_away, first,
                   [&](const RateTried&) -> const Candidate& { return plan.solution.candidate; }));
     stay_at_usual(racing, [](const RateTried& leader, const RateTried& usual) {
-      return probability_ahead(leader, usual);
+      return probability_ahead(leader, usual) > kLikely;
     });
     for (const auto* some : {&racing, &left, &ran_away}) {
       plan.rates.insert(plan.rates.end(), some->begin(), some->end());
@@ -703,17 +703,15 @@ class Search {
     return Ok{};
   }
 
-  // Moves the first at the usual rate to the front unless what is there is ahead of it by more than
-  // luck, as `probability` of two has it.
-  template <typename Runner, typename Probability>
-  void stay_at_usual(std::vector<Runner>& racing, Probability probability) const {
+  // Moves the first at the usual rate to the front unless what is there is to stay ahead of it, as
+  // `stays_ahead` of the two has it.
+  template <typename Runner, typename StaysAhead>
+  void stay_at_usual(std::vector<Runner>& racing, StaysAhead stays_ahead) const {
     const auto usual = std::find_if(racing.begin(), racing.end(), [&](const Runner& r) {
       return options_.usual_rate && r.rate == *options_.usual_rate;
     });
     if (usual == racing.begin() || usual == racing.end()) return;
-    if (probability(racing.front(), *usual) <= kLikely) {
-      std::rotate(racing.begin(), usual, usual + 1);
-    }
+    if (!stays_ahead(racing.front(), *usual)) std::rotate(racing.begin(), usual, usual + 1);
   }
 
   [[nodiscard]] MeasuredPlan finish(std::size_t index, std::vector<Finalist> racing) const {
