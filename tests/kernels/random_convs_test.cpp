@@ -40,7 +40,8 @@ enum class Kind : std::uint64_t {
   kManyProducts,
   kLargeSums,
   kWidths,
-  kDepths
+  kDepths,
+  kHalves
 };
 
 // Where a sum of the accumulator, whose magnitude stays below 2^29, and a bias begins to saturate.
@@ -684,6 +685,26 @@ TEST(RandomConvs, ProductsOfEveryDepth) {
         g.window.pad_top = g.window.pad_bottom = g.window.kernel_h / 2;
         g.in.height = g.window.kernel_h;
       }
+      complete(g, rng.chance(0.5));
+      const Convolution c = random_convolution(rng, g, between(rng, 1, 2), one_of(rng, kOperands));
+      SCOPED_TRACE(describe(c, index++));
+      expect_same_bits(c, scratch);
+    }
+  }
+}
+
+// GEMMs whose last channels fill half a vector or less, an odd number of quads deep or an even one,
+// and with more rows than are done at a time, or fewer.
+TEST(RandomConvs, ProductsOfHalfAVector) {
+  ConvScratch scratch;
+  std::uint64_t index = 0;
+  for (const int channels : {1, 5, 7, 8, 9, 20, 24, 37, 56}) {
+    for (const int pixels : {1, 7, 8, 15, 16, 23, 24, 31, 32, 49}) {
+      Rng rng{31, static_cast<std::uint64_t>(Kind::kHalves), index};
+      ConvGeometry g;
+      g.in = {1, pixels, rng.chance(0.9) ? between(rng, 1, 70) : between(rng, 500, 530)};
+      g.out.channels = channels;
+      if (rng.chance(0.2)) g.window.stride_w = 2;
       complete(g, rng.chance(0.5));
       const Convolution c = random_convolution(rng, g, between(rng, 1, 2), one_of(rng, kOperands));
       SCOPED_TRACE(describe(c, index++));

@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kGroup = 2;
 constexpr int kInt8Bias = 128;
-constexpr int kInt8Rows = 4;
+constexpr int int8_rows(int /*units*/) { return 4; }
 constexpr int kInt8Units = 1;
 inline Int dot(Int acc, Int a, Int b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
 

@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kGroup = 2;
 constexpr int kInt8Bias = 128;
-constexpr int kInt8Rows = 8;
+constexpr int int8_rows(int /*units*/) { return 8; }
 constexpr int kInt8Units = 3;
 inline Int dot(Int acc, Int a, Int b) { return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b)); }
 

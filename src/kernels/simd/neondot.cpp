@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kGroup = 4;
 constexpr int kInt8Bias = 0;
-constexpr int kInt8Rows = 4;
+constexpr int int8_rows(int /*units*/) { return 4; }
 constexpr int kInt8Units = 1;
 inline Int dot(Int acc, Int a, Int b) {
   return vdotq_s32(acc, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b));
