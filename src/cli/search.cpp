@@ -362,6 +362,11 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
                fold.training ? fmt::format("{} folds of {}, trained on {}", sets.race.size(),
                                            fold.judges.size(), fold.training->size())
                              : fmt::format("{} others", fold.judges.size()));
+  if (search.trial.recipe.head_epochs == 0) {
+    spdlog::info(
+        "they say more of a plan where the head is trained first (--head-epochs 1), and the nearer "
+        "the recipe is to the one that the plan is for (--epochs, --limit-train, --race-epochs)");
+  }
   const train::Network network(graph);
   ESPALIER_TRY(
       study::PlanSearchResult found,

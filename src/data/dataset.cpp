@@ -60,7 +60,13 @@ Result<Spec> parse_spec(std::string_view text) {
     const std::string_view part = rest.substr(0, comma);
     if (part.empty()) return wrong("a file name is missing");
     if (spec.paths.size() < format->files) {
-      spec.paths.emplace_back(part);
+      const fs::path path(part);
+      const bool again = std::any_of(spec.paths.begin(), spec.paths.end(), [&](const fs::path& p) {
+        return p.lexically_normal() == path.lexically_normal();
+      });
+      // Files of other formats have parts of their own: their readers refuse the wrong one.
+      if (again && format->files == kAny) return wrong(fmt::format("'{}' is there twice", part));
+      spec.paths.push_back(path);
     } else {
       spec.names.emplace_back(part);
     }
