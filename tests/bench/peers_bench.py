@@ -7,8 +7,8 @@ Every program is a process that measures on demand: one after the other, round a
 what else the machine does hits all alike. Printed are medians over the rounds, by processor time and
 by the clock. Programs that are not installed are said and left out:
   PyTorch (python3-torch)   the simulation in fp32, maps channels first and channels last; quantised
-                            int8 kernels of every engine it has, oneDNN's also without the matrix
-                            extension (AMX), which is the faster form at small batches
+                            int8 kernels of every engine it has; where the processor has the matrix
+                            extension (AMX), oneDNN's also without, the faster form at small batches
   ONNX Runtime (npm)        the model as published, and with unsigned activations and integer inputs
 Forward passes end at the published head's logits, and start from inputs in the form that the program
 likes best. How far the logits of 512 pictures agree with Espalier's is printed as well.
@@ -57,6 +57,13 @@ class Peer:
         self.process.wait()
 
 
+def has_amx():
+    try:
+        return "amx_int8" in pathlib.Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+
+
 def pytorch_peers(python, dump, logits):
     """PyTorch's forms, empty where it is not installed."""
     script = HERE / "pytorch_peer.py"
@@ -68,7 +75,7 @@ def pytorch_peers(python, dump, logits):
     peers = []
     for form in found["forms"]:
         variants = [(form, None)]
-        if form == "int8-onednn":
+        if form == "int8-onednn" and has_amx():
             variants.append((form + " without AMX", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}))
         for name, environment in variants:
             file = logits / f"pytorch-{name.replace(' ', '-')}.bin"
