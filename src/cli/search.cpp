@@ -364,8 +364,9 @@ Result<Found> measure_plans(const Options& options, const ir::Graph& graph,
                              : fmt::format("{} others", fold.judges.size()));
   if (search.trial.recipe.head_epochs == 0) {
     spdlog::info(
-        "they say more of a plan where the head is trained first (--head-epochs 1), and the nearer "
-        "the recipe is to the one that the plan is for (--epochs, --limit-train, --race-epochs)");
+        "trainings of a search say more of a plan the nearer their recipe is to the one that it is "
+        "for (--epochs, --limit-train, --race-epochs), and where the head is trained alone first "
+        "(--head-epochs 1)");
   }
   const train::Network network(graph);
   ESPALIER_TRY(

@@ -60,18 +60,22 @@ Result<Spec> parse_spec(std::string_view text) {
     const std::string_view part = rest.substr(0, comma);
     if (part.empty()) return wrong("a file name is missing");
     if (spec.paths.size() < format->files) {
-      const fs::path path(part);
-      const bool again = std::any_of(spec.paths.begin(), spec.paths.end(), [&](const fs::path& p) {
-        return p.lexically_normal() == path.lexically_normal();
-      });
-      // Files of other formats have parts of their own: their readers refuse the wrong one.
-      if (again && format->files == kAny) return wrong(fmt::format("'{}' is there twice", part));
-      spec.paths.push_back(path);
+      spec.paths.emplace_back(part);
     } else {
       spec.names.emplace_back(part);
     }
     if (comma == std::string_view::npos) break;
     rest.remove_prefix(comma + 1);
+  }
+  // Other formats take files of different kinds.
+  if (format->files == kAny) {
+    for (auto path = spec.paths.begin(); path != spec.paths.end(); ++path) {
+      const bool again = std::any_of(spec.paths.begin(), path, [&](const fs::path& other) {
+        std::error_code error;
+        return fs::equivalent(other, *path, error) && !error;
+      });
+      if (again) return wrong(fmt::format("'{}' is there twice", path->string()));
+    }
   }
   const std::size_t parts = spec.paths.size() + spec.names.size();
   if (format->least == 2 && parts != 2) return wrong("two files are needed");

@@ -390,7 +390,7 @@ struct Int8Forward {
     gemm.b = weights.int8_forward.data();
     gemm.sums = weights.int8_sums.data();
     gemm.quads = quads;
-    gemm.columns = g.out.channels;
+    gemm.real_channels = g.out.channels;
     gemm.zero = zero_point + bias;
     patch.padding = static_cast<std::uint8_t>(gemm.zero);
   }

@@ -37,7 +37,8 @@ TEST_F(BadDataTest, Specs) {
   refused(kUsage, "train-images", "names no format");
   refused(kUsage, "idx:train-images", "two files are needed");
   refused(kUsage, "cifar10:", "a file name is missing");
-  refused(kUsage, "cifar10:a.bin,b.bin,./a.bin", "'./a.bin' is there twice");
+  refused(kUsage, "cifar10:train-images,train-labels,./train-images",
+          "'./train-images' is there twice");
 }
 
 TEST_F(BadDataTest, MissingFiles) {

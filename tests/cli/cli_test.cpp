@@ -481,6 +481,19 @@ TEST_F(CliTest, SearchSaysHowSureItIs) {
               HasSubstr("none known fits"));
 }
 
+TEST_F(CliTest, AMeasuredSearchTellsWhatWouldSayMore) {
+  make_profile();
+  const Arguments search{"search",       "profile.json",
+                         "--model",      "model.onnx",
+                         "--budget",     "1.5KiB",
+                         "--train",      "idx:train-images,train-labels",
+                         "--measure",    "3",
+                         "--race-seeds", "2"};
+  EXPECT_THAT(succeed(search).err, HasSubstr("(--head-epochs 1)"));
+  EXPECT_THAT(succeed(search + Arguments{"--epochs", "2", "--head-epochs", "1"}).err,
+              Not(HasSubstr("(--head-epochs 1)")));
+}
+
 TEST_F(CliTest, SearchKeepsTheBudget) {
   make_profile();
   for (const std::string solver : {"evolution", "exact"}) {

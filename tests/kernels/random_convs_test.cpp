@@ -705,8 +705,16 @@ TEST(RandomConvs, ProductsOfHalfAVector) {
       g.in = {1, pixels, rng.chance(0.9) ? between(rng, 1, 70) : between(rng, 500, 530)};
       g.out.channels = channels;
       if (rng.chance(0.2)) g.window.stride_w = 2;
-      complete(g, rng.chance(0.5));
-      const Convolution c = random_convolution(rng, g, between(rng, 1, 2), one_of(rng, kOperands));
+      const bool lines =
+          g.in.channels < 100 && rng.chance(0.3);  // runs of a dense map, side by side
+      if (lines) {
+        g.in.height = between(rng, 1, 3);
+        g.window.kernel_w = 3;
+        g.window.pad_left = g.window.pad_right = 1;
+      }
+      complete(g, lines || rng.chance(0.5));
+      Convolution c = random_convolution(rng, g, between(rng, 1, 2), one_of(rng, kOperands));
+      if (rng.chance(0.2)) enlarge_weights(rng, c);
       SCOPED_TRACE(describe(c, index++));
       expect_same_bits(c, scratch);
     }

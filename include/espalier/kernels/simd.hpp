@@ -7,6 +7,7 @@
 // independent outputs, so their width does not matter.
 #pragma once
 
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -161,7 +162,7 @@ struct Int8GemmArgs {
   int quads = 0;                       ///< products of a segment / kQuad, rounded up
   const std::int8_t* b = nullptr;      ///< [panel][segment][quad][kPanel][kQuad], then zeros
   const std::int32_t* sums = nullptr;  ///< sum_k b, by output channel, padded like b
-  int columns = 0;                     ///< of b; channels behind them are padding
+  int real_channels = INT_MAX;         ///< those behind have weights, bias and multiplier 0
   int zero = 0;                        ///< zero point of x, plus gemm_bias(quads)
   std::uint8_t* scratch = nullptr;     ///< scratch_bytes(int8_group) of the table, on a cache line
 

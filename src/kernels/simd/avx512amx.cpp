@@ -113,8 +113,7 @@ void tile_columns(const Int8GemmArgs& args, int n, int rows) {
   for (int unit = 0; unit < Units; ++unit) {
     columns[unit] = prepare_columns(args.requantize, n + unit * kLanes, args.sums, args.zero);
   }
-  const std::ptrdiff_t panel = std::ptrdiff_t{args.segments} * args.quads * kPanel * kQuad;
-  const Tiles tiles{args, args.b + n / kPanel * panel + n % kPanel * kQuad, args.quads / kTileQuads,
+  const Tiles tiles{args, operands(args, n).b, args.quads / kTileQuads,
                     args.quads % kTileQuads != 0};
   // While one tile's sums are scaled, the next one's are formed.
   alignas(64) Sums sums[2][Units];
