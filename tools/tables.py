@@ -18,7 +18,8 @@
     tables.py against-published FILE found plans beside published ones, from report.json
     tables.py differences FILE PLANS OTHER PLANS
                                      plans of one sweep.json beside those of another, or of the same, paired by
-                                     seed: names with one *, which stands for the same in both
+                                     seed: names with one *, which stands for the same in both, and with
+                                     @RECIPE behind where the sweep has several
     tables.py searches FILE          how a sweep's measured searches ranked plans, from sweep.json
     tables.py replay FOLDER          accuracy over the classes so far, from FOLDER/{none,KIB,mixed}-SEED.json
                                      of `train`
@@ -414,10 +415,18 @@ def searches(path: str) -> None:
 
 def plans_of(path: str, names: str) -> dict:
     """(model, dataset, what the * stands for): name and, by numerics and seed, accuracy of what learned."""
+    names, _, recipe = names.partition("@")
     before, star, after = names.partition("*")
     if not star or "*" in after:
         sys.exit(f"'{names}': give names with one *")
     found = {}
+
+    def trained(plan):
+        recipes = sorted({t.get("recipe", "") for t in plan["trainings"]})
+        if recipe and recipe not in recipes or not recipe and len(recipes) > 1:
+            sys.exit(f"{path}: {plan['name']} was trained with {', '.join(recipes)}; give {names}@RECIPE")
+        return [t for t in plan["trainings"] if t.get("recipe", "") == (recipe or recipes[0])]
+
     for result in read(path)["results"]:
         for plan in result["plans"]:
             name = plan["name"]
@@ -425,7 +434,7 @@ def plans_of(path: str, names: str) -> dict:
                 continue
             stands_for = name[len(before):len(name) - len(after)]
             found[result["model"]["name"], result["dataset"], stands_for] = name, {
-                (t["numerics"], t["seed"]): 100 * t["test_accuracy"] for t in plan["trainings"]
+                (t["numerics"], t["seed"]): 100 * t["test_accuracy"] for t in trained(plan)
                 if not t["diverged"] and not t["collapsed"]}
     return found
 

@@ -68,6 +68,17 @@ class Differences(Folder):
         self.assertEqual(self.table(ours, "found-*-x", ours, "found-*"), [
             "| m | found-99KB-x | 90.00 | found-99KB | 50.00 | +40.00 | 1 |"])
 
+    def test_pairs_trainings_of_one_recipe(self):
+        trainings = [{**training(seed, accuracy + seed / 100), "recipe": name}
+                     for seed in (0, 1) for name, accuracy in (("slow", 0.5), ("fast", 0.7))]
+        path = self.write("a.json", {"results": [{"model": {"name": "m"}, "dataset": "d", "plans": [
+            {"name": "p-49KB", "trainings": trainings}]}]})
+        self.assertEqual(self.table(path, "p-*@fast", path, "p-*@slow"), [
+            "| m | p-49KB | 70.50 | p-49KB | 50.50 | +20.00 +- 0.00 | 2 |"])
+        for names in ("p-*", "p-*@other"):
+            with self.assertRaises(SystemExit):
+                self.table(path, names, path, "p-*@slow")
+
     def test_names_have_one_star(self):
         path = self.write("a.json", {"results": []})
         for names in ("found", "found-*-*"):
