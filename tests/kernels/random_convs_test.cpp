@@ -705,8 +705,8 @@ TEST(RandomConvs, ProductsOfHalfAVector) {
       g.in = {1, pixels, rng.chance(0.9) ? between(rng, 1, 70) : between(rng, 500, 530)};
       g.out.channels = channels;
       if (rng.chance(0.2)) g.window.stride_w = 2;
-      const bool lines =
-          g.in.channels < 100 && rng.chance(0.3);  // runs of a dense map, side by side
+      // Runs of a dense map, side by side.
+      const bool lines = g.in.channels < 100 && rng.chance(0.3);
       if (lines) {
         g.in.height = between(rng, 1, 3);
         g.window.kernel_w = 3;
